@@ -1,0 +1,108 @@
+/**
+ * The board: one SharedArrayBuffer in which the control thread writes the state of every core, and which
+ * everybody reads without a message. One writer a field (noted below), plain 64-bit floats; a reader may see two
+ * fields from different ticks, which no policy may mind.
+ *
+ *   header (16 f64) | core 0 (32 f64) | core 1 (32 f64) | ...
+ */
+
+const HEADER_FIELDS = 16;
+const CORE_FIELDS = 32;
+
+/** Fields of the header. `*Wanted` are written by the main thread, all others by the control thread. */
+export const Head = {
+  ticks: 0,
+  /** Nanoseconds of CPU that the control thread has used. */
+  controlCpuNs: 1,
+  latenessP99Us: 2,
+  hz: 3,
+  /** 1 while functions may run: the loop then ticks at full rate. Main thread. */
+  activeWanted: 4,
+} as const;
+
+/** Fields of a core. Ratios are 0..1 of wall time over the loop's window; `*Ns` count up from the start. */
+export const Core = {
+  nfRatio: 0,
+  functionRatio: 1,
+  spareRatio: 2,
+  predictedSpareRatio: 3,
+  p50Us: 4,
+  p99Us: 5,
+  /** Strictest SLO of the NFs on the core; 0 without one. */
+  sloUs: 6,
+  throttleLevel: 7,
+  /** Invocations that may run at once on this core now. The dispatcher obeys. */
+  budgetRunning: 8,
+  wallNs: 9,
+  nfNs: 10,
+  functionNs: 11,
+  spareNs: 12,
+  harvestedNs: 13,
+  throttledNs: 14,
+  conflicts: 15,
+  /** 1 if an NF is there whose core may be harvested. */
+  harvestable: 16,
+  /** 1 if at least one NF runs here. */
+  hasNf: 17,
+  lastReactionUs: 18,
+  /** Calls in sandboxes of this core. Main thread. */
+  running: 19,
+  /** Median and 90th percentile of the idle windows seen lately, microseconds. */
+  idleWindowP50Us: 20,
+  idleWindowP90Us: 21,
+  idleRatio: 22,
+  p999Us: 23,
+} as const;
+
+export type HeadField = (typeof Head)[keyof typeof Head];
+export type CoreField = (typeof Core)[keyof typeof Core];
+
+export class Board {
+  readonly shared: SharedArrayBuffer;
+  readonly cores: number;
+  private readonly values: Float64Array;
+  /** Woken by the main thread when work arrives while the loop is slow. */
+  readonly wakeWord: Int32Array;
+
+  private constructor(shared: SharedArrayBuffer, cores: number) {
+    this.shared = shared;
+    this.cores = cores;
+    this.values = new Float64Array(shared, 8);
+    this.wakeWord = new Int32Array(shared, 0, 1);
+  }
+
+  /** `cores`: highest core number + 1. */
+  static create(cores: number): Board {
+    return new Board(new SharedArrayBuffer(8 + 8 * (HEADER_FIELDS + cores * CORE_FIELDS)), cores);
+  }
+
+  static over(shared: SharedArrayBuffer): Board {
+    return new Board(shared, ((shared.byteLength - 8) / 8 - HEADER_FIELDS) / CORE_FIELDS);
+  }
+
+  head(field: HeadField): number {
+    return this.values[field]!;
+  }
+
+  setHead(field: HeadField, value: number): void {
+    this.values[field] = value;
+  }
+
+  get(core: number, field: CoreField): number {
+    return this.values[HEADER_FIELDS + core * CORE_FIELDS + field]!;
+  }
+
+  set(core: number, field: CoreField, value: number): void {
+    this.values[HEADER_FIELDS + core * CORE_FIELDS + field] = value;
+  }
+
+  add(core: number, field: CoreField, value: number): void {
+    const index = HEADER_FIELDS + core * CORE_FIELDS + field;
+    this.values[index] = this.values[index]! + value;
+  }
+
+  wake(): void {
+    Atomics.add(this.wakeWord, 0, 1);
+    Atomics.notify(this.wakeWord, 0);
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The one error type of the system. A code is stable: scripts and clients may match on it.
+ * A message names the thing that failed; `hint` says the way out.
+ */
+
+/** Whose fault, the HTTP status, and what the code means. */
+const CODES = {
+  // the user's
+  BAD_REQUEST: ['user', 400, 'the request does not have the expected form'],
+  BAD_CONFIG: ['user', 400, 'a configuration value is missing, of the wrong type or out of range'],
+  BAD_PROFILE: ['user', 400, 'an NF profile does not fit the schema'],
+  BAD_CAPTURE: ['user', 400, 'a packet capture cannot be read'],
+  BAD_FUNCTION: ['user', 400, 'function code does not parse, or exports no handler'],
+  NOT_FOUND: ['user', 404, 'no function, NF or file of that name'],
+  EXISTS: ['user', 409, 'a thing of that name is already there'],
+  BODY_TOO_LARGE: ['user', 413, 'a request body or reply is larger than allowed'],
+  NO_SUCH_CORE: ['user', 400, 'a core that this machine does not have or that is offline'],
+  NO_SUCH_INTERFACE: ['user', 400, 'a network interface that is not there'],
+  PORT_IN_USE: ['user', 500, 'another program listens on the port'],
+  AGENT_RUNNING: ['user', 409, 'another agent already manages this box'],
+  AGENT_UNREACHABLE: ['user', 503, 'no agent answers at the given address'],
+  NOT_ROOT: ['user', 403, 'the operation needs root'],
+  MISSING_PACKAGE: ['user', 500, 'a program that NEMO needs is not installed'],
+  // the function's
+  FUNCTION_ERROR: ['function', 500, 'the function threw'],
+  FUNCTION_TIMEOUT: ['function', 504, 'the function did not answer within its timeout'],
+  FUNCTION_OOM: ['function', 507, 'the function used more memory than its limit'],
+  FUNCTION_EXIT: ['function', 502, 'the function ended its own process'],
+  FUNCTION_LOAD: ['function', 502, 'the function failed while it was being loaded'],
+  // the system's
+  OVERLOADED: ['system', 429, 'the queue of the function or of the box is full'],
+  NO_CAPACITY: ['system', 503, 'the box has no memory left for another sandbox'],
+  STOPPING: ['system', 503, 'the agent is stopping'],
+  SANDBOX_START: ['system', 503, 'a sandbox could not be started'],
+  SYSCALL: ['system', 500, 'the kernel refused a system call'],
+  UNSUPPORTED: ['system', 501, 'this host cannot do that'],
+  INTERFACE_GONE: ['system', 500, 'a network interface disappeared while in use'],
+  STORE: ['system', 500, 'the store could not be read or written'],
+  INTERNAL: ['system', 500, 'a fault in NEMO itself'],
+} as const satisfies Record<string, readonly ['user' | 'function' | 'system', number, string]>;
+
+export type ErrorCode = keyof typeof CODES;
+export type Blame = 'user' | 'function' | 'system';
+
+export const ERROR_CODES = Object.keys(CODES) as ErrorCode[];
+
+/** What a code stands for, for the documentation and for `nemo` help. */
+export function describeCode(code: ErrorCode): { blame: Blame; httpStatus: number; meaning: string } {
+  const [blame, httpStatus, meaning] = CODES[code];
+  return { blame, httpStatus, meaning };
+}
+
+export interface NemoErrorOptions {
+  /** The way out, one sentence. */
+  hint?: string;
+  /** Facts for scripts: small, flat, never secret. */
+  details?: Record<string, string | number | boolean>;
+  cause?: unknown;
+}
+
+export class NemoError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly details: Record<string, string | number | boolean> | undefined;
+
+  constructor(code: ErrorCode, message: string, options: NemoErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'NemoError';
+    this.code = code;
+    this.hint = options.hint;
+    this.details = options.details;
+  }
+
+  get blame(): Blame {
+    return CODES[this.code][0];
+  }
+
+  get httpStatus(): number {
+    return CODES[this.code][1];
+  }
+
+  toJSON(): { error: { code: ErrorCode; message: string; hint?: string; details?: object } } {
+    return {
+      error: {
+        code: this.code,
+        message: this.message,
+        ...(this.hint === undefined ? {} : { hint: this.hint }),
+        ...(this.details === undefined ? {} : { details: this.details }),
+      },
+    };
+  }
+}
+
+/** Any thrown value as a NemoError; a foreign one becomes INTERNAL with the original as its cause. */
+export function asNemoError(thrown: unknown): NemoError {
+  if (thrown instanceof NemoError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new NemoError('INTERNAL', message, { cause: thrown });
+}

@@ -1,0 +1,75 @@
+/** What a deployed function is, and what one call of it is. Plain data: stored, sent between parts, shown. */
+
+import type { NemoError } from '../errors.js';
+
+/** `[a-z0-9]([-a-z0-9_.]*)`, at most 63 characters. */
+export type FunctionName = string;
+
+/** A deployed function, as it stands in the store. */
+export interface FunctionSpec {
+  name: FunctionName;
+  /** sha256 of the bundle, hex; names the file in the bundle directory. */
+  codeHash: string;
+  codeBytes: number;
+  memoryBytes: number;
+  timeoutMs: number;
+  /** Calls that one sandbox may serve at the same time. */
+  concurrency: number;
+  /** Environment of the function. Values are never shown by the API: only the names. */
+  env: Record<string, string>;
+  /** Cron expression that calls the function with an empty body, or none. */
+  schedule?: string;
+  createdAt: string;
+  updatedAt: string;
+}
+
+/** How ready the sandbox was that took a call: none was there; a stem got the code; the code was loaded. */
+export type StartKind = 'cold' | 'stem' | 'warm';
+
+export interface CallRequest {
+  /** Unique, kept from the caller's `X-Call-Id` where there is one. */
+  callId: string;
+  functionName: FunctionName;
+  method: string;
+  /** What follows the function's name, with its slash; `/` if nothing does. */
+  path: string;
+  /** Raw query string without `?`. */
+  query: string;
+  headers: Record<string, string>;
+  body: Buffer;
+}
+
+/** The time line of one call, milliseconds of `performance.now()`. */
+export interface CallTimeline {
+  acceptedMs: number;
+  /** Handed to a sandbox. */
+  dispatchedMs: number;
+  /** First byte of the answer. */
+  firstByteMs: number;
+  endedMs: number;
+  start: StartKind;
+  /** True for the first call that its sandbox ever ran. */
+  firstInSandbox: boolean;
+  core: number;
+  sandboxId: string;
+}
+
+/**
+ * Where the answer of a call goes. Order: onHead once, onChunk any number, then exactly one of onEnd and onError.
+ * onError may come at any time, also instead of onHead.
+ */
+export interface Sink {
+  onHead(status: number, headers: Record<string, string>): void;
+  onChunk(chunk: Buffer): void;
+  onEnd(timeline: CallTimeline): void;
+  onError(error: NemoError, timeline: CallTimeline | undefined): void;
+}
+
+/** One line that a function printed. */
+export interface LogLine {
+  timeMs: number;
+  functionName: FunctionName;
+  sandboxId: string;
+  stream: 'stdout' | 'stderr';
+  text: string;
+}

@@ -1,0 +1,81 @@
+/**
+ * One interface over cgroup v1/hybrid and v2. A sandbox has one Cgroup for its whole life: it is throttled
+ * in place and never moved, so it can never slip out of its memory limit.
+ */
+
+export type Controller = 'cpu' | 'cpuset' | 'memory' | 'pids' | 'freezer';
+
+export interface CgroupLimits {
+  memoryMaxBytes?: number;
+  pidsMax?: number;
+  /** Cores that the members may use. */
+  cpus?: readonly number[];
+}
+
+export interface CgroupUsage {
+  /** CPU time used by all members so far, nanoseconds. */
+  cpuNs: number;
+  memoryBytes: number;
+  pids: number;
+}
+
+/** One group of processes. All calls are synchronous: each is one or a few writes of tens of microseconds. */
+export interface Cgroup {
+  readonly name: string;
+  /**
+   * Files into which a starting process writes "0" to join (one a hierarchy on v1, one on v2). It writes them
+   * itself before it execs, so that none of its children can be born outside.
+   */
+  readonly joinPaths: readonly string[];
+  /** What a control thread needs to read and throttle this group without the driver object. */
+  readonly handle: CgroupHandle;
+  setMemoryMax(bytes: number): void;
+  setPidsMax(count: number): void;
+  setCpus(cpus: readonly number[]): void;
+  usage(): CgroupUsage;
+  /** How many times the kernel killed a member for memory. */
+  oomKills(): number;
+  /** SIGKILL to every member, also frozen ones, until none is left. */
+  kill(): Promise<void>;
+  /** kill, then remove the directories. Idempotent. */
+  remove(): Promise<void>;
+}
+
+/**
+ * The part of a group that crosses threads: plain paths and values, structured-clonable.
+ * `throttle.ts` applies quota and freeze from it.
+ */
+export interface CgroupHandle {
+  name: string;
+  version: 'v1' | 'v2';
+  /** File with the CPU time used: v1 `cpuacct.usage` (ns), v2 `cpu.stat` (line usage_usec). */
+  cpuUsagePath: string;
+  /** v1 `cpu.cfs_quota_us` (-1 = none) or v2 `cpu.max`. Undefined where it cannot be enforced. */
+  quotaPath: string | undefined;
+  quotaPeriodUs: number;
+  /** v1 `freezer.state` (FROZEN/THAWED) or v2 `cgroup.freeze` (1/0). */
+  freezePath: string | undefined;
+}
+
+export interface CgroupDriver {
+  readonly layout: 'v1' | 'hybrid' | 'v2';
+  /** Controllers that this host lacks: what cannot be enforced. Said loudly by whoever builds the driver. */
+  readonly missing: readonly Controller[];
+  /** True if the root group could be marked `cpu.idle`. */
+  readonly idleGroup: boolean;
+  /** Makes the group `<root>/<name>`. Throws NemoError SYSCALL naming the file that refused. */
+  create(name: string, limits: CgroupLimits): Cgroup;
+  /** Names of the groups under this driver's root, for sweeping what a dead agent left. */
+  list(): string[];
+  /** Kills and removes everything below the root, then the root. Idempotent. */
+  removeAll(): Promise<void>;
+}
+
+export interface CgroupDriverOptions {
+  /** Name of the root group of this agent, for example `nemo` or `nemo-test-1234`. Letters, digits, `-`, `_`. */
+  rootName: string;
+  /** Mark the root `cpu.idle=1`: every function yields to every NF, whatever their own scheduling. */
+  idle: boolean;
+  /** Where cgroups are mounted; tests may point elsewhere. Default `/sys/fs/cgroup`. */
+  mountPoint?: string;
+}

@@ -1,0 +1,143 @@
+/**
+ * libc through koffi: the one place where C functions are declared. Everything in `linux/` calls `check`, so that
+ * an error carries the call, the errno name and the object. errno is per thread and must be read at once.
+ */
+
+import { constants as osConstants } from 'node:os';
+import koffi from 'koffi';
+import { NemoError } from '../errors.js';
+
+const libc = koffi.load('libc.so.6');
+
+export const getpid = libc.func('int getpid()') as () => number;
+export const gettid = libc.func('int gettid()') as () => number;
+export const setns = libc.func('int setns(int fd, int nstype)') as (fd: number, type: number) => number;
+export const socket = libc.func('int socket(int domain, int type, int protocol)') as (
+  domain: number,
+  type: number,
+  protocol: number,
+) => number;
+export const bind = libc.func('int bind(int fd, const void *addr, uint32_t len)') as (
+  fd: number,
+  address: Uint8Array,
+  length: number,
+) => number;
+export const setsockopt = libc.func(
+  'int setsockopt(int fd, int level, int name, const void *value, uint32_t len)',
+) as (fd: number, level: number, name: number, value: Uint8Array, length: number) => number;
+export const getsockopt = libc.func(
+  'int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *len)',
+) as (fd: number, level: number, name: number, value: Uint8Array, length: number[]) => number;
+export const send = libc.func('int64_t send(int fd, const void *data, size_t len, int flags)') as (
+  fd: number,
+  data: Uint8Array | null,
+  length: number,
+  flags: number,
+) => number;
+/** `fds` is an array of `struct pollfd`: { i32 fd, i16 events, i16 revents }. */
+export const poll = libc.func('int poll(void *fds, uint64_t count, int timeout_ms)') as (
+  fds: Uint8Array,
+  count: number,
+  timeoutMs: number,
+) => number;
+export const close = libc.func('int close(int fd)') as (fd: number) => number;
+export const mmap = libc.func(
+  'void *mmap(void *addr, size_t len, int prot, int flags, int fd, int64_t offset)',
+) as (address: null, length: number, prot: number, flags: number, fd: number, offset: number) => unknown;
+export const munmap = libc.func('int munmap(void *addr, size_t len)') as (
+  address: unknown,
+  length: number,
+) => number;
+export const ifNameToIndex = libc.func('uint32_t if_nametoindex(const char *name)') as (
+  name: string,
+) => number;
+/** `value` is `struct timespec`: { i64 seconds, i64 nanoseconds }. */
+export const clockGettime = libc.func('int clock_gettime(int clock, _Out_ void *value)') as (
+  clock: number,
+  value: BigInt64Array,
+) => number;
+export const clockNanosleep = libc.func(
+  'int clock_nanosleep(int clock, int flags, const void *request, void *remain)',
+) as (clock: number, flags: number, request: BigInt64Array, remain: null) => number;
+export const schedSetscheduler = libc.func(
+  'int sched_setscheduler(int tid, int policy, const void *param)',
+) as (tid: number, policy: number, param: Int32Array) => number;
+export const schedGetscheduler = libc.func('int sched_getscheduler(int tid)') as (tid: number) => number;
+export const schedGetparam = libc.func('int sched_getparam(int tid, _Out_ void *param)') as (
+  tid: number,
+  param: Int32Array,
+) => number;
+export const schedSetaffinity = libc.func(
+  'int sched_setaffinity(int tid, size_t len, const void *mask)',
+) as (tid: number, length: number, mask: Uint8Array) => number;
+export const schedGetaffinity = libc.func(
+  'int sched_getaffinity(int tid, size_t len, _Out_ void *mask)',
+) as (tid: number, length: number, mask: Uint8Array) => number;
+export const getpriority = libc.func('int getpriority(int which, uint32_t who)') as (
+  which: number,
+  who: number,
+) => number;
+export const setpriority = libc.func('int setpriority(int which, uint32_t who, int value)') as (
+  which: number,
+  who: number,
+  value: number,
+) => number;
+export const pread = libc.func('int64_t pread(int fd, _Out_ void *buf, size_t len, int64_t offset)') as (
+  fd: number,
+  buffer: Uint8Array,
+  length: number,
+  offset: number,
+) => number;
+export const pwrite = libc.func(
+  'int64_t pwrite(int fd, const void *buf, size_t len, int64_t offset)',
+) as (fd: number, buffer: Uint8Array, length: number, offset: number) => number;
+export const prctl = libc.func(
+  'int prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d)',
+) as (option: number, a: number, b: number, c: number, d: number) => number;
+
+/** The errno of the last libc call of this thread. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+const NAMES = new Map<number, string>(
+  Object.entries(osConstants.errno).map(([name, value]) => [value, name]),
+);
+
+export function errnoName(value: number): string {
+  return NAMES.get(value) ?? `errno ${value}`;
+}
+
+/** Throws SYSCALL for the current errno. `object` is what was acted on: a file, an interface, a thread. */
+export function fail(call: string, object: string): never {
+  const value = koffi.errno();
+  const name = errnoName(value);
+  throw new NemoError('SYSCALL', `${call} failed on ${object}: ${name}`, {
+    details: { syscall: call, errno: name, object },
+  });
+}
+
+/** Returns `result`, or throws if it is negative. */
+export function check(result: number, call: string, object: string): number {
+  if (result < 0) fail(call, object);
+  return result;
+}
+
+/** A live view of mapped memory: no copy, valid until munmap. */
+export function viewOf(pointer: unknown, length: number): ArrayBuffer {
+  return koffi.view(pointer, length) as ArrayBuffer;
+}
+
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+
+/** Maps `length` bytes of `fd` shared; throws SYSCALL with `object` as its name. */
+export function mapShared(
+  fd: number,
+  length: number,
+  object: string,
+): { buffer: ArrayBuffer; unmap: () => void } {
+  const pointer = mmap(null, length, PROT_READ_WRITE, MAP_SHARED, fd, 0);
+  if (koffi.address(pointer) === 0xffffffffffffffffn) fail('mmap', object);
+  return { buffer: viewOf(pointer, length), unmap: () => void munmap(pointer, length) };
+}

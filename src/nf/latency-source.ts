@@ -1,0 +1,13 @@
+/**
+ * Where the packet latency of an NF comes from. A source lives in the control thread (or feeds it through shared
+ * memory) and is sampled at each tick, so `sample` must not allocate and must not block.
+ */
+
+import type { LatencyBuckets } from '../packet/latency-buckets.js';
+
+export interface LatencySource {
+  readonly kind: 'reported' | 'runqueue' | 'tap';
+  /** Adds what was observed since the last call to `into`; returns how many observations that were. */
+  sample(into: LatencyBuckets): number;
+  close(): void;
+}

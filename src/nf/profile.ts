@@ -1,0 +1,50 @@
+/** What an NF profile says, after it was checked. The YAML's JSON Schema is nf-profiles/profile.schema.json. */
+
+export type NfMode = 'sleep' | 'poll';
+export type LatencySourceKind = 'reported' | 'runqueue' | 'tap' | 'none';
+
+export interface NfProfile {
+  name: string;
+  title: string;
+  /** All given conditions must hold. Patterns are regular expressions. */
+  match: {
+    /** Against the base name of the executable, or for scripts the process's comm. */
+    process?: string;
+    /** Against the arguments joined by blanks. */
+    args?: string;
+    /** At least one thread must be named like this. */
+    thread?: string;
+  };
+  mode: NfMode;
+  /** Pattern on thread names (comm); undefined: every thread of the process. */
+  packetThreads?: string;
+  /** p99 packet latency that the operator wants kept, microseconds. */
+  sloP99Us: number;
+  latency: {
+    source: LatencySourceKind;
+    /** `tap`: interfaces where packets enter and leave, and the invariant that survives the NF. */
+    ingress?: string;
+    egress?: string;
+    invariant?: 'payload-tail' | 'ipv4-id' | 'five-tuple-payload';
+  };
+  protection: {
+    kind: 'none' | 'fifo' | 'nice';
+    /** FIFO 1..98 or nice -20..-1. */
+    value?: number;
+  };
+  /** Whether its core may be harvested at all. */
+  harvest: boolean;
+}
+
+/** A running NF, as discovery sees it. */
+export interface NfInstance {
+  /** `<profile>-<pid>`. */
+  id: string;
+  profile: NfProfile;
+  pid: number;
+  /** From /proc/<pid>/stat: tells a restarted pid from the old one. */
+  startTicks: number;
+  threads: Array<{ tid: number; name: string; packet: boolean; cores: number[] }>;
+  /** Cores to which its packet threads are bound. Empty if they may run anywhere: such an NF is not harvested. */
+  cores: number[];
+}

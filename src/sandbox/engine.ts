@@ -1,0 +1,74 @@
+/**
+ * What an isolation engine has to offer. Harvest and conflict know no engine: they see a Sandbox's cgroup.
+ * A sandbox is born a *stem* (a runtime, no code), becomes *warm* by `load`, and serves calls until it ends.
+ */
+
+import type { CallRequest, LogLine } from '../invoke/function.js';
+import type { NemoError } from '../errors.js';
+import type { Cgroup } from '../linux/cgroup/driver.js';
+
+export interface StartOptions {
+  /** Unique in the box: `sb-<number>`. */
+  id: string;
+  cgroup: Cgroup;
+  /** Threads start as SCHED_IDLE (`idle`) or at default scheduling. */
+  scheduling: 'idle' | 'default';
+  onLog: (line: Omit<LogLine, 'functionName'>) => void;
+}
+
+export interface LoadOptions {
+  functionName: string;
+  /** Absolute path of the bundled ES module on the host. */
+  bundlePath: string;
+  env: Record<string, string>;
+  memoryBytes: number;
+  timeoutMs: number;
+}
+
+/** Why a sandbox ended. */
+export interface SandboxExit {
+  cause: 'oom' | 'exited' | 'killed' | 'crashed';
+  exitCode: number | null;
+  signal: string | null;
+  /** Last lines of stderr, for the error message. */
+  stderrTail: string;
+}
+
+/** What a sandbox says about a call; order as in `Sink`. */
+export interface SandboxReply {
+  onHead(status: number, headers: Record<string, string>): void;
+  onChunk(chunk: Buffer): void;
+  onEnd(): void;
+  /** The function failed (FUNCTION_ERROR) or the sandbox ended (FUNCTION_EXIT, FUNCTION_OOM). */
+  onError(error: NemoError): void;
+}
+
+export interface Sandbox {
+  readonly id: string;
+  readonly engine: string;
+  /** Process id on the host of the sandbox's first process. */
+  readonly pid: number;
+  readonly cgroup: Cgroup;
+  /** Stem to warm. Rejects with BAD_FUNCTION (no handler) or FUNCTION_LOAD (threw while loading, or ended). */
+  load(options: LoadOptions): Promise<void>;
+  /**
+   * Sends a call. Calls may be sent ahead: the sandbox runs at most `concurrency` at a time, in order
+   * (1 unless `load` was told otherwise by the pool).
+   */
+  invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void;
+  /** Calls sent and not yet ended. */
+  readonly inFlight: number;
+  /** Kills every process of the sandbox. Calls in flight end with FUNCTION_EXIT unless `reason` is given. */
+  kill(reason?: NemoError): Promise<void>;
+  /** Resolves when the last process is gone and the cgroup and directories are removed. Never rejects. */
+  readonly exited: Promise<SandboxExit>;
+}
+
+export interface Engine {
+  readonly kind: string;
+  /** Whether the engine works here, and if not why, in words for an operator. */
+  check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }>;
+  /** Starts a stem; resolves when its runtime answered. Rejects with SANDBOX_START. */
+  start(options: StartOptions): Promise<Sandbox>;
+  close(): Promise<void>;
+}

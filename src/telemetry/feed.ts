@@ -1,0 +1,128 @@
+/**
+ * The versioned JSON of the WebSocket feed (`/feed`, 10 Hz) and of `GET /v1/status`. The console, `nemo top`,
+ * the demo and the bench all read this and nothing else.
+ */
+
+import type { StartKind } from '../invoke/function.js';
+
+export const FEED_SCHEMA = 'nemo.feed/1';
+
+export interface FeedFrame {
+  schema: typeof FEED_SCHEMA;
+  /** Counts every frame made; a gap means that this reader was too slow and lost some. */
+  seq: number;
+  timeMs: number;
+  agent: FeedAgent;
+  cores: FeedCore[];
+  nfs: FeedNf[];
+  functions: FeedFunction[];
+  /** Events since the previous frame (in the first frame: the last 100). */
+  events: FeedEvent[];
+}
+
+export interface FeedAgent {
+  version: string;
+  policy: string;
+  hostname: string;
+  uptimeS: number;
+  loop: { hz: number; latenessP99Us: number; costRatio: number };
+  /** Readers that lost frames, ever. */
+  slowReaders: number;
+  stems: number;
+  memory: { agentRssBytes: number; sandboxesBytes: number; hostAvailableBytes: number };
+  /** What this host cannot enforce or observe, in words. */
+  warnings: string[];
+}
+
+/** Ratios are of the core's wall time over the last frame interval; they sum to 1 with `otherRatio`. */
+export interface FeedCore {
+  core: number;
+  role: 'nf' | 'housekeeping' | 'free';
+  nfRatio: number;
+  functionRatio: number;
+  idleRatio: number;
+  otherRatio: number;
+  predictedSpareRatio: number;
+  /** Packet latency of the NFs on the core over the last second; null without a source or packets. */
+  p50Us: number | null;
+  p99Us: number | null;
+  sloUs: number | null;
+  /** 0 full harvest ... n off the core. */
+  throttleLevel: number;
+  throttleName: string;
+  running: Array<{ functionName: string; sandboxId: string }>;
+  /** Since the agent started, seconds of this core. */
+  totals: { wallS: number; nfS: number; functionS: number; spareS: number; harvestedS: number; throttledS: number };
+  conflicts: number;
+}
+
+export interface FeedNf {
+  id: string;
+  profile: string;
+  pid: number;
+  state: 'running' | 'gone';
+  mode: 'sleep' | 'poll';
+  cores: number[];
+  threads: Array<{ tid: number; name: string; core: number; packet: boolean }>;
+  /** How its packet threads are protected now: for example `fifo:50`, `none`. */
+  protection: string;
+  latencySource: string;
+  p50Us: number | null;
+  p99Us: number | null;
+  p999Us: number | null;
+  sloUs: number;
+  sloHeld: boolean | null;
+  /** Share of one core that its threads used over the last second. */
+  busyRatio: number;
+  spareRatio: number;
+}
+
+export type SandboxState = 'starting' | 'stem' | 'loading' | 'warm' | 'busy' | 'ending';
+
+export interface FeedSandbox {
+  id: string;
+  state: SandboxState;
+  core: number;
+  pid: number;
+  memoryBytes: number;
+  cpuRatio: number;
+  calls: number;
+}
+
+export interface FeedFunction {
+  name: string;
+  queued: number;
+  inFlight: number;
+  completed: number;
+  failed: number;
+  starts: Record<StartKind, number>;
+  /** Latency of calls, gateway to last byte, over the last 10 seconds. */
+  p50Ms: number | null;
+  p99Ms: number | null;
+  ratePerS: number;
+  sandboxes: FeedSandbox[];
+}
+
+export type EventKind =
+  | 'nf-found' | 'nf-gone' | 'nf-protected' | 'nf-released'
+  | 'conflict' | 'throttle' | 'recover'
+  | 'function-deployed' | 'function-removed' | 'function-failed'
+  | 'sandbox-started' | 'sandbox-ended' | 'sandbox-evicted'
+  | 'agent-started' | 'agent-stopping' | 'warning';
+
+export interface FeedEvent {
+  seq: number;
+  timeMs: number;
+  kind: EventKind;
+  severity: 'info' | 'warning' | 'error';
+  message: string;
+  core?: number;
+  nf?: string;
+  functionName?: string;
+  sandboxId?: string;
+  cause?: string;
+  fromLevel?: number;
+  toLevel?: number;
+  /** From the sign of the conflict to the applied throttle, microseconds. */
+  reactionUs?: number;
+}
