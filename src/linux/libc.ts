@@ -67,12 +67,16 @@ export const schedGetparam = libc.func('int sched_getparam(int tid, _Out_ void *
   tid: number,
   param: Int32Array,
 ) => number;
-export const schedSetaffinity = libc.func(
-  'int sched_setaffinity(int tid, size_t len, const void *mask)',
-) as (tid: number, length: number, mask: Uint8Array) => number;
-export const schedGetaffinity = libc.func(
-  'int sched_getaffinity(int tid, size_t len, _Out_ void *mask)',
-) as (tid: number, length: number, mask: Uint8Array) => number;
+export const schedSetaffinity = libc.func('int sched_setaffinity(int tid, size_t len, const void *mask)') as (
+  tid: number,
+  length: number,
+  mask: Uint8Array,
+) => number;
+export const schedGetaffinity = libc.func('int sched_getaffinity(int tid, size_t len, _Out_ void *mask)') as (
+  tid: number,
+  length: number,
+  mask: Uint8Array,
+) => number;
 export const getpriority = libc.func('int getpriority(int which, uint32_t who)') as (
   which: number,
   who: number,
@@ -88,12 +92,19 @@ export const pread = libc.func('int64_t pread(int fd, _Out_ void *buf, size_t le
   length: number,
   offset: number,
 ) => number;
-export const pwrite = libc.func(
-  'int64_t pwrite(int fd, const void *buf, size_t len, int64_t offset)',
-) as (fd: number, buffer: Uint8Array, length: number, offset: number) => number;
-export const prctl = libc.func(
-  'int prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d)',
-) as (option: number, a: number, b: number, c: number, d: number) => number;
+export const pwrite = libc.func('int64_t pwrite(int fd, const void *buf, size_t len, int64_t offset)') as (
+  fd: number,
+  buffer: Uint8Array,
+  length: number,
+  offset: number,
+) => number;
+export const prctl = libc.func('int prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d)') as (
+  option: number,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+) => number;
 
 /** The errno of the last libc call of this thread. */
 export function errno(): number {

@@ -3,8 +3,8 @@
  * A sandbox is born a *stem* (a runtime, no code), becomes *warm* by `load`, and serves calls until it ends.
  */
 
-import type { CallRequest, LogLine } from '../invoke/function.js';
 import type { NemoError } from '../errors.js';
+import type { CallRequest, LogLine } from '../invoke/function.js';
 import type { Cgroup } from '../linux/cgroup/driver.js';
 
 export interface StartOptions {

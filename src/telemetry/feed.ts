@@ -52,7 +52,14 @@ export interface FeedCore {
   throttleName: string;
   running: Array<{ functionName: string; sandboxId: string }>;
   /** Since the agent started, seconds of this core. */
-  totals: { wallS: number; nfS: number; functionS: number; spareS: number; harvestedS: number; throttledS: number };
+  totals: {
+    wallS: number;
+    nfS: number;
+    functionS: number;
+    spareS: number;
+    harvestedS: number;
+    throttledS: number;
+  };
   conflicts: number;
 }
 
@@ -104,11 +111,22 @@ export interface FeedFunction {
 }
 
 export type EventKind =
-  | 'nf-found' | 'nf-gone' | 'nf-protected' | 'nf-released'
-  | 'conflict' | 'throttle' | 'recover'
-  | 'function-deployed' | 'function-removed' | 'function-failed'
-  | 'sandbox-started' | 'sandbox-ended' | 'sandbox-evicted'
-  | 'agent-started' | 'agent-stopping' | 'warning';
+  | 'nf-found'
+  | 'nf-gone'
+  | 'nf-protected'
+  | 'nf-released'
+  | 'conflict'
+  | 'throttle'
+  | 'recover'
+  | 'function-deployed'
+  | 'function-removed'
+  | 'function-failed'
+  | 'sandbox-started'
+  | 'sandbox-ended'
+  | 'sandbox-evicted'
+  | 'agent-started'
+  | 'agent-stopping'
+  | 'warning';
 
 export interface FeedEvent {
   seq: number;

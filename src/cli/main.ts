@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+/**
+ * `nemo`: one file a command, loaded only when it is the one asked for. A command file exports
+ * `register(program)`; errors end here, as one line for people or JSON for scripts, never as a stack trace.
+ */
+
+import { Command } from 'commander';
+import { asNemoError } from '../errors.js';
+
+/** Command word -> module that registers it. */
+const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {};
+
+export async function main(argv: string[]): Promise<number> {
+  const program = new Command('nemo')
+    .description('Serverless functions on the spare cycles of network function servers')
+    .showHelpAfterError('(add --help for the options and an example)')
+    .exitOverride();
+  const asked = COMMANDS[argv[2] ?? ''];
+  const loaders = asked === undefined ? Object.values(COMMANDS) : [asked];
+  for (const load of loaders) (await load()).register(program);
+  try {
+    await program.parseAsync(argv);
+    return Number(process.exitCode ?? 0);
+  } catch (thrown) {
+    if (thrown instanceof Error && 'exitCode' in thrown) return Number(thrown.exitCode);
+    const error = asNemoError(thrown);
+    if (argv.includes('--json')) process.stderr.write(`${JSON.stringify(error)}\n`);
+    else {
+      process.stderr.write(`nemo: ${error.message} [${error.code}]\n`);
+      if (error.hint !== undefined) process.stderr.write(`      ${error.hint}\n`);
+      if (process.env.NEMO_DEBUG) process.stderr.write(`${error.stack}\n`);
+    }
+    return error.blame === 'user' ? 1 : 2;
+  }
+}
+
+process.exitCode = await main(process.argv);

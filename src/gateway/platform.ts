@@ -1,0 +1,60 @@
+/**
+ * What every API of the gateway sees of the box. APIs (native, later OpenFaaS, Lambda, CloudEvents) translate
+ * HTTP to these calls and nothing more. `agent.ts` composes it.
+ */
+
+import type { CallRequest, FunctionSpec, LogLine, Sink } from '../invoke/function.js';
+import type { FeedEvent, FeedFrame } from '../telemetry/feed.js';
+
+/** What a user may write when deploying; strings as `128Mi`, `30s`. */
+export interface DeployInput {
+  name: string;
+  /** Source text: one JavaScript or TypeScript module (folders are bundled to one by the CLI). */
+  code: string;
+  /** Name to show in syntax errors; its ending says the language. Default `<name>.ts`. */
+  filename?: string;
+  memory?: string | number;
+  timeout?: string | number;
+  concurrency?: number;
+  env?: Record<string, string>;
+  schedule?: string;
+}
+
+/** Function definitions: validated, stored, found again after a restart. */
+export interface FunctionRegistry {
+  /** Validates (BAD_REQUEST, BAD_FUNCTION with line and column), stores code and spec durably. */
+  deploy(input: DeployInput): Promise<{ spec: FunctionSpec; created: boolean }>;
+  get(name: string): FunctionSpec | undefined;
+  list(): FunctionSpec[];
+  /** NOT_FOUND if there is none. */
+  remove(name: string): Promise<void>;
+  /** Absolute path of the bundled module, for the sandbox. */
+  bundlePath(spec: FunctionSpec): string;
+  /** Called after every change, with the new spec, or undefined when the function was removed. */
+  onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void;
+}
+
+export interface LogBook {
+  append(line: LogLine): void;
+  /** The last `tail` lines, oldest first. */
+  read(functionName: string, tail: number): LogLine[];
+  /** Returns the way to stop listening. */
+  follow(functionName: string, listener: (line: LogLine) => void): () => void;
+  forget(functionName: string): void;
+}
+
+export interface EventLog {
+  emit(event: Omit<FeedEvent, 'seq' | 'timeMs'>): FeedEvent;
+  /** Events with a higher sequence number, oldest first; at most `limit` of the newest. */
+  since(seq: number, limit: number): FeedEvent[];
+}
+
+export interface Platform {
+  readonly registry: FunctionRegistry;
+  readonly logs: LogBook;
+  readonly events: EventLog;
+  /** Accepts a call; every outcome goes to the sink. Never throws. */
+  invoke(call: CallRequest, sink: Sink): void;
+  /** The newest frame of the feed. */
+  frame(): FeedFrame;
+}
