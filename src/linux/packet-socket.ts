@@ -179,18 +179,17 @@ export function openPacketSocket(options: PacketSocketOptions): PacketSocket {
   try {
     const set = (level: number, option: number, ...values: number[]) =>
       check(setsockopt(fd, level, option, u32(values), values.length * 4), `setsockopt(${option})`, name);
+    // The rings come last: the kernel refuses to change these once one is there.
     set(SOL_PACKET, PACKET_VERSION, TPACKET_V2);
     set(SOL_PACKET, PACKET_RESERVE, ALIGN_FRAME_BYTES);
-    if (options.ignoreOutgoing ?? true) set(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+    // A frame that the interface cannot take is skipped; without this it would stop the whole transmit ring.
+    set(SOL_PACKET, PACKET_LOSS, 1);
+    set(SOL_PACKET, PACKET_IGNORE_OUTGOING, options.ignoreOutgoing === false ? 0 : 1);
+    set(SOL_PACKET, PACKET_QDISC_BYPASS, options.qdiscBypass === false ? 0 : 1);
+    set(SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_BYTES);
     if (options.filter !== undefined) attachFilter(fd, options.filter, name);
     if (rx !== undefined) set(SOL_PACKET, PACKET_RX_RING, ...ringRequest(rx));
-    if (tx !== undefined) {
-      set(SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_BYTES);
-      if (options.qdiscBypass ?? true) set(SOL_PACKET, PACKET_QDISC_BYPASS, 1);
-      // A frame that the interface cannot take is skipped; without this it would stop the whole ring.
-      set(SOL_PACKET, PACKET_LOSS, 1);
-      set(SOL_PACKET, PACKET_TX_RING, ...ringRequest(tx));
-    }
+    if (tx !== undefined) set(SOL_PACKET, PACKET_TX_RING, ...ringRequest(tx));
     const bytes = ringBytes(rx) + ringBytes(tx);
     if (bytes === 0) throw new NemoError('INTERNAL', `neither ring asked for on ${name}`);
     const memory = mapShared(fd, bytes, name);
