@@ -52,3 +52,17 @@ export const DISCOVERY = {
   /** An NF that starts, dies or restarts is noticed within a second. */
   periodMs: 500,
 } as const;
+
+/** The reference NFs' process. */
+export const NF_RUNTIME = {
+  /** A ring: 2,048 frames are 40 ms at 50,000 packets/s, longer than any scheduling delay worth surviving. */
+  ringSlots: 2_048,
+  /** A 1,600 byte packet, its header, and room for a tunnel's. */
+  slotBytes: 2_048,
+  /** Empty rounds in poll mode before the NF asks whether its interfaces are still there: some milliseconds. */
+  spinsPerLook: 100_000,
+  /** poll()'s limit in sleep mode; errors and frames wake it sooner. */
+  sleepMaxMs: 1_000,
+  /** poll()'s limit while the kernel has not taken all frames to be sent. */
+  retryMs: 1,
+} as const;
