@@ -66,3 +66,41 @@ export const NF_RUNTIME = {
   /** poll()'s limit while the kernel has not taken all frames to be sent. */
   retryMs: 1,
 } as const;
+
+export const CGROUP = {
+  /** CFS bandwidth period: short enough that a throttled function answers within two of them. */
+  quotaPeriodUs: 20_000,
+  /** The kernel refuses quotas below 1 ms. */
+  quotaMinUs: 1_000,
+  /** How long a kill waits for a v1 group to be fully frozen before it signals anyway. */
+  freezeWaitMs: 200,
+  /** Only a process stuck in the kernel survives SIGKILL for this long. */
+  killTimeoutMs: 10_000,
+  /** First and longest pause between two looks at a dying group: v1 has no event for "empty". */
+  pollMinMs: 1,
+  pollMaxMs: 16,
+} as const;
+
+export const NF = {
+  /** A process that matched no profile is looked at again after this many scans: it may have changed its arguments. */
+  recheckScans: 20,
+  /** The nice value that protects an NF's packet threads where the kernel refuses FIFO. */
+  fallbackNice: -15,
+  /** The control loop looks once in so many ticks for the report of an NF that has not made one yet. */
+  reportRetryTicks: 1_000,
+} as const;
+
+export const TAP = {
+  /** Packets/s measured: enough for a p99 each 100 ms, cheap enough to stay under 1 % of the housekeeping core. */
+  samplesPerS: 4_000,
+  /** A packet not seen again after this is taken as lost (or as dropped by the NF on purpose). */
+  expiryNs: 1_000_000_000,
+  /** Packets under way at once; a power of two. */
+  tableEntries: 8_192,
+  ringSlots: 4_096,
+  /** Headers and the start of the payload are kept of a packet. */
+  snapBytes: 1_600,
+  slotBytes: 2_048,
+  /** Pause between two looks at the rings; the measurement itself is the kernel's and does not depend on it. */
+  pauseMs: 2,
+} as const;
