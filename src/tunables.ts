@@ -128,3 +128,16 @@ export const TRAFFIC = {
   drainMs: 200,
 } as const;
 
+/** Flow tables of the reference firewall, nat and lb; each may be set in the function's configuration. */
+export const FLOWS = {
+  /** About 130 bytes each: 8 MB. */
+  maxFlows: 65_536,
+  /** UDP, ICMP and the rest. RFC 4787 asks for at least 2 minutes for NAT mappings. */
+  datagramTimeoutMs: 120_000,
+  /** TCP until its other side answered. */
+  tcpOpeningTimeoutMs: 30_000,
+  /** RFC 5382: not less than 2 hours 4 minutes. */
+  tcpTimeoutMs: 7_440_000,
+  /** After a FIN or RST: long enough for the last segments. */
+  tcpClosingTimeoutMs: 10_000,
+} as const;
