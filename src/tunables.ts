@@ -113,6 +113,8 @@ export const TRAFFIC = {
   lateMaxMs: 5,
   /** Below the control thread's 20, above everybody who shares the housekeeping core by turns. */
   generatorFifoPriority: 10,
+  /** Below the generator's. A receiver that waits for a busy gateway would lose what the NF did not. */
+  receiverFifoPriority: 5,
   /** Above all threads of ours: if this one wakes late, it was not us. */
   noiseFifoPriority: 30,
   noisePeriodUs: 1_000,

@@ -47,7 +47,8 @@ export class Forwarder {
   run(): number {
     const { rx, tx } = this;
     if (!rx.next()) return 0;
-    const nowMs = monotonicNs() / 1e6;
+    // Whole, so that passing it on does not allocate.
+    const nowMs = Math.floor(monotonicNs() / 1e6);
     let taken = 0;
     let sent = 0;
     do {

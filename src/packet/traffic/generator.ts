@@ -34,7 +34,8 @@ export class Generator {
   private startNs = 0;
   private endNs = Number.POSITIVE_INFINITY;
   private sequence = 0;
-  private run = 0;
+  /** Of the frames that are sent now; 0 while no window is open. */
+  private window = 0;
   private commandsSeen = 0;
 
   /** `rings[d]` sends frames of direction d. */
@@ -95,7 +96,7 @@ export class Generator {
     const frame = ring.frames[slot]!;
     frame.set(template.frame);
     const seconds = Math.floor(sendNs / 1e9);
-    writeStamp(frame, template, this.run, this.sequence, REALTIME_BASE_S + seconds, sendNs - seconds * 1e9);
+    writeStamp(frame, template, this.window, this.sequence, REALTIME_BASE_S + seconds, sendNs - seconds * 1e9);
     ring.commit(template.frame.length);
     this.sequence = (this.sequence + 1) >>> 0;
     this.state.add(Count.sent, 1);
@@ -125,17 +126,13 @@ export class Generator {
     if (command.op === 'run') {
       this.workload = undefined;
       this.workload = prepareWorkload(command.spec);
-      this.run = (this.run + 1) & 0xff;
-      Atomics.store(words, Word.windowEnd, Atomics.load(words, Word.windowFirst));
-      Atomics.store(words, Word.run, this.run);
       this.startNs = monotonicNs() + MICRO_BATCH_NS;
       this.endNs = this.startNs + (command.spec.seconds ?? Number.POSITIVE_INFINITY) * 1e9;
     } else if (command.op === 'stop') this.workload = undefined;
     else if (command.op === 'open') {
-      // The end lies half the sequence space ahead: not reached while the window is open.
-      Atomics.store(words, Word.windowFirst, this.sequence | 0);
-      Atomics.store(words, Word.windowEnd, (this.sequence + 0x7fffffff) | 0);
-    } else Atomics.store(words, Word.windowEnd, this.sequence | 0);
+      this.window = (Atomics.load(words, Word.window) % 255) + 1;
+      Atomics.store(words, Word.window, this.window);
+    } else this.window = 0;
   }
 
   private reply(message: GeneratorReply): void {

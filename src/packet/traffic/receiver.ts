@@ -9,7 +9,7 @@ import type { PacketSocket } from '../../linux/packet-socket.js';
 import { POLLERR, PollSet } from '../../linux/poll.js';
 import { TRAFFIC } from '../../tunables.js';
 import { bucketOf } from '../latency-buckets.js';
-import { hasStamp, sinceStampNs, stampSequence } from './stamp.js';
+import { sinceStampNs, stampSequence, stampWindow } from './stamp.js';
 import { Count, type TrafficState, Word } from './state.js';
 
 /** Sequence numbers remembered to tell duplicates: five seconds at 50,000 packets/s. */
@@ -18,13 +18,16 @@ const REMEMBERED = 1 << 18;
 export class Receiver {
   /** At `sequence % REMEMBERED`: the number last seen there + 1. */
   private readonly seen = new Uint32Array(REMEMBERED);
-  private highest = -1;
-  private run = -1;
+  /** Highest sequence number of the window, of each socket: those of two directions come interleaved. */
+  private readonly highest: Float64Array;
+  private window = 0;
 
   constructor(
     private readonly sockets: readonly PacketSocket[],
     private readonly state: TrafficState,
-  ) {}
+  ) {
+    this.highest = new Float64Array(sockets.length);
+  }
 
   /** Receives until the process ends; throws INTERFACE_GONE. */
   loop(): never {
@@ -36,54 +39,52 @@ export class Receiver {
       for (let i = 0; i < sockets.length; i++) {
         const socket = sockets[i]!;
         if ((poll.reported(i) & POLLERR) !== 0) socket.checkInterface();
-        this.drain(socket);
+        this.drain(socket, i);
         missed += socket.statistics().dropped;
       }
       this.state.set(Count.missed, missed);
     }
   }
 
-  private drain(socket: PacketSocket): void {
+  private drain(socket: PacketSocket, place: number): void {
     const { rx } = socket;
-    const { words } = this.state;
+    const { state } = this;
     while (rx.next()) {
-      // Read for each frame: a window closes in between.
-      const run = Atomics.load(words, Word.run);
-      if (run !== this.run) this.startRun(run);
-      const view = rx.views[rx.slot]!;
-      if (hasStamp(view, rx.offset, rx.length, run)) {
-        const end = rx.offset + rx.length;
-        this.record(stampSequence(view, end), sinceStampNs(view, end, rx.seconds, rx.nanoseconds));
-      } else this.state.add(Count.foreign, 1);
+      const bytes = rx.views[rx.slot]!;
+      const end = rx.offset + rx.length;
+      const window = stampWindow(bytes, rx.offset, end);
+      if (window < 0) state.add(Count.foreign, 1);
+      else if (window !== 0 && window === Atomics.load(state.words, Word.window)) {
+        if (window !== this.window) this.startWindow(window);
+        this.record(place, stampSequence(bytes, end), sinceStampNs(bytes, end, rx.seconds, rx.nanoseconds));
+      }
       rx.release();
     }
   }
 
-  private record(sequence: number, transitNs: number): void {
-    const { state } = this;
-    const first = Atomics.load(state.words, Word.windowFirst);
-    const end = Atomics.load(state.words, Word.windowEnd);
-    const inWindow = (sequence - first) >>> 0 < (end - first) >>> 0;
-    const place = sequence & (REMEMBERED - 1);
-    const duplicate = this.seen[place] === (sequence + 1) >>> 0;
-    this.seen[place] = sequence + 1;
-    const reordered = sequence < this.highest;
-    if (!reordered) this.highest = sequence;
-    if (!inWindow) return;
-    if (duplicate) {
+  private record(place: number, sequence: number, transitNs: number): void {
+    const { state, seen, highest } = this;
+    if (seen[sequence & (REMEMBERED - 1)] === (sequence + 1) >>> 0) {
       state.add(Count.duplicates, 1);
       return;
     }
-    if (reordered) state.add(Count.reordered, 1);
+    seen[sequence & (REMEMBERED - 1)] = sequence + 1;
+    if (sequence < highest[place]!) state.add(Count.reordered, 1);
+    else highest[place] = sequence;
     state.add(Count.received, 1);
     const bucket = bucketOf(transitNs);
     state.transit[bucket] = state.transit[bucket]! + 1;
     state.raise(Count.transitMaxNs, transitNs);
   }
 
-  private startRun(run: number): void {
-    this.run = run;
-    this.highest = -1;
-    this.seen.fill(0);
+  private startWindow(window: number): void {
+    const { state } = this;
+    this.window = window;
+    this.highest.fill(0);
+    for (const counter of [Count.received, Count.duplicates, Count.reordered, Count.transitMaxNs]) {
+      state.set(counter, 0);
+    }
+    state.transit.fill(0);
+    state.set(Count.receiverWindow, window);
   }
 }

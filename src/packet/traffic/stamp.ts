@@ -1,7 +1,9 @@
 /**
  * The stamp: the last 16 bytes of every test frame, by which its receiver knows when it was really sent.
  *
- *   magic u24, run u8 | sequence u32 | seconds u32 | nanoseconds u32      (big-endian, CLOCK_REALTIME)
+ *   magic u24, window u8 | sequence u32 | seconds u32 | nanoseconds u32      (big-endian, CLOCK_REALTIME)
+ *
+ * The window says in which measuring window the frame was sent, 0: in none.
  *
  * A frame is made longer to carry it, and its lengths and checksums are put right: an NF sees an ordinary packet
  * whose payload ends in the stamp. TCP sequence numbers are left alone.
@@ -66,13 +68,13 @@ export function makeTemplate(source: Uint8Array, length: number, direction: 0 | 
 export function writeStamp(
   frame: Uint8Array,
   template: Template,
-  run: number,
+  window: number,
   sequence: number,
   seconds: number,
   nanoseconds: number,
 ): void {
   const start = template.frame.length - STAMP_BYTES;
-  const first = (MAGIC << 8) | run;
+  const first = (MAGIC << 8) | window;
   writeI32(frame, start, first);
   writeI32(frame, start + 4, sequence);
   writeI32(frame, start + 8, seconds);
@@ -87,12 +89,14 @@ export function writeStamp(
   writeU16(frame, template.checksumOffset, checksum === 0 && template.udp ? 0xffff : checksum);
 }
 
-/** Whether the frame `bytes[start..start+length)` ends in a stamp of that run. */
-export function hasStamp(bytes: Uint8Array, start: number, length: number, run: number): boolean {
-  return length >= STAMP_BYTES && readI32(bytes, start + length - STAMP_BYTES) === ((MAGIC << 8) | run);
+/** The window in the stamp at the end of `bytes[start..end)`; -1 without a stamp. */
+export function stampWindow(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start < STAMP_BYTES) return -1;
+  const first = readI32(bytes, end - STAMP_BYTES);
+  return first >>> 8 === MAGIC ? first & 0xff : -1;
 }
 
-/** The stamp's fields, of a frame that has one and ends at `end`. */
+/** Counts up over all frames; of a frame that has a stamp and ends at `end`. */
 export function stampSequence(bytes: Uint8Array, end: number): number {
   return readI32(bytes, end - 12) >>> 0;
 }

@@ -1,7 +1,7 @@
 /**
  * What the threads of the traffic process share: one SharedArrayBuffer of counters, histograms and control words, each
- * with one writer. Histograms only count up; who wants a window takes differences. A packet belongs to the window
- * in which it was *sent*, so the window is a range of sequence numbers, opened and closed by the generator itself.
+ * with one writer. A packet belongs to the window in which it was *sent*: the generator writes the number of the
+ * open window into each frame, and the receiver starts its counts anew when it sees a new number in `Word.window`.
  */
 
 import { BUCKET_COUNT } from '../latency-buckets.js';
@@ -14,18 +14,19 @@ export const Count = {
   skipped: 1,
   /** Due, but the transmit ring was full. */
   ringFull: 2,
-  /** Receiver, of frames in the window. */
-  received: 3,
-  duplicates: 4,
-  reordered: 5,
-  /** Receiver, totals. Frames without a stamp of this run. */
-  foreign: 6,
+  /** Receiver, of frames in `receiverWindow`. */
+  receiverWindow: 3,
+  received: 4,
+  duplicates: 5,
+  reordered: 6,
+  transitMaxNs: 7,
+  /** Receiver, totals. Frames without a stamp. */
+  foreign: 8,
   /** Frames that came while the receiver's ring was full: the receiver's fault, not the NF's. */
-  missed: 7,
-  /** Longest of the window, nanoseconds; reset by the main thread while no window is open. */
-  transitMaxNs: 8,
-  latenessMaxNs: 9,
-  noiseMaxNs: 10,
+  missed: 9,
+  /** Generator and noise probe: the longest, reset by the main thread when a window opens. */
+  latenessMaxNs: 10,
+  noiseMaxNs: 11,
 } as const;
 const COUNTERS = 16;
 
@@ -33,18 +34,15 @@ const COUNTERS = 16;
 export const Word = {
   /** Bumped after each message to the generator. */
   commands: 0,
-  /** The open window: sequence numbers [first, end), empty when equal. Written by the generator. */
-  windowFirst: 1,
-  windowEnd: 2,
-  /** Tells one run's frames from those of another, 0..255. Written by the generator. */
-  run: 3,
+  /** The window opened last, 1..255. Written by the generator. */
+  window: 1,
 } as const;
 const WORDS = 16;
 
 export class TrafficState {
   readonly counts: Float64Array;
   readonly words: Int32Array;
-  /** Kernel receive time - stamped send time, of frames in the window. */
+  /** Kernel receive time - stamped send time, of frames in `receiverWindow`. The others count up for ever. */
   readonly transit: Uint32Array;
   /** Real send time - intended send time. */
   readonly lateness: Uint32Array;

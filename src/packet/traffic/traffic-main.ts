@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { NemoError } from '../../errors.js';
-import { BUCKET_COUNT, LatencyBuckets } from '../latency-buckets.js';
+import { LatencyBuckets } from '../latency-buckets.js';
 import type { GeneratorCommand, GeneratorReply } from './generator.js';
 import {
   errorFromWire,
@@ -65,52 +65,46 @@ async function command(message: GeneratorCommand): Promise<Acknowledged> {
   return reply as Acknowledged;
 }
 
-/** One measuring window. Histograms count up for ever; the window is what was added. */
+/** One measuring window. */
 class Window {
-  private readonly transit = new Uint32Array(BUCKET_COUNT);
-  private readonly lateness = new Uint32Array(BUCKET_COUNT);
-  private readonly noise = new Uint32Array(BUCKET_COUNT);
+  /** These two histograms count up for ever: the window is what was added. */
+  private readonly lateness = new Uint32Array(state.lateness);
+  private readonly noise = new Uint32Array(state.noise);
+  private readonly missedBefore = state.get(Count.missed);
+  private readonly number = Atomics.load(state.words, Word.window);
 
   private constructor(private readonly opened: Acknowledged) {}
 
   static async open(): Promise<Window> {
-    // Nothing is counted while no window is open, so the receiver's counters can be reset here.
-    await command({ op: 'close' });
-    for (const counter of [Count.received, Count.duplicates, Count.reordered]) state.set(counter, 0);
-    for (const counter of [Count.transitMaxNs, Count.latenessMaxNs, Count.noiseMaxNs]) state.set(counter, 0);
-    const window = new Window(await command({ op: 'open' }));
-    window.missedBefore = state.get(Count.missed);
-    window.take(new LatencyBuckets(), new LatencyBuckets(), new LatencyBuckets());
-    return window;
-  }
-
-  private missedBefore = 0;
-
-  private take(transit: LatencyBuckets, lateness: LatencyBuckets, noise: LatencyBuckets): void {
-    transit.addDifference(state.transit, this.transit);
-    lateness.addDifference(state.lateness, this.lateness);
-    noise.addDifference(state.noise, this.noise);
+    state.set(Count.latenessMaxNs, 0);
+    state.set(Count.noiseMaxNs, 0);
+    return new Window(await command({ op: 'open' }));
   }
 
   async report(drainMs: number): Promise<TrafficReport> {
     const closed = await command({ op: 'close' });
+    const [lateness, noise] = [new LatencyBuckets(), new LatencyBuckets()];
+    lateness.addDifference(state.lateness, this.lateness);
+    noise.addDifference(state.noise, this.noise);
     await delay(drainMs);
-    const [transit, lateness, noise] = [new LatencyBuckets(), new LatencyBuckets(), new LatencyBuckets()];
-    this.take(transit, lateness, noise);
+    // The receiver starts a window's counts at its first frame: without one, they are still those of an older one.
+    const any = state.get(Count.receiverWindow) === this.number;
+    const count = (counter: number) => (any ? state.get(counter) : 0);
+    const transit = any ? new LatencyBuckets(new Uint32Array(state.transit)) : new LatencyBuckets();
     const seconds = (closed.atNs - this.opened.atNs) / 1e9;
     const sent = closed.sent - this.opened.sent;
-    const received = state.get(Count.received);
+    const received = count(Count.received);
     return {
       seconds,
       sent,
       received,
       lost: sent - received,
-      duplicates: state.get(Count.duplicates),
-      reordered: state.get(Count.reordered),
+      duplicates: count(Count.duplicates),
+      reordered: count(Count.reordered),
       rate: sent / seconds,
       notSent: closed.notSent - this.opened.notSent,
       missedByReceiver: state.get(Count.missed) - this.missedBefore,
-      latency_us: quantiles(transit, state.get(Count.transitMaxNs)),
+      latency_us: quantiles(transit, count(Count.transitMaxNs)),
       lateness_us: quantiles(lateness, state.get(Count.latenessMaxNs)),
       noise_us: quantiles(noise, state.get(Count.noiseMaxNs)),
     };

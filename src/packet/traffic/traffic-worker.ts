@@ -1,7 +1,6 @@
 /** The threads of the traffic process: each opens its own sockets, takes its priority, and never leaves its loop. */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { setTimerSlack } from '../../linux/clock.js';
 import { openPacketSocket } from '../../linux/packet-socket.js';
 import { setScheduling } from '../../linux/sched.js';
 import { TRAFFIC } from '../../tunables.js';
@@ -36,7 +35,7 @@ try {
   } else if (role === 'receiver') {
     const rx = { slots: TRAFFIC.rxSlots, slotBytes: TRAFFIC.slotBytes };
     const sockets = [near, far].map((name) => openPacketSocket({ interface: name, rx }));
-    setTimerSlack(1);
+    setScheduling(0, { policy: 'fifo', priority: TRAFFIC.receiverFifoPriority, resetOnFork: true });
     ready();
     new Receiver(sockets, state).loop();
   } else {
