@@ -4,7 +4,7 @@
 
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type FastifyError, type FastifyInstance, fastify } from 'fastify';
+import { type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify';
 import { asNemoError, NemoError } from '../errors.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
 import { createMetrics, type Metrics } from '../telemetry/metrics.js';
@@ -71,7 +71,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     requestTimeout: timeouts.requestTimeoutMs,
     clientErrorHandler: onClientError,
     logger: options.logLevel === 'silent' ? false : { level: options.logLevel, stream: process.stderr },
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
   }) as unknown as FastifyInstance;
   addBodyParser(server);
   addErrorReplies(server);
