@@ -140,6 +140,8 @@ export const FLOWS = {
   tcpTimeoutMs: 7_440_000,
   /** After a FIN or RST: long enough for the last segments. */
   tcpClosingTimeoutMs: 10_000,
+} as const;
+
 export const GATEWAY_HTTP = {
   /** A client gets this long for its request line and headers: ends slow-header attacks. */
   headersTimeoutMs: 10_000,
