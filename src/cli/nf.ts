@@ -47,11 +47,15 @@ function profileOption(command: Command): Command {
 async function list(options: AgentOptions & ProfileOptions): Promise<void> {
   const running = await askAgent(options.agent);
   if (running !== undefined) {
-    if (options.json) return printJson({ source: 'agent', nfs: running });
-    return printTable(HEADINGS, running.map(agentRow), 'no NF runs here');
+    if (options.json) printJson({ source: 'agent', nfs: running });
+    else printTable(HEADINGS, running.map(agentRow), 'no NF runs here');
+    return;
   }
   const found = discover(loadProfiles([BUILTIN_PROFILES, ...options.profiles]));
-  if (options.json) return printJson({ source: 'discovery', nfs: found });
+  if (options.json) {
+    printJson({ source: 'discovery', nfs: found });
+    return;
+  }
   process.stderr.write(`no agent answers at ${options.agent}: this is what runs now, without measurements\n`);
   printTable(HEADINGS.slice(0, 7), found.map(discoveredRow), 'no NF of a known profile runs here');
 }
@@ -103,7 +107,10 @@ function discoveredRow(nf: NfInstance): string[] {
 
 function listProfiles(options: ProfileOptions): void {
   const profiles = loadProfiles([BUILTIN_PROFILES, ...options.profiles]);
-  if (options.json) return printJson({ profiles });
+  if (options.json) {
+    printJson({ profiles });
+    return;
+  }
   const rows = profiles.map(({ name, title, mode, sloP99Us, latency, protection }) => {
     const protects =
       protection.value === undefined ? protection.kind : `${protection.kind}:${protection.value}`;
