@@ -83,10 +83,9 @@ describe('NF discovery', () => {
     const { child, pid } = await start(TITLE, 0, 'master');
     expect(child.pid).not.to.equal(pid);
     expect(discover([profile()]).map((nf) => nf.pid)).to.deep.equal([pid]);
-    expect(discover([profile()], [{ profile: 'probe', pid: child.pid! }]).map((nf) => nf.pid)).to.have.members([
-      child.pid,
-      pid,
-    ]);
+    expect(
+      discover([profile()], [{ profile: 'probe', pid: child.pid! }]).map((nf) => nf.pid),
+    ).to.have.members([child.pid, pid]);
   });
 
   it('explicit entries name a pid or a pattern, and override the profile', async () => {

@@ -16,7 +16,10 @@ export interface Victim {
 }
 
 /** The first line of output of one of the programs, parsed. The process ends with this one: its standard input closes. */
-export async function startProgram(name: string, args: readonly string[]): Promise<{ child: ChildProcess; first: unknown }> {
+export async function startProgram(
+  name: string,
+  args: readonly string[],
+): Promise<{ child: ChildProcess; first: unknown }> {
   const child = spawn(process.execPath, [program(name), ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout! });
   const first = await new Promise<string>((resolve, reject) => {

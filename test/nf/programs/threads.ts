@@ -6,8 +6,8 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { gettid, prctl } from '../../../src/linux/libc.js';
 import koffi from 'koffi';
+import { gettid, prctl } from '../../../src/linux/libc.js';
 
 const PR_SET_NAME = 15;
 
@@ -31,7 +31,8 @@ if (process.argv[4] === 'master') {
   const name = koffi.alloc('char', 16);
   koffi.encode(name, 'char', `packet-${workerData}`, 15);
   prctl(PR_SET_NAME, Number(koffi.address(name)), 0, 0, 0);
-  if (readFileSync(`/proc/self/task/${gettid()}/comm`, 'utf8').trim() !== `packet-${workerData}`) throw new Error('unnamed');
+  if (readFileSync(`/proc/self/task/${gettid()}/comm`, 'utf8').trim() !== `packet-${workerData}`)
+    throw new Error('unnamed');
   parentPort!.postMessage(gettid());
   setInterval(() => undefined, 1 << 30);
 }
