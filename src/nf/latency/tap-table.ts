@@ -75,6 +75,11 @@ export class TapTable {
     return -1;
   }
 
+  /** Counts and forgets what was awaited for too long. Without it that happens when the place is needed. */
+  sweep(nowNs: number): void {
+    for (let i = 0; i < this.state.length; i++) this.expire(i, nowNs);
+  }
+
   private enterAgain(i: number, nowNs: number): void {
     this.timeNs[i] = nowNs;
     // Of two that wait at the same time neither can be measured; after the first has left, the second could be.

@@ -5,6 +5,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { asNemoError, NemoError } from '../../errors.js';
+import { realtimeNs } from '../../linux/clock.js';
 import { insideNamespace } from '../../linux/netns.js';
 import type { RxRing } from '../../linux/packet-ring.js';
 import { openPacketSocket, type PacketSocket } from '../../linux/packet-socket.js';
@@ -146,7 +147,9 @@ class Tap {
   private check(): void {
     this.inside.checkInterface();
     this.outside.checkInterface();
+    this.table.sweep(realtimeNs());
     this.statistics.missed = this.inside.statistics().dropped + this.outside.statistics().dropped;
+    this.publish();
   }
 }
 
