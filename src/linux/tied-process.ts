@@ -1,0 +1,61 @@
+/**
+ * Child processes that cannot outlive this one, however it dies. The kernel kills them when the *thread* that started
+ * them ends, so start them from the main thread. The shell in between closes the gap in which the parent
+ * dies before the child has asked to be told.
+ */
+
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { NemoError } from '../errors.js';
+
+const CHECK_PARENT = 'test "$PPID" = "$0" && exec "$@"';
+
+/** The command line that runs `command` tied to this process. Its pid becomes the command's own: all steps exec. */
+export function tiedCommand(command: string, args: readonly string[]): [string, string[]] {
+  return [
+    'setpriv',
+    ['--pdeathsig', 'KILL', 'sh', '-c', CHECK_PARENT, String(process.pid), command, ...args],
+  ];
+}
+
+export function spawnTied(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  return spawn(...tiedCommand(command, args), options);
+}
+
+/** Runs a command to its end; resolves with its standard output, throws SYSCALL with its last words if it fails. */
+export function runCommand(command: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawnTied(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    let complaint = '';
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      complaint += text;
+    });
+    child.on('error', (cause) => reject(notInstalled(cause)));
+    child.on('close', (code, signal) => {
+      if (code === 0) resolve(output);
+      else {
+        const line = [command, ...args].join(' ');
+        const details = { command: line, exit: code ?? String(signal) };
+        reject(new NemoError('SYSCALL', `\`${line}\` failed: ${complaint.trim()}`, { details }));
+      }
+    });
+  });
+}
+
+/** What spawn says when `setpriv` is missing. */
+function notInstalled(cause: Error): NemoError {
+  return new NemoError('MISSING_PACKAGE', cause.message, { cause, hint: 'apt install util-linux iproute2' });
+}
+
+/** Ends a child and resolves when it is gone; a child that is gone already is fine. */
+export function endProcess(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined)
+    return Promise.resolve();
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve());
+    child.kill(signal);
+  });
+}
