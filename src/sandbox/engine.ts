@@ -23,6 +23,8 @@ export interface LoadOptions {
   env: Record<string, string>;
   memoryBytes: number;
   timeoutMs: number;
+  /** Calls that may run at the same time. */
+  concurrency: number;
 }
 
 /** Why a sandbox ended. */
