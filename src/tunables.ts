@@ -64,6 +64,20 @@ export const DISCOVERY = {
   periodMs: 500,
 } as const;
 
+/** The reference NFs' process. */
+export const NF_RUNTIME = {
+  /** A ring: 2,048 frames are 40 ms at 50,000 packets/s, longer than any scheduling delay worth surviving. */
+  ringSlots: 2_048,
+  /** A 1,600 byte packet, its header, and room for a tunnel's. */
+  slotBytes: 2_048,
+  /** Empty rounds in poll mode before the NF asks whether its interfaces are still there: some milliseconds. */
+  spinsPerLook: 100_000,
+  /** poll()'s limit in sleep mode; errors and frames wake it sooner. */
+  sleepMaxMs: 1_000,
+  /** poll()'s limit while the kernel has not taken all frames to be sent. */
+  retryMs: 1,
+} as const;
+
 export const CGROUP = {
   /** CFS bandwidth period: short enough that a throttled function answers within two of them. */
   quotaPeriodUs: 20_000,
@@ -110,4 +124,28 @@ export const DISPATCH = {
   /** Wait before loading code again that failed to load, doubled each time up to the maximum. */
   loadBackoffMs: 1_000,
   loadBackoffMaxMs: 60_000,
+} as const;
+
+export const NF = {
+  /** A process that matched no profile is looked at again after this many scans: it may have changed its arguments. */
+  recheckScans: 20,
+  /** The nice value that protects an NF's packet threads where the kernel refuses FIFO. */
+  fallbackNice: -15,
+  /** The control loop looks once in so many ticks for the report of an NF that has not made one yet. */
+  reportRetryTicks: 1_000,
+} as const;
+
+export const TAP = {
+  /** Packets/s measured: enough for a p99 each 100 ms, cheap enough to stay under 1 % of the housekeeping core. */
+  samplesPerS: 4_000,
+  /** A packet not seen again after this is taken as lost (or as dropped by the NF on purpose). */
+  expiryNs: 1_000_000_000,
+  /** Packets under way at once; a power of two. */
+  tableEntries: 8_192,
+  ringSlots: 4_096,
+  /** Headers and the start of the payload are kept of a packet. */
+  snapBytes: 1_600,
+  slotBytes: 2_048,
+  /** Pause between two looks at the rings; the measurement itself is the kernel's and does not depend on it. */
+  pauseMs: 2,
 } as const;
