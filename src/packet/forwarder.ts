@@ -6,6 +6,8 @@
 
 import { monotonicNs, realtimeNs } from '../linux/clock.js';
 import type { RxRing, TxRing } from '../linux/packet-ring.js';
+import type { LatencyBuckets } from './latency-buckets.js';
+import { PacketCounter } from './shared-latency.js';
 
 /** What the runtime needs of a network function. Direction 0 enters at `--in`, 1 at `--out`. */
 export interface FrameProcessor {
@@ -13,9 +15,12 @@ export interface FrameProcessor {
   process(frame: Uint8Array, length: number, direction: 0 | 1, nowMs: number): number;
 }
 
-/** Where observed latencies go, nanoseconds. */
-export interface LatencySink {
-  record(valueNs: number): void;
+/** Where an NF tells what it saw: the memory that it shares with the agent. */
+export interface NfReport {
+  /** From the kernel's receive time to the moment when the frame was handed to the kernel again. */
+  readonly buckets: LatencyBuckets;
+  /** Indexed by PacketCounter. */
+  readonly counters: Float64Array;
 }
 
 /** Frames taken at once: bounds how long the other direction waits. */
@@ -35,14 +40,15 @@ export class Forwarder {
     private readonly tx: TxRing,
     private readonly fn: FrameProcessor,
     private readonly direction: 0 | 1,
-    private readonly latency: LatencySink,
+    private readonly report: NfReport,
   ) {}
 
   /** Forwards what is there, at most a batch; returns the number of frames taken. */
   run(): number {
     const { rx, tx } = this;
     if (!rx.next()) return 0;
-    const nowMs = monotonicNs() / 1e6;
+    // Whole, so that passing it on does not allocate.
+    const nowMs = Math.floor(monotonicNs() / 1e6);
     let taken = 0;
     let sent = 0;
     do {
@@ -50,13 +56,19 @@ export class Forwarder {
       rx.release();
       taken++;
     } while (taken < BATCH && rx.next());
-    if (sent > 0) {
-      tx.kick();
-      // One look at the clock a batch: the frames left together.
-      const leftNs = realtimeNs();
-      for (let i = 0; i < sent; i++) this.latency.record(leftNs - this.arrivalsNs[i]!);
-    }
+    if (sent > 0) tx.kick();
+    this.account(taken, sent);
     return taken;
+  }
+
+  private account(taken: number, sent: number): void {
+    const { buckets, counters } = this.report;
+    // One look at the clock a batch: the frames left together.
+    const leftNs = realtimeNs();
+    for (let i = 0; i < sent; i++) buckets.record(leftNs - this.arrivalsNs[i]!);
+    counters[PacketCounter.received] = counters[PacketCounter.received]! + taken;
+    counters[PacketCounter.forwarded] = counters[PacketCounter.forwarded]! + sent;
+    counters[PacketCounter.dropped] = counters[PacketCounter.dropped]! + taken - sent;
   }
 
   /** Sends what the kernel did not take earlier. False: there is still some. */
@@ -69,6 +81,7 @@ export class Forwarder {
     const length = rx.length;
     if (rx.wireLength > length || length > tx.frameBytes) {
       this.droppedTooLong++;
+      this.countError();
       return false;
     }
     let slot = tx.slot();
@@ -77,6 +90,7 @@ export class Forwarder {
       slot = tx.slot();
       if (slot < 0) {
         this.droppedFull++;
+        this.countError();
         return false;
       }
     }
@@ -89,6 +103,12 @@ export class Forwarder {
     tx.commit(newLength);
     this.forwarded++;
     return true;
+  }
+
+  /** A frame lost by the runtime, not by the function's decision. */
+  private countError(): void {
+    const { counters } = this.report;
+    counters[PacketCounter.errors] = counters[PacketCounter.errors]! + 1;
   }
 }
 

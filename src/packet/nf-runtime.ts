@@ -10,7 +10,7 @@ import { openPacketSocket, type PacketSocket } from '../linux/packet-socket.js';
 import { POLLERR, PollSet } from '../linux/poll.js';
 import type { NfMode } from '../nf/profile.js';
 import { NF_RUNTIME } from '../tunables.js';
-import { Forwarder, type FrameProcessor, type LatencySink } from './forwarder.js';
+import { Forwarder, type FrameProcessor, type NfReport } from './forwarder.js';
 
 export interface NfRuntimeOptions {
   /** Frames received on `in` have direction 0, those on `out` direction 1. */
@@ -18,7 +18,7 @@ export interface NfRuntimeOptions {
   out: string;
   mode: NfMode;
   fn: FrameProcessor;
-  latency: LatencySink;
+  report: NfReport;
   /** Called once, when both interfaces are open and the loop is about to start. */
   onReady?: () => void;
   /** Called once a second. */
@@ -53,9 +53,9 @@ export function runNf(options: NfRuntimeOptions): never {
 }
 
 function loop(options: NfRuntimeOptions, inside: PacketSocket, outside: PacketSocket): never {
-  const { fn, latency } = options;
-  const outward = new Forwarder(inside.rx, outside.tx, fn, 0, latency);
-  const inward = new Forwarder(outside.rx, inside.tx, fn, 1, latency);
+  const { fn, report } = options;
+  const outward = new Forwarder(inside.rx, outside.tx, fn, 0, report);
+  const inward = new Forwarder(outside.rx, inside.tx, fn, 1, report);
   const poll = new PollSet([inside.fd, outside.fd]);
   const spin = options.mode === 'poll';
   const reportNs = 1e9;

@@ -1,0 +1,70 @@
+/**
+ * Turns this process into a reference NF: name, core, function, report, loop. Used by `nemo nf run` and by test beds, so
+ * that both run the very same NF.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { NemoError } from '../errors.js';
+import { setAffinity } from '../linux/sched.js';
+import type { NfMode } from '../nf/profile.js';
+import { createFunction } from './functions/index.js';
+import { type NfStatistics, runNf } from './nf-runtime.js';
+import { SharedLatencyWriter } from './shared-latency.js';
+
+export interface NfProcessOptions {
+  /** A reference NF: the name of its function. */
+  profile: string;
+  in: string;
+  out: string;
+  mode: NfMode;
+  /** Core for all threads of the process; without it they run anywhere. */
+  cpu?: number;
+  /** The function's configuration. */
+  config?: unknown;
+  onReady?: () => void;
+  onStatistics?: (statistics: NfStatistics & { counters: Record<string, number> }) => void;
+}
+
+/** Never returns. Throws NOT_FOUND, BAD_CONFIG, NO_SUCH_CORE, and what `runNf` throws. */
+export function becomeNf(options: NfProcessOptions): never {
+  const { onReady, onStatistics } = options;
+  const fn = createFunction(options.profile, options.config ?? {});
+  process.title = `nemo-nf-${options.profile}`;
+  if (options.cpu !== undefined) pinProcess(options.cpu);
+  const report = SharedLatencyWriter.create();
+  try {
+    return runNf({
+      in: options.in,
+      out: options.out,
+      mode: options.mode,
+      fn,
+      report,
+      ...(onReady && { onReady }),
+      ...(onStatistics && {
+        onStatistics: (statistics) => onStatistics({ ...statistics, counters: fn.counters }),
+      }),
+    });
+  } finally {
+    report.close();
+  }
+}
+
+/** Binds every thread of this process, also those of the JavaScript engine, to one core. */
+function pinProcess(cpu: number): void {
+  const online = readFileSync('/sys/devices/system/cpu/online', 'latin1').trim();
+  if (!inCpuList(online, cpu)) {
+    throw new NemoError('NO_SUCH_CORE', `this machine has no online core ${cpu}`, {
+      hint: `its online cores are ${online}`,
+      details: { core: cpu },
+    });
+  }
+  for (const tid of readdirSync('/proc/self/task')) setAffinity(Number(tid), [cpu]);
+}
+
+/** A kernel CPU list: `0-3,6`. */
+export function inCpuList(list: string, cpu: number): boolean {
+  return list.split(',').some((range) => {
+    const [low, high = low] = range.split('-').map(Number);
+    return cpu >= low! && cpu <= high!;
+  });
+}
