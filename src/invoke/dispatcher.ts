@@ -343,7 +343,7 @@ export class Dispatcher {
 
   private failedCall(fn: FunctionState, worker: Worker, call: ActiveCall, error: NemoError): void {
     const sandboxDied = error.blame === 'function' && error.code !== 'FUNCTION_ERROR';
-    const neverRan = Number.isNaN(call.runningMs);
+    const neverRan = error.details?.started === false || Number.isNaN(call.runningMs);
     this.leave(fn, worker, call, !sandboxDied);
     if (sandboxDied && neverRan && !call.answered && this.functions.get(fn.spec.name) === fn) {
       fn.unshift(call);

@@ -55,6 +55,6 @@ export function sendTo(worker: Worker, pending: PendingCall, outcome: SendOutcom
   worker.calls.push(call);
   worker.startTurns(nowMs);
   worker.lastUsedMs = nowMs;
-  const deadlineMs = Date.now() + (worker.spec?.timeoutMs ?? 0);
+  const deadlineMs = nowMs + (worker.spec?.timeoutMs ?? 0);
   worker.sandbox!.invoke(pending.request, deadlineMs, new Reply(call, outcome));
 }
