@@ -107,9 +107,17 @@ function unknownKeysFirst(a: ErrorObject, b: ErrorObject): number {
 
 function compileSchema(): ValidateFunction<ProfileInput> {
   // strictRequired and strictTypes forbid conditions on properties that are declared one level up, as here.
-  const ajv = new Ajv({ allErrors: true, strict: true, strictRequired: false, strictTypes: false, verbose: true });
+  const ajv = new Ajv({
+    allErrors: true,
+    strict: true,
+    strictRequired: false,
+    strictTypes: false,
+    verbose: true,
+  });
   ajv.addFormat('regex', { type: 'string', validate: isPattern });
-  return ajv.compile<ProfileInput>(JSON.parse(readFileSync(join(BUILTIN_PROFILES, 'profile.schema.json'), 'utf8')));
+  return ajv.compile<ProfileInput>(
+    JSON.parse(readFileSync(join(BUILTIN_PROFILES, 'profile.schema.json'), 'utf8')),
+  );
 }
 
 function isPattern(text: string): boolean {
@@ -135,7 +143,9 @@ function describe(
   switch (error.keyword) {
     case 'additionalProperties': {
       const name = String(params.additionalProperty);
-      const pair = isMap(node) ? node.items.find((item) => isPair(item) && String(item.key) === name) : undefined;
+      const pair = isMap(node)
+        ? node.items.find((item) => isPair(item) && String(item.key) === name)
+        : undefined;
       const place = isNode(pair?.key) ? at(pair.key.range?.[0] ?? 0) : start;
       const known = Object.keys((error.parentSchema as { properties: object }).properties);
       const near = didYouMean(name, known);
