@@ -6,7 +6,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { NemoError } from '../errors.js';
 import { findProgram, PACKAGE_PROGRAMS } from './programs.js';
 
@@ -16,6 +16,7 @@ export interface EnsureOptions {
 }
 
 const POLICY_PATH = '/usr/sbin/policy-rc.d';
+const POLICY_MARK = 'Written by nemo';
 const APT_OPTIONS = ['-y', '-q', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120'];
 const OUTPUT_KEPT_LINES = 6;
 
@@ -65,8 +66,10 @@ export async function ensurePackages(
       result = await run('apt-get', ['install', ...APT_OPTIONS, ...missing]);
     }
     if (result.exitCode !== 0) {
-      const lines = result.output.trim().split('\n').slice(-OUTPUT_KEPT_LINES);
-      throw cannotInstall(missing, `apt-get ended with ${result.exitCode}: ${lines.join(' | ')}`);
+      const lines = result.output.trim().split('\n');
+      const errors = lines.filter((line) => line.startsWith('E: '));
+      const told = (errors.length > 0 ? errors : lines).slice(-OUTPUT_KEPT_LINES);
+      throw cannotInstall(missing, `apt-get ended with ${result.exitCode}: ${told.join(' | ')}`);
     }
   } finally {
     restore();
@@ -82,12 +85,13 @@ function cannotInstall(names: readonly string[], why: string): NemoError {
   });
 }
 
-/** An administrator's own policy stays. Returns what undoes it. */
+/** An administrator's own policy stays; one of ours, left by a kill, is replaced. Returns what undoes it. */
 function forbidServiceStarts(): () => void {
-  if (existsSync(POLICY_PATH)) return () => {};
+  const oneIsThere = existsSync(POLICY_PATH);
+  if (oneIsThere && !readFileSync(POLICY_PATH, 'utf8').includes(POLICY_MARK)) return () => {};
   const script = [
     '#!/bin/sh',
-    `# Written by nemo (process ${process.pid}) while it installs packages, without effect after that.`,
+    `# ${POLICY_MARK} (process ${process.pid}) while it installs packages, without effect after that.`,
     `[ -d /proc/${process.pid} ] && exit 101`,
     'exit 0',
     '',

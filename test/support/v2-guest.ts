@@ -4,8 +4,9 @@
  */
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Controller } from '../../src/linux/cgroup/driver.js';
+import { removeTree } from '../../src/linux/cgroup/files.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { Pressure } from '../../src/linux/procfs.js';
 import { CGROUP_CHECKS, type CgroupCheck, runCheck } from './cgroup-checks.js';
@@ -46,7 +47,7 @@ const V2_CHECKS: Record<keyof typeof V2_TITLES, CgroupCheck['run']> = {
       assert.equal(existsSync(`${INNER}/nemo-inner-peers`), false);
     } finally {
       writeFileSync('/sys/fs/cgroup/cgroup.procs', String(process.pid));
-      rmdirSync(INNER);
+      removeTree(INNER);
     }
     assert.deepEqual(missing, [[]]);
   },

@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../src/linux/packages.js';
@@ -19,10 +19,16 @@ const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 const CACHE = join(tmpdir(), 'nemo-test-kernel');
 const BUILD = fileURLToPath(new URL('../..', import.meta.url));
 const TOOLS = ['sh', 'sleep', 'head', 'tr', 'wc', 'mount'];
-const BOOT_TIMEOUT_MS = 110_000;
+/** A kernel that has not started init by now never will: an emulated timer's interrupts can get lost. */
+const BOOT_TIMEOUT_MS = 30_000;
+const BOOTS_MAX = 3;
+const RUN_TIMEOUT_MS = 110_000;
+const BOOTED = '@@booted';
+const ENDED = '@@end';
 
 const INIT = `#!/bin/sh
 export PATH=/bin
+echo ${BOOTED}
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
@@ -42,10 +48,13 @@ export async function runV2Guest(): Promise<{ results: GuestResult[]; ended: boo
   try {
     const initrd = join(folder, 'initrd');
     await buildInitramfs(initrd);
-    const console = await boot(kernel, initrd);
-    const lines = console.split(/\r?\n/).filter((line) => line.startsWith('@@'));
-    const results = lines.filter((line) => line !== '@@end').map((line) => JSON.parse(line.slice(2)));
-    return { results, ended: lines.includes('@@end'), console };
+    let console = '';
+    for (let boots = 0; boots < BOOTS_MAX && !console.includes(BOOTED); boots++) {
+      console = await boot(kernel, initrd);
+    }
+    const lines = console.split(/\r?\n/);
+    const results = lines.filter((line) => line.startsWith('@@{')).map((line) => JSON.parse(line.slice(2)));
+    return { results, ended: lines.includes(ENDED), console };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -129,19 +138,24 @@ function copyTree(archive: CpioWriter, from: string, to: string): void {
 async function boot(kernel: string, initrd: string): Promise<string> {
   const machine = ['-M', 'microvm', '-accel', 'tcg,thread=multi', '-smp', '2', '-m', '1024'];
   const quiet = ['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-serial', 'stdio'];
-  const commandLine = 'console=ttyS0 quiet reboot=t panic=-1';
+  // Given, because measuring it against an emulated timer fails now and then, and the boot with it.
+  const tscKhz = Math.round(Math.max(...cpus().map((cpu) => cpu.speed)) * 1_000) || 2_000_000;
+  const commandLine = `console=ttyS0 quiet reboot=t panic=-1 tsc_early_khz=${tscKhz}`;
   const child = spawn(
     'qemu-system-x86_64',
     [...machine, ...quiet, '-kernel', kernel, '-initrd', initrd, '-append', commandLine],
-    { stdio: ['ignore', 'pipe', 'pipe'], timeout: BOOT_TIMEOUT_MS, killSignal: 'SIGKILL' },
+    { stdio: ['ignore', 'pipe', 'pipe'], timeout: RUN_TIMEOUT_MS, killSignal: 'SIGKILL' },
   );
   let console = '';
+  const hung = setTimeout(() => child.kill('SIGKILL'), BOOT_TIMEOUT_MS);
   const add = (chunk: Buffer) => {
     console += chunk;
+    if (console.includes(BOOTED)) clearTimeout(hung);
   };
   child.stdout.on('data', add);
   child.stderr.on('data', add);
   await once(child, 'close');
+  clearTimeout(hung);
   return console;
 }
 

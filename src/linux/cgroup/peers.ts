@@ -9,11 +9,12 @@ import { errnoOf, makeGroup, removeTree, tryWrite, writeControl } from './files.
 
 const ROUNDS_MAX = 100;
 
-/** Moves the processes of `base` into the leaf `peers`. False where `base` is the real root: nothing to move there. */
-export function stepAside(base: string, peers: string): boolean {
-  if (!existsSync(`${base}/cgroup.type`)) return false;
+/** Moves the processes of `base` into the leaf `peers`; the real root may keep its own. */
+export function stepAside(base: string, peers: string): void {
+  const isRealRoot = !existsSync(`${base}/cgroup.type`);
+  if (isRealRoot || ownMembers(base).length === 0) return;
   if (!existsSync(peers)) makeGroup(peers);
-  return moveAll(base, peers);
+  moveAll(base, peers);
 }
 
 /** Undoes `stepAside`, after the groups that used the controllers are gone. Idempotent. */
@@ -26,7 +27,7 @@ export function stepBack(base: string, peers: string, controllers: readonly stri
 /** Again until none is left, for processes fork meanwhile. */
 function moveAll(from: string, to: string): boolean {
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const pids = readFileSync(`${from}/cgroup.procs`, 'utf8').split('\n').filter(Boolean);
+    const pids = ownMembers(from);
     if (pids.length === 0) return true;
     for (const pid of pids) {
       try {
@@ -38,4 +39,8 @@ function moveAll(from: string, to: string): boolean {
     }
   }
   return false;
+}
+
+function ownMembers(directory: string): string[] {
+  return readFileSync(`${directory}/cgroup.procs`, 'utf8').split('\n').filter(Boolean);
 }

@@ -31,6 +31,9 @@ import { checkName } from './names.js';
 import { stepAside, stepBack } from './peers.js';
 import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.js';
 
+/** What the kernel answers for a controller that it lacks, that v1 holds, or that this place may not have. */
+const REFUSALS = ['EBUSY', 'EINVAL', 'ENOENT', 'EOPNOTSUPP', 'ENOTSUP'];
+
 const PASSED_ON = ['cpu', 'cpuset', 'memory', 'pids'] as const;
 
 export class CgroupV2Driver implements CgroupDriver {
@@ -83,11 +86,12 @@ export class CgroupV2Driver implements CgroupDriver {
 
   private makeRoot(): void {
     if (existsSync(this.root)) return;
+    // Before anything is enabled: with processes in it, `cpu` alone would be let through and make the base threaded.
+    stepAside(this.base, this.peers);
     makeGroup(this.root);
     // One by one: a single controller that the kernel refuses would otherwise take the others with it.
     for (const controller of PASSED_ON) {
-      const busy = enable(this.base, controller) === 'EBUSY';
-      if (busy && stepAside(this.base, this.peers)) enable(this.base, controller);
+      enable(this.base, controller);
       enable(this.root, controller);
     }
   }
@@ -170,15 +174,12 @@ class CgroupV2 implements Cgroup {
   }
 }
 
-/** Best effort: what came of it stands in the file. Returns the errno of a refusal, empty for success. */
-function enable(directory: string, controller: string): string {
+/** Best effort: what came of it stands in the file. */
+function enable(directory: string, controller: string): void {
   try {
     writeControl(`${directory}/cgroup.subtree_control`, `+${controller}`);
-    return '';
   } catch (thrown) {
-    const errno = errnoOf(thrown);
-    if (['EBUSY', 'EINVAL', 'ENOENT', 'EOPNOTSUPP'].includes(errno)) return errno;
-    throw thrown;
+    if (!REFUSALS.includes(errnoOf(thrown))) throw thrown;
   }
 }
 
