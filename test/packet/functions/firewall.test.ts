@@ -6,7 +6,7 @@ import { Firewall } from '../../../src/packet/functions/firewall.js';
 import { type Direction, DROP } from '../../../src/packet/functions/function.js';
 import { TCP_ACK, TCP_FIN, TCP_SYN } from '../../../src/packet/headers.js';
 import { Random } from '../../../src/packet/random.js';
-import { randomSpec, slotOf } from '../frames.js';
+import { icmpError, randomAddress, randomSpec, slotOf } from '../frames.js';
 
 function passes(firewall: Firewall, spec: FrameSpec, direction: Direction, nowMs = 0): boolean {
   const frame = buildFrame(spec);
@@ -191,5 +191,23 @@ describe('firewall', () => {
     solicitation[21] = 254;
     expect(firewall.process(solicitation, solicitation.length, 1, 0)).to.equal(DROP);
     expect(new Firewall({ nonIp: 'deny' }).process(arp, 60, 1, 0)).to.equal(DROP);
+  });
+
+  it('lets ICMP errors in that are about a flow, and no others', () => {
+    const random = new Random(23);
+    for (const version of [4, 6] as const) {
+      const firewall = new Firewall({});
+      for (let i = 0; i < 200; i++) {
+        const spec = randomSpec(random, { version });
+        const router = randomAddress(random, version);
+        const error = icmpError(router, spec.source, buildFrame(spec), 8 + random.below(20));
+        expect(firewall.process(error, error.length, 1, 0)).to.equal(DROP);
+        passes(firewall, spec, 0);
+        expect(firewall.process(error, error.length, 1, 0)).to.equal(error.length);
+        const other = icmpError(router, spec.source, buildFrame(answerTo(spec)), 8);
+        expect(firewall.process(other, other.length, 1, 0)).to.equal(DROP);
+      }
+      expect(firewall.counters.related).to.equal(200);
+    }
   });
 });

@@ -6,7 +6,7 @@ import { type Direction, DROP } from '../../../src/packet/functions/function.js'
 import { Nat } from '../../../src/packet/functions/nat.js';
 import { type Headers, TCP_ACK, TCP_FIN, TCP_SYN, writeU16 } from '../../../src/packet/headers.js';
 import { Random } from '../../../src/packet/random.js';
-import { checksumFault, parsed, randomSpec, slotOf } from '../frames.js';
+import { checksumFault, icmpError, parsed, randomAddress, randomSpec, slotOf } from '../frames.js';
 
 const EXTERNAL = (192 << 24) | (2 << 8) | 1;
 
@@ -150,5 +150,36 @@ describe('nat', () => {
     expect(nat.process(fragment, fragment.length, 0, 0)).to.equal(DROP);
     const { nonIpv4, untranslatable, fragments } = nat.counters;
     expect([nonIpv4, untranslatable, fragments]).to.deep.equal([1, 1, 1]);
+  });
+
+  it('translates ICMP errors with what they quote, both ways, and drops those about nothing it knows', () => {
+    const random = new Random(32);
+    for (let i = 0; i < 500; i++) {
+      const nat = new Nat({ maxFlows: 4 });
+      const protocol = (['udp', 'tcp', 'icmp-request'] as const)[random.below(3)]!;
+      const spec = randomSpec(random, { version: 4, protocol, tcpFlags: TCP_ACK });
+      const sent = buildFrame(spec);
+      const slot = slotOf(sent);
+      const seen = parsed(slot, nat.process(slot, sent.length, 0, 0));
+      const outside = slot.slice(0, seen.l3End);
+      const quotedBytes = 8 + 2 * random.below(30);
+
+      const router = randomAddress(random, 4);
+      const inward = icmpError(router, '192.0.2.1', outside, quotedBytes);
+      // It arrives as if the network had told the inside host about the packet that it sent itself.
+      expect(nat.process(inward, inward.length, 1, 0)).to.equal(inward.length);
+      expect(checksumFault(inward)).to.equal('');
+      expect(inward).to.deep.equal(icmpError(router, spec.source, sent, quotedBytes));
+
+      const answer = answerTo(spec, seen);
+      const reached = slotOf(buildFrame(answer));
+      const length = nat.process(reached, buildFrame(answer).length, 1, 0);
+      const outward = icmpError(spec.source, answer.source, reached.slice(0, length), quotedBytes);
+      expect(nat.process(outward, outward.length, 0, 0)).to.equal(outward.length);
+      expect(outward).to.deep.equal(icmpError('192.0.2.1', answer.source, buildFrame(answer), quotedBytes));
+
+      const unknown = icmpError(router, '192.0.2.1', sent, quotedBytes);
+      expect(nat.process(unknown, unknown.length, 1, 0)).to.equal(DROP);
+    }
   });
 });
