@@ -6,7 +6,15 @@ import { type Direction, DROP } from '../../../src/packet/functions/function.js'
 import { createFunction, FUNCTION_NAMES } from '../../../src/packet/functions/index.js';
 import { readCapture } from '../../../src/packet/pcap.js';
 import { Random } from '../../../src/packet/random.js';
-import { checksumFault, icmpError, mutate, parsed, randomAddress, randomFrame, SLOT_BYTES } from '../frames.js';
+import {
+  checksumFault,
+  icmpError,
+  mutate,
+  parsed,
+  randomAddress,
+  randomFrame,
+  SLOT_BYTES,
+} from '../frames.js';
 
 const { packets } = readCapture('data/openNetVM-64B_download.pcap');
 
@@ -40,7 +48,12 @@ describe('every network function', () => {
         let bytes = i % 3 === 0 ? randomFrame(random) : packets[random.below(packets.length)]!.bytes;
         if (i % 7 === 0) {
           const version = parsed(bytes).version as 4 | 6;
-          bytes = icmpError(randomAddress(random, version), randomAddress(random, version), bytes, 8 + random.below(40));
+          bytes = icmpError(
+            randomAddress(random, version),
+            randomAddress(random, version),
+            bytes,
+            8 + random.below(40),
+          );
         }
         slot.set(bytes);
         let length = random.below(4) === 0 ? bytes.length : mutate(random, slot, bytes.length);
