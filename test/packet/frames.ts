@@ -2,7 +2,7 @@
 
 import { buildFrame, type FrameSpec } from '../../src/packet/build.js';
 import { internetChecksum, l4Checksum } from '../../src/packet/checksum.js';
-import { Headers, L4_OTHER, L4_UDP, OK, parseHeaders, readU16 } from '../../src/packet/headers.js';
+import { Headers, L4_OTHER, L4_UDP, OK, parseHeaders, readU16, writeU16 } from '../../src/packet/headers.js';
 import type { Random } from '../../src/packet/random.js';
 
 export const SLOT_BYTES = 2048;
@@ -80,4 +80,21 @@ export function mutate(random: Random, slot: Uint8Array, length: number): number
     else if (at + 1 < length) slot.set([0x86, 0xdd], at);
   }
   return random.below(3) === 0 ? random.below(length + 1) : length;
+}
+
+/** An ICMP "unreachable" (type 3, or 1 in IPv6) from `source` to `destination` that quotes the start of `about`. */
+export function icmpError(
+  source: string,
+  destination: string,
+  about: Uint8Array,
+  quotedBytes: number,
+): Uint8Array {
+  const h = parsed(about);
+  const payload = about.slice(h.l3Offset, Math.min(h.l3End, h.l4Offset + quotedBytes));
+  const frame = buildFrame({ protocol: 'icmp-request', source, destination, payload });
+  const outer = parsed(frame);
+  frame[outer.l4Offset] = outer.version === 4 ? 3 : 1;
+  frame.set([0, 0, 0, 0], outer.l4Offset + 4);
+  writeU16(frame, outer.l4Checksum, l4Checksum(frame, outer));
+  return frame;
 }
