@@ -41,7 +41,19 @@ describe('quantities', () => {
     });
   }
 
-  for (const wrong of ['', 'Mi', '-1Mi', '12Q', '1 2', 'constructor', '1e3', '0x10', '128mi', Number.NaN, -1]) {
+  for (const wrong of [
+    '',
+    'Mi',
+    '-1Mi',
+    '12Q',
+    '1 2',
+    'constructor',
+    '1e3',
+    '0x10',
+    '128mi',
+    Number.NaN,
+    -1,
+  ]) {
     it(`refuses ${JSON.stringify(wrong)} as memory and says what is right`, () => {
       const error = refused(() => parseBytes(wrong, 'memory'));
       expect(error.code).to.equal('BAD_REQUEST');

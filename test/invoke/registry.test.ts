@@ -45,8 +45,14 @@ describe('function registry', () => {
 
   it('strips types, stores the code under its hash and tells who listens', async () => {
     const heard: string[] = [];
-    registry.onChange((name, spec) => heard.push(`${name} ${spec === undefined ? 'gone' : spec.memoryBytes}`));
-    const { spec, created } = await registry.deploy({ name: 'a', code: 'export default (x: number) => x;', memory: '64Mi' });
+    registry.onChange((name, spec) =>
+      heard.push(`${name} ${spec === undefined ? 'gone' : spec.memoryBytes}`),
+    );
+    const { spec, created } = await registry.deploy({
+      name: 'a',
+      code: 'export default (x: number) => x;',
+      memory: '64Mi',
+    });
     expect(created).to.equal(true);
     expect(await readFile(registry.bundlePath(spec), 'utf8')).to.not.contain('number');
     expect(basename(registry.bundlePath(spec))).to.equal(`${spec.codeHash}.mjs`);
@@ -62,7 +68,9 @@ describe('function registry', () => {
   });
 
   it('gives a syntax error with its line and stores nothing', async () => {
-    const error = await rejection(registry.deploy({ name: 'a', code: 'export default () => {\n  retrun 1;;;)\n}' }));
+    const error = await rejection(
+      registry.deploy({ name: 'a', code: 'export default () => {\n  retrun 1;;;)\n}' }),
+    );
     expect(error.code).to.equal('BAD_FUNCTION');
     expect(error.message).to.match(/a\.ts:2:/);
     expect(registry.list()).to.deep.equal([]);
@@ -70,7 +78,8 @@ describe('function registry', () => {
   });
 
   it('lists by name, and finds all again after a restart', async () => {
-    for (const name of ['b', 'a', 'c']) await registry.deploy({ name, code: `export default () => '${name}';` });
+    for (const name of ['b', 'a', 'c'])
+      await registry.deploy({ name, code: `export default () => '${name}';` });
     await registry.remove('b');
     const before = registry.list();
     await shut();
@@ -93,7 +102,6 @@ describe('function registry', () => {
     await registry.deploy({ name: 'a', code });
     await registry.deploy({ name: 'b', code });
     await registry.remove('a');
-    await new Promise((resolve) => setTimeout(resolve, 5));
     await registry.deploy({ name: 'c', code: 'export default () => 2;' });
     expect(await readdir(bundleDir())).to.have.length(2);
     await registry.remove('b');

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
 export interface RedisServer {
@@ -26,7 +26,17 @@ export async function startRedis(
   port?: number,
 ): Promise<RedisServer> {
   const chosen = port ?? (await freePort());
-  const options = ['--port', String(chosen), '--bind', '127.0.0.1', '--save', '', '--dir', directory, ...extra];
+  const options = [
+    '--port',
+    String(chosen),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--dir',
+    directory,
+    ...extra,
+  ];
   const process = spawn('redis-server', options, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(process, 'exit');
   await new Promise<void>((resolve, reject) => {
