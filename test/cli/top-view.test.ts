@@ -62,7 +62,7 @@ describe('top view', () => {
     frame.nfs[0]!.sloHeld = false;
     const text = renderTop(frame, 120, undefined, true);
     expect(text).to.contain('\x1b[31m4.02 ms\x1b[0m');
-    expect(text).to.contain(`\x1b[31mfirewall-812`).and.contain("broken");
+    expect(text).to.contain('\x1b[31mfirewall-812').and.contain('broken');
   });
 
   it('shows an empty box, and one without packets', () => {

@@ -222,6 +222,7 @@ describe('calling functions', () => {
         error: { code, message: `it failed: ${code}`, hint: 'do better' },
       });
       expect(answer.headers['retry-after']).to.equal(retry);
+      expect(answer.headers['x-nemo-error']).to.equal(code);
       expect(answer.headers['x-call-id']).to.be.a('string');
     }
   });
