@@ -35,9 +35,13 @@ export const esbuildCheck: CheckFunction = async (code, filename) => {
   try {
     return { code: (await transform(code, { loader: 'ts', sourcefile: filename, logLevel: 'silent' })).code };
   } catch (cause) {
-    const { errors } = cause as { errors: Array<{ text: string; location: { line: number; column: number } }> };
+    const { errors } = cause as {
+      errors: Array<{ text: string; location: { line: number; column: number } }>;
+    };
     const { text, location } = errors[0]!;
-    throw new NemoError('BAD_FUNCTION', `${filename}:${location.line}:${location.column}: ${text}`, { cause });
+    throw new NemoError('BAD_FUNCTION', `${filename}:${location.line}:${location.column}: ${text}`, {
+      cause,
+    });
   }
 };
 
@@ -50,7 +54,11 @@ export const echo: Handler = (call, sink, timeline) => {
 export async function startBox(options: Partial<GatewayOptions> = {}): Promise<TestBox> {
   const directory = await mkdtemp(join(tmpdir(), `nemo-gateway-${process.pid}-`));
   const store = openEmbeddedStore(join(directory, 'store'));
-  const registry = await createRegistry({ store, bundleDir: join(directory, 'bundles'), check: esbuildCheck });
+  const registry = await createRegistry({
+    store,
+    bundleDir: join(directory, 'bundles'),
+    check: esbuildCheck,
+  });
   const handlers = new Map<string, Handler>();
   let frame = sampleFrame(1);
   const platform = {
