@@ -53,7 +53,8 @@ export interface ConnectionListener {
 
 /** Pause before try number `attempt` (from 0): doubles up to the cap, +-20 % so that many pages do not come at once. */
 export function backoffMs(attempt: number, random: number): number {
-  return Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(attempt, 10)) * (0.8 + 0.4 * random);
+  const plainMs = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(attempt, 10));
+  return Math.round(plainMs * (0.8 + 0.4 * random));
 }
 
 export class Connection {
@@ -62,6 +63,7 @@ export class Connection {
   private attempt = 0;
   private first = true;
   private lastFrameMs = 0;
+  private newest = { seq: -1, timeMs: -1 };
   private status: LinkStatus;
 
   constructor(
@@ -117,6 +119,10 @@ export class Connection {
       this.lose(`the agent speaks "${String(frame.schema)}", this page "${FEED_SCHEMA}"`, 'foreign');
       return;
     }
+    // A gateway whose feed stands still greets a new reader with the frame that is known already.
+    const { seq, timeMs } = frame as FeedFrame;
+    if (seq === this.newest.seq && timeMs === this.newest.timeMs) return;
+    this.newest = { seq, timeMs };
     this.lastFrameMs = this.deps.nowMs();
     if (this.first) {
       this.attempt = 0;

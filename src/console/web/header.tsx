@@ -61,9 +61,8 @@ function AgentNumbers({ agent, model }: { agent: FeedAgent; model: ConsoleModel 
       <div title="Resident memory of the agent, of all sandboxes, and available on the host">
         <dt>Memory</dt>
         <dd data-agent="memory">
-          <span class="muted">agent</span> {bytes(memory.agentRssBytes)}{' '}
-          <span class="muted">sandboxes</span> {bytes(memory.sandboxesBytes)} <span class="muted">free</span>{' '}
-          {bytes(memory.hostAvailableBytes)}
+          <span class="muted">agent</span> {bytes(memory.agentRssBytes)} <span class="muted">sandboxes</span>{' '}
+          {bytes(memory.sandboxesBytes)} <span class="muted">free</span> {bytes(memory.hostAvailableBytes)}
         </dd>
       </div>
       <div title="Sandboxes with a runtime but no code, kept ready">
@@ -123,8 +122,8 @@ export function Banners({ model, link, nowMs, onRetry }: BannersProps) {
       </div>
       {model.agentRestarts > 0 && (
         <p class="banner note" data-banner="restart">
-          The agent restarted {model.agentRestarts === 1 ? 'once' : `${model.agentRestarts} times`} while this page was
-          open; totals count from its last start.
+          The agent restarted {model.agentRestarts === 1 ? 'once' : `${model.agentRestarts} times`} while this
+          page was open; totals count from its last start.
         </p>
       )}
       {warnings.length > 0 && (
