@@ -100,7 +100,7 @@ describe('console connection', () => {
     expect(world.status.state).to.equal('live');
     world.advance(1);
     expect(world.status.state).to.equal('lost');
-    expect(world.status.reason).to.equal('the agent went silent');
+    expect(world.status.reason).to.equal('It went silent');
     expect(SILENCE_MS).to.be.below(2_000);
     expect(world.sockets[0]!.closed).to.equal(true);
     world.advance(250);
@@ -140,7 +140,7 @@ describe('console connection', () => {
 
   it('gives up a connect that never ends, and does not wait when told so', () => {
     world.advance(CONNECT_TIMEOUT_MS);
-    expect(world.status).to.include({ state: 'lost', reason: 'the agent does not answer' });
+    expect(world.status).to.include({ state: 'lost', reason: 'It does not answer' });
     world.connection.retryNow();
     expect(world.sockets.length).to.equal(2);
     expect(world.status.retryAtMs).to.equal(null);

@@ -20,7 +20,7 @@ export interface LinkStatus {
   sinceMs: number;
   /** When the next try is due; null while connected or trying. */
   retryAtMs: number | null;
-  /** Why it is not live, for people; empty while it is. */
+  /** Why it is not live, a sentence about the agent without its full stop; empty while it is live. */
   reason: string;
   /** Messages that were no frame, ever. */
   malformed: number;
@@ -74,7 +74,7 @@ export class Connection {
       state: 'connecting',
       sinceMs: deps.nowMs(),
       retryAtMs: null,
-      reason: 'no answer from the agent yet',
+      reason: 'It has not answered yet',
       malformed: 0,
     };
   }
@@ -103,10 +103,10 @@ export class Connection {
     const isCurrent = () => this.socket === socket;
     const socket: FeedSocket = this.deps.open({
       onMessage: (text) => isCurrent() && this.receive(text),
-      onEnd: () => isCurrent() && this.lose('the connection to the agent ended'),
+      onEnd: () => isCurrent() && this.lose('It ended or cannot be reached'),
     });
     this.socket = socket;
-    this.cancelTimer = this.deps.after(CONNECT_TIMEOUT_MS, () => this.lose('the agent does not answer'));
+    this.cancelTimer = this.deps.after(CONNECT_TIMEOUT_MS, () => this.lose('It does not answer'));
   }
 
   private receive(text: string): void {
@@ -116,7 +116,7 @@ export class Connection {
       return;
     }
     if (frame.schema !== FEED_SCHEMA) {
-      this.lose(`the agent speaks "${String(frame.schema)}", this page "${FEED_SCHEMA}"`, 'foreign');
+      this.lose(`It speaks "${String(frame.schema)}", this page "${FEED_SCHEMA}"`, 'foreign');
       return;
     }
     // A gateway whose feed stands still greets a new reader with the frame that is known already.
@@ -139,7 +139,7 @@ export class Connection {
   private watch(delayMs: number): void {
     this.cancelTimer = this.deps.after(delayMs, () => {
       const silentMs = this.deps.nowMs() - this.lastFrameMs;
-      if (silentMs >= SILENCE_MS) this.lose('the agent went silent');
+      if (silentMs >= SILENCE_MS) this.lose('It went silent');
       else this.watch(SILENCE_MS - silentMs);
     });
   }

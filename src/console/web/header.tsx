@@ -97,13 +97,17 @@ export function Banners({ model, link, nowMs, onRetry }: BannersProps) {
         {(link.state === 'lost' || link.state === 'foreign') && (
           <div class="banner error" data-banner="link">
             <strong>
-              {link.state === 'foreign' ? 'This page does not fit the agent' : 'Connection to the agent lost'}
+              {link.state === 'foreign' ? 'This page does not fit the agent' : 'No connection to the agent'}
             </strong>
             <span>
               {link.reason}.{' '}
-              {model.frame
-                ? `What you see is ${duration((nowMs - link.sinceMs) / 1_000)} old or more.`
-                : 'Is it running? `nemo up` starts it.'}{' '}
+              {model.frame ? (
+                `What you see is at least ${duration((nowMs - link.sinceMs) / 1_000)} old.`
+              ) : (
+                <>
+                  Is it running? <code>nemo up</code> starts it.
+                </>
+              )}{' '}
               {link.retryAtMs === null
                 ? 'Trying now …'
                 : `Next try in ${duration(Math.ceil((link.retryAtMs - nowMs) / 1_000))}.`}
