@@ -42,7 +42,13 @@ if (server) {
   await page.locator('[data-link=live]').waitFor();
 }
 await sleep(1_000 * Number(values.wait ?? (server ? 0 : 61)));
-await page.screenshot({ path: values.out, fullPage: height === 0 });
+if (height === 0) {
+  // A lane is drawn only while it is in view: make the window as tall as the page.
+  const fullHeight = await page.evaluate('document.documentElement.scrollHeight');
+  await page.setViewportSize({ width: Number(values.width), height: Number(fullHeight) });
+  await sleep(500);
+}
+await page.screenshot({ path: values.out });
 await browser.close();
 await server?.stop();
 console.log(values.out);

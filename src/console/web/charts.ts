@@ -3,7 +3,7 @@
  * top first), and packet latency on a log axis with its SLO. Throttled stretches are shaded in both.
  */
 
-import uPlot from 'uplot';
+import type uPlot from 'uplot';
 import { micros } from './format.js';
 import { type LaneView, latencyBounds, SPAN_MS, throttledStretches } from './history.js';
 import { type ColourName, colour, FONT, throttleHatch } from './palette.js';
@@ -21,19 +21,32 @@ export function latencyData(view: LaneView): uPlot.AlignedData {
   return [view.xS, view.sloUs, view.p99Us, view.p50Us];
 }
 
-export function shareOptions(view: LaneView, width: number, height: number, onCursor: OnCursor): uPlot.Options {
+export function shareOptions(
+  view: LaneView,
+  width: number,
+  height: number,
+  onCursor: OnCursor,
+): uPlot.Options {
   return {
     ...common(width, height),
     padding: [8, 20, 6, 0],
     drawOrder: ['series', 'axes'] as uPlot.DrawOrderKey[],
     scales: { x: X_SCALE, y: { range: [0, 1] } },
-    axes: [xAxis(false), { ...yAxis([0, 0.5, 1]), values: (_u, splits) => splits.map((v) => `${v * 100} %`) }],
+    axes: [
+      xAxis(false),
+      { ...yAxis([0, 0.5, 1]), values: (_u, splits) => splits.map((v) => `${v * 100} %`) },
+    ],
     series: [{}, area('idle'), area('other'), area('function'), area('nf')],
     hooks: { draw: [(u) => shadeThrottled(u, view, 0.55, true)], setCursor: [onCursor] },
   };
 }
 
-export function latencyOptions(view: LaneView, width: number, height: number, onCursor: OnCursor): uPlot.Options {
+export function latencyOptions(
+  view: LaneView,
+  width: number,
+  height: number,
+  onCursor: OnCursor,
+): uPlot.Options {
   return {
     ...common(width, height),
     padding: [8, 20, 0, 0],

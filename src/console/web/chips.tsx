@@ -75,18 +75,16 @@ function Tip({ sandbox, group }: { sandbox: FeedSandbox; group: HTMLElement }) {
   const chip = group.querySelector<HTMLElement>(`[data-sandbox="${CSS.escape(sandbox.id)}"]`);
   const left = Math.max(0, Math.min(chip?.offsetLeft ?? 0, group.clientWidth - TIP_WIDTH));
   return (
-    <dl class="tip" style={{ left: `${left}px`, top: `${(chip?.offsetTop ?? 0) + 26}px` }} aria-hidden="true">
-      <div>
-        <dt>state</dt>
-        <dd>{sandbox.state}</dd>
-      </div>
-      {facts(sandbox).map(([term, value]) => (
-        <div key={term}>
-          <dt>{term}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
+    <div class="tip" role="tooltip" style={{ left: `${left}px`, top: `${(chip?.offsetTop ?? 0) + 26}px` }}>
+      <dl>
+        {[['state', sandbox.state], ...facts(sandbox)].map(([term, value]) => (
+          <div key={term}>
+            <dt>{term}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </div>
   );
 }
 

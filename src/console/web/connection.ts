@@ -20,7 +20,7 @@ export interface LinkStatus {
   sinceMs: number;
   /** When the next try is due; null while connected or trying. */
   retryAtMs: number | null;
-  /** Why it is not live, for people; empty while it is. */
+  /** Why it is not live, a sentence about the agent without its full stop; empty while it is live. */
   reason: string;
   /** Messages that were no frame, ever. */
   malformed: number;
@@ -53,7 +53,8 @@ export interface ConnectionListener {
 
 /** Pause before try number `attempt` (from 0): doubles up to the cap, +-20 % so that many pages do not come at once. */
 export function backoffMs(attempt: number, random: number): number {
-  return Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(attempt, 10)) * (0.8 + 0.4 * random);
+  const plainMs = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(attempt, 10));
+  return Math.round(plainMs * (0.8 + 0.4 * random));
 }
 
 export class Connection {
@@ -62,6 +63,7 @@ export class Connection {
   private attempt = 0;
   private first = true;
   private lastFrameMs = 0;
+  private newest = { seq: -1, timeMs: -1 };
   private status: LinkStatus;
 
   constructor(
@@ -72,7 +74,7 @@ export class Connection {
       state: 'connecting',
       sinceMs: deps.nowMs(),
       retryAtMs: null,
-      reason: 'no answer from the agent yet',
+      reason: 'It has not answered yet',
       malformed: 0,
     };
   }
@@ -101,10 +103,10 @@ export class Connection {
     const isCurrent = () => this.socket === socket;
     const socket: FeedSocket = this.deps.open({
       onMessage: (text) => isCurrent() && this.receive(text),
-      onEnd: () => isCurrent() && this.lose('the connection to the agent ended'),
+      onEnd: () => isCurrent() && this.lose('It ended or cannot be reached'),
     });
     this.socket = socket;
-    this.cancelTimer = this.deps.after(CONNECT_TIMEOUT_MS, () => this.lose('the agent does not answer'));
+    this.cancelTimer = this.deps.after(CONNECT_TIMEOUT_MS, () => this.lose('It does not answer'));
   }
 
   private receive(text: string): void {
@@ -114,9 +116,13 @@ export class Connection {
       return;
     }
     if (frame.schema !== FEED_SCHEMA) {
-      this.lose(`the agent speaks "${String(frame.schema)}", this page "${FEED_SCHEMA}"`, 'foreign');
+      this.lose(`It speaks "${String(frame.schema)}", this page "${FEED_SCHEMA}"`, 'foreign');
       return;
     }
+    // A gateway whose feed stands still greets a new reader with the frame that is known already.
+    const { seq, timeMs } = frame as FeedFrame;
+    if (seq === this.newest.seq && timeMs === this.newest.timeMs) return;
+    this.newest = { seq, timeMs };
     this.lastFrameMs = this.deps.nowMs();
     if (this.first) {
       this.attempt = 0;
@@ -133,7 +139,7 @@ export class Connection {
   private watch(delayMs: number): void {
     this.cancelTimer = this.deps.after(delayMs, () => {
       const silentMs = this.deps.nowMs() - this.lastFrameMs;
-      if (silentMs >= SILENCE_MS) this.lose('the agent went silent');
+      if (silentMs >= SILENCE_MS) this.lose('It went silent');
       else this.watch(SILENCE_MS - silentMs);
     });
   }

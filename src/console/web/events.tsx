@@ -62,6 +62,7 @@ export function EventSection({ model }: { model: ConsoleModel }) {
             : 'No event matches the filter.'}
         </Empty>
       ) : (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and the keyboard has to get there
         <ol class="card events-list" tabIndex={0} aria-label="Events, newest first">
           {shown.map((event) => (
             <EventRow key={`${event.seq}@${event.timeMs}`} event={event} />
@@ -75,7 +76,9 @@ export function EventSection({ model }: { model: ConsoleModel }) {
 function EventRow({ event }: { event: FeedEvent }) {
   const facts = [
     event.core !== undefined && `core ${event.core}`,
-    event.fromLevel !== undefined && event.toLevel !== undefined && `level ${event.fromLevel} → ${event.toLevel}`,
+    event.fromLevel !== undefined &&
+      event.toLevel !== undefined &&
+      `level ${event.fromLevel} → ${event.toLevel}`,
     event.reactionUs !== undefined && `reacted in ${micros(event.reactionUs)}`,
     event.cause && `cause: ${event.cause}`,
   ].filter(Boolean);

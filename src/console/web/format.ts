@@ -54,7 +54,9 @@ export function bytes(value: Maybe): string {
 /** Whole things: `12,345`, from a million on `1.23 M`. */
 export function count(value: Maybe): string {
   if (missing(value)) return MISSING;
-  return value >= 1_000_000 ? `${significant(value / 1_000_000)}${NBSP}M` : Math.round(value).toLocaleString('en-US');
+  return value >= 1_000_000
+    ? `${significant(value / 1_000_000)}${NBSP}M`
+    : Math.round(value).toLocaleString('en-US');
 }
 
 export function perSecond(value: Maybe): string {

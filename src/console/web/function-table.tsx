@@ -71,7 +71,10 @@ function FunctionRow({ fn }: { fn: FeedFunction }) {
         {fn.failed > 0 ? <span class="bad">{count(fn.failed)}</span> : '0'}
       </Cell>
       <Cell label="Starts" data-number="starts">
-        <span class="starts" title="Starts by kind: no sandbox was there; a stem got the code; the code was loaded">
+        <span
+          class="starts"
+          title="Starts by kind: no sandbox was there; a stem got the code; the code was loaded"
+        >
           <span class="muted">cold</span> {count(fn.starts.cold)} <span class="muted">stem</span>{' '}
           {count(fn.starts.stem)} <span class="muted">warm</span> {count(fn.starts.warm)}
         </span>

@@ -61,9 +61,8 @@ function AgentNumbers({ agent, model }: { agent: FeedAgent; model: ConsoleModel 
       <div title="Resident memory of the agent, of all sandboxes, and available on the host">
         <dt>Memory</dt>
         <dd data-agent="memory">
-          <span class="muted">agent</span> {bytes(memory.agentRssBytes)}{' '}
-          <span class="muted">sandboxes</span> {bytes(memory.sandboxesBytes)} <span class="muted">free</span>{' '}
-          {bytes(memory.hostAvailableBytes)}
+          <span class="muted">agent</span> {bytes(memory.agentRssBytes)} <span class="muted">sandboxes</span>{' '}
+          {bytes(memory.sandboxesBytes)} <span class="muted">free</span> {bytes(memory.hostAvailableBytes)}
         </dd>
       </div>
       <div title="Sandboxes with a runtime but no code, kept ready">
@@ -98,13 +97,17 @@ export function Banners({ model, link, nowMs, onRetry }: BannersProps) {
         {(link.state === 'lost' || link.state === 'foreign') && (
           <div class="banner error" data-banner="link">
             <strong>
-              {link.state === 'foreign' ? 'This page does not fit the agent' : 'Connection to the agent lost'}
+              {link.state === 'foreign' ? 'This page does not fit the agent' : 'No connection to the agent'}
             </strong>
             <span>
               {link.reason}.{' '}
-              {model.frame
-                ? `What you see is ${duration((nowMs - link.sinceMs) / 1_000)} old or more.`
-                : 'Is it running? `nemo up` starts it.'}{' '}
+              {model.frame ? (
+                `What you see is at least ${duration((nowMs - link.sinceMs) / 1_000)} old.`
+              ) : (
+                <>
+                  Is it running? <code>nemo up</code> starts it.
+                </>
+              )}{' '}
               {link.retryAtMs === null
                 ? 'Trying now …'
                 : `Next try in ${duration(Math.ceil((link.retryAtMs - nowMs) / 1_000))}.`}
@@ -123,8 +126,8 @@ export function Banners({ model, link, nowMs, onRetry }: BannersProps) {
       </div>
       {model.agentRestarts > 0 && (
         <p class="banner note" data-banner="restart">
-          The agent restarted {model.agentRestarts === 1 ? 'once' : `${model.agentRestarts} times`} while this page was
-          open; totals count from its last start.
+          The agent restarted {model.agentRestarts === 1 ? 'once' : `${model.agentRestarts} times`} while this
+          page was open; totals count from its last start.
         </p>
       )}
       {warnings.length > 0 && (

@@ -136,7 +136,7 @@ function positive(value: number): number | null {
 }
 
 function clamp(ratio: number): number {
-  return ratio < 0 ? 0 : ratio > 1 ? 1 : ratio;
+  return Math.min(1, Math.max(0, ratio));
 }
 
 /** A run of throttled samples, for shading: from and to in seconds before now, and the strongest level in it. */

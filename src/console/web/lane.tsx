@@ -39,36 +39,36 @@ function LaneNumbers({ lane }: { lane: Lane }) {
   const running = [...new Set(latest.running.map((call) => call.functionName))];
   return (
     <dl class="numbers">
-      <Number term="Functions now" value={percent(latest.functionRatio)} name="function" swatch="function" />
-      <Number term="NF now" value={percent(latest.nfRatio)} name="nf" swatch="nf" />
-      <Number
+      <Figure term="Functions now" value={percent(latest.functionRatio)} name="function" swatch="function" />
+      <Figure term="NF now" value={percent(latest.nfRatio)} name="nf" swatch="nf" />
+      <Figure
         term="Predicted spare"
         title="Share of the core that is expected to be free next"
         value={percent(latest.predictedSpareRatio)}
         name="predicted"
       />
-      <Number term="Packets p50" value={micros(latest.p50Us)} name="p50" swatch="p50" />
-      <Number term="Packets p99" value={micros(latest.p99Us)} name="p99" swatch="p99" bad={broken} />
-      <Number term="SLO (p99)" value={micros(latest.sloUs)} name="slo" swatch="slo" />
-      <Number
+      <Figure term="Packets p50" value={micros(latest.p50Us)} name="p50" swatch="p50" />
+      <Figure term="Packets p99" value={micros(latest.p99Us)} name="p99" swatch="p99" bad={broken} />
+      <Figure term="SLO (p99)" value={micros(latest.sloUs)} name="slo" swatch="slo" />
+      <Figure
         term="Harvested"
         title="Harvested time as a share of the core's time since the agent started"
         value={percent(share(totals.harvestedS, totals.wallS))}
         name="harvested"
       />
-      <Number
+      <Figure
         term="Efficiency"
         title="Harvest efficiency: harvested time / spare time since the agent started"
         value={percent(share(totals.harvestedS, totals.spareS))}
         name="efficiency"
       />
-      <Number
+      <Figure
         term="Throttled"
         title="Time spent above throttle level 0 since the agent started"
         value={duration(totals.throttledS)}
         name="throttled"
       />
-      <Number term="Conflicts" value={count(latest.conflicts)} name="conflicts" />
+      <Figure term="Conflicts" value={count(latest.conflicts)} name="conflicts" />
       <div class="wide">
         <dt>Running</dt>
         <dd class="ellipsis" data-number="running">
@@ -79,7 +79,7 @@ function LaneNumbers({ lane }: { lane: Lane }) {
   );
 }
 
-interface NumberProps {
+interface FigureProps {
   term: string;
   value: string;
   name: string;
@@ -88,7 +88,7 @@ interface NumberProps {
   bad?: boolean;
 }
 
-function Number({ term, value, name, title, swatch, bad }: NumberProps) {
+function Figure({ term, value, name, title, swatch, bad }: FigureProps) {
   return (
     <div title={title}>
       <dt>
@@ -138,10 +138,14 @@ function LaneCharts({ lane, model }: { lane: Lane; model: ConsoleModel }) {
       latency.setSize({ width: root.clientWidth, height: LATENCY_HEIGHT });
     });
     resized.observe(root);
-    const seen = new IntersectionObserver((entries) => {
-      inView = entries.at(-1)!.isIntersecting;
-      paint();
-    });
+    const seen = new IntersectionObserver(
+      (entries) => {
+        inView = entries.at(-1)!.isIntersecting;
+        paint();
+      },
+      // Half a page ahead, so that scrolling finds the lane drawn.
+      { rootMargin: '50% 0px' },
+    );
     seen.observe(root);
     return () => {
       stopPainting();
@@ -158,7 +162,9 @@ function LaneCharts({ lane, model }: { lane: Lane; model: ConsoleModel }) {
     <div class="lane-charts" ref={box}>
       <div class="chart" data-chart="shares" role="img" aria-label={shares} />
       <div class="chart" data-chart="latency" role="img" aria-label={packets} />
-      {latest.p99Us === null && <p class="chart-note">No packet latency: no packets, or the NF has no source</p>}
+      {latest.p99Us === null && (
+        <p class="chart-note">No packet latency: no packets, or the NF has no source</p>
+      )}
       <p class="readout" ref={readout} aria-hidden="true" />
     </div>
   );

@@ -40,7 +40,11 @@ export function Empty({ children }: { children: ComponentChildren }) {
 }
 
 /** A cell that knows its column's name, so that a narrow page can lay a row out as a card. */
-export function Cell({ label, children, ...rest }: { label: string; children: ComponentChildren } & DataAttributes) {
+export function Cell({
+  label,
+  children,
+  ...rest
+}: { label: string; children: ComponentChildren } & DataAttributes) {
   return (
     <td data-label={label} {...rest}>
       {children}

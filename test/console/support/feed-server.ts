@@ -11,7 +11,7 @@ import { extname, join, normalize } from 'node:path';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { CONSOLE_FOLDER, CONSOLE_HEADERS } from '../../../src/console/assets.js';
 import type { FeedEvent, FeedFrame } from '../../../src/telemetry/feed.js';
-import { FRAME_MS, type FeedSource } from './feed-source.js';
+import { type FeedSource, FRAME_MS } from './feed-source.js';
 
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',

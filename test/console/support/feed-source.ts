@@ -46,8 +46,14 @@ export class FeedSource {
   ) {
     this.random = mulberry32(seed);
     this.event('agent-started', 'info', 'agent 0.1.0 started, policy nemo, 4 cores');
-    this.event('nf-found', 'info', 'found firewall-1 (profile firewall, pid 4211)', { core: 2, nf: 'firewall-1' });
-    this.event('nf-protected', 'info', 'firewall-1: packet threads set to FIFO 50', { core: 2, nf: 'firewall-1' });
+    this.event('nf-found', 'info', 'found firewall-1 (profile firewall, pid 4211)', {
+      core: 2,
+      nf: 'firewall-1',
+    });
+    this.event('nf-protected', 'info', 'firewall-1: packet threads set to FIFO 50', {
+      core: 2,
+      nf: 'firewall-1',
+    });
     this.event('nf-found', 'info', 'found ovs-1 (profile ovs-vswitchd, pid 4307)', { core: 3, nf: 'ovs-1' });
     this.event('function-deployed', 'info', 'hello deployed, 1.2 KiB', { functionName: 'hello' });
     this.event('function-deployed', 'info', 'thumbnail deployed, 48 KiB', { functionName: 'thumbnail' });
@@ -135,7 +141,16 @@ export class FeedSource {
       this.core(0, 'housekeeping', 0, 0, 0.38 + 0.08 * this.walk('c0')),
       this.core(1, 'free', 0, 0, 0.04 + 0.02 * this.walk('c1')),
       this.core(2, 'nf', nf2, (0.95 - nf2) * (1 - throttled), 0.012, 18 + 3 * this.walk('p50'), p99, 500),
-      this.core(3, 'nf', nf3, 0.28 + 0.05 * this.walk('f3'), 0.015, 9 + 1.5 * this.walk('q50'), 62 * 1.4 ** this.walk('q99'), 200),
+      this.core(
+        3,
+        'nf',
+        nf3,
+        0.28 + 0.05 * this.walk('f3'),
+        0.015,
+        9 + 1.5 * this.walk('q50'),
+        62 * 1.4 ** this.walk('q99'),
+        200,
+      ),
     ];
   }
 
