@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -25,6 +25,8 @@ export class AgentProcess {
   /** Starts `nemo up` and waits until it answers. */
   static async start(config: UserConfig): Promise<AgentProcess> {
     const folder = mkdtempSync(join(tmpdir(), 'nemo-agent-'));
+    // Sandboxes run as users of their own and must be able to pass through.
+    chmodSync(folder, 0o755);
     const file = join(folder, 'nemo.yaml');
     const name = `nemo-${process.pid}-${folder.slice(-6)}`;
     writeFileSync(

@@ -83,14 +83,18 @@ export class Callers {
   }
 }
 
-/** One call; milliseconds from the request to the first byte of the answer, or null if it failed. */
-export async function timeFirstByte(client: Client, path: string): Promise<number | null> {
+/** One call: milliseconds from the request to the first byte of the answer, and how it started; null if it failed. */
+export async function timeFirstByte(
+  client: Client,
+  path: string,
+): Promise<{ firstByteMs: number; kind: string } | null> {
   const from = performance.now();
   try {
     const reply = await client.request({ path, method: 'GET' });
     const firstByteMs = performance.now() - from;
     await reply.body.dump();
-    return reply.statusCode === 200 ? firstByteMs : null;
+    if (reply.statusCode !== 200) return null;
+    return { firstByteMs, kind: String(reply.headers['x-nemo-start']) };
   } catch {
     return null;
   }

@@ -4,10 +4,15 @@
  */
 
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { compileSchema, parseCheckedYaml } from './checked-yaml.js';
+import { CONFIG_SCHEMA } from './config-schema.js';
 import { NemoError } from './errors.js';
 import { type BoxPolicy, policyByName } from './harvest/policies.js';
 import { parseDurationMs } from './invoke/quantity.js';
 import { parseCpuList } from './linux/process.js';
+import type { ExplicitNf } from './nf/match.js';
+import type { StoreConfig } from './store/open-store.js';
 import { DISCOVERY, GATEWAY, POOL } from './tunables.js';
 
 export interface UserConfig {
@@ -24,7 +29,8 @@ export interface UserConfig {
   pool?: { stems?: number; warmPerFunction?: number; keepAlive?: string };
   /** Folders with profiles of one's own, beside the built-in ones. */
   profileDirs?: string[];
-  nfs?: Array<{ profile: string; pid?: number; sloP99Us?: number; ingress?: string; egress?: string }>;
+  /** NFs that profiles alone do not find, or that want another SLO. */
+  nfs?: ExplicitNf[];
   /** Find NFs by profile. Default true; false leaves only what `nfs` names. */
   discovery?: boolean;
   logLevel?: 'silent' | 'error' | 'warn' | 'info' | 'debug';
@@ -38,13 +44,13 @@ export interface AgentConfig {
   http: { host: string; port: number; allowedHosts: string[] };
   functionCores: number[];
   housekeepingCores: number[];
-  store: { kind: 'embedded' } | { kind: 'redis'; url: string };
+  store: StoreConfig;
   pool: { stems: number; warmPerFunction: number; keepAliveMs: number };
   profileDirs: string[];
-  nfs: NonNullable<UserConfig['nfs']>;
+  nfs: ExplicitNf[];
   discovery: boolean;
   discoveryPeriodMs: number;
-  logLevel: string;
+  logLevel: NonNullable<UserConfig['logLevel']>;
 }
 
 export function onlineCores(): number[] {
@@ -66,11 +72,11 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
   ];
   const others = online.filter((core) => !housekeeping.includes(core));
   const functions = user.cores?.functions ?? (others.length > 0 ? others : [...online]);
-  const runDir = user.runDir ?? '/run/nemo';
+  const stateDir = user.stateDir ?? '/var/lib/nemo';
   return {
     name: user.name ?? 'nemo',
-    stateDir: user.stateDir ?? '/var/lib/nemo',
-    runDir,
+    stateDir,
+    runDir: user.runDir ?? '/run/nemo',
     policy: policyByName(user.policy ?? 'nemo'),
     http: {
       host: user.http?.host ?? GATEWAY.host,
@@ -79,11 +85,11 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     },
     functionCores: functions,
     housekeepingCores: housekeeping,
-    store: user.store ?? { kind: 'embedded' },
+    store: user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
     pool: {
       stems: user.pool?.stems ?? POOL.stems,
       warmPerFunction: user.pool?.warmPerFunction ?? POOL.warmPerFunction,
-      keepAliveMs: user.pool?.keepAlive === undefined ? POOL.keepAliveMs : parseDurationMs(user.pool.keepAlive),
+      keepAliveMs: user.pool?.keepAlive === undefined ? POOL.keepAliveMs : parseDurationMs(user.pool.keepAlive, 'pool.keepAlive'),
     },
     profileDirs: user.profileDirs ?? [],
     nfs: user.nfs ?? [],
@@ -91,4 +97,23 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     discoveryPeriodMs: DISCOVERY.periodMs,
     logLevel: user.logLevel ?? 'warn',
   };
+}
+
+/** Reads `nemo.yaml`. NOT_FOUND without the file; BAD_CONFIG with file, line and key. */
+export function readConfig(file: string): UserConfig {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new NemoError('NOT_FOUND', `the configuration ${file} cannot be read`, {
+      hint: 'give an existing file with --config, or leave it out for the defaults',
+      cause,
+    });
+  }
+  return parseCheckedYaml<UserConfig>(text, file, {
+    code: 'BAD_CONFIG',
+    what: 'the configuration',
+    hint: 'nemo up --help shows an example',
+    validate: compileSchema<UserConfig>(CONFIG_SCHEMA),
+  }).value;
 }

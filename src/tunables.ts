@@ -57,6 +57,8 @@ export const FEED = {
   /** A reader with more than this unsent loses frames. */
   backlogMaxBytes: 1024 * 1024,
   eventsKept: 1_000,
+  /** Sandboxes' memory and CPU are read this often while somebody looks. */
+  usagePeriodMs: 1_000,
 } as const;
 
 export const DISCOVERY = {

@@ -158,10 +158,9 @@ function take(core: CoreWatch, slot: number) {
 }
 
 function setNfs(wanted: ControlNf[]): void {
-  const seen = new Set(wanted.map((nf) => nf.id));
   for (const [id, watch] of nfs) {
-    const same = wanted.find((nf) => nf.id === id);
-    if (seen.has(id) && JSON.stringify(same?.tids) === JSON.stringify(watch.nf.tids)) continue;
+    const now = wanted.find((nf) => nf.id === id);
+    if (now !== undefined && shapeOf(now) === shapeOf(watch.nf)) continue;
     watch.close();
     nfs.delete(id);
   }
@@ -176,6 +175,11 @@ function setNfs(wanted: ControlNf[]): void {
   for (const core of cores) {
     core.setNfs([...nfs.values()].filter((watch) => watch.nf.cores.includes(core.core)));
   }
+}
+
+/** What of an NF cannot change without its watch being made anew. */
+function shapeOf(nf: ControlNf): string {
+  return [nf.tids, nf.cores, nf.sloUs, nf.harvest, nf.source?.kind].join(';');
 }
 
 start();

@@ -12,7 +12,8 @@ export interface ControlNf {
   tids: number[];
   sloUs: number;
   harvest: boolean;
-  source: LatencySourceSpec;
+  /** Undefined: its packet latency is not known. */
+  source: LatencySourceSpec | undefined;
 }
 
 export type ToControl =

@@ -32,7 +32,7 @@ export class NfWatch {
     readonly nf: ControlNf,
     nowNs: number,
   ) {
-    this.source = openLatencySource(nf.source);
+    this.source = nf.source === undefined ? undefined : openLatencySource(nf.source);
     this.busySinceNs = nowNs;
     for (const tid of nf.tids) {
       const stat = new ThreadStat(nf.pid, tid);
