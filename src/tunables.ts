@@ -145,8 +145,6 @@ export const TAP = {
   /** Packets under way at once; a power of two. */
   tableEntries: 8_192,
   ringSlots: 4_096,
-  /** Headers and the start of the payload are kept of a packet. */
-  snapBytes: 1_600,
   slotBytes: 2_048,
   /** Pause between two looks at the rings; the measurement itself is the kernel's and does not depend on it. */
   pauseMs: 2,

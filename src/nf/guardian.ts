@@ -5,6 +5,8 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { NemoError } from '../errors.js';
 
 /** $1 the journal, $2 the agent's pid. Needs only util-linux and sed, which every Debian has. */
 const SCRIPT = `
@@ -12,6 +14,8 @@ set -f
 trap '' HUP INT TERM
 { echo -1000 > /proc/self/oom_score_adj; } 2>/dev/null
 journal=$1 agent=$2
+echo ready
+exec >/dev/null
 while read -r _; do :; done
 head -n 1 "$journal" 2>/dev/null | grep -q "^{\\"agent\\":$agent," || exit 0
 sed -n 's/^{"tid":\\([0-9]*\\),"startTicks":\\([0-9]*\\),"policy":"\\([a-z]*\\)","priority":\\([0-9]*\\),"nice":\\(-\\{0,1\\}[0-9]*\\),"resetOnFork":\\([a-z]*\\)}.*/\\1 \\2 \\3 \\4 \\5 \\6/p' "$journal" |
@@ -32,9 +36,25 @@ export class Guardian {
   private child: ChildProcess | undefined;
   private respawn: NodeJS.Timeout | undefined;
 
-  /** From now on the journal is acted upon when this process dies. */
-  constructor(private readonly journal: string) {
-    this.start();
+  private constructor(private readonly journal: string) {}
+
+  /** Once resolved, the journal is acted upon when this process dies. Rejects with MISSING_PACKAGE without a shell. */
+  static async watch(journal: string): Promise<Guardian> {
+    const guardian = new Guardian(journal);
+    const child = guardian.start();
+    await new Promise<void>((resolve, reject) => {
+      child.stdout!.once('data', () => resolve());
+      child.once('error', (cause) =>
+        reject(
+          new NemoError('MISSING_PACKAGE', '/bin/sh cannot be started', { cause, hint: 'apt install dash' }),
+        ),
+      );
+      child.once('exit', () =>
+        reject(new NemoError('INTERNAL', 'the guardian of NF scheduling did not start')),
+      );
+    });
+    letRun(child);
+    return guardian;
   }
 
   /** 0 while there is none. */
@@ -55,25 +75,30 @@ export class Guardian {
     });
   }
 
-  private start(): void {
+  private start(): ChildProcess {
     const child = spawn('/bin/sh', ['-c', SCRIPT, 'nemo-guardian', this.journal, String(process.pid)], {
       cwd: '/',
       detached: true,
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
-      stdio: ['pipe', 'ignore', 'ignore'],
+      stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.child = child;
     child.on('error', () => this.lost(child));
     child.on('exit', () => this.lost(child));
     child.stdin!.on('error', () => undefined);
-    child.unref();
-    (child.stdin as unknown as { unref(): void }).unref();
+    return child;
   }
 
   /** Somebody killed it: there must be one as long as anything is protected. */
   private lost(child: ChildProcess): void {
     if (this.child !== child) return;
     this.child = undefined;
-    this.respawn = setTimeout(() => this.start(), RESPAWN_MS).unref();
+    this.respawn = setTimeout(() => letRun(this.start()), RESPAWN_MS).unref();
   }
+}
+
+/** It must not keep this process from ending. */
+function letRun(child: ChildProcess): void {
+  child.unref();
+  for (const stream of [child.stdin!, child.stdout!]) (stream as unknown as Socket).unref();
 }

@@ -30,17 +30,26 @@ interface Protected extends JournalEntry {
 }
 
 export class NfProtection {
-  readonly journal: string;
   /** Threads that a dead agent, and its guardian, had left changed. */
   readonly restoredAtStart: number;
   private readonly threads = new Map<number, Protected>();
-  private readonly guardian: Guardian;
 
-  /** Puts back what a dead agent left. `stateDir` belongs to one agent at a time. Throws STORE. */
-  constructor(stateDir: string) {
-    this.journal = journalPath(stateDir);
-    this.restoredAtStart = restoreLeftovers(this.journal);
-    this.guardian = new Guardian(this.journal);
+  private constructor(
+    private readonly journal: string,
+    restoredAtStart: number,
+    private readonly guardian: Guardian,
+  ) {
+    this.restoredAtStart = restoredAtStart;
+  }
+
+  /**
+   * Puts back what a dead agent left, and sets the guardian. `stateDir` belongs to one agent at a time. Rejects with
+   * STORE for a journal that is none, and MISSING_PACKAGE.
+   */
+  static async start(stateDir: string): Promise<NfProtection> {
+    const journal = journalPath(stateDir);
+    const restored = restoreLeftovers(journal);
+    return new NfProtection(journal, restored, await Guardian.watch(journal));
   }
 
   /** For tests and for the doctor. */

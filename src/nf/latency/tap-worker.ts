@@ -4,7 +4,7 @@
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { asNemoError } from '../../errors.js';
+import { asNemoError, NemoError } from '../../errors.js';
 import { insideNamespace } from '../../linux/netns.js';
 import type { RxRing } from '../../linux/packet-ring.js';
 import { openPacketSocket, type PacketSocket } from '../../linux/packet-socket.js';
@@ -161,7 +161,10 @@ try {
     }
   });
 } catch (thrown) {
-  const error = asNemoError(thrown);
+  const error =
+    (thrown as NodeJS.ErrnoException).code === 'ENOENT'
+      ? new NemoError('NOT_FOUND', `${data.namespacePath} is not there: the NF is gone`)
+      : asNemoError(thrown);
   memory.fail(error.message);
   parentPort!.postMessage(error.toJSON());
 }
