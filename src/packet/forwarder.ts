@@ -113,6 +113,12 @@ export class Forwarder {
 }
 
 /** A copy between two mappings without making views: `set(subarray())` would allocate for each frame. */
-export function copyWords(from: Int32Array, fromWord: number, to: Int32Array, toWord: number, count: number): void {
+export function copyWords(
+  from: Int32Array,
+  fromWord: number,
+  to: Int32Array,
+  toWord: number,
+  count: number,
+): void {
   for (let i = 0; i < count; i++) to[toWord + i] = from[fromWord + i]!;
 }
