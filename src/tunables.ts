@@ -98,8 +98,6 @@ export const TAP = {
   /** Packets under way at once; a power of two. */
   tableEntries: 8_192,
   ringSlots: 4_096,
-  /** Headers and the start of the payload are kept of a packet. */
-  snapBytes: 1_600,
   slotBytes: 2_048,
   /** Pause between two looks at the rings; the measurement itself is the kernel's and does not depend on it. */
   pauseMs: 2,
@@ -142,4 +140,52 @@ export const FLOWS = {
   tcpTimeoutMs: 7_440_000,
   /** After a FIN or RST: long enough for the last segments. */
   tcpClosingTimeoutMs: 10_000,
+} as const;
+
+export const GATEWAY_HTTP = {
+  /** A client gets this long for its request line and headers: ends slow-header attacks. */
+  headersTimeoutMs: 10_000,
+  /** And this long for the whole request: 6 MB at 50 KB/s. */
+  requestTimeoutMs: 120_000,
+  /** Node's default; larger header blocks are refused with 431. */
+  headersMaxBytes: 16 * 1024,
+  /** A deploy carries the whole bundle as a JSON string. */
+  deployMaxBytes: 16 * 1024 * 1024,
+  /** Above this, unsent to one client, a source that can wait should. */
+  backlogPauseBytes: 1024 * 1024,
+  /** Above this the client is cut off: it does not read, and the agent's memory is for functions. */
+  backlogMaxBytes: 16 * 1024 * 1024,
+  /** What a refused upload may still send before its connection is cut. */
+  refusedUploadMaxBytes: 64 * 1024 * 1024,
+  /** Calls in flight may end this long after close() began. */
+  closeGraceMs: 5_000,
+  retryAfterS: 1,
+} as const;
+
+export const FEED_SERVER = {
+  /** A reader that does not answer a ping until the next one is gone. */
+  pingPeriodMs: 10_000,
+  readersMax: 100,
+  /** Events in the first frame that a reader gets. */
+  firstEvents: 100,
+} as const;
+
+export const LOGS = {
+  linesPerFunction: 1_000,
+  /** Longer lines are cut: one line cannot push all others out. */
+  lineMaxChars: 8_192,
+  charsPerFunction: 1024 * 1024,
+} as const;
+
+export const FUNCTION_LIMITS = {
+  /** A JavaScript runtime does not start below this. */
+  memoryMinBytes: 32 * 1024 * 1024,
+  timeoutMinMs: 1,
+  /** As AWS Lambda. */
+  timeoutMaxMs: 15 * 60_000,
+  concurrencyMax: 1_000,
+  /** Names and values together: a process's environment is bounded by the kernel too. */
+  envMaxBytes: 64 * 1024,
+  /** A replaced bundle stays this long: a sandbox may be loading it just now. */
+  bundleGraceMs: 60_000,
 } as const;

@@ -59,10 +59,20 @@ export interface CallTimeline {
  * onError may come at any time, also instead of onHead.
  */
 export interface Sink {
-  onHead(status: number, headers: Record<string, string>): void;
+  /**
+   * `start` where it is known: an answer that is streamed shows it in its head. Several values of `set-cookie`
+   * are joined by a newline.
+   */
+  onHead(status: number, headers: Record<string, string>, start?: StartKind): void;
   onChunk(chunk: Buffer): void;
   onEnd(timeline: CallTimeline): void;
   onError(error: NemoError, timeline: CallTimeline | undefined): void;
+  /** True once the caller has left: a call that still waits need not run. */
+  readonly gone?: boolean;
+  /** Bytes given that the caller has not taken. A source that can wait asks `whenDrained` above its bound. */
+  readonly backlogBytes?: number;
+  /** Calls `resume` once, when the backlog is gone or the caller has left. */
+  whenDrained?(resume: () => void): void;
 }
 
 /** One line that a function printed. */

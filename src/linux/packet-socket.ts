@@ -137,6 +137,11 @@ export class PacketSocket {
     });
   }
 
+  /** Receives only what passes `filter` from now on; what is in the ring already stays. */
+  setFilter(filter: readonly BpfInstruction[]): void {
+    attachFilter(this.fd, filter, this.interfaceName);
+  }
+
   /** Unmaps the rings and closes the socket. The rings must not be touched afterwards. */
   close(): void {
     if (!this.open) return;

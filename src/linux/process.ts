@@ -78,7 +78,7 @@ export function processStat(id: number): ProcessStat | undefined {
   } catch {
     return undefined;
   }
-  const stat = statBytes.latin1Slice(0, length);
+  const stat = statBytes.toString('latin1', 0, length);
   // comm may hold blanks and parentheses; after the last ")" come state (field 3) and so on.
   const end = stat.lastIndexOf(')');
   const fields = stat.slice(end + 2).split(' ', 22 - 2);

@@ -92,5 +92,9 @@ export function getAffinity(tid: number): number[] {
 export function setAffinity(tid: number, cpus: readonly number[]): void {
   const mask = new Uint8Array(MASK_BYTES);
   for (const cpu of cpus) mask[cpu >> 3] = mask[cpu >> 3]! | (1 << (cpu & 7));
-  check(schedSetaffinity(tid, MASK_BYTES, mask), 'sched_setaffinity', `thread ${tid} (cores ${cpus.join(',')})`);
+  check(
+    schedSetaffinity(tid, MASK_BYTES, mask),
+    'sched_setaffinity',
+    `thread ${tid} (cores ${cpus.join(',')})`,
+  );
 }

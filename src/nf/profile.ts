@@ -16,7 +16,9 @@ export interface NfProfile {
     thread?: string;
   };
   mode: NfMode;
-  /** Pattern on thread names (comm); undefined: every thread of the process. */
+  /** Pattern on the arguments: a process that matches polls, whatever `mode` says. */
+  pollArgs?: string;
+  /** Pattern on thread names (comm), or `main`: the main thread alone. Undefined: every thread of the process. */
   packetThreads?: string;
   /** p99 packet latency that the operator wants kept, microseconds. */
   sloP99Us: number;
@@ -40,6 +42,7 @@ export interface NfProfile {
 export interface NfInstance {
   /** `<profile>-<pid>`. */
   id: string;
+  /** With what explicit configuration overrides, and in the mode in which this process runs. */
   profile: NfProfile;
   pid: number;
   /** From /proc/<pid>/stat: tells a restarted pid from the old one. */

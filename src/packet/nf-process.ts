@@ -29,7 +29,8 @@ export interface NfProcessOptions {
 export function becomeNf(options: NfProcessOptions): never {
   const { onReady, onStatistics } = options;
   const fn = createFunction(options.profile, options.config ?? {});
-  process.title = `nemo-nf-${options.profile}`;
+  // Discovery tells the mode from the title: the arguments are gone once it is set.
+  process.title = `nemo-nf-${options.profile}${options.mode === 'poll' ? ' poll' : ''}`;
   if (options.cpu !== undefined) pinProcess(options.cpu);
   const report = SharedLatencyWriter.create();
   try {

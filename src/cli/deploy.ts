@@ -1,0 +1,114 @@
+/** `nemo deploy PATH`: bundles a file or folder into one module here, and gives it to the agent. */
+
+import { readFile, stat } from 'node:fs/promises';
+import { basename, extname, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { NemoError } from '../errors.js';
+import type { FunctionView } from '../gateway/native/function-view.js';
+import type { DeployInput } from '../gateway/platform.js';
+import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
+import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
+
+interface DeployOptions extends AgentOptions {
+  name?: string;
+  memory?: string;
+  timeout?: string;
+  concurrency?: number;
+  env: Record<string, string>;
+  schedule?: string;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command('deploy')
+    .description('deploy a function: a JavaScript or TypeScript file, or a folder with a package.json')
+    .argument('<path>', 'file or folder')
+    .option('--name <name>', 'name of the function (default: from the path)')
+    .option('--memory <amount>', 'memory limit of one sandbox, for example 128Mi')
+    .option('--timeout <duration>', 'longest time of one call, for example 30s')
+    .option('--concurrency <n>', 'calls that one sandbox may serve at the same time', wholeNumber)
+    .option(
+      '--env <key=value>',
+      'environment variable, may be repeated; KEY alone takes it from here',
+      addEnv,
+      {},
+    )
+    .option('--schedule <cron>', "call it by the clock, for example '*/5 * * * *'")
+    .addHelpText(
+      'after',
+      '\nExample:\n  nemo deploy ./resize.ts --memory 256Mi --timeout 10s --env LEVEL=debug\n',
+    );
+  agentOptions(command).action(deploy);
+}
+
+async function deploy(path: string, options: DeployOptions): Promise<void> {
+  const client = new AgentClient(options.agent);
+  const name = options.name ?? (await nameFromPath(path));
+  const { bundleFunction } = await import('../sandbox/bundle.js');
+  const { code } = await bundleFunction(path);
+  const input: Omit<DeployInput, 'name'> = { code, filename: `${name}.mjs` };
+  if (options.memory !== undefined) input.memory = options.memory;
+  if (options.timeout !== undefined) input.timeout = options.timeout;
+  if (options.concurrency !== undefined) input.concurrency = options.concurrency;
+  if (options.schedule !== undefined) input.schedule = options.schedule;
+  if (Object.keys(options.env).length > 0) input.env = options.env;
+
+  const answer = await client.json<FunctionView>({
+    method: 'PUT',
+    path: functionPath(name),
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(input),
+  });
+  if (options.json) return printJson(answer);
+  const verb = answer.createdAt === answer.updatedAt ? 'deployed' : 'updated';
+  process.stdout.write(
+    `${verb} ${answer.name} (${formatBytes(answer.codeBytes)} of code, ${formatBytes(answer.memoryBytes)} memory, ` +
+      `${formatDurationMs(answer.timeoutMs)} timeout)\n` +
+      `call it: nemo invoke ${answer.name}   or   curl ${client.url.origin}/function/${answer.name}\n`,
+  );
+}
+
+/** A folder's name is its package's, without a scope; a file's is the file's, without its ending. */
+async function nameFromPath(path: string): Promise<string> {
+  const absolute = resolve(path);
+  const found = await stat(absolute).catch(() => undefined);
+  if (found === undefined) {
+    throw new NemoError('NOT_FOUND', `there is no file or folder ${absolute}`, { hint: 'check the path' });
+  }
+  let name = basename(absolute, extname(absolute));
+  if (found.isDirectory()) {
+    const text = await readFile(resolve(absolute, 'package.json'), 'utf8').catch(() => '{}');
+    const declared = parsedName(text);
+    name = declared ?? basename(absolute);
+  }
+  return name.replace(/^@[^/]+\//, '').toLowerCase();
+}
+
+function parsedName(packageJson: string): string | undefined {
+  try {
+    const { name } = JSON.parse(packageJson) as { name?: unknown };
+    return typeof name === 'string' && name !== '' ? name : undefined;
+  } catch {
+    // The bundler says what is wrong with it.
+    return undefined;
+  }
+}
+
+function wholeNumber(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new NemoError('BAD_REQUEST', `--concurrency is '${text}'`, {
+    hint: 'give a whole number, 1 or more',
+  });
+}
+
+function addEnv(assignment: string, env: Record<string, string>): Record<string, string> {
+  const equals = assignment.indexOf('=');
+  const key = equals === -1 ? assignment : assignment.slice(0, equals);
+  const value = equals === -1 ? process.env[key] : assignment.slice(equals + 1);
+  if (value === undefined) {
+    throw new NemoError('BAD_REQUEST', `--env ${key}: there is no such variable here`, {
+      hint: `write --env ${key}=value, or export ${key} first`,
+    });
+  }
+  return { ...env, [key]: value };
+}

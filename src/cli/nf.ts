@@ -1,0 +1,124 @@
+/** `nemo nf`: the NFs of this box, the profiles by which they are recognised, and the reference NFs. */
+
+import type { Command } from 'commander';
+import { NemoError } from '../errors.js';
+import { formatCpuList } from '../linux/process.js';
+import { discover } from '../nf/discovery.js';
+import type { NfInstance } from '../nf/profile.js';
+import { BUILTIN_PROFILES, loadProfiles } from '../nf/profiles.js';
+import type { FeedFrame, FeedNf } from '../telemetry/feed.js';
+import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
+import { registerRun } from './nf-run.js';
+import { formatTable } from './table.js';
+
+interface ProfileOptions {
+  profiles: string[];
+  json?: boolean;
+}
+
+const LS_EXAMPLE = `
+Without an agent it looks once itself: no latency, no spare time then.
+
+Example:
+  nemo nf ls --json | jq -r '.nfs[] | "\\(.id) \\(.cores)"'`;
+
+const PROFILES_EXAMPLE = `
+Example:
+  nemo nf profiles --profiles /etc/nemo/profiles`;
+
+export function register(program: Command): void {
+  const nf = program.command('nf').description('network functions: running ones, profiles, reference NFs');
+  const ls = nf
+    .command('ls')
+    .description('list the NFs that run on this box, with their cores, mode, SLO, latency and spare time')
+    .addHelpText('after', LS_EXAMPLE);
+  profileOption(agentOptions(ls)).action(list);
+  profileOption(nf.command('profiles').description('list the known kinds of NF'))
+    .option('--json', 'print JSON for scripts')
+    .addHelpText('after', PROFILES_EXAMPLE)
+    .action(listProfiles);
+  registerRun(nf);
+}
+
+function profileOption(command: Command): Command {
+  return command.option('--profiles <dirs...>', 'directories with profiles of your own', []);
+}
+
+async function list(options: AgentOptions & ProfileOptions): Promise<void> {
+  const running = await askAgent(options.agent);
+  if (running !== undefined) {
+    if (options.json) printJson({ source: 'agent', nfs: running });
+    else printTable(HEADINGS, running.map(agentRow), 'no NF runs here');
+    return;
+  }
+  const found = discover(loadProfiles([BUILTIN_PROFILES, ...options.profiles]));
+  if (options.json) {
+    printJson({ source: 'discovery', nfs: found });
+    return;
+  }
+  process.stderr.write(`no agent answers at ${options.agent}: this is what runs now, without measurements\n`);
+  printTable(HEADINGS.slice(0, 7), found.map(discoveredRow), 'no NF of a known profile runs here');
+}
+
+/** undefined without an agent. */
+async function askAgent(agent: string): Promise<FeedNf[] | undefined> {
+  try {
+    const frame = await new AgentClient(agent).json<FeedFrame>({ method: 'GET', path: '/v1/status' });
+    return frame.nfs;
+  } catch (thrown) {
+    if (thrown instanceof NemoError && thrown.code === 'AGENT_UNREACHABLE') return undefined;
+    throw thrown;
+  }
+}
+
+const HEADINGS = [
+  'NF',
+  'PID',
+  'MODE',
+  'CORES',
+  'THREADS',
+  'PACKET',
+  'SLO us',
+  'P50 us',
+  'P99 us',
+  'BUSY',
+  'SPARE',
+];
+
+function agentRow(nf: FeedNf): string[] {
+  const packet = nf.threads.filter((thread) => thread.packet).length;
+  const held = nf.sloHeld === false ? ' !' : '';
+  const us = (value: number | null) => (value === null ? '-' : String(Math.round(value)));
+  const percent = (ratio: number) => `${Math.round(ratio * 100)}%`;
+  return [
+    ...[nf.id, String(nf.pid), nf.mode, formatCpuList(nf.cores) || 'any'],
+    ...[String(nf.threads.length), String(packet), String(nf.sloUs)],
+    ...[us(nf.p50Us), us(nf.p99Us) + held, percent(nf.busyRatio), percent(nf.spareRatio)],
+  ];
+}
+
+function discoveredRow(nf: NfInstance): string[] {
+  const packet = nf.threads.filter((thread) => thread.packet).length;
+  return [
+    ...[nf.id, String(nf.pid), nf.profile.mode, formatCpuList(nf.cores) || 'any'],
+    ...[String(nf.threads.length), String(packet), String(nf.profile.sloP99Us)],
+  ];
+}
+
+function listProfiles(options: ProfileOptions): void {
+  const profiles = loadProfiles([BUILTIN_PROFILES, ...options.profiles]);
+  if (options.json) {
+    printJson({ profiles });
+    return;
+  }
+  const rows = profiles.map(({ name, title, mode, sloP99Us, latency, protection }) => {
+    const protects =
+      protection.value === undefined ? protection.kind : `${protection.kind}:${protection.value}`;
+    return [name, mode, String(sloP99Us), latency.source, protects, title];
+  });
+  printTable(['NAME', 'MODE', 'SLO us', 'LATENCY', 'PROTECTION', 'WHAT'], rows, 'no profiles');
+}
+
+function printTable(headings: readonly string[], rows: string[][], otherwise: string): void {
+  process.stdout.write(rows.length === 0 ? `${otherwise}\n` : formatTable(headings, rows));
+}

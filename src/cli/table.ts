@@ -1,0 +1,14 @@
+/** Columns for people: text to the left, numbers to the right, no lines. */
+
+const NUMBER = /^[\d.,]+( ?[%A-Za-z/]+)?$/;
+
+export function formatTable(headings: readonly string[], rows: readonly string[][]): string {
+  const widths = headings.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]!.length)));
+  const numeric = headings.map((_, i) => rows.length > 0 && rows.every((row) => NUMBER.test(row[i]!)));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => (numeric[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .join('  ')
+      .trimEnd();
+  return `${[line(headings), ...rows.map(line)].join('\n')}\n`;
+}

@@ -1,0 +1,30 @@
+/** How every API answers with an error: the code's HTTP status and one JSON object. */
+
+import type { ServerResponse } from 'node:http';
+import type { NemoError } from '../errors.js';
+import { GATEWAY_HTTP } from '../tunables.js';
+
+/** `status` only where HTTP has a better one than the code's own. Does nothing once the head is out. */
+export function sendError(
+  response: ServerResponse,
+  error: NemoError,
+  headers: readonly string[] = [],
+  status: number = error.httpStatus,
+): void {
+  if (response.headersSent || response.destroyed) return;
+  const body = Buffer.from(`${JSON.stringify(error)}\n`);
+  const flat = [...headers, 'Content-Type', 'application/json', 'Content-Length', String(body.length)];
+  if (status === 429 || status === 503) flat.push('Retry-After', String(GATEWAY_HTTP.retryAfterS));
+  response.writeHead(status, flat);
+  response.end(body);
+}
+
+/** The same on a bare socket, where no ServerResponse exists: a request that did not parse, a refused upgrade. */
+export function rawErrorReply(error: NemoError, status: number, reason: string): string {
+  const body = `${JSON.stringify(error)}\n`;
+  const retry = status === 503 ? `Retry-After: ${GATEWAY_HTTP.retryAfterS}\r\n` : '';
+  return (
+    `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Type: application/json\r\n${retry}` +
+    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  );
+}

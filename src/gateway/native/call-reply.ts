@@ -1,0 +1,194 @@
+/**
+ * The sink of one HTTP call: turns what a function says into one HTTP answer.
+ *
+ *   head -> [held] -> end                 one write: Content-Length, duration and start kind in the head
+ *   head -> [held] -> second chunk,       streamed: chunked, duration as a trailer
+ *                     or a turn passed
+ *
+ * The head is held because an ordinary answer arrives whole in one turn, and then its length is known.
+ */
+
+import type { ServerResponse } from 'node:http';
+import { NemoError } from '../../errors.js';
+import type { CallTimeline, Sink, StartKind } from '../../invoke/function.js';
+import { GATEWAY_HTTP } from '../../tunables.js';
+import { sendError } from '../error-reply.js';
+import { appendReplyHeaders } from '../headers.js';
+
+/** What is counted when a call has ended; `undefined` for success. */
+export type CallEnded = (
+  functionName: string,
+  error: NemoError | undefined,
+  timeline: CallTimeline | undefined,
+) => void;
+
+/** Answers whose held parts go out at the end of this turn, unless they ended before. */
+let held: CallReply[] = [];
+
+function flushHeld(): void {
+  const replies = held;
+  held = [];
+  for (const reply of replies) reply.flushIfHeld();
+}
+
+export class CallReply implements Sink {
+  private status = 0;
+  private headers: Record<string, string> | undefined;
+  private start: StartKind | undefined;
+  private firstChunk: Buffer | undefined;
+  private queued = false;
+  private streaming = false;
+  private ended = false;
+
+  constructor(
+    private readonly response: ServerResponse,
+    private readonly functionName: string,
+    private readonly callId: string,
+    private readonly onCallEnded: CallEnded,
+  ) {}
+
+  get gone(): boolean {
+    return this.response.destroyed;
+  }
+
+  get backlogBytes(): number {
+    return this.response.writableLength;
+  }
+
+  whenDrained(resume: () => void): void {
+    const { response } = this;
+    if (response.destroyed || !response.writableNeedDrain) {
+      setImmediate(resume);
+      return;
+    }
+    const once = (): void => {
+      response.off('drain', once);
+      response.off('close', once);
+      resume();
+    };
+    response.on('drain', once);
+    response.on('close', once);
+  }
+
+  onHead(status: number, headers: Record<string, string>, start?: StartKind): void {
+    this.status = status;
+    this.headers = headers;
+    this.start = start;
+    this.hold();
+  }
+
+  onChunk(chunk: Buffer): void {
+    if (this.ended || this.response.destroyed) return;
+    if (!this.streaming) {
+      if (this.firstChunk === undefined) {
+        this.firstChunk = chunk;
+        return;
+      }
+      if (!this.startStream()) return;
+    }
+    if (this.response.writableLength > GATEWAY_HTTP.backlogMaxBytes) this.response.destroy();
+    else this.response.write(chunk);
+  }
+
+  onEnd(timeline: CallTimeline): void {
+    if (this.ended) return;
+    this.ended = true;
+    let failure: NemoError | undefined;
+    if (this.streaming) {
+      this.response.addTrailers({ 'X-Duration-Seconds': durationS(timeline) });
+      this.response.end();
+    } else if (!this.response.destroyed) {
+      failure = this.answerWhole(timeline);
+    }
+    this.onCallEnded(this.functionName, failure, timeline);
+  }
+
+  onError(error: NemoError, timeline: CallTimeline | undefined): void {
+    if (this.ended) return;
+    this.ended = true;
+    // A stream that broke off must not look complete: the connection ends without the last chunk.
+    if (this.streaming) this.response.destroy();
+    else sendError(this.response, error, this.ownHeaders(timeline));
+    this.onCallEnded(this.functionName, error, timeline);
+  }
+
+  /** Sends what is held when the function has not ended in the turn in which it began to answer. */
+  flushIfHeld(): void {
+    this.queued = false;
+    if (!this.ended && !this.streaming && !this.response.destroyed) this.startStream();
+  }
+
+  private hold(): void {
+    if (this.queued) return;
+    this.queued = true;
+    if (held.push(this) === 1) setImmediate(flushHeld);
+  }
+
+  private answerWhole(timeline: CallTimeline): NemoError | undefined {
+    const { response, status, firstChunk } = this;
+    const flat = this.ownHeaders(timeline);
+    const bodiless = status === 204 || status === 304;
+    if (!bodiless) flat.push('Content-Length', this.contentLength());
+    const failure = this.writeHead(flat);
+    if (failure !== undefined) {
+      sendError(response, failure, this.ownHeaders(timeline));
+      return failure;
+    }
+    if (firstChunk === undefined || bodiless) response.end();
+    else response.end(firstChunk);
+    return undefined;
+  }
+
+  /** A HEAD answer may say how long the body would have been. */
+  private contentLength(): string {
+    if (this.firstChunk !== undefined) return String(this.firstChunk.length);
+    const said = this.response.req.method === 'HEAD' ? this.headers?.['content-length'] : undefined;
+    return said !== undefined && /^\d+$/.test(said) ? said : '0';
+  }
+
+  /** False if the head cannot be sent: the call has then ended with an error. */
+  private startStream(): boolean {
+    const flat = this.ownHeaders(undefined);
+    const chunked = this.response.req.httpVersionMinor > 0 && this.status !== 204 && this.status !== 304;
+    if (chunked) flat.push('Transfer-Encoding', 'chunked', 'Trailer', 'X-Duration-Seconds');
+    const failure = this.writeHead(flat);
+    if (failure !== undefined) {
+      this.onError(failure, undefined);
+      return false;
+    }
+    this.streaming = true;
+    if (this.firstChunk !== undefined) this.response.write(this.firstChunk);
+    else this.response.flushHeaders();
+    return true;
+  }
+
+  private writeHead(flat: string[]): NemoError | undefined {
+    try {
+      if (!(this.status >= 200 && this.status <= 599)) throw new RangeError(`status ${this.status}`);
+      if (this.headers !== undefined) appendReplyHeaders(flat, this.headers);
+      this.response.writeHead(this.status, flat);
+      return undefined;
+    } catch (cause) {
+      const why = (cause as Error).message;
+      return new NemoError(
+        'FUNCTION_ERROR',
+        `'${this.functionName}' gave an answer that is no HTTP: ${why}`,
+        {
+          hint: 'use a status from 200 to 599 and header values of printable characters',
+        },
+      );
+    }
+  }
+
+  private ownHeaders(timeline: CallTimeline | undefined): string[] {
+    const flat = ['X-Call-Id', this.callId];
+    const start = timeline?.start ?? this.start;
+    if (start !== undefined) flat.push('X-Nemo-Start', start);
+    if (timeline !== undefined) flat.push('X-Duration-Seconds', durationS(timeline));
+    return flat;
+  }
+}
+
+function durationS(timeline: CallTimeline): string {
+  return ((timeline.endedMs - timeline.acceptedMs) / 1000).toFixed(6);
+}

@@ -1,0 +1,146 @@
+/**
+ * `/function/<name>` and below: any method, any body, never parsed. This is the hot path: it runs before fastify
+ * sees the request, makes no promise, and touches the body only where there is one.
+ */
+
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { NemoError } from '../../errors.js';
+import { noSuchFunction } from '../../invoke/registry.js';
+import { GATEWAY_HTTP } from '../../tunables.js';
+import { sendError } from '../error-reply.js';
+import { requestHeaders } from '../headers.js';
+import type { Platform } from '../platform.js';
+import { type CallEnded, CallReply } from './call-reply.js';
+
+export const INVOKE_PREFIX = '/function/';
+
+export interface InvokeOptions {
+  bodyMaxBytes: number;
+  onCallEnded: CallEnded;
+  /** True once the gateway closes: new calls get STOPPING. */
+  stopping(): boolean;
+}
+
+const NO_BODY = Buffer.alloc(0);
+const CALL_ID = /^[\w.:/+=@-]{1,128}$/;
+
+/** Handles a request whose path starts with INVOKE_PREFIX and whose Host and Origin are right. */
+export function createInvokeHandler(
+  platform: Platform,
+  options: InvokeOptions,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const { bodyMaxBytes, onCallEnded } = options;
+  // Unique without a random number a call: the process's own prefix and a count.
+  const callIdPrefix = `${randomBytes(6).toString('hex')}-`;
+  let calls = 0;
+
+  return (request, response) => {
+    const headers = requestHeaders(request.rawHeaders);
+    const given = headers['x-call-id'];
+    const callId = given !== undefined && CALL_ID.test(given) ? given : callIdPrefix + (++calls).toString(36);
+    const refuse = (functionName: string, error: NemoError): void => {
+      sendError(response, error, ['X-Call-Id', callId]);
+      onCallEnded(functionName, error, undefined);
+    };
+
+    const url = request.url!;
+    const queryAt = url.indexOf('?');
+    const pathEnd = queryAt === -1 ? url.length : queryAt;
+    const slash = url.indexOf('/', INVOKE_PREFIX.length);
+    const nameEnd = slash === -1 || slash > pathEnd ? pathEnd : slash;
+    const functionName = url.slice(INVOKE_PREFIX.length, nameEnd);
+
+    if (options.stopping()) return refuse(functionName, stoppingError());
+    if (platform.registry.get(functionName) === undefined) {
+      return refuse(functionName, noSuchFunction(functionName));
+    }
+    const declared = headers['content-length'];
+    if (declared !== undefined && Number(declared) > bodyMaxBytes) {
+      cutLongUpload(request);
+      return refuse(functionName, bodyTooLarge(bodyMaxBytes));
+    }
+
+    const run = (body: Buffer): void => {
+      platform.invoke(
+        {
+          callId,
+          functionName,
+          method: request.method!,
+          path: nameEnd === pathEnd ? '/' : url.slice(nameEnd, pathEnd),
+          query: queryAt === -1 ? '' : url.slice(queryAt + 1),
+          headers,
+          body,
+        },
+        new CallReply(response, functionName, callId, onCallEnded),
+      );
+    };
+
+    const hasBody = declared === undefined ? isChunked(request.rawHeaders) : declared !== '0';
+    if (!hasBody) return run(NO_BODY);
+    collectBody(request, bodyMaxBytes, run, () => refuse(functionName, bodyTooLarge(bodyMaxBytes)));
+  };
+}
+
+/** Looked up in the raw list: `request.headers` would build a second record of all of them. */
+function isChunked(rawHeaders: readonly string[]): boolean {
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') return true;
+  }
+  return false;
+}
+
+/** One Buffer, copied only if it came in pieces. A client that leaves in the middle: nothing is called. */
+function collectBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  onBody: (body: Buffer) => void,
+  onTooLarge: () => void,
+): void {
+  let first: Buffer | undefined;
+  let more: Buffer[] | undefined;
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    const before = bytes;
+    bytes += chunk.length;
+    if (bytes > maxBytes) {
+      first = undefined;
+      more = undefined;
+      if (before <= maxBytes) {
+        cutLongUpload(request);
+        onTooLarge();
+      }
+      return;
+    }
+    if (first === undefined) first = chunk;
+    else if (more === undefined) more = [first, chunk];
+    else more.push(chunk);
+  });
+  request.on('end', () => {
+    if (bytes > maxBytes) return;
+    onBody(more === undefined ? (first ?? NO_BODY) : Buffer.concat(more, bytes));
+  });
+}
+
+/**
+ * A refused body is read to its end, because a client that is still sending does not see an answer on a
+ * connection that was reset; but not for ever.
+ */
+function cutLongUpload(request: IncomingMessage): void {
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > GATEWAY_HTTP.refusedUploadMaxBytes) request.destroy();
+  });
+}
+
+export function bodyTooLarge(maxBytes: number): NemoError {
+  return new NemoError('BODY_TOO_LARGE', `the request body is larger than ${maxBytes} bytes`, {
+    hint: 'send less, or give the function the address of the data',
+  });
+}
+
+export function stoppingError(): NemoError {
+  return new NemoError('STOPPING', 'the agent is stopping', { hint: 'try again when it is back' });
+}

@@ -1,0 +1,80 @@
+/**
+ * `/v1/functions/<name>/logs`: what a function printed, one JSON object a line. With `follow` the answer stays
+ * open until the client leaves, the function is removed or the gateway closes. A client that does not read loses
+ * lines, and a line says how many: it never holds up the function.
+ */
+
+import type { ServerResponse } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import type { LogLine } from '../../invoke/function.js';
+import { noSuchFunction } from '../../invoke/registry.js';
+import { GATEWAY_HTTP, LOGS } from '../../tunables.js';
+import type { Platform } from '../platform.js';
+import { countParameter, flagParameter } from './query.js';
+
+const TAIL_DEFAULT = 100;
+
+/** Returns the way to end all open answers. */
+export function addLogRoutes(server: FastifyInstance, platform: Platform): () => void {
+  const open = new Map<string, Set<ServerResponse>>();
+  const end = (name: string): void => {
+    for (const response of open.get(name) ?? []) response.end();
+  };
+  platform.registry.onChange((name, spec) => {
+    if (spec === undefined) end(name);
+  });
+
+  server.get<{ Params: { name: string }; Querystring: { tail?: string; follow?: string } }>(
+    '/v1/functions/:name/logs',
+    (request, reply) => {
+      const { name } = request.params;
+      if (platform.registry.get(name) === undefined) throw noSuchFunction(name);
+      const tail = countParameter(request.query.tail, 'tail', TAIL_DEFAULT, LOGS.linesPerFunction);
+      const follow = flagParameter(request.query.follow);
+
+      reply.hijack();
+      const response = reply.raw;
+      response.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'Cache-Control': 'no-store' });
+      response.flushHeaders();
+      const printed = platform.logs.read(name, tail).map(asLine).join('');
+      if (printed !== '') response.write(printed);
+      if (!follow || request.method === 'HEAD') {
+        response.end();
+        return;
+      }
+      const stop = platform.logs.follow(name, lineWriter(response, name));
+      const responses = open.get(name) ?? new Set();
+      open.set(name, responses.add(response));
+      response.on('close', () => {
+        stop();
+        responses.delete(response);
+        if (responses.size === 0) open.delete(name);
+      });
+    },
+  );
+
+  return () => {
+    for (const name of open.keys()) end(name);
+  };
+}
+
+function lineWriter(response: ServerResponse, functionName: string): (line: LogLine) => void {
+  let lost = 0;
+  return (line) => {
+    if (response.writableEnded || response.destroyed) return;
+    if (response.writableLength > GATEWAY_HTTP.backlogPauseBytes) {
+      lost++;
+      return;
+    }
+    if (lost > 0) {
+      const text = `(${lost} lines lost: the reader was too slow)`;
+      response.write(asLine({ timeMs: line.timeMs, functionName, sandboxId: '', stream: 'stderr', text }));
+      lost = 0;
+    }
+    response.write(asLine(line));
+  };
+}
+
+function asLine(line: LogLine): string {
+  return `${JSON.stringify(line)}\n`;
+}

@@ -1,0 +1,82 @@
+/**
+ * Bundles on disk, named by the sha256 of their content. A file under its final name is always complete: it is
+ * written beside, flushed, renamed, and its directory flushed, so a kill at any point leaves at most a `.tmp`.
+ */
+
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NemoError } from '../errors.js';
+
+const BUNDLE = /^[0-9a-f]{64}\.mjs$/;
+const TEMPORARY = /\.tmp$/;
+
+export class BundleFiles {
+  constructor(readonly directory: string) {}
+
+  path(hash: string): string {
+    return join(this.directory, `${hash}.mjs`);
+  }
+
+  /** Returns the hash and size of `code`, which then lies durably under `path(hash)`. */
+  async write(code: string): Promise<{ hash: string; bytes: number }> {
+    const content = Buffer.from(code);
+    const hash = sha256(content);
+    try {
+      await mkdir(this.directory, { recursive: true, mode: 0o755 });
+      if (!(await this.intact(hash))) {
+        const temporary = join(this.directory, `${hash}.${randomBytes(4).toString('hex')}.tmp`);
+        const file = await open(temporary, 'wx', 0o644);
+        try {
+          await file.writeFile(content);
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        await rename(temporary, this.path(hash));
+        await syncDirectory(this.directory);
+      }
+    } catch (cause) {
+      throw new NemoError(
+        'STORE',
+        `cannot write a bundle into ${this.directory}: ${(cause as Error).message}`,
+        {
+          hint: 'check that the directory is writable and its disk not full',
+          cause,
+        },
+      );
+    }
+    return { hash, bytes: content.length };
+  }
+
+  /** Whether the file is there with the content that its name promises. */
+  async intact(hash: string): Promise<boolean> {
+    try {
+      return sha256(await readFile(this.path(hash))) === hash;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Removes every bundle and leftover that is not in `kept`; leaves files of others alone. */
+  async sweep(kept: ReadonlySet<string>): Promise<void> {
+    const names = await readdir(this.directory).catch(() => [] as string[]);
+    for (const name of names) {
+      const unused = BUNDLE.test(name) && !kept.has(name.slice(0, 64));
+      if (unused || TEMPORARY.test(name)) await rm(join(this.directory, name), { force: true });
+    }
+  }
+}
+
+function sha256(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * The functions of this box. Code is on disk before the spec is in the store, and the spec is in the store
+ * before anybody hears of it: after kill -9 at any point there is no spec without its code. Changes run one
+ * after the other, so that no sweep removes a bundle that a deploy is about to name.
+ */
+
+import { totalmem } from 'node:os';
+import { NemoError } from '../errors.js';
+import type { DeployInput, FunctionRegistry } from '../gateway/platform.js';
+import type { Store } from '../store/store.js';
+import { FUNCTION_LIMITS } from '../tunables.js';
+import { BundleFiles } from './bundle-files.js';
+import { checkDeployInput } from './deploy-input.js';
+import type { FunctionSpec } from './function.js';
+
+/** Checks that code parses and strips its types; throws BAD_FUNCTION with line and column. */
+export type CheckFunction = (code: string, filename: string) => Promise<{ code: string }>;
+
+export interface RegistryOptions {
+  store: Store;
+  bundleDir: string;
+  check: CheckFunction;
+  /** How long a replaced bundle stays on disk. */
+  bundleGraceMs?: number;
+}
+
+export interface StoredRegistry extends FunctionRegistry {
+  /** What could not be brought back from the store, in words. */
+  readonly warnings: readonly string[];
+  /** Waits for changes under way and stops the timers. The store stays open. */
+  close(): Promise<void>;
+}
+
+const TABLE = 'functions';
+
+/** Brings back every stored function whose code is intact. STORE if the store cannot be read. */
+export async function createRegistry(options: RegistryOptions): Promise<StoredRegistry> {
+  const registry = new Registry(options);
+  await registry.restore();
+  return registry;
+}
+
+class Registry implements StoredRegistry {
+  readonly warnings: string[] = [];
+  private readonly specs = new Map<string, FunctionSpec>();
+  private readonly listeners: Array<(name: string, spec: FunctionSpec | undefined) => void> = [];
+  private readonly bundles: BundleFiles;
+  /** Hashes that the store names although their function could not be brought back. */
+  private readonly orphans = new Set<string>();
+  private changes: Promise<unknown> = Promise.resolve();
+  private sweepTimer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: RegistryOptions) {
+    this.bundles = new BundleFiles(options.bundleDir);
+  }
+
+  async restore(): Promise<void> {
+    for (const { key, value } of await this.options.store.list<FunctionSpec>(TABLE)) {
+      if (await this.bundles.intact(value.codeHash)) {
+        this.specs.set(key, value);
+      } else {
+        this.orphans.add(value.codeHash);
+        this.warnings.push(`the code of function '${key}' is missing or damaged: deploy it again`);
+      }
+    }
+    await this.sweep();
+  }
+
+  async deploy(input: DeployInput): Promise<{ spec: FunctionSpec; created: boolean }> {
+    const { code, filename, ...checked } = checkDeployInput(input, totalmem());
+    const stripped = await this.options.check(code, filename);
+    return this.change(async () => {
+      const { hash, bytes } = await this.bundles.write(stripped.code);
+      const before = this.specs.get(checked.name);
+      const now = new Date().toISOString();
+      const spec: FunctionSpec = {
+        ...checked,
+        codeHash: hash,
+        codeBytes: bytes,
+        createdAt: before?.createdAt ?? now,
+        updatedAt: now,
+      };
+      await this.options.store.put(TABLE, spec.name, spec);
+      this.specs.set(spec.name, spec);
+      if (before !== undefined && before.codeHash !== hash) this.sweepLater();
+      this.tell(spec.name, spec);
+      return { spec, created: before === undefined };
+    });
+  }
+
+  get(name: string): FunctionSpec | undefined {
+    return this.specs.get(name);
+  }
+
+  list(): FunctionSpec[] {
+    return [...this.specs.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  remove(name: string): Promise<void> {
+    return this.change(async () => {
+      if (!this.specs.has(name)) throw noSuchFunction(name);
+      await this.options.store.delete(TABLE, name);
+      this.specs.delete(name);
+      this.sweepLater();
+      this.tell(name, undefined);
+    });
+  }
+
+  bundlePath(spec: FunctionSpec): string {
+    return this.bundles.path(spec.codeHash);
+  }
+
+  onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void {
+    this.listeners.push(listener);
+  }
+
+  async close(): Promise<void> {
+    await this.changes;
+    clearTimeout(this.sweepTimer);
+  }
+
+  private tell(name: string, spec: FunctionSpec | undefined): void {
+    for (const listener of this.listeners) listener(name, spec);
+  }
+
+  private change<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.changes.then(work);
+    this.changes = result.catch(() => undefined);
+    return result;
+  }
+
+  private sweepLater(): void {
+    clearTimeout(this.sweepTimer);
+    const graceMs = this.options.bundleGraceMs ?? FUNCTION_LIMITS.bundleGraceMs;
+    this.sweepTimer = setTimeout(() => void this.change(() => this.sweep()), graceMs).unref();
+  }
+
+  private sweep(): Promise<void> {
+    const kept = new Set(this.orphans);
+    for (const spec of this.specs.values()) kept.add(spec.codeHash);
+    return this.bundles.sweep(kept).catch(() => {
+      // A file that cannot be removed now is tried again at the next sweep.
+    });
+  }
+}
+
+export function noSuchFunction(name: string): NemoError {
+  return new NemoError('NOT_FOUND', `there is no function '${name.slice(0, 80)}'`, {
+    hint: "'nemo ls' lists the functions, 'nemo deploy' makes one",
+  });
+}

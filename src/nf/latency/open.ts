@@ -1,0 +1,24 @@
+/** From a description that crosses threads to a source in the control thread. */
+
+import type { LatencySource } from '../latency-source.js';
+import { ReportedSource } from './reported.js';
+import { RunqueueSource } from './runqueue.js';
+import { TapSource } from './tap.js';
+
+/** Structured-clonable. For a tap, the main thread has called `startTap` and passes its memory. */
+export type LatencySourceSpec =
+  | { kind: 'reported'; pid: number }
+  | { kind: 'runqueue'; pid: number; tids: readonly number[] }
+  | { kind: 'tap'; shared: SharedArrayBuffer };
+
+/** Never throws for an NF that is gone or reports nothing: that stands in the source's `fault`. */
+export function openLatencySource(spec: LatencySourceSpec): LatencySource {
+  switch (spec.kind) {
+    case 'reported':
+      return new ReportedSource(spec.pid);
+    case 'runqueue':
+      return new RunqueueSource(spec.pid, spec.tids);
+    case 'tap':
+      return new TapSource(spec.shared);
+  }
+}

@@ -1,0 +1,71 @@
+/** The NF's own histogram, from its shared file. The NF may not have made it yet: the source then looks again. */
+
+import { NemoError } from '../../errors.js';
+import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
+import { SharedLatencyReader } from '../../packet/shared-latency.js';
+import { NF } from '../../tunables.js';
+import type { LatencySource } from '../latency-source.js';
+
+/** No NF counts so far between two ticks: a difference above it is a counter that went back. */
+const STEP_MAX = 0x7fffffff;
+
+export class ReportedSource implements LatencySource {
+  readonly kind = 'reported';
+  fault: string | undefined;
+  private reader: SharedLatencyReader | undefined;
+  private readonly before = new Uint32Array(BUCKET_COUNT);
+  /** Ticks until the next look for a file; -1: never again. */
+  private retryIn = 0;
+
+  /** Never throws: what is wrong with the file stands in `fault`. */
+  constructor(private readonly pid: number) {
+    this.open();
+  }
+
+  sample(into: LatencyBuckets): number {
+    const { reader } = this;
+    if (reader === undefined) {
+      if (this.retryIn > 0 && --this.retryIn === 0) this.open();
+      return 0;
+    }
+    const problem = reader.read();
+    if (problem !== undefined) return this.broken(`${reader.path}: ${problem}`);
+    const { counts } = reader;
+    const { before } = this;
+    for (let i = 0; i < BUCKET_COUNT; i++) {
+      if ((counts[i]! - before[i]!) >>> 0 > STEP_MAX)
+        return this.broken(`${reader.path}: a counter went back`);
+    }
+    return into.addDifference(counts, before);
+  }
+
+  /** Packets so far, indexed by PacketCounter, as of the last sample; undefined without a report. */
+  get counters(): Float64Array | undefined {
+    return this.reader?.counters;
+  }
+
+  close(): void {
+    this.reader?.close();
+    this.reader = undefined;
+    this.retryIn = -1;
+  }
+
+  private open(): void {
+    try {
+      this.reader = new SharedLatencyReader(this.pid);
+      // What happened before now is not ours to tell.
+      this.before.set(this.reader.counts);
+      this.fault = undefined;
+    } catch (thrown) {
+      if (!(thrown instanceof NemoError)) throw thrown;
+      this.fault = thrown.message;
+      this.retryIn = thrown.code === 'NOT_FOUND' ? NF.reportRetryTicks : -1;
+    }
+  }
+
+  private broken(why: string): number {
+    this.close();
+    this.fault = why;
+    return 0;
+  }
+}

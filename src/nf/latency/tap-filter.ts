@@ -1,0 +1,148 @@
+/**
+ * The classic BPF program that chooses which packets a tap measures: a hash of what the NF leaves unchanged, so that
+ * both ends choose the same packets without a word. One in 2^shift is taken.
+ */
+
+import type { BpfInstruction } from '../../linux/packet-socket.js';
+import type { NfProfile } from '../profile.js';
+
+export type Invariant = NonNullable<NfProfile['latency']['invariant']>;
+
+/** linux/bpf_common.h: class | size | mode, or class | operation | source. `_AT_X`: k bytes after X. */
+const LD_W = 0x20;
+const LD_H = 0x28;
+const LD_B = 0x30;
+const LD_W_AT_X = 0x40;
+const LD_B_AT_X = 0x50;
+const LD_IMM = 0x00;
+const LD_MEM = 0x60;
+const LDX_IMM = 0x01;
+const LDX_MEM = 0x61;
+/** X = 4 * (low 4 bits of byte k): an IPv4 header's length. */
+const LDX_MSH = 0xb1;
+const ST = 0x02;
+const ADD = 0x04;
+const ADD_X = 0x0c;
+const SUB_X = 0x1c;
+const MUL = 0x24;
+const AND = 0x54;
+const RSH = 0x74;
+const JA = 0x05;
+const JEQ = 0x15;
+const JGE = 0x35;
+const JSET = 0x45;
+const RET = 0x06;
+const TAX = 0x07;
+
+/** Where the kernel shows what is not in the frame (SKF_AD_OFF), and there: which way the packet goes. */
+const PACKET_TYPE = 0xfffff004;
+const OUTGOING = 4;
+
+const ETHERNET_BYTES = 14;
+const IPV4 = 0x0800;
+const IPV6 = 0x86dd;
+const TCP = 6;
+const UDP = 17;
+/** More fragments, or a fragment's offset. */
+const FRAGMENT = 0x3fff;
+/** Golden ratio: spreads small differences over the high bits. */
+const SPREAD = 0x9e3779b1;
+/** Payloads below this say too little to tell packets apart. */
+export const PAYLOAD_MIN_BYTES = 8;
+
+/** An instruction, jumping to labels if its condition holds or not (undefined: the next line), or a label. */
+type Line = readonly [code: number, k: number, jt?: string | undefined, jf?: string] | string;
+
+/** `outgoing`: take what leaves the interface instead of what arrives. `shift` 0..16; 0 takes every packet that fits. */
+export function tapFilter(invariant: Invariant, outgoing: boolean, shift: number): BpfInstruction[] {
+  return assemble([
+    [LD_W, PACKET_TYPE],
+    outgoing ? [JEQ, OUTGOING, undefined, 'drop'] : [JEQ, OUTGOING, 'drop'],
+    [LD_H, 12],
+    ...(invariant === 'ipv4-id' ? IDENTIFICATION : PAYLOAD_SUM),
+    [MUL, SPREAD],
+    // A shift by 32 is refused by the kernel.
+    ...(shift === 0
+      ? []
+      : ([
+          [RSH, 32 - shift],
+          [JEQ, 0, undefined, 'drop'],
+        ] as Line[])),
+    [RET, 0xffffffff],
+    'drop',
+    [RET, 0],
+  ]);
+}
+
+/** A = the identification of an IPv4 packet that is no fragment. */
+const IDENTIFICATION: readonly Line[] = [
+  [JEQ, IPV4, undefined, 'drop'],
+  [LD_H, ETHERNET_BYTES + 6],
+  [JSET, FRAGMENT, 'drop'],
+  [LD_H, ETHERNET_BYTES + 4],
+];
+
+/** A = sum of the first and last 8 bytes of a TCP or UDP payload, as words. Offsets count from the IP header. */
+const PAYLOAD_SUM: readonly Line[] = [
+  // M[0] = length of the IP packet, X = where the TCP or UDP header begins.
+  [JEQ, IPV4, 'v4'],
+  [JEQ, IPV6, undefined, 'drop'],
+  [LD_H, ETHERNET_BYTES + 4],
+  [ADD, 40],
+  [ST, 0],
+  [LDX_IMM, 40],
+  [LD_B, ETHERNET_BYTES + 6],
+  [JA, 0, 'transport'],
+  'v4',
+  [LD_H, ETHERNET_BYTES + 6],
+  [JSET, FRAGMENT, 'drop'],
+  [LD_H, ETHERNET_BYTES + 2],
+  [ST, 0],
+  [LDX_MSH, ETHERNET_BYTES],
+  [LD_B, ETHERNET_BYTES + 9],
+  'transport',
+  [JEQ, UDP, 'udp'],
+  [JEQ, TCP, undefined, 'drop'],
+  [LD_B_AT_X, ETHERNET_BYTES + 12],
+  [AND, 0xf0],
+  [RSH, 2],
+  [JA, 0, 'payload'],
+  'udp',
+  [LD_IMM, 8],
+  'payload',
+  // X = where the payload begins.
+  [ADD_X, 0],
+  [TAX, 0],
+  [LD_MEM, 0],
+  [SUB_X, 0],
+  // A packet that says to be shorter than its headers wraps around.
+  [JGE, 0x10000, 'drop'],
+  [JGE, PAYLOAD_MIN_BYTES, undefined, 'drop'],
+  [LD_W_AT_X, ETHERNET_BYTES],
+  [ST, 1],
+  [LD_W_AT_X, ETHERNET_BYTES + 4],
+  [ST, 2],
+  [LDX_MEM, 0],
+  [LD_W_AT_X, ETHERNET_BYTES - 4],
+  [ST, 3],
+  [LD_W_AT_X, ETHERNET_BYTES - 8],
+  [LDX_MEM, 1],
+  [ADD_X, 0],
+  [LDX_MEM, 2],
+  [ADD_X, 0],
+  [LDX_MEM, 3],
+  [ADD_X, 0],
+];
+
+function assemble(lines: readonly Line[]): BpfInstruction[] {
+  const labels = new Map<string, number>();
+  const code: Exclude<Line, string>[] = [];
+  for (const line of lines) {
+    if (typeof line === 'string') labels.set(line, code.length);
+    else code.push(line);
+  }
+  return code.map(([opcode, k, jt, jf], at) => {
+    const distance = (label: string | undefined) => (label === undefined ? 0 : labels.get(label)! - at - 1);
+    return opcode === JA ? [opcode, 0, 0, distance(jt)] : [opcode, distance(jt), distance(jf), k];
+  });
+}

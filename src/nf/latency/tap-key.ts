@@ -1,0 +1,74 @@
+/**
+ * What tells one packet from all others and is the same before and after the NF: two independent 32-bit hashes of its
+ * invariant parts. Also decides that a packet cannot be told (cut, a fragment, too little payload).
+ */
+
+import { type Invariant, PAYLOAD_MIN_BYTES } from './tap-filter.js';
+
+const ETHERNET_BYTES = 14;
+/** Of the payload, at most so many of the first and the last bytes are hashed. */
+const HEAD_BYTES = 64;
+const TAIL_BYTES = 16;
+
+/** `read` leaves the key in `a` and `b`. */
+export class PacketKey {
+  a = 0;
+  b = 0;
+
+  constructor(private readonly invariant: Invariant) {}
+
+  /** The frame is `length` bytes of `bytes` from `at`. False if it has no key. */
+  read(bytes: Uint8Array, at: number, length: number): boolean {
+    this.a = 0x811c9dc5 | 0;
+    this.b = 0x2545f491;
+    const ip = at + ETHERNET_BYTES;
+    const end = at + length;
+    if (ip + 20 > end) return false;
+    const etherType = (bytes[at + 12]! << 8) | bytes[at + 13]!;
+    let protocol: number;
+    let transport: number;
+    let packetEnd: number;
+    let addresses: number;
+    if (etherType === 0x0800) {
+      if (((bytes[ip + 6]! << 8) | bytes[ip + 7]!) & 0x3fff) return false;
+      protocol = bytes[ip + 9]!;
+      if (this.invariant === 'ipv4-id') {
+        this.mixRange(bytes, ip + 4, ip + 6);
+        this.mix(protocol);
+        return true;
+      }
+      transport = ip + (bytes[ip]! & 15) * 4;
+      packetEnd = ip + ((bytes[ip + 2]! << 8) | bytes[ip + 3]!);
+      addresses = ip + 12;
+    } else if (etherType === 0x86dd && this.invariant !== 'ipv4-id' && ip + 40 <= end) {
+      protocol = bytes[ip + 6]!;
+      transport = ip + 40;
+      packetEnd = transport + ((bytes[ip + 4]! << 8) | bytes[ip + 5]!);
+      addresses = ip + 8;
+    } else return false;
+    // The frame may be longer (padding), but a frame that is shorter was cut.
+    if (packetEnd > end || transport + 8 > packetEnd) return false;
+    const payload = protocol === 17 ? transport + 8 : transport + (bytes[transport + 12]! >>> 4) * 4;
+    if ((protocol !== 17 && protocol !== 6) || packetEnd - payload < PAYLOAD_MIN_BYTES) return false;
+    this.mix(protocol);
+    this.mix(packetEnd - payload);
+    if (this.invariant === 'five-tuple-payload') {
+      this.mixRange(bytes, addresses, addresses + (etherType === 0x0800 ? 8 : 32));
+      this.mixRange(bytes, transport, transport + 4);
+    }
+    this.mixRange(bytes, payload, Math.min(payload + HEAD_BYTES, packetEnd));
+    this.mixRange(bytes, Math.max(payload, packetEnd - TAIL_BYTES), packetEnd);
+    return true;
+  }
+
+  private mixRange(bytes: Uint8Array, from: number, to: number): void {
+    for (let i = from; i < to; i++) this.mix(bytes[i]!);
+  }
+
+  /** FNV-1a, and a multiplicative hash with a rotation beside it. */
+  private mix(value: number): void {
+    this.a = Math.imul(this.a ^ value, 0x01000193);
+    const turned = (this.b << 5) | (this.b >>> 27);
+    this.b = Math.imul(turned ^ value, 0x9e3779b1);
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * The thread of a tap. It stays in the NF's network namespace and never serves its event loop; the times that it compares
+ * are the kernel's, so how late it looks does not matter. While it runs it keeps that namespace alive.
+ */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { asNemoError, NemoError } from '../../errors.js';
+import { insideNamespace } from '../../linux/netns.js';
+import type { RxRing } from '../../linux/packet-ring.js';
+import { openPacketSocket, type PacketSocket } from '../../linux/packet-socket.js';
+import { TAP } from '../../tunables.js';
+import { type Invariant, tapFilter } from './tap-filter.js';
+import { PacketKey } from './tap-key.js';
+import { TapMemory, type TapStatistics } from './tap-memory.js';
+import { TapTable } from './tap-table.js';
+
+export interface TapWorkerData {
+  shared: SharedArrayBuffer;
+  namespacePath: string;
+  ingress: string;
+  egress: string;
+  invariant: Invariant;
+}
+
+const SHIFT_MAX = 16;
+const LOOK_MS = 100;
+/** Interfaces are looked at, and figures of dropped frames read, once in so many of those. */
+const LOOKS_PER_CHECK = 10;
+
+const data = workerData as TapWorkerData;
+const memory = TapMemory.over(data.shared);
+
+class Tap {
+  private readonly table = new TapTable(TAP.tableEntries, TAP.expiryNs);
+  private readonly key: PacketKey;
+  private readonly inside: PacketSocket;
+  private readonly outside: PacketSocket;
+  private readonly leftA = new Int32Array(TAP.ringSlots);
+  private readonly leftB = new Int32Array(TAP.ringSlots);
+  private readonly leftNs = new Float64Array(TAP.ringSlots);
+  /** One packet in 2^shift. Starts where even a million packets/s does no harm until the first look. */
+  private shift = 8;
+  private entered = 0;
+  private readonly statistics: TapStatistics = {
+    matched: 0,
+    lost: 0,
+    ambiguous: 0,
+    unknown: 0,
+    missed: 0,
+    oneIn: 2 ** this.shift,
+  };
+
+  constructor() {
+    const { ingress, egress, invariant } = data;
+    this.key = new PacketKey(invariant);
+    const rx = { slots: TAP.ringSlots, slotBytes: TAP.slotBytes };
+    this.inside = openPacketSocket({
+      interface: ingress,
+      rx,
+      filter: tapFilter(invariant, false, this.shift),
+    });
+    try {
+      const filter = tapFilter(invariant, true, this.shift);
+      this.outside = openPacketSocket({ interface: egress, rx, filter, ignoreOutgoing: false });
+    } catch (thrown) {
+      this.inside.close();
+      throw thrown;
+    }
+  }
+
+  run(): void {
+    const looksAfter = Math.round(LOOK_MS / TAP.pauseMs);
+    for (let round = 1; !memory.pause(TAP.pauseMs); round++) {
+      this.drain();
+      if (round % looksAfter !== 0) continue;
+      this.adapt();
+      if (round % (looksAfter * LOOKS_PER_CHECK) === 0) this.check();
+    }
+  }
+
+  close(): void {
+    this.inside.close();
+    this.outside.close();
+  }
+
+  /**
+   * What left is collected first, then what entered is noted, then the two are matched: so every packet that left has
+   * its entry noted, however the looks fall between.
+   */
+  private drain(): void {
+    const left = this.collect(this.outside.rx);
+    const { key, table } = this;
+    const { rx } = this.inside;
+    const enteredBefore = this.entered;
+    for (let n = 0; n < rx.slots && rx.next(); n++) {
+      if (key.read(rx.views[rx.slot]!, rx.offset, rx.length)) {
+        table.enter(key.a, key.b, rx.timestampNs());
+        this.entered++;
+      }
+      rx.release();
+    }
+    for (let i = 0; i < left; i++) {
+      const latencyNs = table.leave(this.leftA[i]!, this.leftB[i]!, this.leftNs[i]!);
+      if (latencyNs >= 0) memory.buckets.record(latencyNs);
+    }
+    if (left > 0 || this.entered !== enteredBefore) this.publish();
+  }
+
+  private collect(rx: RxRing): number {
+    let count = 0;
+    while (count < this.leftNs.length && rx.next()) {
+      if (this.key.read(rx.views[rx.slot]!, rx.offset, rx.length)) {
+        this.leftA[count] = this.key.a;
+        this.leftB[count] = this.key.b;
+        this.leftNs[count] = rx.timestampNs();
+        count++;
+      }
+      rx.release();
+    }
+    return count;
+  }
+
+  private publish(): void {
+    const { statistics, table } = this;
+    statistics.matched = table.matched;
+    statistics.lost = table.lost;
+    statistics.ambiguous = table.ambiguous;
+    statistics.unknown = table.unknown;
+    statistics.oneIn = 2 ** this.shift;
+    memory.publish(statistics);
+  }
+
+  /** Keeps the rate of measured packets between a quarter of the wanted one and the whole of it. */
+  private adapt(): void {
+    const perS = (this.entered * 1000) / LOOK_MS;
+    this.entered = 0;
+    const before = this.shift;
+    if (perS > TAP.samplesPerS) this.shift = Math.min(SHIFT_MAX, this.shift + 1);
+    else if (perS < TAP.samplesPerS / 4) this.shift = Math.max(0, this.shift - 1);
+    if (this.shift === before) return;
+    this.inside.setFilter(tapFilter(data.invariant, false, this.shift));
+    this.outside.setFilter(tapFilter(data.invariant, true, this.shift));
+    this.publish();
+  }
+
+  private check(): void {
+    this.inside.checkInterface();
+    this.outside.checkInterface();
+    this.statistics.missed = this.inside.statistics().dropped + this.outside.statistics().dropped;
+  }
+}
+
+try {
+  insideNamespace(data.namespacePath, () => {
+    const tap = new Tap();
+    try {
+      parentPort!.postMessage('ready');
+      tap.run();
+    } finally {
+      tap.close();
+    }
+  });
+} catch (thrown) {
+  const error =
+    (thrown as NodeJS.ErrnoException).code === 'ENOENT'
+      ? new NemoError('NOT_FOUND', `${data.namespacePath} is not there: the NF is gone`)
+      : asNemoError(thrown);
+  memory.fail(error.message);
+  parentPort!.postMessage(error.toJSON());
+}

@@ -1,0 +1,106 @@
+/** Which NF a process is: profiles and explicit configuration, compiled to patterns. Pure: no procfs here. */
+
+import { didYouMean } from '../did-you-mean.js';
+import { NemoError } from '../errors.js';
+import type { NfProfile } from './profile.js';
+
+/** An NF that the operator names: by pid, or by patterns of its own, or by those of the profile. */
+export interface ExplicitNf {
+  /** Name of the profile. */
+  profile: string;
+  pid?: number;
+  /** Instead of the profile's conditions. */
+  match?: NfProfile['match'];
+  /** Instead of what the profile says. */
+  overrides?: Partial<
+    Pick<NfProfile, 'mode' | 'packetThreads' | 'sloP99Us' | 'latency' | 'protection' | 'harvest'>
+  >;
+}
+
+/** What can be known of a process; the costly parts are asked for only when a condition needs them. */
+export interface Candidate {
+  pid: number;
+  /** comm of the process. */
+  name: string;
+  exe(): string | undefined;
+  /** Arguments joined by blanks. */
+  args(): string;
+  threadNames(): readonly string[];
+}
+
+export interface Rule {
+  profile: NfProfile;
+  pid: number | undefined;
+  process: RegExp | undefined;
+  argsPattern: RegExp | undefined;
+  thread: RegExp | undefined;
+  pollArgs: RegExp | undefined;
+  /** `main`: the main thread; undefined: every thread. */
+  packetThreads: RegExp | 'main' | undefined;
+}
+
+/** In order of precedence: pids, explicit patterns, then the profiles. Throws BAD_CONFIG for an unknown profile. */
+export function compileRules(profiles: readonly NfProfile[], explicit: readonly ExplicitNf[]): Rule[] {
+  const named = explicit.map((entry) => {
+    const profile = profiles.find((candidate) => candidate.name === entry.profile);
+    if (profile !== undefined) return compileExplicit(profile, entry);
+    const names = profiles.map((candidate) => candidate.name);
+    const near = didYouMean(entry.profile, names);
+    throw new NemoError('BAD_CONFIG', `no NF profile is called ${entry.profile}`, {
+      hint: near === undefined ? `known profiles: ${names.join(', ')}` : `did you mean ${near}?`,
+    });
+  });
+  return [
+    ...named.filter((rule) => rule.pid !== undefined),
+    ...named.filter((rule) => rule.pid === undefined),
+    ...profiles.map((profile) => compile(profile, undefined)),
+  ];
+}
+
+function compileExplicit(profile: NfProfile, entry: ExplicitNf): Rule {
+  const rule = compile({ ...profile, match: entry.match ?? profile.match, ...entry.overrides }, entry.pid);
+  // The operator's word on the mode outranks the guess from the arguments.
+  return entry.overrides?.mode === undefined ? rule : { ...rule, pollArgs: undefined };
+}
+
+function compile(profile: NfProfile, pid: number | undefined): Rule {
+  const pattern = (text: string | undefined) => (text === undefined ? undefined : new RegExp(text));
+  const { match, packetThreads } = profile;
+  return {
+    profile: withoutPollingFifo(profile),
+    pid,
+    process: pattern(match.process),
+    argsPattern: pattern(match.args),
+    thread: pattern(match.thread),
+    pollArgs: pattern(profile.pollArgs),
+    packetThreads: packetThreads === 'main' ? 'main' : pattern(packetThreads),
+  };
+}
+
+/** A polling thread at FIFO would shut the kernel's own work out of its core; it needs no protection to stay there. */
+function withoutPollingFifo(profile: NfProfile): NfProfile {
+  if (profile.mode !== 'poll' || profile.protection.kind !== 'fifo') return profile;
+  return { ...profile, protection: { kind: 'none' } };
+}
+
+/** `maybe`: only the thread names do not fit, and threads come later than the process. */
+export type Verdict = 'yes' | 'maybe' | 'no';
+
+/** Whether a process fits a rule. A pid alone is enough: the operator knows. */
+export function judge(rule: Rule, candidate: Candidate): Verdict {
+  if (rule.pid !== undefined) return rule.pid === candidate.pid ? 'yes' : 'no';
+  if (rule.process !== undefined && !rule.process.test(candidate.name)) {
+    const exe = candidate.exe();
+    if (exe === undefined || !rule.process.test(exe)) return 'no';
+  }
+  if (rule.argsPattern !== undefined && !rule.argsPattern.test(candidate.args())) return 'no';
+  const { thread } = rule;
+  if (thread === undefined || candidate.threadNames().some((name) => thread.test(name))) return 'yes';
+  return 'maybe';
+}
+
+/** The rule's profile in the mode in which a process with these arguments runs. */
+export function profileFor(rule: Rule, args: string): NfProfile {
+  if (rule.pollArgs === undefined || !rule.pollArgs.test(args)) return rule.profile;
+  return withoutPollingFifo({ ...rule.profile, mode: 'poll' });
+}

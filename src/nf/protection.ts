@@ -1,0 +1,152 @@
+/**
+ * Protects an NF: its packet threads get the scheduling that its profile asks for, and their own back on release.
+ * Order is everything: the journal is written first, then the thread is changed; restored first, then forgotten.
+ */
+
+import { NemoError } from '../errors.js';
+import { startTicks } from '../linux/process.js';
+import { getScheduling, setScheduling } from '../linux/sched.js';
+import { NF } from '../tunables.js';
+import { Guardian } from './guardian.js';
+import type { NfInstance, NfProfile } from './profile.js';
+import {
+  type JournalEntry,
+  journalPath,
+  restoreLeftovers,
+  restoreThread,
+  writeJournal,
+} from './protection-journal.js';
+
+export interface ProtectionReport {
+  /** What its packet threads have now: `fifo:50`, `nice:-15`, `own:fifo:80` (left as it was), `none`. */
+  applied: string;
+  /** What could not be done as asked, in words. */
+  warnings: string[];
+}
+
+interface Protected extends JournalEntry {
+  nfId: string;
+  applied: string;
+}
+
+export class NfProtection {
+  readonly journal: string;
+  /** Threads that a dead agent, and its guardian, had left changed. */
+  readonly restoredAtStart: number;
+  private readonly threads = new Map<number, Protected>();
+  private readonly guardian: Guardian;
+
+  /** Puts back what a dead agent left. `stateDir` belongs to one agent at a time. Throws STORE. */
+  constructor(stateDir: string) {
+    this.journal = journalPath(stateDir);
+    this.restoredAtStart = restoreLeftovers(this.journal);
+    this.guardian = new Guardian(this.journal);
+  }
+
+  /** For tests and for the doctor. */
+  get guardianPid(): number {
+    return this.guardian.pid;
+  }
+
+  /** Idempotent; call it again when the NF's threads have changed. Threads that end meanwhile are no error. */
+  protect(nf: NfInstance): ProtectionReport {
+    const { kind } = nf.profile.protection;
+    const packetTids = kind === 'none' ? [] : nf.threads.filter((t) => t.packet).map((t) => t.tid);
+    this.releaseThreads((thread) => thread.nfId === nf.id && !packetTids.includes(thread.tid));
+    const report: ProtectionReport = { applied: 'none', warnings: [] };
+    const added: Protected[] = [];
+    for (const tid of packetTids) {
+      const ours = this.threads.get(tid);
+      if (ours !== undefined && ours.startTicks === startTicks(tid)) {
+        report.applied = ours.applied;
+        continue;
+      }
+      const found = this.inspect(nf, tid);
+      if (typeof found === 'string') report.applied = found;
+      else if (found !== undefined) added.push(found);
+    }
+    if (added.length === 0) return report;
+    for (const thread of added) this.threads.set(thread.tid, thread);
+    this.save();
+    for (const thread of added) {
+      thread.applied = apply(nf.profile.protection, thread.tid, nf.id, report.warnings);
+      if (thread.applied !== 'none') report.applied = thread.applied;
+    }
+    return report;
+  }
+
+  /** Puts the NF's own scheduling back. An NF that is gone or was never protected is no error. */
+  release(nfId: string): void {
+    this.releaseThreads((thread) => thread.nfId === nfId);
+  }
+
+  /** Puts everything back and ends the guardian. */
+  async close(): Promise<void> {
+    this.releaseThreads(() => true);
+    await this.guardian.close();
+  }
+
+  /** The entry of a thread to protect; its description if it has real-time scheduling of its own; undefined if gone. */
+  private inspect(nf: NfInstance, tid: number): Protected | string | undefined {
+    const ticks = startTicks(tid);
+    if (ticks === undefined) return undefined;
+    try {
+      const { policy, ...rest } = getScheduling(tid);
+      // The NF's owner has decided already; lowering it would be no protection.
+      if (policy === 'fifo' || policy === 'rr' || policy === 'deadline')
+        return `own:${policy}:${rest.priority}`;
+      return { tid, startTicks: ticks, policy, ...rest, nfId: nf.id, applied: 'none' };
+    } catch (thrown) {
+      if (errnoOf(thrown) === 'ESRCH') return undefined;
+      throw thrown;
+    }
+  }
+
+  private releaseThreads(which: (thread: Protected) => boolean): void {
+    const leaving = [...this.threads.values()].filter(which);
+    if (leaving.length === 0) return;
+    for (const thread of leaving) {
+      restoreThread(thread);
+      this.threads.delete(thread.tid);
+    }
+    this.save();
+  }
+
+  private save(): void {
+    writeJournal(this.journal, [...this.threads.values()]);
+  }
+}
+
+/** Returns what the thread has now. */
+function apply(protection: NfProfile['protection'], tid: number, nfId: string, warnings: string[]): string {
+  // What the thread creates later must not inherit: nobody would put it back there.
+  const resetOnFork = true;
+  try {
+    if (protection.kind === 'nice') return applyNice(tid, protection.value ?? NF.fallbackNice);
+    const priority = protection.value ?? 1;
+    try {
+      setScheduling(tid, { policy: 'fifo', priority, resetOnFork });
+      return `fifo:${priority}`;
+    } catch (thrown) {
+      if (errnoOf(thrown) !== 'EPERM') throw thrown;
+      const applied = applyNice(tid, NF.fallbackNice);
+      warnings.push(
+        `the kernel refuses FIFO for thread ${tid} of ${nfId}, so it has nice ${NF.fallbackNice} instead: ` +
+          'its cgroup has no real-time runtime (write one to its cpu.rt_runtime_us)',
+      );
+      return applied;
+    }
+  } catch (thrown) {
+    if (errnoOf(thrown) === 'ESRCH') return 'none';
+    throw thrown;
+  }
+}
+
+function applyNice(tid: number, nice: number): string {
+  setScheduling(tid, { policy: 'other', nice, resetOnFork: true });
+  return `nice:${nice}`;
+}
+
+function errnoOf(thrown: unknown): unknown {
+  return thrown instanceof NemoError ? thrown.details?.errno : undefined;
+}

@@ -1,0 +1,66 @@
+/**
+ * The store in a directory of this box: LMDB. With lmdb's overlapping sync a `put` promise resolves at commit,
+ * which survives kill -9 but not a power cut: `flushed` is what survives both, so that is what we wait for.
+ */
+
+import { mkdirSync } from 'node:fs';
+import { open, type RootDatabase } from 'lmdb';
+import { NemoError } from '../errors.js';
+import type { Store } from './store.js';
+
+/** Above every key of a table: U+FFFF stands in no valid text. */
+const LAST = '\uffff';
+
+/** Opens or makes the store in `directory`. STORE if it cannot. */
+export function openEmbeddedStore(directory: string): Store {
+  let database: RootDatabase<unknown, [string, string]>;
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    database = open({ path: directory, noSubdir: false, encoding: 'json' });
+  } catch (cause) {
+    throw new NemoError('STORE', `cannot open the store in ${directory}: ${(cause as Error).message}`, {
+      hint: 'check that the directory is writable, its disk not full, and that it holds only a store',
+      cause,
+    });
+  }
+  let closed: Promise<void> | undefined;
+  const attempt = async <T>(what: string, work: () => T | Promise<T>): Promise<T> => {
+    if (closed !== undefined) throw new NemoError('STORE', `cannot ${what}: the store is closed`);
+    try {
+      return await work();
+    } catch (cause) {
+      throw new NemoError('STORE', `cannot ${what} in ${directory}: ${(cause as Error).message}`, {
+        hint: 'check the disk under the store',
+        cause,
+      });
+    }
+  };
+  return {
+    get: <T>(table: string, key: string) =>
+      attempt(`read ${table}/${key}`, () => database.get([table, key]) as T | undefined),
+    put: (table, key, value) =>
+      attempt(`write ${table}/${key}`, async () => {
+        await database.put([table, key], value);
+        await database.flushed;
+      }),
+    delete: (table, key) =>
+      attempt(`delete ${table}/${key}`, async () => {
+        const had = await database.transaction(() => {
+          const found = database.doesExist([table, key]);
+          if (found) void database.remove([table, key]);
+          return found;
+        });
+        await database.flushed;
+        return had;
+      }),
+    list: <T>(table: string) =>
+      attempt(`list ${table}`, () => {
+        const range = database.getRange({ start: [table, ''], end: [table, LAST] });
+        return [...range].map(({ key, value }) => ({ key: key[1], value: value as T }));
+      }),
+    close: () => {
+      closed ??= database.flushed.then(() => database.close());
+      return closed;
+    },
+  };
+}

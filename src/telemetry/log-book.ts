@@ -1,0 +1,69 @@
+/**
+ * What functions printed: the last lines of each, bounded in lines and in characters, so that no function can
+ * take the agent's memory by printing. Followers are called in the same turn as `append`.
+ */
+
+import type { LogBook } from '../gateway/platform.js';
+import type { LogLine } from '../invoke/function.js';
+import { LOGS } from '../tunables.js';
+
+interface Page {
+  lines: LogLine[];
+  /** Lines before this index are forgotten; they are cut off in bulk. */
+  first: number;
+  chars: number;
+}
+
+export function createLogBook(limits: { [K in keyof typeof LOGS]: number } = LOGS): LogBook {
+  const pages = new Map<string, Page>();
+  const followers = new Map<string, Set<(line: LogLine) => void>>();
+
+  const trim = (page: Page): void => {
+    while (page.lines.length - page.first > limits.linesPerFunction || page.chars > limits.charsPerFunction) {
+      page.chars -= page.lines[page.first]!.text.length;
+      page.first++;
+    }
+    if (page.first > limits.linesPerFunction) {
+      page.lines = page.lines.slice(page.first);
+      page.first = 0;
+    }
+  };
+
+  return {
+    append(line) {
+      const { lineMaxChars } = limits;
+      const kept =
+        line.text.length <= lineMaxChars
+          ? line
+          : { ...line, text: `${line.text.slice(0, lineMaxChars)}... (${line.text.length} characters)` };
+      let page = pages.get(line.functionName);
+      if (page === undefined) {
+        page = { lines: [], first: 0, chars: 0 };
+        pages.set(line.functionName, page);
+      }
+      page.lines.push(kept);
+      page.chars += kept.text.length;
+      trim(page);
+      const listening = followers.get(line.functionName);
+      if (listening !== undefined) for (const listener of listening) listener(kept);
+    },
+    read(functionName, tail) {
+      const page = pages.get(functionName);
+      if (page === undefined || tail <= 0) return [];
+      return page.lines.slice(Math.max(page.first, page.lines.length - tail));
+    },
+    follow(functionName, listener) {
+      let listening = followers.get(functionName);
+      if (listening === undefined) {
+        listening = new Set();
+        followers.set(functionName, listening);
+      }
+      listening.add(listener);
+      return () => {
+        listening.delete(listener);
+        if (listening.size === 0 && followers.get(functionName) === listening) followers.delete(functionName);
+      };
+    },
+    forget: (functionName) => void pages.delete(functionName),
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * What Prometheus sees: counts of calls, and everything else read from the newest feed frame at the moment of the
+ * scrape. So /metrics, the console and `nemo top` can never disagree.
+ */
+
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
+import { CallCounts, SECONDS_BOUNDS } from './call-counts.js';
+import type { FeedCore, FeedFrame } from './feed.js';
+
+/** The event loop's delay is sampled this often; prom-client's 10 ms would wake an idle agent 100 times a second. */
+const EVENT_LOOP_SAMPLE_MS = 100;
+
+export interface Metrics {
+  readonly calls: CallCounts;
+  readonly contentType: string;
+  /** The text of one scrape. */
+  scrape(): Promise<string>;
+}
+
+type Value = [labels: Record<string, string | number>, value: number | null];
+
+export function createMetrics(frame: () => FeedFrame, isFunction: (name: string) => boolean): Metrics {
+  const registry = new Registry();
+  const calls = new CallCounts(isFunction);
+  // All metrics of one scrape tell of the same frame.
+  let scraped: FeedFrame;
+
+  const gauge = (
+    name: string,
+    help: string,
+    labelNames: string[],
+    values: (f: FeedFrame) => Value[],
+  ): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [labels, value] of values(scraped)) if (value !== null) this.set(labels, value);
+      },
+    });
+  };
+  const counter = (name: string, help: string, labelNames: string[], values: () => Value[]): void => {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [labels, value] of values()) if (value !== null) this.inc(labels, value);
+      },
+    });
+  };
+  const perCore = (f: FeedFrame, value: (core: FeedCore) => number | null): Value[] =>
+    f.cores.map((core) => [{ core: core.core }, value(core)]);
+
+  addCallMetrics(registry, calls, counter);
+
+  gauge('nemo_core_nf_ratio', 'Share of the core that NFs used', ['core'], (f) =>
+    perCore(f, (c) => c.nfRatio),
+  );
+  gauge('nemo_core_function_ratio', 'Share of the core that functions used', ['core'], (f) =>
+    perCore(f, (c) => c.functionRatio),
+  );
+  gauge('nemo_core_idle_ratio', 'Share of the core that nobody used', ['core'], (f) =>
+    perCore(f, (c) => c.idleRatio),
+  );
+  gauge('nemo_core_predicted_spare_ratio', 'Share that the NFs will not need', ['core'], (f) =>
+    perCore(f, (c) => c.predictedSpareRatio),
+  );
+  gauge('nemo_core_throttle_level', '0 full harvest, higher is less', ['core'], (f) =>
+    perCore(f, (c) => c.throttleLevel),
+  );
+  gauge('nemo_core_slo_us', 'Strictest p99 packet latency wanted on the core', ['core'], (f) =>
+    perCore(f, (c) => c.sloUs),
+  );
+  gauge('nemo_core_latency_us', 'Packet latency on the core', ['core', 'quantile'], (f) =>
+    f.cores.flatMap(({ core, p50Us, p99Us }): Value[] => [
+      [{ core, quantile: '0.5' }, p50Us],
+      [{ core, quantile: '0.99' }, p99Us],
+    ]),
+  );
+  counter('nemo_core_conflicts_total', 'Conflicts between packets and functions', ['core'], () =>
+    perCore(scraped, (c) => c.conflicts),
+  );
+  counter('nemo_core_seconds_total', 'Time of the core by what it went to', ['core', 'kind'], () =>
+    scraped.cores.flatMap(({ core, totals: t }): Value[] => [
+      [{ core, kind: 'wall' }, t.wallS],
+      [{ core, kind: 'nf' }, t.nfS],
+      [{ core, kind: 'function' }, t.functionS],
+      [{ core, kind: 'spare' }, t.spareS],
+      [{ core, kind: 'harvested' }, t.harvestedS],
+      [{ core, kind: 'throttled' }, t.throttledS],
+    ]),
+  );
+  gauge('nemo_nf_latency_us', 'Packet latency of the NF', ['nf', 'quantile'], (f) =>
+    f.nfs.flatMap(({ id, p50Us, p99Us, p999Us }): Value[] => [
+      [{ nf: id, quantile: '0.5' }, p50Us],
+      [{ nf: id, quantile: '0.99' }, p99Us],
+      [{ nf: id, quantile: '0.999' }, p999Us],
+    ]),
+  );
+  gauge('nemo_nf_slo_us', 'Wanted p99 packet latency of the NF', ['nf'], (f) =>
+    f.nfs.map((nf) => [{ nf: nf.id }, nf.sloUs]),
+  );
+  gauge('nemo_nf_up', '1 while the NF runs', ['nf'], (f) =>
+    f.nfs.map((nf) => [{ nf: nf.id }, nf.state === 'running' ? 1 : 0]),
+  );
+  gauge('nemo_function_queued', 'Calls that wait', ['function'], (f) =>
+    f.functions.map((fn) => [{ function: fn.name }, fn.queued]),
+  );
+  gauge('nemo_function_in_flight', 'Calls that run', ['function'], (f) =>
+    f.functions.map((fn) => [{ function: fn.name }, fn.inFlight]),
+  );
+  gauge('nemo_function_sandboxes', 'Sandboxes of the function by state', ['function', 'state'], (f) =>
+    f.functions.flatMap((fn): Value[] => {
+      const states: Record<string, number> = {};
+      for (const { state } of fn.sandboxes) states[state] = (states[state] ?? 0) + 1;
+      return Object.entries(states).map(([state, count]) => [{ function: fn.name, state }, count]);
+    }),
+  );
+  gauge('nemo_stems', 'Sandboxes that wait without code', [], (f) => [[{}, f.agent.stems]]);
+  gauge('nemo_loop_lateness_p99_us', 'How late the control loop ticks', [], (f) => [
+    [{}, f.agent.loop.latenessP99Us],
+  ]);
+  gauge('nemo_loop_cost_ratio', 'Share of one core that the control loop uses', [], (f) => [
+    [{}, f.agent.loop.costRatio],
+  ]);
+  gauge('nemo_feed_slow_readers', 'Readers of the feed that lost frames', [], (f) => [
+    [{}, f.agent.slowReaders],
+  ]);
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
+
+  return {
+    calls,
+    contentType: registry.contentType,
+    scrape() {
+      scraped = frame();
+      return registry.metrics();
+    },
+  };
+}
+
+function addCallMetrics(
+  registry: Registry,
+  calls: CallCounts,
+  counter: (name: string, help: string, labelNames: string[], values: () => Value[]) => void,
+): void {
+  counter('nemo_function_invocations_total', 'Calls by how they ended', ['function', 'outcome'], () =>
+    [...calls.functions].flatMap(([name, counts]): Value[] => [
+      [{ function: name, outcome: 'ok' }, counts.ok],
+      ...[...counts.failed].map(([code, count]): Value => [{ function: name, outcome: code }, count]),
+    ]),
+  );
+  counter('nemo_starts_total', 'Calls by how ready their sandbox was', ['kind'], () =>
+    Object.entries(calls.starts).map(([kind, count]) => [{ kind }, count]),
+  );
+  registry.registerMetric(secondsHistogram(calls));
+}
+
+/** A histogram whose counting is ours; prom-client asks a metric for no more than this at a scrape. */
+function secondsHistogram(calls: CallCounts): Metric {
+  const name = 'nemo_function_seconds';
+  const metric = {
+    name,
+    help: 'Time of a call from its acceptance to its last byte',
+    type: 'histogram',
+    aggregator: 'sum',
+    get: async () => ({ ...metric, values: histogramValues(name, calls) }),
+    reset: () => calls.functions.clear(),
+  };
+  return metric as unknown as Metric;
+}
+
+function histogramValues(name: string, calls: CallCounts): object[] {
+  const values: object[] = [];
+  for (const [functionName, counts] of calls.functions) {
+    const labels = { function: functionName };
+    let below = 0;
+    counts.buckets.forEach((count, i) => {
+      below += count;
+      const le = SECONDS_BOUNDS[i] ?? '+Inf';
+      values.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: below });
+    });
+    values.push({ metricName: `${name}_sum`, labels, value: counts.sumS });
+    values.push({ metricName: `${name}_count`, labels, value: counts.count });
+  }
+  return values;
+}

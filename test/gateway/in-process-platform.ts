@@ -1,0 +1,101 @@
+/**
+ * A whole Platform in one process for tests of the gateway: real registry, store, logs and events; calls run a
+ * handler of the test right here, where the agent would run a sandbox.
+ */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { transform } from 'esbuild';
+import { NemoError } from '../../src/errors.js';
+import type { Platform } from '../../src/gateway/platform.js';
+import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway/server.js';
+import type { CallRequest, CallTimeline, Sink } from '../../src/invoke/function.js';
+import { type CheckFunction, createRegistry, type StoredRegistry } from '../../src/invoke/registry.js';
+import { openEmbeddedStore } from '../../src/store/embedded.js';
+import { createEventLog } from '../../src/telemetry/event-log.js';
+import type { FeedFrame } from '../../src/telemetry/feed.js';
+import { createLogBook } from '../../src/telemetry/log-book.js';
+import { sampleFrame } from '../telemetry/sample-frame.js';
+
+export type Handler = (call: CallRequest, sink: Sink, timeline: CallTimeline) => void;
+
+export interface TestBox {
+  platform: Platform & { registry: StoredRegistry };
+  gateway: Gateway;
+  /** Deploys a function whose calls go to `handler`. */
+  serve(name: string, handler: Handler): Promise<void>;
+  /** Makes the next frame of the feed. */
+  nextFrame(change?: Partial<FeedFrame>): FeedFrame;
+  close(): Promise<void>;
+}
+
+export const esbuildCheck: CheckFunction = async (code, filename) => {
+  try {
+    return { code: (await transform(code, { loader: 'ts', sourcefile: filename, logLevel: 'silent' })).code };
+  } catch (cause) {
+    const { errors } = cause as { errors: Array<{ text: string; location: { line: number; column: number } }> };
+    const { text, location } = errors[0]!;
+    throw new NemoError('BAD_FUNCTION', `${filename}:${location.line}:${location.column}: ${text}`, { cause });
+  }
+};
+
+export const echo: Handler = (call, sink, timeline) => {
+  sink.onHead(200, { 'content-type': call.headers['content-type'] ?? 'application/octet-stream' });
+  sink.onChunk(call.body);
+  sink.onEnd({ ...timeline, endedMs: performance.now() });
+};
+
+export async function startBox(options: Partial<GatewayOptions> = {}): Promise<TestBox> {
+  const directory = await mkdtemp(join(tmpdir(), `nemo-gateway-${process.pid}-`));
+  const store = openEmbeddedStore(join(directory, 'store'));
+  const registry = await createRegistry({ store, bundleDir: join(directory, 'bundles'), check: esbuildCheck });
+  const handlers = new Map<string, Handler>();
+  let frame = sampleFrame(1);
+  const platform = {
+    registry,
+    logs: createLogBook(),
+    events: createEventLog(),
+    frame: () => frame,
+    invoke(call: CallRequest, sink: Sink) {
+      const nowMs = performance.now();
+      const timeline: CallTimeline = {
+        acceptedMs: nowMs,
+        dispatchedMs: nowMs,
+        firstByteMs: nowMs,
+        endedMs: nowMs,
+        start: 'warm',
+        firstInSandbox: false,
+        core: 1,
+        sandboxId: 'sb-1',
+      };
+      handlers.get(call.functionName)!(call, sink, timeline);
+    },
+  };
+  const gateway = await createGateway(platform, {
+    host: '127.0.0.1',
+    port: 0,
+    bodyMaxBytes: 6 * 1024 * 1024,
+    logLevel: 'silent',
+    ...options,
+  });
+  return {
+    platform,
+    gateway,
+    async serve(name, handler) {
+      handlers.set(name, handler);
+      await registry.deploy({ name, code: 'export default () => undefined;' });
+    },
+    nextFrame(change = {}) {
+      frame = { ...frame, ...change, seq: frame.seq + 1, timeMs: Date.now() };
+      return frame;
+    },
+    async close() {
+      await gateway.close();
+      await registry.close();
+      await store.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
