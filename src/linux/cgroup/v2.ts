@@ -28,6 +28,7 @@ import {
   writeControl,
 } from './files.js';
 import { checkName } from './names.js';
+import { stepAside, stepBack } from './peers.js';
 import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.js';
 
 const PASSED_ON = ['cpu', 'cpuset', 'memory', 'pids'] as const;
@@ -38,11 +39,13 @@ export class CgroupV2Driver implements CgroupDriver {
   readonly idleGroup: boolean;
   private readonly root: string;
   private readonly base: string;
+  private readonly peers: string;
 
   /** `base`: the cgroup2 mount or a delegated directory in it. Makes the root group or takes over one that is there. */
   constructor(base: string, options: CgroupDriverOptions) {
     this.base = base;
     this.root = `${base}/${checkName(options.rootName)}`;
+    this.peers = `${this.root}-peers`;
     this.makeRoot();
     const missing: Controller[] = PASSED_ON.filter((controller) => !this.passesOn(controller));
     if (!existsSync(`${this.root}/cgroup.freeze`)) missing.push('freezer');
@@ -75,6 +78,7 @@ export class CgroupV2Driver implements CgroupDriver {
   async removeAll(): Promise<void> {
     await killGroup(this.root);
     await removeUntilGone([this.root]);
+    stepBack(this.base, this.peers, PASSED_ON);
   }
 
   private makeRoot(): void {
@@ -82,14 +86,13 @@ export class CgroupV2Driver implements CgroupDriver {
     makeGroup(this.root);
     // One by one: a single controller that the kernel refuses would otherwise take the others with it.
     for (const controller of PASSED_ON) {
-      enable(this.base, controller);
+      const busy = enable(this.base, controller) === 'EBUSY';
+      if (busy && stepAside(this.base, this.peers)) enable(this.base, controller);
       enable(this.root, controller);
     }
   }
 
   private passesOn(controller: string): boolean {
-    enable(this.base, controller);
-    enable(this.root, controller);
     return readControl(`${this.root}/cgroup.subtree_control`).split(' ').includes(controller);
   }
 
@@ -167,13 +170,15 @@ class CgroupV2 implements Cgroup {
   }
 }
 
-/** Best effort; `passesOn` reads what came of it. Writing what is already set changes nothing. */
-function enable(directory: string, controller: string): void {
+/** Best effort: what came of it stands in the file. Returns the errno of a refusal, empty for success. */
+function enable(directory: string, controller: string): string {
   try {
     writeControl(`${directory}/cgroup.subtree_control`, `+${controller}`);
+    return '';
   } catch (thrown) {
-    if (errnoOf(thrown) === 'EBUSY') return;
-    if (!['EINVAL', 'ENOENT', 'EOPNOTSUPP'].includes(errnoOf(thrown))) throw thrown;
+    const errno = errnoOf(thrown);
+    if (['EBUSY', 'EINVAL', 'ENOENT', 'EOPNOTSUPP'].includes(errno)) return errno;
+    throw thrown;
   }
 }
 
