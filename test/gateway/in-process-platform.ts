@@ -81,12 +81,20 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
       handlers.get(call.functionName)!(call, sink, timeline);
     },
   };
+  const closeState = async (): Promise<void> => {
+    await registry.close();
+    await store.close();
+    await rm(directory, { recursive: true, force: true });
+  };
   const gateway = await createGateway(platform, {
     host: '127.0.0.1',
     port: 0,
     bodyMaxBytes: 6 * 1024 * 1024,
     logLevel: 'silent',
     ...options,
+  }).catch(async (failure) => {
+    await closeState();
+    throw failure;
   });
   return {
     platform,
@@ -101,9 +109,7 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
     },
     async close() {
       await gateway.close();
-      await registry.close();
-      await store.close();
-      await rm(directory, { recursive: true, force: true });
+      await closeState();
     },
   };
 }

@@ -153,16 +153,17 @@ describe('function registry', () => {
     const child = fileURLToPath(new URL('./registry-child.js', import.meta.url));
     /** What must be there: name -> hash, '' for removed, undefined for a change that was under way. */
     let expected = new Map<string, string | undefined>();
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 16; round++) {
       const process = spawn(globalThis.process.execPath, [child, directory, String(round)], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       const exited = once(process, 'exit');
-      let left = 20 + 13 * round;
+      let left = 10 + 3 * round;
       for await (const line of createInterface({ input: process.stdout })) {
         const [verb, name, hash] = line.split(' ') as [string, string, string | undefined];
         expected.set(name, verb === 'deployed' ? hash : verb === 'removed' ? '' : undefined);
-        if (--left === 0) process.kill('SIGKILL');
+        // Each round at another point of a change, which takes some milliseconds.
+        if (--left === 0) setTimeout(() => process.kill('SIGKILL'), (round * 0.7) % 8);
       }
       await exited;
       await open();
