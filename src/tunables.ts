@@ -9,6 +9,9 @@ export const CONTROL = {
   fifoPriority: 20,
   /** Window over which ratios are averaged: long enough that a 4 ms tick's rounding disappears. */
   ratioWindowMs: 100,
+  /** Packet latency is reported over the last second, in ten parts. */
+  reportHz: 10,
+  latencyParts: 10,
 } as const;
 
 export const HARVEST = {
@@ -16,6 +19,14 @@ export const HARVEST = {
   runningPerCore: 1,
   /** Calls sent to a sandbox ahead of time, so that the core does not idle for a socket's round trip. */
   sendAhead: 1,
+  /** A call that has held its place longer than this no longer keeps others off the core: long calls share. */
+  quantumMs: 20,
+  /** Most calls that share one NF core in this way. */
+  sharingMax: 8,
+  /** Weight of the newest tick in the prediction of spare time: about 50 ms of memory. */
+  predictionWeight: 0.02,
+  /** Idle windows kept for their quantiles. */
+  idleWindowSamples: 512,
 } as const;
 
 export const POOL = {
@@ -46,6 +57,8 @@ export const FEED = {
   /** A reader with more than this unsent loses frames. */
   backlogMaxBytes: 1024 * 1024,
   eventsKept: 1_000,
+  /** Sandboxes' memory and CPU are read this often while somebody looks. */
+  usagePeriodMs: 1_000,
 } as const;
 
 export const DISCOVERY = {
@@ -79,6 +92,40 @@ export const CGROUP = {
   /** First and longest pause between two looks at a dying group: v1 has no event for "empty". */
   pollMinMs: 1,
   pollMaxMs: 16,
+} as const;
+
+export const CONFLICT = {
+  /** Ticks over which packets are judged: 20 ms holds 1,000 packets of a 50,000 packets/s NF. */
+  windowTicks: 20,
+  /** Packets above the SLO that it takes at least: one stray packet is not a conflict. */
+  aboveMin: 3,
+  /** Share of packets above the SLO from which functions are frozen at once. */
+  severeShare: 0.1,
+  /** NF threads that wait longer than this share of the SLO for their core are a leading sign. */
+  leadingWaitShare: 0.25,
+  /** Levels taken at once when the SLO is broken. */
+  brokenSteps: 2,
+  /** Calm asked for before the first step up: short, since most conflicts are one-off noise of the host. */
+  holdMinMs: 5,
+  holdMaxMs: 5_000,
+  /** Trouble within this time of a step up doubles the hold. */
+  relapseMs: 1_000,
+  /** Longest freeze: then functions go to a housekeeping core, so that no accepted call waits without end. */
+  frozenMaxMs: 250,
+} as const;
+
+export const DISPATCH = {
+  /** Timeouts, keep-alive and prewarming are looked at this often. */
+  sweepMs: 50,
+  /** Latency of functions is reported over the last 10 seconds, in as many parts. */
+  latencyParts: 10,
+  /** A call that found no place for this long is answered OVERLOADED. */
+  queueWaitMaxMs: 60_000,
+  /** Times that starting a sandbox is tried for waiting calls before they fail. */
+  startAttempts: 3,
+  /** Wait before loading code again that failed to load, doubled each time up to the maximum. */
+  loadBackoffMs: 1_000,
+  loadBackoffMaxMs: 60_000,
 } as const;
 
 export const NF = {
@@ -188,4 +235,26 @@ export const FUNCTION_LIMITS = {
   envMaxBytes: 64 * 1024,
   /** A replaced bundle stays this long: a sandbox may be loading it just now. */
   bundleGraceMs: 60_000,
+} as const;
+
+export const SANDBOX = {
+  /** A stem on a busy NF core starts at SCHED_IDLE: seconds are normal there, half a minute is a fault. */
+  startTimeoutMs: 30_000,
+  /** Loading code may take at least this long, whatever the timeout of its calls. */
+  loadTimeoutMs: 10_000,
+  /** Users of sandboxes: one each, from a range that distributions leave free. */
+  firstUid: 64_000,
+  uidCount: 1_000,
+  /** Private /tmp; its pages also count against the sandbox's memory. */
+  tmpMaxBytes: 16 * 1024 * 1024,
+  openFilesMax: 1_024,
+  /** One core, so one thread for V8's background work; small young generation, so small resident size. */
+  nodeFlags: ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation'],
+  logLineMaxChars: 8_192,
+  logLinesPerSecond: 2_000,
+  /** Beyond this the pipe is left full and the function waits in its own print. */
+  logBytesPerSecond: 2 * 1024 * 1024,
+  stderrTailChars: 2_000,
+  /** Frames that no correct runner sends, before the sandbox is ended. */
+  strayFramesMax: 1_000,
 } as const;

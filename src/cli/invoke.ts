@@ -1,6 +1,6 @@
 /**
- * `nemo invoke NAME`: one call; the answer's body goes to stdout as it is. Exit code 0 below status 400, else 1
- * (the caller's or the function's fault) or 2 (the system's).
+ * `nemo invoke NAME`: one call; the answer's body goes to stdout as it is. Exit code 0 below status 400, 1 for
+ * an answer of 400 and above that the function gave itself; errors of the platform end as those of every command.
  */
 
 import type { Command } from 'commander';
@@ -41,12 +41,13 @@ async function invoke(name: string, options: InvokeOptions): Promise<void> {
     ...(body === undefined ? {} : { body }),
   });
   const status = answer.statusCode ?? 0;
-  // Only the gateway's own errors come without a sandbox's mark; a function's own 404 is an answer.
-  const fromFunction = answer.headers['x-nemo-start'] !== undefined;
-  if (status >= 400 && !fromFunction) throw errorOf(answer, (await readAll(answer)).toString());
+  // A function's own 404 is an answer: what it gave has passed a sandbox and bears no error of the platform.
+  const { 'x-nemo-error': platformError, 'x-call-id': callId } = answer.headers;
+  if (platformError !== undefined || callId === undefined)
+    throw errorOf(answer, (await readAll(answer)).toString());
   process.exitCode = status >= 400 ? 1 : 0;
   if (options.json) {
-    const { 'x-nemo-start': start, 'x-duration-seconds': seconds, 'x-call-id': callId } = answer.headers;
+    const { 'x-nemo-start': start, 'x-duration-seconds': seconds } = answer.headers;
     const text = (await readAll(answer)).toString();
     return printJson({
       status,

@@ -8,7 +8,19 @@ import { Command } from 'commander';
 import { asNemoError } from '../errors.js';
 
 /** Command word -> module that registers it. */
-const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {};
+const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
+  doctor: () => import('./doctor.js'),
+  up: () => import('./up.js'),
+  deploy: () => import('./deploy.js'),
+  invoke: () => import('./invoke.js'),
+  ls: () => import('./ls.js'),
+  describe: () => import('./describe.js'),
+  rm: () => import('./rm.js'),
+  logs: () => import('./logs.js'),
+  nf: () => import('./nf.js'),
+  top: () => import('./top.js'),
+  bench: () => import('./bench.js'),
+};
 
 export async function main(argv: string[]): Promise<number> {
   const program = new Command('nemo')

@@ -31,7 +31,9 @@ export function registerRun(nf: Command): void {
     .requiredOption('--out <interface>', 'the outside')
     .option('--cpu <core>', 'bind it to this core', readCore)
     .addOption(
-      new Option('--mode <mode>', 'wait for packets in poll(), or spin').choices(['sleep', 'poll']).default('sleep'),
+      new Option('--mode <mode>', 'wait for packets in poll(), or spin')
+        .choices(['sleep', 'poll'])
+        .default('sleep'),
     )
     .option('--config <file>', "the function's configuration, YAML or JSON")
     .option('--stats', 'a line of totals every second')
@@ -48,8 +50,12 @@ export function registerRun(nf: Command): void {
         ...(cpu !== undefined && { cpu }),
         onReady: () => {
           const { pid } = process;
-          if (json) writeLine(JSON.stringify({ ready: true, pid, profile, in: options.in, out: options.out, mode }));
-          else writeLine(`${profile} forwards between ${options.in} and ${options.out} (pid ${pid}, ${mode} mode)`);
+          if (json)
+            writeLine(JSON.stringify({ ready: true, pid, profile, in: options.in, out: options.out, mode }));
+          else
+            writeLine(
+              `${profile} forwards between ${options.in} and ${options.out} (pid ${pid}, ${mode} mode)`,
+            );
         },
         ...(options.stats && {
           onStatistics: (statistics) => writeLine(json ? JSON.stringify(statistics) : inWords(statistics)),

@@ -4,7 +4,10 @@ import type { ServerResponse } from 'node:http';
 import type { NemoError } from '../errors.js';
 import { GATEWAY_HTTP } from '../tunables.js';
 
-/** `status` only where HTTP has a better one than the code's own. Does nothing once the head is out. */
+/**
+ * `X-Nemo-Error` tells an error of the platform from an answer that a function gave with the same status.
+ * `status` only where HTTP has a better one than the code's own. Does nothing once the head is out.
+ */
 export function sendError(
   response: ServerResponse,
   error: NemoError,
@@ -13,7 +16,15 @@ export function sendError(
 ): void {
   if (response.headersSent || response.destroyed) return;
   const body = Buffer.from(`${JSON.stringify(error)}\n`);
-  const flat = [...headers, 'Content-Type', 'application/json', 'Content-Length', String(body.length)];
+  const flat = [
+    ...headers,
+    'X-Nemo-Error',
+    error.code,
+    'Content-Type',
+    'application/json',
+    'Content-Length',
+    String(body.length),
+  ];
   if (status === 429 || status === 503) flat.push('Retry-After', String(GATEWAY_HTTP.retryAfterS));
   response.writeHead(status, flat);
   response.end(body);

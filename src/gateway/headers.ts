@@ -17,7 +17,14 @@ const HOP_BY_HOP = new Set([
 ]);
 
 /** What the gateway itself says about an answer; a function cannot say it. */
-const GATEWAYS_OWN = new Set(['content-length', 'date', 'x-call-id', 'x-duration-seconds', 'x-nemo-start']);
+const GATEWAYS_OWN = new Set([
+  'content-length',
+  'date',
+  'x-call-id',
+  'x-duration-seconds',
+  'x-nemo-start',
+  'x-nemo-error',
+]);
 
 const REMEMBERED_MAX = 1_024;
 /** Raw name -> lower-case name, or '' for one that is dropped. */

@@ -70,6 +70,8 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     },
     requestTimeout: timeouts.requestTimeoutMs,
     clientErrorHandler: onClientError,
+    // Fastify's own refusal has another form than our errors; connections end with their request anyway.
+    return503OnClosing: false,
     logger: options.logLevel === 'silent' ? false : { level: options.logLevel, stream: process.stderr },
     logController: new LogController({ disableRequestLogging: true }),
   }) as unknown as FastifyInstance;
@@ -93,7 +95,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const { port } = http.address() as AddressInfo;
   let closed: Promise<void> | undefined;
   return {
-    url: `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`,
+    url: urlOf(options.host, port),
     port,
     feed: feed.counts,
     metrics,
@@ -103,6 +105,12 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
       return closed;
     },
   };
+}
+
+/** An address that a program on this box can call. */
+function urlOf(host: string, port: number): string {
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
 }
 
 async function closeAll(

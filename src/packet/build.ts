@@ -85,7 +85,7 @@ export function buildFrame(spec: FrameSpec): Uint8Array {
   }
   writeL4(frame, l4, l4Length, v4, spec);
   frame.set(payload, l4 + L4_BYTES[spec.protocol]);
-  writeChecksum(frame, v4 && spec.noUdpChecksum === true);
+  writeChecksum(frame, v4 && spec.protocol === 'udp' && spec.noUdpChecksum === true);
   return frame;
 }
 

@@ -3,8 +3,8 @@
  * that both run the very same NF.
  */
 
-import { readdirSync, readFileSync } from 'node:fs';
-import { NemoError } from '../errors.js';
+import { readdirSync } from 'node:fs';
+import { requireCore } from '../linux/online-cores.js';
 import { setAffinity } from '../linux/sched.js';
 import type { NfMode } from '../nf/profile.js';
 import { createFunction } from './functions/index.js';
@@ -52,20 +52,6 @@ export function becomeNf(options: NfProcessOptions): never {
 
 /** Binds every thread of this process, also those of the JavaScript engine, to one core. */
 function pinProcess(cpu: number): void {
-  const online = readFileSync('/sys/devices/system/cpu/online', 'latin1').trim();
-  if (!inCpuList(online, cpu)) {
-    throw new NemoError('NO_SUCH_CORE', `this machine has no online core ${cpu}`, {
-      hint: `its online cores are ${online}`,
-      details: { core: cpu },
-    });
-  }
+  requireCore(cpu);
   for (const tid of readdirSync('/proc/self/task')) setAffinity(Number(tid), [cpu]);
-}
-
-/** A kernel CPU list: `0-3,6`. */
-export function inCpuList(list: string, cpu: number): boolean {
-  return list.split(',').some((range) => {
-    const [low, high = low] = range.split('-').map(Number);
-    return cpu >= low! && cpu <= high!;
-  });
 }

@@ -88,9 +88,11 @@ function readPcap(file: Uint8Array, view: DataView, path: string): RawPacket[] {
       throw badCapture(path, at + 8, `a packet of ${captured} bytes cannot be`);
     const start = at + RECORD_BYTES;
     if (start + captured > file.length) throw badCapture(path, at, 'truncated inside a packet');
+    // Some tools write fractions beyond a second (openNetVM's captures do): carry them over.
+    const fractionNs = view.getUint32(at + 4, little) * nsPerTick;
     packets.push({
-      seconds: view.getUint32(at, little),
-      nanoseconds: view.getUint32(at + 4, little) * nsPerTick,
+      seconds: view.getUint32(at, little) + Math.floor(fractionNs / 1e9),
+      nanoseconds: fractionNs % 1e9,
       bytes: file.subarray(start, start + captured),
       originalLength: view.getUint32(at + 12, little),
     });

@@ -16,6 +16,7 @@ import { connect, createNamespace, type Namespace } from '../linux/netns.js';
 import { endProcess } from '../linux/tied-process.js';
 import type { NfMode } from '../nf/profile.js';
 import type { NfProcessOptions } from './nf-process.js';
+import { sweepSharedLatency } from './shared-latency.js';
 import { Traffic } from './traffic/traffic.js';
 
 const NF_MAIN = fileURLToPath(new URL('./nf-main.js', import.meta.url));
@@ -81,6 +82,8 @@ export class Testbed {
   async close(): Promise<void> {
     await Promise.all([this.traffic.close(), this.nf.close()]);
     await Promise.all([this.trafficNamespace.close(), this.nfNamespace.close()]);
+    // A killed NF cannot remove its report.
+    sweepSharedLatency();
   }
 }
 
@@ -107,7 +110,12 @@ class NfProcess {
       createInterface({ input: child.stdout! }).on('line', (line) => {
         const message = JSON.parse(line) as { ready: true } | ReturnType<NemoError['toJSON']>;
         if ('ready' in message) resolve();
-        else told = new NemoError(message.error.code as ErrorCode, message.error.message, message.error.hint === undefined ? {} : { hint: message.error.hint });
+        else
+          told = new NemoError(
+            message.error.code as ErrorCode,
+            message.error.message,
+            message.error.hint === undefined ? {} : { hint: message.error.hint },
+          );
       });
       child.once('error', (cause) => reject(new NemoError('INTERNAL', cause.message, { cause })));
       ended.then(() => reject(told ?? new NemoError('INTERNAL', 'the NF process ended before it was ready')));

@@ -35,9 +35,13 @@ export const esbuildCheck: CheckFunction = async (code, filename) => {
   try {
     return { code: (await transform(code, { loader: 'ts', sourcefile: filename, logLevel: 'silent' })).code };
   } catch (cause) {
-    const { errors } = cause as { errors: Array<{ text: string; location: { line: number; column: number } }> };
+    const { errors } = cause as {
+      errors: Array<{ text: string; location: { line: number; column: number } }>;
+    };
     const { text, location } = errors[0]!;
-    throw new NemoError('BAD_FUNCTION', `${filename}:${location.line}:${location.column}: ${text}`, { cause });
+    throw new NemoError('BAD_FUNCTION', `${filename}:${location.line}:${location.column}: ${text}`, {
+      cause,
+    });
   }
 };
 
@@ -50,7 +54,11 @@ export const echo: Handler = (call, sink, timeline) => {
 export async function startBox(options: Partial<GatewayOptions> = {}): Promise<TestBox> {
   const directory = await mkdtemp(join(tmpdir(), `nemo-gateway-${process.pid}-`));
   const store = openEmbeddedStore(join(directory, 'store'));
-  const registry = await createRegistry({ store, bundleDir: join(directory, 'bundles'), check: esbuildCheck });
+  const registry = await createRegistry({
+    store,
+    bundleDir: join(directory, 'bundles'),
+    check: esbuildCheck,
+  });
   const handlers = new Map<string, Handler>();
   let frame = sampleFrame(1);
   const platform = {
@@ -73,12 +81,20 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
       handlers.get(call.functionName)!(call, sink, timeline);
     },
   };
+  const closeState = async (): Promise<void> => {
+    await registry.close();
+    await store.close();
+    await rm(directory, { recursive: true, force: true });
+  };
   const gateway = await createGateway(platform, {
     host: '127.0.0.1',
     port: 0,
     bodyMaxBytes: 6 * 1024 * 1024,
     logLevel: 'silent',
     ...options,
+  }).catch(async (failure) => {
+    await closeState();
+    throw failure;
   });
   return {
     platform,
@@ -93,9 +109,7 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
     },
     async close() {
       await gateway.close();
-      await registry.close();
-      await store.close();
-      await rm(directory, { recursive: true, force: true });
+      await closeState();
     },
   };
 }

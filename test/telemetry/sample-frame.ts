@@ -86,8 +86,24 @@ export function sampleFrame(seq: number): FeedFrame {
         p99Ms: 11.9,
         ratePerS: 171.4,
         sandboxes: [
-          { id: 'sb-7', state: 'busy', core: 1, pid: 900, memoryBytes: 60 * 2 ** 20, cpuRatio: 0.5, calls: 12_000 },
-          { id: 'sb-8', state: 'warm', core: 1, pid: 901, memoryBytes: 55 * 2 ** 20, cpuRatio: 0, calls: 345 },
+          {
+            id: 'sb-7',
+            state: 'busy',
+            core: 1,
+            pid: 900,
+            memoryBytes: 60 * 2 ** 20,
+            cpuRatio: 0.5,
+            calls: 12_000,
+          },
+          {
+            id: 'sb-8',
+            state: 'warm',
+            core: 1,
+            pid: 901,
+            memoryBytes: 55 * 2 ** 20,
+            cpuRatio: 0,
+            calls: 345,
+          },
         ],
       },
       {

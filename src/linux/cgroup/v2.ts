@@ -28,7 +28,11 @@ import {
   writeControl,
 } from './files.js';
 import { checkName } from './names.js';
+import { stepAside, stepBack } from './peers.js';
 import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.js';
+
+/** What the kernel answers for a controller that it lacks, that v1 holds, or that this place may not have. */
+const REFUSALS = ['EBUSY', 'EINVAL', 'ENOENT', 'EOPNOTSUPP', 'ENOTSUP'];
 
 const PASSED_ON = ['cpu', 'cpuset', 'memory', 'pids'] as const;
 
@@ -38,11 +42,13 @@ export class CgroupV2Driver implements CgroupDriver {
   readonly idleGroup: boolean;
   private readonly root: string;
   private readonly base: string;
+  private readonly peers: string;
 
   /** `base`: the cgroup2 mount or a delegated directory in it. Makes the root group or takes over one that is there. */
   constructor(base: string, options: CgroupDriverOptions) {
     this.base = base;
     this.root = `${base}/${checkName(options.rootName)}`;
+    this.peers = `${this.root}-peers`;
     this.makeRoot();
     const missing: Controller[] = PASSED_ON.filter((controller) => !this.passesOn(controller));
     if (!existsSync(`${this.root}/cgroup.freeze`)) missing.push('freezer');
@@ -75,10 +81,13 @@ export class CgroupV2Driver implements CgroupDriver {
   async removeAll(): Promise<void> {
     await killGroup(this.root);
     await removeUntilGone([this.root]);
+    stepBack(this.base, this.peers, PASSED_ON);
   }
 
   private makeRoot(): void {
     if (existsSync(this.root)) return;
+    // Before anything is enabled: with processes in it, `cpu` alone would be let through and make the base threaded.
+    stepAside(this.base, this.peers);
     makeGroup(this.root);
     // One by one: a single controller that the kernel refuses would otherwise take the others with it.
     for (const controller of PASSED_ON) {
@@ -88,8 +97,6 @@ export class CgroupV2Driver implements CgroupDriver {
   }
 
   private passesOn(controller: string): boolean {
-    enable(this.base, controller);
-    enable(this.root, controller);
     return readControl(`${this.root}/cgroup.subtree_control`).split(' ').includes(controller);
   }
 
@@ -167,13 +174,12 @@ class CgroupV2 implements Cgroup {
   }
 }
 
-/** Best effort; `passesOn` reads what came of it. Writing what is already set changes nothing. */
+/** Best effort: what came of it stands in the file. */
 function enable(directory: string, controller: string): void {
   try {
     writeControl(`${directory}/cgroup.subtree_control`, `+${controller}`);
   } catch (thrown) {
-    if (errnoOf(thrown) === 'EBUSY') return;
-    if (!['EINVAL', 'ENOENT', 'EOPNOTSUPP'].includes(errnoOf(thrown))) throw thrown;
+    if (!REFUSALS.includes(errnoOf(thrown))) throw thrown;
   }
 }
 

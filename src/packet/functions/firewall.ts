@@ -1,12 +1,13 @@
 /**
  * A stateful firewall: the first packet of a flow asks the access list, the rest of the flow and its answers pass by
- * the flow table. With an empty configuration the inside may open flows, the outside may only answer. Easy to get
+ * the flow table, and so do ICMP errors about it. With an empty configuration the inside may open flows, the outside may only answer. Easy to get
  * wrong: an answer must come from the other port than the flow's first packet, or it is a flow of its own.
  *
  * Configuration: rules (see acl.ts), defaultOut, defaultIn: allow | deny, nonIp: allow | deny, maxFlows, timeouts.
  */
 
 import { FRAGMENT, Headers, NOT_IP, OK, parseHeaders, TUPLE_WORDS } from '../headers.js';
+import { parseIcmpError } from '../icmp-error.js';
 import { Acl, ALLOW, DENY, NO_MATCH, readRule } from './acl.js';
 import { ConfigReader } from './config.js';
 import { flowClass, readMaxFlows, readTimeouts } from './flow-class.js';
@@ -26,9 +27,12 @@ export class Firewall implements NetworkFunction {
     denied: 0,
     nonIp: 0,
     flowsOpened: 0,
+    /** ICMP errors about a flow in the table. */
+    related: 0,
     tableFull: 0,
   };
   readonly #headers = new Headers();
+  readonly #quoted = new Headers();
   readonly #reverse = new Int32Array(TUPLE_WORDS);
   readonly #acl: Acl;
   readonly #flows: FlowTable;
@@ -83,6 +87,10 @@ export class Firewall implements NetworkFunction {
     }
     // Without neighbour discovery no IPv6 crosses a wire; a hop limit of 255 proves that it is local (RFC 4861).
     if (h.version === 6 && h.icmpType >= 133 && h.icmpType <= 137 && h.ttl === 255) return true;
+    if (this.#isRelated(frame, direction, nowMs)) {
+      this.counters.related++;
+      return true;
+    }
     let verdict = this.#acl.match(h, direction);
     if (verdict === NO_MATCH) verdict = direction === 0 ? this.#defaultOut : this.#defaultIn;
     if (verdict === DENY) {
@@ -97,5 +105,13 @@ export class Firewall implements NetworkFunction {
     }
     this.counters.flowsOpened++;
     return true;
+  }
+
+  /** Whether the packet in `#headers` is an ICMP error about a flow whose packet went the other way. */
+  #isRelated(frame: Uint8Array, direction: Direction, nowMs: number): boolean {
+    const quoted = this.#quoted;
+    if (!parseIcmpError(frame, this.#headers, quoted)) return false;
+    quoted.tuple[9] = quoted.tuple[9]! | ((1 - direction) << DIRECTION_BIT);
+    return this.#flows.find(quoted.tuple, nowMs) >= 0;
   }
 }

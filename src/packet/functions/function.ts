@@ -18,8 +18,9 @@ export interface NetworkFunction {
   readonly counters: Record<string, number>;
   /**
    * `frame`: a view with the frame at offset 0 and spare capacity after `length` (a slot of about 2 KB). `nowMs`: a
-   * monotonic clock. Changes the frame in place; returns the new length to send out of the other port, or DROP.
-   * Never throws, never allocates on the common path.
+   * monotonic clock in whole milliseconds (a fraction works, but costs the caller a heap number per packet). Changes
+   * the frame in place; returns the new length to send out of the other port, or DROP. Never throws, never allocates
+   * on the common path.
    */
   process(frame: Uint8Array, length: number, direction: Direction, nowMs: number): number;
 }

@@ -1,5 +1,5 @@
 /**
- * NAPT for IPv4 (TCP, UDP, ICMP echo): the inside shares one external address. Mappings are independent of the remote
+ * NAPT for IPv4 (TCP, UDP, ICMP echo, ICMP errors about them as in RFC 5508): the inside shares one external address. Mappings are independent of the remote
  * end (RFC 4787, REQ-1): one inside endpoint keeps one external port, whomever it talks to, and whoever knows that
  * port may answer; put a firewall beside it. Easy to get wrong: a FIN ends a TCP mapping early only while the mapping
  * served a single remote end. Later fragments have no ports and are dropped; IPv6 and non-IP pass unchanged.
@@ -7,6 +7,7 @@
  * Configuration: externalAddress, portLow, portHigh, nonIpv4: allow | deny, maxFlows, timeouts.
  */
 
+import { applyDelta, delta16, onesSum } from '../checksum.js';
 import {
   FRAGMENT,
   Headers,
@@ -20,12 +21,13 @@ import {
   parseHeaders,
   TUPLE_WORDS,
 } from '../headers.js';
+import { parseIcmpError } from '../icmp-error.js';
 import { ConfigReader } from './config.js';
 import { ESTABLISHED, flowClass, readMaxFlows, readTimeouts } from './flow-class.js';
 import { FlowTable } from './flow-table.js';
 import { type Direction, DROP, type NetworkFunction } from './function.js';
 import { PortPool } from './port-pool.js';
-import { DESTINATION, SOURCE, setEndpoint } from './rewrite.js';
+import { DESTINATION, SOURCE, setAddress, setEndpoint } from './rewrite.js';
 
 /** Keys: address in words 0..3, port in word 8, and this bit in word 9 for the outside one. */
 const OUTSIDE = 1 << 16;
@@ -38,7 +40,7 @@ export class Nat implements NetworkFunction {
     broken: 0,
     fragments: 0,
     nonIpv4: 0,
-    /** No ports to translate: other protocols, ICMP that is not echo. */
+    /** No ports to translate: other protocols, other ICMP, errors about what has no mapping. */
     untranslatable: 0,
     mappingsOpened: 0,
     /** From the outside to a port that nobody has. */
@@ -47,6 +49,7 @@ export class Nat implements NetworkFunction {
     tableFull: 0,
   };
   readonly #headers = new Headers();
+  readonly #quoted = new Headers();
   readonly #inside = new Int32Array(TUPLE_WORDS);
   readonly #outside = new Int32Array(TUPLE_WORDS);
   readonly #flows: FlowTable;
@@ -109,6 +112,7 @@ export class Nat implements NetworkFunction {
     }
     this.#flows.expire(nowMs);
     if (h.l4Kind === L4_OTHER || h.l4Kind === L4_ICMP) {
+      if (this.#translateError(frame, h, direction, nowMs)) return true;
       this.counters.untranslatable++;
       return false;
     }
@@ -144,6 +148,39 @@ export class Nat implements NetworkFunction {
     this.#touch(entry, h, 1, h.tuple[0]!, h.sourcePort, nowMs);
     this.#scratch[0] = flows.keyWord(entry, 0, 0);
     setEndpoint(frame, h, DESTINATION, this.#scratch, 0, flows.keyWord(entry, 0, 8));
+    return true;
+  }
+
+  /**
+   * An ICMP error: its quote shows the packet as it was on this side, so from the outside its source is the mapped end,
+   * from the inside its destination. Both the quote and the error's own address are translated.
+   */
+  #translateError(frame: Uint8Array, h: Headers, direction: Direction, nowMs: number): boolean {
+    const quoted = this.#quoted;
+    const flows = this.#flows;
+    if (!parseIcmpError(frame, h, quoted)) return false;
+    const inward = direction === 1;
+    const key = inward ? this.#outside : this.#inside;
+    key[0] = quoted.tuple[inward ? 0 : 4]!;
+    key[8] = inward ? quoted.sourcePort : quoted.destinationPort;
+    key[9] = quoted.tuple[9]! | (inward ? OUTSIDE : 0);
+    const found = flows.find(key, nowMs);
+    if (found < 0) return false;
+    const entry = found >> 1;
+    const otherSide = inward ? 0 : 1;
+    this.#scratch[0] = flows.keyWord(entry, otherSide, 0);
+    // What changes in the quote changes the error's own checksum: the difference of its sums is the delta.
+    const before = onesSum(frame, h.payloadOffset, h.l3End);
+    setEndpoint(
+      frame,
+      quoted,
+      inward ? SOURCE : DESTINATION,
+      this.#scratch,
+      0,
+      flows.keyWord(entry, otherSide, 8),
+    );
+    applyDelta(frame, h.l4Checksum, delta16(before, onesSum(frame, h.payloadOffset, h.l3End)));
+    setAddress(frame, h, inward ? DESTINATION : SOURCE, this.#scratch, 0);
     return true;
   }
 

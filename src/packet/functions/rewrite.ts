@@ -11,7 +11,7 @@ export const DESTINATION = 1;
 
 /**
  * `words[from..from+4)` is the address (its first word for IPv4). The packet must have parsed as OK with TCP, UDP or an
- * echo. `h` is not updated.
+ * echo, or stand quoted in an ICMP error. `h` is not updated.
  */
 export function setEndpoint(
   frame: Uint8Array,
@@ -21,21 +21,32 @@ export function setEndpoint(
   from: number,
   port: number,
 ): void {
-  const l3 = h.l3Offset;
-  let delta = 0;
-  if (h.version === 4) {
-    const offset = l3 + (end === SOURCE ? 12 : 16);
-    delta = replaceWord(frame, offset, words[from]!);
-    applyDelta(frame, l3 + 10, delta);
-    if (h.protocol === PROTOCOL_ICMP) delta = 0;
-  } else {
-    const offset = l3 + (end === SOURCE ? 8 : 24);
-    for (let i = 0; i < 4; i++) delta += replaceWord(frame, offset + (i << 2), words[from + i]!);
-  }
+  let delta = setAddress(frame, h, end, words, from);
+  if (h.protocol === PROTOCOL_ICMP) delta = 0;
   const portOffset = h.l4Offset + (h.l4Kind === L4_ECHO ? 4 : end === SOURCE ? 0 : 2);
   delta += delta16(readU16(frame, portOffset), port);
   writeU16(frame, portOffset, port);
   applyL4Delta(frame, h, delta);
+}
+
+/** The address alone, with the IPv4 header's checksum; returns the delta that an L4 checksum may still need. */
+export function setAddress(
+  frame: Uint8Array,
+  h: Headers,
+  end: typeof SOURCE | typeof DESTINATION,
+  words: Int32Array,
+  from: number,
+): number {
+  const l3 = h.l3Offset;
+  let delta = 0;
+  if (h.version === 4) {
+    delta = replaceWord(frame, l3 + (end === SOURCE ? 12 : 16), words[from]!);
+    applyDelta(frame, l3 + 10, delta);
+  } else {
+    const offset = l3 + (end === SOURCE ? 8 : 24);
+    for (let i = 0; i < 4; i++) delta += replaceWord(frame, offset + (i << 2), words[from + i]!);
+  }
+  return delta;
 }
 
 function replaceWord(frame: Uint8Array, offset: number, word: number): number {

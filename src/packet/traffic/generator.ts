@@ -68,7 +68,11 @@ export class Generator {
     const { state, startNs } = this;
     const realAheadNs = realtimeNs() - wokenNs;
     const untilNs = Math.min(wokenNs, this.endNs);
-    for (let burst = 0; startNs + workload.dueNs <= untilNs && burst < workload.burstMax; workload.advance()) {
+    for (
+      let burst = 0;
+      startNs + workload.dueNs <= untilNs && burst < workload.burstMax;
+      workload.advance()
+    ) {
       const dueNs = startNs + workload.dueNs;
       const sendNs = realtimeNs();
       const lateNs = sendNs - realAheadNs - dueNs;
@@ -96,7 +100,14 @@ export class Generator {
     const frame = ring.frames[slot]!;
     frame.set(template.frame);
     const seconds = Math.floor(sendNs / 1e9);
-    writeStamp(frame, template, this.window, this.sequence, REALTIME_BASE_S + seconds, sendNs - seconds * 1e9);
+    writeStamp(
+      frame,
+      template,
+      this.window,
+      this.sequence,
+      REALTIME_BASE_S + seconds,
+      sendNs - seconds * 1e9,
+    );
     ring.commit(template.frame.length);
     this.sequence = (this.sequence + 1) >>> 0;
     this.state.add(Count.sent, 1);
@@ -108,7 +119,11 @@ export class Generator {
     const commands = Atomics.load(this.state.words, Word.commands);
     if (commands === this.commandsSeen) return;
     this.commandsSeen = commands;
-    for (let next = receiveMessageOnPort(this.port); next !== undefined; next = receiveMessageOnPort(this.port)) {
+    for (
+      let next = receiveMessageOnPort(this.port);
+      next !== undefined;
+      next = receiveMessageOnPort(this.port)
+    ) {
       const command = next.message as GeneratorCommand;
       try {
         this.serve(command);

@@ -10,7 +10,18 @@
  */
 
 import { internetChecksum, l4Checksum } from '../checksum.js';
-import { BAD_L4, Headers, L4_OTHER, L4_UDP, OK, parseHeaders, readI32, readU16, writeI32, writeU16 } from '../headers.js';
+import {
+  BAD_L4,
+  Headers,
+  L4_OTHER,
+  L4_UDP,
+  OK,
+  parseHeaders,
+  readI32,
+  readU16,
+  writeI32,
+  writeU16,
+} from '../headers.js';
 
 export const STAMP_BYTES = 16;
 const MAGIC = 0x4e454d;

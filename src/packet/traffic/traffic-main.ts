@@ -143,7 +143,8 @@ async function answer(request: TrafficRequest): Promise<unknown> {
       window = await Window.open();
       return undefined;
     case 'report': {
-      if (window === undefined) throw new NemoError('BAD_REQUEST', 'no measuring window is open', { hint: 'mark first' });
+      if (window === undefined)
+        throw new NemoError('BAD_REQUEST', 'no measuring window is open', { hint: 'mark first' });
       const open = window;
       window = undefined;
       return open.report(request.drainMs);

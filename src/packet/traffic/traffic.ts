@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { NemoError } from '../../errors.js';
 import type { Namespace } from '../../linux/netns.js';
+import { requireCore } from '../../linux/online-cores.js';
 import { endProcess } from '../../linux/tied-process.js';
 import { TRAFFIC } from '../../tunables.js';
 import {
@@ -55,6 +56,7 @@ export class Traffic {
   /** Resolves when its sockets are open. Throws NO_SUCH_INTERFACE, NO_SUCH_CORE, NOT_ROOT, SYSCALL. */
   static async start(options: TrafficOptions): Promise<Traffic> {
     const { near, far, noiseProbe = true } = options;
+    requireCore(options.cpu);
     const command = ['-c', String(options.cpu), process.execPath, '--enable-source-maps', MAIN];
     const child = options.namespace.spawn('taskset', command, {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

@@ -46,7 +46,8 @@ export function prepareWorkload(spec: TrafficSpec): Workload {
   const templates = syntheticTemplates(spec, seed);
   const ratePps = spec.packetsPerS;
   if (spec.kind === 'rate') return new Workload(new FixedRate({ ratePps }), templates, burstMax(ratePps));
-  if (spec.kind === 'poisson') return new Workload(new Poisson({ ratePps, seed }), templates, burstMax(ratePps));
+  if (spec.kind === 'poisson')
+    return new Workload(new Poisson({ ratePps, seed }), templates, burstMax(ratePps));
   const onRatePps = (ratePps * (spec.onMs + spec.offMs)) / spec.onMs;
   const [meanOnNs, meanOffNs] = [spec.onMs * 1e6, spec.offMs * 1e6];
   const schedule = new OnOff({ ratePps: onRatePps, meanOnNs, meanOffNs, lengths: 'exponential', seed });

@@ -1,0 +1,117 @@
+/** An agent as its users run it: a process of its own, `nemo up`, with a state folder that goes with it. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import type { UserConfig } from '../src/config.js';
+import { NemoError } from '../src/errors.js';
+import type { FeedFrame } from '../src/telemetry/feed.js';
+
+const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+
+export class AgentProcess {
+  private constructor(
+    readonly url: string,
+    readonly child: ChildProcess,
+    private readonly folder: string,
+    private readonly output: string[],
+  ) {}
+
+  /** Starts `nemo up` and waits until it answers. */
+  static async start(config: UserConfig): Promise<AgentProcess> {
+    const folder = mkdtempSync(join(tmpdir(), 'nemo-agent-'));
+    // Sandboxes run as users of their own and must be able to pass through.
+    chmodSync(folder, 0o755);
+    const file = join(folder, 'nemo.yaml');
+    const name = `nemo-${process.pid}-${folder.slice(-6)}`;
+    writeFileSync(
+      file,
+      stringify({
+        name,
+        stateDir: join(folder, 'state'),
+        runDir: join(folder, 'run'),
+        ...config,
+        http: { port: 0, ...config.http },
+      }),
+    );
+    const child = spawn(process.execPath, [CLI, 'up', '--config', file, '--json'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NEMO_EXIT_WITH_PARENT: '1' },
+    });
+    const output: string[] = [];
+    const keep = (line: string): void => {
+      output.push(line);
+      if (output.length > 200) output.shift();
+    };
+    createInterface({ input: child.stderr! }).on('line', keep);
+    const lines = createInterface({ input: child.stdout! });
+    const url = await new Promise<string>((resolve, reject) => {
+      lines.on('line', (line) => {
+        keep(line);
+        const ready = /"ready":"(http[^"]+)"/.exec(line);
+        if (ready !== null) resolve(ready[1]!);
+      });
+      child.once('exit', (code) => {
+        rmSync(folder, { recursive: true, force: true });
+        reject(new NemoError('INTERNAL', `the agent ended with ${code}:\n${output.join('\n')}`));
+      });
+    });
+    return new AgentProcess(url, child, folder, output);
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  /** What it printed last, for an error message. */
+  log(): string {
+    return this.output.join('\n');
+  }
+
+  async request(method: string, path: string, body?: unknown): Promise<Response> {
+    const reply = await fetch(this.url + path, {
+      method,
+      ...(body === undefined
+        ? {}
+        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    });
+    if (!reply.ok) {
+      throw new NemoError('INTERNAL', `${method} ${path}: ${reply.status} ${await reply.text()}`);
+    }
+    return reply;
+  }
+
+  async deploy(name: string, code: string, options: Record<string, unknown> = {}): Promise<void> {
+    await (await this.request('PUT', `/v1/functions/${name}`, { code, ...options })).arrayBuffer();
+  }
+
+  async status(): Promise<FeedFrame> {
+    return (await (await this.request('GET', '/v1/status')).json()) as FeedFrame;
+  }
+
+  /** Polls the status until `done` holds or the time is over; false in the latter case. */
+  async until(done: (frame: FeedFrame) => boolean, limitMs: number): Promise<boolean> {
+    const end = performance.now() + limitMs;
+    while (performance.now() < end) {
+      if (done(await this.status())) return true;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return false;
+  }
+
+  async stop(): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      const ended = once(this.child, 'exit');
+      this.child.kill('SIGTERM');
+      const hard = setTimeout(() => this.child.kill('SIGKILL'), 15_000);
+      await ended;
+      clearTimeout(hard);
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,16 @@
+/** CPU time of another process, from the kernel's counters of its threads. */
+
+import { listThreads } from '../src/linux/process.js';
+import { ThreadStat } from '../src/linux/procfs.js';
+
+/** Starts counting; the returned function says how much the threads of now have used since, nanoseconds, and ends it. */
+export function cpuTimeNs(pid: number): () => number {
+  const stats = listThreads(pid).map(({ tid }) => new ThreadStat(pid, tid));
+  const sum = (): number => stats.reduce((total, stat) => total + (stat.read() ? stat.runNs : 0), 0);
+  const before = sum();
+  return () => {
+    const used = sum() - before;
+    for (const stat of stats) stat.close();
+    return used;
+  };
+}

@@ -1,0 +1,44 @@
+/** The result as tables: for the terminal and, the same text, for a Markdown file. Pure. */
+
+import type { BenchResult } from './types.js';
+
+const figure = (value: number | null | undefined, digits: number): string =>
+  value === null || value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
+
+export function renderMarkdown(result: BenchResult): string {
+  const lines = [
+    `\`${result.command}\``,
+    '',
+    '| policy | NF p50 us | NF p99 us | p99 to solo | NF loss | harvest efficiency | functions/s | function p50 ms | function p99 ms | start p50 ms |',
+    '| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |',
+  ];
+  for (const [policy, row] of Object.entries(result.summary)) {
+    const cells = [
+      policy,
+      figure(row.nf_p50_us, 1),
+      figure(row.nf_p99_us, 0),
+      figure(row.nf_p99_ratio_to_solo, 2),
+      `${figure(row.nf_loss_ratio * 100, 3)} %`,
+      figure(row.harvest_efficiency, 3),
+      figure(row.function_rate_per_s, 0),
+      figure(row.function_p50_ms, 1),
+      figure(row.function_p99_ms, 1),
+      figure(row.start_p50_ms, 2),
+    ];
+    lines.push(`| ${cells.join(' | ')} |`);
+  }
+  const { gateway, idle } = result;
+  if (gateway !== undefined && idle !== undefined) {
+    const many = gateway.callers_many;
+    lines.push(
+      '',
+      '| the box without NF load | |',
+      '| --- | --: |',
+      `| warm no-op call, one caller, p50 / p99 | ${figure(gateway.callers_one.p50_ms, 3)} / ${figure(gateway.callers_one.p99_ms, 3)} ms |`,
+      `| warm no-op calls, ${many.callers} callers | ${figure(many.rate_per_s, 0)} /s |`,
+      `| agent without load, CPU | ${figure(idle.agent_cpu_ratio * 100, 2)} % of one core |`,
+      `| agent without load, memory | ${figure(idle.agent_rss_bytes / 1e6, 0)} MB |`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}

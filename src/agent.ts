@@ -1,0 +1,293 @@
+/**
+ * The composition root: builds the parts of the agent from a resolved configuration, wires them, and starts and
+ * stops them in order. No other file knows more than its neighbours.
+ */
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { lockAgent } from './agent-lock.js';
+import type { AgentConfig } from './config.js';
+import { FROZEN, LADDER } from './conflict/ladder.js';
+import { CONSOLE_FOLDER } from './console/assets.js';
+import { Control } from './control/control.js';
+import { NemoError } from './errors.js';
+import type { Platform } from './gateway/platform.js';
+import { createGateway, type Gateway } from './gateway/server.js';
+import { Dispatcher } from './invoke/dispatcher.js';
+import { createRegistry } from './invoke/registry.js';
+import { openCgroupDriver } from './linux/cgroup/open.js';
+import { listThreads } from './linux/process.js';
+import { setAffinity } from './linux/sched.js';
+import { NfManager } from './nf/manager.js';
+import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
+import { NfProtection } from './nf/protection.js';
+import { checkFunction } from './sandbox/bundle.js';
+import { ProcessEngine } from './sandbox/engines/process/engine.js';
+import { ttlKeepAlive } from './sandbox/keepalive/ttl.js';
+import { Planner } from './sandbox/planner.js';
+import { Pool } from './sandbox/pool.js';
+import { fixedPrewarm } from './sandbox/prewarm/fixed.js';
+import { openStore } from './store/open-store.js';
+import { createEventLog } from './telemetry/event-log.js';
+import { createLogBook } from './telemetry/log-book.js';
+import { SandboxUsage } from './telemetry/sandbox-usage.js';
+import { Snapshot } from './telemetry/snapshot.js';
+import { createCronTriggers } from './triggers/cron.js';
+import { GATEWAY } from './tunables.js';
+import { VERSION } from './version.js';
+
+export interface Agent {
+  readonly url: string;
+  /** What this host cannot do, in words. */
+  readonly warnings: readonly string[];
+  /** Lets accepted calls end, then stops everything and puts NFs back as they were. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Longest wait for running calls when the agent is asked to stop. */
+const DRAIN_MS = 5_000;
+
+/** Starts everything or nothing. NOT_ROOT, AGENT_RUNNING, PORT_IN_USE, BAD_PROFILE, STORE, UNSUPPORTED. */
+export async function startAgent(config: AgentConfig): Promise<Agent> {
+  if (process.getuid?.() !== 0) {
+    throw new NemoError('NOT_ROOT', 'the agent needs root: it makes cgroups and namespaces and schedules threads', {
+      hint: 'run it with sudo, or as a system service',
+    });
+  }
+  const closers: Array<() => Promise<void> | void> = [];
+  const closeAll = async (): Promise<void> => {
+    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();
+  };
+  try {
+    return await build(config, closers, closeAll);
+  } catch (thrown) {
+    await closeAll();
+    throw thrown;
+  }
+}
+
+async function build(
+  config: AgentConfig,
+  closers: Array<() => Promise<void> | void>,
+  closeAll: () => Promise<void>,
+): Promise<Agent> {
+  const { policy } = config;
+  const warnings: string[] = [];
+  closers.push(await lockAgent(config.name));
+  for (const directory of [config.stateDir, config.runDir]) {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  }
+  // The agent keeps off the cores that it lends; its threads made from now on inherit this.
+  for (const { tid } of listThreads(process.pid)) setAffinity(tid, config.housekeepingCores);
+
+  const driver = openCgroupDriver({ rootName: config.name, idle: policy.scheduling === 'idle' });
+  await driver.removeAll();
+  closers.push(() => driver.removeAll());
+  if (driver.missing.length > 0) {
+    warnings.push(`this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`);
+  }
+  if (policy.scheduling === 'idle' && !driver.idleGroup) {
+    warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
+  }
+
+  const events = createEventLog();
+  const logs = createLogBook();
+  const { store, warnings: storeWarnings } = await openStore(config.store);
+  closers.push(() => store.close());
+  warnings.push(...storeWarnings);
+  const registry = await createRegistry({
+    store,
+    bundleDir: join(config.stateDir, 'bundles'),
+    check: checkFunction,
+  });
+  closers.push(() => registry.close());
+  warnings.push(...registry.warnings);
+
+  const engine = new ProcessEngine({ directory: join(config.runDir, 'sandboxes') });
+  const check = await engine.check();
+  if (!check.ok) throw new NemoError('MISSING_PACKAGE', check.reason, { hint: check.hint });
+  closers.push(() => engine.close());
+
+  const control = await Control.start({
+    coreCount: Math.max(...config.functionCores, ...config.housekeepingCores) + 1,
+    controlCore: config.housekeepingCores[0]!,
+    functionCores: config.functionCores,
+    conflict: policy.conflict,
+    runningPerCore: policy.runningPerCore,
+  });
+  closers.push(() => control.stop());
+  const warn = (message: string): void => {
+    events.emit({ kind: 'warning', severity: 'warning', message });
+  };
+  control.on('warning', warn);
+
+  const pool = new Pool({
+    engine,
+    driver,
+    control,
+    scheduling: policy.scheduling,
+    bundlePath: (spec) => registry.bundlePath(spec),
+    onLog: (line) => logs.append(line),
+    onEnded: (worker, exit) => {
+      dispatcher.sandboxEnded(worker, exit);
+      if (exit.cause === 'killed' || stopping) return;
+      const of = worker.functionName === '' ? 'a stem' : `"${worker.functionName}"`;
+      const message = `${worker.id} of ${of} ended: ${exit.cause}`;
+      const functionName = worker.functionName;
+      events.emit({
+        kind: 'sandbox-ended',
+        severity: 'warning',
+        message,
+        sandboxId: worker.id,
+        ...(functionName === '' ? {} : { functionName }),
+      });
+    },
+  });
+  const dispatcher = new Dispatcher({
+    control,
+    pool,
+    policy,
+    functionCores: config.functionCores,
+    fallbackCore: config.housekeepingCores[0]!,
+    onFailure: (functionName, error, sandboxId) => {
+      if (error.blame === 'system' && error.code !== 'STOPPING') warn(error.message);
+      if (error.code === 'FUNCTION_ERROR') return;
+      events.emit({
+        kind: 'function-failed',
+        severity: 'error',
+        message: error.message,
+        functionName,
+        cause: error.code,
+        ...(sandboxId === undefined ? {} : { sandboxId }),
+      });
+    },
+  });
+  const planner = new Planner({
+    control,
+    pool,
+    dispatcher,
+    functionCores: config.functionCores,
+    prewarm: policy.prewarm ? fixedPrewarm(config.pool) : undefined,
+    keepAlive: ttlKeepAlive({ keepAliveMs: config.pool.keepAliveMs, keep: config.pool.warmPerFunction }),
+    onEvicted: (functionName, sandboxId, why) => {
+      const message = `${sandboxId} of "${functionName}" was ended: ${why}`;
+      events.emit({ kind: 'sandbox-evicted', severity: 'info', message, functionName, sandboxId });
+    },
+    onWarning: warn,
+  });
+  for (const spec of registry.list()) dispatcher.setFunction(spec.name, spec);
+  registry.onChange((name, spec) => {
+    dispatcher.setFunction(name, spec);
+    const kind = spec === undefined ? 'function-removed' : 'function-deployed';
+    const message = `function "${name}" was ${spec === undefined ? 'removed' : 'deployed'}`;
+    events.emit({ kind, severity: 'info', message, functionName: name });
+    planner.tick();
+  });
+  control.on('level', ({ core, from, to, cause, reactionUs }) => {
+    dispatcher.coreChanged(core, LADDER[to]!.offCore);
+    const down = to > from;
+    const [before, after] = [LADDER[from]!.name, LADDER[to]!.name];
+    events.emit({
+      kind: down ? 'throttle' : 'recover',
+      severity: to >= FROZEN ? 'warning' : 'info',
+      message: `core ${core}: ${before} -> ${after}: ${cause}`,
+      core,
+      cause,
+      fromLevel: from,
+      toLevel: to,
+      ...(down ? { reactionUs } : {}),
+    });
+  });
+
+  const protection = policy.protectNf ? new NfProtection(config.stateDir) : undefined;
+  if (protection !== undefined && protection.restoredAtStart > 0) {
+    warn(`${protection.restoredAtStart} NF threads got their scheduling back that an earlier agent had changed`);
+  }
+  const nfs = new NfManager({
+    control,
+    events,
+    profiles: config.discovery
+      ? loadProfiles([BUILTIN_PROFILES, ...config.profileDirs])
+      : [],
+    explicit: config.nfs,
+    functionCores: config.functionCores,
+    protection,
+    periodMs: config.discoveryPeriodMs,
+  });
+  closers.push(() => nfs.stop());
+  // Sandboxes end before the NF's protection does.
+  closers.push(() => pool.close());
+  closers.push(() => planner.stop());
+
+  const usage = new SandboxUsage();
+  closers.push(() => usage.close());
+  const snapshot = new Snapshot({
+    board: control.board,
+    policy: policy.name,
+    version: VERSION,
+    functionCores: config.functionCores,
+    housekeepingCores: config.housekeepingCores,
+    functions: () => dispatcher.functions.values(),
+    workers: () => pool.workers.values(),
+    stems: () => pool.stems.length,
+    nfs: () => nfs.feed(),
+    recentEvents: () => events.since(0, 100),
+    usage,
+    slowReaders: () => gateway?.feed.slowReaders ?? 0,
+    warnings: () => warnings,
+  });
+  const platform: Platform = {
+    registry,
+    logs,
+    events,
+    invoke: (call, sink) => dispatcher.invoke(call, sink),
+    frame: () => snapshot.frame(),
+  };
+  let stopping = false;
+  let gateway: Gateway | undefined;
+  nfs.start();
+  planner.start();
+  gateway = await createGateway(platform, {
+    host: config.http.host,
+    port: config.http.port,
+    allowedHosts: config.http.allowedHosts,
+    bodyMaxBytes: GATEWAY.bodyMaxBytes,
+    consoleDir: CONSOLE_FOLDER,
+    logLevel: config.logLevel,
+  });
+  const { calls } = gateway.metrics;
+  const cron = createCronTriggers(platform, (functionName, error, timeline) => {
+    const seconds = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
+    calls.record(functionName, error?.code, seconds, timeline?.start);
+  });
+  for (const message of warnings) warn(message);
+  events.emit({ kind: 'agent-started', severity: 'info', message: `agent started, policy ${policy.name}` });
+
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    stopping = true;
+    events.emit({ kind: 'agent-stopping', severity: 'info', message: 'the agent is stopping' });
+    cron.close();
+    await Promise.all([dispatcher.drain(DRAIN_MS), gateway!.close()]);
+    await closeAll();
+  };
+  control.on('failed', (error) => {
+    // Without its loop the agent cannot guard the NF: functions end, the NF gets back what it had.
+    process.stderr.write(`nemo: the control thread failed: ${error.message}\n`);
+    process.exitCode = 2;
+    stopped ??= stop();
+    void stopped.finally(() => process.exit(2));
+  });
+  return {
+    url: gateway.url,
+    warnings,
+    stop() {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
+}
+
+/** Folder of the installed package. */
+export const PACKAGE_DIR = fileURLToPath(new URL('../../', import.meta.url));

@@ -1,0 +1,218 @@
+/**
+ * From facts about a host to what they mean for NEMO: for each thing whether it is there, what is lost without it,
+ * and the way out. Pure. `essential` things decide whether NEMO can run at all; everything else only costs something.
+ */
+
+import type { HostFacts } from '../linux/host.js';
+import { installLine } from '../linux/packages.js';
+import { formatCpuList } from '../linux/process.js';
+
+export interface Finding {
+  what: string;
+  state: 'ok' | 'missing' | 'degraded';
+  /** What was found. */
+  detail: string;
+  /** NEMO cannot run without it. */
+  essential: boolean;
+  /** Given when the state is not ok. */
+  lost?: string;
+  wayOut?: string;
+}
+
+/** Packages without which no command that touches packets or functions can run. */
+export const RUNTIME_PACKAGES = ['iproute2', 'bubblewrap'] as const;
+/** What the tests need beyond that: a browser for the console, Redis for the store, QEMU for a cgroup v2 kernel. */
+export const TEST_PACKAGES = ['chromium', 'redis-server', 'qemu-system-x86'] as const;
+
+interface Rule {
+  what: string;
+  essential?: true;
+  state: (host: HostFacts) => 'ok' | 'missing' | 'degraded';
+  detail: (host: HostFacts) => string;
+  lost: string;
+  wayOut: (host: HostFacts) => string;
+}
+
+const LIMIT_LOST = {
+  memory: 'a function that allocates without end can take the NF down',
+  cpuset: 'a function may run on cores that it was not given',
+  cpu: 'conflicts cannot be answered by a quota',
+  pids: 'a function may fork without end',
+  freezer: 'conflicts cannot be answered by freezing, and a fork storm is hard to end',
+} as const;
+
+const RULES: Rule[] = [
+  {
+    what: 'root',
+    essential: true,
+    state: (host) => (host.root ? 'ok' : 'missing'),
+    detail: (host) => (host.root ? 'yes' : 'no'),
+    lost: 'cgroups, scheduling of other processes, packet sockets and namespaces are all refused',
+    wayOut: () => 'run nemo as root, for example with sudo',
+  },
+  {
+    what: 'cores',
+    essential: true,
+    state: (host) => (online(host).length >= 2 ? 'ok' : 'missing'),
+    detail: describeCores,
+    lost: 'an NF needs a core of its own beside the one on which NEMO itself runs',
+    wayOut: () => 'use a machine, or give the virtual machine, at least two cores',
+  },
+  {
+    what: 'isolated cores',
+    state: (host) => (host.cores.some((core) => core.isolated) ? 'ok' : 'degraded'),
+    detail: (host) =>
+      formatCpuList(host.cores.filter((core) => core.isolated).map((core) => core.id)) || 'none',
+    lost: 'other programs of this machine may run on NF cores and disturb packets',
+    wayOut: (host) => `boot with isolcpus=${online(host).at(-1)?.id ?? 1} (the cores of your NFs)`,
+  },
+  {
+    what: 'SCHED_IDLE',
+    essential: true,
+    state: (host) => (host.scheduling.idle ? 'ok' : 'missing'),
+    detail: (host) => (host.scheduling.idle ? 'can be set' : 'refused'),
+    lost: 'a function would compete with its NF instead of yielding to every packet',
+    wayOut: () => 'run as root; in a container, add the capability SYS_NICE',
+  },
+  {
+    what: 'SCHED_FIFO',
+    state: (host) => (host.scheduling.fifo ? 'ok' : 'missing'),
+    detail: (host) => (host.scheduling.fifo ? 'can be set' : 'refused'),
+    lost: 'the control loop may be late when its core is busy, and NFs cannot be protected by priority',
+    wayOut: () => 'add the capability SYS_NICE, or a realtime budget (cpu.rt_runtime_us) for this cgroup',
+  },
+  {
+    what: 'cgroups',
+    essential: true,
+    state: (host) => (host.cgroup.layout === 'none' ? 'missing' : 'ok'),
+    detail: (host) => (host.cgroup.layout === 'none' ? (host.cgroup.refusal ?? 'none') : host.cgroup.layout),
+    lost: 'no function can be limited or throttled',
+    wayOut: () => 'run as root with a writable /sys/fs/cgroup (mount -t cgroup2 none /sys/fs/cgroup)',
+  },
+  ...(Object.keys(LIMIT_LOST) as (keyof typeof LIMIT_LOST)[]).map(
+    (controller): Rule => ({
+      what: `cgroup ${controller}`,
+      state: (host) => (host.cgroup.missing.includes(controller) ? 'missing' : 'ok'),
+      detail: (host) => (host.cgroup.missing.includes(controller) ? 'not enforced' : 'enforced'),
+      lost: LIMIT_LOST[controller],
+      wayOut: (host) =>
+        host.cgroup.layout === 'v2'
+          ? `let ${controller} through cgroup.subtree_control of the parent group`
+          : `mount the ${controller} controller below /sys/fs/cgroup, or boot with cgroup v2`,
+    }),
+  ),
+  {
+    what: 'cpu.idle groups',
+    state: (host) => (host.cgroup.idle ? 'ok' : 'degraded'),
+    detail: (host) => (host.cgroup.idle ? 'yes' : 'no, smallest weight instead'),
+    lost: 'functions yield by their own scheduling only, not as one group',
+    wayOut: () => 'use a kernel of version 5.15 or later',
+  },
+  {
+    what: 'packet sockets',
+    essential: true,
+    state: (host) => (host.packetSocket ? 'ok' : 'missing'),
+    detail: (host) => (host.packetSocket ? 'can be opened' : 'refused'),
+    lost: 'no reference NF, no traffic, and packet latency cannot be tapped',
+    wayOut: () => 'run as root; in a container, add the capability NET_RAW',
+  },
+  {
+    what: 'ip',
+    essential: true,
+    state: (host) => (host.programs.ip === null ? 'missing' : 'ok'),
+    detail: (host) => host.programs.ip ?? 'not installed',
+    lost: 'no network namespaces, so no demo and no bench',
+    wayOut: () => installLine(['iproute2']),
+  },
+  {
+    what: 'bubblewrap',
+    essential: true,
+    state: (host) => (host.bubblewrapWorks ? 'ok' : 'missing'),
+    detail: (host) =>
+      host.bubblewrapWorks
+        ? (host.programs.bwrap ?? 'yes')
+        : host.programs.bwrap === null
+          ? 'not installed'
+          : 'installed, but it cannot make namespaces here',
+    lost: 'functions have no sandbox to run in',
+    wayOut: (host) =>
+      host.programs.bwrap === null
+        ? installLine(['bubblewrap'])
+        : 'allow namespaces: run as root, and in a container with CAP_SYS_ADMIN and no seccomp filter on unshare',
+  },
+  {
+    what: 'util-linux programs',
+    state: (host) => (absentTools(host).length === 0 ? 'ok' : 'degraded'),
+    detail: (host) => (absentTools(host).length === 0 ? 'all there' : `no ${absentTools(host).join(', ')}`),
+    lost: 'some of the tests and examples cannot run',
+    wayOut: () => installLine(['util-linux']),
+  },
+  {
+    what: 'user namespaces',
+    state: (host) => (host.userNamespaces ? 'ok' : 'missing'),
+    detail: (host) => (host.userNamespaces ? 'for everybody' : 'not for unprivileged users'),
+    lost: 'nothing as root; an unprivileged sandbox could not be made',
+    wayOut: () => 'sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000',
+  },
+  {
+    what: 'pressure (PSI)',
+    state: (host) => (host.pressure ? 'ok' : 'missing'),
+    detail: (host) => (host.pressure ? 'yes' : 'no'),
+    lost: 'memory pressure is seen later, from available memory alone',
+    wayOut: () => 'boot with psi=1',
+  },
+  {
+    what: 'resctrl',
+    state: (host) =>
+      host.resctrl === 'mounted' ? 'ok' : host.resctrl === 'available' ? 'degraded' : 'missing',
+    detail: (host) => host.resctrl,
+    lost: "a function can push the NF's data out of the shared cache",
+    wayOut: (host) =>
+      host.resctrl === 'available'
+        ? 'mount -t resctrl resctrl /sys/fs/resctrl'
+        : 'only on hardware with Intel RDT or AMD QoS, seldom in virtual machines',
+  },
+  {
+    what: 'redis',
+    state: (host) => (host.redis ? 'ok' : 'missing'),
+    detail: (host) => (host.redis ? 'answers on 127.0.0.1:6379' : 'nothing answers on 127.0.0.1:6379'),
+    lost: 'nothing on one box, which keeps its state in its embedded store',
+    wayOut: () => `only where boxes share state: ${installLine(['redis-server'])}`,
+  },
+];
+
+export function diagnose(host: HostFacts): Finding[] {
+  return RULES.map((rule) => {
+    const state = rule.state(host);
+    const finding = { what: rule.what, state, detail: rule.detail(host), essential: rule.essential ?? false };
+    return state === 'ok' ? finding : { ...finding, lost: rule.lost, wayOut: rule.wayOut(host) };
+  });
+}
+
+export function canRun(findings: readonly Finding[]): boolean {
+  return findings.every((finding) => finding.state === 'ok' || !finding.essential);
+}
+
+function online(host: HostFacts) {
+  return host.cores.filter((core) => core.online);
+}
+
+function absentTools(host: HostFacts): string[] {
+  return (['unshare', 'nsenter', 'setpriv', 'chrt', 'taskset'] as const).filter(
+    (program) => host.programs[program] === null,
+  );
+}
+
+/** "8 online (0-7), 4 physical, 1 package, last-level cache shared by 0-7". */
+function describeCores(host: HostFacts): string {
+  const cores = online(host);
+  const physical = new Set(cores.map((core) => `${core.packageId}/${core.coreId}`)).size;
+  const packages = new Set(cores.map((core) => core.packageId)).size;
+  const llcs = new Set(cores.map((core) => formatCpuList([core.id, ...core.llcSharers])));
+  return [
+    `${cores.length} online (${formatCpuList(cores.map((core) => core.id))})`,
+    `${physical} physical`,
+    `${packages} package${packages === 1 ? '' : 's'}`,
+    `last-level cache shared by ${[...llcs].join(' | ')}`,
+  ].join(', ');
+}

@@ -1,0 +1,56 @@
+/** `nemo up`: the agent in the foreground. The first line of --json tells scripts where it listens. */
+
+import type { Command } from 'commander';
+import { startAgent } from '../agent.js';
+import { readConfig, resolveConfig, type UserConfig } from '../config.js';
+import { POLICY_NAMES } from '../harvest/policies.js';
+
+interface UpOptions {
+  config?: string;
+  policy?: string;
+  port?: string;
+  json?: boolean;
+}
+
+const EXAMPLE = `
+Example:
+  sudo nemo up --config /etc/nemo.yaml
+
+  # /etc/nemo.yaml, every key is optional
+  policy: nemo
+  http: { host: 127.0.0.1, port: 8080 }
+  cores: { housekeeping: [0], functions: [1] }
+  pool: { stems: 2, warmPerFunction: 1, keepAlive: 60s }
+  store: { kind: embedded }
+  nfs:
+    - { profile: firewall, overrides: { sloP99Us: 500 } }
+`;
+
+export function register(program: Command): void {
+  program
+    .command('up')
+    .description('run the agent of this box in the foreground')
+    .option('--config <file>', 'configuration, YAML')
+    .option('--policy <name>', `one of ${POLICY_NAMES.join(', ')}`)
+    .option('--port <number>', 'HTTP port on the configured host')
+    .option('--json', 'tell readiness and errors as JSON')
+    .addHelpText('after', EXAMPLE)
+    .action(up);
+}
+
+async function up(options: UpOptions): Promise<void> {
+  const user: UserConfig = options.config === undefined ? {} : readConfig(options.config);
+  if (options.policy !== undefined) user.policy = options.policy;
+  if (options.port !== undefined) user.http = { ...user.http, port: Number(options.port) };
+  const agent = await startAgent(resolveConfig(user));
+  for (const warning of agent.warnings) process.stderr.write(`nemo: ${warning}\n`);
+  process.stdout.write(
+    options.json ? `${JSON.stringify({ ready: agent.url, pid: process.pid })}\n` : `NEMO is up: ${agent.url}\n`,
+  );
+  await new Promise<void>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
+  await agent.stop();
+  if (!options.json) process.stdout.write('NEMO has stopped; the NFs have their own scheduling back.\n');
+}

@@ -1,0 +1,76 @@
+/** The JSON Schema of `nemo.yaml`. Keep it beside `UserConfig`: the type for the compiler, this for people. */
+
+import type { AnySchema } from 'ajv';
+import { POLICY_NAMES } from './harvest/policies.js';
+
+const cores = { type: 'array', items: { type: 'integer', minimum: 0 }, minItems: 1, uniqueItems: true };
+const map = (properties: Record<string, unknown>, required: string[] = []) => ({
+  type: 'object',
+  additionalProperties: false,
+  properties,
+  required,
+});
+
+export const CONFIG_SCHEMA: AnySchema = map({
+  name: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,40}$', description: 'names its cgroups and its lock' },
+  stateDir: { type: 'string', pattern: '^/' },
+  runDir: { type: 'string', pattern: '^/' },
+  policy: { type: 'string', enum: [...POLICY_NAMES] },
+  http: map({
+    host: { type: 'string' },
+    port: { type: 'integer', minimum: 0, maximum: 65535 },
+    allowedHosts: { type: 'array', items: { type: 'string' } },
+  }),
+  cores: map({ functions: cores, housekeeping: cores }),
+  store: {
+    type: 'object',
+    additionalProperties: false,
+    properties: { kind: { type: 'string', enum: ['embedded', 'redis'] }, url: { type: 'string' } },
+    required: ['kind'],
+    if: { properties: { kind: { const: 'redis' } } },
+    // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+    then: { required: ['url'] },
+  },
+  pool: map({
+    stems: { type: 'integer', minimum: 0, maximum: 1000 },
+    warmPerFunction: { type: 'integer', minimum: 0, maximum: 100 },
+    keepAlive: { type: 'string' },
+  }),
+  profileDirs: { type: 'array', items: { type: 'string', pattern: '^/' } },
+  nfs: {
+    type: 'array',
+    items: map(
+      {
+        profile: { type: 'string' },
+        pid: { type: 'integer', minimum: 1 },
+        match: map({
+          process: { type: 'string', format: 'regex' },
+          args: { type: 'string', format: 'regex' },
+          thread: { type: 'string', format: 'regex' },
+        }),
+        overrides: map({
+          mode: { type: 'string', enum: ['sleep', 'poll'] },
+          packetThreads: { type: 'string', format: 'regex' },
+          sloP99Us: { type: 'number', exclusiveMinimum: 0 },
+          latency: map(
+            {
+              source: { type: 'string', enum: ['reported', 'runqueue', 'tap', 'none'] },
+              ingress: { type: 'string' },
+              egress: { type: 'string' },
+              invariant: { type: 'string', enum: ['payload-tail', 'ipv4-id', 'five-tuple-payload'] },
+            },
+            ['source'],
+          ),
+          protection: map(
+            { kind: { type: 'string', enum: ['none', 'fifo', 'nice'] }, value: { type: 'integer' } },
+            ['kind'],
+          ),
+          harvest: { type: 'boolean' },
+        }),
+      },
+      ['profile'],
+    ),
+  },
+  discovery: { type: 'boolean' },
+  logLevel: { type: 'string', enum: ['silent', 'error', 'warn', 'info', 'debug'] },
+});

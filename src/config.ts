@@ -1,0 +1,119 @@
+/**
+ * What the user may write (`UserConfig`, the YAML of `nemo up --config`) and what the parts receive
+ * (`AgentConfig`), with one place between them: `resolveConfig`.
+ */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { compileSchema, parseCheckedYaml } from './checked-yaml.js';
+import { CONFIG_SCHEMA } from './config-schema.js';
+import { NemoError } from './errors.js';
+import { type BoxPolicy, policyByName } from './harvest/policies.js';
+import { parseDurationMs } from './invoke/quantity.js';
+import { parseCpuList } from './linux/process.js';
+import type { ExplicitNf } from './nf/match.js';
+import type { StoreConfig } from './store/open-store.js';
+import { DISCOVERY, GATEWAY, POOL } from './tunables.js';
+
+export interface UserConfig {
+  /** Name of this agent's cgroup root and lock: two agents of one name cannot run. Default `nemo`. */
+  name?: string;
+  /** Functions and their code. Default /var/lib/nemo. */
+  stateDir?: string;
+  /** What lives as long as the agent. Default /run/nemo. */
+  runDir?: string;
+  policy?: string;
+  http?: { host?: string; port?: number; allowedHosts?: string[] };
+  cores?: { functions?: number[]; housekeeping?: number[] };
+  store?: { kind: 'embedded' } | { kind: 'redis'; url: string };
+  pool?: { stems?: number; warmPerFunction?: number; keepAlive?: string };
+  /** Folders with profiles of one's own, beside the built-in ones. */
+  profileDirs?: string[];
+  /** NFs that profiles alone do not find, or that want another SLO. */
+  nfs?: ExplicitNf[];
+  /** Find NFs by profile. Default true; false leaves only what `nfs` names. */
+  discovery?: boolean;
+  logLevel?: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+}
+
+export interface AgentConfig {
+  name: string;
+  stateDir: string;
+  runDir: string;
+  policy: BoxPolicy;
+  http: { host: string; port: number; allowedHosts: string[] };
+  functionCores: number[];
+  housekeepingCores: number[];
+  store: StoreConfig;
+  pool: { stems: number; warmPerFunction: number; keepAliveMs: number };
+  profileDirs: string[];
+  nfs: ExplicitNf[];
+  discovery: boolean;
+  discoveryPeriodMs: number;
+  logLevel: NonNullable<UserConfig['logLevel']>;
+}
+
+export function onlineCores(): number[] {
+  return parseCpuList(readFileSync('/sys/devices/system/cpu/online', 'utf8').trim());
+}
+
+/** Fills in defaults and checks what a schema cannot: NO_SUCH_CORE, BAD_CONFIG. */
+export function resolveConfig(user: UserConfig, online: readonly number[] = onlineCores()): AgentConfig {
+  for (const core of [...(user.cores?.functions ?? []), ...(user.cores?.housekeeping ?? [])]) {
+    if (!online.includes(core)) {
+      throw new NemoError('NO_SUCH_CORE', `core ${core} is not online on this machine`, {
+        hint: `its cores are ${online.join(', ')}`,
+      });
+    }
+  }
+  // The lowest core serves the agent, all others may be harvested; a single core does both.
+  const housekeeping = user.cores?.housekeeping ?? [
+    online.find((core) => !user.cores?.functions?.includes(core)) ?? online[0]!,
+  ];
+  const others = online.filter((core) => !housekeeping.includes(core));
+  const functions = user.cores?.functions ?? (others.length > 0 ? others : [...online]);
+  const stateDir = user.stateDir ?? '/var/lib/nemo';
+  return {
+    name: user.name ?? 'nemo',
+    stateDir,
+    runDir: user.runDir ?? '/run/nemo',
+    policy: policyByName(user.policy ?? 'nemo'),
+    http: {
+      host: user.http?.host ?? GATEWAY.host,
+      port: user.http?.port ?? GATEWAY.port,
+      allowedHosts: user.http?.allowedHosts ?? [],
+    },
+    functionCores: functions,
+    housekeepingCores: housekeeping,
+    store: user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
+    pool: {
+      stems: user.pool?.stems ?? POOL.stems,
+      warmPerFunction: user.pool?.warmPerFunction ?? POOL.warmPerFunction,
+      keepAliveMs: user.pool?.keepAlive === undefined ? POOL.keepAliveMs : parseDurationMs(user.pool.keepAlive, 'pool.keepAlive'),
+    },
+    profileDirs: user.profileDirs ?? [],
+    nfs: user.nfs ?? [],
+    discovery: user.discovery ?? true,
+    discoveryPeriodMs: DISCOVERY.periodMs,
+    logLevel: user.logLevel ?? 'warn',
+  };
+}
+
+/** Reads `nemo.yaml`. NOT_FOUND without the file; BAD_CONFIG with file, line and key. */
+export function readConfig(file: string): UserConfig {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new NemoError('NOT_FOUND', `the configuration ${file} cannot be read`, {
+      hint: 'give an existing file with --config, or leave it out for the defaults',
+      cause,
+    });
+  }
+  return parseCheckedYaml<UserConfig>(text, file, {
+    code: 'BAD_CONFIG',
+    what: 'the configuration',
+    hint: 'nemo up --help shows an example',
+    validate: compileSchema<UserConfig>(CONFIG_SCHEMA),
+  }).value;
+}

@@ -1,0 +1,87 @@
+/** The deployed functions: how much is asked of them, how fast they answer, and in which sandboxes. */
+
+import type { FeedFunction } from '../../telemetry/feed.js';
+import { SandboxChips } from './chips.js';
+import { count, millis, perSecond } from './format.js';
+import { Cell, Empty, Section } from './parts.js';
+
+export function FunctionSection({ functions }: { functions: FeedFunction[] }) {
+  return (
+    <Section id="functions" title="Functions">
+      {functions.length === 0 ? (
+        <Empty>
+          No function yet: <code>nemo deploy samples/hello.ts</code>
+        </Empty>
+      ) : (
+        <div class="card">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Function</th>
+                <th scope="col">Rate</th>
+                <th scope="col">p50</th>
+                <th scope="col">p99</th>
+                <th scope="col">In flight</th>
+                <th scope="col">Queued</th>
+                <th scope="col">Completed</th>
+                <th scope="col">Failed</th>
+                <th scope="col">Starts</th>
+                <th scope="col" class="left">
+                  Sandboxes
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {functions.map((fn) => (
+                <FunctionRow key={fn.name} fn={fn} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Section>
+  );
+}
+
+function FunctionRow({ fn }: { fn: FeedFunction }) {
+  return (
+    <tr data-function={fn.name}>
+      <th scope="row">
+        <span class="strong">{fn.name}</span>
+      </th>
+      <Cell label="Rate" data-number="rate">
+        {perSecond(fn.ratePerS)}
+      </Cell>
+      <Cell label="p50" data-number="p50">
+        {millis(fn.p50Ms)}
+      </Cell>
+      <Cell label="p99" data-number="p99">
+        {millis(fn.p99Ms)}
+      </Cell>
+      <Cell label="In flight" data-number="inFlight">
+        {count(fn.inFlight)}
+      </Cell>
+      <Cell label="Queued" data-number="queued">
+        {count(fn.queued)}
+      </Cell>
+      <Cell label="Completed" data-number="completed">
+        {count(fn.completed)}
+      </Cell>
+      <Cell label="Failed" data-number="failed">
+        {fn.failed > 0 ? <span class="bad">{count(fn.failed)}</span> : '0'}
+      </Cell>
+      <Cell label="Starts" data-number="starts">
+        <span
+          class="starts"
+          title="Starts by kind: no sandbox was there; a stem got the code; the code was loaded"
+        >
+          <span class="muted">cold</span> {count(fn.starts.cold)} <span class="muted">stem</span>{' '}
+          {count(fn.starts.stem)} <span class="muted">warm</span> {count(fn.starts.warm)}
+        </span>
+      </Cell>
+      <Cell label="Sandboxes" class="left">
+        <SandboxChips owner={fn.name} sandboxes={fn.sandboxes} />
+      </Cell>
+    </tr>
+  );
+}

@@ -1,0 +1,88 @@
+/** The network functions: who they are, how they are protected, and whether they keep their promise. */
+
+import type { FeedNf } from '../../telemetry/feed.js';
+import { micros, percent } from './format.js';
+import { Cell, Empty, Section } from './parts.js';
+
+export function NfSection({ nfs }: { nfs: FeedNf[] }) {
+  return (
+    <Section id="nfs" title="Network functions">
+      {nfs.length === 0 ? (
+        <Empty>
+          No network function found. Known kinds: <code>nemo nf profiles</code>. To try one:{' '}
+          <code>nemo nf run firewall --in IF --out IF</code>
+        </Empty>
+      ) : (
+        <div class="card">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">NF</th>
+                <th scope="col">PID</th>
+                <th scope="col">Cores</th>
+                <th scope="col">Mode</th>
+                <th scope="col">Protection</th>
+                <th scope="col">Latency source</th>
+                <th scope="col">p50</th>
+                <th scope="col">p99</th>
+                <th scope="col">p99.9</th>
+                <th scope="col">SLO (p99)</th>
+                <th scope="col">Busy</th>
+                <th scope="col">Spare</th>
+              </tr>
+            </thead>
+            <tbody>
+              {nfs.map((nf) => (
+                <NfRow key={nf.id} nf={nf} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Section>
+  );
+}
+
+function NfRow({ nf }: { nf: FeedNf }) {
+  const gone = nf.state === 'gone';
+  const threads = nf.threads.map(
+    (thread) => `${thread.name} (${thread.tid}) on core ${thread.core}${thread.packet ? ', packets' : ''}`,
+  );
+  return (
+    <tr data-nf={nf.id} class={gone ? 'gone' : undefined}>
+      <th scope="row">
+        <span class="strong">{nf.id}</span>
+        {nf.profile !== nf.id && <span class="muted sub">{nf.profile}</span>}
+        {gone && <span class="badge throttled">gone</span>}
+      </th>
+      <Cell label="PID">{nf.pid}</Cell>
+      <Cell label="Cores">
+        <span title={threads.join('\n')}>{nf.cores.join(', ') || '–'}</span>
+      </Cell>
+      <Cell label="Mode">{nf.mode}</Cell>
+      <Cell label="Protection">
+        {nf.protection === 'none' ? <span class="warn">none</span> : <code>{nf.protection}</code>}
+      </Cell>
+      <Cell label="Latency source">{nf.latencySource}</Cell>
+      <Cell label="p50" data-number="p50">
+        {micros(nf.p50Us)}
+      </Cell>
+      <Cell label="p99" data-number="p99">
+        {micros(nf.p99Us)}
+      </Cell>
+      <Cell label="p99.9" data-number="p999">
+        {micros(nf.p999Us)}
+      </Cell>
+      <Cell label="SLO (p99)" data-number="slo">
+        {micros(nf.sloUs)} <Verdict held={nf.sloHeld} />
+      </Cell>
+      <Cell label="Busy">{percent(nf.busyRatio)}</Cell>
+      <Cell label="Spare">{percent(nf.spareRatio)}</Cell>
+    </tr>
+  );
+}
+
+function Verdict({ held }: { held: boolean | null }) {
+  if (held === null) return <span class="verdict muted">not known</span>;
+  return held ? <span class="verdict good">✓ held</span> : <span class="verdict bad">✕ broken</span>;
+}

@@ -1,0 +1,154 @@
+/**
+ * The main thread's side of the control thread: starts it, tells it about NFs and sandboxes, hears of levels.
+ * Slots are the shared words that say which sandbox runs something now.
+ */
+
+import { EventEmitter, once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { NemoError } from '../errors.js';
+import type { CgroupHandle } from '../linux/cgroup/driver.js';
+import { Board, Head } from './board.js';
+import {
+  type ControlNf,
+  type ControlThreadData,
+  type FromControl,
+  type NfStats,
+  Slot,
+  SLOT_COUNT,
+  type ToControl,
+} from './messages.js';
+
+export interface ControlOptions {
+  /** Highest core number + 1. */
+  coreCount: number;
+  controlCore: number;
+  functionCores: number[];
+  conflict: boolean;
+  runningPerCore: number;
+}
+
+export interface LevelEvent {
+  core: number;
+  from: number;
+  to: number;
+  cause: string;
+  reactionUs: number;
+}
+
+export class Control extends EventEmitter<{
+  level: [LevelEvent];
+  'nf-stats': [NfStats[]];
+  warning: [string];
+  failed: [Error];
+}> {
+  readonly board: Board;
+  private readonly slots = new Int32Array(new SharedArrayBuffer(SLOT_COUNT * 4));
+  private readonly worker: Worker;
+  private free: number[] = [];
+  private used = 0;
+  private busy = 0;
+  private stopping = false;
+
+  private constructor(options: ControlOptions) {
+    super();
+    this.board = Board.create(options.coreCount);
+    const workerData: ControlThreadData = {
+      board: this.board.shared,
+      slots: this.slots.buffer as SharedArrayBuffer,
+      controlCore: options.controlCore,
+      functionCores: options.functionCores,
+      conflict: options.conflict,
+      runningPerCore: options.runningPerCore,
+    };
+    this.worker = new Worker(new URL('./control-thread.js', import.meta.url), {
+      workerData,
+      name: 'nemo-control',
+      resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 },
+    });
+  }
+
+  static async start(options: ControlOptions): Promise<Control> {
+    const control = new Control(options);
+    const [first] = (await once(control.worker, 'message')) as [FromControl];
+    control.hear(first);
+    control.worker.on('message', (message: FromControl) => control.hear(message));
+    control.worker.on('error', (error) => control.emit('failed', error));
+    control.worker.on('exit', () => {
+      if (!control.stopping) control.emit('failed', new Error('the control thread ended'));
+    });
+    return control;
+  }
+
+  private hear(message: FromControl): void {
+    switch (message.kind) {
+      case 'level':
+        this.emit('level', message);
+        break;
+      case 'nf-stats':
+        this.emit('nf-stats', message.stats);
+        break;
+      case 'warning':
+        this.emit('warning', message.message);
+        break;
+      case 'ready':
+        break;
+    }
+  }
+
+  private tell(message: ToControl): void {
+    this.worker.postMessage(message);
+  }
+
+  setNfs(nfs: ControlNf[]): void {
+    this.tell({ kind: 'nfs', nfs });
+    this.board.wake();
+  }
+
+  /** Takes a slot for a new sandbox, marked busy: it is starting. Throws NO_CAPACITY when none is left. */
+  addSandbox(core: number, handle: CgroupHandle): number {
+    const slot = this.free.pop() ?? this.used++;
+    if (slot >= SLOT_COUNT) {
+      this.used--;
+      throw new NemoError('NO_CAPACITY', `this box already runs ${SLOT_COUNT} sandboxes`);
+    }
+    Atomics.store(this.slots, slot, Slot.idle);
+    this.setBusy(slot, true);
+    this.tell({ kind: 'sandbox-add', slot, core, handle });
+    return slot;
+  }
+
+  moveSandbox(slot: number, core: number): void {
+    this.tell({ kind: 'sandbox-move', slot, core });
+  }
+
+  removeSandbox(slot: number): void {
+    this.setBusy(slot, false);
+    Atomics.store(this.slots, slot, Slot.free);
+    this.tell({ kind: 'sandbox-remove', slot });
+    this.free.push(slot);
+  }
+
+  /** Marks whether a sandbox runs something. With the first busy one, the loop goes to its full rate. */
+  setBusy(slot: number, busy: boolean): void {
+    const before = Atomics.exchange(this.slots, slot, busy ? Slot.busy : Slot.idle);
+    if ((before === Slot.busy) === busy) return;
+    this.busy += busy ? 1 : -1;
+    if (busy && this.busy === 1 && this.board.head(Head.activeWanted) === 0) {
+      this.board.setHead(Head.activeWanted, 1);
+      this.board.wake();
+    }
+  }
+
+  /** Lets the loop slow down if nothing runs. Called now and then, so that a stream of short calls keeps it awake. */
+  relax(): void {
+    if (this.busy === 0) this.board.setHead(Head.activeWanted, 0);
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    const ended = once(this.worker, 'exit');
+    this.tell({ kind: 'stop' });
+    this.board.wake();
+    await ended;
+  }
+}

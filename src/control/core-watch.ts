@@ -1,0 +1,179 @@
+/**
+ * One function core in the loop: reads its sandboxes' CPU time, keeps the core model, lets the detector judge and
+ * the ladder decide, and applies the level to the sandboxes' cgroups in place.
+ */
+
+import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
+import { initialState, LADDER, step } from '../conflict/ladder.js';
+import { CoreModel } from '../harvest/core-model.js';
+import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
+import { type Board, Core } from './board.js';
+import { Slot } from './messages.js';
+import type { NfWatch } from './nf-watch.js';
+
+export interface WatchedSandbox {
+  slot: number;
+  throttle: CgroupThrottle;
+  cpuNs: number;
+  wasBusy: boolean;
+}
+
+export interface LevelChange {
+  from: number;
+  to: number;
+  cause: string;
+}
+
+export class CoreWatch {
+  readonly model = new CoreModel();
+  readonly sandboxes: WatchedSandbox[] = [];
+  nfs: NfWatch[] = [];
+  private detector: ConflictDetector | undefined;
+  private readonly state = initialState(0);
+  private readonly signs: TickSigns = {
+    packets: 0,
+    aboveSlo: 0,
+    runqueueWaitNs: 0,
+    slices: 0,
+    functionsRan: false,
+  };
+  private sloUs = 0;
+  private throttledNs = 0;
+  private conflicts = 0;
+
+  constructor(
+    readonly core: number,
+    private readonly board: Board,
+    private readonly slots: Int32Array,
+    private readonly conflict: boolean,
+    private readonly runningPerCore: number,
+  ) {
+    this.publishBudget();
+  }
+
+  get level(): number {
+    return this.state.level;
+  }
+
+  setNfs(nfs: NfWatch[]): void {
+    this.nfs = nfs;
+    const slos = nfs.map((watch) => watch.nf.sloUs).filter((slo) => slo > 0);
+    const sloUs = slos.length === 0 ? 0 : Math.min(...slos);
+    if (sloUs !== this.sloUs || (this.detector === undefined && sloUs > 0)) {
+      this.sloUs = sloUs;
+      this.detector = sloUs > 0 ? new ConflictDetector(sloUs) : undefined;
+    }
+    this.board.set(this.core, Core.sloUs, sloUs);
+    this.board.set(this.core, Core.hasNf, nfs.length > 0 ? 1 : 0);
+    this.board.set(this.core, Core.harvestable, nfs.every((watch) => watch.nf.harvest) ? 1 : 0);
+    this.publishBudget();
+  }
+
+  /** One tick. Returns the change of level, if there was one. */
+  tick(wallNs: number, nowMs: number): LevelChange | undefined {
+    let nfNs = 0;
+    const signs = this.signs;
+    signs.packets = 0;
+    signs.aboveSlo = 0;
+    signs.runqueueWaitNs = 0;
+    signs.slices = 0;
+    for (let i = 0; i < this.nfs.length; i++) {
+      const nf = this.nfs[i]!;
+      // An NF on several cores: its time is taken as spread evenly over them.
+      const share = 1 / nf.nf.cores.length;
+      nfNs += nf.runDeltaNs * share;
+      signs.packets += nf.packets;
+      signs.aboveSlo += nf.aboveSlo;
+      signs.runqueueWaitNs += nf.waitDeltaNs;
+      signs.slices += nf.slicesDelta;
+    }
+    const functionNs = this.readSandboxes(signs);
+    this.model.tick(wallNs, nfNs, functionNs, signs.slices);
+
+    let change: LevelChange | undefined;
+    if (this.detector !== undefined) {
+      this.detector.observe(signs);
+      if (this.conflict) change = this.decide(nowMs);
+    }
+    if (this.state.level > 0) this.throttledNs += wallNs;
+    if (change !== undefined || this.state.level > 0) this.apply();
+    this.publish();
+    return change;
+  }
+
+  private readSandboxes(signs: TickSigns): number {
+    let functionNs = 0;
+    signs.functionsRan = false;
+    for (let i = 0; i < this.sandboxes.length; i++) {
+      const sandbox = this.sandboxes[i]!;
+      const busy = Atomics.load(this.slots, sandbox.slot) === Slot.busy;
+      if (busy) signs.functionsRan = true;
+      if (busy || sandbox.wasBusy) {
+        const cpuNs = sandbox.throttle.readCpuNs();
+        if (cpuNs > sandbox.cpuNs) functionNs += cpuNs - sandbox.cpuNs;
+        sandbox.cpuNs = cpuNs;
+        sandbox.wasBusy = busy;
+      }
+    }
+    return functionNs;
+  }
+
+  private decide(nowMs: number): LevelChange | undefined {
+    const detector = this.detector!;
+    const from = this.state.level;
+    const verdict = detector.judge();
+    const aboveShare = detector.aboveShare();
+    const to = step(this.state, verdict, nowMs);
+    if (to === from) return undefined;
+    if (to > from) {
+      if (verdict !== 'leading') this.conflicts++;
+      // The packets that led here are answered for; only new ones may take the next level.
+      detector.reset();
+    }
+    this.publishBudget();
+    const cause =
+      to < from
+        ? 'calm'
+        : verdict === 'leading'
+          ? 'NF threads wait for their core'
+          : `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us`;
+    return { from, to, cause };
+  }
+
+  /** Throttles in place: freezing only what runs, so that idle sandboxes stay cheap. Writes nothing if unchanged. */
+  apply(): void {
+    const level = LADDER[this.state.level]!;
+    for (let i = 0; i < this.sandboxes.length; i++) {
+      const { slot, throttle } = this.sandboxes[i]!;
+      const busy = Atomics.load(this.slots, slot) === Slot.busy;
+      if (level.frozen && busy) throttle.freeze();
+      else throttle.thaw();
+      throttle.setQuotaRatio(level.quotaRatio);
+    }
+  }
+
+  private publishBudget(): void {
+    const factor = LADDER[this.state.level]!.runningFactor;
+    const budget = factor === 0 ? 0 : Math.ceil(this.runningPerCore * factor);
+    const harvestable = this.nfs.length === 0 || this.nfs.every((watch) => watch.nf.harvest);
+    this.board.set(this.core, Core.budgetRunning, harvestable ? budget : 0);
+    this.board.set(this.core, Core.throttleLevel, this.state.level);
+    this.board.set(this.core, Core.conflicts, this.conflicts);
+  }
+
+  private publish(): void {
+    const { board, core, model } = this;
+    const nfRatio = model.nfRatio();
+    const functionRatio = model.functionRatio();
+    board.set(core, Core.nfRatio, nfRatio);
+    board.set(core, Core.functionRatio, functionRatio);
+    board.set(core, Core.spareRatio, 1 - nfRatio);
+    board.set(core, Core.predictedSpareRatio, model.predictedSpareRatio());
+    board.set(core, Core.wallNs, model.totalWallNs);
+    board.set(core, Core.nfNs, model.totalNfNs);
+    board.set(core, Core.functionNs, model.totalFunctionNs);
+    board.set(core, Core.spareNs, model.totalSpareNs);
+    board.set(core, Core.harvestedNs, model.totalHarvestedNs);
+    board.set(core, Core.throttledNs, this.throttledNs);
+  }
+}

@@ -1,0 +1,64 @@
+/** What the main thread and the control thread say to each other. Plain data, told apart by `kind`. */
+
+import type { CgroupHandle } from '../linux/cgroup/driver.js';
+import type { LatencySourceSpec } from '../nf/latency/open.js';
+
+/** An NF as the control thread needs it. */
+export interface ControlNf {
+  id: string;
+  pid: number;
+  /** Cores that it owns; empty: it is watched, but no core is harvested for it. */
+  cores: number[];
+  tids: number[];
+  sloUs: number;
+  harvest: boolean;
+  /** Undefined: its packet latency is not known. */
+  source: LatencySourceSpec | undefined;
+}
+
+export type ToControl =
+  | { kind: 'nfs'; nfs: ControlNf[] }
+  | { kind: 'sandbox-add'; slot: number; core: number; handle: CgroupHandle }
+  | { kind: 'sandbox-move'; slot: number; core: number }
+  | { kind: 'sandbox-remove'; slot: number }
+  | { kind: 'stop' };
+
+export interface NfStats {
+  id: string;
+  packets: number;
+  p50Us: number | null;
+  p99Us: number | null;
+  p999Us: number | null;
+  busyRatio: number;
+  sourceKind: string;
+}
+
+export type FromControl =
+  | { kind: 'ready'; tid: number; scheduling: string }
+  | {
+      kind: 'level';
+      core: number;
+      from: number;
+      to: number;
+      cause: string;
+      /** From the tick before the sign was seen (the earliest it can have come) to the applied throttle. */
+      reactionUs: number;
+    }
+  | { kind: 'nf-stats'; stats: NfStats[] }
+  | { kind: 'warning'; message: string };
+
+/** State of a sandbox slot, written by the main thread, read by the control thread. */
+export const Slot = { free: 0, idle: 1, busy: 2 } as const;
+/** Most sandboxes on one box. */
+export const SLOT_COUNT = 4096;
+
+export interface ControlThreadData {
+  board: SharedArrayBuffer;
+  slots: SharedArrayBuffer;
+  /** Core that the thread runs on. */
+  controlCore: number;
+  /** Cores where functions may run. */
+  functionCores: number[];
+  conflict: boolean;
+  runningPerCore: number;
+}

@@ -1,0 +1,100 @@
+/** One NF as the loop sees it: CPU time of its threads and the latency of its packets. No allocation a tick. */
+
+import { ThreadStat } from '../linux/procfs.js';
+import type { LatencySource } from '../nf/latency-source.js';
+import { openLatencySource } from '../nf/latency/open.js';
+import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
+import { CONTROL } from '../tunables.js';
+import type { ControlNf, NfStats } from './messages.js';
+
+interface Watched {
+  stat: ThreadStat;
+  runNs: number;
+  waitNs: number;
+  slices: number;
+}
+
+export class NfWatch {
+  readonly latency = new RollingLatency(CONTROL.latencyParts);
+  private readonly source: LatencySource | undefined;
+  private readonly threads: Watched[] = [];
+  private busyNs = 0;
+  private busySinceNs = 0;
+
+  /** Of the last tick. */
+  runDeltaNs = 0;
+  waitDeltaNs = 0;
+  slicesDelta = 0;
+  packets = 0;
+  aboveSlo = 0;
+
+  constructor(
+    readonly nf: ControlNf,
+    nowNs: number,
+  ) {
+    this.source = nf.source === undefined ? undefined : openLatencySource(nf.source);
+    this.busySinceNs = nowNs;
+    for (const tid of nf.tids) {
+      const stat = new ThreadStat(nf.pid, tid);
+      if (stat.read()) {
+        this.threads.push({ stat, runNs: stat.runNs, waitNs: stat.waitNs, slices: stat.slices });
+      }
+    }
+  }
+
+  tick(): void {
+    let run = 0;
+    let wait = 0;
+    let slices = 0;
+    for (let i = 0; i < this.threads.length; i++) {
+      const thread = this.threads[i]!;
+      const stat = thread.stat;
+      // A thread that is gone adds nothing; discovery tells us within a second.
+      if (!stat.read()) continue;
+      run += stat.runNs - thread.runNs;
+      wait += stat.waitNs - thread.waitNs;
+      slices += stat.slices - thread.slices;
+      thread.runNs = stat.runNs;
+      thread.waitNs = stat.waitNs;
+      thread.slices = stat.slices;
+    }
+    this.runDeltaNs = run;
+    this.waitDeltaNs = wait;
+    this.slicesDelta = slices;
+    this.busyNs += run;
+    this.packets = 0;
+    this.aboveSlo = 0;
+    if (this.source !== undefined) {
+      const counts = this.latency.current.counts;
+      const sloNs = this.nf.sloUs * 1000;
+      const before = countAbove(counts, sloNs);
+      this.packets = this.source.sample(this.latency.current);
+      if (this.packets > 0) this.aboveSlo = countAbove(counts, sloNs) - before;
+    }
+  }
+
+  /** Ends a part of the latency window and says how the NF does. Called CONTROL.reportHz times a second. */
+  report(nowNs: number): NfStats {
+    this.latency.rotate();
+    const sum = this.latency.sum;
+    const total = sum.total();
+    const us = (quantile: number) => (total === 0 ? null : sum.quantileNs(quantile, total) / 1000);
+    const busyRatio = this.busyNs / Math.max(1, nowNs - this.busySinceNs);
+    this.busyNs = 0;
+    this.busySinceNs = nowNs;
+    return {
+      id: this.nf.id,
+      packets: total,
+      p50Us: us(0.5),
+      p99Us: us(0.99),
+      p999Us: us(0.999),
+      busyRatio,
+      sourceKind: this.source?.kind ?? 'none',
+    };
+  }
+
+  close(): void {
+    for (const thread of this.threads) thread.stat.close();
+    this.source?.close();
+  }
+}

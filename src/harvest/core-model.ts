@@ -1,0 +1,87 @@
+/**
+ * What a core's time went to: the NF, functions, idle. Fed with counters once a tick, keeps ratios over a sliding
+ * window and totals from the start. Kernel counters of a running thread lag by up to a tick of the kernel (4 ms),
+ * so only windows and totals are meaningful, never one tick.
+ */
+
+import { CONTROL, HARVEST } from '../tunables.js';
+
+export class CoreModel {
+  private readonly nf: Float64Array;
+  private readonly fn: Float64Array;
+  private readonly wall: Float64Array;
+  private next = 0;
+  private nfSum = 0;
+  private fnSum = 0;
+  private wallSum = 0;
+  private ewmaSpare = 1;
+  /** Mean idle windows of the last ticks, microseconds, as a ring for quantiles. */
+  private readonly windows = new Float64Array(HARVEST.idleWindowSamples);
+  private windowCount = 0;
+
+  totalWallNs = 0;
+  totalNfNs = 0;
+  totalFunctionNs = 0;
+  totalSpareNs = 0;
+  totalHarvestedNs = 0;
+
+  constructor(windowTicks: number = Math.ceil((CONTROL.ratioWindowMs * 1000) / CONTROL.periodUs)) {
+    this.nf = new Float64Array(windowTicks);
+    this.fn = new Float64Array(windowTicks);
+    this.wall = new Float64Array(windowTicks);
+  }
+
+  /** One tick: wall time passed, CPU time of the NF's threads, of functions, and times the NF was put on the core. */
+  tick(wallNs: number, nfNs: number, functionNs: number, nfSlices: number): void {
+    const i = this.next;
+    this.nfSum += nfNs - this.nf[i]!;
+    this.fnSum += functionNs - this.fn[i]!;
+    this.wallSum += wallNs - this.wall[i]!;
+    this.nf[i] = nfNs;
+    this.fn[i] = functionNs;
+    this.wall[i] = wallNs;
+    this.next = i + 1 === this.nf.length ? 0 : i + 1;
+
+    const spareNs = Math.max(0, wallNs - nfNs);
+    this.totalWallNs += wallNs;
+    this.totalNfNs += nfNs;
+    this.totalFunctionNs += functionNs;
+    // Signed, so that a late counter of the NF in one tick is not counted as spare time twice.
+    this.totalSpareNs += wallNs - nfNs;
+    this.totalHarvestedNs = Math.min(this.totalFunctionNs, Math.max(0, this.totalSpareNs));
+
+    const weight = HARVEST.predictionWeight;
+    if (wallNs > 0) this.ewmaSpare += weight * (spareNs / wallNs - this.ewmaSpare);
+    this.windows[this.windowCount % this.windows.length] = spareNs / 1000 / Math.max(1, nfSlices);
+    this.windowCount++;
+  }
+
+  nfRatio(): number {
+    return this.wallSum === 0 ? 0 : clamp(this.nfSum / this.wallSum);
+  }
+
+  functionRatio(): number {
+    return this.wallSum === 0 ? 0 : clamp(this.fnSum / this.wallSum);
+  }
+
+  spareRatio(): number {
+    return 1 - this.nfRatio();
+  }
+
+  /** Share of the core expected to be spare in the next tenths of a second. */
+  predictedSpareRatio(): number {
+    return clamp(this.ewmaSpare);
+  }
+
+  /** Length of an idle window, microseconds; sorts a copy, so call it a few times a second at most. */
+  idleWindowUs(quantile: number): number {
+    const count = Math.min(this.windowCount, this.windows.length);
+    if (count === 0) return 0;
+    const sorted = this.windows.slice(0, count).sort();
+    return sorted[Math.min(count - 1, Math.floor(quantile * count))]!;
+  }
+}
+
+function clamp(ratio: number): number {
+  return ratio < 0 ? 0 : ratio > 1 ? 1 : ratio;
+}

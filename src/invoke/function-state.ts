@@ -1,0 +1,67 @@
+/** What the dispatcher knows of one function: its queue, its workers, its share of service and its figures. */
+
+import { RollingLatency } from '../packet/rolling-latency.js';
+import { DISPATCH } from '../tunables.js';
+import type { FunctionSpec, StartKind } from './function.js';
+import type { PendingCall, Worker } from './worker.js';
+
+export class FunctionState {
+  readonly workers: Worker[] = [];
+  /** Workers being made or loaded because calls wait. */
+  starting = 0;
+  /**
+   * Service received, ms, on the common virtual clock of start-time fair queueing (Goyal et al., SIGCOMM '96):
+   * the backlogged function with the least goes first, so a quiet function never waits behind a busy one's queue.
+   */
+  virtualMs = 0;
+  lastUsedMs: number;
+  loadNotBeforeMs = 0;
+  loadFailures = 0;
+  completed = 0;
+  failed = 0;
+  readonly starts: Record<StartKind, number> = { cold: 0, stem: 0, warm: 0 };
+  readonly latency = new RollingLatency(DISPATCH.latencyParts);
+  private queue: PendingCall[] = [];
+  private head = 0;
+
+  constructor(
+    public spec: FunctionSpec,
+    nowMs: number,
+  ) {
+    this.lastUsedMs = nowMs;
+  }
+
+  get queued(): number {
+    return this.queue.length - this.head;
+  }
+
+  push(call: PendingCall): void {
+    this.queue.push(call);
+  }
+
+  /** Back to the front: a call that was sent ahead and never started. */
+  unshift(call: PendingCall): void {
+    if (this.head > 0) this.queue[--this.head] = call;
+    else this.queue.unshift(call);
+  }
+
+  peek(): PendingCall | undefined {
+    return this.queue[this.head];
+  }
+
+  shift(): PendingCall | undefined {
+    const call = this.queue[this.head];
+    if (call === undefined) return undefined;
+    this.queue[this.head] = undefined as unknown as PendingCall;
+    this.head++;
+    // Amortised constant: the dead front is dropped once it is the larger part.
+    if (this.head > 64 && this.head * 2 > this.queue.length) {
+      this.queue = this.queue.slice(this.head);
+      this.head = 0;
+    } else if (this.head === this.queue.length) {
+      this.queue.length = 0;
+      this.head = 0;
+    }
+    return call;
+  }
+}

@@ -1,0 +1,60 @@
+/** Hands one call to a worker's sandbox and follows its answer to the sink. One closure a call, nothing more. */
+
+import type { NemoError } from '../errors.js';
+import type { SandboxReply } from '../sandbox/engine.js';
+import type { ActiveCall, PendingCall, Worker } from './worker.js';
+
+export const NO_TIMELINE = undefined;
+
+export interface SendOutcome {
+  ended(call: ActiveCall): void;
+  failed(call: ActiveCall, error: NemoError): void;
+}
+
+class Reply implements SandboxReply {
+  constructor(
+    private readonly call: ActiveCall,
+    private readonly outcome: SendOutcome,
+  ) {}
+
+  onHead(status: number, headers: Record<string, string>): void {
+    const call = this.call;
+    call.answered = true;
+    call.firstByteMs = performance.now();
+    call.sink.onHead(status, headers);
+  }
+
+  onChunk(chunk: Buffer): void {
+    this.call.sink.onChunk(chunk);
+  }
+
+  onEnd(): void {
+    this.outcome.ended(this.call);
+  }
+
+  onError(error: NemoError): void {
+    this.outcome.failed(this.call, error);
+  }
+}
+
+export function sendTo(worker: Worker, pending: PendingCall, outcome: SendOutcome): void {
+  const nowMs = performance.now();
+  const first = worker.served === 0;
+  const call: ActiveCall = {
+    request: pending.request,
+    sink: pending.sink,
+    acceptedMs: pending.acceptedMs,
+    answered: false,
+    dispatchedMs: nowMs,
+    runningMs: Number.NaN,
+    firstByteMs: nowMs,
+    start: first ? worker.origin : 'warm',
+    firstInSandbox: first,
+  };
+  worker.served++;
+  worker.calls.push(call);
+  worker.startTurns(nowMs);
+  worker.lastUsedMs = nowMs;
+  const deadlineMs = nowMs + (worker.spec?.timeoutMs ?? 0);
+  worker.sandbox!.invoke(pending.request, deadlineMs, new Reply(call, outcome));
+}

@@ -1,0 +1,75 @@
+/**
+ * A worker drives one sandbox: the calls it has, in the order they were sent. The first `concurrency` of them run;
+ * those behind were sent ahead and have certainly not started, so they can go elsewhere if the sandbox ends.
+ */
+
+import type { Sandbox } from '../sandbox/engine.js';
+import type { CallRequest, FunctionSpec, Sink, StartKind } from './function.js';
+
+export interface PendingCall {
+  request: CallRequest;
+  sink: Sink;
+  acceptedMs: number;
+  /** True once any part of the answer went out: such a call can not be sent again. */
+  answered: boolean;
+}
+
+export interface ActiveCall extends PendingCall {
+  dispatchedMs: number;
+  /** When it got its turn in the sandbox; NaN while it waits there. */
+  runningMs: number;
+  firstByteMs: number;
+  start: StartKind;
+  firstInSandbox: boolean;
+}
+
+export type WorkerState = 'starting' | 'stem' | 'loading' | 'warm' | 'ending';
+
+export class Worker {
+  state: WorkerState = 'starting';
+  sandbox: Sandbox | undefined;
+  spec: FunctionSpec | undefined;
+  readonly calls: ActiveCall[] = [];
+  /** How ready it was when a call asked for it; `warm` if it was made ahead. */
+  origin: StartKind = 'warm';
+  served = 0;
+  lastUsedMs: number;
+  /** Its function was changed or removed: it ends as soon as it is idle. */
+  retired = false;
+
+  constructor(
+    readonly id: string,
+    public core: number,
+    readonly slot: number,
+    nowMs: number,
+  ) {
+    this.lastUsedMs = nowMs;
+  }
+
+  get functionName(): string {
+    return this.spec?.name ?? '';
+  }
+
+  get idle(): boolean {
+    return this.calls.length === 0;
+  }
+
+  /** Free places, without those for calls sent ahead. */
+  get room(): number {
+    return (this.spec?.concurrency ?? 1) - this.calls.length;
+  }
+
+  /** Gives every call that has its turn now a start time. */
+  startTurns(nowMs: number): void {
+    const running = Math.min(this.calls.length, this.spec?.concurrency ?? 1);
+    for (let i = 0; i < running; i++) {
+      const call = this.calls[i]!;
+      if (Number.isNaN(call.runningMs)) call.runningMs = nowMs;
+    }
+  }
+
+  /** Since when the worker has held its place on the core; NaN if idle. */
+  get heldSinceMs(): number {
+    return this.calls.length === 0 ? Number.NaN : this.calls[0]!.runningMs;
+  }
+}

@@ -1,0 +1,112 @@
+/** Everything that NEMO wants to know about the machine before it starts, gathered once in well under a second. */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { arch, hostname, release, totalmem } from 'node:os';
+import {
+  type CgroupFacts,
+  probeBubblewrap,
+  probeCgroups,
+  probePacketSocket,
+  probeRedis,
+  probeScheduling,
+  probeUserNamespaces,
+  type SchedulingFacts,
+} from './probes.js';
+import { Pressure } from './procfs.js';
+import { findProgram } from './programs.js';
+import { type CoreFacts, readTopology } from './topology.js';
+
+const REDIS_PORT = 6379;
+const REDIS_TIMEOUT_MS = 200;
+const PROGRAMS = ['ip', 'bwrap', 'unshare', 'nsenter', 'setpriv', 'chrt', 'taskset'] as const;
+
+export interface HostFacts {
+  hostname: string;
+  /** Kernel release. */
+  kernel: string;
+  arch: string;
+  nodeVersion: string;
+  root: boolean;
+  memoryBytes: number;
+  memoryAvailableBytes: number;
+  swapBytes: number;
+  /** What the machine runs on, if it seems not to be bare metal: "container", "QEMU Standard PC", "hypervisor". */
+  virtualisation: string | undefined;
+  cores: CoreFacts[];
+  cgroup: CgroupFacts;
+  scheduling: SchedulingFacts;
+  packetSocket: boolean;
+  userNamespaces: boolean;
+  /** bubblewrap is installed and can make its namespaces. */
+  bubblewrapWorks: boolean;
+  /** Program -> absolute path; null when it is not installed. */
+  programs: Record<(typeof PROGRAMS)[number], string | null>;
+  pressure: boolean;
+  /** Cache and memory-bandwidth allocation (Intel RDT, AMD QoS). */
+  resctrl: 'mounted' | 'available' | 'absent';
+  /** Answers on 127.0.0.1:6379. */
+  redis: boolean;
+}
+
+export async function readHostFacts(): Promise<HostFacts> {
+  const [cgroup, scheduling, userNamespaces, bubblewrapWorks, redis] = await Promise.all([
+    probeCgroups(),
+    probeScheduling(),
+    probeUserNamespaces(),
+    probeBubblewrap(),
+    probeRedis(REDIS_PORT, REDIS_TIMEOUT_MS),
+  ]);
+  const memory = read('/proc/meminfo');
+  const pressure = Pressure.open('/proc/pressure/cpu');
+  pressure?.close();
+  return {
+    hostname: hostname(),
+    kernel: release(),
+    arch: arch(),
+    nodeVersion: process.version,
+    root: process.geteuid?.() === 0,
+    memoryBytes: totalmem(),
+    memoryAvailableBytes: kibibytes(memory, 'MemAvailable'),
+    swapBytes: kibibytes(memory, 'SwapTotal'),
+    virtualisation: virtualisation(),
+    cores: readTopology(),
+    cgroup,
+    scheduling,
+    packetSocket: probePacketSocket(),
+    userNamespaces,
+    bubblewrapWorks,
+    programs: Object.fromEntries(
+      PROGRAMS.map((program) => [program, findProgram(program) ?? null]),
+    ) as HostFacts['programs'],
+    pressure: pressure !== undefined,
+    resctrl: resctrl(),
+    redis,
+  };
+}
+
+function kibibytes(meminfo: string, key: string): number {
+  return Number(new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(meminfo)?.[1] ?? 0) * 1024;
+}
+
+function virtualisation(): string | undefined {
+  const container = existsSync('/.dockerenv') || existsSync('/run/.containerenv');
+  if (container || /(^|\0)container=/.test(read('/proc/1/environ'))) return 'container';
+  if (!/^flags\s*:.*\bhypervisor\b/m.test(read('/proc/cpuinfo'))) return undefined;
+  const vendor = read('/sys/class/dmi/id/sys_vendor').trim();
+  const product = read('/sys/class/dmi/id/product_name').trim();
+  return `${vendor} ${product}`.trim() || 'hypervisor';
+}
+
+function resctrl(): HostFacts['resctrl'] {
+  if (existsSync('/sys/fs/resctrl/schemata')) return 'mounted';
+  const capable = /^flags\s*:.*\b(cat_l3|cat_l2|mba|cqm_mbm_total)\b/m.test(read('/proc/cpuinfo'));
+  return capable && existsSync('/sys/fs/resctrl') ? 'available' : 'absent';
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * The pool makes, loads, moves and ends sandboxes. It knows nothing of queues: the dispatcher asks it for workers,
+ * and policies tell it what to make ahead. A worker is in exactly one of: `stems`, a function's list, or ending.
+ *
+ *   make() -> stem -> load(spec) -> warm -> end()
+ */
+
+import { asNemoError, NemoError } from '../errors.js';
+import type { Control } from '../control/control.js';
+import type { FunctionSpec, LogLine } from '../invoke/function.js';
+import { Worker } from '../invoke/worker.js';
+import type { CgroupDriver } from '../linux/cgroup/driver.js';
+import { POOL } from '../tunables.js';
+import type { Engine, SandboxExit } from './engine.js';
+
+export interface PoolOptions {
+  engine: Engine;
+  driver: CgroupDriver;
+  control: Control;
+  scheduling: 'idle' | 'default';
+  bundlePath: (spec: FunctionSpec) => string;
+  onLog: (line: LogLine) => void;
+  /** A sandbox is gone; `exit` says why. The worker is already out of the pool. */
+  onEnded: (worker: Worker, exit: SandboxExit) => void;
+}
+
+export class Pool {
+  readonly stems: Worker[] = [];
+  readonly workers = new Map<string, Worker>();
+  stemsStarting = 0;
+  private counter = 0;
+  private closed = false;
+
+  constructor(private readonly options: PoolOptions) {}
+
+  /** Bytes still available on the host above the reserve; below 0 nothing new is made. */
+  headroomBytes(): number {
+    return process.availableMemory() - POOL.reserveBytes;
+  }
+
+  /** Starts a sandbox on a core. Rejects with SANDBOX_START or NO_CAPACITY; leaves nothing behind then. */
+  async make(core: number): Promise<Worker> {
+    if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
+    if (this.headroomBytes() < 0) {
+      throw new NemoError('NO_CAPACITY', 'too little memory is available for another sandbox', {
+        hint: 'remove functions that are not needed, or lower their memory',
+      });
+    }
+    const { driver, control, engine, scheduling } = this.options;
+    const id = `sb-${++this.counter}`;
+    const cgroup = driver.create(id, {
+      memoryMaxBytes: POOL.memoryMaxDefaultBytes,
+      pidsMax: POOL.pidsMax,
+      cpus: [core],
+    });
+    let slot = -1;
+    try {
+      slot = control.addSandbox(core, cgroup.handle);
+      const worker = new Worker(id, core, slot, performance.now());
+      this.workers.set(id, worker);
+      const sandbox = await engine.start({
+        id,
+        cgroup,
+        scheduling,
+        onLog: (line) => this.options.onLog({ ...line, functionName: worker.functionName }),
+      });
+      worker.sandbox = sandbox;
+      worker.state = 'stem';
+      control.setBusy(slot, false);
+      void sandbox.exited.then((exit) => this.forget(worker, exit));
+      if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
+      return worker;
+    } catch (thrown) {
+      const worker = this.workers.get(id);
+      if (worker?.sandbox !== undefined) await this.end(worker);
+      else {
+        this.workers.delete(id);
+        if (slot >= 0) control.removeSandbox(slot);
+        await cgroup.remove();
+      }
+      throw asNemoError(thrown);
+    }
+  }
+
+  /** Gives a stem its code. Rejects with BAD_FUNCTION or FUNCTION_LOAD; the worker is ended then. */
+  async load(worker: Worker, spec: FunctionSpec): Promise<void> {
+    const sandbox = worker.sandbox!;
+    worker.state = 'loading';
+    worker.spec = spec;
+    this.options.control.setBusy(worker.slot, true);
+    try {
+      await sandbox.load({
+        functionName: spec.name,
+        bundlePath: this.options.bundlePath(spec),
+        env: spec.env,
+        memoryBytes: spec.memoryBytes,
+        timeoutMs: spec.timeoutMs,
+        concurrency: spec.concurrency,
+      });
+      worker.state = 'warm';
+      worker.lastUsedMs = performance.now();
+    } catch (thrown) {
+      await this.end(worker);
+      throw asNemoError(thrown);
+    } finally {
+      if (this.workers.has(worker.id)) this.options.control.setBusy(worker.slot, false);
+    }
+  }
+
+  takeStem(preferredCore: number): Worker | undefined {
+    const index = this.stems.findIndex((stem) => stem.core === preferredCore);
+    const stem = this.stems.splice(index < 0 ? 0 : index, 1)[0];
+    if (stem !== undefined) this.move(stem, preferredCore);
+    return stem;
+  }
+
+  /** Pins a worker to another core, in place. */
+  move(worker: Worker, core: number): void {
+    if (worker.core === core) return;
+    worker.sandbox?.cgroup.setCpus([core]);
+    worker.core = core;
+    this.options.control.moveSandbox(worker.slot, core);
+  }
+
+  /** Ends a sandbox; calls in it fail with `reason`. Resolves when nothing of it is left. */
+  async end(worker: Worker, reason?: NemoError): Promise<void> {
+    if (worker.state !== 'ending') {
+      worker.state = 'ending';
+      const stem = this.stems.indexOf(worker);
+      if (stem >= 0) this.stems.splice(stem, 1);
+      void worker.sandbox?.kill(reason);
+    }
+    await worker.sandbox?.exited;
+  }
+
+  private forget(worker: Worker, exit: SandboxExit): void {
+    if (!this.workers.delete(worker.id)) return;
+    worker.state = 'ending';
+    const stem = this.stems.indexOf(worker);
+    if (stem >= 0) this.stems.splice(stem, 1);
+    this.options.control.removeSandbox(worker.slot);
+    this.options.onEnded(worker, exit);
+  }
+
+  /** Ends every sandbox. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.all([...this.workers.values()].map((worker) => this.end(worker)));
+  }
+}

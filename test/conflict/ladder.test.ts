@@ -1,0 +1,78 @@
+import { expect } from 'chai';
+import { FROZEN, initialState, LADDER, OFF, step } from '../../src/conflict/ladder.js';
+import { CONFLICT } from '../../src/tunables.js';
+
+describe('conflict/ladder', () => {
+  it('ends in a level where no function is on the core, and never gives more on a higher level', () => {
+    expect(LADDER[OFF]!.offCore).to.equal(true);
+    for (let i = 1; i < LADDER.length; i++) {
+      expect(LADDER[i]!.runningFactor).to.be.at.most(LADDER[i - 1]!.runningFactor);
+      expect(LADDER[i]!.quotaRatio ?? 1).to.be.at.most(LADDER[i - 1]!.quotaRatio ?? 1);
+    }
+  });
+
+  it('goes to frozen at once when the conflict is severe', () => {
+    const state = initialState(0);
+    expect(step(state, 'severe', 1)).to.equal(FROZEN);
+  });
+
+  it('goes down at once by steps while the SLO stays broken', () => {
+    const state = initialState(0);
+    const seen = [1, 2, 3].map((ms) => step(state, 'broken', ms));
+    expect(seen[0]).to.be.at.least(2);
+    expect(seen[2]).to.equal(FROZEN);
+    expect(seen).to.deep.equal([...seen].sort());
+  });
+
+  it('takes only the first level for a leading sign, however long it lasts', () => {
+    const state = initialState(0);
+    for (let ms = 1; ms < 100; ms++) expect(step(state, 'leading', ms)).to.equal(1);
+  });
+
+  it('comes back one level a hold of calm, never faster', () => {
+    const state = initialState(0);
+    step(state, 'severe', 0);
+    let last = FROZEN;
+    let changed = 0;
+    for (let ms = 1; last > 0 && ms < 10_000; ms++) {
+      const level = step(state, 'calm', ms);
+      expect(level).to.be.at.least(last - 1);
+      if (level < last) {
+        expect(ms - changed).to.be.at.least(CONFLICT.holdMinMs);
+        changed = ms;
+      }
+      last = level;
+    }
+    expect(last).to.equal(0);
+  });
+
+  it('waits twice as long after each relapse, up to a bound, and forgets after a quiet time', () => {
+    const state = initialState(0);
+    let nowMs = 0;
+    const holds: number[] = [];
+    for (let relapse = 0; relapse < 14; relapse++) {
+      step(state, 'severe', ++nowMs);
+      holds.push(state.holdMs);
+      const before = state.level;
+      while (state.level === before && state.level !== OFF) step(state, 'calm', ++nowMs);
+    }
+    for (let i = 1; i < holds.length; i++) expect(holds[i]).to.be.at.least(holds[i - 1]!);
+    expect(holds[4]).to.be.greaterThan(holds[0]!);
+    expect(Math.max(...holds)).to.be.at.most(CONFLICT.holdMaxMs);
+    nowMs += CONFLICT.relapseMs * 100;
+    while (state.level > 0) step(state, 'calm', (nowMs += CONFLICT.holdMaxMs));
+    step(state, 'severe', nowMs + CONFLICT.relapseMs * 2);
+    expect(state.holdMs).to.equal(CONFLICT.holdMinMs);
+  });
+
+  it('does not keep functions frozen for long: they leave the core instead', () => {
+    for (const verdict of ['severe', 'calm'] as const) {
+      // A long hold: recovery is not yet due.
+      const state = initialState(0);
+      state.holdMs = CONFLICT.holdMaxMs;
+      step(state, 'severe', 1);
+      state.holdMs = CONFLICT.holdMaxMs;
+      expect(step(state, verdict, 1 + CONFLICT.frozenMaxMs + 1)).to.equal(OFF);
+    }
+  });
+});

@@ -1,0 +1,75 @@
+/**
+ * Runs inside the virtual machine with a cgroup v2 kernel: every check of the host's list, and some that only v2
+ * can fail. Prints one line of JSON a check, marked, because the kernel writes to the same console.
+ */
+
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { Controller } from '../../src/linux/cgroup/driver.js';
+import { removeTree } from '../../src/linux/cgroup/files.js';
+import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { Pressure } from '../../src/linux/procfs.js';
+import { CGROUP_CHECKS, type CgroupCheck, runCheck } from './cgroup-checks.js';
+import { V2_TITLES } from './v2-titles.js';
+
+const INNER = '/sys/fs/cgroup/inner';
+const context = { open: openCgroupDriver, rootName: 'nemo-v2' };
+
+const V2_CHECKS: Record<keyof typeof V2_TITLES, CgroupCheck['run']> = {
+  async layout(driver) {
+    assert.equal(driver.layout, 'v2');
+    const group = driver.create('plain', {});
+    assert.deepEqual(group.joinPaths, ['/sys/fs/cgroup/nemo-v2/plain/cgroup.procs']);
+    const pressure = Pressure.open('/sys/fs/cgroup/nemo-v2/plain/cpu.pressure');
+    assert.ok(pressure);
+    pressure.close();
+  },
+  async swap(driver) {
+    driver.create('noswap', { memoryMaxBytes: 32 << 20 });
+    const path = '/sys/fs/cgroup/nemo-v2/noswap/memory.swap.max';
+    assert.equal(readFileSync(path, 'utf8').trim(), '0');
+  },
+  /** As in a container with its own cgroup namespace: the top group that we see is not the real root. */
+  async peers() {
+    mkdirSync(INNER);
+    writeFileSync('/sys/fs/cgroup/cgroup.subtree_control', '+cpu +cpuset +memory +pids');
+    writeFileSync(`${INNER}/cgroup.procs`, String(process.pid));
+    const missing: Controller[][] = [];
+    try {
+      const driver = openCgroupDriver({ rootName: 'nemo-inner', idle: true, mountPoint: INNER });
+      missing.push([...driver.missing]);
+      const group = driver.create('limited', { memoryMaxBytes: 32 << 20, pidsMax: 5, cpus: [1] });
+      assert.equal(readFileSync(group.joinPaths[0]!.replace('cgroup.procs', 'pids.max'), 'utf8'), '5\n');
+      assert.match(readFileSync('/proc/self/cgroup', 'utf8'), /inner\/nemo-inner-peers$/m);
+      await driver.removeAll();
+      await driver.removeAll();
+      assert.match(readFileSync('/proc/self/cgroup', 'utf8'), /\/inner$/m);
+      assert.equal(existsSync(`${INNER}/nemo-inner-peers`), false);
+    } finally {
+      writeFileSync('/sys/fs/cgroup/cgroup.procs', String(process.pid));
+      removeTree(INNER);
+    }
+    assert.deepEqual(missing, [[]]);
+  },
+};
+
+function report(title: string, error: string | null): void {
+  process.stdout.write(`\n@@${JSON.stringify({ title, error })}\n`);
+}
+
+const checks = [
+  ...CGROUP_CHECKS,
+  ...Object.entries(V2_CHECKS).map(([key, run]) => ({
+    title: V2_TITLES[key as keyof typeof V2_TITLES],
+    run,
+  })),
+];
+for (const check of checks) {
+  try {
+    await runCheck(check, context);
+    report(check.title, null);
+  } catch (thrown) {
+    report(check.title, thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown));
+  }
+}
+process.stdout.write('\n@@end\n');

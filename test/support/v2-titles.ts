@@ -1,0 +1,6 @@
+/** Names of the checks that run only in the v2 guest, known to both sides of the console. */
+export const V2_TITLES = {
+  layout: 'recognises v2, where one file joins a group',
+  swap: 'gives a limited group no swap',
+  peers: 'moves the processes of a container aside to pass controllers on, and puts them back',
+} as const;
