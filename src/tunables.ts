@@ -82,7 +82,7 @@ export const SANDBOX = {
   nodeFlags: ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation'],
   logLineMaxChars: 8_192,
   logLinesPerSecond: 2_000,
-  /** Beyond this the pipe is left full and the function waits in its own print. */
+  /** Beyond this the pipe is left full, and what the function prints waits in its own memory. */
   logBytesPerSecond: 2 * 1024 * 1024,
   stderrTailChars: 2_000,
   /** Frames that no correct runner sends, before the sandbox is ended. */
