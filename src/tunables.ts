@@ -100,3 +100,39 @@ export const FUNCTION_LIMITS = {
   /** A replaced bundle stays this long: a sandbox may be loading it just now. */
   bundleGraceMs: 60_000,
 } as const;
+
+export const CGROUP = {
+  /** CFS bandwidth period: short enough that a throttled function answers within two of them. */
+  quotaPeriodUs: 20_000,
+  /** The kernel refuses quotas below 1 ms. */
+  quotaMinUs: 1_000,
+  /** How long a kill waits for a v1 group to be fully frozen before it signals anyway. */
+  freezeWaitMs: 200,
+  /** Only a process stuck in the kernel survives SIGKILL for this long. */
+  killTimeoutMs: 10_000,
+  /** First and longest pause between two looks at a dying group: v1 has no event for "empty". */
+  pollMinMs: 1,
+  pollMaxMs: 16,
+} as const;
+
+export const SANDBOX = {
+  /** A stem on a busy NF core starts at SCHED_IDLE: seconds are normal there, half a minute is a fault. */
+  startTimeoutMs: 30_000,
+  /** Loading code may take at least this long, whatever the timeout of its calls. */
+  loadTimeoutMs: 10_000,
+  /** Users of sandboxes: one each, from a range that distributions leave free. */
+  firstUid: 64_000,
+  uidCount: 1_000,
+  /** Private /tmp; its pages also count against the sandbox's memory. */
+  tmpMaxBytes: 16 * 1024 * 1024,
+  openFilesMax: 1_024,
+  /** One core, so one thread for V8's background work; small young generation, so small resident size. */
+  nodeFlags: ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation'],
+  logLineMaxChars: 8_192,
+  logLinesPerSecond: 2_000,
+  /** Beyond this the pipe is left full, and what the function prints waits in its own memory. */
+  logBytesPerSecond: 2 * 1024 * 1024,
+  stderrTailChars: 2_000,
+  /** Frames that no correct runner sends, before the sandbox is ended. */
+  strayFramesMax: 1_000,
+} as const;

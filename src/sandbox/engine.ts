@@ -23,6 +23,8 @@ export interface LoadOptions {
   env: Record<string, string>;
   memoryBytes: number;
   timeoutMs: number;
+  /** Calls that run at the same time; those beyond it wait in the sandbox, in order. Default 1. */
+  concurrency?: number;
 }
 
 /** Why a sandbox ended. */
@@ -53,7 +55,9 @@ export interface Sandbox {
   load(options: LoadOptions): Promise<void>;
   /**
    * Sends a call. Calls may be sent ahead: the sandbox runs at most `concurrency` at a time, in order
-   * (1 unless `load` was told otherwise by the pool).
+   * (1 unless `load` was told otherwise by the pool). `deadlineMs` is on the clock of `performance.now()`; the
+   * sandbox tells it to the function but does not enforce it: that is the caller's, by `kill`. When the sandbox
+   * ends, `details.started` of the error tells whether the call may have begun; one that has not can be sent again.
    */
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void;
   /** Calls sent and not yet ended. */

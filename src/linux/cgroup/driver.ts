@@ -16,6 +16,7 @@ export interface CgroupUsage {
   /** CPU time used by all members so far, nanoseconds. */
   cpuNs: number;
   memoryBytes: number;
+  /** Threads and processes, dead ones that nobody has reaped yet included. */
   pids: number;
 }
 
@@ -32,6 +33,7 @@ export interface Cgroup {
   setMemoryMax(bytes: number): void;
   setPidsMax(count: number): void;
   setCpus(cpus: readonly number[]): void;
+  /** Throws SYSCALL (ENOENT or ENODEV) once the group is removed. */
   usage(): CgroupUsage;
   /** How many times the kernel killed a member for memory. */
   oomKills(): number;

@@ -1,0 +1,247 @@
+/**
+ * cgroup v1 and hybrid: one group is up to six directories, one a hierarchy, fewer where controllers share a mount.
+ * Easily missed: a new cpuset has neither cores nor memory nodes and refuses members until it has both; a frozen
+ * member does not die of SIGKILL before it is thawed.
+ */
+
+import { existsSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { NemoError } from '../../errors.js';
+import { CGROUP } from '../../tunables.js';
+import { formatCpuList } from '../process.js';
+import type {
+  Cgroup,
+  CgroupDriver,
+  CgroupDriverOptions,
+  CgroupHandle,
+  CgroupLimits,
+  CgroupUsage,
+  Controller,
+} from './driver.js';
+import {
+  childGroups,
+  makeGroup,
+  readControl,
+  readKeyed,
+  removeTree,
+  tryWrite,
+  writeControl,
+} from './files.js';
+import type { CgroupMounts } from './mounts.js';
+import { checkName } from './names.js';
+import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.js';
+
+const CONTROLLERS = ['memory', 'pids', 'cpuset', 'cpuacct', 'cpu', 'freezer'] as const;
+type V1Controller = (typeof CONTROLLERS)[number];
+/** Directory of a group in each hierarchy that has the controller. */
+type Directories = Partial<Record<V1Controller, string>>;
+
+/** The file that proves that a mounted controller can do what NEMO asks of it. */
+const NEEDED_FILE: Record<Controller, string> = {
+  memory: 'memory.limit_in_bytes',
+  pids: 'pids.max',
+  cpuset: 'cpuset.cpus',
+  cpu: 'cpu.cfs_quota_us',
+  freezer: 'freezer.state',
+};
+
+export class CgroupV1Driver implements CgroupDriver {
+  readonly layout: 'v1' | 'hybrid';
+  readonly missing: readonly Controller[];
+  readonly idleGroup: boolean;
+  private readonly root: Directories = {};
+  private readonly rootName: string;
+
+  /** Makes the root group, or takes over one that is there. Throws UNSUPPORTED without cpuacct, SYSCALL otherwise. */
+  constructor(mounts: CgroupMounts, options: CgroupDriverOptions) {
+    this.rootName = checkName(options.rootName);
+    this.layout = mounts.v2 === undefined ? 'v1' : 'hybrid';
+    for (const controller of CONTROLLERS) {
+      const mount = mounts.v1.get(controller);
+      if (mount !== undefined) this.root[controller] = `${mount}/${this.rootName}`;
+    }
+    if (this.root.cpuacct === undefined) {
+      throw new NemoError('UNSUPPORTED', 'the cpuacct cgroup controller is not mounted', {
+        hint: 'mkdir -p /sys/fs/cgroup/cpuacct && mount -t cgroup -o cpuacct cgroup /sys/fs/cgroup/cpuacct',
+      });
+    }
+    this.makeRoot();
+    this.missing = (Object.keys(NEEDED_FILE) as Controller[]).filter((controller) => {
+      const directory = this.root[controller];
+      return directory === undefined || !existsSync(`${directory}/${NEEDED_FILE[controller]}`);
+    });
+    this.idleGroup = this.yieldToOthers(options.idle);
+  }
+
+  create(name: string, limits: CgroupLimits): Cgroup {
+    checkName(name);
+    this.makeRoot();
+    const made: string[] = [];
+    try {
+      const directories = within(this.root, name);
+      for (const directory of unique(directories)) {
+        makeGroup(directory);
+        made.push(directory);
+      }
+      inheritCpuset(directories.cpuset, this.root.cpuset);
+      if (!this.missing.includes('cpu'))
+        writeControl(`${directories.cpu}/cpu.cfs_period_us`, CGROUP.quotaPeriodUs);
+      const group = new CgroupV1(name, directories, this.missing);
+      if (limits.memoryMaxBytes !== undefined) group.setMemoryMax(limits.memoryMaxBytes);
+      if (limits.pidsMax !== undefined) group.setPidsMax(limits.pidsMax);
+      if (limits.cpus !== undefined) group.setCpus(limits.cpus);
+      return group;
+    } catch (thrown) {
+      for (const directory of made) removeTree(directory);
+      throw thrown;
+    }
+  }
+
+  list(): string[] {
+    return [...new Set(unique(this.root).flatMap(childGroups))].sort();
+  }
+
+  async removeAll(): Promise<void> {
+    await killGroups(this.root);
+    await removeUntilGone(unique(this.root));
+  }
+
+  private makeRoot(): void {
+    for (const directory of unique(this.root)) if (!existsSync(directory)) makeGroup(directory);
+    const { cpuset } = this.root;
+    inheritCpuset(cpuset, cpuset?.slice(0, -this.rootName.length - 1));
+  }
+
+  /** `cpu.idle`, or on kernels before 5.15 the smallest share there is. */
+  private yieldToOthers(idle: boolean): boolean {
+    const { cpu } = this.root;
+    if (cpu === undefined) return false;
+    if (!idle) {
+      tryWrite(`${cpu}/cpu.idle`, 0);
+      return false;
+    }
+    if (tryWrite(`${cpu}/cpu.idle`, 1)) return true;
+    tryWrite(`${cpu}/cpu.shares`, 2);
+    return false;
+  }
+}
+
+class CgroupV1 implements Cgroup {
+  readonly joinPaths: readonly string[];
+  readonly handle: CgroupHandle;
+
+  constructor(
+    readonly name: string,
+    private readonly directories: Directories,
+    private readonly missing: readonly Controller[],
+  ) {
+    const { cpu, cpuacct, freezer } = directories;
+    this.joinPaths = unique(directories).map((directory) => `${directory}/cgroup.procs`);
+    this.handle = {
+      name,
+      version: 'v1',
+      cpuUsagePath: `${cpuacct}/cpuacct.usage`,
+      quotaPath: this.has('cpu') ? `${cpu}/cpu.cfs_quota_us` : undefined,
+      quotaPeriodUs: CGROUP.quotaPeriodUs,
+      freezePath: this.has('freezer') ? `${freezer}/freezer.state` : undefined,
+    };
+  }
+
+  /** Memory without swap. The kernel keeps memory <= memory + swap at every moment, hence the order. */
+  setMemoryMax(bytes: number): void {
+    if (!this.has('memory')) return;
+    const memory = `${this.directories.memory}/memory.limit_in_bytes`;
+    const withSwap = `${this.directories.memory}/memory.memsw.limit_in_bytes`;
+    if (!existsSync(withSwap)) {
+      writeControl(memory, bytes);
+      tryWrite(`${this.directories.memory}/memory.swappiness`, 0);
+      return;
+    }
+    const growing = Number(readControl(withSwap)) < bytes;
+    writeControl(growing ? withSwap : memory, bytes);
+    writeControl(growing ? memory : withSwap, bytes);
+  }
+
+  setPidsMax(count: number): void {
+    if (this.has('pids')) writeControl(`${this.directories.pids}/pids.max`, count);
+  }
+
+  setCpus(cpus: readonly number[]): void {
+    if (this.has('cpuset')) writeControl(`${this.directories.cpuset}/cpuset.cpus`, formatCpuList(cpus));
+  }
+
+  usage(): CgroupUsage {
+    const { cpuacct, memory, pids } = this.directories;
+    return {
+      cpuNs: Number(readControl(`${cpuacct}/cpuacct.usage`)),
+      memoryBytes: this.has('memory') ? Number(readControl(`${memory}/memory.usage_in_bytes`)) : 0,
+      pids: this.has('pids')
+        ? Number(readControl(`${pids}/pids.current`))
+        : allMembers(unique(this.directories)).size,
+    };
+  }
+
+  oomKills(): number {
+    return this.has('memory') ? readKeyed(`${this.directories.memory}/memory.oom_control`, 'oom_kill') : 0;
+  }
+
+  kill(): Promise<void> {
+    return killGroups(this.directories);
+  }
+
+  async remove(): Promise<void> {
+    await this.kill();
+    await removeUntilGone(unique(this.directories));
+  }
+
+  private has(controller: Controller): boolean {
+    return this.directories[controller] !== undefined && !this.missing.includes(controller);
+  }
+}
+
+function unique(directories: Directories): string[] {
+  return [...new Set(CONTROLLERS.flatMap((controller) => directories[controller] ?? []))];
+}
+
+function within(root: Directories, name: string): Directories {
+  const entries = Object.entries(root).map(([controller, directory]) => [controller, `${directory}/${name}`]);
+  return Object.fromEntries(entries) as Directories;
+}
+
+function inheritCpuset(directory: string | undefined, parent: string | undefined): void {
+  if (directory === undefined || parent === undefined) return;
+  for (const file of ['cpuset.mems', 'cpuset.cpus']) {
+    if (readControl(`${directory}/${file}`) === '')
+      writeControl(`${directory}/${file}`, readControl(`${parent}/${file}`));
+  }
+}
+
+/**
+ * Frozen, nobody can fork and no pid can be reused, so the list is complete; the signals take effect on thawing.
+ * Groups below may be frozen on their own account, so every one is thawed.
+ */
+function killGroups(directories: Directories): Promise<void> {
+  const all = unique(directories);
+  const { freezer, pids } = directories;
+  return killUntilEmpty({
+    directories: all,
+    async strike() {
+      if (freezer !== undefined) await freezeFully(freezer);
+      else if (pids !== undefined) tryWrite(`${pids}/pids.max`, 0);
+      signalAll(allMembers(all));
+      if (freezer !== undefined) thawTree(freezer);
+    },
+  });
+}
+
+async function freezeFully(freezer: string): Promise<void> {
+  const state = `${freezer}/freezer.state`;
+  const deadline = performance.now() + CGROUP.freezeWaitMs;
+  if (!tryWrite(state, 'FROZEN')) return;
+  while (readControl(state) !== 'FROZEN' && performance.now() < deadline) await pause(CGROUP.pollMinMs);
+}
+
+function thawTree(freezer: string): void {
+  for (const child of childGroups(freezer)) thawTree(`${freezer}/${child}`);
+  tryWrite(`${freezer}/freezer.state`, 'THAWED');
+}

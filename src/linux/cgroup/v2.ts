@@ -1,0 +1,194 @@
+/**
+ * cgroup v2: one directory a group. A controller reaches a group only if every group above it has the controller in
+ * `cgroup.subtree_control`, and a group that passes controllers on may hold no processes of its own (except the real
+ * root): so the agent's root group never has members, only the sandboxes' groups below it have.
+ */
+
+import { existsSync } from 'node:fs';
+import { CGROUP } from '../../tunables.js';
+import { formatCpuList } from '../process.js';
+import type {
+  Cgroup,
+  CgroupDriver,
+  CgroupDriverOptions,
+  CgroupHandle,
+  CgroupLimits,
+  CgroupUsage,
+  Controller,
+} from './driver.js';
+import {
+  childGroups,
+  errnoOf,
+  makeGroup,
+  membersOf,
+  readControl,
+  readKeyed,
+  removeTree,
+  tryWrite,
+  writeControl,
+} from './files.js';
+import { checkName } from './names.js';
+import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.js';
+
+const PASSED_ON = ['cpu', 'cpuset', 'memory', 'pids'] as const;
+
+export class CgroupV2Driver implements CgroupDriver {
+  readonly layout = 'v2';
+  readonly missing: readonly Controller[];
+  readonly idleGroup: boolean;
+  private readonly root: string;
+  private readonly base: string;
+
+  /** `base`: the cgroup2 mount or a delegated directory in it. Makes the root group or takes over one that is there. */
+  constructor(base: string, options: CgroupDriverOptions) {
+    this.base = base;
+    this.root = `${base}/${checkName(options.rootName)}`;
+    this.makeRoot();
+    const missing: Controller[] = PASSED_ON.filter((controller) => !this.passesOn(controller));
+    if (!existsSync(`${this.root}/cgroup.freeze`)) missing.push('freezer');
+    if (!missing.includes('cpu') && !existsSync(`${this.root}/cpu.max`)) missing.push('cpu');
+    this.missing = missing;
+    this.idleGroup = this.yieldToOthers(options.idle);
+  }
+
+  create(name: string, limits: CgroupLimits): Cgroup {
+    checkName(name);
+    this.makeRoot();
+    const directory = `${this.root}/${name}`;
+    makeGroup(directory);
+    try {
+      const group = new CgroupV2(name, directory, this.missing);
+      if (limits.memoryMaxBytes !== undefined) group.setMemoryMax(limits.memoryMaxBytes);
+      if (limits.pidsMax !== undefined) group.setPidsMax(limits.pidsMax);
+      if (limits.cpus !== undefined) group.setCpus(limits.cpus);
+      return group;
+    } catch (thrown) {
+      removeTree(directory);
+      throw thrown;
+    }
+  }
+
+  list(): string[] {
+    return childGroups(this.root).sort();
+  }
+
+  async removeAll(): Promise<void> {
+    await killGroup(this.root);
+    await removeUntilGone([this.root]);
+  }
+
+  private makeRoot(): void {
+    if (existsSync(this.root)) return;
+    makeGroup(this.root);
+    // One by one: a single controller that the kernel refuses would otherwise take the others with it.
+    for (const controller of PASSED_ON) {
+      enable(this.base, controller);
+      enable(this.root, controller);
+    }
+  }
+
+  private passesOn(controller: string): boolean {
+    enable(this.base, controller);
+    enable(this.root, controller);
+    return readControl(`${this.root}/cgroup.subtree_control`).split(' ').includes(controller);
+  }
+
+  /** `cpu.idle`, or on kernels before 5.15 the smallest weight there is. */
+  private yieldToOthers(idle: boolean): boolean {
+    if (!idle) {
+      tryWrite(`${this.root}/cpu.idle`, 0);
+      return false;
+    }
+    if (tryWrite(`${this.root}/cpu.idle`, 1)) return true;
+    tryWrite(`${this.root}/cpu.weight`, 1);
+    return false;
+  }
+}
+
+class CgroupV2 implements Cgroup {
+  readonly joinPaths: readonly string[];
+  readonly handle: CgroupHandle;
+
+  constructor(
+    readonly name: string,
+    private readonly directory: string,
+    private readonly missing: readonly Controller[],
+  ) {
+    this.joinPaths = [`${directory}/cgroup.procs`];
+    this.handle = {
+      name,
+      version: 'v2',
+      cpuUsagePath: `${directory}/cpu.stat`,
+      quotaPath: this.has('cpu') ? `${directory}/cpu.max` : undefined,
+      quotaPeriodUs: CGROUP.quotaPeriodUs,
+      freezePath: this.has('freezer') ? `${directory}/cgroup.freeze` : undefined,
+    };
+  }
+
+  setMemoryMax(bytes: number): void {
+    if (!this.has('memory')) return;
+    writeControl(`${this.directory}/memory.max`, bytes);
+    const swap = `${this.directory}/memory.swap.max`;
+    if (existsSync(swap)) writeControl(swap, 0);
+  }
+
+  setPidsMax(count: number): void {
+    if (this.has('pids')) writeControl(`${this.directory}/pids.max`, count);
+  }
+
+  setCpus(cpus: readonly number[]): void {
+    if (this.has('cpuset')) writeControl(`${this.directory}/cpuset.cpus`, formatCpuList(cpus));
+  }
+
+  usage(): CgroupUsage {
+    const { directory } = this;
+    return {
+      cpuNs: readKeyed(`${directory}/cpu.stat`, 'usage_usec') * 1_000,
+      memoryBytes: this.has('memory') ? Number(readControl(`${directory}/memory.current`)) : 0,
+      pids: this.has('pids') ? Number(readControl(`${directory}/pids.current`)) : membersOf(directory).size,
+    };
+  }
+
+  oomKills(): number {
+    return this.has('memory') ? readKeyed(`${this.directory}/memory.events`, 'oom_kill') : 0;
+  }
+
+  kill(): Promise<void> {
+    return killGroup(this.directory);
+  }
+
+  async remove(): Promise<void> {
+    await this.kill();
+    await removeUntilGone([this.directory]);
+  }
+
+  private has(controller: Controller): boolean {
+    return !this.missing.includes(controller);
+  }
+}
+
+/** Best effort; `passesOn` reads what came of it. Writing what is already set changes nothing. */
+function enable(directory: string, controller: string): void {
+  try {
+    writeControl(`${directory}/cgroup.subtree_control`, `+${controller}`);
+  } catch (thrown) {
+    if (errnoOf(thrown) === 'EBUSY') return;
+    if (!['EINVAL', 'ENOENT', 'EOPNOTSUPP'].includes(errnoOf(thrown))) throw thrown;
+  }
+}
+
+/**
+ * `cgroup.kill` (5.14) reaches the whole tree, frozen members too, and holds off forks meanwhile. Older kernels:
+ * freeze, signal (on v2 a frozen process dies at once), thaw.
+ */
+function killGroup(directory: string): Promise<void> {
+  return killUntilEmpty({
+    directories: [directory],
+    async strike() {
+      if (tryWrite(`${directory}/cgroup.kill`, 1)) return;
+      const wasFrozen = tryWrite(`${directory}/cgroup.freeze`, 1);
+      signalAll(allMembers([directory]));
+      if (wasFrozen) tryWrite(`${directory}/cgroup.freeze`, 0);
+    },
+  });
+}

@@ -1,0 +1,101 @@
+/**
+ * Facts about processes from procfs, for discovery: slow path, allocates. A process may end between two reads, so
+ * every function answers `undefined` or an empty list for one that is gone, and never throws for that reason.
+ */
+
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
+
+export interface ThreadInfo {
+  tid: number;
+  /** The thread's comm, at most 15 characters. */
+  name: string;
+  /** Cores on which the scheduler may put it, ascending. */
+  cpus: number[];
+}
+
+/** "0-2,5" -> [0, 1, 2, 5]. Blank text is the empty list; anything unreadable is skipped. */
+export function parseCpuList(text: string): number[] {
+  const cpus: number[] = [];
+  for (const part of text.trim().split(',')) {
+    const match = /^(\d+)(?:-(\d+))?$/.exec(part.trim());
+    if (match === null) continue;
+    const first = Number(match[1]);
+    for (let cpu = first; cpu <= Number(match[2] ?? first); cpu++) cpus.push(cpu);
+  }
+  return cpus;
+}
+
+/** [0, 1, 2, 5] -> "0-2,5". Order and repetition do not matter. */
+export function formatCpuList(cpus: readonly number[]): string {
+  const sorted = [...new Set(cpus)].sort((a, b) => a - b);
+  const parts: string[] = [];
+  for (let i = 0; i < sorted.length; ) {
+    let last = i;
+    while (sorted[last + 1] === sorted[last]! + 1) last++;
+    parts.push(last === i ? `${sorted[i]}` : `${sorted[i]}-${sorted[last]}`);
+    i = last + 1;
+  }
+  return parts.join(',');
+}
+
+export function listPids(): number[] {
+  return numericEntries('/proc');
+}
+
+export function listThreads(pid: number): ThreadInfo[] {
+  const threads: ThreadInfo[] = [];
+  for (const tid of numericEntries(`/proc/${pid}/task`)) {
+    const status = read(`/proc/${pid}/task/${tid}/status`);
+    const name = read(`/proc/${pid}/task/${tid}/comm`);
+    if (status === undefined || name === undefined) continue;
+    const cpus = parseCpuList(/^Cpus_allowed_list:\s*(.*)$/m.exec(status)?.[1] ?? '');
+    threads.push({ tid, name: name.trimEnd(), cpus });
+  }
+  return threads;
+}
+
+/** When the process started, in ticks since boot: tells a reused pid from the old process. */
+export function startTicks(pid: number): number | undefined {
+  const stat = read(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // comm may hold blanks and parentheses; after the last ")" come state (field 3) and so on; start time is field 22.
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[22 - 3]);
+}
+
+/** Arguments with the program's name first; empty for kernel threads, zombies and processes that are gone. */
+export function processArgs(pid: number): string[] {
+  const text = read(`/proc/${pid}/cmdline`) ?? '';
+  return text === '' ? [] : text.replace(/\0$/, '').split('\0');
+}
+
+export function processName(pid: number): string | undefined {
+  return read(`/proc/${pid}/comm`)?.trimEnd();
+}
+
+/** Base name of the executable file, also after it was replaced on disk by an upgrade. */
+export function exeBaseName(pid: number): string | undefined {
+  try {
+    return basename(readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ''));
+  } catch {
+    return undefined;
+  }
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function numericEntries(directory: string): number[] {
+  try {
+    return readdirSync(directory)
+      .map(Number)
+      .filter((n) => Number.isInteger(n) && n > 0);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * The agent's end of a sandbox's socket. Whatever arrives was written by the function's own process: lengths are
+ * bounded, text is checked, and a frame about a call that is not open is counted and ignored.
+ */
+
+import type { Socket } from 'node:net';
+import { NemoError } from '../../../errors.js';
+import type { CallRequest } from '../../../invoke/function.js';
+import { SANDBOX } from '../../../tunables.js';
+import type { LoadOptions, SandboxReply } from '../../engine.js';
+import {
+  BodyKind,
+  EMPTY,
+  FrameDecoder,
+  type FrameHeader,
+  FrameType,
+  FrameWriter,
+  utf8,
+} from '../../runner/frames.js';
+
+interface OpenCall {
+  reply: SandboxReply;
+  headSent: boolean;
+}
+
+/** Outcome of a stem's start or of a load, as the runner told it. */
+export interface ChannelEvents {
+  onReady(): void;
+  onLoaded(): void;
+  onLoadFailed(error: NemoError): void;
+  /** The peer is broken or hostile. */
+  onViolation(reason: string): void;
+}
+
+export class Channel {
+  /** Calls sent and not ended, oldest first. */
+  private readonly open = new Map<number, OpenCall>();
+  private readonly writer: FrameWriter;
+  private nextCallId = 1;
+  private flushPlanned = false;
+  private concurrency = 1;
+  private functionName = '';
+  /** Frames ignored so far. */
+  strayFrames = 0;
+
+  constructor(
+    socket: Socket,
+    private readonly events: ChannelEvents,
+  ) {
+    this.writer = new FrameWriter((bytes) => socket.write(bytes));
+    const decoder = new FrameDecoder((header, meta, body) => this.take(header, meta, body));
+    socket.on('data', (bytes: Buffer) => {
+      try {
+        decoder.push(bytes);
+      } catch (error) {
+        socket.removeAllListeners('data').resume();
+        events.onViolation((error as Error).message);
+      }
+    });
+    // A write to a sandbox that just ended; its end is told by the process.
+    socket.on('error', () => {});
+  }
+
+  get inFlight(): number {
+    return this.open.size;
+  }
+
+  load(options: LoadOptions, path: string): void {
+    const { functionName, env, concurrency = 1 } = options;
+    this.concurrency = concurrency;
+    this.functionName = functionName;
+    this.send(FrameType.load, 0, 0, JSON.stringify({ functionName, path, env, concurrency }), EMPTY);
+  }
+
+  call(call: CallRequest, remainingMs: number, reply: SandboxReply): void {
+    const id = this.nextCallId;
+    this.nextCallId = id === 0xffffffff ? 1 : id + 1;
+    const { callId, method, path, query, headers, body } = call;
+    const timeMs = Math.min(Math.max(Math.ceil(remainingMs), 0), 0xffffffff);
+    try {
+      this.send(FrameType.call, id, timeMs, JSON.stringify({ callId, method, path, query, headers }), body);
+      this.open.set(id, { reply, headSent: false });
+    } catch (error) {
+      reply.onError(
+        new NemoError(
+          'BODY_TOO_LARGE',
+          `a call of ${this.functionName} cannot be sent: ${(error as Error).message}`,
+        ),
+      );
+    }
+  }
+
+  /** Ends all open calls; `errorFor` is told whether the call may have been started. */
+  endAll(errorFor: (started: boolean) => NemoError): void {
+    const calls = [...this.open.values()];
+    this.open.clear();
+    // The runner starts calls in order and answers one before it starts the next beyond its concurrency.
+    for (const [i, call] of calls.entries()) call.reply.onError(errorFor(i < this.concurrency));
+  }
+
+  /** Frames of one turn leave in one write. */
+  private send(type: number, callId: number, timeMs: number, meta: string, body: Buffer): void {
+    this.writer.add(type, 0, 0, callId, timeMs, meta, body);
+    if (this.flushPlanned) return;
+    this.flushPlanned = true;
+    process.nextTick(() => {
+      this.flushPlanned = false;
+      this.writer.flush();
+    });
+  }
+
+  private take(header: FrameHeader, meta: Buffer, body: Buffer): void {
+    const call = this.open.get(header.callId);
+    if (call === undefined) this.takeControl(header.type, meta);
+    else if (!this.takeAnswer(call, header, meta, body)) this.stray();
+  }
+
+  private takeControl(type: number, meta: Buffer): void {
+    if (type === FrameType.ready) this.events.onReady();
+    else if (type === FrameType.loaded) this.events.onLoaded();
+    else if (type === FrameType.loadFailed) this.events.onLoadFailed(this.loadError(meta));
+    else this.stray();
+  }
+
+  /** False if the frame makes no sense at this point of this call. */
+  private takeAnswer(call: OpenCall, header: FrameHeader, meta: Buffer, body: Buffer): boolean {
+    const { reply } = call;
+    switch (header.type) {
+      case FrameType.reply:
+        if (call.headSent) return false;
+        this.open.delete(header.callId);
+        reply.onHead(200, headersOf(header.kind, body));
+        if (body.length > 0) reply.onChunk(body);
+        reply.onEnd();
+        return true;
+      case FrameType.head: {
+        const headers = parseHeaders(meta);
+        if (call.headSent || headers === undefined || header.status < 200 || header.status > 599)
+          return false;
+        call.headSent = true;
+        reply.onHead(header.status, headers);
+        return true;
+      }
+      case FrameType.chunk:
+        if (call.headSent) reply.onChunk(body);
+        return call.headSent;
+      case FrameType.end:
+        if (!call.headSent) return false;
+        this.open.delete(header.callId);
+        reply.onEnd();
+        return true;
+      case FrameType.error:
+        this.open.delete(header.callId);
+        reply.onError(this.callError(meta));
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private stray(): void {
+    this.strayFrames++;
+    if (this.strayFrames === SANDBOX.strayFramesMax)
+      this.events.onViolation('too many frames without a meaning');
+  }
+
+  private callError(meta: Buffer): NemoError {
+    const told = parseTold(meta);
+    const code = told.code === 'BAD_REQUEST' || told.code === 'BODY_TOO_LARGE' ? told.code : 'FUNCTION_ERROR';
+    const message =
+      code === 'BAD_REQUEST'
+        ? `call of ${this.functionName}: ${told.message}`
+        : `${this.functionName} threw ${told.name}: ${told.message}`;
+    return new NemoError(code, message, { details: { name: told.name, stack: told.stack } });
+  }
+
+  private loadError(meta: Buffer): NemoError {
+    const told = parseTold(meta);
+    const code = told.code === 'BAD_FUNCTION' ? 'BAD_FUNCTION' : 'FUNCTION_LOAD';
+    const what =
+      code === 'BAD_FUNCTION' ? 'is not a function that can be run' : 'failed while it was being loaded';
+    return new NemoError(code, `${this.functionName} ${what}: ${told.name}: ${told.message}`, {
+      hint:
+        code === 'BAD_FUNCTION'
+          ? 'export default async (event, context) => ..., or export default { fetch(request) { ... } }'
+          : 'run the file with node to see the error',
+      details: { name: told.name, stack: told.stack },
+    });
+  }
+}
+
+const CONTENT_TYPES: Record<number, string> = {
+  [BodyKind.text]: 'text/plain; charset=utf-8',
+  [BodyKind.json]: 'application/json',
+  [BodyKind.bytes]: 'application/octet-stream',
+};
+
+function headersOf(kind: number, body: Buffer): Record<string, string> {
+  const type = CONTENT_TYPES[kind];
+  const length = `${body.length}`;
+  return type === undefined
+    ? { 'content-length': length }
+    : { 'content-type': type, 'content-length': length };
+}
+
+const HEADER_NAME = /^[-!#$%&'*+.^_`|~0-9a-zA-Z]{1,200}$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a header value must not contain
+const HEADER_VALUE = /^[^\u0000-\u0008\u000a-\u001f\u007f\u0100-\uffff]*$/;
+const HEADERS_MAX = 200;
+/** They speak of one connection; the gateway's connection is not the function's. */
+const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'trailer', 'te']);
+
+/** Undefined if it is not an object of valid header texts. */
+function parseHeaders(meta: Buffer): Record<string, string> | undefined {
+  const parsed = parseObject(meta);
+  if (parsed === undefined) return undefined;
+  const entries = Object.entries(parsed);
+  if (entries.length > HEADERS_MAX) return undefined;
+  const headers: Record<string, string> = {};
+  for (const [name, value] of entries) {
+    if (typeof value !== 'string' || !HEADER_NAME.test(name) || !HEADER_VALUE.test(value)) return undefined;
+    if (name !== '__proto__' && !HOP_BY_HOP.has(name.toLowerCase())) headers[name] = value;
+  }
+  return headers;
+}
+
+function parseTold(meta: Buffer): { code: string; name: string; message: string; stack: string } {
+  const parsed = parseObject(meta) ?? {};
+  const text = (key: string, most: number) => {
+    const value = parsed[key];
+    return typeof value === 'string' ? value.slice(0, most) : '';
+  };
+  return {
+    code: text('code', 40),
+    name: text('name', 200) || 'Error',
+    message: text('message', 4000),
+    stack: text('stack', 4000),
+  };
+}
+
+function parseObject(meta: Buffer): Record<string, unknown> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(utf8(meta));
+    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
+      ? (parsed as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

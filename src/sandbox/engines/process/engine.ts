@@ -1,0 +1,146 @@
+/**
+ * The `process` engine: node inside bubblewrap, one process tree a sandbox. Needs root to start (cgroups, users),
+ * never to run: what is inside has no privilege on the host.
+ */
+
+import { execFile } from 'node:child_process';
+import { chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { asNemoError, NemoError } from '../../../errors.js';
+import { SANDBOX } from '../../../tunables.js';
+import type { Engine, Sandbox, StartOptions } from '../../engine.js';
+import { launchCommand, launchRunner } from './launch.js';
+import { makeOpenDirectory, prepareRuntime, type Runtime, requireReachable } from './runtime.js';
+import { ProcessSandbox } from './sandbox.js';
+
+const RUNTIME = 'runtime';
+const PROBE = 'probe';
+
+export interface ProcessEngineOptions {
+  /**
+   * Directory of this engine alone, for example `<stateDir>/sandboxes`; what an earlier agent left there is removed.
+   * Every user must be able to pass through the directories above it (not below /root or a private /tmp folder).
+   */
+  directory: string;
+}
+
+export class ProcessEngine implements Engine {
+  readonly kind = 'process';
+  private readonly live = new Map<number, ProcessSandbox>();
+  private runtime: Runtime | undefined;
+  private nextUid = 0;
+  private closed = false;
+
+  constructor(private readonly options: ProcessEngineOptions) {}
+
+  async check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }> {
+    if (process.getuid?.() !== 0) {
+      return { ok: false, reason: 'sandboxes are started as root', hint: 'run with sudo' };
+    }
+    for (const [program, debianPackage] of [
+      ['bwrap', 'bubblewrap'],
+      ['setpriv', 'util-linux'],
+      ['prlimit', 'util-linux'],
+      ['chrt', 'util-linux'],
+    ] as const) {
+      if (!(await succeeds(program, ['--version']))) {
+        return {
+          ok: false,
+          reason: `${program} is not installed`,
+          hint: `apt-get install -y ${debianPackage}`,
+        };
+      }
+    }
+    const directory = join(this.options.directory, PROBE);
+    try {
+      const runtime = this.prepare();
+      mkdirSync(directory, { recursive: true });
+      const launch = {
+        uid: SANDBOX.firstUid,
+        joinPaths: [],
+        scheduling: 'idle',
+        directory,
+        runtime,
+      } as const;
+      const [shell, ...args] = launchCommand(launch, [runtime.nodeInside, '--version']);
+      await promisify(execFile)(shell!, args, { timeout: SANDBOX.startTimeoutMs });
+      return { ok: true };
+    } catch (thrown) {
+      const stderr = (thrown as { stderr?: string }).stderr?.trim();
+      const error = asNemoError(thrown);
+      return {
+        ok: false,
+        reason: `a trial sandbox did not start: ${stderr || error.message}`,
+        hint: error.hint ?? 'allow user namespaces: sysctl user.max_user_namespaces=10000',
+      };
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  async start(options: StartOptions): Promise<Sandbox> {
+    if (this.closed)
+      throw new NemoError('STOPPING', `sandbox ${options.id} is not started: the agent is stopping`);
+    const uid = this.takeUid(options.id);
+    const directory = join(this.options.directory, options.id);
+    let sandbox: ProcessSandbox;
+    try {
+      const runtime = this.prepare();
+      mkdirSync(directory);
+      makeOpenDirectory(directory, 0o750);
+      chownSync(directory, 0, uid);
+      const { scheduling, cgroup } = options;
+      const child = launchRunner({ uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime });
+      sandbox = new ProcessSandbox(options, child, directory, uid);
+    } catch (thrown) {
+      rmSync(directory, { recursive: true, force: true });
+      await options.cgroup.remove();
+      if (thrown instanceof NemoError) throw thrown;
+      const { message } = thrown as Error;
+      throw new NemoError('SANDBOX_START', `sandbox ${options.id} did not start: ${message}`, {
+        cause: thrown,
+      });
+    }
+    this.live.set(uid, sandbox);
+    void sandbox.exited.then(() => this.live.delete(uid));
+    await sandbox.ready();
+    return sandbox;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.all([...this.live.values()].map((sandbox) => sandbox.kill()));
+    rmSync(join(this.options.directory, RUNTIME), { recursive: true, force: true });
+  }
+
+  /** Once: clears what a dead agent left, then lays out what the sandboxes share. */
+  private prepare(): Runtime {
+    if (this.runtime !== undefined) return this.runtime;
+    const { directory } = this.options;
+    makeOpenDirectory(directory);
+    requireReachable(directory);
+    for (const name of readdirSync(directory))
+      rmSync(join(directory, name), { recursive: true, force: true });
+    this.runtime = prepareRuntime(join(directory, RUNTIME));
+    return this.runtime;
+  }
+
+  /** Users of two live sandboxes differ, so neither could signal or trace the other even without namespaces. */
+  private takeUid(id: string): number {
+    for (let tries = 0; tries < SANDBOX.uidCount; tries++) {
+      const uid = SANDBOX.firstUid + (this.nextUid++ % SANDBOX.uidCount);
+      if (!this.live.has(uid)) return uid;
+    }
+    throw new NemoError('NO_CAPACITY', `sandbox ${id} is not started: ${SANDBOX.uidCount} are running`);
+  }
+}
+
+async function succeeds(program: string, args: string[]): Promise<boolean> {
+  try {
+    await promisify(execFile)(program, args);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * How a sandbox's first process comes to be. One chain of execs, in an order that matters: a root shell joins the
+ * cgroup, then limits and SCHED_IDLE are set, then root is given up for good, and only then namespaces are made
+ * and node starts. Every process of the sandbox inherits all of it from birth.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { SANDBOX } from '../../../tunables.js';
+import type { Runtime } from './runtime.js';
+
+/** Where a sandbox finds its function. */
+export const FUNCTION_DIRECTORY = '/function';
+
+export interface Launch {
+  uid: number;
+  joinPaths: readonly string[];
+  scheduling: 'idle' | 'default';
+  /** Host directory that becomes /function. */
+  directory: string;
+  runtime: Runtime;
+}
+
+/** $1: filter file, then the files to join, `--`, and the program. fd 4 becomes the filter. */
+const SCRIPT = `exec 4<"$1"; shift
+echo 1000 >/proc/self/oom_score_adj
+while [ "$1" != -- ]; do echo 0 >"$1" || exit 97; shift; done
+shift; exec "$@"`;
+
+/** The whole command line. Pure. */
+export function launchCommand(launch: Launch, program: readonly string[]): string[] {
+  const { uid, runtime } = launch;
+  const binds = runtime.binds.flatMap(([host, inside]) => ['--ro-bind', host, inside]);
+  return [
+    '/bin/sh',
+    '-c',
+    SCRIPT,
+    'sandbox',
+    runtime.seccompPath,
+    ...launch.joinPaths,
+    '--',
+    // Without a nice allowance the kernel itself refuses the way out of SCHED_IDLE.
+    ...[
+      'prlimit',
+      '--nice=0:0',
+      '--rtprio=0:0',
+      '--core=0:0',
+      `--nofile=${SANDBOX.openFilesMax}:${SANDBOX.openFilesMax}`,
+    ],
+    ...(launch.scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
+    ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups', '--no-new-privs'],
+    ...['bwrap', '--unshare-all', '--die-with-parent', '--new-session', '--clearenv'],
+    ...[
+      '--hostname',
+      'sandbox',
+      '--setenv',
+      'HOME',
+      '/tmp',
+      '--setenv',
+      'PATH',
+      '/usr/bin',
+      '--setenv',
+      'TZ',
+      'UTC',
+    ],
+    ...binds,
+    ...['--ro-bind', launch.directory, FUNCTION_DIRECTORY],
+    ...['--proc', '/proc', '--dev', '/dev', '--remount-ro', '/dev'],
+    ...['--size', `${SANDBOX.tmpMaxBytes}`, '--tmpfs', '/tmp', '--remount-ro', '/'],
+    ...['--chdir', '/tmp', '--seccomp', '4', '--', ...program],
+  ];
+}
+
+/** Starts the chain with node and the runner at its end. stdio: nothing in, two pipes out, fd 3 the socket. */
+export function launchRunner(launch: Launch): ChildProcess {
+  const { runtime } = launch;
+  const [shell, ...args] = launchCommand(launch, [
+    runtime.nodeInside,
+    ...SANDBOX.nodeFlags,
+    runtime.runnerInside,
+  ]);
+  return spawn(shell!, args, {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+    cwd: '/',
+  });
+}

@@ -1,0 +1,297 @@
+/**
+ * One sandbox of the process engine, from its first process to its last trace. There is one way out for all ends
+ * (kill, exit, crash, out of memory): the first process is gone, then the cgroup and the directory are removed,
+ * then `exited` resolves. Calls in flight are failed as soon as it is known that no answer can come.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { chmod, chown, copyFile, rm } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { NemoError } from '../../../errors.js';
+import type { CallRequest } from '../../../invoke/function.js';
+import type { Cgroup } from '../../../linux/cgroup/driver.js';
+import { SANDBOX } from '../../../tunables.js';
+import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
+import { Channel } from './channel.js';
+import { FUNCTION_DIRECTORY } from './launch.js';
+import { LogLines } from './log-lines.js';
+
+const MODULE_NAME = 'function.mjs';
+/** Pipes of a dead sandbox close at once; this bounds the wait for what may still be in them. */
+const LAST_WORDS_MS = 500;
+/** V8 gives up by SIGABRT or SIGTRAP with these words when a heap limit of its own is reached. */
+const HEAP_EXHAUSTED = /heap out of memory|Allocation failed/;
+
+export class ProcessSandbox implements Sandbox {
+  readonly engine = 'process';
+  readonly id: string;
+  readonly cgroup: Cgroup;
+  readonly pid: number;
+  readonly exited: Promise<SandboxExit>;
+  private readonly channel: Channel;
+  private readonly stderr: LogLines;
+  private readonly stdout: LogLines;
+  private readonly oomKillsBefore: number;
+  private started: Deferred | undefined;
+  private loading: Deferred | undefined;
+  private functionName = '';
+  private killReason: NemoError | undefined;
+  private ended = false;
+  /** Its first process was reaped. */
+  private gone = false;
+  private dying: Promise<unknown> | undefined;
+  /** Why the agent itself ended the sandbox, when nobody asked for it. */
+  private violation = '';
+
+  constructor(
+    options: StartOptions,
+    private readonly child: ChildProcess,
+    private readonly directory: string,
+    private readonly uid: number,
+  ) {
+    this.id = options.id;
+    this.cgroup = options.cgroup;
+    this.pid = child.pid ?? 0;
+    this.oomKillsBefore = options.cgroup.oomKills();
+    const log = (stream: 'stdout' | 'stderr') => (timeMs: number, text: string) =>
+      options.onLog({ timeMs, sandboxId: options.id, stream, text });
+    this.stdout = new LogLines(child.stdout!, log('stdout'));
+    this.stderr = new LogLines(child.stderr!, log('stderr'));
+    const socket = child.stdio[3] as Socket;
+    this.channel = new Channel(socket, {
+      onReady: () => this.started?.resolve(),
+      onLoaded: () => this.loading?.resolve(),
+      onLoadFailed: (error) => this.loading?.reject(error),
+      onViolation: (reason) => this.endFor(reason),
+    });
+    // Usually its process has just ended and says why in a moment; one that closed its end and lives on is of no use.
+    socket.on('close', () => setTimeout(() => this.endFor('it closed its socket'), LAST_WORDS_MS).unref());
+    this.exited = this.watch();
+  }
+
+  get inFlight(): number {
+    return this.channel.inFlight;
+  }
+
+  /** Resolves when the runner answered; rejects with SANDBOX_START after the sandbox is gone. */
+  async ready(timeoutMs: number = SANDBOX.startTimeoutMs): Promise<void> {
+    this.started = new Deferred();
+    try {
+      await this.started.within(timeoutMs, () => this.startError(`no answer within ${timeoutMs} ms`));
+    } catch (error) {
+      await this.kill();
+      throw error;
+    }
+  }
+
+  async load(options: LoadOptions): Promise<void> {
+    if (this.loading !== undefined) throw new NemoError('INTERNAL', `${this.id} already has a function`);
+    const loading = new Deferred();
+    this.loading = loading;
+    this.functionName = options.functionName;
+    try {
+      if (this.ended) throw this.endError('ended before the code was loaded', true);
+      this.cgroup.setMemoryMax(options.memoryBytes);
+      const host = join(this.directory, MODULE_NAME);
+      await copyFile(options.bundlePath, host);
+      await chown(host, 0, this.uid);
+      await chmod(host, 0o640);
+      this.channel.load(options, `${FUNCTION_DIRECTORY}/${MODULE_NAME}`);
+      const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
+      await loading.within(
+        timeoutMs,
+        () =>
+          new NemoError('FUNCTION_LOAD', `${options.functionName} was not loaded within ${timeoutMs} ms`, {
+            hint: 'do less at the top level of the module',
+          }),
+      );
+    } catch (error) {
+      // Half loaded code must never be called.
+      await this.kill();
+      if (error instanceof NemoError) throw error;
+      throw new NemoError(
+        'FUNCTION_LOAD',
+        `${options.functionName} cannot be read: ${(error as Error).message}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void {
+    if (this.ended) {
+      reply.onError(this.killReason ?? this.endError('had already ended', false));
+      return;
+    }
+    this.channel.call(call, deadlineMs - performance.now(), reply);
+  }
+
+  async kill(reason?: NemoError): Promise<void> {
+    if (!this.ended) {
+      this.ended = true;
+      this.killReason = reason;
+      this.channel.endAll((started) => reason ?? this.endError('was ended', started));
+      this.loading?.reject(reason ?? this.endError('was ended while its code was being loaded', true));
+    }
+    this.strike();
+    await this.exited;
+  }
+
+  private strike(): void {
+    this.dying ??= this.cgroup.kill().catch(() => this.child.kill('SIGKILL'));
+  }
+
+  private endFor(reason: string): void {
+    if (this.gone) return;
+    if (this.violation === '') this.violation = reason;
+    this.strike();
+  }
+
+  private async watch(): Promise<SandboxExit> {
+    const closed = new Promise((resolve) => this.child.once('close', resolve));
+    const [exitCode, signal] = await new Promise<[number | null, string | null]>((resolve) => {
+      this.child.once('exit', (code, name) => resolve([code, name]));
+      this.child.once('error', () => resolve([null, null]));
+    });
+    this.gone = true;
+    this.stdout.writerEnded();
+    this.stderr.writerEnded();
+    // Read before the group goes: it takes its counters with it.
+    const oom = this.readOomKills() > this.oomKillsBefore;
+    const killing = this.dying;
+    await Promise.all([killing, Promise.race([closed, pause(LAST_WORDS_MS)])]);
+    const exit = describeExit(exitCode, signal, oom, killing !== undefined, this.stderr.tail);
+    if (!this.ended) {
+      this.ended = true;
+      this.channel.endAll((started) => this.exitError(exit, started));
+      this.loading?.reject(this.exitError(exit, true, 'FUNCTION_LOAD'));
+      this.started?.reject(this.startError(`it ended with ${exitWords(exit)}`));
+    }
+    await this.cgroup.remove().catch((error: unknown) => {
+      process.emitWarning(`cgroup of ${this.id} is left behind: ${String(error)}`);
+    });
+    await rm(this.directory, { recursive: true, force: true }).catch(() => {});
+    (this.child.stdio[3] as Socket).destroy();
+    return exit;
+  }
+
+  private readOomKills(): number {
+    try {
+      return this.cgroup.oomKills();
+    } catch {
+      return this.oomKillsBefore;
+    }
+  }
+
+  private startError(reason: string): NemoError {
+    const tail = lastLine(this.stderr.tail);
+    return new NemoError(
+      'SANDBOX_START',
+      `sandbox ${this.id} did not start: ${reason}${tail && `: ${tail}`}`,
+      {
+        hint: 'run `nemo doctor` to see what this host lacks',
+      },
+    );
+  }
+
+  private endError(what: string, started: boolean): NemoError {
+    return new NemoError(
+      'FUNCTION_EXIT',
+      `the sandbox ${this.id} of ${this.functionName || 'no function'} ${what}`,
+      {
+        details: { sandboxId: this.id, started },
+      },
+    );
+  }
+
+  private exitError(
+    exit: SandboxExit,
+    started: boolean,
+    otherwise: 'FUNCTION_EXIT' | 'FUNCTION_LOAD' = 'FUNCTION_EXIT',
+  ) {
+    const details = { sandboxId: this.id, started, stderrTail: exit.stderrTail };
+    if (exit.cause === 'oom') {
+      return new NemoError('FUNCTION_OOM', `${this.functionName} used more memory than its limit`, {
+        hint: 'deploy it with more --memory, or let it keep less',
+        details,
+      });
+    }
+    const why = this.violation === '' ? `ended with ${exitWords(exit)}` : `was ended: ${this.violation}`;
+    const last = lastLine(exit.stderrTail);
+    return new NemoError(
+      otherwise,
+      `the process of ${this.functionName} ${why}${last && `; it last said: ${last}`}`,
+      {
+        hint: 'return or throw instead of ending the process; `nemo logs` shows what it printed',
+        details,
+      },
+    );
+  }
+}
+
+/** bwrap passes the end of the process inside on as its own exit code: 128 + signal for a signal. */
+function describeExit(
+  code: number | null,
+  signalName: string | null,
+  oomKilled: boolean,
+  killedByAgent: boolean,
+  stderrTail: string,
+): SandboxExit {
+  const inside = code !== null && code > 128 ? signalByNumber(code - 128) : undefined;
+  const signal = signalName ?? inside ?? null;
+  const exitCode = inside === undefined ? code : null;
+  const heap = (signal === 'SIGABRT' || signal === 'SIGTRAP') && HEAP_EXHAUSTED.test(stderrTail);
+  const cause =
+    (oomKilled && signal === 'SIGKILL' && !killedByAgent) || heap
+      ? 'oom'
+      : killedByAgent
+        ? 'killed'
+        : signal === null
+          ? 'exited'
+          : 'crashed';
+  return { cause, exitCode, signal, stderrTail };
+}
+
+function signalByNumber(number: number): string | undefined {
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0];
+}
+
+function exitWords(exit: SandboxExit): string {
+  return exit.signal === null ? `exit code ${exit.exitCode}` : `signal ${exit.signal}`;
+}
+
+function lastLine(text: string): string {
+  return text.trimEnd().split('\n').at(-1)?.slice(0, 300) ?? '';
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}
+
+/** A promise settled from outside, once. */
+class Deferred {
+  readonly promise: Promise<void>;
+  resolve!: () => void;
+  reject!: (error: NemoError) => void;
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    // Its owner may have gone when it is rejected.
+    this.promise.catch(() => {});
+  }
+
+  async within(timeoutMs: number, error: () => NemoError): Promise<void> {
+    const timer = setTimeout(() => this.reject(error()), timeoutMs);
+    try {
+      await this.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

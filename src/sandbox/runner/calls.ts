@@ -1,0 +1,165 @@
+/**
+ * Runs calls in the order of their arrival, at most `concurrency` at a time; the others wait here, so that the
+ * next one starts without a round trip to the agent. Each answer leaves before the next call starts: a call that
+ * the agent has seen no answer before cannot have been started out of turn.
+ */
+
+import type { Buffer } from 'node:buffer';
+import { BadBody, CallContext, type CallMeta, decodeEvent, toRequest } from './event.js';
+import { EMPTY, FrameType, utf8 } from './frames.js';
+import { BadReply, type Outlet, sendResult } from './reply.js';
+
+export type Handler = (event: unknown, context: CallContext) => unknown;
+export type FetchHandler = (request: Request, context: CallContext) => unknown;
+
+interface Call {
+  id: number;
+  /** Null once the call runs: the body is the function's from then on. */
+  meta: Buffer;
+  body: Buffer;
+  arrivedMs: number;
+  remainingMs: number;
+  next: Call | undefined;
+}
+
+const parseJson = JSON.parse;
+const toJson = JSON.stringify;
+const now = performance.now.bind(performance);
+const toPromise = Promise.resolve.bind(Promise) as (value: unknown) => Promise<unknown>;
+const addTo = Function.prototype.call.bind(Set.prototype.add) as (set: Set<Call>, call: Call) => unknown;
+const deleteFrom = Function.prototype.call.bind(Set.prototype.delete) as unknown as (
+  set: Set<Call>,
+  call: Call,
+) => boolean;
+const then = Function.prototype.call.bind(Promise.prototype.then) as unknown as (
+  promise: Promise<unknown>,
+  done: (value: unknown) => void,
+  failed: (error: unknown) => void,
+) => void;
+
+/** Name, message and the first stack lines of anything thrown; never throws itself. */
+export function describeError(
+  thrown: unknown,
+  stackLines = 8,
+): { name: string; message: string; stack: string } {
+  try {
+    if (typeof thrown === 'object' && thrown !== null && 'message' in thrown) {
+      const { name, message, stack } = thrown as Error;
+      const lines = typeof stack === 'string' ? stack.split('\n', stackLines).join('\n') : '';
+      return {
+        name: String(name).slice(0, 200),
+        message: String(message).slice(0, 4000),
+        stack: lines.slice(0, 4000),
+      };
+    }
+    return { name: 'Error', message: String(thrown).slice(0, 4000), stack: '' };
+  } catch {
+    return { name: 'Error', message: 'an error that cannot be shown', stack: '' };
+  }
+}
+
+export class CallQueue {
+  private first: Call | undefined;
+  private last: Call | undefined;
+  private readonly running = new Set<Call>();
+  private runningCount = 0;
+  private starting = false;
+
+  constructor(
+    private readonly out: Outlet,
+    private readonly functionName: string,
+    private readonly style: { kind: 'event'; handler: Handler } | { kind: 'fetch'; handler: FetchHandler },
+    private readonly concurrency: number,
+  ) {}
+
+  push(id: number, remainingMs: number, meta: Buffer, body: Buffer): void {
+    const call: Call = { id, meta, body, arrivedMs: now(), remainingMs, next: undefined };
+    if (this.last === undefined) this.first = call;
+    else this.last.next = call;
+    this.last = call;
+    this.startNext();
+  }
+
+  /** Ends every running call with `error`: the process is about to end. */
+  failRunning(error: unknown): void {
+    for (const call of this.running) this.sendError(call, error);
+  }
+
+  private startNext(): void {
+    // A synchronous function finishes inside start(): the loop goes on, the stack does not grow.
+    if (this.starting) return;
+    this.starting = true;
+    while (this.first !== undefined && this.runningCount < this.concurrency) {
+      const call = this.first;
+      this.first = call.next;
+      if (this.first === undefined) this.last = undefined;
+      this.start(call);
+    }
+    this.starting = false;
+  }
+
+  private start(call: Call): void {
+    this.runningCount++;
+    addTo(this.running, call);
+    const { body } = call;
+    try {
+      const meta = parseJson(utf8(call.meta)) as CallMeta;
+      call.meta = EMPTY;
+      call.body = EMPTY;
+      const remainingMs = call.remainingMs - (now() - call.arrivedMs);
+      const context = new CallContext(this.functionName, meta, remainingMs);
+      const { style } = this;
+      const result =
+        style.kind === 'event'
+          ? style.handler(decodeEvent(meta.headers['content-type'], body), context)
+          : style.handler(toRequest(context, body), context);
+      if (
+        typeof result === 'object' &&
+        result !== null &&
+        typeof (result as PromiseLike<unknown>).then === 'function'
+      ) {
+        then(
+          toPromise(result),
+          (value) => this.answer(call, value),
+          (error) => this.fail(call, error),
+        );
+      } else this.answer(call, result);
+    } catch (error) {
+      this.fail(call, error);
+    }
+  }
+
+  private answer(call: Call, value: unknown): void {
+    try {
+      const streaming = sendResult(this.out, call.id, value);
+      if (streaming === undefined) this.finish(call);
+      else
+        then(
+          streaming,
+          () => this.finish(call),
+          (error) => this.fail(call, error),
+        );
+    } catch (error) {
+      this.fail(call, error);
+    }
+  }
+
+  private fail(call: Call, error: unknown): void {
+    this.sendError(call, error);
+    this.finish(call);
+  }
+
+  private finish(call: Call): void {
+    if (!deleteFrom(this.running, call)) return;
+    this.runningCount--;
+    this.startNext();
+  }
+
+  private sendError(call: Call, thrown: unknown): void {
+    const code =
+      thrown instanceof BadBody ? 'BAD_REQUEST' : thrown instanceof BadReply ? thrown.code : 'FUNCTION_ERROR';
+    const meta = toJson({ code, ...describeError(thrown) });
+    this.out.writer.add(FrameType.error, 0, 0, call.id, 0, meta, EMPTY);
+    this.out.writer.flush();
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * What a function is called with: `event` (the body, decoded by its content type) and `context`.
+ * Built before the function sees anything; everything it needs is captured before function code is loaded.
+ */
+
+import type { Buffer } from 'node:buffer';
+import { performance } from 'node:perf_hooks';
+import { utf8 } from './frames.js';
+
+const parseJson = JSON.parse;
+const now = performance.now.bind(performance);
+const wallClock = Date.now;
+const NativeAbortController = AbortController;
+const startTimer = setTimeout;
+
+/** What the agent sends beside the body of a call. */
+export interface CallMeta {
+  callId: string;
+  method: string;
+  path: string;
+  query: string;
+  headers: Record<string, string>;
+}
+
+export class CallContext {
+  readonly functionName: string;
+  readonly callId: string;
+  readonly method: string;
+  readonly path: string;
+  /** Raw, without `?`. */
+  readonly query: string;
+  readonly headers: Record<string, string>;
+  /** Milliseconds since the epoch at which the call is ended from outside. */
+  readonly deadlineMs: number;
+  readonly #deadline: number;
+  #controller: AbortController | undefined;
+
+  constructor(functionName: string, meta: CallMeta, remainingMs: number) {
+    this.functionName = functionName;
+    this.callId = meta.callId;
+    this.method = meta.method;
+    this.path = meta.path;
+    this.query = meta.query;
+    this.headers = meta.headers;
+    this.deadlineMs = wallClock() + remainingMs;
+    this.#deadline = now() + remainingMs;
+  }
+
+  remainingTimeMs(): number {
+    return Math.max(0, this.#deadline - now());
+  }
+
+  /** Aborts at the deadline. Made when it is first asked for: most functions never do. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      const controller = new NativeAbortController();
+      this.#controller = controller;
+      startTimer(() => controller.abort(), this.remainingTimeMs()).unref();
+    }
+    return this.#controller.signal;
+  }
+}
+
+/** The request's body is not what its content type says: the caller's fault, not the function's. */
+export class BadBody extends Error {}
+
+const isJson = RegExp.prototype.test.bind(/^application\/(json|[-\w.]+\+json)\s*(;|$)/i);
+const isText = RegExp.prototype.test.bind(/^text\//i);
+
+/** Shape: null without a body, parsed JSON, string for text types, otherwise the bytes. Throws BadBody. */
+export function decodeEvent(contentType: string | undefined, body: Buffer): unknown {
+  if (body.length === 0) return null;
+  if (contentType === undefined) return body;
+  if (isJson(contentType)) {
+    try {
+      return parseJson(utf8(body));
+    } catch (error) {
+      throw new BadBody(`the body is not valid JSON: ${(error as Error).message}`);
+    }
+  }
+  return isText(contentType) ? utf8(body) : body;
+}
+
+/** The web Request for fetch style functions. */
+export function toRequest(context: CallContext, body: Buffer): Request {
+  const host = context.headers.host ?? 'function.invalid';
+  const url = `http://${host}${context.path}${context.query === '' ? '' : `?${context.query}`}`;
+  const headers = new Headers();
+  for (const name of Object.keys(context.headers)) {
+    try {
+      headers.append(name, context.headers[name]!);
+    } catch {
+      // A name or value that the fetch standard forbids: the function could not read it anyway.
+    }
+  }
+  const bodiless = context.method === 'GET' || context.method === 'HEAD' || body.length === 0;
+  return new Request(URL.canParse(url) ? url : `http://function.invalid${context.path}`, {
+    method: context.method,
+    headers,
+    signal: context.signal,
+    ...(bodiless ? {} : { body: body as unknown as Uint8Array<ArrayBuffer> }),
+  });
+}

@@ -1,0 +1,278 @@
+/**
+ * What any cgroup driver has to do, tried on real processes. One list for all layouts: mocha runs it on this host's
+ * cgroups, and again on a v2 kernel inside a virtual machine, where only node and a shell exist. Hence no chai here.
+ * Nothing compares clocks in a way that a slow machine could fail: slowness only makes a capped group slower.
+ */
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { NemoError } from '../../src/errors.js';
+import type { Cgroup, CgroupDriver, CgroupDriverOptions } from '../../src/linux/cgroup/driver.js';
+import { CgroupThrottle } from '../../src/linux/cgroup/throttle.js';
+import { listThreads } from '../../src/linux/process.js';
+import { runIn, startIn, until } from './in-cgroup.js';
+
+const MIB = 1024 * 1024;
+const SPIN = ['/bin/sh', '-c', 'while :; do :; done'];
+const FORK_STORM = ['/bin/sh', '-c', 'b() { while :; do b & done; }; b 2>/dev/null'];
+
+export interface CheckContext {
+  open(options: CgroupDriverOptions): CgroupDriver;
+  rootName: string;
+}
+
+export interface CgroupCheck {
+  title: string;
+  run(driver: CgroupDriver, context: CheckContext): Promise<void>;
+}
+
+/** Opens a fresh driver, runs the check, removes all that it made. */
+export async function runCheck(check: CgroupCheck, context: CheckContext): Promise<void> {
+  const driver = context.open({ rootName: context.rootName, idle: true });
+  try {
+    await check.run(driver, context);
+  } finally {
+    await driver.removeAll();
+  }
+}
+
+export const CGROUP_CHECKS: CgroupCheck[] = [
+  {
+    title: 'lacks no controller',
+    async run(driver) {
+      assert.deepEqual(driver.missing, []);
+    },
+  },
+  {
+    title: 'lets the kernel kill a member that goes over its memory, and counts it',
+    async run(driver) {
+      const group = driver.create('hog', { memoryMaxBytes: 32 * MIB });
+      assert.equal(group.oomKills(), 0);
+      const { signal } = await runIn(group, 'a=0123456789abcdef; while :; do a=$a$a; done');
+      assert.equal(signal, 'SIGKILL');
+      assert.equal(group.oomKills(), 1);
+    },
+  },
+  {
+    title: 'raises and lowers a memory limit of a live group',
+    async run(driver) {
+      const group = driver.create('resized', { memoryMaxBytes: 64 * MIB });
+      group.setMemoryMax(16 * MIB);
+      group.setMemoryMax(128 * MIB);
+      const finished = await runIn(group, 'a=$(head -c 20000000 /dev/zero | tr "\\0" x); echo "$a" | wc -c');
+      assert.equal(finished.stdout.trim(), '20000001');
+      group.setMemoryMax(16 * MIB);
+      const { signal } = await runIn(group, 'a=0123456789abcdef; while :; do a=$a$a; done');
+      assert.equal(signal, 'SIGKILL');
+    },
+  },
+  {
+    title: 'refuses the fork that goes over the limit of processes',
+    async run(driver) {
+      const group = driver.create('crowd', { pidsMax: 5 });
+      const finished = await runIn(group, 'for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; echo unlimited');
+      assert.match(finished.stderr, /fork/);
+      assert.doesNotMatch(finished.stdout, /unlimited/);
+      group.setPidsMax(50);
+      await group.kill();
+      const again = await runIn(group, 'for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; echo enough');
+      assert.match(again.stdout, /enough/);
+    },
+  },
+  {
+    title: 'binds members to their cores, and moves live ones',
+    async run(driver) {
+      const group = driver.create('pinned', { cpus: [1] });
+      const { pid } = startIn(group, SPIN);
+      await until('spinning', () => group.usage().cpuNs > 10_000_000);
+      assert.deepEqual(listThreads(pid!)[0]?.cpus, [1]);
+      group.setCpus([0]);
+      assert.deepEqual(listThreads(pid!)[0]?.cpus, [0]);
+    },
+  },
+  {
+    title: 'caps CPU time by a quota, and lifts the cap',
+    async run(driver) {
+      const group = driver.create('capped', { cpus: [1] });
+      const throttle = new CgroupThrottle(group.handle);
+      assert.equal(throttle.setQuotaRatio(0.2), true);
+      startIn(group, SPIN);
+      await until('spinning', () => throttle.readCpuNs() > 0);
+      const cappedRatio = await ratioOver(throttle, 60);
+      assert.ok(cappedRatio < 0.5, `a cap of 0.2 let ${cappedRatio} of a core through`);
+      assert.ok(throttledPeriods(group) > 0, 'the kernel never throttled the group');
+      throttle.setQuotaRatio(null);
+      const before = throttledPeriods(group);
+      await ratioOver(throttle, 100);
+      assert.ok(throttledPeriods(group) <= before + 1, 'still throttled after the cap was lifted');
+      throttle.close();
+    },
+  },
+  {
+    title: 'freezes members where they are, and thaws them',
+    async run(driver) {
+      const group = driver.create('cold', {});
+      const throttle = new CgroupThrottle(group.handle);
+      startIn(group, SPIN);
+      await until('spinning', () => throttle.readCpuNs() > 10_000_000);
+      assert.equal(throttle.freeze(), true);
+      await until('frozen', () => isFrozen(group));
+      const frozenAt = throttle.readCpuNs();
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      assert.equal(throttle.readCpuNs(), frozenAt);
+      assert.equal(throttle.thaw(), true);
+      await until('running again', () => throttle.readCpuNs() > frozenAt + 10_000_000);
+      throttle.close();
+    },
+  },
+  {
+    title: 'yields the core to whoever is outside the idle root',
+    async run(driver, context) {
+      assert.equal(driver.idleGroup, true);
+      const others = context.open({ rootName: `${context.rootName}-others`, idle: false });
+      try {
+        assert.equal(others.idleGroup, false);
+        const harvested = driver.create('harvested', { cpus: [1] });
+        const owner = others.create('owner', { cpus: [1] });
+        startIn(harvested, SPIN);
+        await until('harvesting', () => harvested.usage().cpuNs > 20_000_000);
+        startIn(owner, SPIN);
+        await until('owner on the core', () => owner.usage().cpuNs > 20_000_000);
+        const start = [harvested.usage().cpuNs, owner.usage().cpuNs];
+        await until('owner ran 300 ms', () => owner.usage().cpuNs > start[1]! + 300_000_000, 20_000);
+        const stolen = harvested.usage().cpuNs - start[0]!;
+        assert.ok(stolen < 60_000_000, `the idle group took ${stolen / 1e6} ms of 300`);
+      } finally {
+        await others.removeAll();
+      }
+    },
+  },
+  {
+    title: 'says what members use',
+    async run(driver) {
+      const group = driver.create('used', { memoryMaxBytes: 64 * MIB, pidsMax: 20 });
+      assert.deepEqual(group.usage().pids, 0);
+      startIn(group, ['/bin/sh', '-c', 'sleep 60 & sleep 60 & while :; do :; done']);
+      await until('three members', () => group.usage().pids === 3);
+      await until('CPU time', () => group.usage().cpuNs > 10_000_000);
+      const { memoryBytes } = group.usage();
+      assert.ok(memoryBytes > 0 && memoryBytes <= 64 * MIB, `${memoryBytes} bytes`);
+    },
+  },
+  {
+    title: 'kills a fork storm',
+    async run(driver) {
+      const group = driver.create('storm', { pidsMax: 150 });
+      startIn(group, FORK_STORM);
+      await until('a storm', () => group.usage().pids > 100, 20_000);
+      await group.kill();
+      for (const path of group.joinPaths) assert.equal(readFileSync(path, 'utf8'), '', path);
+      await until('the dead reaped', () => group.usage().pids === 0);
+    },
+  },
+  {
+    title: 'kills frozen members',
+    async run(driver) {
+      const group = driver.create('iced', {});
+      const child = startIn(group, ['sleep', '60']);
+      await until('a member', () => group.usage().pids === 1);
+      const throttle = new CgroupThrottle(group.handle);
+      throttle.freeze();
+      await until('frozen', () => isFrozen(group));
+      const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)));
+      await group.kill();
+      assert.equal(await ended, 'SIGKILL');
+      await until('the dead reaped', () => group.usage().pids === 0);
+      throttle.close();
+    },
+  },
+  {
+    title: 'removes a group with its members, and a second time',
+    async run(driver) {
+      const group = driver.create('brief', {});
+      startIn(group, ['sleep', '60']);
+      await until('a member', () => group.usage().pids === 1);
+      assert.deepEqual(driver.list(), ['brief']);
+      await group.remove();
+      await group.remove();
+      assert.deepEqual(driver.list(), []);
+      for (const path of group.joinPaths) assert.equal(existsSync(path), false, path);
+    },
+  },
+  {
+    title: 'tolerates a throttle on a group that is gone',
+    async run(driver) {
+      const group = driver.create('past', {});
+      const throttle = new CgroupThrottle(group.handle);
+      await runIn(group, 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done');
+      const last = throttle.readCpuNs();
+      assert.ok(last > 0);
+      await group.remove();
+      assert.equal(throttle.readCpuNs(), last);
+      assert.equal(throttle.gone, true);
+      assert.equal(throttle.setQuotaRatio(0.5), false);
+      assert.equal(throttle.freeze(), false);
+      assert.equal(new CgroupThrottle(group.handle).readCpuNs(), 0);
+    },
+  },
+  {
+    title: 'sweeps what a dead agent left, frozen groups too',
+    async run(driver, context) {
+      const left = driver.create('left', { pidsMax: 100 });
+      const iced = driver.create('iced', {});
+      startIn(left, FORK_STORM);
+      startIn(iced, ['sleep', '60']);
+      await until('members', () => left.usage().pids > 50 && iced.usage().pids === 1, 20_000);
+      new CgroupThrottle(iced.handle).freeze();
+      const next = context.open({ rootName: context.rootName, idle: true });
+      assert.deepEqual(next.list(), ['iced', 'left']);
+      await next.removeAll();
+      await next.removeAll();
+      assert.deepEqual(next.list(), []);
+      for (const path of [...left.joinPaths, ...iced.joinPaths]) assert.equal(existsSync(path), false, path);
+    },
+  },
+  {
+    title: 'names the file and the errno when the kernel refuses',
+    async run(driver) {
+      driver.create('twice', {});
+      const twice = thrownBy(() => driver.create('twice', {}));
+      assert.equal(twice.code, 'SYSCALL');
+      assert.match(twice.message, /mkdir failed on \/.*twice: EEXIST/);
+      assert.ok(twice.hint);
+      const noSuchCore = thrownBy(() => driver.create('nowhere', { cpus: [4_000] }));
+      assert.match(noSuchCore.message, /"4000" failed on \/.*cpuset\.cpus: E/);
+      assert.deepEqual(driver.list(), ['twice']);
+      assert.equal(thrownBy(() => driver.create('../up', {})).code, 'BAD_CONFIG');
+    },
+  },
+];
+
+/** CPU time per wall time while the group uses `cpuMs`. */
+async function ratioOver(throttle: CgroupThrottle, cpuMs: number): Promise<number> {
+  const startNs = throttle.readCpuNs();
+  const startMs = performance.now();
+  await until(`${cpuMs} ms used`, () => throttle.readCpuNs() - startNs > cpuMs * 1e6, 20_000);
+  return (throttle.readCpuNs() - startNs) / 1e6 / (performance.now() - startMs);
+}
+
+function throttledPeriods(group: Cgroup): number {
+  const stat = readFileSync(group.handle.quotaPath!.replace(/[^/]+$/, 'cpu.stat'), 'utf8');
+  return Number(/nr_throttled (\d+)/.exec(stat)?.[1]);
+}
+
+function isFrozen(group: Cgroup): boolean {
+  const path = group.handle.freezePath!;
+  if (group.handle.version === 'v1') return readFileSync(path, 'utf8').trim() === 'FROZEN';
+  return /frozen 1/.test(readFileSync(path.replace(/freeze$/, 'events'), 'utf8'));
+}
+
+function thrownBy(action: () => unknown): NemoError {
+  try {
+    action();
+  } catch (thrown) {
+    assert.ok(thrown instanceof NemoError, String(thrown));
+    return thrown;
+  }
+  throw new assert.AssertionError({ message: 'nothing was thrown' });
+}
