@@ -111,5 +111,6 @@ export function readConfig(file: string): UserConfig {
     what: 'the configuration',
     hint: 'nemo up --help shows an example',
     validate: compileSchema<UserConfig>(CONFIG_SCHEMA),
+    empty: {},
   }).value;
 }

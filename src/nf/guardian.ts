@@ -26,9 +26,9 @@ sweep() {
       [ -d "$group" ] || continue
       # The next agent of this name has come: the groups are its own now.
       [ "$(cat "$claim" 2>/dev/null)" = "$agent" ] || return
-      find "$group" -name freezer.state -exec sh -c 'echo THAWED > "$1"' - {} \;
-      find "$group" -mindepth 1 -name cgroup.freeze -exec sh -c 'echo 0 > "$1"' - {} \;
-      find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null
+      find "$group" -name freezer.state -exec sh -c 'echo THAWED > "$1"' - {} \\;
+      find "$group" -mindepth 1 -name cgroup.freeze -exec sh -c 'echo 0 > "$1"' - {} \\;
+      find "$group" -depth -type d -exec rmdir {} \\; 2>/dev/null
       [ -d "$group" ] && left=1
     done
     [ -z "$left" ] && return
