@@ -200,7 +200,7 @@ async function build(
     });
   });
 
-  const protection = policy.protectNf ? new NfProtection(config.stateDir) : undefined;
+  const protection = policy.protectNf ? await NfProtection.start(config.stateDir) : undefined;
   if (protection !== undefined && protection.restoredAtStart > 0) {
     warn(`${protection.restoredAtStart} NF threads got their scheduling back that an earlier agent had changed`);
   }
