@@ -13,7 +13,7 @@ import type { LatencySourceSpec } from './latency/open.js';
 import { startTap, type Tap } from './latency/tap.js';
 import type { ExplicitNf } from './match.js';
 import type { NfInstance, NfProfile } from './profile.js';
-import { NfProtection } from './protection.js';
+import type { NfProtection } from './protection.js';
 import { type NfChange, NfWatcher } from './watcher.js';
 
 export interface NfManagerOptions {
@@ -140,7 +140,9 @@ export class NfManager {
     const { nf } = managed;
     const { ingress, egress, invariant = 'payload-tail' } = nf.profile.latency;
     if (ingress === undefined || egress === undefined) {
-      this.warn(`the tap of ${nf.id} needs the interfaces ingress and egress in its profile or configuration`);
+      this.warn(
+        `the tap of ${nf.id} needs the interfaces ingress and egress in its profile or configuration`,
+      );
       return;
     }
     try {

@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { expect } from 'chai';
 import { NemoError } from '../../src/errors.js';
 import { endProcess } from '../../src/linux/tied-process.js';
@@ -73,7 +82,10 @@ describe('latency shared between processes', () => {
     writeFileSync(writer.path, Buffer.alloc(SHARED_LATENCY_BYTES), { mode: 0o600 });
     refused(/magic/);
     const header = new Uint32Array([0x544c4d4e, 1, process.pid + 1, 528]);
-    writeFileSync(writer.path, Buffer.concat([Buffer.from(header.buffer), Buffer.alloc(SHARED_LATENCY_BYTES)]));
+    writeFileSync(
+      writer.path,
+      Buffer.concat([Buffer.from(header.buffer), Buffer.alloc(SHARED_LATENCY_BYTES)]),
+    );
     refused(new RegExp(`names process ${process.pid + 1}`));
   });
 

@@ -1,7 +1,8 @@
 /**
  * Packet latency of an NF that does not report its own: packets are recognised on its ingress and egress interfaces.
  * Two halves: `startTap` runs the worker and belongs to the main thread (a real-time thread would hand its priority
- * down); `TapSource` reads what it found, in any thread.
+ * down); `TapSource` reads what it found, in any thread. The kernel shows no packet that its sender takes past the queueing
+ * discipline (PACKET_QDISC_BYPASS): such an NF cannot be tapped at its egress, all of its packets count as lost.
  */
 
 import { Worker } from 'node:worker_threads';

@@ -83,7 +83,11 @@ describe('latency source `tap`', () => {
     });
   }
 
-  for (const spec of [{ protocol: 'udp' }, { protocol: 'tcp' }, { protocol: 'tcp', ipv4Options: new Uint8Array(8) }] as const) {
+  for (const spec of [
+    { protocol: 'udp' },
+    { protocol: 'tcp' },
+    { protocol: 'tcp', ipv4Options: new Uint8Array(8) },
+  ] as const) {
     it(`measures each packet behind translation, loss, duplicates and reordering (${JSON.stringify(spec)})`, async () => {
       await startNf();
       const source = await listen('payload-tail');
@@ -119,14 +123,20 @@ describe('latency source `tap`', () => {
   it('ipv4-id recognises packets whose payload is nobody’s business', async () => {
     await startNf();
     await listen('ipv4-id');
-    send(burst({}, 8).map((_, i) => buildFrame({ ...UDP, payload: new Uint8Array(8), ipv4Identification: i + 1 })));
+    send(
+      burst({}, 8).map((_, i) =>
+        buildFrame({ ...UDP, payload: new Uint8Array(8), ipv4Identification: i + 1 }),
+      ),
+    );
     await until(() => tap!.statistics().matched >= BURST - DROPPED);
   });
 
   it('chooses the same packets at both ends when it takes only some', () => {
     const ring = { slots: 1024, slotBytes: 2048 };
     const filter = tapFilter('payload-tail', false, 3);
-    const receiver = insideNamespace(inner.path, () => openPacketSocket({ interface: 'n0', rx: ring, filter }));
+    const receiver = insideNamespace(inner.path, () =>
+      openPacketSocket({ interface: 'n0', rx: ring, filter }),
+    );
     try {
       const chosen = (spec: Partial<FrameSpec>): number[] => {
         send(burst(spec, 16));

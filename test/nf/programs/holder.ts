@@ -11,7 +11,11 @@ import { writeLine } from '../../../src/packet/nf-runtime.js';
 const ring = { slots: 1024, slotBytes: 2048 };
 const socketIn = openPacketSocket({ interface: process.argv[2]!, rx: ring });
 // Past the queueing discipline nobody could see the packets leave.
-const socketOut = openPacketSocket({ interface: process.argv[3]!, tx: ring, qdiscBypass: process.argv[5] === 'bypass' });
+const socketOut = openPacketSocket({
+  interface: process.argv[3]!,
+  tx: ring,
+  qdiscBypass: process.argv[5] === 'bypass',
+});
 const poll = new PollSet([socketIn.fd]);
 const held: Uint8Array[] = [];
 writeLine(JSON.stringify({ ready: true }));
