@@ -83,5 +83,5 @@ export class CoreModel {
 }
 
 function clamp(ratio: number): number {
-  return ratio < 0 ? 0 : ratio > 1 ? 1 : ratio;
+  return ratio < 0 ? 0 : Math.min(ratio, 1);
 }

@@ -20,7 +20,7 @@ export function bucketOf(valueNs: number): number {
     return ((octave + 1) << STEP_BITS) + ((v >>> octave) & (STEPS - 1));
   }
   const high = Math.floor(valueNs / 65536);
-  const index = bucketOf(high > 0x7fffffff ? 0x7fffffff : high) + (16 << STEP_BITS);
+  const index = bucketOf(Math.min(high, 0x7fffffff)) + (16 << STEP_BITS);
   return index < BUCKET_COUNT ? index : BUCKET_COUNT - 1;
 }
 

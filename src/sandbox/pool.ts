@@ -109,7 +109,7 @@ export class Pool {
 
   takeStem(preferredCore: number): Worker | undefined {
     const index = this.stems.findIndex((stem) => stem.core === preferredCore);
-    const stem = this.stems.splice(index < 0 ? 0 : index, 1)[0];
+    const stem = this.stems.splice(Math.max(index, 0), 1)[0];
     if (stem !== undefined) this.move(stem, preferredCore);
     return stem;
   }

@@ -60,7 +60,10 @@ describe('conflict/ladder', () => {
     expect(holds[4]).to.be.greaterThan(holds[0]!);
     expect(Math.max(...holds)).to.be.at.most(CONFLICT.holdMaxMs);
     nowMs += CONFLICT.relapseMs * 100;
-    while (state.level > 0) step(state, 'calm', (nowMs += CONFLICT.holdMaxMs));
+    while (state.level > 0) {
+      nowMs += CONFLICT.holdMaxMs;
+      step(state, 'calm', nowMs);
+    }
     step(state, 'severe', nowMs + CONFLICT.relapseMs * 2);
     expect(state.holdMs).to.equal(CONFLICT.holdMinMs);
   });
