@@ -1,6 +1,6 @@
 /** The box without an NF's load: the invoke path through the gateway, and what an agent costs that has nothing to do. */
 
-import { onlineCores } from '../src/config.js';
+import { onlineCores } from '../src/linux/online-cores.js';
 import { AgentProcess } from './agent-process.js';
 import { Callers } from './callers.js';
 import { cpuTimeNs } from './cpu-time.js';

@@ -1,7 +1,7 @@
 /** One round of one policy: the same NF under the same traffic, with or without functions beside it. */
 
 import { Client } from 'undici';
-import { onlineCores } from '../src/config.js';
+import { onlineCores } from '../src/linux/online-cores.js';
 import { policyByName } from '../src/harvest/policies.js';
 import type { Testbed } from '../src/packet/testbed.js';
 import type { FeedCore } from '../src/telemetry/feed.js';

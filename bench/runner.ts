@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { onlineCores } from '../src/config.js';
+import { onlineCores } from '../src/linux/online-cores.js';
 import { NemoError } from '../src/errors.js';
 import { createTestbed } from '../src/packet/testbed.js';
 import { measureBox } from './box.js';

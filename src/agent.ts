@@ -3,7 +3,7 @@
  * stops them in order. No other file knows more than its neighbours.
  */
 
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { lockAgent } from './agent-lock.js';
@@ -82,8 +82,13 @@ async function build(
   for (const { tid } of listThreads(process.pid)) setAffinity(tid, config.housekeepingCores);
 
   const driver = openCgroupDriver({ rootName: config.name, idle: policy.scheduling === 'idle' });
+  const claim = join(config.runDir, 'agent.pid');
+  writeFileSync(claim, String(process.pid));
   await driver.removeAll();
   closers.push(() => driver.removeAll());
+  // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
+  const protection = await NfProtection.start(config.stateDir, { claim, groups: driver.rootPaths });
+  closers.push(() => protection.close());
   if (driver.missing.length > 0) {
     warnings.push(`this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`);
   }
@@ -200,8 +205,7 @@ async function build(
     });
   });
 
-  const protection = policy.protectNf ? await NfProtection.start(config.stateDir) : undefined;
-  if (protection !== undefined && protection.restoredAtStart > 0) {
+  if (protection.restoredAtStart > 0) {
     warn(`${protection.restoredAtStart} NF threads got their scheduling back that an earlier agent had changed`);
   }
   const nfs = new NfManager({
@@ -212,7 +216,7 @@ async function build(
       : [],
     explicit: config.nfs,
     functionCores: config.functionCores,
-    protection,
+    protection: policy.protectNf ? protection : undefined,
     periodMs: config.discoveryPeriodMs,
   });
   closers.push(() => nfs.stop());

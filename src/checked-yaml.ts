@@ -33,6 +33,8 @@ export interface YamlKind<T> {
   /** Where a reader finds what may stand in it. */
   hint: string;
   validate: ValidateFunction<T>;
+  /** What an empty file stands for. Default: nothing, which no schema of a map allows. */
+  empty?: T;
 }
 
 /** Compiles a schema; formats: `regex`. */
@@ -64,7 +66,7 @@ export function parseCheckedYaml<T>(text: string, file: string, kind: YamlKind<T
       kind,
     );
   }
-  const value: unknown = document.toJS() ?? {};
+  const value: unknown = document.toJS() ?? kind.empty ?? null;
   if (!kind.validate(value)) {
     const problems = (kind.validate.errors ?? []).filter((error) => error.keyword !== 'if');
     failAt(

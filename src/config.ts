@@ -10,7 +10,7 @@ import { CONFIG_SCHEMA } from './config-schema.js';
 import { NemoError } from './errors.js';
 import { type BoxPolicy, policyByName } from './harvest/policies.js';
 import { parseDurationMs } from './invoke/quantity.js';
-import { parseCpuList } from './linux/process.js';
+import { onlineCores } from './linux/online-cores.js';
 import type { ExplicitNf } from './nf/match.js';
 import type { StoreConfig } from './store/open-store.js';
 import { DISCOVERY, GATEWAY, POOL } from './tunables.js';
@@ -51,10 +51,6 @@ export interface AgentConfig {
   discovery: boolean;
   discoveryPeriodMs: number;
   logLevel: NonNullable<UserConfig['logLevel']>;
-}
-
-export function onlineCores(): number[] {
-  return parseCpuList(readFileSync('/sys/devices/system/cpu/online', 'utf8').trim());
 }
 
 /** Fills in defaults and checks what a schema cannot: NO_SUCH_CORE, BAD_CONFIG. */
@@ -115,5 +111,6 @@ export function readConfig(file: string): UserConfig {
     what: 'the configuration',
     hint: 'nemo up --help shows an example',
     validate: compileSchema<UserConfig>(CONFIG_SCHEMA),
+    empty: {},
   }).value;
 }

@@ -47,7 +47,7 @@ export class Discovery {
     const supervisors = new Map<number, NfProfile>();
     for (const pid of listPids()) {
       const stat = processStat(pid);
-      if (stat === undefined) continue;
+      if (stat === undefined || stat.ended) continue;
       const known = this.recall(pid, stat) ?? this.examine(pid, stat);
       known.parentPid = stat.parentPid;
       seen.set(pid, known);

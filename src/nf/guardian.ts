@@ -1,6 +1,6 @@
 /**
- * A shell that waits for the agent's death and then puts the NFs' scheduling back: also after `kill -9`, also if no
- * agent ever starts again. It waits on a pipe whose other end only the agent holds, so it costs nothing and cannot be
+ * A shell that waits for the agent's death and then puts the NFs' scheduling back and removes the sandboxes' groups:
+ * also after `kill -9`, also if no agent ever starts again. It waits on a pipe whose other end only the agent holds, so it costs nothing and cannot be
  * wrong about the death. It has its own session, so a signal to the agent's process group spares it.
  */
 
@@ -8,39 +8,74 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { NemoError } from '../errors.js';
 
-/** $1 the journal, $2 the agent's pid. Needs only util-linux and sed, which every Debian has. */
+/**
+ * $1 the journal, $2 the agent's pid, $3 the file that names the agent of now, from $4 on the groups. Needs only
+ * util-linux and sed, which every Debian has. The sandboxes die by themselves, with the agent; but a frozen one
+ * only does when it is thawed, and a group can be removed only then.
+ */
 const SCRIPT = `
 set -f
 trap '' HUP INT TERM
 { echo -1000 > /proc/self/oom_score_adj; } 2>/dev/null
-journal=$1 agent=$2
+journal=$1 agent=$2 claim=$3
+shift 3
+sweep() {
+  for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    left=
+    for group; do
+      [ -d "$group" ] || continue
+      # The next agent of this name has come: the groups are its own now.
+      [ "$(cat "$claim" 2>/dev/null)" = "$agent" ] || return
+      find "$group" -name freezer.state -exec sh -c 'echo THAWED > "$1"' - {} \\;
+      find "$group" -mindepth 1 -name cgroup.freeze -exec sh -c 'echo 0 > "$1"' - {} \\;
+      find "$group" -depth -type d -exec rmdir {} \\; 2>/dev/null
+      [ -d "$group" ] && left=1
+    done
+    [ -z "$left" ] && return
+    sleep 0.1
+  done
+}
 echo ready
 exec >/dev/null
 while read -r _; do :; done
-head -n 1 "$journal" 2>/dev/null | grep -q "^{\\"agent\\":$agent," || exit 0
-sed -n 's/^{"tid":\\([0-9]*\\),"startTicks":\\([0-9]*\\),"policy":"\\([a-z]*\\)","priority":\\([0-9]*\\),"nice":\\(-\\{0,1\\}[0-9]*\\),"resetOnFork":\\([a-z]*\\)}.*/\\1 \\2 \\3 \\4 \\5 \\6/p' "$journal" |
-while read -r tid ticks policy priority nice reset; do
-  stat=$(cat "/proc/$tid/stat" 2>/dev/null) || continue
-  set -- \${stat##*) }
-  [ "\${20}" = "$ticks" ] || continue
-  flag=; [ "$reset" = true ] && flag=--reset-on-fork
-  chrt "--$policy" $flag --pid "$priority" "$tid"
-  renice --priority "$nice" --pid "$tid"
-done
-rm -f "$journal"
+restore() {
+  head -n 1 "$journal" 2>/dev/null | grep -q "^{\\"agent\\":$agent," || return
+  sed -n 's/^{"tid":\\([0-9]*\\),"startTicks":\\([0-9]*\\),"policy":"\\([a-z]*\\)","priority":\\([0-9]*\\),"nice":\\(-\\{0,1\\}[0-9]*\\),"resetOnFork":\\([a-z]*\\)}.*/\\1 \\2 \\3 \\4 \\5 \\6/p' "$journal" |
+  while read -r tid ticks policy priority nice reset; do
+    stat=$(cat "/proc/$tid/stat" 2>/dev/null) || continue
+    set -- \${stat##*) }
+    [ "\${20}" = "$ticks" ] || continue
+    flag=; [ "$reset" = true ] && flag=--reset-on-fork
+    chrt "--$policy" $flag --pid "$priority" "$tid"
+    renice --priority "$nice" --pid "$tid"
+  done
+  rm -f "$journal"
+}
+restore
+sweep "$@"
 `;
 
 const RESPAWN_MS = 1_000;
+
+/** What a guardian puts in order when this process dies. */
+export interface Watched {
+  /** Of NF threads whose scheduling was changed. */
+  journal: string;
+  /** A file with the pid of the agent to which `groups` belong now. */
+  claim?: string;
+  /** Root directories of cgroups to remove. */
+  groups?: readonly string[];
+}
 
 export class Guardian {
   private child: ChildProcess | undefined;
   private respawn: NodeJS.Timeout | undefined;
 
-  private constructor(private readonly journal: string) {}
+  private constructor(private readonly watched: Watched) {}
 
   /** Once resolved, the journal is acted upon when this process dies. Rejects with MISSING_PACKAGE without a shell. */
-  static async watch(journal: string): Promise<Guardian> {
-    const guardian = new Guardian(journal);
+  static async watch(watched: Watched): Promise<Guardian> {
+    const guardian = new Guardian(watched);
     const child = guardian.start();
     await new Promise<void>((resolve, reject) => {
       child.stdout!.once('data', () => resolve());
@@ -76,7 +111,9 @@ export class Guardian {
   }
 
   private start(): ChildProcess {
-    const child = spawn('/bin/sh', ['-c', SCRIPT, 'nemo-guardian', this.journal, String(process.pid)], {
+    const { journal, claim = '', groups = [] } = this.watched;
+    const parameters = [journal, String(process.pid), claim, ...groups];
+    const child = spawn('/bin/sh', ['-c', SCRIPT, 'nemo-guardian', ...parameters], {
       cwd: '/',
       detached: true,
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },

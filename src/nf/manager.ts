@@ -188,7 +188,7 @@ export class NfManager {
   async stop(): Promise<void> {
     this.watcher.stop();
     for (const managed of this.managed.values()) await managed.tap?.close();
-    await this.options.protection?.close();
+    for (const { nf } of this.managed.values()) this.options.protection?.release(nf.id);
   }
 
   private warn(message: string): void {

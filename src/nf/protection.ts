@@ -7,7 +7,7 @@ import { NemoError } from '../errors.js';
 import { startTicks } from '../linux/process.js';
 import { getScheduling, setScheduling } from '../linux/sched.js';
 import { NF } from '../tunables.js';
-import { Guardian } from './guardian.js';
+import { Guardian, type Watched } from './guardian.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import {
   type JournalEntry,
@@ -46,10 +46,13 @@ export class NfProtection {
    * Puts back what a dead agent left, and sets the guardian. `stateDir` belongs to one agent at a time. Rejects with
    * STORE for a journal that is none, and MISSING_PACKAGE.
    */
-  static async start(stateDir: string): Promise<NfProtection> {
+  static async start(
+    stateDir: string,
+    groups: Pick<Watched, 'claim' | 'groups'> = {},
+  ): Promise<NfProtection> {
     const journal = journalPath(stateDir);
     const restored = restoreLeftovers(journal);
-    return new NfProtection(journal, restored, await Guardian.watch(journal));
+    return new NfProtection(journal, restored, await Guardian.watch({ journal, ...groups }));
   }
 
   /** For tests and for the doctor. */

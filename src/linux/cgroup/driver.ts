@@ -63,6 +63,8 @@ export interface CgroupDriver {
   readonly layout: 'v1' | 'hybrid' | 'v2';
   /** Controllers that this host lacks: what cannot be enforced. Said loudly by whoever builds the driver. */
   readonly missing: readonly Controller[];
+  /** Directories of the root group, one a hierarchy: what is left to remove if the agent dies. */
+  readonly rootPaths: readonly string[];
   /** True if the root group could be marked `cpu.idle`. */
   readonly idleGroup: boolean;
   /** Makes the group `<root>/<name>`. Throws NemoError SYSCALL naming the file that refused. */

@@ -52,6 +52,10 @@ export class CgroupV1Driver implements CgroupDriver {
   private readonly root: Directories = {};
   private readonly rootName: string;
 
+  get rootPaths(): readonly string[] {
+    return unique(this.root);
+  }
+
   /** Makes the root group, or takes over one that is there. Throws UNSUPPORTED without cpuacct, SYSCALL otherwise. */
   constructor(mounts: CgroupMounts, options: CgroupDriverOptions) {
     this.rootName = checkName(options.rootName);

@@ -44,6 +44,10 @@ export class CgroupV2Driver implements CgroupDriver {
   private readonly base: string;
   private readonly peers: string;
 
+  get rootPaths(): readonly string[] {
+    return [this.root];
+  }
+
   /** `base`: the cgroup2 mount or a delegated directory in it. Makes the root group or takes over one that is there. */
   constructor(base: string, options: CgroupDriverOptions) {
     this.base = base;

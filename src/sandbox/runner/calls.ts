@@ -26,6 +26,11 @@ const parseJson = JSON.parse;
 const toJson = JSON.stringify;
 const now = performance.now.bind(performance);
 const toPromise = Promise.resolve.bind(Promise) as (value: unknown) => Promise<unknown>;
+const addTo = Function.prototype.call.bind(Set.prototype.add) as (set: Set<Call>, call: Call) => unknown;
+const deleteFrom = Function.prototype.call.bind(Set.prototype.delete) as unknown as (
+  set: Set<Call>,
+  call: Call,
+) => boolean;
 const then = Function.prototype.call.bind(Promise.prototype.then) as unknown as (
   promise: Promise<unknown>,
   done: (value: unknown) => void,
@@ -59,18 +64,13 @@ export class CallQueue {
   private readonly running = new Set<Call>();
   private runningCount = 0;
   private starting = false;
-  private readonly remember: (call: Call) => unknown;
-  private readonly forget: (call: Call) => boolean;
 
   constructor(
     private readonly out: Outlet,
     private readonly functionName: string,
     private readonly style: { kind: 'event'; handler: Handler } | { kind: 'fetch'; handler: FetchHandler },
     private readonly concurrency: number,
-  ) {
-    this.remember = this.running.add.bind(this.running);
-    this.forget = this.running.delete.bind(this.running);
-  }
+  ) {}
 
   push(id: number, remainingMs: number, meta: Buffer, body: Buffer): void {
     const call: Call = { id, meta, body, arrivedMs: now(), remainingMs, next: undefined };
@@ -100,7 +100,7 @@ export class CallQueue {
 
   private start(call: Call): void {
     this.runningCount++;
-    this.remember(call);
+    addTo(this.running, call);
     const { body } = call;
     try {
       const meta = parseJson(utf8(call.meta)) as CallMeta;
@@ -150,7 +150,7 @@ export class CallQueue {
   }
 
   private finish(call: Call): void {
-    if (!this.forget(call)) return;
+    if (!deleteFrom(this.running, call)) return;
     this.runningCount--;
     this.startNext();
   }

@@ -65,10 +65,13 @@ async function load(options: LoadMeta): Promise<void> {
   let exported: unknown;
   try {
     exported = ((await import(options.path)) as { default?: unknown }).default;
+    // A CommonJS module compiled from an ES module keeps its default one level down.
+    const inner = exported as { __esModule?: unknown; default?: unknown } | null | undefined;
+    if (inner?.__esModule === true) exported = inner.default;
   } catch (error) {
-    // V8 puts the place of a syntax error in front of the stack: only such an error did not parse.
+    // Code that did not parse has not run: none of its lines is on the stack.
     const told = describeError(error);
-    const parses = !(error instanceof SyntaxError && told.stack.startsWith('file:'));
+    const parses = !(error instanceof SyntaxError && !/\n\s+at .*\/function\//.test(told.stack));
     tell(FrameType.loadFailed, { code: parses ? 'FUNCTION_LOAD' : 'BAD_FUNCTION', ...told });
     return;
   }

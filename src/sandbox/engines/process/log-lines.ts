@@ -1,6 +1,7 @@
 /**
- * What a sandbox prints -> lines. Long lines are cut, and above a rate lines are dropped and counted; above a byte
- * rate the pipe is not read at all, so that a flood blocks its own writer instead of costing the agent.
+ * What a sandbox prints -> lines. Long lines are cut; above a rate lines are dropped and counted; above a byte
+ * rate the pipe is not read at all, so that a flood piles up in its own process, within its own memory limit,
+ * instead of costing the agent.
  */
 
 import type { Readable } from 'node:stream';

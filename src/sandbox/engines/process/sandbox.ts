@@ -5,7 +5,7 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import { chown, copyFile, rm } from 'node:fs/promises';
+import { chmod, chown, copyFile, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { join } from 'node:path';
@@ -97,6 +97,7 @@ export class ProcessSandbox implements Sandbox {
       const host = join(this.directory, MODULE_NAME);
       await copyFile(options.bundlePath, host);
       await chown(host, 0, this.uid);
+      await chmod(host, 0o640);
       this.channel.load(options, `${FUNCTION_DIRECTORY}/${MODULE_NAME}`);
       const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
       await loading.within(

@@ -1,0 +1,178 @@
+/**
+ * Function source -> the one ES module that a sandbox runs. The CLI bundles files and folders with their
+ * dependencies; the agent checks what it is given, which may come from another client. In a sandbox there is
+ * nothing to import but node's own modules, so whatever cannot be resolved is refused here, with its place.
+ */
+
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+import type { BuildFailure, BuildOptions, Loader, Message } from 'esbuild';
+import { NemoError } from '../errors.js';
+
+const LOADERS: Record<string, Loader> = {
+  '.js': 'js',
+  '.mjs': 'js',
+  '.cjs': 'js',
+  '.ts': 'ts',
+  '.mts': 'ts',
+  '.cts': 'ts',
+};
+const INDEX_NAMES = Object.keys(LOADERS).map((ending) => `index${ending}`);
+
+/** CommonJS dependencies call `require` for node's own modules, which an ES module does not have. */
+const REQUIRE_BANNER =
+  "import { createRequire as nemoCreateRequire } from 'node:module';\nconst require = nemoCreateRequire(import.meta.url);\n";
+
+/**
+ * Bundles a file (.js .mjs .cjs .ts .mts) or a folder (package.json's exports, module or main, else index.*).
+ * Throws NOT_FOUND, or BAD_FUNCTION with file, line, column and the source line.
+ */
+export async function bundleFunction(path: string): Promise<{ code: string }> {
+  const entry = await findEntry(resolve(path));
+  return build({ entryPoints: [entry], absWorkingDir: dirname(entry) }, basename(entry));
+}
+
+/**
+ * Checks one module and strips its types. `filename` is shown in errors, its ending says the language.
+ * Throws BAD_FUNCTION as above, also for imports other than node's own modules.
+ */
+export async function checkFunction(code: string, filename: string): Promise<{ code: string }> {
+  const loader = LOADERS[extname(filename)];
+  if (loader === undefined)
+    throw badFunction(`${filename} is not a JavaScript or TypeScript file`, endingHint());
+  return build({ stdin: { contents: code, sourcefile: filename, loader } }, filename);
+}
+
+/** Builds that use esbuild's service process now: it is stopped after the last, so that it holds no memory. */
+let building = 0;
+
+async function build(source: BuildOptions, shownName: string): Promise<{ code: string }> {
+  const esbuild = await import('esbuild');
+  building++;
+  try {
+    const result = await esbuild.build({
+      ...source,
+      bundle: true,
+      write: false,
+      metafile: true,
+      outfile: 'function.mjs',
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      charset: 'utf8',
+      logLevel: 'silent',
+      define: { __dirname: '"/function"', __filename: '"/function/function.mjs"' },
+    });
+    const output = Object.values(result.metafile.outputs)[0];
+    if (output !== undefined && !output.exports.includes('default')) {
+      throw badFunction(
+        `${shownName} has no default export`,
+        'export default async (event, context) => ..., or export default { fetch(request) { ... } }',
+      );
+    }
+    const text = result.outputFiles[0]!.text;
+    // What the CLI bundled already has the banner: the agent's check must not add another.
+    const bare = text.includes('__require = ') && !text.includes('nemoCreateRequire');
+    return { code: bare ? REQUIRE_BANNER + text : text };
+  } catch (thrown) {
+    const message = (thrown as Partial<BuildFailure>).errors?.[0];
+    if (message === undefined) throw thrown;
+    throw describe(message, shownName);
+  } finally {
+    if (--building === 0) await esbuild.stop();
+  }
+}
+
+function describe(message: Message, shownName: string): NemoError {
+  const { text, location } = message;
+  const unresolved = /^Could not resolve "([^"]+)"/.exec(text)?.[1];
+  let told = text;
+  let hint: string | undefined;
+  if (unresolved !== undefined) {
+    told = `cannot find "${unresolved}"`;
+    hint = /^[./]/.test(unresolved)
+      ? 'deploy the folder or file with `nemo deploy`, which bundles what it imports'
+      : `npm install ${unresolved}, then deploy with \`nemo deploy\`, which bundles it`;
+  } else if (/"\.node" files/.test(text)) {
+    told = `native addons do not run in a sandbox: ${/: (\S+)$/.exec(text)?.[1] ?? location?.lineText ?? ''}`;
+    hint = 'use a package in pure JavaScript or WebAssembly';
+  }
+  if (location === null) return badFunction(`${shownName}: ${told}`, hint);
+  const { file, line, column, lineText } = location;
+  const shown = lineText.length <= 200 ? `\n  ${lineText}\n  ${' '.repeat(column)}^` : '';
+  return badFunction(`${file}:${line}:${column + 1}: ${told}${shown}`, hint, {
+    file,
+    line,
+    column: column + 1,
+  });
+}
+
+function badFunction(message: string, hint?: string, details?: Record<string, string | number>): NemoError {
+  return new NemoError('BAD_FUNCTION', message, {
+    ...(hint === undefined ? {} : { hint }),
+    ...(details === undefined ? {} : { details }),
+  });
+}
+
+function endingHint(): string {
+  return `name it with one of ${Object.keys(LOADERS).join(' ')}`;
+}
+
+async function findEntry(path: string): Promise<string> {
+  const kind = await kindOf(path);
+  if (kind === undefined) {
+    throw new NemoError('NOT_FOUND', `there is no file or folder ${path}`, { hint: 'check the path' });
+  }
+  if (kind === 'file') {
+    if (LOADERS[extname(path)] === undefined) {
+      throw badFunction(`${path} is not a JavaScript or TypeScript file`, endingHint());
+    }
+    return path;
+  }
+  const named = await packageEntry(path);
+  for (const name of named === undefined ? INDEX_NAMES : [named]) {
+    if ((await kindOf(join(path, name))) === 'file') return join(path, name);
+  }
+  throw badFunction(
+    named === undefined
+      ? `${path} has no package.json with an entry and no ${INDEX_NAMES.join(', ')}`
+      : `${join(path, 'package.json')} names ${named}, which is not there`,
+    'name the file to run as "main" in package.json',
+  );
+}
+
+/** The entry that package.json names, or undefined. */
+async function packageEntry(folder: string): Promise<string | undefined> {
+  const file = join(folder, 'package.json');
+  if ((await kindOf(file)) === undefined) return undefined;
+  let manifest: { exports?: unknown; module?: unknown; main?: unknown };
+  try {
+    manifest = JSON.parse(await readFile(file, 'utf8')) as typeof manifest;
+  } catch (error) {
+    throw badFunction(`${file} is not valid JSON: ${(error as Error).message}`);
+  }
+  for (const candidate of [exportedEntry(manifest.exports), manifest.module, manifest.main]) {
+    if (typeof candidate === 'string') return candidate;
+  }
+  return undefined;
+}
+
+/** `exports` in its usual forms: a path, conditions, or `.` with either. */
+function exportedEntry(exports: unknown): string | undefined {
+  if (typeof exports === 'string') return exports;
+  if (typeof exports !== 'object' || exports === null) return undefined;
+  const conditions = exports as Record<string, unknown>;
+  for (const key of ['.', 'import', 'node', 'default', 'require']) {
+    const found = exportedEntry(conditions[key]);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+async function kindOf(path: string): Promise<'file' | 'folder' | undefined> {
+  try {
+    return (await stat(path)).isDirectory() ? 'folder' : 'file';
+  } catch {
+    return undefined;
+  }
+}

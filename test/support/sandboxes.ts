@@ -1,0 +1,119 @@
+/**
+ * Real sandboxes for tests: an engine and cgroups of their own, removed with everything in them at the end.
+ * Default scheduling unless asked: an idle sandbox on a machine full of other tests starts when it likes.
+ */
+
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import type { NemoError } from '../../src/errors.js';
+import type { CallRequest, LogLine } from '../../src/invoke/function.js';
+import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
+import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
+import { ProcessEngine } from '../../src/sandbox/engines/process/engine.js';
+
+export interface Answer {
+  status: number;
+  headers: Record<string, string>;
+  body: Buffer;
+  chunks: number;
+}
+
+export type LogEntry = Omit<LogLine, 'functionName'>;
+export type LoadInput = Partial<LoadOptions> & { pidsMax?: number };
+export type CallInput = Partial<Omit<CallRequest, 'body'>> & { body?: Buffer | string };
+
+let groups = 0;
+
+export class SandboxBench {
+  readonly directory = mkdtempSync('/var/tmp/nemo-test-sandbox-');
+  readonly driver: CgroupDriver;
+  readonly engine: ProcessEngine;
+  readonly logs: LogEntry[] = [];
+  private count = 0;
+
+  constructor() {
+    chmodSync(this.directory, 0o755);
+    this.driver = openCgroupDriver({ rootName: `nemo-test-sandbox-${process.pid}-${groups++}`, idle: false });
+    this.engine = new ProcessEngine({ directory: join(this.directory, 'sandboxes') });
+  }
+
+  async close(): Promise<void> {
+    await this.engine.close();
+    await this.driver.removeAll();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  start(options: Partial<StartOptions> = {}, pidsMax = 64): Promise<Sandbox> {
+    const id = `sb-${this.count++}`;
+    const cgroup = this.driver.create(id, { memoryMaxBytes: 128 * 1024 * 1024, pidsMax });
+    const onLog = (line: LogEntry) => this.logs.push(line);
+    return this.engine.start({ id, cgroup, scheduling: 'default', onLog, ...options });
+  }
+
+  async load(sandbox: Sandbox, code: string, options: Partial<LoadOptions> = {}): Promise<void> {
+    const bundlePath = join(this.directory, `${sandbox.id}.mjs`);
+    writeFileSync(bundlePath, code);
+    await sandbox.load({
+      functionName: 'probe',
+      bundlePath,
+      env: {},
+      memoryBytes: 128 * 1024 * 1024,
+      timeoutMs: 10_000,
+      ...options,
+    });
+  }
+
+  /** A warm sandbox with this code. */
+  async run(code: string, { pidsMax, ...options }: LoadInput = {}): Promise<Sandbox> {
+    const sandbox = await this.start({}, pidsMax);
+    await this.load(sandbox, code, options);
+    return sandbox;
+  }
+}
+
+export function call(sandbox: Sandbox, input: CallInput = {}, deadlineMs?: number): Promise<Answer> {
+  const { body = '', ...rest } = input;
+  const request: CallRequest = {
+    callId: 'call-1',
+    functionName: 'probe',
+    method: 'POST',
+    path: '/',
+    query: '',
+    headers: {},
+    ...rest,
+    body: typeof body === 'string' ? Buffer.from(body) : body,
+  };
+  return new Promise((resolve, reject) => {
+    const answer = { status: 0, headers: {}, chunks: 0 };
+    const chunks: Buffer[] = [];
+    sandbox.invoke(request, deadlineMs ?? performance.now() + 10_000, {
+      onHead: (status, headers) => Object.assign(answer, { status, headers }),
+      onChunk: (chunk) => chunks.push(chunk),
+      onEnd: () => resolve({ ...answer, body: Buffer.concat(chunks), chunks: chunks.length }),
+      onError: reject,
+    });
+  });
+}
+
+export function json(body: unknown): CallInput {
+  return { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+}
+
+/** The parsed answer of a call with a JSON event. */
+export async function ask(sandbox: Sandbox, event?: unknown): Promise<unknown> {
+  const answer = await call(sandbox, event === undefined ? {} : json(event));
+  return answer.body.length === 0 ? undefined : JSON.parse(answer.body.toString());
+}
+
+/** The error with which `promise` is rejected; fails if it resolves. */
+export async function errorOf(promise: Promise<unknown>): Promise<NemoError> {
+  const unexpected = Symbol('resolved');
+  const outcome = await promise.then(
+    () => unexpected,
+    (error: unknown) => error,
+  );
+  if (outcome === unexpected) throw new Error('resolved where an error was expected');
+  return outcome as NemoError;
+}
