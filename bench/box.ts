@@ -32,7 +32,10 @@ export async function measureBox(
     };
     progress('invoke path');
     await agent.deploy('noop', NOOP_CODE, { concurrency: 64 });
-    await agent.until((frame) => frame.functions[0]?.sandboxes.some((s) => s.state === 'warm') ?? false, 10_000);
+    await agent.until(
+      (frame) => frame.functions[0]?.sandboxes.some((s) => s.state === 'warm') ?? false,
+      10_000,
+    );
     const one = await callFor(agent.url, 1, seconds);
     const many = await callFor(agent.url, MANY_CALLERS, seconds);
     return { gateway: { callers_one: one, callers_many: { callers: MANY_CALLERS, ...many } }, idle };

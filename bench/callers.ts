@@ -36,7 +36,11 @@ export class Callers {
   start(path: string): void {
     this.running = true;
     for (let i = 0; i < this.count; i++) {
-      const client = new Client(this.agentUrl, { pipelining: 1, bodyTimeout: 120_000, headersTimeout: 120_000 });
+      const client = new Client(this.agentUrl, {
+        pipelining: 1,
+        bodyTimeout: 120_000,
+        headersTimeout: 120_000,
+      });
       this.clients.push(client);
       this.loops.push(this.loop(client, path));
     }

@@ -1,8 +1,8 @@
 /** One round of one policy: the same NF under the same traffic, with or without functions beside it. */
 
 import { Client } from 'undici';
-import { onlineCores } from '../src/linux/online-cores.js';
 import { policyByName } from '../src/harvest/policies.js';
+import { onlineCores } from '../src/linux/online-cores.js';
 import type { Testbed } from '../src/packet/testbed.js';
 import type { FeedCore } from '../src/telemetry/feed.js';
 import { AgentProcess } from './agent-process.js';
@@ -12,12 +12,14 @@ import type { Scenario } from './scenarios.js';
 import { median } from './summary.js';
 import type { BenchRound } from './types.js';
 
-/** The measured function: burns CPU for the milliseconds that the query asks for. */
+/** The measured function: uses the milliseconds of CPU that the query asks for, however often it is interrupted. */
 export const BUSY_CODE = `export default async (event, context) => {
-  const until = performance.now() + Number(new URLSearchParams(context.query).get('ms') ?? 5);
-  let spins = 0;
-  while (performance.now() < until) spins++;
-  return { spins };
+  const wantedUs = 1000 * Number(new URLSearchParams(context.query).get('ms') ?? 5);
+  const usedUs = () => { const { user, system } = process.cpuUsage(from); return user + system; };
+  const from = process.cpuUsage();
+  let sum = 0;
+  do { for (let i = 0; i < 20000; i++) sum = (sum * 31 + i) | 0; } while (usedUs() < wantedUs);
+  return { sum };
 };`;
 
 export const NOOP_CODE = `export default async () => 'ok';`;

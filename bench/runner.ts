@@ -3,8 +3,9 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { onlineCores } from '../src/linux/online-cores.js';
 import { NemoError } from '../src/errors.js';
+import { onlineCores } from '../src/linux/online-cores.js';
+import { setProcessAffinity } from '../src/linux/sched.js';
 import { createTestbed } from '../src/packet/testbed.js';
 import { measureBox } from './box.js';
 import { runRound } from './round.js';
@@ -29,13 +30,18 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
   const { scenario, policies } = options;
   const online = onlineCores();
   if (online.length < 2) {
-    throw new NemoError('UNSUPPORTED', 'the bench needs two cores: one for the NF and one for everything else');
+    throw new NemoError(
+      'UNSUPPORTED',
+      'the bench needs two cores: one for the NF and one for everything else',
+    );
   }
   const nfCore = online.at(-1)!;
   const total = policies.length * options.rounds + (scenario.box ? 1 : 0);
   const startedAt = new Date().toISOString();
   const rounds: BenchRound[] = [];
   let done = 0;
+  // The callers live in this process: like everything but the NF and the functions, off the NF's core.
+  setProcessAffinity(process.pid, [online[0]!]);
   const testbed = await createTestbed({
     nfProfile: scenario.nfProfile,
     mode: scenario.mode,

@@ -17,8 +17,7 @@ import { createGateway, type Gateway } from './gateway/server.js';
 import { Dispatcher } from './invoke/dispatcher.js';
 import { createRegistry } from './invoke/registry.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
-import { listThreads } from './linux/process.js';
-import { setAffinity } from './linux/sched.js';
+import { setProcessAffinity } from './linux/sched.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { NfProtection } from './nf/protection.js';
@@ -51,9 +50,13 @@ const DRAIN_MS = 5_000;
 /** Starts everything or nothing. NOT_ROOT, AGENT_RUNNING, PORT_IN_USE, BAD_PROFILE, STORE, UNSUPPORTED. */
 export async function startAgent(config: AgentConfig): Promise<Agent> {
   if (process.getuid?.() !== 0) {
-    throw new NemoError('NOT_ROOT', 'the agent needs root: it makes cgroups and namespaces and schedules threads', {
-      hint: 'run it with sudo, or as a system service',
-    });
+    throw new NemoError(
+      'NOT_ROOT',
+      'the agent needs root: it makes cgroups and namespaces and schedules threads',
+      {
+        hint: 'run it with sudo, or as a system service',
+      },
+    );
   }
   const closers: Array<() => Promise<void> | void> = [];
   const closeAll = async (): Promise<void> => {
@@ -79,7 +82,7 @@ async function build(
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   }
   // The agent keeps off the cores that it lends; its threads made from now on inherit this.
-  for (const { tid } of listThreads(process.pid)) setAffinity(tid, config.housekeepingCores);
+  setProcessAffinity(process.pid, config.housekeepingCores);
 
   const driver = openCgroupDriver({ rootName: config.name, idle: policy.scheduling === 'idle' });
   const claim = join(config.runDir, 'agent.pid');
@@ -90,7 +93,9 @@ async function build(
   const protection = await NfProtection.start(config.stateDir, { claim, groups: driver.rootPaths });
   closers.push(() => protection.close());
   if (driver.missing.length > 0) {
-    warnings.push(`this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`);
+    warnings.push(
+      `this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`,
+    );
   }
   if (policy.scheduling === 'idle' && !driver.idleGroup) {
     warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
@@ -206,14 +211,14 @@ async function build(
   });
 
   if (protection.restoredAtStart > 0) {
-    warn(`${protection.restoredAtStart} NF threads got their scheduling back that an earlier agent had changed`);
+    warn(
+      `${protection.restoredAtStart} NF threads got their scheduling back that an earlier agent had changed`,
+    );
   }
   const nfs = new NfManager({
     control,
     events,
-    profiles: config.discovery
-      ? loadProfiles([BUILTIN_PROFILES, ...config.profileDirs])
-      : [],
+    profiles: config.discovery ? loadProfiles([BUILTIN_PROFILES, ...config.profileDirs]) : [],
     explicit: config.nfs,
     functionCores: config.functionCores,
     protection: policy.protectNf ? protection : undefined,

@@ -85,7 +85,11 @@ export function parseCheckedYaml<T>(text: string, file: string, kind: YamlKind<T
 }
 
 /** Throws the first problem, and says how many more there are. */
-export function failAt(file: string, problems: Problem[], kind: Pick<YamlKind<unknown>, 'code' | 'hint'>): never {
+export function failAt(
+  file: string,
+  problems: Problem[],
+  kind: Pick<YamlKind<unknown>, 'code' | 'hint'>,
+): never {
   const [first, ...others] = problems;
   const { line, column, key, message, hint } = first!;
   const more = others.length === 0 ? '' : ` (and ${others.length} more in this file)`;
@@ -151,4 +155,3 @@ function describe(
       return { ...start, key: path.join('.'), message: `${here} ${error.message}` };
   }
 }
-

@@ -81,11 +81,15 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     },
     functionCores: functions,
     housekeepingCores: housekeeping,
-    store: user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
+    store:
+      user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
     pool: {
       stems: user.pool?.stems ?? POOL.stems,
       warmPerFunction: user.pool?.warmPerFunction ?? POOL.warmPerFunction,
-      keepAliveMs: user.pool?.keepAlive === undefined ? POOL.keepAliveMs : parseDurationMs(user.pool.keepAlive, 'pool.keepAlive'),
+      keepAliveMs:
+        user.pool?.keepAlive === undefined
+          ? POOL.keepAliveMs
+          : parseDurationMs(user.pool.keepAlive, 'pool.keepAlive'),
     },
     profileDirs: user.profileDirs ?? [],
     nfs: user.nfs ?? [],

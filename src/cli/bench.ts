@@ -46,9 +46,13 @@ async function bench(options: BenchCliOptions): Promise<void> {
     return;
   }
   if (process.getuid?.() !== 0) {
-    throw new NemoError('NOT_ROOT', 'the bench needs root: it makes network namespaces and pins an NF to a core', {
-      hint: 'run it with sudo',
-    });
+    throw new NemoError(
+      'NOT_ROOT',
+      'the bench needs root: it makes network namespaces and pins an NF to a core',
+      {
+        hint: 'run it with sudo',
+      },
+    );
   }
   const scenario = scenarioByName(options.scenario);
   const policies = options.policies.split(',').map((name) => name.trim());

@@ -45,7 +45,9 @@ async function up(options: UpOptions): Promise<void> {
   const agent = await startAgent(resolveConfig(user));
   for (const warning of agent.warnings) process.stderr.write(`nemo: ${warning}\n`);
   process.stdout.write(
-    options.json ? `${JSON.stringify({ ready: agent.url, pid: process.pid })}\n` : `NEMO is up: ${agent.url}\n`,
+    options.json
+      ? `${JSON.stringify({ ready: agent.url, pid: process.pid })}\n`
+      : `NEMO is up: ${agent.url}\n`,
   );
   await new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve);

@@ -13,8 +13,8 @@ import {
   type ControlThreadData,
   type FromControl,
   type NfStats,
-  Slot,
   SLOT_COUNT,
+  Slot,
   type ToControl,
 } from './messages.js';
 

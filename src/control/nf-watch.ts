@@ -1,8 +1,8 @@
 /** One NF as the loop sees it: CPU time of its threads and the latency of its packets. No allocation a tick. */
 
 import { ThreadStat } from '../linux/procfs.js';
-import type { LatencySource } from '../nf/latency-source.js';
 import { openLatencySource } from '../nf/latency/open.js';
+import type { LatencySource } from '../nf/latency-source.js';
 import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
 import { CONTROL } from '../tunables.js';
 import type { ControlNf, NfStats } from './messages.js';

@@ -7,7 +7,8 @@
  * Invariant: a call is in exactly one queue or one worker until its sink heard onEnd or onError, once.
  */
 
-import { Board, Core } from '../control/board.js';
+import { OFF } from '../conflict/ladder.js';
+import { type Board, Core } from '../control/board.js';
 import type { Control } from '../control/control.js';
 import { asNemoError, NemoError } from '../errors.js';
 import { mostSpare, type PlacementCore, type PlacementPolicy } from '../harvest/placement.js';
@@ -17,7 +18,7 @@ import type { Pool } from '../sandbox/pool.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from './function.js';
 import { FunctionState } from './function-state.js';
-import { NO_TIMELINE, sendTo } from './send.js';
+import { sendTo } from './send.js';
 import type { ActiveCall, PendingCall, Worker } from './worker.js';
 
 export interface DispatcherOptions {
@@ -228,7 +229,11 @@ export class Dispatcher {
   private chooseCore(): PlacementCore | undefined {
     const index = this.placement.choose(this.cores);
     if (index >= 0) return this.cores[index];
-    if (this.cores.some((core) => core.budgetRunning > 0)) return undefined;
+    // A short freeze is waited for; elsewhere a call goes only if no core may take it for longer.
+    for (const { core, budgetRunning, throttleLevel } of this.cores) {
+      if (budgetRunning > 0) return undefined;
+      if (throttleLevel < OFF && this.board.get(core, Core.harvestable) === 1) return undefined;
+    }
     return this.placement.choose(this.fallbackOnly) >= 0 ? this.fallback : undefined;
   }
 
@@ -309,6 +314,11 @@ export class Dispatcher {
   private send(fn: FunctionState, worker: Worker): void {
     const pending = fn.shift()!;
     if (fn.queued === 0) this.backlog.delete(fn);
+    if (pending.sink.gone) {
+      // Nobody waits for it any more: its turn goes to the next.
+      pending.sink.onError(new NemoError('STOPPING', 'the caller has left'), undefined);
+      return;
+    }
     this.virtualNowMs = Math.max(this.virtualNowMs, fn.virtualMs);
     if (worker.idle) {
       this.options.control.setBusy(worker.slot, true);
@@ -357,7 +367,7 @@ export class Dispatcher {
   private fail(fn: FunctionState, call: PendingCall, error: NemoError, sandboxId?: string): void {
     fn.failed++;
     this.options.onFailure(fn.spec.name, error, sandboxId);
-    call.sink.onError(error, NO_TIMELINE);
+    call.sink.onError(error, undefined);
   }
 
   private leave(fn: FunctionState, worker: Worker, call: ActiveCall, stillAlive = true): void {

@@ -4,8 +4,6 @@ import type { NemoError } from '../errors.js';
 import type { SandboxReply } from '../sandbox/engine.js';
 import type { ActiveCall, PendingCall, Worker } from './worker.js';
 
-export const NO_TIMELINE = undefined;
-
 export interface SendOutcome {
   ended(call: ActiveCall): void;
   failed(call: ActiveCall, error: NemoError): void;
@@ -21,7 +19,7 @@ class Reply implements SandboxReply {
     const call = this.call;
     call.answered = true;
     call.firstByteMs = performance.now();
-    call.sink.onHead(status, headers);
+    call.sink.onHead(status, headers, call.start);
   }
 
   onChunk(chunk: Buffer): void {

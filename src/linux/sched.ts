@@ -13,6 +13,7 @@ import {
   schedSetscheduler,
   setpriority,
 } from './libc.js';
+import { listThreads } from './process.js';
 
 export type SchedulingPolicy = 'other' | 'fifo' | 'rr' | 'batch' | 'idle' | 'deadline';
 
@@ -86,6 +87,11 @@ export function getAffinity(tid: number): number[] {
     for (let bit = 0; bit < 8; bit++) if ((byte & (1 << bit)) !== 0) cpus.push(index * 8 + bit);
   });
   return cpus;
+}
+
+/** Binds every thread that a process has now; those it makes later inherit it from their maker. */
+export function setProcessAffinity(pid: number, cpus: readonly number[]): void {
+  for (const { tid } of listThreads(pid)) setAffinity(tid, cpus);
 }
 
 /** Throws SYSCALL with EINVAL if none of `cpus` is online and allowed by the thread's cpuset. */

@@ -3,9 +3,9 @@
  * Sandboxes are made one after the other, pinned to function cores at SCHED_IDLE, so the work itself is harvested.
  */
 
-import { Board, Core } from '../control/board.js';
-import type { Control } from '../control/control.js';
 import { LADDER } from '../conflict/ladder.js';
+import { type Board, Core } from '../control/board.js';
+import type { Control } from '../control/control.js';
 import { asNemoError } from '../errors.js';
 import type { Dispatcher } from '../invoke/dispatcher.js';
 import type { FunctionState } from '../invoke/function-state.js';
@@ -98,8 +98,7 @@ export class Planner {
     });
     if (decision === undefined) return;
     this.making = true;
-    const work =
-      decision.kind === 'stem' ? this.makeStem(core) : this.makeWarm(decision.functionName, core);
+    const work = decision.kind === 'stem' ? this.makeStem(core) : this.makeWarm(decision.functionName, core);
     void work
       .catch((thrown: unknown) => {
         const error = asNemoError(thrown);

@@ -5,8 +5,8 @@
  *   make() -> stem -> load(spec) -> warm -> end()
  */
 
-import { asNemoError, NemoError } from '../errors.js';
 import type { Control } from '../control/control.js';
+import { asNemoError, NemoError } from '../errors.js';
 import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
 import type { CgroupDriver } from '../linux/cgroup/driver.js';

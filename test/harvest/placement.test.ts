@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { mostSpare, type PlacementCore } from '../../src/harvest/placement.js';
-import { policyByName, POLICY_NAMES } from '../../src/harvest/policies.js';
+import { POLICY_NAMES, policyByName } from '../../src/harvest/policies.js';
 
 const core = (number: number, over: Partial<PlacementCore> = {}): PlacementCore => ({
   core: number,

@@ -31,7 +31,8 @@ export function ttlKeepAlive(options: { keepAliveMs: number; keep: number }): Ke
     },
     victim(idle) {
       let oldest: KeepAliveEntry | undefined;
-      for (const entry of idle) if (oldest === undefined || entry.lastUsedMs < oldest.lastUsedMs) oldest = entry;
+      for (const entry of idle)
+        if (oldest === undefined || entry.lastUsedMs < oldest.lastUsedMs) oldest = entry;
       return oldest?.id;
     },
   };

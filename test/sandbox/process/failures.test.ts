@@ -133,6 +133,7 @@ describe('a function that fails in its sandbox', () => {
       expect(error).to.include({ code: 'FUNCTION_OOM' });
       expect(error.message).to.include('probe used more memory');
       expect(await sandbox.exited).to.include({ cause: 'oom', signal: 'SIGKILL' });
+      expect(await errorOf(call(sandbox)), 'a call that comes late').to.include({ code: 'FUNCTION_OOM' });
     }
   });
 

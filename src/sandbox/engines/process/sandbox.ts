@@ -39,6 +39,8 @@ export class ProcessSandbox implements Sandbox {
   private functionName = '';
   private killReason: NemoError | undefined;
   private ended = false;
+  /** How it ended, unless it was killed on request. */
+  private exit: SandboxExit | undefined;
   /** Its first process was reaped. */
   private gone = false;
   private dying: Promise<unknown> | undefined;
@@ -123,7 +125,10 @@ export class ProcessSandbox implements Sandbox {
 
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void {
     if (this.ended) {
-      reply.onError(this.killReason ?? this.endError('had already ended', false));
+      const { exit } = this;
+      const late =
+        exit === undefined ? this.endError('had already ended', false) : this.exitError(exit, false);
+      reply.onError(this.killReason ?? late);
       return;
     }
     this.channel.call(call, deadlineMs - performance.now(), reply);
@@ -166,6 +171,7 @@ export class ProcessSandbox implements Sandbox {
     const exit = describeExit(exitCode, signal, oom, killing !== undefined, this.stderr.tail);
     if (!this.ended) {
       this.ended = true;
+      this.exit = exit;
       this.channel.endAll((started) => this.exitError(exit, started));
       this.loading?.reject(this.exitError(exit, true, 'FUNCTION_LOAD'));
       this.started?.reject(this.startError(`it ended with ${exitWords(exit)}`));
