@@ -1,6 +1,6 @@
 /** An agent as its users run it: a process of its own, `nemo up`, with a state folder that goes with it. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { UserConfig } from '../src/config.js';
-import { NemoError } from '../src/errors.js';
+import { type ErrorCode, NemoError } from '../src/errors.js';
+import { spawnTied } from '../src/linux/tied-process.js';
 import type { FeedFrame } from '../src/telemetry/feed.js';
 
 const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
@@ -39,9 +40,8 @@ export class AgentProcess {
         http: { port: 0, ...config.http },
       }),
     );
-    const child = spawn(process.execPath, [CLI, 'up', '--config', file, '--json'], {
+    const child = spawnTied(process.execPath, [CLI, 'up', '--config', file, '--json'], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NEMO_EXIT_WITH_PARENT: '1' },
     });
     const output: string[] = [];
     const keep = (line: string): void => {
@@ -58,7 +58,7 @@ export class AgentProcess {
       });
       child.once('exit', (code) => {
         rmSync(folder, { recursive: true, force: true });
-        reject(new NemoError('INTERNAL', `the agent ended with ${code}:\n${output.join('\n')}`));
+        reject(toldError(output) ?? new NemoError('INTERNAL', `the agent ended with ${code}`));
       });
     });
     return new AgentProcess(url, child, folder, output);
@@ -114,4 +114,18 @@ export class AgentProcess {
     }
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** The error that an agent started with --json told last. */
+function toldError(output: readonly string[]): NemoError | undefined {
+  const line = output.findLast((text) => text.startsWith('{"error":'));
+  if (line === undefined) return undefined;
+  const { code, message, hint } = (JSON.parse(line) as { error: ToldError }).error;
+  return new NemoError(code, message, hint === undefined ? {} : { hint });
+}
+
+interface ToldError {
+  code: ErrorCode;
+  message: string;
+  hint?: string;
 }

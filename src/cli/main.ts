@@ -20,6 +20,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   nf: () => import('./nf.js'),
   top: () => import('./top.js'),
   bench: () => import('./bench.js'),
+  demo: () => import('./demo.js'),
 };
 
 export async function main(argv: string[]): Promise<number> {

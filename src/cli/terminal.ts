@@ -62,3 +62,16 @@ function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
 }
+
+/** The alternate screen without a cursor, and back. */
+export const ENTER_SCREEN = '\x1b[?1049h\x1b[?25l';
+export const LEAVE_SCREEN = '\x1b[?25h\x1b[?1049l';
+const HOME = '\x1b[H';
+const CLEAR_LINE_END = '\x1b[K';
+const CLEAR_BELOW = '\x1b[J';
+
+/** Rewrites the screen line by line: nothing flickers, and a smaller picture leaves no rest. */
+export function inPlace(text: string, rows: number): string {
+  const lines = text.split('\n').slice(0, rows - 1);
+  return `${HOME}${lines.join(`${CLEAR_LINE_END}\n`)}${CLEAR_LINE_END}${CLEAR_BELOW}`;
+}

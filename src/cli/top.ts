@@ -8,6 +8,7 @@ import type { Command } from 'commander';
 import { WebSocket } from 'ws';
 import type { FeedFrame } from '../telemetry/feed.js';
 import { AgentClient, type AgentOptions, agentOptions } from './client.js';
+import { ENTER_SCREEN, inPlace, LEAVE_SCREEN } from './terminal.js';
 import { renderTop, TopHistory } from './top-view.js';
 
 interface TopOptions extends AgentOptions {
@@ -18,12 +19,6 @@ const RETRY_MS = 1_000;
 /** An agent sends ten frames a second; this long without one means that it is gone although its socket is open. */
 const SILENCE_MS = 5_000;
 const COLUMNS_WITHOUT_TTY = 100;
-
-const ENTER = '\x1b[?1049h\x1b[?25l';
-const LEAVE = '\x1b[?25h\x1b[?1049l';
-const HOME = '\x1b[H';
-const CLEAR_LINE_END = '\x1b[K';
-const CLEAR_BELOW = '\x1b[J';
 
 export function register(program: Command): void {
   const command = program
@@ -68,7 +63,7 @@ async function top(options: TopOptions): Promise<void> {
   try {
     while (!stop.signal.aborted) {
       const cause = await readFeed(client, onFrame, stop.signal, () => {
-        if (live) stdout.write(ENTER);
+        if (live) stdout.write(ENTER_SCREEN);
       });
       if (stop.signal.aborted) break;
       if (shown === undefined || !live) throw client.unreachable(cause);
@@ -76,7 +71,7 @@ async function top(options: TopOptions): Promise<void> {
       await pause(RETRY_MS, stop.signal);
     }
   } finally {
-    if (live && shown !== undefined) stdout.write(LEAVE);
+    if (live && shown !== undefined) stdout.write(LEAVE_SCREEN);
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
     stdout.off('error', onSignal);
@@ -110,12 +105,6 @@ async function readFeed(
   clearTimeout(silence);
   signal.removeEventListener('abort', abort);
   return reason;
-}
-
-/** Rewrites the screen line by line: nothing flickers, and a smaller picture leaves no rest. */
-function inPlace(text: string, rows: number): string {
-  const lines = text.split('\n').slice(0, rows - 1);
-  return `${HOME}${lines.join(`${CLEAR_LINE_END}\n`)}${CLEAR_LINE_END}${CLEAR_BELOW}`;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

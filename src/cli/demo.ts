@@ -1,0 +1,127 @@
+/** `nemo demo`, what `npm start` runs: the first thing that a new user sees. Live view on a terminal, then a summary. */
+
+import { writeFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { renderDemoSummary } from '../demo/summary.js';
+import { NemoError } from '../errors.js';
+import { POLICY_NAMES, policyByName } from '../harvest/policies.js';
+import { ensurePackages } from '../linux/packages.js';
+import type { FeedFrame } from '../telemetry/feed.js';
+import { GATEWAY } from '../tunables.js';
+import { RUNTIME_PACKAGES } from './diagnosis.js';
+import { Progress } from './progress.js';
+import { ENTER_SCREEN, inPlace, LEAVE_SCREEN } from './terminal.js';
+import { renderTop, TopHistory } from './top-view.js';
+
+interface DemoCliOptions {
+  seconds: string;
+  policy: string;
+  port: string;
+  packets: string;
+  json?: string;
+}
+
+export function register(program: Command): void {
+  program
+    .command('demo')
+    .description('a real NF under captured traffic, and functions on the cycles that it leaves')
+    .option('--seconds <number>', 'how long functions run; Ctrl-C ends it earlier', '60')
+    .option('--policy <name>', `one of ${POLICY_NAMES.join(', ')}`, 'nemo')
+    .option('--port <number>', 'HTTP port of the agent and its console on 127.0.0.1', String(GATEWAY.port))
+    .option('--packets <number>', 'packets of the capture a second; 0: at the pace of the capture', '30000')
+    .option('--json <file>', 'also write the summary as JSON')
+    .addHelpText(
+      'after',
+      '\nExample:\n  sudo nemo demo --seconds 30 --policy naive   # what NEMO is compared with\n',
+    )
+    .action(demo);
+}
+
+async function demo(options: DemoCliOptions): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    throw new NemoError(
+      'NOT_ROOT',
+      'the demo needs root: it makes network namespaces and cgroups, and pins an NF to a core',
+      { hint: 'run `sudo npm start`; nothing outside its own namespaces is touched' },
+    );
+  }
+  policyByName(options.policy);
+  const seconds = number(options.seconds, '--seconds');
+  const port = number(options.port, '--port');
+  const packetsPerS = number(options.packets, '--packets');
+
+  const progress = new Progress(process.stderr);
+  await ensurePackages(RUNTIME_PACKAGES, { progress: (line) => progress.say(line) });
+  const { runDemo } = await import('../demo/run.js');
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort();
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  const view = new LiveView(process.stdout);
+  try {
+    const summary = await runDemo({
+      seconds,
+      policy: options.policy,
+      port,
+      packetsPerS,
+      signal: stop.signal,
+      say: (line) => progress.say(line),
+      onUrl: (url) => {
+        progress.end();
+        view.open(url);
+      },
+      onFrame: (frame) => view.show(frame),
+    });
+    view.close();
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(summary, null, 1)}\n`);
+    process.stdout.write(`\n${summary.seconds.toFixed(0)} s of policy ${summary.policy}:\n`);
+    process.stdout.write(`${renderDemoSummary(summary)}\n`);
+  } finally {
+    view.close();
+    progress.end();
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  }
+}
+
+/** On a terminal the whole screen, redrawn in place; elsewhere a picture every few seconds. */
+class LiveView {
+  private static readonly EVERY_MS = 5_000;
+  private readonly history = new TopHistory();
+  private url: string | undefined;
+  private nextMs = 0;
+
+  constructor(private readonly out: NodeJS.WriteStream) {}
+
+  open(url: string): void {
+    this.url = url;
+    if (this.out.isTTY) this.out.write(ENTER_SCREEN);
+    else this.out.write(`console: ${url}\n`);
+  }
+
+  show(frame: FeedFrame): void {
+    this.history.add(frame);
+    const nowMs = performance.now();
+    if (!this.out.isTTY && nowMs < this.nextMs) return;
+    this.nextMs = nowMs + LiveView.EVERY_MS;
+    const text = renderTop(frame, this.out.columns ?? 100, this.history, this.out.isTTY === true);
+    if (!this.out.isTTY) this.out.write(`${text}\n\n`);
+    else
+      this.out.write(
+        inPlace(`${text}\n\nopen ${this.url} to see it in a browser; Ctrl-C ends`, this.out.rows ?? 24),
+      );
+  }
+
+  close(): void {
+    if (this.url !== undefined && this.out.isTTY) this.out.write(LEAVE_SCREEN);
+    this.url = undefined;
+  }
+}
+
+function number(text: string, option: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0)) {
+    throw new NemoError('BAD_CONFIG', `${option} must be a number, not "${text}"`);
+  }
+  return value;
+}

@@ -1,0 +1,126 @@
+/**
+ * The demo: a real NF in its own namespace forwards real traffic on the last core, an agent harvests that core,
+ * and sample functions are called without pause. Everything ends with this process, however that ends.
+ */
+
+import { fileURLToPath } from 'node:url';
+import { WebSocket } from 'ws';
+import { AgentProcess } from '../../bench/agent-process.js';
+import { Callers } from '../../bench/callers.js';
+import { NemoError } from '../errors.js';
+import { onlineCores } from '../linux/online-cores.js';
+import { setProcessAffinity } from '../linux/sched.js';
+import { createTestbed, type Testbed } from '../packet/testbed.js';
+import type { TrafficSpec } from '../packet/traffic/spec.js';
+import type { FeedCore, FeedFrame } from '../telemetry/feed.js';
+import { demoFunctions } from './functions.js';
+import { summarizeDemo } from './summary.js';
+
+export interface DemoOptions {
+  seconds: number;
+  policy: string;
+  /** HTTP port of the agent; 0 takes any. */
+  port: number;
+  /** Packets of the capture a second; 0: at the capture's own pace. */
+  packetsPerS: number;
+  say: (line: string) => void;
+  /** Once the page can be opened. */
+  onUrl: (url: string) => void;
+  onFrame: (frame: FeedFrame) => void;
+  /** Ends the demo early. */
+  signal: AbortSignal;
+}
+
+const CAPTURE = fileURLToPath(new URL('../../../data/openNetVM-64B_download.pcap', import.meta.url));
+const SOLO_S = 3;
+
+export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof summarizeDemo>> {
+  const online = onlineCores();
+  if (online.length < 2) {
+    throw new NemoError(
+      'UNSUPPORTED',
+      'the demo needs two cores: one for the NF and one for everything else',
+    );
+  }
+  const nfCore = online.at(-1)!;
+  setProcessAffinity(process.pid, [online[0]!]);
+  const closers: Array<() => Promise<void>> = [];
+  try {
+    options.say(`two network namespaces, a firewall between them on core ${nfCore} ...`);
+    const testbed = await createTestbed({
+      nfProfile: 'firewall',
+      mode: 'sleep',
+      cpu: nfCore,
+      housekeepingCpu: online[0]!,
+    });
+    closers.push(() => testbed.close());
+    await testbed.traffic.run(trafficOf(options));
+    options.say(`captured traffic flows; the NF alone for ${SOLO_S} s, to compare with ...`);
+    const solo = await measureSolo(testbed, options.signal);
+
+    options.say('starting the agent ...');
+    const agent = await AgentProcess.start({
+      policy: options.policy,
+      http: { port: options.port },
+      cores: { functions: [nfCore], housekeeping: online.filter((core) => core !== nfCore) },
+    });
+    closers.push(() => agent.stop());
+    const functions = demoFunctions();
+    for (const { name, code } of functions) await agent.deploy(name, code, { filename: `${name}.ts` });
+    await agent.until((frame) => frame.nfs.some((nf) => nf.p99Us !== null), 5_000);
+    options.onUrl(agent.url);
+
+    const before = coreOf(await agent.status(), nfCore);
+    await testbed.traffic.mark();
+    for (const { path, callers: count } of functions) {
+      const callers = new Callers(agent.url, count);
+      callers.start(path);
+      closers.push(() => callers.stop());
+    }
+    await watch(agent, options);
+    const frame = await agent.status();
+    const report = await testbed.traffic.report();
+    const nf = frame.nfs.find((one) => one.pid === testbed.nfPid);
+    if (nf === undefined) throw new NemoError('INTERNAL', 'the NF ended during the demo');
+    return summarizeDemo(frame, nf, before, coreOf(frame, nfCore), report, solo);
+  } finally {
+    for (const close of closers.reverse()) await close().catch(() => undefined);
+  }
+}
+
+function coreOf(frame: FeedFrame, core: number): FeedCore {
+  return frame.cores.find((one) => one.core === core)!;
+}
+
+function trafficOf({ packetsPerS }: DemoOptions): TrafficSpec {
+  return { kind: 'capture', path: CAPTURE, ...(packetsPerS === 0 ? {} : { packetsPerS }) };
+}
+
+async function measureSolo(testbed: Testbed, signal: AbortSignal): Promise<{ p99Us: number | null }> {
+  await testbed.traffic.mark();
+  await pause(SOLO_S * 1000, signal);
+  return { p99Us: (await testbed.traffic.report()).latency_us.p99 };
+}
+
+/** Shows frames of the feed until the time is over. */
+async function watch(agent: AgentProcess, options: DemoOptions): Promise<void> {
+  const feed = new WebSocket(new URL('/feed', agent.url.replace(/^http/, 'ws')));
+  feed.on('message', (data) => options.onFrame(JSON.parse(data.toString()) as FeedFrame));
+  // An agent that ends is told by the status request that comes next.
+  feed.on('error', () => undefined);
+  await pause(options.seconds * 1000, options.signal);
+  feed.terminate();
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted || ms <= 0) return resolve();
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    }
+    signal.addEventListener('abort', done);
+  });
+}
