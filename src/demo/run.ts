@@ -32,6 +32,7 @@ export interface DemoOptions {
 }
 
 const CAPTURE = fileURLToPath(new URL('../../../data/openNetVM-64B_download.pcap', import.meta.url));
+const WARM_UP_S = 2;
 const SOLO_S = 3;
 
 export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof summarizeDemo>> {
@@ -55,6 +56,8 @@ export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof s
     });
     closers.push(() => testbed.close());
     await testbed.traffic.run(trafficOf(options));
+    // The NF's code is interpreted at first and compiled after some thousand packets.
+    await pause(WARM_UP_S * 1000, options.signal);
     options.say(`captured traffic flows; the NF alone for ${SOLO_S} s, to compare with ...`);
     const solo = await measureSolo(testbed, options.signal);
 
