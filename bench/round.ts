@@ -25,7 +25,7 @@ export const BUSY_CODE = `export default async (event, context) => {
 export const NOOP_CODE = `export default async () => 'ok';`;
 
 /** Settling time after the callers start, so that cold starts of the callers' own sandboxes are over. */
-const SETTLE_MS = 1_000;
+const SETTLE_MS = 700;
 const PREWARM_LIMIT_MS = 10_000;
 
 export interface RoundOptions {

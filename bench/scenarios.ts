@@ -33,7 +33,7 @@ const SCENARIOS: readonly Scenario[] = [
     traffic: { kind: 'rate', packetsPerS: 50_000 },
     functionMs: 5,
     callers: 4,
-    startProbes: 6,
+    startProbes: 5,
     roundsDefault: 3,
     secondsDefault: 2,
     box: true,
