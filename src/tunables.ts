@@ -12,6 +12,8 @@ export const CONTROL = {
   /** Packet latency is reported over the last second, in ten parts. */
   reportHz: 10,
   latencyParts: 10,
+  /** NF threads that carry no packets are read once in so many ticks: an NF may have dozens of them. */
+  otherThreadsTicks: 16,
 } as const;
 
 export const HARVEST = {

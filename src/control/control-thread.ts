@@ -23,6 +23,8 @@ const cores = data.functionCores.map(
   (core) => new CoreWatch(core, board, slots, data.conflict, data.runningPerCore),
 );
 const nfs = new Map<string, NfWatch>();
+/** The same, to walk through in a tick without an iterator. */
+let nfList: NfWatch[] = [];
 const sandboxCore = new Map<number, CoreWatch>();
 const lateness = new LatencyBuckets();
 const say = (message: FromControl): void => port.postMessage(message);
@@ -45,15 +47,20 @@ function start(): void {
 
   let last = nowNs();
   let nextReport = last;
+  // Not the present value: what was said before this thread ran is waiting in the port.
+  let seenWord = -1;
   for (;;) {
     const active = board.head(Head.activeWanted) === 1;
     const periodMs = active ? CONTROL.periodUs / 1000 : CONTROL.idlePeriodMs;
-    const wakeValue = Atomics.load(board.wakeWord, 0);
     const sleepFrom = nowNs();
     const sleepMs = Math.max(0.05, periodMs - (sleepFrom - last) / 1e6);
-    const woken = Atomics.wait(board.wakeWord, 0, wakeValue, sleepMs);
-    for (let m = receiveMessageOnPort(port); m !== undefined; m = receiveMessageOnPort(port)) {
-      if (!handle(m.message as ToControl)) return;
+    const woken = Atomics.wait(board.wakeWord, 0, seenWord, sleepMs);
+    // Whoever sends a message changes the wake word too: looking into the port costs more than the word.
+    if (Atomics.load(board.wakeWord, 0) !== seenWord) {
+      seenWord = Atomics.load(board.wakeWord, 0);
+      for (let m = receiveMessageOnPort(port); m !== undefined; m = receiveMessageOnPort(port)) {
+        if (!handle(m.message as ToControl)) return;
+      }
     }
     const now = nowNs();
     if (woken === 'timed-out' && active) lateness.record(now - sleepFrom - sleepMs * 1e6);
@@ -67,7 +74,7 @@ function start(): void {
 }
 
 function tick(wallNs: number, now: number, previous: number): void {
-  for (const nf of nfs.values()) nf.tick();
+  for (let i = 0; i < nfList.length; i++) nfList[i]!.tick();
   for (let i = 0; i < cores.length; i++) {
     const core = cores[i]!;
     const change = core.tick(wallNs, now / 1e6);
@@ -92,9 +99,9 @@ function report(now: number, self: ThreadStat): void {
   const late = lateness.quantileNs(0.99);
   board.setHead(Head.latenessP99Us, Number.isNaN(late) ? 0 : late / 1000);
   lateness.clear();
-  const stats = [...nfs.values()].map((nf) => nf.report(now));
+  const stats = nfList.map((nf) => nf.report(now));
   for (const core of cores) {
-    const mine = stats.filter((_, index) => core.nfs.includes([...nfs.values()][index]!));
+    const mine = stats.filter((_, index) => core.nfs.includes(nfList[index]!));
     const worst = (key: 'p50Us' | 'p99Us' | 'p999Us'): number =>
       mine.reduce((most, stat) => Math.max(most, stat[key] ?? Number.NaN), Number.NEGATIVE_INFINITY);
     board.set(core.core, Core.p50Us, worst('p50Us'));
@@ -172,8 +179,9 @@ function setNfs(wanted: ControlNf[]): void {
       say({ kind: 'warning', message: `${nf.id} cannot be watched: ${String(thrown)}` });
     }
   }
+  nfList = [...nfs.values()];
   for (const core of cores) {
-    core.setNfs([...nfs.values()].filter((watch) => watch.nf.cores.includes(core.core)));
+    core.setNfs(nfList.filter((watch) => watch.nf.cores.includes(core.core)));
   }
 }
 

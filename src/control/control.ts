@@ -97,11 +97,11 @@ export class Control extends EventEmitter<{
 
   private tell(message: ToControl): void {
     this.worker.postMessage(message);
+    this.board.wake();
   }
 
   setNfs(nfs: ControlNf[]): void {
     this.tell({ kind: 'nfs', nfs });
-    this.board.wake();
   }
 
   /** Takes a slot for a new sandbox, marked busy: it is starting. Throws NO_CAPACITY when none is left. */
@@ -148,7 +148,6 @@ export class Control extends EventEmitter<{
     this.stopping = true;
     const ended = once(this.worker, 'exit');
     this.tell({ kind: 'stop' });
-    this.board.wake();
     await ended;
   }
 }

@@ -10,6 +10,8 @@ export interface ControlNf {
   /** Cores that it owns; empty: it is watched, but no core is harvested for it. */
   cores: number[];
   tids: number[];
+  /** Those of `tids` that carry packets. */
+  packetTids: number[];
   sloUs: number;
   harvest: boolean;
   /** Undefined: its packet latency is not known. */

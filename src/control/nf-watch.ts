@@ -7,6 +7,7 @@ import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
 import { CONTROL } from '../tunables.js';
 import type { ControlNf, NfStats } from './messages.js';
 
+/** A thread and its counters when they were last taken. */
 interface Watched {
   stat: ThreadStat;
   runNs: number;
@@ -17,7 +18,12 @@ interface Watched {
 export class NfWatch {
   readonly latency = new RollingLatency(CONTROL.latencyParts);
   private readonly source: LatencySource | undefined;
-  private readonly threads: Watched[] = [];
+  private readonly packetThreads: Watched[] = [];
+  /** Housekeeping threads of the NF: their time counts, but not to the millisecond. */
+  private readonly otherThreads: Watched[] = [];
+  private ticks = 0;
+  /** Above the SLO in the current part of the latency window. */
+  private aboveInPart = 0;
   private busyNs = 0;
   private busySinceNs = 0;
 
@@ -37,45 +43,53 @@ export class NfWatch {
     for (const tid of nf.tids) {
       const stat = new ThreadStat(nf.pid, tid);
       if (stat.read()) {
-        this.threads.push({ stat, runNs: stat.runNs, waitNs: stat.waitNs, slices: stat.slices });
+        const list = nf.packetTids.includes(tid) ? this.packetThreads : this.otherThreads;
+        list.push({ stat, runNs: stat.runNs, waitNs: stat.waitNs, slices: stat.slices });
       }
     }
   }
 
   tick(): void {
-    let run = 0;
-    let wait = 0;
-    let slices = 0;
-    for (let i = 0; i < this.threads.length; i++) {
-      const thread = this.threads[i]!;
+    this.runDeltaNs = 0;
+    this.waitDeltaNs = 0;
+    this.slicesDelta = 0;
+    this.take(this.packetThreads);
+    if (++this.ticks % CONTROL.otherThreadsTicks === 0) {
+      const { waitDeltaNs, slicesDelta } = this;
+      this.take(this.otherThreads);
+      // Only threads that carry packets tell by waiting that packets wait.
+      this.waitDeltaNs = waitDeltaNs;
+      this.slicesDelta = slicesDelta;
+    }
+    this.busyNs += this.runDeltaNs;
+    this.packets = this.source === undefined ? 0 : this.source.sample(this.latency.current);
+    this.aboveSlo = 0;
+    if (this.packets > 0) {
+      const above = countAbove(this.latency.current.counts, this.nf.sloUs * 1000);
+      this.aboveSlo = above - this.aboveInPart;
+      this.aboveInPart = above;
+    }
+  }
+
+  private take(threads: readonly Watched[]): void {
+    for (let i = 0; i < threads.length; i++) {
+      const thread = threads[i]!;
       const stat = thread.stat;
       // A thread that is gone adds nothing; discovery tells us within a second.
       if (!stat.read()) continue;
-      run += stat.runNs - thread.runNs;
-      wait += stat.waitNs - thread.waitNs;
-      slices += stat.slices - thread.slices;
+      this.runDeltaNs += stat.runNs - thread.runNs;
+      this.waitDeltaNs += stat.waitNs - thread.waitNs;
+      this.slicesDelta += stat.slices - thread.slices;
       thread.runNs = stat.runNs;
       thread.waitNs = stat.waitNs;
       thread.slices = stat.slices;
-    }
-    this.runDeltaNs = run;
-    this.waitDeltaNs = wait;
-    this.slicesDelta = slices;
-    this.busyNs += run;
-    this.packets = 0;
-    this.aboveSlo = 0;
-    if (this.source !== undefined) {
-      const counts = this.latency.current.counts;
-      const sloNs = this.nf.sloUs * 1000;
-      const before = countAbove(counts, sloNs);
-      this.packets = this.source.sample(this.latency.current);
-      if (this.packets > 0) this.aboveSlo = countAbove(counts, sloNs) - before;
     }
   }
 
   /** Ends a part of the latency window and says how the NF does. Called CONTROL.reportHz times a second. */
   report(nowNs: number): NfStats {
     this.latency.rotate();
+    this.aboveInPart = 0;
     const sum = this.latency.sum;
     const total = sum.total();
     const us = (quantile: number) => (total === 0 ? null : sum.quantileNs(quantile, total) / 1000);
@@ -94,7 +108,7 @@ export class NfWatch {
   }
 
   close(): void {
-    for (const thread of this.threads) thread.stat.close();
+    for (const thread of [...this.packetThreads, ...this.otherThreads]) thread.stat.close();
     this.source?.close();
   }
 }

@@ -113,6 +113,7 @@ export class NfManager {
       pid: nf.pid,
       cores: bound ? nf.cores : [],
       tids: nf.threads.map((thread) => thread.tid),
+      packetTids,
       sloUs: nf.profile.sloP99Us,
       // A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it.
       harvest: nf.profile.harvest && bound && nf.profile.mode === 'sleep',
