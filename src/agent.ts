@@ -124,6 +124,7 @@ async function build(
     controlCore: config.housekeepingCores[0]!,
     functionCores: config.functionCores,
     conflict: policy.conflict,
+    predict: policy.predict,
     runningPerCore: policy.runningPerCore,
   });
   closers.push(() => control.stop());

@@ -25,8 +25,6 @@ export const HARVEST = {
   quantumMs: 20,
   /** Most calls that share one NF core in this way. */
   sharingMax: 8,
-  /** Weight of the newest tick in the prediction of spare time: about 50 ms of memory. */
-  predictionWeight: 0.02,
   /** Idle windows kept for their quantiles. */
   idleWindowSamples: 512,
 } as const;
@@ -259,4 +257,20 @@ export const SANDBOX = {
   stderrTailChars: 2_000,
   /** Frames that no correct runner sends, before the sandbox is ended. */
   strayFramesMax: 1_000,
+} as const;
+
+export const PREDICTION = {
+  /** Ticks of the loop a period: spare time of the next 1, 10, 100 and 1,000 ms is predicted. */
+  horizonTicks: [1, 10, 100, 1_000],
+  /** The horizon that placement and prewarming go by: 10 ms, about a function's run. */
+  placementHorizon: 1,
+  /** Memory of the mean and the deviation of the quantile predictor. */
+  ewmaWeight: 0.05,
+  /** Its step, as a share of the mean deviation; never below that of a deviation of `deviationMin`. */
+  stepShare: 0.25,
+  deviationMin: 0.005,
+  /** What the histogram forgets with each observation. */
+  histogramForget: 0.01,
+  /** Weight of the newest period in a predictor's score. */
+  scoreWeight: 0.05,
 } as const;

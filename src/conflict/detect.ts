@@ -57,13 +57,17 @@ export class ConflictDetector {
   /** Called once a tick after `observe`. Without a function on the core in the window there is no conflict. */
   judge(): Verdict {
     if (this.ranSum === 0) return 'calm';
-    // The p99 of the window is above the SLO, told by enough packets that one stray does not decide.
-    if (this.aboveSum >= CONFLICT.aboveMin && this.aboveSum > this.packetsSum * 0.01) {
+    if (this.sloBroken()) {
       return this.aboveSum > this.packetsSum * CONFLICT.severeShare ? 'severe' : 'broken';
     }
     // NF threads wait for their own core: latency follows.
     if (this.waitPerSliceNs > this.sloUs * 1_000 * CONFLICT.leadingWaitShare) return 'leading';
     return 'calm';
+  }
+
+  /** The p99 of the window is above the SLO, told by enough packets that one stray does not decide. */
+  sloBroken(): boolean {
+    return this.aboveSum >= CONFLICT.aboveMin && this.aboveSum > this.packetsSum * 0.01;
   }
 
   /** Share of the window's packets above the SLO, for the event's cause. */

@@ -18,6 +18,10 @@ export const Head = {
   hz: 3,
   /** 1 while functions may run: the loop then ticks at full rate. Main thread. */
   activeWanted: 4,
+  /** Throttles so far, and how long it took from the sign to the applied throttle. */
+  reactions: 5,
+  reactionP50Us: 6,
+  reactionP99Us: 7,
 } as const;
 
 /** Fields of a core. Ratios are 0..1 of wall time over the loop's window; `*Ns` count up from the start. */
@@ -52,6 +56,12 @@ export const Core = {
   idleWindowP90Us: 21,
   idleRatio: 22,
   p999Us: 23,
+  /** Spare share of the next 10 ms that will be there nine times in ten; how often that came true; by whom. */
+  predictedP10: 24,
+  predictionCoverage: 25,
+  predictor: 26,
+  /** 1 while the SLO is not met even without functions. */
+  unmeetable: 27,
 } as const;
 
 export type HeadField = (typeof Head)[keyof typeof Head];

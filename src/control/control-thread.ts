@@ -4,6 +4,7 @@
  */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
 import { CgroupThrottle } from '../linux/cgroup/throttle.js';
 import { gettid } from '../linux/libc.js';
 import { ThreadStat } from '../linux/procfs.js';
@@ -19,14 +20,14 @@ const data = workerData as ControlThreadData;
 const port = parentPort!;
 const board = Board.over(data.board);
 const slots = new Int32Array(data.slots);
-const cores = data.functionCores.map(
-  (core) => new CoreWatch(core, board, slots, data.conflict, data.runningPerCore),
-);
+const cores = data.functionCores.map((core) => new CoreWatch(core, board, slots, data));
 const nfs = new Map<string, NfWatch>();
 /** The same, to walk through in a tick without an iterator. */
 let nfList: NfWatch[] = [];
 const sandboxCore = new Map<number, CoreWatch>();
 const lateness = new LatencyBuckets();
+/** From the tick before a sign was seen to the applied throttle. */
+const reactions = new LatencyBuckets();
 const say = (message: FromControl): void => port.postMessage(message);
 
 /** Monotonic nanoseconds as a number: exact for 104 days of uptime of this process. */
@@ -81,6 +82,7 @@ function tick(wallNs: number, now: number, previous: number): void {
     if (change !== undefined) {
       const reactionUs = (nowNs() - previous) / 1000;
       board.set(core.core, Core.lastReactionUs, reactionUs);
+      if (change.to > change.from) reactions.record(reactionUs * 1000);
       say({ kind: 'level', core: core.core, ...change, reactionUs });
     }
   }
@@ -99,6 +101,10 @@ function report(now: number, self: ThreadStat): void {
   const late = lateness.quantileNs(0.99);
   board.setHead(Head.latenessP99Us, Number.isNaN(late) ? 0 : late / 1000);
   lateness.clear();
+  const count = reactions.total();
+  board.setHead(Head.reactions, count);
+  board.setHead(Head.reactionP50Us, count === 0 ? 0 : reactions.quantileNs(0.5, count) / 1000);
+  board.setHead(Head.reactionP99Us, count === 0 ? 0 : reactions.quantileNs(0.99, count) / 1000);
   const stats = nfList.map((nf) => nf.report(now));
   for (const core of cores) {
     const mine = stats.filter((_, index) => core.nfs.includes(nfList[index]!));
@@ -107,10 +113,29 @@ function report(now: number, self: ThreadStat): void {
     board.set(core.core, Core.p50Us, worst('p50Us'));
     board.set(core.core, Core.p99Us, worst('p99Us'));
     board.set(core.core, Core.p999Us, worst('p999Us'));
+    const { spareRatioP10, coverage, predictor } = core.model.prediction();
+    board.set(core.core, Core.predictedP10, spareRatioP10);
+    board.set(core.core, Core.predictionCoverage, coverage);
+    board.set(core.core, Core.predictor, PREDICTOR_NAMES.indexOf(predictor));
+    tellUnmeetable(core);
     board.set(core.core, Core.idleWindowP50Us, core.model.idleWindowUs(0.5));
     board.set(core.core, Core.idleWindowP90Us, core.model.idleWindowUs(0.9));
   }
   if (stats.length > 0) say({ kind: 'nf-stats', stats });
+}
+
+const unmeetable = new Set<number>();
+
+/** Says it once when it begins, so that the operator looks at the NF and not at the functions. */
+function tellUnmeetable({ core }: CoreWatch): void {
+  const now = board.get(core, Core.unmeetable) === 1;
+  if (now && !unmeetable.has(core)) {
+    const slo = board.get(core, Core.sloUs);
+    const message = `core ${core}: the SLO of ${slo} us is not met even without functions; nothing is harvested there until it is`;
+    say({ kind: 'warning', message });
+  }
+  if (now) unmeetable.add(core);
+  else if (board.get(core, Core.throttleLevel) === 0) unmeetable.delete(core);
 }
 
 /** False when the thread has to end. */

@@ -24,6 +24,7 @@ export interface ControlOptions {
   controlCore: number;
   functionCores: number[];
   conflict: boolean;
+  predict: boolean;
   runningPerCore: number;
 }
 
@@ -58,6 +59,7 @@ export class Control extends EventEmitter<{
       controlCore: options.controlCore,
       functionCores: options.functionCores,
       conflict: options.conflict,
+      predict: options.predict,
       runningPerCore: options.runningPerCore,
     };
     this.worker = new Worker(new URL('./control-thread.js', import.meta.url), {

@@ -4,11 +4,11 @@
  */
 
 import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
-import { initialState, LADDER, step } from '../conflict/ladder.js';
+import { initialState, LADDER, OFF, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
 import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
 import { type Board, Core } from './board.js';
-import { Slot } from './messages.js';
+import { type ControlThreadData, Slot } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
 
 export interface WatchedSandbox {
@@ -45,8 +45,7 @@ export class CoreWatch {
     readonly core: number,
     private readonly board: Board,
     private readonly slots: Int32Array,
-    private readonly conflict: boolean,
-    private readonly runningPerCore: number,
+    private readonly how: Pick<ControlThreadData, 'conflict' | 'predict' | 'runningPerCore'>,
   ) {
     this.publishBudget();
   }
@@ -93,7 +92,7 @@ export class CoreWatch {
     let change: LevelChange | undefined;
     if (this.detector !== undefined) {
       this.detector.observe(signs);
-      if (this.conflict) change = this.decide(nowMs);
+      if (this.how.conflict) change = this.decide(nowMs);
     }
     if (this.state.level > 0) this.throttledNs += wallNs;
     if (change !== undefined || this.state.level > 0) this.apply();
@@ -121,7 +120,10 @@ export class CoreWatch {
   private decide(nowMs: number): LevelChange | undefined {
     const detector = this.detector!;
     const from = this.state.level;
-    const verdict = detector.judge();
+    // Off the core and still too slow: not the functions' doing. They stay off until the NF alone is well again.
+    const alone = from === OFF && detector.sloBroken();
+    this.board.set(this.core, Core.unmeetable, alone ? 1 : 0);
+    const verdict = alone ? 'severe' : detector.judge();
     const aboveShare = detector.aboveShare();
     const to = step(this.state, verdict, nowMs);
     if (to === from) return undefined;
@@ -154,7 +156,7 @@ export class CoreWatch {
 
   private publishBudget(): void {
     const factor = LADDER[this.state.level]!.runningFactor;
-    const budget = factor === 0 ? 0 : Math.ceil(this.runningPerCore * factor);
+    const budget = factor === 0 ? 0 : Math.ceil(this.how.runningPerCore * factor);
     const harvestable = this.nfs.length === 0 || this.nfs.every((watch) => watch.nf.harvest);
     this.board.set(this.core, Core.budgetRunning, harvestable ? budget : 0);
     this.board.set(this.core, Core.throttleLevel, this.state.level);
@@ -168,7 +170,7 @@ export class CoreWatch {
     board.set(core, Core.nfRatio, nfRatio);
     board.set(core, Core.functionRatio, functionRatio);
     board.set(core, Core.spareRatio, 1 - nfRatio);
-    board.set(core, Core.predictedSpareRatio, model.predictedSpareRatio());
+    board.set(core, Core.predictedSpareRatio, this.how.predict ? model.predictedSpareRatio() : 1 - nfRatio);
     board.set(core, Core.wallNs, model.totalWallNs);
     board.set(core, Core.nfNs, model.totalNfNs);
     board.set(core, Core.functionNs, model.totalFunctionNs);

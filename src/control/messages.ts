@@ -62,5 +62,6 @@ export interface ControlThreadData {
   /** Cores where functions may run. */
   functionCores: number[];
   conflict: boolean;
+  predict: boolean;
   runningPerCore: number;
 }

@@ -4,7 +4,10 @@
  * so only windows and totals are meaningful, never one tick.
  */
 
-import { CONTROL, HARVEST } from '../tunables.js';
+import { CONTROL, HARVEST, PREDICTION } from '../tunables.js';
+import { SpareHistogram } from './prediction/histogram.js';
+import { QuantileEwma } from './prediction/quantile-ewma.js';
+import { type Calibration, ScoredPredictor } from './prediction/scored.js';
 
 export class CoreModel {
   private readonly nf: Float64Array;
@@ -14,7 +17,9 @@ export class CoreModel {
   private nfSum = 0;
   private fnSum = 0;
   private wallSum = 0;
-  private ewmaSpare = 1;
+  private readonly predictors = PREDICTION.horizonTicks.map(
+    (ticks) => new ScoredPredictor(ticks, [new QuantileEwma(), new SpareHistogram()]),
+  );
   /** Mean idle windows of the last ticks, microseconds, as a ring for quantiles. */
   private readonly windows = new Float64Array(HARVEST.idleWindowSamples);
   private windowCount = 0;
@@ -50,8 +55,10 @@ export class CoreModel {
     this.totalSpareNs += wallNs - nfNs;
     this.totalHarvestedNs = Math.min(this.totalFunctionNs, Math.max(0, this.totalSpareNs));
 
-    const weight = HARVEST.predictionWeight;
-    if (wallNs > 0) this.ewmaSpare += weight * (spareNs / wallNs - this.ewmaSpare);
+    if (wallNs > 0) {
+      const spareRatio = Math.min(1, spareNs / wallNs);
+      for (let h = 0; h < this.predictors.length; h++) this.predictors[h]!.tick(spareRatio);
+    }
     this.windows[this.windowCount % this.windows.length] = spareNs / 1000 / Math.max(1, nfSlices);
     this.windowCount++;
   }
@@ -68,9 +75,15 @@ export class CoreModel {
     return 1 - this.nfRatio();
   }
 
-  /** Share of the core expected to be spare in the next tenths of a second. */
+  /** Share of the core expected to be spare in the next hundredth of a second. */
   predictedSpareRatio(): number {
-    return clamp(this.ewmaSpare);
+    return this.predictors[PREDICTION.placementHorizon]!.quantile(0.5);
+  }
+
+  /** Prediction at the horizon that placement goes by: a share that will be there nine times in ten, and its score. */
+  prediction(): Calibration & { spareRatioP10: number } {
+    const predictor = this.predictors[PREDICTION.placementHorizon]!;
+    return { spareRatioP10: predictor.quantile(0.1), ...predictor.calibration() };
   }
 
   /** Length of an idle window, microseconds; sorts a copy, so call it a few times a second at most. */

@@ -17,6 +17,8 @@ export interface BoxPolicy {
   readonly prewarm: boolean;
   /** Let the conflict manager throttle. */
   readonly conflict: boolean;
+  /** Go by predicted spare time; without it, by what was spare last. */
+  readonly predict: boolean;
   /** Calls that may run at once on an NF core. */
   readonly runningPerCore: number;
   /** Calls sent to a busy sandbox ahead of time. */
@@ -30,6 +32,7 @@ const NEMO: BoxPolicy = {
   protectNf: true,
   prewarm: true,
   conflict: true,
+  predict: true,
   runningPerCore: HARVEST.runningPerCore,
   sendAhead: HARVEST.sendAhead,
 };
@@ -37,6 +40,7 @@ const NEMO: BoxPolicy = {
 const POLICIES: readonly BoxPolicy[] = [
   NEMO,
   { ...NEMO, name: 'nemo-no-conflict', about: 'nemo without its conflict manager', conflict: false },
+  { ...NEMO, name: 'nemo-no-predict', about: 'nemo without prediction', predict: false },
   {
     ...NEMO,
     name: 'idle',
@@ -44,6 +48,7 @@ const POLICIES: readonly BoxPolicy[] = [
     protectNf: false,
     prewarm: false,
     conflict: false,
+    predict: false,
     runningPerCore: Number.POSITIVE_INFINITY,
     sendAhead: 0,
   },
@@ -54,6 +59,7 @@ const POLICIES: readonly BoxPolicy[] = [
     protectNf: false,
     prewarm: false,
     conflict: false,
+    predict: false,
     runningPerCore: Number.POSITIVE_INFINITY,
     sendAhead: 0,
   },

@@ -26,6 +26,8 @@ export interface FeedAgent {
   hostname: string;
   uptimeS: number;
   loop: { hz: number; latenessP99Us: number; costRatio: number };
+  /** Throttles so far, and the time from the sign to the applied throttle. Absent before the first. */
+  reactions?: { count: number; p50Us: number; p99Us: number };
   /** Readers that lost frames, ever. */
   slowReaders: number;
   stems: number;
@@ -43,6 +45,10 @@ export interface FeedCore {
   idleRatio: number;
   otherRatio: number;
   predictedSpareRatio: number;
+  /** The careful prediction: a spare share that will be there nine times in ten, and how often that came true. */
+  prediction?: { predictor: string; horizonMs: number; spareRatioP10: number; coverage: number };
+  /** True while the SLO is not met even without functions: nothing is harvested then. */
+  unmeetable?: boolean;
   /** Packet latency of the NFs on the core over the last second; null without a source or packets. */
   p50Us: number | null;
   p99Us: number | null;

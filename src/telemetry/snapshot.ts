@@ -3,11 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { LADDER } from '../conflict/ladder.js';
-import { type Board, Core, Head } from '../control/board.js';
+import { type Board, Core, type CoreField, Head } from '../control/board.js';
+import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
 import type { FunctionState } from '../invoke/function-state.js';
 import type { Worker } from '../invoke/worker.js';
 import { CpuStat, Tick } from '../linux/procfs.js';
-import { FEED } from '../tunables.js';
+import { CONTROL, FEED, PREDICTION } from '../tunables.js';
 import {
   FEED_SCHEMA,
   type FeedCore,
@@ -111,6 +112,7 @@ export class Snapshot {
           latenessP99Us: board.head(Head.latenessP99Us),
           costRatio: Math.max(0, (mark.controlCpuNs - before.controlCpuNs) / 1e9 / wallS),
         },
+        ...reactionsOf(board),
         slowReaders: sources.slowReaders(),
         stems: sources.stems(),
         memory: {
@@ -138,8 +140,8 @@ export class Snapshot {
       running.set(worker.core, list);
     }
     return shown.map((core) => {
-      const get = (field: (typeof Core)[keyof typeof Core]): number => board.get(core, field);
-      const seconds = (field: (typeof Core)[keyof typeof Core]): number => get(field) / 1e9;
+      const get = (field: CoreField): number => board.get(core, field);
+      const seconds = (field: CoreField): number => get(field) / 1e9;
       const harvested = functionCores.includes(core);
       const nfRatio = get(Core.nfRatio);
       const functionRatio = Math.min(1 - nfRatio, get(Core.functionRatio));
@@ -147,7 +149,7 @@ export class Snapshot {
       const idleRatio = Math.min(1 - nfRatio - functionRatio, idleShare(core, before, now));
       const level = get(Core.throttleLevel);
       const sloUs = get(Core.sloUs);
-      const latency = (field: (typeof Core)[keyof typeof Core]): number | null => {
+      const latency = (field: CoreField): number | null => {
         const value = get(field);
         return Number.isFinite(value) && value > 0 ? value : null;
       };
@@ -159,6 +161,8 @@ export class Snapshot {
         idleRatio,
         otherRatio: Math.max(0, 1 - nfRatio - functionRatio - idleRatio),
         predictedSpareRatio: get(Core.predictedSpareRatio),
+        ...predictionOf(get),
+        unmeetable: get(Core.unmeetable) === 1,
         p50Us: latency(Core.p50Us),
         p99Us: latency(Core.p99Us),
         sloUs: sloUs > 0 ? sloUs : null,
@@ -227,4 +231,19 @@ function idleShare(core: number, before: Mark, now: Mark): number {
 
 function availableBytes(): number {
   return Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) * 1024;
+}
+
+function reactionsOf(board: Board): Pick<FeedFrame['agent'], 'reactions'> {
+  const count = board.head(Head.reactions);
+  if (count === 0) return {};
+  const p50Us = board.head(Head.reactionP50Us);
+  return { reactions: { count, p50Us, p99Us: board.head(Head.reactionP99Us) } };
+}
+
+function predictionOf(get: (field: CoreField) => number): Pick<FeedCore, 'prediction'> {
+  const predictor = PREDICTOR_NAMES[get(Core.predictor)];
+  if (predictor === undefined || get(Core.wallNs) === 0) return {};
+  const horizonMs = (PREDICTION.horizonTicks[PREDICTION.placementHorizon] * CONTROL.periodUs) / 1000;
+  const spareRatioP10 = get(Core.predictedP10);
+  return { prediction: { predictor, horizonMs, spareRatioP10, coverage: get(Core.predictionCoverage) } };
 }

@@ -42,6 +42,14 @@ describe('conflict/detect', () => {
     expect(verdictOf(late, late, late)).to.equal('calm');
   });
 
+  it('still knows that the SLO is broken when no function ran', () => {
+    const detector = new ConflictDetector(SLO_US);
+    detector.observe(signs({ aboveSlo: 50, functionsRan: false }));
+    expect(detector.sloBroken()).to.equal(true);
+    detector.reset();
+    expect(detector.sloBroken()).to.equal(false);
+  });
+
   it('takes run-queue delay as a leading sign', () => {
     const waitNs = SLO_US * 1000 * CONFLICT.leadingWaitShare * 10;
     expect(verdictOf(signs({ runqueueWaitNs: waitNs + 100 }))).to.equal('leading');

@@ -31,7 +31,7 @@ describe('harvest/core-model', () => {
   it('follows a change of load within a few windows', () => {
     const model = new CoreModel(100);
     for (let i = 0; i < 500; i++) model.tick(MS, 0, 0, 0);
-    for (let i = 0; i < 200; i++) model.tick(MS, 0.8 * MS, 0, 4);
+    for (let i = 0; i < 400; i++) model.tick(MS, 0.8 * MS, 0, 4);
     expect(model.predictedSpareRatio()).to.be.closeTo(0.2, 0.05);
     expect(model.nfRatio()).to.be.closeTo(0.8, 1e-9);
   });
