@@ -140,7 +140,7 @@ async function build(
     bundlePath: (spec) => registry.bundlePath(spec),
     onLog: (line) => logs.append(line),
     onEnded: (worker, exit) => {
-      dispatcher.sandboxEnded(worker, exit);
+      dispatcher.sandboxEnded(worker);
       if (exit.cause === 'killed' || stopping) return;
       const of = worker.functionName === '' ? 'a stem' : `"${worker.functionName}"`;
       const message = `${worker.id} of ${of} ended: ${exit.cause}`;
