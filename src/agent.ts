@@ -218,8 +218,12 @@ async function build(
   const nfs = new NfManager({
     control,
     events,
-    profiles: config.discovery ? loadProfiles([BUILTIN_PROFILES, ...config.profileDirs]) : [],
+    profiles:
+      config.discovery || config.nfs.length > 0
+        ? loadProfiles([BUILTIN_PROFILES, ...config.profileDirs])
+        : [],
     explicit: config.nfs,
+    discovery: config.discovery,
     functionCores: config.functionCores,
     protection: policy.protectNf ? protection : undefined,
     periodMs: config.discoveryPeriodMs,
