@@ -141,7 +141,7 @@ async function build(
     bundlePath: (spec) => registry.bundlePath(spec),
     onLog: (line) => logs.append(line),
     onEnded: (worker, exit) => {
-      dispatcher.sandboxEnded(worker, exit);
+      dispatcher.sandboxEnded(worker);
       if (exit.cause === 'killed' || stopping) return;
       const of = worker.functionName === '' ? 'a stem' : `"${worker.functionName}"`;
       const message = `${worker.id} of ${of} ended: ${exit.cause}`;
@@ -219,8 +219,12 @@ async function build(
   const nfs = new NfManager({
     control,
     events,
-    profiles: config.discovery ? loadProfiles([BUILTIN_PROFILES, ...config.profileDirs]) : [],
+    profiles:
+      config.discovery || config.nfs.length > 0
+        ? loadProfiles([BUILTIN_PROFILES, ...config.profileDirs])
+        : [],
     explicit: config.nfs,
+    discovery: config.discovery,
     functionCores: config.functionCores,
     protection: policy.protectNf ? protection : undefined,
     periodMs: config.discoveryPeriodMs,

@@ -50,6 +50,8 @@ export const GATEWAY = {
   timeoutDefaultMs: 30_000,
   /** Calls that may wait for one function before OVERLOADED is answered. */
   queueMax: 10_000,
+  /** And the bytes of their bodies. */
+  queueMaxBytes: 128 * 1024 * 1024,
 } as const;
 
 export const FEED = {
@@ -89,6 +91,8 @@ export const CGROUP = {
   freezeWaitMs: 200,
   /** Only a process stuck in the kernel survives SIGKILL for this long. */
   killTimeoutMs: 10_000,
+  /** A kill that lasts longer is starved of CPU: its threads get default scheduling to die with. */
+  killPatienceMs: 200,
   /** First and longest pause between two looks at a dying group: v1 has no event for "empty". */
   pollMinMs: 1,
   pollMaxMs: 16,
@@ -126,6 +130,8 @@ export const DISPATCH = {
   /** Wait before loading code again that failed to load, doubled each time up to the maximum. */
   loadBackoffMs: 1_000,
   loadBackoffMaxMs: 60_000,
+  /** Wait before another sandbox is tried for waiting calls after the box had no room for one. */
+  growBackoffMs: 200,
 } as const;
 
 export const NF = {

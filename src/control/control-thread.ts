@@ -12,7 +12,7 @@ import { setAffinity, setScheduling } from '../linux/sched.js';
 import { LatencyBuckets } from '../packet/latency-buckets.js';
 import { CONTROL } from '../tunables.js';
 import { Board, Core, Head } from './board.js';
-import { CoreWatch } from './core-watch.js';
+import { CoreWatch, type WatchedSandbox } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
 
@@ -24,7 +24,8 @@ const cores = data.functionCores.map((core) => new CoreWatch(core, board, slots,
 const nfs = new Map<string, NfWatch>();
 /** The same, to walk through in a tick without an iterator. */
 let nfList: NfWatch[] = [];
-const sandboxCore = new Map<number, CoreWatch>();
+/** Every sandbox of the box by its slot; one on a function core is also in that core's list. */
+const sandboxes = new Map<number, WatchedSandbox>();
 const lateness = new LatencyBuckets();
 /** From the tick before a sign was seen to the applied throttle. */
 const reactions = new LatencyBuckets();
@@ -145,48 +146,60 @@ function handle(message: ToControl): boolean {
       setNfs(message.nfs);
       return true;
     case 'sandbox-add': {
-      const watch = cores.find((core) => core.core === message.core);
-      if (watch === undefined) return true;
       const throttle = new CgroupThrottle(message.handle);
-      watch.sandboxes.push({ slot: message.slot, throttle, cpuNs: throttle.readCpuNs(), wasBusy: true });
-      sandboxCore.set(message.slot, watch);
-      watch.apply();
+      const { slot } = message;
+      const sandbox = { slot, throttle, cpuNs: throttle.readCpuNs(), wasBusy: true };
+      sandboxes.set(slot, sandbox);
+      watchOn(message.core, sandbox);
       return true;
     }
     case 'sandbox-move': {
-      const from = sandboxCore.get(message.slot);
-      const to = cores.find((core) => core.core === message.core);
-      const entry = from === undefined ? undefined : take(from, message.slot);
-      if (entry === undefined) return true;
-      if (to === undefined) {
-        // It left the function cores: nothing here may hold it back any more.
-        entry.throttle.thaw();
-        entry.throttle.setQuotaRatio(null);
-        entry.throttle.close();
-        sandboxCore.delete(message.slot);
-      } else {
-        to.sandboxes.push(entry);
-        sandboxCore.set(message.slot, to);
-        to.apply();
-      }
+      const sandbox = sandboxes.get(message.slot);
+      if (sandbox === undefined) return true;
+      unwatch(sandbox);
+      watchOn(message.core, sandbox);
       return true;
     }
     case 'sandbox-remove': {
-      const from = sandboxCore.get(message.slot);
-      if (from !== undefined) take(from, message.slot)?.throttle.close();
-      sandboxCore.delete(message.slot);
+      const sandbox = sandboxes.get(message.slot);
+      if (sandbox === undefined) return true;
+      unwatch(sandbox);
+      sandboxes.delete(message.slot);
+      sandbox.throttle.close();
       return true;
     }
     case 'stop':
       for (const nf of nfs.values()) nf.close();
-      for (const core of cores) for (const sandbox of core.sandboxes) sandbox.throttle.close();
+      for (const sandbox of sandboxes.values()) {
+        release(sandbox);
+        sandbox.throttle.close();
+      }
       return false;
   }
 }
 
-function take(core: CoreWatch, slot: number) {
-  const index = core.sandboxes.findIndex((sandbox) => sandbox.slot === slot);
-  return index < 0 ? undefined : core.sandboxes.splice(index, 1)[0];
+function watchOn(core: number, sandbox: WatchedSandbox): void {
+  const watch = cores.find((one) => one.core === core);
+  if (watch === undefined) {
+    // Off the function cores nothing here may hold it back, and what it uses is not harvested.
+    release(sandbox);
+    return;
+  }
+  sandbox.cpuNs = sandbox.throttle.readCpuNs();
+  watch.sandboxes.push(sandbox);
+  watch.apply();
+}
+
+function unwatch(sandbox: WatchedSandbox): void {
+  for (const core of cores) {
+    const index = core.sandboxes.indexOf(sandbox);
+    if (index >= 0) core.sandboxes.splice(index, 1);
+  }
+}
+
+function release({ throttle }: WatchedSandbox): void {
+  throttle.thaw();
+  throttle.setQuotaRatio(null);
 }
 
 function setNfs(wanted: ControlNf[]): void {

@@ -17,6 +17,7 @@ import {
   Slot,
   type ToControl,
 } from './messages.js';
+import type { SandboxSlots } from './sandbox-slots.js';
 
 export interface ControlOptions {
   /** Highest core number + 1. */
@@ -36,12 +37,15 @@ export interface LevelEvent {
   reactionUs: number;
 }
 
-export class Control extends EventEmitter<{
-  level: [LevelEvent];
-  'nf-stats': [NfStats[]];
-  warning: [string];
-  failed: [Error];
-}> {
+export class Control
+  extends EventEmitter<{
+    level: [LevelEvent];
+    'nf-stats': [NfStats[]];
+    warning: [string];
+    failed: [Error];
+  }>
+  implements SandboxSlots
+{
   readonly board: Board;
   private readonly slots = new Int32Array(new SharedArrayBuffer(SLOT_COUNT * 4));
   private readonly worker: Worker;

@@ -7,22 +7,21 @@
  * Invariant: a call is in exactly one queue or one worker until its sink heard onEnd or onError, once.
  */
 
-import { OFF } from '../conflict/ladder.js';
-import { type Board, Core } from '../control/board.js';
-import type { Control } from '../control/control.js';
-import { asNemoError, NemoError } from '../errors.js';
-import { mostSpare, type PlacementCore, type PlacementPolicy } from '../harvest/placement.js';
+import type { SandboxSlots } from '../control/sandbox-slots.js';
+import { NemoError } from '../errors.js';
+import type { PlacementPolicy } from '../harvest/placement.js';
 import type { BoxPolicy } from '../harvest/policies.js';
-import type { SandboxExit } from '../sandbox/engine.js';
 import type { Pool } from '../sandbox/pool.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables.js';
+import { CorePlaces } from './core-places.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from './function.js';
 import { FunctionState } from './function-state.js';
+import { Growth } from './growth.js';
 import { sendTo } from './send.js';
 import type { ActiveCall, PendingCall, Worker } from './worker.js';
 
 export interface DispatcherOptions {
-  control: Control;
+  control: SandboxSlots;
   pool: Pool;
   policy: BoxPolicy;
   functionCores: readonly number[];
@@ -33,62 +32,48 @@ export interface DispatcherOptions {
   onFailure: (functionName: string, error: NemoError, sandboxId: string | undefined) => void;
 }
 
+/** How an attempt to move a function's first call forward went. */
+type Placed = 'sent' | 'starting' | 'no place';
+
 export class Dispatcher {
   readonly functions = new Map<string, FunctionState>();
-  private readonly cores: PlacementCore[];
-  private readonly fallback: PlacementCore;
-  private readonly fallbackOnly: PlacementCore[];
+  private readonly places: CorePlaces;
+  private readonly growth: Growth;
   private readonly backlog = new Set<FunctionState>();
-  private readonly board: Board;
-  private readonly placement: PlacementPolicy;
   private virtualNowMs = 0;
   private pumping = false;
   private again = false;
   private quantumTimer: NodeJS.Timeout | undefined;
   private stopping = false;
+  private stopped = false;
 
   constructor(private readonly options: DispatcherOptions) {
-    this.board = options.control.board;
-    this.placement = options.placement ?? mostSpare;
-    const place = (core: number): PlacementCore => ({
-      core,
-      running: 0,
-      budgetRunning: options.policy.runningPerCore,
-      predictedSpareRatio: 1,
-      throttleLevel: 0,
+    const { control, pool, policy, functionCores, fallbackCore, placement } = options;
+    this.places = new CorePlaces({
+      board: control.board,
+      functionCores,
+      fallbackCore,
+      runningPerCore: policy.runningPerCore,
+      ...(placement === undefined ? {} : { placement }),
     });
-    this.cores = options.functionCores.map(place);
-    this.fallback = place(options.fallbackCore);
-    this.fallbackOnly = [this.fallback];
+    this.growth = new Growth({
+      pool,
+      isCurrent: (fn) => this.isCurrent(fn),
+      onFailed: (fn, error) => this.failQueued(fn, error),
+      onChanged: () => this.pump(),
+    });
   }
 
   /** Accepts a call. Every outcome goes to the sink. */
   invoke(request: CallRequest, sink: Sink): void {
     const fn = this.functions.get(request.functionName);
-    if (fn === undefined) {
-      sink.onError(
-        new NemoError('NOT_FOUND', `no function is called "${request.functionName}"`, {
-          hint: 'nemo ls shows what is deployed',
-        }),
-        undefined,
-      );
-      return;
-    }
-    if (this.stopping) {
-      sink.onError(new NemoError('STOPPING', 'the agent is stopping'), undefined);
-      return;
-    }
-    if (fn.queued >= GATEWAY.queueMax) {
-      sink.onError(
-        new NemoError('OVERLOADED', `${fn.queued} calls of "${fn.spec.name}" already wait`, {
-          hint: 'try again later, or call less often',
-        }),
-        undefined,
-      );
+    const refusal = this.refusal(fn, request);
+    if (fn === undefined || refusal !== undefined) {
+      sink.onError(refusal!, undefined);
       return;
     }
     const nowMs = performance.now();
-    if (fn.queued === 0 && !this.isBusy(fn)) {
+    if (fn.queued === 0 && !isBusy(fn)) {
       // Coming back from idleness: no credit for the time in which it asked for nothing.
       fn.virtualMs = Math.max(fn.virtualMs, this.virtualNowMs);
     }
@@ -98,31 +83,49 @@ export class Dispatcher {
     this.pump();
   }
 
-  private isBusy(fn: FunctionState): boolean {
-    for (const worker of fn.workers) if (!worker.idle) return true;
-    return false;
+  private refusal(fn: FunctionState | undefined, { functionName, body }: CallRequest): NemoError | undefined {
+    if (fn === undefined) {
+      return new NemoError('NOT_FOUND', `no function is called "${functionName}"`, {
+        hint: 'nemo ls shows what is deployed',
+      });
+    }
+    if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
+    if (fn.queued >= GATEWAY.queueMax || fn.queuedBytes + body.length > GATEWAY.queueMaxBytes) {
+      return new NemoError(
+        'OVERLOADED',
+        `${fn.queued} calls of "${functionName}" with ${fn.queuedBytes} bytes already wait`,
+        { hint: 'try again later, or call less often' },
+      );
+    }
+    return undefined;
   }
 
   setFunction(name: string, spec: FunctionSpec | undefined): void {
     const fn = this.functions.get(name);
-    if (spec !== undefined) {
-      if (fn === undefined) {
-        this.functions.set(name, new FunctionState(spec, performance.now()));
-        return;
-      }
-      fn.spec = spec;
-      fn.loadFailures = 0;
-      fn.loadNotBeforeMs = 0;
-      fn.lastUsedMs = performance.now();
-    } else if (fn !== undefined) {
+    if (fn === undefined) {
+      if (spec !== undefined) this.functions.set(name, new FunctionState(spec, performance.now()));
+      return;
+    }
+    if (spec === undefined) {
       this.functions.delete(name);
       this.failQueued(fn, new NemoError('NOT_FOUND', `function "${name}" was removed`));
+    } else {
+      fn.replace(spec, performance.now());
     }
-    for (const worker of fn?.workers ?? []) {
+    for (const worker of fn.workers) {
       worker.retired = true;
       if (worker.idle && worker.state === 'warm') void this.options.pool.end(worker);
     }
     this.pump();
+  }
+
+  private isCurrent(fn: FunctionState): boolean {
+    return this.functions.get(fn.spec.name) === fn;
+  }
+
+  /** Gives a stem its code and joins it to a function, ahead of calls. Rejects if the code cannot be loaded. */
+  prewarm(fn: FunctionState, worker: Worker): Promise<void> {
+    return this.growth.loadInto(fn, worker, 'warm');
   }
 
   /** Gives waiting calls to workers until nothing more fits. */
@@ -132,13 +135,16 @@ export class Dispatcher {
       return;
     }
     this.pumping = true;
-    do {
-      this.again = false;
-      this.refreshCores();
-      this.placeAll();
-    } while (this.again);
-    this.pumping = false;
-    if (this.backlog.size > 0 && this.quantumTimer === undefined) {
+    try {
+      do {
+        this.again = false;
+        this.places.refresh(performance.now());
+        this.placeAll();
+      } while (this.again);
+    } finally {
+      this.pumping = false;
+    }
+    if (this.backlog.size > 0 && this.quantumTimer === undefined && !this.stopped) {
       // Long calls lose their claim on the core with time; look again then.
       this.quantumTimer = setTimeout(() => {
         this.quantumTimer = undefined;
@@ -147,188 +153,84 @@ export class Dispatcher {
     }
   }
 
+  /**
+   * The function that received least goes first. One that waits for a place keeps those behind it from taking more
+   * than they have; one whose sandbox is only being made does not.
+   */
   private placeAll(): void {
-    let blocked: Set<FunctionState> | undefined;
-    while (this.backlog.size > (blocked?.size ?? 0)) {
+    let starting: Set<FunctionState> | undefined;
+    while (this.backlog.size > (starting?.size ?? 0)) {
       let next: FunctionState | undefined;
       for (const fn of this.backlog) {
-        if (blocked?.has(fn)) continue;
+        if (starting?.has(fn)) continue;
         if (next === undefined || fn.virtualMs < next.virtualMs) next = fn;
       }
       if (next === undefined) return;
-      // Only the function whose turn it is may send ahead: otherwise it would keep the core from the others.
-      if (!this.place(next, blocked === undefined)) {
-        blocked ??= new Set();
-        blocked.add(next);
+      const placed = this.place(next);
+      if (placed === 'no place') return;
+      if (placed === 'starting') {
+        starting ??= new Set();
+        starting.add(next);
       }
-      if (next.queued === 0) this.backlog.delete(next);
+      if (next.queued === 0) {
+        this.backlog.delete(next);
+        starting?.delete(next);
+      }
     }
   }
 
-  /** Tries to move one call of `fn` forward; false if it has to wait. */
-  private place(fn: FunctionState, mayAhead: boolean): boolean {
+  /** Tries to move one call of `fn` forward. */
+  private place(fn: FunctionState): Placed {
     // A sandbox that may run several calls at once takes one more without another place on the core.
     for (const worker of fn.workers) {
-      if (worker.state === 'warm' && !worker.retired && !worker.idle && worker.room > 0) {
-        if (this.throttled(worker.core)) continue;
-        this.send(fn, worker);
-        return true;
-      }
+      if (this.mayTake(worker) && !worker.idle && worker.room > 0) return this.send(fn, worker);
     }
-    const choice = this.chooseCore();
-    if (choice !== undefined) {
-      const worker = this.idleWorker(fn, choice.core);
-      if (worker !== undefined) {
-        this.options.pool.move(worker, choice.core);
-        this.send(fn, worker);
-        return true;
+    const core = this.places.choose();
+    if (core !== undefined) {
+      for (let worker = idleWorker(fn, core); worker !== undefined; worker = idleWorker(fn, core)) {
+        if (this.options.pool.move(worker, core)) return this.send(fn, worker);
       }
-      if (fn.starting < Math.min(fn.queued, this.placesFor(fn))) this.grow(fn, choice.core);
-      return false;
+      if (fn.starting < Math.min(fn.queued, this.placesFor(fn))) this.growth.start(fn, core);
+      return 'starting';
     }
-    if (!mayAhead || this.options.policy.sendAhead === 0) return false;
+    // Ahead of time, but not into the turn of another function.
+    const ahead = this.backlog.size > 1 ? 0 : this.options.policy.sendAhead;
     for (const worker of fn.workers) {
-      if (worker.state !== 'warm' || worker.retired || this.throttled(worker.core)) continue;
-      if (worker.room + this.options.policy.sendAhead > 0) {
-        this.send(fn, worker);
-        return true;
-      }
+      if (this.mayTake(worker) && !worker.idle && worker.room + ahead > 0) return this.send(fn, worker);
     }
-    return false;
+    return 'no place';
+  }
+
+  private mayTake(worker: Worker): boolean {
+    return worker.state === 'warm' && !worker.retired && !this.places.throttled(worker.core);
   }
 
   /** More sandboxes of one function than may run at once would only cost memory. */
   private placesFor(fn: FunctionState): number {
-    if (this.options.policy.runningPerCore === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
-    let places = 1;
-    for (const core of this.cores) places += core.budgetRunning;
-    const live = fn.workers.reduce((sum, worker) => sum + (worker.state === 'warm' ? 1 : 0), 0);
-    return Math.max(1, places - live);
+    if (!this.places.counted) return Number.POSITIVE_INFINITY;
+    let live = 0;
+    for (const worker of fn.workers) if (worker.state === 'warm') live++;
+    return Math.max(1, this.places.total() - live);
   }
 
-  private idleWorker(fn: FunctionState, core: number): Worker | undefined {
-    let best: Worker | undefined;
-    for (const worker of fn.workers) {
-      if (worker.state !== 'warm' || worker.retired || !worker.idle) continue;
-      // On the chosen core first, then the most recently used: its caches are warmest.
-      if (
-        best === undefined ||
-        (worker.core === core && best.core !== core) ||
-        ((worker.core === core) === (best.core === core) && worker.lastUsedMs > best.lastUsedMs)
-      ) {
-        best = worker;
-      }
-    }
-    return best;
-  }
-
-  private throttled(core: number): boolean {
-    return this.board.get(core, Core.hasNf) === 1 && this.board.get(core, Core.budgetRunning) === 0;
-  }
-
-  private chooseCore(): PlacementCore | undefined {
-    const index = this.placement.choose(this.cores);
-    if (index >= 0) return this.cores[index];
-    // A short freeze is waited for; elsewhere a call goes only if no core may take it for longer.
-    for (const { core, budgetRunning, throttleLevel } of this.cores) {
-      if (budgetRunning > 0) return undefined;
-      if (throttleLevel < OFF && this.board.get(core, Core.harvestable) === 1) return undefined;
-    }
-    return this.placement.choose(this.fallbackOnly) >= 0 ? this.fallback : undefined;
-  }
-
-  private refreshCores(): void {
-    const nowMs = performance.now();
-    for (const place of this.cores) {
-      place.running = 0;
-      place.budgetRunning = this.board.get(place.core, Core.budgetRunning);
-      place.predictedSpareRatio = this.board.get(place.core, Core.predictedSpareRatio);
-      place.throttleLevel = this.board.get(place.core, Core.throttleLevel);
-    }
-    this.fallback.running = 0;
-    if (this.options.policy.runningPerCore === Number.POSITIVE_INFINITY) return;
-    for (const fn of this.functions.values()) {
-      for (const worker of fn.workers) {
-        if (worker.idle) continue;
-        const place = this.placeOf(worker.core);
-        const long = nowMs - worker.heldSinceMs > HARVEST.quantumMs && place.throttleLevel === 0;
-        place.running += 1;
-        if (long && place.budgetRunning < HARVEST.sharingMax) place.budgetRunning += 1;
-      }
-    }
-  }
-
-  private placeOf(core: number): PlacementCore {
-    return this.cores.find((place) => place.core === core) ?? this.fallback;
-  }
-
-  /** Makes one more worker for waiting calls: from a stem if there is one. */
-  private grow(fn: FunctionState, core: number): void {
-    const { pool } = this.options;
-    const spec = fn.spec;
-    const stem = pool.takeStem(core);
-    const origin = stem === undefined ? 'cold' : 'stem';
-    fn.starting++;
-    const ready = stem === undefined ? this.makeWithRetries(core) : Promise.resolve(stem);
-    void ready
-      .then((worker) => this.loadInto(fn, worker, spec, origin))
-      .catch((thrown: unknown) => this.failQueued(fn, asNemoError(thrown)))
-      .finally(() => {
-        fn.starting--;
-        this.pump();
-      });
-  }
-
-  private async makeWithRetries(core: number): Promise<Worker> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.options.pool.make(core);
-      } catch (thrown) {
-        const error = asNemoError(thrown);
-        if (error.code !== 'SANDBOX_START' || attempt >= DISPATCH.startAttempts || this.stopping) throw error;
-      }
-    }
-  }
-
-  /** Loads code into a stem and joins it to its function. Also used by prewarming, with origin `warm`. */
-  async loadInto(
-    fn: FunctionState,
-    worker: Worker,
-    spec: FunctionSpec,
-    origin: Worker['origin'],
-  ): Promise<void> {
-    worker.origin = origin;
-    fn.workers.push(worker);
-    try {
-      await this.options.pool.load(worker, spec);
-      fn.loadFailures = 0;
-    } catch (thrown) {
-      const wait = DISPATCH.loadBackoffMs * 2 ** Math.min(fn.loadFailures++, 16);
-      fn.loadNotBeforeMs = performance.now() + Math.min(wait, DISPATCH.loadBackoffMaxMs);
-      throw thrown;
-    }
-    if (worker.retired || this.functions.get(spec.name) !== fn) void this.options.pool.end(worker);
-    else this.pump();
-  }
-
-  private send(fn: FunctionState, worker: Worker): void {
+  private send(fn: FunctionState, worker: Worker): Placed {
     const pending = fn.shift()!;
     if (fn.queued === 0) this.backlog.delete(fn);
     if (pending.sink.gone) {
       // Nobody waits for it any more: its turn goes to the next.
       pending.sink.onError(new NemoError('STOPPING', 'the caller has left'), undefined);
-      return;
+      return 'sent';
     }
     this.virtualNowMs = Math.max(this.virtualNowMs, fn.virtualMs);
     if (worker.idle) {
       this.options.control.setBusy(worker.slot, true);
-      const place = this.placeOf(worker.core);
-      place.running += 1;
+      this.places.enter(worker);
     }
     sendTo(worker, pending, {
       ended: (call) => this.ended(fn, worker, call),
       failed: (call, error) => this.failedCall(fn, worker, call, error),
     });
+    return 'sent';
   }
 
   private ended(fn: FunctionState, worker: Worker, call: ActiveCall): void {
@@ -352,14 +254,15 @@ export class Dispatcher {
   }
 
   private failedCall(fn: FunctionState, worker: Worker, call: ActiveCall, error: NemoError): void {
-    const sandboxDied = error.blame === 'function' && error.code !== 'FUNCTION_ERROR';
+    // Known here before the pool hears of it: nothing more may be given to a sandbox that ended.
+    if (endsSandbox(error)) worker.state = 'ending';
     const neverRan = error.details?.started === false || Number.isNaN(call.runningMs);
-    this.leave(fn, worker, call, !sandboxDied);
-    if (sandboxDied && neverRan && !call.answered && this.functions.get(fn.spec.name) === fn) {
+    this.leave(fn, worker, call);
+    if (worker.state === 'ending' && neverRan && !call.answered && !this.stopped && this.isCurrent(fn)) {
       fn.unshift(call);
       this.backlog.add(fn);
     } else {
-      this.fail(fn, call, error, worker.id);
+      this.fail(fn, call, blameOf(error, call, worker), worker.id);
     }
     this.pump();
   }
@@ -370,17 +273,17 @@ export class Dispatcher {
     call.sink.onError(error, undefined);
   }
 
-  private leave(fn: FunctionState, worker: Worker, call: ActiveCall, stillAlive = true): void {
+  private leave(fn: FunctionState, worker: Worker, call: ActiveCall): void {
     const nowMs = performance.now();
     const index = worker.calls.indexOf(call);
     if (index >= 0) worker.calls.splice(index, 1);
     worker.lastUsedMs = nowMs;
     if (!Number.isNaN(call.runningMs)) fn.virtualMs += nowMs - call.runningMs;
-    if (stillAlive) worker.startTurns(nowMs);
-    if (worker.idle) {
-      if (this.options.pool.workers.has(worker.id)) this.options.control.setBusy(worker.slot, false);
-      if (worker.retired) void this.options.pool.end(worker);
-    }
+    if (worker.state !== 'ending') worker.startTurns(nowMs);
+    if (!worker.idle) return;
+    this.places.leave(worker);
+    if (this.options.pool.workers.has(worker.id)) this.options.control.setBusy(worker.slot, false);
+    if (worker.retired) void this.options.pool.end(worker);
   }
 
   private failQueued(fn: FunctionState, error: NemoError): void {
@@ -389,17 +292,17 @@ export class Dispatcher {
   }
 
   /** Told by the pool when a sandbox is gone. */
-  sandboxEnded(worker: Worker, _exit: SandboxExit): void {
-    const fn = this.functions.get(worker.functionName);
-    const index = fn?.workers.indexOf(worker) ?? -1;
-    if (index >= 0) fn!.workers.splice(index, 1);
+  sandboxEnded(worker: Worker): void {
+    const workers = this.functions.get(worker.functionName)?.workers;
+    const index = workers?.indexOf(worker) ?? -1;
+    if (index >= 0) workers!.splice(index, 1);
     this.pump();
   }
 
   /** A core's throttle level changed. At `off` its sandboxes go where they hurt nobody. */
   coreChanged(core: number, offCore: boolean): void {
     if (offCore) {
-      for (const worker of this.options.pool.workers.values()) {
+      for (const worker of [...this.options.pool.workers.values()]) {
         if (worker.core === core) this.options.pool.move(worker, this.options.fallbackCore);
       }
     }
@@ -414,28 +317,73 @@ export class Dispatcher {
         fn.shift();
         this.fail(fn, call, new NemoError('OVERLOADED', `no place for "${fn.spec.name}" within a minute`));
       }
-      for (const worker of fn.workers) {
-        const late = worker.calls.find((call) => nowMs - call.runningMs > fn.spec.timeoutMs);
-        if (late === undefined || worker.state === 'ending') continue;
-        const error = new NemoError(
-          'FUNCTION_TIMEOUT',
-          `function "${fn.spec.name}" did not answer within ${fn.spec.timeoutMs} ms`,
-          { hint: 'raise its limit with --timeout, or make it do less' },
-        );
-        void this.options.pool.end(worker, error);
+      if (fn.queued === 0) this.backlog.delete(fn);
+    }
+    // Also workers of functions that were changed or removed since.
+    for (const worker of this.places.busy) {
+      const { timeoutMs, name } = worker.spec!;
+      if (worker.state === 'ending' || !worker.calls.some((call) => nowMs - call.runningMs > timeoutMs)) {
+        continue;
       }
+      const error = new NemoError(
+        'FUNCTION_TIMEOUT',
+        `function "${name}" did not answer within ${timeoutMs} ms`,
+        { hint: 'raise its limit with --timeout, or make it do less' },
+      );
+      void this.options.pool.end(worker, error);
     }
   }
 
   /** No call is accepted from now on; resolves when the accepted ones are answered or `graceMs` passed. */
   async drain(graceMs: number): Promise<void> {
     this.stopping = true;
+    this.growth.stopping = true;
     const until = performance.now() + graceMs;
-    const pending = () => [...this.functions.values()].some((fn) => fn.queued > 0 || this.isBusy(fn));
+    const pending = (): boolean => this.backlog.size > 0 || this.places.busy.size > 0;
     while (pending() && performance.now() < until) await new Promise((done) => setTimeout(done, 10));
+    this.stopped = true;
     for (const fn of this.functions.values()) {
       this.failQueued(fn, new NemoError('STOPPING', 'the agent stopped before the call could run'));
     }
     clearTimeout(this.quantumTimer);
   }
+}
+
+function isBusy(fn: FunctionState): boolean {
+  for (const worker of fn.workers) if (!worker.idle) return true;
+  return false;
+}
+
+/** On the chosen core first, then the most recently used: its caches are warmest. */
+function idleWorker(fn: FunctionState, core: number): Worker | undefined {
+  let best: Worker | undefined;
+  for (const worker of fn.workers) {
+    if (worker.state !== 'warm' || worker.retired || !worker.idle) continue;
+    if (
+      best === undefined ||
+      (worker.core === core && best.core !== core) ||
+      ((worker.core === core) === (best.core === core) && worker.lastUsedMs > best.lastUsedMs)
+    ) {
+      best = worker;
+    }
+  }
+  return best;
+}
+
+/** A function that threw, and a call that could not be sent, leave their sandbox as it was. */
+function endsSandbox(error: NemoError): boolean {
+  return error.blame === 'function' && error.code !== 'FUNCTION_ERROR';
+}
+
+/** Only the call that ran too long is told that it did; others that shared its sandbox are told why theirs ended. */
+function blameOf(error: NemoError, call: ActiveCall, worker: Worker): NemoError {
+  const { timeoutMs = 0, name = '' } = worker.spec ?? {};
+  if (error.code !== 'FUNCTION_TIMEOUT' || performance.now() - call.runningMs > timeoutMs) return error;
+  return new NemoError(
+    'FUNCTION_EXIT',
+    `a sandbox of "${name}" was ended because another call in it ran too long`,
+    {
+      hint: 'try again; with --concurrency 1 calls do not share a sandbox',
+    },
+  );
 }

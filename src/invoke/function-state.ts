@@ -1,5 +1,6 @@
 /** What the dispatcher knows of one function: its queue, its workers, its share of service and its figures. */
 
+import type { NemoError } from '../errors.js';
 import { RollingLatency } from '../packet/rolling-latency.js';
 import { DISPATCH } from '../tunables.js';
 import type { FunctionSpec, StartKind } from './function.js';
@@ -15,14 +16,20 @@ export class FunctionState {
    */
   virtualMs = 0;
   lastUsedMs: number;
+  /** Set while the code of now is known not to load: nobody tries again before `loadNotBeforeMs`. */
+  loadError: NemoError | undefined;
   loadNotBeforeMs = 0;
-  loadFailures = 0;
+  private loadFailures = 0;
+  /** The box had nothing for one more sandbox. */
+  growNotBeforeMs = 0;
   completed = 0;
   failed = 0;
   readonly starts: Record<StartKind, number> = { cold: 0, stem: 0, warm: 0 };
   readonly latency = new RollingLatency(DISPATCH.latencyParts);
   private queue: PendingCall[] = [];
   private head = 0;
+  /** Bodies of the calls that wait. */
+  queuedBytes = 0;
 
   constructor(
     public spec: FunctionSpec,
@@ -35,12 +42,33 @@ export class FunctionState {
     return this.queue.length - this.head;
   }
 
+  /** Another version of the code: what was known of the old one no longer counts. */
+  replace(spec: FunctionSpec, nowMs: number): void {
+    this.spec = spec;
+    this.lastUsedMs = nowMs;
+    this.loadSucceeded();
+  }
+
+  loadSucceeded(): void {
+    this.loadError = undefined;
+    this.loadFailures = 0;
+    this.loadNotBeforeMs = 0;
+  }
+
+  loadFailed(error: NemoError): void {
+    const waitMs = DISPATCH.loadBackoffMs * 2 ** Math.min(this.loadFailures++, 16);
+    this.loadError = error;
+    this.loadNotBeforeMs = performance.now() + Math.min(waitMs, DISPATCH.loadBackoffMaxMs);
+  }
+
   push(call: PendingCall): void {
+    this.queuedBytes += call.request.body.length;
     this.queue.push(call);
   }
 
   /** Back to the front: a call that was sent ahead and never started. */
   unshift(call: PendingCall): void {
+    this.queuedBytes += call.request.body.length;
     if (this.head > 0) this.queue[--this.head] = call;
     else this.queue.unshift(call);
   }
@@ -52,6 +80,7 @@ export class FunctionState {
   shift(): PendingCall | undefined {
     const call = this.queue[this.head];
     if (call === undefined) return undefined;
+    this.queuedBytes -= call.request.body.length;
     this.queue[this.head] = undefined as unknown as PendingCall;
     this.head++;
     // Amortised constant: the dead front is dropped once it is the larger part.

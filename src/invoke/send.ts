@@ -26,6 +26,16 @@ class Reply implements SandboxReply {
     this.call.sink.onChunk(chunk);
   }
 
+  get backlogBytes(): number {
+    return this.call.sink.backlogBytes ?? 0;
+  }
+
+  readonly whenDrained = (resume: () => void): void => {
+    const { sink } = this.call;
+    if (sink.whenDrained === undefined) resume();
+    else sink.whenDrained(resume);
+  };
+
   onEnd(): void {
     this.outcome.ended(this.call);
   }
@@ -46,7 +56,8 @@ export function sendTo(worker: Worker, pending: PendingCall, outcome: SendOutcom
     dispatchedMs: nowMs,
     runningMs: Number.NaN,
     firstByteMs: nowMs,
-    start: first ? worker.origin : 'warm',
+    // A call that came when the code was there already waited for no start.
+    start: first && pending.acceptedMs < worker.warmSinceMs ? worker.origin : 'warm',
     firstInSandbox: first,
   };
   worker.served++;

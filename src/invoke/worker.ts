@@ -3,6 +3,7 @@
  * those behind were sent ahead and have certainly not started, so they can go elsewhere if the sandbox ends.
  */
 
+import type { Cgroup } from '../linux/cgroup/driver.js';
 import type { Sandbox } from '../sandbox/engine.js';
 import type { CallRequest, FunctionSpec, Sink, StartKind } from './function.js';
 
@@ -34,6 +35,8 @@ export class Worker {
   origin: StartKind = 'warm';
   served = 0;
   lastUsedMs: number;
+  /** When its code was loaded. */
+  warmSinceMs = Number.POSITIVE_INFINITY;
   /** Its function was changed or removed: it ends as soon as it is idle. */
   retired = false;
 
@@ -41,6 +44,7 @@ export class Worker {
     readonly id: string,
     public core: number,
     readonly slot: number,
+    readonly cgroup: Cgroup,
     nowMs: number,
   ) {
     this.lastUsedMs = nowMs;

@@ -36,8 +36,8 @@ export class Discovery {
   private scans = 0;
 
   /** Throws BAD_CONFIG if an explicit entry names no known profile. */
-  constructor(profiles: readonly NfProfile[], explicit: readonly ExplicitNf[] = []) {
-    this.rules = compileRules(profiles, explicit);
+  constructor(profiles: readonly NfProfile[], explicit: readonly ExplicitNf[] = [], byProfile = true) {
+    this.rules = compileRules(profiles, explicit, byProfile);
   }
 
   /** The NFs that run now, by pid. */

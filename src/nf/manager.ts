@@ -21,6 +21,8 @@ export interface NfManagerOptions {
   events: EventLog;
   profiles: readonly NfProfile[];
   explicit: readonly ExplicitNf[];
+  /** Also find NFs by profile that `explicit` does not name. */
+  discovery: boolean;
   functionCores: readonly number[];
   /** Undefined: packet threads keep their own scheduling. */
   protection: NfProtection | undefined;
@@ -40,7 +42,7 @@ export class NfManager {
 
   constructor(private readonly options: NfManagerOptions) {
     this.watcher = new NfWatcher(
-      new Discovery(options.profiles, options.explicit),
+      new Discovery(options.profiles, options.explicit, options.discovery),
       (change) => this.changed(change),
       (thrown) => this.warn(asNemoError(thrown).message),
     );

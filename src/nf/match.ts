@@ -39,8 +39,15 @@ export interface Rule {
   packetThreads: RegExp | 'main' | undefined;
 }
 
-/** In order of precedence: pids, explicit patterns, then the profiles. Throws BAD_CONFIG for an unknown profile. */
-export function compileRules(profiles: readonly NfProfile[], explicit: readonly ExplicitNf[]): Rule[] {
+/**
+ * In order of precedence: pids, explicit patterns, then, unless `byProfile` is false, the profiles. Throws BAD_CONFIG
+ * for an unknown profile.
+ */
+export function compileRules(
+  profiles: readonly NfProfile[],
+  explicit: readonly ExplicitNf[],
+  byProfile = true,
+): Rule[] {
   const named = explicit.map((entry) => {
     const profile = profiles.find((candidate) => candidate.name === entry.profile);
     if (profile !== undefined) return compileExplicit(profile, entry);
@@ -53,7 +60,7 @@ export function compileRules(profiles: readonly NfProfile[], explicit: readonly 
   return [
     ...named.filter((rule) => rule.pid !== undefined),
     ...named.filter((rule) => rule.pid === undefined),
-    ...profiles.map((profile) => compile(profile, undefined)),
+    ...(byProfile ? profiles.map((profile) => compile(profile, undefined)) : []),
   ];
 }
 

@@ -43,6 +43,9 @@ export interface SandboxReply {
   onEnd(): void;
   /** The function failed (FUNCTION_ERROR) or the sandbox ended (FUNCTION_EXIT, FUNCTION_OOM). */
   onError(error: NemoError): void;
+  /** As in `Sink`: a sandbox that can wait does so above a bound, so that a slow reader slows its function. */
+  readonly backlogBytes?: number;
+  whenDrained?: (resume: () => void) => void;
 }
 
 export interface Sandbox {

@@ -5,7 +5,7 @@
 
 import { LADDER } from '../conflict/ladder.js';
 import { type Board, Core } from '../control/board.js';
-import type { Control } from '../control/control.js';
+import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { asNemoError } from '../errors.js';
 import type { Dispatcher } from '../invoke/dispatcher.js';
 import type { FunctionState } from '../invoke/function-state.js';
@@ -15,7 +15,7 @@ import type { Pool } from './pool.js';
 import type { PrewarmFunction, PrewarmPolicy } from './prewarm/policy.js';
 
 export interface PlannerOptions {
-  control: Control;
+  control: SandboxSlots;
   pool: Pool;
   dispatcher: Dispatcher;
   functionCores: readonly number[];
@@ -115,7 +115,7 @@ export class Planner {
     const { pool } = this.options;
     pool.stemsStarting++;
     try {
-      pool.stems.push(await pool.make(core));
+      pool.addStem(await pool.make(core));
     } finally {
       pool.stemsStarting--;
     }
@@ -125,10 +125,9 @@ export class Planner {
     const { pool, dispatcher } = this.options;
     const fn = dispatcher.functions.get(functionName);
     if (fn === undefined) return;
-    const spec = fn.spec;
     const worker = pool.takeStem(core) ?? (await pool.make(core));
     try {
-      await dispatcher.loadInto(fn, worker, spec, 'warm');
+      await dispatcher.prewarm(fn, worker);
     } catch (thrown) {
       // The function's own fault: it has its own back-off, others must not wait for it.
       if (asNemoError(thrown).blame === 'system') throw thrown;

@@ -5,7 +5,7 @@
  *   make() -> stem -> load(spec) -> warm -> end()
  */
 
-import type { Control } from '../control/control.js';
+import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { asNemoError, NemoError } from '../errors.js';
 import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
@@ -16,7 +16,7 @@ import type { Engine, SandboxExit } from './engine.js';
 export interface PoolOptions {
   engine: Engine;
   driver: CgroupDriver;
-  control: Control;
+  control: SandboxSlots;
   scheduling: 'idle' | 'default';
   bundlePath: (spec: FunctionSpec) => string;
   onLog: (line: LogLine) => void;
@@ -56,7 +56,7 @@ export class Pool {
     let slot = -1;
     try {
       slot = control.addSandbox(core, cgroup.handle);
-      const worker = new Worker(id, core, slot, performance.now());
+      const worker = new Worker(id, core, slot, cgroup, performance.now());
       this.workers.set(id, worker);
       const sandbox = await engine.start({
         id,
@@ -98,7 +98,8 @@ export class Pool {
         concurrency: spec.concurrency,
       });
       worker.state = 'warm';
-      worker.lastUsedMs = performance.now();
+      worker.warmSinceMs = performance.now();
+      worker.lastUsedMs = worker.warmSinceMs;
     } catch (thrown) {
       await this.end(worker);
       throw asNemoError(thrown);
@@ -107,44 +108,66 @@ export class Pool {
     }
   }
 
-  takeStem(preferredCore: number): Worker | undefined {
-    const index = this.stems.findIndex((stem) => stem.core === preferredCore);
-    const stem = this.stems.splice(Math.max(index, 0), 1)[0];
-    if (stem !== undefined) this.move(stem, preferredCore);
-    return stem;
+  /** Keeps a ready stem; it may have ended meanwhile. */
+  addStem(worker: Worker): void {
+    if (worker.state === 'stem' && this.workers.has(worker.id)) this.stems.push(worker);
   }
 
-  /** Pins a worker to another core, in place. */
-  move(worker: Worker, core: number): void {
-    if (worker.core === core) return;
-    worker.sandbox?.cgroup.setCpus([core]);
+  /** A stem on that core, best one that is there already. */
+  takeStem(preferredCore: number): Worker | undefined {
+    while (this.stems.length > 0) {
+      const index = this.stems.findIndex((stem) => stem.core === preferredCore);
+      const stem = this.stems.splice(Math.max(index, 0), 1)[0]!;
+      if (this.move(stem, preferredCore)) return stem;
+    }
+    return undefined;
+  }
+
+  /** Pins a worker to another core, in place. False if it is ending: its group is gone or about to go. */
+  move(worker: Worker, core: number): boolean {
+    if (worker.state === 'ending') return false;
+    if (worker.core === core) return true;
+    try {
+      worker.cgroup.setCpus([core]);
+    } catch {
+      void this.end(worker);
+      return false;
+    }
     worker.core = core;
     this.options.control.moveSandbox(worker.slot, core);
+    return true;
   }
 
   /** Ends a sandbox; calls in it fail with `reason`. Resolves when nothing of it is left. */
   async end(worker: Worker, reason?: NemoError): Promise<void> {
+    const { sandbox } = worker;
+    // One that still starts is ended by `make`, or by its engine.
+    if (sandbox === undefined) return;
     if (worker.state !== 'ending') {
       worker.state = 'ending';
-      const stem = this.stems.indexOf(worker);
-      if (stem >= 0) this.stems.splice(stem, 1);
-      void worker.sandbox?.kill(reason);
+      this.dropStem(worker);
+      void sandbox.kill(reason);
     }
-    await worker.sandbox?.exited;
+    await sandbox.exited;
   }
 
   private forget(worker: Worker, exit: SandboxExit): void {
     if (!this.workers.delete(worker.id)) return;
     worker.state = 'ending';
-    const stem = this.stems.indexOf(worker);
-    if (stem >= 0) this.stems.splice(stem, 1);
+    this.dropStem(worker);
     this.options.control.removeSandbox(worker.slot);
     this.options.onEnded(worker, exit);
+  }
+
+  private dropStem(worker: Worker): void {
+    const index = this.stems.indexOf(worker);
+    if (index >= 0) this.stems.splice(index, 1);
   }
 
   /** Ends every sandbox. */
   async close(): Promise<void> {
     this.closed = true;
-    await Promise.all([...this.workers.values()].map((worker) => this.end(worker)));
+    const reason = new NemoError('STOPPING', 'the agent stopped while the call ran');
+    await Promise.all([...this.workers.values()].map((worker) => this.end(worker, reason)));
   }
 }

@@ -15,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { NemoError } from '../../errors.js';
+import { formatCpuList, parseCpuList } from '../process.js';
 
 /** The errno name of a failed file operation, also when it is already a NemoError; empty for anything else. */
 export function errnoOf(thrown: unknown): string {
@@ -131,4 +132,16 @@ export function membersOf(path: string, into = new Set<number>()): Set<number> {
   }
   for (const child of childGroups(path)) membersOf(`${path}/${child}`, into);
   return into;
+}
+
+/** Lets a group use the cores of the group above it that it does not use now; all of them if there is no other. */
+export function useOtherCores(directory: string, parentFile: string): void {
+  try {
+    const above = parseCpuList(readControl(parentFile));
+    const own = parseCpuList(readControl(`${directory}/cpuset.cpus`));
+    const others = above.filter((core) => !own.includes(core));
+    if (others.length > 0) writeControl(`${directory}/cpuset.cpus`, formatCpuList(others));
+  } catch {
+    // Best effort: the group may be gone.
+  }
 }

@@ -4,9 +4,11 @@
  * until nobody is left.
  */
 
+import { readdirSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { NemoError } from '../../errors.js';
 import { CGROUP } from '../../tunables.js';
+import { setScheduling } from '../sched.js';
 import { errnoOf, membersOf, removeTree } from './files.js';
 
 export interface KillSteps {
@@ -14,18 +16,41 @@ export interface KillSteps {
   strike(): Promise<void>;
   /** Directories of the group, one a hierarchy. */
   directories: readonly string[];
+  /** Called once, when dying takes long: opens cores that the members may not use otherwise. */
+  widen(): void;
 }
 
 /** Strikes until no member is left. Throws SYSCALL if some are still there after `CGROUP.killTimeoutMs`. */
 export async function killUntilEmpty(steps: KillSteps): Promise<void> {
-  const deadline = performance.now() + CGROUP.killTimeoutMs;
+  const startMs = performance.now();
+  const deadline = startMs + CGROUP.killTimeoutMs;
+  let hurried = false;
   for (let waitMs: number = CGROUP.pollMinMs; ; waitMs = Math.min(waitMs * 2, CGROUP.pollMaxMs)) {
-    if (allMembers(steps.directories).size === 0) return;
+    const members = allMembers(steps.directories);
+    if (members.size === 0) return;
+    if (!hurried && performance.now() - startMs > CGROUP.killPatienceMs) {
+      hurried = true;
+      steps.widen();
+      for (const pid of members) hurry(pid);
+    }
     await steps.strike();
     const left = allMembers(steps.directories);
     if (left.size === 0) return;
     if (performance.now() > deadline) throw stuck(steps.directories[0] ?? '', left);
     await pause(waitMs);
+  }
+}
+
+/**
+ * Dying is work, and a SIGKILLed thread at SCHED_IDLE beside a busy NF gets no time for it: its memory and its place
+ * would stay taken for seconds. At default scheduling it gets its share, on another core if there is one.
+ */
+function hurry(pid: number): void {
+  try {
+    for (const tid of readdirSync(`/proc/${pid}/task`))
+      setScheduling(Number(tid), { policy: 'other', nice: 0 });
+  } catch {
+    // It is gone, which is what was wanted.
   }
 }
 

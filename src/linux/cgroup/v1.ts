@@ -5,6 +5,7 @@
  */
 
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { NemoError } from '../../errors.js';
 import { CGROUP } from '../../tunables.js';
@@ -25,6 +26,7 @@ import {
   readKeyed,
   removeTree,
   tryWrite,
+  useOtherCores,
   writeControl,
 } from './files.js';
 import type { CgroupMounts } from './mounts.js';
@@ -226,10 +228,14 @@ function inheritCpuset(directory: string | undefined, parent: string | undefined
  */
 function killGroups(directories: Directories): Promise<void> {
   const all = unique(directories);
-  const { freezer, pids } = directories;
+  const { freezer, pids, cpu, cpuset } = directories;
   return killUntilEmpty({
     directories: all,
+    widen() {
+      if (cpuset !== undefined) useOtherCores(cpuset, `${dirname(cpuset)}/cpuset.cpus`);
+    },
     async strike() {
+      if (cpu !== undefined) tryWrite(`${cpu}/cpu.cfs_quota_us`, -1);
       if (freezer !== undefined) await freezeFully(freezer);
       else if (pids !== undefined) tryWrite(`${pids}/pids.max`, 0);
       signalAll(allMembers(all));

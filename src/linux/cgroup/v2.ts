@@ -5,6 +5,7 @@
  */
 
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { CGROUP } from '../../tunables.js';
 import { formatCpuList } from '../process.js';
 import type {
@@ -25,6 +26,7 @@ import {
   readKeyed,
   removeTree,
   tryWrite,
+  useOtherCores,
   writeControl,
 } from './files.js';
 import { checkName } from './names.js';
@@ -194,7 +196,11 @@ function enable(directory: string, controller: string): void {
 function killGroup(directory: string): Promise<void> {
   return killUntilEmpty({
     directories: [directory],
+    widen() {
+      useOtherCores(directory, `${dirname(directory)}/cpuset.cpus.effective`);
+    },
     async strike() {
+      tryWrite(`${directory}/cpu.max`, 'max');
       if (tryWrite(`${directory}/cgroup.kill`, 1)) return;
       const wasFrozen = tryWrite(`${directory}/cgroup.freeze`, 1);
       signalAll(allMembers([directory]));

@@ -88,6 +88,9 @@ function sendResponse(out: Outlet, callId: number, response: Response): Promise<
   response.headers.forEach((value, name) => {
     headers[name] = value;
   });
+  // `forEach` gives each of several cookies in turn; the agent wants them as one value.
+  const cookies = response.headers.getSetCookie();
+  if (cookies.length > 1) headers['set-cookie'] = cookies.join('\n');
   if (response.body !== null) return sendStream(out, callId, response.status, headers, response.body);
   out.writer.add(FrameType.head, 0, response.status, callId, 0, toJson(headers), EMPTY);
   out.writer.add(FrameType.end, 0, 0, callId, 0, '', EMPTY);

@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
-import { SANDBOX } from '../../../tunables.js';
+import { GATEWAY_HTTP, SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, SandboxReply } from '../../engine.js';
 import {
   BodyKind,
@@ -40,11 +40,13 @@ export class Channel {
   private flushPlanned = false;
   private concurrency = 1;
   private functionName = '';
+  /** Readers of answers that are behind: the socket is paused while there is one. */
+  private waitingReaders = 0;
   /** Frames ignored so far. */
   strayFrames = 0;
 
   constructor(
-    socket: Socket,
+    private readonly socket: Socket,
     private readonly events: ChannelEvents,
   ) {
     this.writer = new FrameWriter((bytes) => socket.write(bytes));
@@ -142,8 +144,10 @@ export class Channel {
         return true;
       }
       case FrameType.chunk:
-        if (call.headSent) reply.onChunk(body);
-        return call.headSent;
+        if (!call.headSent) return false;
+        reply.onChunk(body);
+        this.holdBack(reply);
+        return true;
       case FrameType.end:
         if (!call.headSent) return false;
         this.open.delete(header.callId);
@@ -156,6 +160,22 @@ export class Channel {
       default:
         return false;
     }
+  }
+
+  /**
+   * While a reader is behind, nothing more is read from this sandbox: its socket fills and the function waits.
+   * Calls that share the sandbox wait too; their memory is the agent's, which is worth more.
+   */
+  private holdBack({ backlogBytes = 0, whenDrained }: SandboxReply): void {
+    if (whenDrained === undefined || backlogBytes <= GATEWAY_HTTP.backlogPauseBytes) return;
+    this.waitingReaders++;
+    this.socket.pause();
+    let waits = true;
+    whenDrained(() => {
+      if (!waits) return;
+      waits = false;
+      if (--this.waitingReaders === 0) this.socket.resume();
+    });
   }
 
   private stray(): void {
@@ -218,7 +238,10 @@ function parseHeaders(meta: Buffer): Record<string, string> | undefined {
   if (entries.length > HEADERS_MAX) return undefined;
   const headers: Record<string, string> = {};
   for (const [name, value] of entries) {
-    if (typeof value !== 'string' || !HEADER_NAME.test(name) || !HEADER_VALUE.test(value)) return undefined;
+    if (typeof value !== 'string' || !HEADER_NAME.test(name)) return undefined;
+    // The one header that may come several times: its values are joined by newlines.
+    const values = name.toLowerCase() === 'set-cookie' ? value.replaceAll('\n', ' ') : value;
+    if (!HEADER_VALUE.test(values)) return undefined;
     if (name !== '__proto__' && !HOP_BY_HOP.has(name.toLowerCase())) headers[name] = value;
   }
   return headers;

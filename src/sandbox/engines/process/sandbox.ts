@@ -124,7 +124,8 @@ export class ProcessSandbox implements Sandbox {
   }
 
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void {
-    if (this.ended) {
+    // Its process is gone, though its last words are still awaited: such a call can go elsewhere.
+    if (this.ended || this.gone) {
       const { exit } = this;
       const late =
         exit === undefined ? this.endError('had already ended', false) : this.exitError(exit, false);

@@ -1,0 +1,109 @@
+/**
+ * The places for calls on the box: which workers hold one on which core, and how many each core has now. The board
+ * says the budget; a call that runs for longer than a quantum no longer counts against it, so that long calls share.
+ */
+
+import { OFF } from '../conflict/ladder.js';
+import { type Board, Core } from '../control/board.js';
+import { mostSpare, type PlacementCore, type PlacementPolicy } from '../harvest/placement.js';
+import { HARVEST } from '../tunables.js';
+import type { Worker } from './worker.js';
+
+export interface CorePlacesOptions {
+  board: Board;
+  functionCores: readonly number[];
+  /** Takes functions while no function core may. */
+  fallbackCore: number;
+  /** Calls that may run at once on a core; infinity: places are not counted at all. */
+  runningPerCore: number;
+  placement?: PlacementPolicy;
+}
+
+export class CorePlaces {
+  /** Workers with at least one call. */
+  readonly busy = new Set<Worker>();
+  private readonly cores: PlacementCore[];
+  private readonly fallback: PlacementCore;
+  private readonly fallbackOnly: PlacementCore[];
+  private readonly placement: PlacementPolicy;
+
+  constructor(private readonly options: CorePlacesOptions) {
+    this.placement = options.placement ?? mostSpare;
+    const place = (core: number): PlacementCore => ({
+      core,
+      running: 0,
+      budgetRunning: options.runningPerCore,
+      predictedSpareRatio: 1,
+      throttleLevel: 0,
+    });
+    this.cores = options.functionCores.map(place);
+    this.fallback = place(options.fallbackCore);
+    this.fallbackOnly = [this.fallback];
+  }
+
+  get counted(): boolean {
+    return this.options.runningPerCore !== Number.POSITIVE_INFINITY;
+  }
+
+  /** Sum of what the function cores and the fallback may run now. */
+  total(): number {
+    let places = 1;
+    for (const core of this.cores) places += core.budgetRunning;
+    return places;
+  }
+
+  /** Call it before `choose`, and again when time has passed. */
+  refresh(nowMs: number): void {
+    const { board } = this.options;
+    for (const place of this.cores) {
+      place.running = 0;
+      place.budgetRunning = board.get(place.core, Core.budgetRunning);
+      place.predictedSpareRatio = board.get(place.core, Core.predictedSpareRatio);
+      place.throttleLevel = board.get(place.core, Core.throttleLevel);
+    }
+    this.fallback.running = 0;
+    this.fallback.budgetRunning = this.options.runningPerCore;
+    if (!this.counted) return;
+    for (const worker of this.busy) {
+      const place = this.placeOf(worker.core);
+      place.running += 1;
+      const long = nowMs - worker.heldSinceMs > HARVEST.quantumMs && place.throttleLevel === 0;
+      if (long && place.budgetRunning > 0 && place.budgetRunning < HARVEST.sharingMax) {
+        place.budgetRunning += 1;
+      }
+    }
+  }
+
+  /** The core for a call that could start now, or undefined: it has to wait. */
+  choose(): number | undefined {
+    const index = this.placement.choose(this.cores);
+    if (index >= 0) return this.cores[index]!.core;
+    // A short freeze is waited for; elsewhere a call goes only if no core may take it for longer.
+    for (const { core, budgetRunning, throttleLevel } of this.cores) {
+      if (budgetRunning > 0) return undefined;
+      if (throttleLevel < OFF && this.options.board.get(core, Core.harvestable) === 1) return undefined;
+    }
+    return this.placement.choose(this.fallbackOnly) >= 0 ? this.fallback.core : undefined;
+  }
+
+  /** True while a core of an NF may run nothing. */
+  throttled(core: number): boolean {
+    const { board } = this.options;
+    return board.get(core, Core.hasNf) === 1 && board.get(core, Core.budgetRunning) === 0;
+  }
+
+  /** The worker got its first call. */
+  enter(worker: Worker): void {
+    this.busy.add(worker);
+    if (this.counted) this.placeOf(worker.core).running += 1;
+  }
+
+  /** The worker has no call any more; its place shows at the next `refresh`. */
+  leave(worker: Worker): void {
+    this.busy.delete(worker);
+  }
+
+  private placeOf(core: number): PlacementCore {
+    return this.cores.find((place) => place.core === core) ?? this.fallback;
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Growth makes workers for a function whose calls wait: from a stem if there is one, else from nothing. What goes
+ * wrong is the function's own (its code does not load: callers are told, and it is left alone for a while) or the
+ * box's (no memory: calls wait as long as some sandbox of the function can still take them).
+ */
+
+import { asNemoError, type NemoError } from '../errors.js';
+import type { Pool } from '../sandbox/pool.js';
+import { DISPATCH } from '../tunables.js';
+import type { StartKind } from './function.js';
+import type { FunctionState } from './function-state.js';
+import type { Worker } from './worker.js';
+
+export interface GrowthOptions {
+  pool: Pool;
+  /** False once the function was removed, or replaced by another of its name. */
+  isCurrent: (fn: FunctionState) => boolean;
+  /** The waiting calls of `fn` will not be served. */
+  onFailed: (fn: FunctionState, error: NemoError) => void;
+  /** Something changed: calls may go on. */
+  onChanged: () => void;
+}
+
+export class Growth {
+  stopping = false;
+
+  constructor(private readonly options: GrowthOptions) {}
+
+  /** Makes one more worker on a core. No effect while the function has to be left alone. */
+  start(fn: FunctionState, core: number): void {
+    const nowMs = performance.now();
+    if (nowMs < fn.growNotBeforeMs) return;
+    if (nowMs < fn.loadNotBeforeMs && fn.loadError !== undefined) {
+      if (!canServe(fn)) this.options.onFailed(fn, fn.loadError);
+      return;
+    }
+    fn.starting++;
+    void this.make(fn, core)
+      .catch((thrown: unknown) => this.failed(fn, asNemoError(thrown)))
+      .finally(() => {
+        fn.starting--;
+        this.options.onChanged();
+      });
+  }
+
+  private async make(fn: FunctionState, core: number): Promise<void> {
+    const stem = this.options.pool.takeStem(core);
+    if (stem !== undefined) await this.loadInto(fn, stem, 'stem');
+    else await this.loadInto(fn, await this.makeWithRetries(core), 'cold');
+  }
+
+  private async makeWithRetries(core: number): Promise<Worker> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.options.pool.make(core);
+      } catch (thrown) {
+        const error = asNemoError(thrown);
+        if (error.code !== 'SANDBOX_START' || attempt >= DISPATCH.startAttempts || this.stopping) throw error;
+      }
+    }
+  }
+
+  private failed(fn: FunctionState, error: NemoError): void {
+    // A later deploy made this code old news, and removal has answered the callers.
+    if (!this.options.isCurrent(fn)) return;
+    if (error.blame === 'system') fn.growNotBeforeMs = performance.now() + DISPATCH.growBackoffMs;
+    else if (fn.loadError === undefined) return;
+    // `starting` still counts the one that failed.
+    if (!canServe(fn) && (fn.starting <= 1 || error.blame !== 'system')) this.options.onFailed(fn, error);
+  }
+
+  /**
+   * Gives a stem the code of now and joins it to its function. Rejects if that code cannot be loaded. Also used by
+   * prewarming, with origin `warm`.
+   */
+  async loadInto(fn: FunctionState, worker: Worker, origin: StartKind): Promise<void> {
+    const { pool, isCurrent } = this.options;
+    if (!isCurrent(fn)) return void pool.end(worker);
+    const { spec } = fn;
+    worker.origin = origin;
+    fn.workers.push(worker);
+    try {
+      await pool.load(worker, spec);
+    } catch (thrown) {
+      const error = asNemoError(thrown);
+      if (isCurrent(fn) && fn.spec === spec && error.blame !== 'system') fn.loadFailed(error);
+      throw error;
+    }
+    if (fn.spec === spec) fn.loadSucceeded();
+    if (worker.retired || !isCurrent(fn)) void pool.end(worker);
+    else this.options.onChanged();
+  }
+}
+
+/** Some sandbox has the code and is not ending: what waits will get its turn there. */
+function canServe(fn: FunctionState): boolean {
+  return fn.workers.some((worker) => worker.state === 'warm' && !worker.retired);
+}

@@ -1,0 +1,188 @@
+/**
+ * `nemo up` as its users run it, for tests: a process of its own over a folder of its own, so that it can be killed
+ * and started again on the same state. NFs are found only where the configuration says so.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import type { UserConfig } from '../../src/config.js';
+import type { FeedEvent, FeedFrame } from '../../src/telemetry/feed.js';
+
+export const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+let agents = 0;
+
+export interface Ended {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+/** A `nemo` command run to its end. */
+export async function nemo(args: string[], env: NodeJS.ProcessEnv = {}, stdin = ''): Promise<Ended> {
+  const child = spawn(process.execPath, [CLI, ...args], { env: { ...process.env, ...env } });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (text) => (out += text));
+  child.stderr.on('data', (text) => (err += text));
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(stdin);
+  const [code] = await once(child, 'close');
+  return { code, out, err };
+}
+
+export class RealAgent {
+  readonly name = `nemo-e2e-${process.pid}-${agents++}`;
+  readonly folder = mkdtempSync('/var/tmp/nemo-e2e-');
+  readonly configFile = join(this.folder, 'nemo.yaml');
+  url = '';
+  private child: ChildProcess | undefined;
+
+  constructor(config: UserConfig = {}) {
+    chmodSync(this.folder, 0o755);
+    this.configure(config);
+  }
+
+  configure(config: UserConfig): void {
+    const { folder, name } = this;
+    const own = { name, stateDir: join(folder, 'state'), runDir: join(folder, 'run') };
+    const http = { port: 0, ...config.http };
+    writeFileSync(this.configFile, stringify({ ...own, discovery: false, ...config, http }));
+  }
+
+  get pid(): number {
+    return this.child!.pid!;
+  }
+
+  async start(): Promise<this> {
+    const child = spawn(process.execPath, [CLI, 'up', '--config', this.configFile, '--json'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NEMO_EXIT_WITH_PARENT: '1' },
+    });
+    this.child = child;
+    let err = '';
+    child.stderr!.on('data', (text) => (err += text));
+    this.url = await new Promise<string>((resolve, reject) => {
+      createInterface({ input: child.stdout! }).on('line', (line) => {
+        const ready = /"ready":"(http[^"]+)"/.exec(line);
+        if (ready !== null) resolve(ready[1]!);
+      });
+      child.once('exit', (code) => reject(new Error(`the agent ended with ${code}: ${err}`)));
+    });
+    return this;
+  }
+
+  /** A signal to the agent; resolves with its exit code when it is gone. */
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
+    const { child } = this;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return null;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    return (await ended)[0];
+  }
+
+  async close(): Promise<void> {
+    await this.end('SIGTERM');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  fetch(path: string, init?: RequestInit): Promise<Response> {
+    return fetch(this.url + path, init);
+  }
+
+  async deploy(name: string, code: string, options: Record<string, unknown> = {}): Promise<Response> {
+    return this.fetch(`/v1/functions/${name}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ code, ...options }),
+    });
+  }
+
+  /** Status and body of one call; of a failed one, its error code. */
+  async call(
+    name: string,
+    body?: string | Uint8Array<ArrayBuffer>,
+  ): Promise<{ status: number; body: string; code: string }> {
+    const reply = await this.fetch(`/function/${name}`, {
+      method: 'POST',
+      ...(body === undefined ? {} : { body }),
+    });
+    const text = await reply.text();
+    const code = reply.ok ? '' : (JSON.parse(text) as { error: { code: string } }).error.code;
+    return { status: reply.status, body: text, code };
+  }
+
+  async status(): Promise<FeedFrame> {
+    return (await (await this.fetch('/v1/status')).json()) as FeedFrame;
+  }
+
+  /** Looks every 20 ms until it holds; the test's own timeout bounds it. */
+  async until(holds: (frame: FeedFrame) => boolean): Promise<FeedFrame> {
+    for (;;) {
+      const frame = await this.status();
+      if (holds(frame)) return frame;
+      await delay(20);
+    }
+  }
+
+  async untilEvent(holds: (event: FeedEvent) => boolean): Promise<FeedEvent> {
+    for (;;) {
+      const { events } = (await (await this.fetch('/v1/events')).json()) as { events: FeedEvent[] };
+      const found = events.find(holds);
+      if (found !== undefined) return found;
+      await delay(20);
+    }
+  }
+
+  /** Directories of its cgroups that are there now. */
+  groups(): string[] {
+    const roots = ['', ...readdirSync('/sys/fs/cgroup')].map((top) => join('/sys/fs/cgroup', top, this.name));
+    return roots.filter((path) => existsSync(path));
+  }
+
+  /** Every process in its cgroups. */
+  members(): number[] {
+    const pids = new Set<number>();
+    for (const group of this.groups()) {
+      for (const file of readdirSync(group, { recursive: true }) as string[]) {
+        if (!file.endsWith('cgroup.procs')) continue;
+        for (const pid of readText(join(group, file)).split('\n')) if (pid !== '') pids.add(Number(pid));
+      }
+    }
+    return [...pids];
+  }
+
+  get journal(): string {
+    return join(this.folder, 'state', 'protected.json');
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** True once no process of that pid runs (one that nobody has reaped yet counts as gone). */
+export function isGone(pid: number): boolean {
+  return !/^State:\s+[^ZX]/m.test(readText(`/proc/${pid}/status`));
+}
+
+export async function untilTrue(holds: () => boolean): Promise<void> {
+  while (!holds()) await delay(10);
+}
