@@ -125,6 +125,10 @@ export const DISPATCH = {
   latencyParts: 10,
   /** A call that found no place for this long is answered OVERLOADED. */
   queueWaitMaxMs: 60_000,
+  /** Weight of the newest call in the mean length of a function's calls. */
+  meanWeight: 0.2,
+  /** What it is taken for before the first call ended. */
+  meanFirstMs: 1,
   /** Times that starting a sandbox is tried for waiting calls before they fail. */
   startAttempts: 3,
   /** Wait before loading code again that failed to load, doubled each time up to the maximum. */

@@ -1,6 +1,9 @@
 /**
  * The places for calls on the box: which workers hold one on which core, and how many each core has now. The board
  * says the budget; a call that runs for longer than a quantum no longer counts against it, so that long calls share.
+ *
+ * Beside the workers whose turn it is, a core may have staged ones (see Worker.turn). Turns pass in the order in
+ * which workers came. Weights are written only where two workers contend, since each write costs some microseconds.
  */
 
 import { OFF } from '../conflict/ladder.js';
@@ -17,21 +20,27 @@ export interface CorePlacesOptions {
   /** Calls that may run at once on a core; infinity: places are not counted at all. */
   runningPerCore: number;
   placement?: PlacementPolicy;
+  setWeight: (worker: Worker, weight: Worker['weight']) => void;
+}
+
+interface Place extends PlacementCore {
+  staged: number;
 }
 
 export class CorePlaces {
-  /** Workers with at least one call. */
+  /** Workers with at least one call, in the order in which they came. */
   readonly busy = new Set<Worker>();
-  private readonly cores: PlacementCore[];
-  private readonly fallback: PlacementCore;
+  private readonly cores: Place[];
+  private readonly fallback: Place;
   private readonly fallbackOnly: PlacementCore[];
   private readonly placement: PlacementPolicy;
 
   constructor(private readonly options: CorePlacesOptions) {
     this.placement = options.placement ?? mostSpare;
-    const place = (core: number): PlacementCore => ({
+    const place = (core: number): Place => ({
       core,
       running: 0,
+      staged: 0,
       budgetRunning: options.runningPerCore,
       predictedSpareRatio: 1,
       throttleLevel: 0,
@@ -57,20 +66,74 @@ export class CorePlaces {
     const { board } = this.options;
     for (const place of this.cores) {
       place.running = 0;
+      place.staged = 0;
       place.budgetRunning = board.get(place.core, Core.budgetRunning);
       place.predictedSpareRatio = board.get(place.core, Core.predictedSpareRatio);
       place.throttleLevel = board.get(place.core, Core.throttleLevel);
     }
     this.fallback.running = 0;
+    this.fallback.staged = 0;
     this.fallback.budgetRunning = this.options.runningPerCore;
     if (!this.counted) return;
     for (const worker of this.busy) {
       const place = this.placeOf(worker.core);
+      if (!worker.turn) {
+        place.staged += 1;
+        continue;
+      }
       place.running += 1;
       const long = nowMs - worker.heldSinceMs > HARVEST.quantumMs && place.throttleLevel === 0;
       if (long && place.budgetRunning > 0 && place.budgetRunning < HARVEST.sharingMax) {
         place.budgetRunning += 1;
       }
+    }
+    this.passTurns(nowMs);
+  }
+
+  /** Turns that became free go to staged workers. */
+  private passTurns(nowMs: number): void {
+    for (const worker of this.busy) {
+      if (worker.turn) continue;
+      const place = this.placeOf(worker.core);
+      if (place.running >= place.budgetRunning) continue;
+      place.staged -= 1;
+      place.running += 1;
+      worker.turn = true;
+      worker.startTurns(nowMs);
+      this.balance(worker.core);
+    }
+  }
+
+  /** A call of the worker ended and it has another one: the turn is another's, if one is staged on its core. */
+  yieldTurn(worker: Worker): void {
+    if (!worker.turn || !this.counted) return;
+    for (const other of this.busy) {
+      if (other.turn || other.core !== worker.core) continue;
+      worker.turn = false;
+      // To the end of the line.
+      this.busy.delete(worker);
+      this.busy.add(worker);
+      return;
+    }
+  }
+
+  /** A core with all its places taken, on which one more worker may be staged; undefined if there is none. */
+  chooseStaged(stagedMax: number): number | undefined {
+    let best: Place | undefined;
+    for (const place of this.cores) {
+      if (place.throttleLevel > 0 || place.budgetRunning === 0 || place.staged >= stagedMax) continue;
+      if (best === undefined || place.predictedSpareRatio > best.predictedSpareRatio) best = place;
+    }
+    return best?.core;
+  }
+
+  /** Makes the weights of a core's workers what their turns say, if more than one contends. */
+  private balance(core: number): void {
+    let contenders = 0;
+    for (const worker of this.busy) if (worker.core === core) contenders++;
+    if (contenders < 2) return;
+    for (const worker of this.busy) {
+      if (worker.core === core) this.options.setWeight(worker, worker.turn ? 'normal' : 'low');
     }
   }
 
@@ -92,18 +155,24 @@ export class CorePlaces {
     return board.get(core, Core.hasNf) === 1 && board.get(core, Core.budgetRunning) === 0;
   }
 
-  /** The worker got its first call. */
-  enter(worker: Worker): void {
+  /** The worker gets its first call: with a turn, or staged. */
+  enter(worker: Worker, turn: boolean): void {
+    worker.turn = turn;
     this.busy.add(worker);
-    if (this.counted) this.placeOf(worker.core).running += 1;
+    if (!this.counted) return;
+    const place = this.placeOf(worker.core);
+    if (turn) place.running += 1;
+    else place.staged += 1;
+    this.balance(worker.core);
   }
 
   /** The worker has no call any more; its place shows at the next `refresh`. */
   leave(worker: Worker): void {
+    worker.turn = false;
     this.busy.delete(worker);
   }
 
-  private placeOf(core: number): PlacementCore {
+  private placeOf(core: number): Place {
     return this.cores.find((place) => place.core === core) ?? this.fallback;
   }
 }

@@ -17,6 +17,7 @@ import { CorePlaces } from './core-places.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from './function.js';
 import { FunctionState } from './function-state.js';
 import { Growth } from './growth.js';
+import { blameOf, endsSandbox } from './outcome.js';
 import { sendTo } from './send.js';
 import type { ActiveCall, PendingCall, Worker } from './worker.js';
 
@@ -54,6 +55,7 @@ export class Dispatcher {
       functionCores,
       fallbackCore,
       runningPerCore: policy.runningPerCore,
+      setWeight: (worker, weight) => pool.setWeight(worker, weight),
       ...(placement === undefined ? {} : { placement }),
     });
     this.growth = new Growth({
@@ -193,10 +195,17 @@ export class Dispatcher {
       if (fn.starting < Math.min(fn.queued, this.placesFor(fn))) this.growth.start(fn, core);
       return 'starting';
     }
-    // Ahead of time, but not into the turn of another function.
-    const ahead = this.backlog.size > 1 ? 0 : this.options.policy.sendAhead;
+    // Ahead of time: into the sandbox that runs, or into another one beside it. Its turn comes when a call ends.
+    const { sendAhead } = this.options.policy;
     for (const worker of fn.workers) {
-      if (this.mayTake(worker) && !worker.idle && worker.room + ahead > 0) return this.send(fn, worker);
+      if (this.mayTake(worker) && worker.turn && worker.room + sendAhead > 0) return this.send(fn, worker);
+    }
+    const beside = this.places.chooseStaged(sendAhead);
+    // Not beside itself: the sandbox that runs has its caches warm, and takes its next call ahead.
+    const itself = fn.workers.some((worker) => worker.turn && worker.core === beside);
+    if (beside === undefined || itself) return 'no place';
+    for (let worker = idleWorker(fn, beside); worker !== undefined; worker = idleWorker(fn, beside)) {
+      if (this.options.pool.move(worker, beside)) return this.send(fn, worker, false);
     }
     return 'no place';
   }
@@ -213,7 +222,7 @@ export class Dispatcher {
     return Math.max(1, this.places.total() - live);
   }
 
-  private send(fn: FunctionState, worker: Worker): Placed {
+  private send(fn: FunctionState, worker: Worker, turn = true): Placed {
     const pending = fn.shift()!;
     if (fn.queued === 0) this.backlog.delete(fn);
     if (pending.sink.gone) {
@@ -224,9 +233,9 @@ export class Dispatcher {
     this.virtualNowMs = Math.max(this.virtualNowMs, fn.virtualMs);
     if (worker.idle) {
       this.options.control.setBusy(worker.slot, true);
-      this.places.enter(worker);
+      this.places.enter(worker, turn);
     }
-    sendTo(worker, pending, {
+    sendTo(worker, pending, fn.charge(), {
       ended: (call) => this.ended(fn, worker, call),
       failed: (call, error) => this.failedCall(fn, worker, call, error),
     });
@@ -256,7 +265,8 @@ export class Dispatcher {
   private failedCall(fn: FunctionState, worker: Worker, call: ActiveCall, error: NemoError): void {
     // Known here before the pool hears of it: nothing more may be given to a sandbox that ended.
     if (endsSandbox(error)) worker.state = 'ending';
-    const neverRan = error.details?.started === false || Number.isNaN(call.runningMs);
+    // A staged call may have begun in a pause of the running one: only its sandbox knows.
+    const neverRan = error.details?.started === false || (worker.turn && Number.isNaN(call.runningMs));
     this.leave(fn, worker, call);
     if (worker.state === 'ending' && neverRan && !call.answered && !this.stopped && this.isCurrent(fn)) {
       fn.unshift(call);
@@ -278,9 +288,13 @@ export class Dispatcher {
     const index = worker.calls.indexOf(call);
     if (index >= 0) worker.calls.splice(index, 1);
     worker.lastUsedMs = nowMs;
-    if (!Number.isNaN(call.runningMs)) fn.virtualMs += nowMs - call.runningMs;
-    if (worker.state !== 'ending') worker.startTurns(nowMs);
-    if (!worker.idle) return;
+    fn.settle(call.chargedMs, nowMs - call.runningMs);
+    if (!worker.idle) {
+      if (worker.state === 'ending') return;
+      this.places.yieldTurn(worker);
+      if (worker.turn) worker.startTurns(nowMs);
+      return;
+    }
     this.places.leave(worker);
     if (this.options.pool.workers.has(worker.id)) this.options.control.setBusy(worker.slot, false);
     if (worker.retired) void this.options.pool.end(worker);
@@ -368,22 +382,4 @@ function idleWorker(fn: FunctionState, core: number): Worker | undefined {
     }
   }
   return best;
-}
-
-/** A function that threw, and a call that could not be sent, leave their sandbox as it was. */
-function endsSandbox(error: NemoError): boolean {
-  return error.blame === 'function' && error.code !== 'FUNCTION_ERROR';
-}
-
-/** Only the call that ran too long is told that it did; others that shared its sandbox are told why theirs ended. */
-function blameOf(error: NemoError, call: ActiveCall, worker: Worker): NemoError {
-  const { timeoutMs = 0, name = '' } = worker.spec ?? {};
-  if (error.code !== 'FUNCTION_TIMEOUT' || performance.now() - call.runningMs > timeoutMs) return error;
-  return new NemoError(
-    'FUNCTION_EXIT',
-    `a sandbox of "${name}" was ended because another call in it ran too long`,
-    {
-      hint: 'try again; with --concurrency 1 calls do not share a sandbox',
-    },
-  );
 }

@@ -15,6 +15,8 @@ export class FunctionState {
    * the backlogged function with the least goes first, so a quiet function never waits behind a busy one's queue.
    */
   virtualMs = 0;
+  /** Mean length of its calls: what one is charged until its true length is known. */
+  private meanMs: number = DISPATCH.meanFirstMs;
   lastUsedMs: number;
   /** Set while the code of now is known not to load: nobody tries again before `loadNotBeforeMs`. */
   loadError: NemoError | undefined;
@@ -59,6 +61,20 @@ export class FunctionState {
     const waitMs = DISPATCH.loadBackoffMs * 2 ** Math.min(this.loadFailures++, 16);
     this.loadError = error;
     this.loadNotBeforeMs = performance.now() + Math.min(waitMs, DISPATCH.loadBackoffMaxMs);
+  }
+
+  /** A call goes to a sandbox. Returns what was charged, for `settle`. */
+  charge(): number {
+    this.virtualMs += this.meanMs;
+    return this.meanMs;
+  }
+
+  /** A call ended after `tookMs` of service; NaN: it got none. */
+  settle(chargedMs: number, tookMs: number): void {
+    this.virtualMs -= chargedMs;
+    if (Number.isNaN(tookMs)) return;
+    this.virtualMs += tookMs;
+    this.meanMs += DISPATCH.meanWeight * (tookMs - this.meanMs);
   }
 
   push(call: PendingCall): void {

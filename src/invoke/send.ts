@@ -45,7 +45,7 @@ class Reply implements SandboxReply {
   }
 }
 
-export function sendTo(worker: Worker, pending: PendingCall, outcome: SendOutcome): void {
+export function sendTo(worker: Worker, pending: PendingCall, chargedMs: number, outcome: SendOutcome): void {
   const nowMs = performance.now();
   const first = worker.served === 0;
   const call: ActiveCall = {
@@ -54,6 +54,7 @@ export function sendTo(worker: Worker, pending: PendingCall, outcome: SendOutcom
     acceptedMs: pending.acceptedMs,
     answered: false,
     dispatchedMs: nowMs,
+    chargedMs,
     runningMs: Number.NaN,
     firstByteMs: nowMs,
     // A call that came when the code was there already waited for no start.
@@ -62,7 +63,7 @@ export function sendTo(worker: Worker, pending: PendingCall, outcome: SendOutcom
   };
   worker.served++;
   worker.calls.push(call);
-  worker.startTurns(nowMs);
+  if (worker.turn) worker.startTurns(nowMs);
   worker.lastUsedMs = nowMs;
   const deadlineMs = nowMs + (worker.spec?.timeoutMs ?? 0);
   worker.sandbox!.invoke(pending.request, deadlineMs, new Reply(call, outcome));

@@ -17,6 +17,8 @@ export interface PendingCall {
 
 export interface ActiveCall extends PendingCall {
   dispatchedMs: number;
+  /** Service that its function was charged for it in advance, ms. */
+  chargedMs: number;
   /** When it got its turn in the sandbox; NaN while it waits there. */
   runningMs: number;
   firstByteMs: number;
@@ -37,6 +39,14 @@ export class Worker {
   lastUsedMs: number;
   /** When its code was loaded. */
   warmSinceMs = Number.POSITIVE_INFINITY;
+  /**
+   * True while its calls count as running. A busy worker without it is staged: its sandbox has the call and a weight
+   * of next to nothing, so that the kernel gives it the core in the very moment in which the running one pauses or
+   * ends.
+   */
+  turn = false;
+  /** What its cgroup's weight is now. */
+  weight: 'normal' | 'low' = 'normal';
   /** Its function was changed or removed: it ends as soon as it is idle. */
   retired = false;
 

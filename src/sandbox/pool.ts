@@ -138,6 +138,17 @@ export class Pool {
     return true;
   }
 
+  /** How much of the core the worker gets next to others. A sandbox that is gone has no weight. */
+  setWeight(worker: Worker, weight: Worker['weight']): void {
+    if (worker.weight === weight || worker.state === 'ending') return;
+    worker.weight = weight;
+    try {
+      worker.cgroup.setWeight(weight);
+    } catch {
+      // It ended in this moment; the pool hears of it.
+    }
+  }
+
   /** Ends a sandbox; calls in it fail with `reason`. Resolves when nothing of it is left. */
   async end(worker: Worker, reason?: NemoError): Promise<void> {
     const { sandbox } = worker;

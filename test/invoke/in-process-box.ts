@@ -46,6 +46,10 @@ class TestCgroup implements Cgroup {
   }
   setMemoryMax(): void {}
   setPidsMax(): void {}
+  weight = 'normal';
+  setWeight(weight: 'normal' | 'low'): void {
+    this.weight = weight;
+  }
   setCpus(cpus: readonly number[]): void {
     this.cpus = cpus;
   }

@@ -32,6 +32,8 @@ export interface Cgroup {
   readonly handle: CgroupHandle;
   setMemoryMax(bytes: number): void;
   setPidsMax(count: number): void;
+  /** `low`: next to members of `normal` groups, this one's get next to nothing; alone, everything. */
+  setWeight(weight: 'normal' | 'low'): void;
   setCpus(cpus: readonly number[]): void;
   /** Throws SYSCALL (ENOENT or ENODEV) once the group is removed. */
   usage(): CgroupUsage;

@@ -172,6 +172,11 @@ class CgroupV1 implements Cgroup {
     if (this.has('pids')) writeControl(`${this.directories.pids}/pids.max`, count);
   }
 
+  setWeight(weight: 'normal' | 'low'): void {
+    // 2 is the smallest share there is.
+    if (this.has('cpu')) writeControl(`${this.directories.cpu}/cpu.shares`, weight === 'low' ? 2 : 1024);
+  }
+
   setCpus(cpus: readonly number[]): void {
     if (this.has('cpuset')) writeControl(`${this.directories.cpuset}/cpuset.cpus`, formatCpuList(cpus));
   }

@@ -149,6 +149,10 @@ class CgroupV2 implements Cgroup {
     if (this.has('pids')) writeControl(`${this.directory}/pids.max`, count);
   }
 
+  setWeight(weight: 'normal' | 'low'): void {
+    if (this.has('cpu')) writeControl(`${this.directory}/cpu.weight`, weight === 'low' ? 1 : 100);
+  }
+
   setCpus(cpus: readonly number[]): void {
     if (this.has('cpuset')) writeControl(`${this.directory}/cpuset.cpus`, formatCpuList(cpus));
   }

@@ -1,0 +1,22 @@
+/** What an error of a sandbox means for the call that gets it, and for the sandbox. Pure. */
+
+import { NemoError } from '../errors.js';
+import type { ActiveCall, Worker } from './worker.js';
+
+/** A function that threw, and a call that could not be sent, leave their sandbox as it was. */
+export function endsSandbox(error: NemoError): boolean {
+  return error.blame === 'function' && error.code !== 'FUNCTION_ERROR';
+}
+
+/** Only the call that ran too long is told that it did; others that shared its sandbox are told why theirs ended. */
+export function blameOf(error: NemoError, call: ActiveCall, worker: Worker): NemoError {
+  const { timeoutMs = 0, name = '' } = worker.spec ?? {};
+  if (error.code !== 'FUNCTION_TIMEOUT' || performance.now() - call.runningMs > timeoutMs) return error;
+  return new NemoError(
+    'FUNCTION_EXIT',
+    `a sandbox of "${name}" was ended because another call in it ran too long`,
+    {
+      hint: 'try again; with --concurrency 1 calls do not share a sandbox',
+    },
+  );
+}
