@@ -109,6 +109,28 @@ export const CGROUP_CHECKS: CgroupCheck[] = [
     },
   },
   {
+    title: 'gives a group of low weight next to nothing beside a normal one, and all of the core alone',
+    async run(driver) {
+      const normal = driver.create('has-the-turn', { cpus: [1] });
+      const low = driver.create('staged', { cpus: [1] });
+      low.setWeight('low');
+      startIn(low, SPIN);
+      await until('running alone', () => low.usage().cpuNs > 20_000_000);
+      startIn(normal, SPIN);
+      await until('both running', () => normal.usage().cpuNs > 20_000_000);
+      const start = [low.usage().cpuNs, normal.usage().cpuNs];
+      await until('ran 300 ms', () => normal.usage().cpuNs > start[1]! + 300_000_000, 20_000);
+      const taken = low.usage().cpuNs - start[0]!;
+      assert.ok(taken < 60_000_000, `the low group took ${taken / 1e6} ms of 300`);
+      low.setWeight('normal');
+      normal.setWeight('low');
+      const swapped = normal.usage().cpuNs;
+      const from = low.usage().cpuNs;
+      await until('the turn passed', () => low.usage().cpuNs > from + 100_000_000, 20_000);
+      assert.ok(normal.usage().cpuNs - swapped < 100_000_000, 'weights of running groups cannot be changed');
+    },
+  },
+  {
     title: 'freezes members where they are, and thaws them',
     async run(driver) {
       const group = driver.create('cold', {});
