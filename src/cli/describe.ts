@@ -14,7 +14,7 @@ export function register(program: Command): void {
     .description('show a function with its limits, calls and sandboxes')
     .argument('[name]', 'name of the function')
     .option('--host', "show the agent's machine instead")
-    .addHelpText('after', '\nExamples:\n  nemo describe resize\n  nemo describe --host\n');
+    .addHelpText('after', '\nExample:\n  nemo describe resize\n  nemo describe --host\n');
   agentOptions(command).action(describe);
 }
 
@@ -71,7 +71,10 @@ async function describeHost(client: AgentClient, json: boolean): Promise<void> {
   const facts: Array<[string, string]> = [
     ['machine', `${system.manufacturer} ${system.model}${system.virtual ? `, virtual${under}` : ''}`],
     ['system', `${os.name}, Linux ${os.kernel} ${os.architecture}`],
-    ['processor', `${cpu.manufacturer} ${cpu.model}, ${cpu.cores} cores${cpu.speedGhz > 0 ? `, ${cpu.speedGhz} GHz` : ''}`],
+    [
+      'processor',
+      `${cpu.manufacturer} ${cpu.model}, ${cpu.cores} cores${cpu.speedGhz > 0 ? `, ${cpu.speedGhz} GHz` : ''}`,
+    ],
     ['memory', `${formatBytes(memory.totalBytes)}, swap ${formatBytes(memory.swapBytes)}`],
   ];
   for (const [i, one] of interfaces.entries()) {

@@ -48,6 +48,7 @@ export class Control
   readonly board: Board;
   private readonly slots = new Int32Array(new SharedArrayBuffer(SLOT_COUNT * 4));
   private readonly worker: Worker;
+  private readonly ended: Promise<unknown>;
   private free: number[] = [];
   private used = 0;
   private busy = 0;
@@ -69,6 +70,7 @@ export class Control
       name: 'nemo-control',
       resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 },
     });
+    this.ended = new Promise((resolve) => this.worker.once('exit', resolve));
   }
 
   static async start(options: ControlOptions): Promise<Control> {
@@ -148,11 +150,11 @@ export class Control
     if (this.busy === 0) this.board.setHead(Head.activeWanted, 0);
   }
 
+  /** Resolves when the thread has ended, also if it did so by itself. Idempotent. */
   async stop(): Promise<void> {
     this.stopping = true;
-    const ended = once(this.worker, 'exit');
     this.tell({ kind: 'stop' });
     this.board.wake();
-    await ended;
+    await this.ended;
   }
 }
