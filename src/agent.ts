@@ -270,7 +270,7 @@ async function build(
     consoleDir: CONSOLE_FOLDER,
     logLevel: config.logLevel,
   });
-  const { calls } = gateway.metrics;
+  const { calls } = gateway;
   const cron = createCronTriggers(platform, (functionName, error, timeline) => {
     const seconds = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
     calls.record(functionName, error?.code, seconds, timeline?.start);

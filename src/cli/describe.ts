@@ -1,22 +1,31 @@
-/** `nemo describe NAME`: one function, and what it does right now. */
+/** `nemo describe NAME`: one function, and what it does right now; `--host`: the machine that it runs on. */
 
 import type { Command } from 'commander';
+import { NemoError } from '../errors.js';
 import type { FunctionView } from '../gateway/native/function-view.js';
 import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
 import type { FeedFrame } from '../telemetry/feed.js';
+import type { HostInventory } from '../telemetry/inventory.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
 
 export function register(program: Command): void {
   const command = program
     .command('describe')
     .description('show a function with its limits, calls and sandboxes')
-    .argument('<name>', 'name of the function')
-    .addHelpText('after', '\nExample:\n  nemo describe resize\n');
+    .argument('[name]', 'name of the function')
+    .option('--host', "show the agent's machine instead")
+    .addHelpText('after', '\nExample:\n  nemo describe resize\n  nemo describe --host\n');
   agentOptions(command).action(describe);
 }
 
-async function describe(name: string, options: AgentOptions): Promise<void> {
+async function describe(name: string | undefined, options: AgentOptions & { host?: boolean }): Promise<void> {
   const client = new AgentClient(options.agent);
+  if (options.host) return describeHost(client, options.json === true);
+  if (name === undefined) {
+    throw new NemoError('BAD_REQUEST', 'describe needs the name of a function', {
+      hint: 'nemo ls shows what is deployed; nemo describe --host shows the machine',
+    });
+  }
   const spec = await client.json<FunctionView>({ method: 'GET', path: functionPath(name) });
   const frame = await client.json<FeedFrame>({ method: 'GET', path: '/v1/status' });
   const now = frame.functions.find((fn) => fn.name === name);
@@ -51,10 +60,31 @@ async function describe(name: string, options: AgentOptions): Promise<void> {
       ]);
     }
   }
-  process.stdout.write(
-    facts
-      .map(([key, value]) => `${key.padEnd(13)}${value}`.trimEnd())
-      .join('\n')
-      .concat('\n'),
-  );
+  printFacts(facts);
+}
+
+async function describeHost(client: AgentClient, json: boolean): Promise<void> {
+  const host = await client.json<HostInventory>({ method: 'GET', path: '/v1/host' });
+  if (json) return printJson(host);
+  const { system, os, cpu, memory, interfaces } = host;
+  const under = system.hypervisor === null ? '' : ` (${system.hypervisor})`;
+  const facts: Array<[string, string]> = [
+    ['machine', `${system.manufacturer} ${system.model}${system.virtual ? `, virtual${under}` : ''}`],
+    ['system', `${os.name}, Linux ${os.kernel} ${os.architecture}`],
+    [
+      'processor',
+      `${cpu.manufacturer} ${cpu.model}, ${cpu.cores} cores${cpu.speedGhz > 0 ? `, ${cpu.speedGhz} GHz` : ''}`,
+    ],
+    ['memory', `${formatBytes(memory.totalBytes)}, swap ${formatBytes(memory.swapBytes)}`],
+  ];
+  for (const [i, one] of interfaces.entries()) {
+    const speed = one.speedMbps === null ? 'speed not told' : `${one.speedMbps} Mbit/s`;
+    const driver = one.driver ?? (one.virtual ? 'virtual' : 'no driver told');
+    facts.push([i === 0 ? 'interfaces' : '', `${one.name}  ${driver}  ${speed}  ${one.state}`]);
+  }
+  printFacts(facts);
+}
+
+function printFacts(facts: ReadonlyArray<[string, string]>): void {
+  for (const [key, value] of facts) process.stdout.write(`${`${key.padEnd(13)}${value}`.trimEnd()}\n`);
 }

@@ -49,6 +49,7 @@ export class Control
   readonly board: Board;
   private readonly slots = new Int32Array(new SharedArrayBuffer(SLOT_COUNT * 4));
   private readonly worker: Worker;
+  private readonly ended: Promise<unknown>;
   private free: number[] = [];
   private used = 0;
   private busy = 0;
@@ -71,6 +72,7 @@ export class Control
       name: 'nemo-control',
       resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 },
     });
+    this.ended = new Promise((resolve) => this.worker.once('exit', resolve));
   }
 
   static async start(options: ControlOptions): Promise<Control> {
@@ -150,10 +152,10 @@ export class Control
     if (this.busy === 0) this.board.setHead(Head.activeWanted, 0);
   }
 
+  /** Resolves when the thread has ended, also if it did so by itself. Idempotent. */
   async stop(): Promise<void> {
     this.stopping = true;
-    const ended = once(this.worker, 'exit');
     this.tell({ kind: 'stop' });
-    await ended;
+    await this.ended;
   }
 }

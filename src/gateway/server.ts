@@ -6,8 +6,8 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify';
 import { asNemoError, NemoError } from '../errors.js';
+import { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
-import { createMetrics, type Metrics } from '../telemetry/metrics.js';
 import { GATEWAY_HTTP } from '../tunables.js';
 import { sendError } from './error-reply.js';
 import { Guard } from './guard.js';
@@ -37,7 +37,7 @@ export interface Gateway {
   readonly port: number;
   readonly feed: FeedCounts;
   /** Calls that do not come through HTTP (triggers) are counted here too. */
-  readonly metrics: Metrics;
+  readonly calls: CallCounts;
   /** Refuses new calls at once, lets running ones end for a few seconds, then closes every connection. */
   close(): Promise<void>;
 }
@@ -47,17 +47,14 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   let stopping = false;
   const isStopping = (): boolean => stopping;
   const guard = new Guard(options.host, options.allowedHosts ?? []);
-  const metrics = createMetrics(
-    () => platform.frame(),
-    (name) => platform.registry.get(name) !== undefined,
-  );
+  const calls = new CallCounts((name) => platform.registry.get(name) !== undefined);
   const feed = new FeedServer({ frame: () => platform.frame(), events: platform.events });
   const invoke = createInvokeHandler(platform, {
     bodyMaxBytes: options.bodyMaxBytes,
     stopping: isStopping,
     onCallEnded(functionName, error, timeline) {
       const durationS = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
-      metrics.calls.record(functionName, error?.code, durationS, timeline?.start);
+      calls.record(functionName, error?.code, durationS, timeline?.start);
     },
   });
 
@@ -79,10 +76,10 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   addErrorReplies(server);
   addFunctionRoutes(server, platform);
   const endLogs = addLogRoutes(server, platform);
-  addObserveRoutes(server, platform, metrics, isStopping);
+  addObserveRoutes(server, platform, calls, isStopping);
   addConsole(server, options.consoleDir);
   platform.registry.onChange((name, spec) => {
-    if (spec === undefined) metrics.calls.forget(name);
+    if (spec === undefined) calls.forget(name);
   });
 
   try {
@@ -98,7 +95,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     url: urlOf(options.host, port),
     port,
     feed: feed.counts,
-    metrics,
+    calls,
     close() {
       stopping = true;
       closed ??= closeAll(http, server, feed, endLogs);

@@ -1,17 +1,17 @@
 /**
  * What Prometheus sees: counts of calls, and everything else read from the newest feed frame at the moment of the
- * scrape. So /metrics, the console and `nemo top` can never disagree.
+ * scrape. So /metrics, the console and `nemo top` can never disagree. Loaded at the first scrape: a box that nobody
+ * scrapes does not pay for it.
  */
 
 import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
-import { CallCounts, SECONDS_BOUNDS } from './call-counts.js';
+import { type CallCounts, SECONDS_BOUNDS } from './call-counts.js';
 import type { FeedCore, FeedFrame } from './feed.js';
 
 /** The event loop's delay is sampled this often; prom-client's 10 ms would wake an idle agent 100 times a second. */
 const EVENT_LOOP_SAMPLE_MS = 100;
 
 export interface Metrics {
-  readonly calls: CallCounts;
   readonly contentType: string;
   /** The text of one scrape. */
   scrape(): Promise<string>;
@@ -19,9 +19,8 @@ export interface Metrics {
 
 type Value = [labels: Record<string, string | number>, value: number | null];
 
-export function createMetrics(frame: () => FeedFrame, isFunction: (name: string) => boolean): Metrics {
+export function createMetrics(frame: () => FeedFrame, calls: CallCounts): Metrics {
   const registry = new Registry();
-  const calls = new CallCounts(isFunction);
   // All metrics of one scrape tell of the same frame.
   let scraped: FeedFrame;
 
@@ -135,7 +134,6 @@ export function createMetrics(frame: () => FeedFrame, isFunction: (name: string)
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
 
   return {
-    calls,
     contentType: registry.contentType,
     scrape() {
       scraped = frame();

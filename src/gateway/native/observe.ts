@@ -1,6 +1,8 @@
-/** What watches the agent: status, events, health, metrics. */
+/** What watches the agent: status, events, health, metrics, and the machine that it runs on. */
 
 import type { FastifyInstance } from 'fastify';
+import type { CallCounts } from '../../telemetry/call-counts.js';
+import type { HostInventory } from '../../telemetry/inventory.js';
 import type { Metrics } from '../../telemetry/metrics.js';
 import { FEED } from '../../tunables.js';
 import type { Platform } from '../platform.js';
@@ -10,7 +12,7 @@ import { countParameter } from './query.js';
 export function addObserveRoutes(
   server: FastifyInstance,
   platform: Platform,
-  metrics: Metrics,
+  calls: CallCounts,
   stopping: () => boolean,
 ): void {
   server.get('/v1/status', async () => platform.frame());
@@ -26,7 +28,18 @@ export function addObserveRoutes(
     return { status: 'ok' };
   });
 
-  server.get('/metrics', async (_request, reply) =>
-    reply.header('Content-Type', metrics.contentType).send(await metrics.scrape()),
-  );
+  let metrics: Promise<Metrics> | undefined;
+  server.get('/metrics', async (_request, reply) => {
+    metrics ??= import('../../telemetry/metrics.js').then(({ createMetrics }) =>
+      createMetrics(() => platform.frame(), calls),
+    );
+    const { contentType, scrape } = await metrics;
+    return reply.header('Content-Type', contentType).send(await scrape());
+  });
+
+  let host: Promise<HostInventory> | undefined;
+  server.get('/v1/host', async () => {
+    host ??= import('../../telemetry/inventory.js').then(({ readInventory }) => readInventory());
+    return host;
+  });
 }

@@ -141,6 +141,7 @@ export class ProcessSandbox implements Sandbox {
       this.killReason = reason;
       this.channel.endAll((started) => reason ?? this.endError('was ended', started));
       this.loading?.reject(reason ?? this.endError('was ended while its code was being loaded', true));
+      this.started?.reject(this.startError('it was ended'));
     }
     this.strike();
     await this.exited;

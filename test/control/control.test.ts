@@ -1,0 +1,179 @@
+/**
+ * The control thread for real: a reference NF under traffic, real cgroups with a real CPU burner in them, and the
+ * loop that measures and throttles. Everything is waited for by the loop's own events and counters.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from 'chai';
+import { FROZEN, OFF } from '../../src/conflict/ladder.js';
+import { Core, Head } from '../../src/control/board.js';
+import { Control, type LevelEvent } from '../../src/control/control.js';
+import type { ControlNf } from '../../src/control/messages.js';
+import type { Cgroup, CgroupDriver } from '../../src/linux/cgroup/driver.js';
+import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
+
+const NF_CORE = 1;
+const BURN = 'for path; do echo 0 > "$path"; done; exec chrt -i 0 sh -c "while :; do :; done"';
+
+describe('the control thread', function () {
+  this.timeout(30_000);
+  let bed: Testbed;
+  let driver: CgroupDriver;
+  let group: Cgroup;
+  let burner: ChildProcess;
+  let control: Control;
+  let slot: number;
+  let levels: LevelEvent[];
+
+  before(async () => {
+    bed = await createTestbed({ nfProfile: 'firewall', mode: 'sleep', cpu: NF_CORE, housekeepingCpu: 0 });
+  });
+  after(() => bed.close());
+
+  beforeEach(async () => {
+    driver = openCgroupDriver({ rootName: `nemo-test-control-${process.pid}`, idle: true });
+    group = driver.create('sb-1', { cpus: [NF_CORE] });
+    burner = spawn('/bin/sh', ['-c', BURN, 'burner', ...group.joinPaths], { stdio: 'ignore' });
+    await waitFor(() => group.usage().cpuNs > 20e6);
+    control = await Control.start({
+      coreCount: 2,
+      controlCore: 0,
+      functionCores: [NF_CORE],
+      conflict: true,
+      runningPerCore: 1,
+    });
+    levels = [];
+    control.on('level', (event) => levels.push(event));
+    slot = control.addSandbox(NF_CORE, group.handle);
+  });
+
+  afterEach(async () => {
+    await bed.traffic.stop();
+    await control.stop();
+    const ended = once(burner, 'exit');
+    await driver.removeAll();
+    await ended;
+  });
+
+  const nf = (sloUs: number): ControlNf => ({
+    id: 'firewall',
+    pid: bed.nfPid,
+    cores: [NF_CORE],
+    tids: tidsOf(bed.nfPid),
+    sloUs,
+    harvest: true,
+    source: { kind: 'reported', pid: bed.nfPid },
+  });
+  const total = (field: (typeof Core)[keyof typeof Core]): number => control.board.get(NF_CORE, field);
+  const untilLevel = (to: number) => waitFor(() => levels.some((event) => event.to === to));
+
+  it('counts spare and harvested time as the kernel does', async () => {
+    await bed.traffic.run({ kind: 'rate', packetsPerS: 20_000 });
+    control.setNfs([nf(0)]);
+    await waitFor(() => total(Core.wallNs) > 200e6);
+    const before = { wall: total(Core.wallNs), nf: total(Core.nfNs), fn: total(Core.functionNs) };
+    const kernelBefore = { nf: runNs(bed.nfPid), fn: group.usage().cpuNs };
+    await waitFor(() => total(Core.wallNs) - before.wall > 2_000e6);
+    const kernel = { nf: runNs(bed.nfPid) - kernelBefore.nf, fn: group.usage().cpuNs - kernelBefore.fn };
+    const wall = total(Core.wallNs) - before.wall;
+    const nfNs = total(Core.nfNs) - before.nf;
+    const functionNs = total(Core.functionNs) - before.fn;
+    expect(kernel.nf).to.be.greaterThan(0);
+    // Counters of running threads are up to a tick old, and the two readings are not the same moment.
+    expect(nfNs / wall).to.be.closeTo(kernel.nf / wall, 0.03);
+    expect(functionNs / wall).to.be.closeTo(kernel.fn / wall, 0.03);
+    expect(total(Core.spareNs)).to.be.closeTo(
+      total(Core.wallNs) - total(Core.nfNs),
+      total(Core.wallNs) * 0.01,
+    );
+    expect(total(Core.harvestedNs)).to.be.at.most(total(Core.spareNs));
+    expect(functionNs).to.be.greaterThan(0);
+    expect(levels).to.deep.equal([]);
+  });
+
+  it('freezes on a severe conflict, so that functions really stop, goes off the core, and comes back', async () => {
+    await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
+    // An SLO that no packet holds.
+    control.setNfs([nf(0.5)]);
+    await untilLevel(FROZEN);
+    expect(total(Core.budgetRunning)).to.equal(0);
+    const frozen = group.usage().cpuNs;
+    await waitFor(() => levels.some((event) => event.to === OFF));
+    // From freezing to `off` it used nothing but what was still being counted.
+    expect(group.usage().cpuNs - frozen).to.be.lessThan(30e6);
+    expect(levels.map((event) => event.to)).to.deep.equal([FROZEN, OFF]);
+    expect(levels[0]!.reactionUs).to.be.greaterThan(0);
+    expect(levels[0]!.cause).to.include('above the SLO');
+    expect(total(Core.conflicts)).to.be.at.least(1);
+
+    await bed.traffic.stop();
+    await untilLevel(0);
+    expect(total(Core.budgetRunning)).to.equal(1);
+    const recovered = group.usage().cpuNs;
+    await waitFor(() => group.usage().cpuNs > recovered + 50e6);
+    expect(total(Core.throttledNs)).to.be.greaterThan(0);
+  });
+
+  it('goes on watching a sandbox that left its core and came back', async () => {
+    control.moveSandbox(slot, 0);
+    group.setCpus([0]);
+    await waitFor(() => group.usage().cpuNs > 50e6);
+    group.setCpus([NF_CORE]);
+    control.moveSandbox(slot, NF_CORE);
+    await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
+    control.setNfs([nf(0.5)]);
+    await untilLevel(FROZEN);
+    await waitFor(() => stateOf(group) === 'FROZEN' || levels.length > 1);
+    expect(stateOf(group)).to.equal('FROZEN');
+  });
+
+  it('leaves nothing frozen and nothing capped when it stops', async () => {
+    await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
+    control.setNfs([nf(0.5)]);
+    await untilLevel(FROZEN);
+    await control.stop();
+    expect(stateOf(group)).to.equal('THAWED');
+    expect(quotaOf(group)).to.match(/^(-1|max \d+)$/);
+    const before = group.usage().cpuNs;
+    await waitFor(() => group.usage().cpuNs > before + 20e6);
+  });
+
+  it('slows down while nothing runs, and is at full rate again with the first call', async () => {
+    await waitFor(() => control.board.head(Head.hz) > 500);
+    control.setBusy(slot, false);
+    control.relax();
+    await waitFor(() => control.board.head(Head.hz) < 100);
+    control.setBusy(slot, true);
+    await waitFor(() => control.board.head(Head.hz) > 500);
+  });
+});
+
+async function waitFor(holds: () => boolean): Promise<void> {
+  while (!holds()) await delay(2);
+}
+
+function tidsOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).map(Number);
+}
+
+function runNs(pid: number): number {
+  let sum = 0;
+  for (const tid of tidsOf(pid)) {
+    sum += Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'latin1').split(' ')[0]);
+  }
+  return sum;
+}
+
+/** In v1's words. */
+function stateOf({ handle }: Cgroup): string {
+  const text = readFileSync(handle.freezePath!, 'latin1').trim();
+  return handle.version === 'v1' ? text : text === '1' ? 'FROZEN' : 'THAWED';
+}
+
+function quotaOf({ handle }: Cgroup): string {
+  return readFileSync(handle.quotaPath!, 'latin1').trim();
+}
