@@ -44,6 +44,7 @@ describe('the control thread', function () {
       controlCore: 0,
       functionCores: [NF_CORE],
       conflict: true,
+      predict: true,
       runningPerCore: 1,
     });
     levels = [];
@@ -64,6 +65,7 @@ describe('the control thread', function () {
     pid: bed.nfPid,
     cores: [NF_CORE],
     tids: tidsOf(bed.nfPid),
+    packetTids: [bed.nfPid],
     sloUs,
     harvest: true,
     source: { kind: 'reported', pid: bed.nfPid },
