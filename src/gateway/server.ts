@@ -110,6 +110,8 @@ function urlOf(host: string, port: number): string {
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
 }
 
+const CLOSE_LOOK_MS = 50;
+
 async function closeAll(
   http: Server,
   server: FastifyInstance,
@@ -119,7 +121,10 @@ async function closeAll(
   endLogs();
   feed.close();
   const cut = setTimeout(() => http.closeAllConnections(), GATEWAY_HTTP.closeGraceMs);
+  // A connection whose last answer ends only now is kept alive by its client: nothing would ever close it.
+  const idle = setInterval(() => http.closeIdleConnections(), CLOSE_LOOK_MS);
   await server.close();
+  clearInterval(idle);
   clearTimeout(cut);
 }
 

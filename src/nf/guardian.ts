@@ -24,8 +24,9 @@ sweep() {
     left=
     for group; do
       [ -d "$group" ] || continue
-      # The next agent of this name has come: the groups are its own now.
-      [ "$(cat "$claim" 2>/dev/null)" = "$agent" ] || return
+      # The next agent of this name has come: the groups are its own now. A claim that is gone is nobody's.
+      now=$(cat "$claim" 2>/dev/null)
+      [ -z "$now" ] || [ "$now" = "$agent" ] || return
       find "$group" -name freezer.state -exec sh -c 'echo THAWED > "$1"' - {} \\;
       find "$group" -mindepth 1 -name cgroup.freeze -exec sh -c 'echo 0 > "$1"' - {} \\;
       find "$group" -depth -type d -exec rmdir {} \\; 2>/dev/null

@@ -3,7 +3,7 @@
  * back its own scheduling, and nothing of the dead agent stays.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { expect } from 'chai';
 import { getScheduling } from '../../src/linux/sched.js';
 import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
@@ -96,6 +96,18 @@ describe('deaths on a box', function () {
     await agent.end('SIGKILL');
     await called;
     await expectNothingLeft(members);
+  });
+
+  it('leaves no group when its folders go with it', async () => {
+    await agent.start();
+    await agent.deploy('spin', SPIN);
+    await agent.until((frame) => (frame.functions[0]?.sandboxes.length ?? 0) > 0);
+    const members = agent.members();
+    const gone = agent.end('SIGKILL');
+    rmSync(agent.folder, { recursive: true, force: true });
+    await gone;
+    await untilTrue(() => members.every(isGone));
+    await untilTrue(() => agent.groups().length === 0);
   });
 
   it('stops cleanly on SIGTERM: a running call is answered, nothing is left', async () => {

@@ -1,6 +1,6 @@
 /** A sandbox that is killed beside an NF that leaves nothing of its core: dying needs CPU time too. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import type { CgroupDriver } from '../../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../../src/linux/cgroup/open.js';
 import { onlineCores } from '../../../src/linux/online-cores.js';
 import { setAffinity, setScheduling } from '../../../src/linux/sched.js';
+import { spawnTied } from '../../../src/linux/tied-process.js';
 
 const JOIN = 'for path; do echo 0 > "$path"; done; exec chrt -i 0';
 /** Touches memory, so that its end is work, then spins. */
@@ -22,7 +23,7 @@ describe('killing a group on a core that is never free', function () {
 
   beforeEach(() => {
     driver = openCgroupDriver({ rootName: `nemo-test-starved-${process.pid}`, idle: true });
-    hog = spawn('/bin/sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' });
+    hog = spawnTied('/bin/sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' });
   });
   afterEach(async () => {
     const ended = once(hog, 'exit');
@@ -34,7 +35,7 @@ describe('killing a group on a core that is never free', function () {
   it('lifts its quota, then lets it die elsewhere at default scheduling', async function () {
     if (onlineCores().length < 2) this.skip();
     const group = driver.create('sb-1', { cpus: [core], memoryMaxBytes: 256 * 1024 * 1024 });
-    const child = spawn('/bin/sh', ['-c', EATER, 'eater', ...group.joinPaths], { stdio: 'ignore' });
+    const child = spawnTied('/bin/sh', ['-c', EATER, 'eater', ...group.joinPaths], { stdio: 'ignore' });
     while (group.usage().memoryBytes < 6e7) await delay(5);
     // Only now is the core taken for good, by somebody whom SCHED_IDLE never preempts.
     setAffinity(hog.pid!, [core]);
