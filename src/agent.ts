@@ -195,6 +195,22 @@ async function build(
     events.emit({ kind, severity: 'info', message, functionName: name });
     planner.tick();
   });
+  control.on('culprit', ({ core, slot, cause, reactionUs }) => {
+    const worker = [...pool.workers.values()].find((one) => one.slot === slot);
+    if (worker === undefined) return;
+    const { functionName, id: sandboxId } = worker;
+    const message = `"${functionName}" slowed packets on core ${core}: ${cause}`;
+    events.emit({
+      kind: 'conflict',
+      severity: 'warning',
+      message,
+      core,
+      functionName,
+      sandboxId,
+      cause,
+      reactionUs,
+    });
+  });
   control.on('level', ({ core, from, to, cause, reactionUs }) => {
     dispatcher.coreChanged(core, LADDER[to]!.offCore);
     const down = to > from;

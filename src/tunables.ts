@@ -114,6 +114,14 @@ export const CONFLICT = {
   holdMaxMs: 5_000,
   /** Trouble within this time of a step up doubles the hold. */
   relapseMs: 1_000,
+  /** A function that used this share of what functions used lately is the culprit. */
+  culpritShare: 0.6,
+  /** First freeze of a culprit alone; doubled for each recent blame. */
+  culpritHoldMs: 10,
+  /** The loop waking later than this means that the host stood still: its p99 is below 0.1 ms. */
+  hostLateUs: 1_500,
+  /** Host stalls are excused once in so long. */
+  hostExcuseGapMs: 20,
   /** Longest freeze: then functions go to a housekeeping core, so that no accepted call waits without end. */
   frozenMaxMs: 250,
 } as const;

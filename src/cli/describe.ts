@@ -52,6 +52,11 @@ async function describe(name: string | undefined, options: AgentOptions & { host
       ['starts', `${starts.cold} cold, ${starts.stem} stem, ${starts.warm} warm`],
       ['sandboxes', sandboxes.length === 0 ? 'none' : ''],
     );
+    const conflicts = frame.events.filter(
+      (event) => event.kind === 'conflict' && event.functionName === name,
+    );
+    if (conflicts.length > 0)
+      facts.push(['conflicts', `${conflicts.length} lately; last: ${conflicts.at(-1)!.message}`]);
     for (const box of sandboxes) {
       const memory = formatBytes(box.memoryBytes);
       facts.push([

@@ -62,6 +62,8 @@ export const Core = {
   predictor: 26,
   /** 1 while the SLO is not met even without functions. */
   unmeetable: 27,
+  /** Ticks with late packets that were the host's doing, not a function's. */
+  hostStalls: 28,
 } as const;
 
 export type HeadField = (typeof Head)[keyof typeof Head];

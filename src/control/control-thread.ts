@@ -65,8 +65,9 @@ function start(): void {
       }
     }
     const now = nowNs();
-    if (woken === 'timed-out' && active) lateness.record(now - sleepFrom - sleepMs * 1e6);
-    tick(now - last, now, last);
+    const lateNs = woken === 'timed-out' && active ? now - sleepFrom - sleepMs * 1e6 : 0;
+    if (lateNs > 0) lateness.record(lateNs);
+    tick(now - last, now, last, lateNs);
     last = now;
     if (now >= nextReport) {
       nextReport = now + (active ? 1e9 / CONTROL.reportHz : 1e9);
@@ -75,16 +76,18 @@ function start(): void {
   }
 }
 
-function tick(wallNs: number, now: number, previous: number): void {
+function tick(wallNs: number, now: number, previous: number, lateNs: number): void {
   for (let i = 0; i < nfList.length; i++) nfList[i]!.tick();
   for (let i = 0; i < cores.length; i++) {
     const core = cores[i]!;
-    const change = core.tick(wallNs, now / 1e6);
+    const change = core.tick(wallNs, now / 1e6, lateNs);
     if (change !== undefined) {
       const reactionUs = (nowNs() - previous) / 1000;
       board.set(core.core, Core.lastReactionUs, reactionUs);
-      if (change.to > change.from) reactions.record(reactionUs * 1000);
-      say({ kind: 'level', core: core.core, ...change, reactionUs });
+      if (change.to > change.from || change.culpritSlot >= 0) reactions.record(reactionUs * 1000);
+      const { culpritSlot, from, to, cause } = change;
+      if (culpritSlot < 0) say({ kind: 'level', core: core.core, from, to, cause, reactionUs });
+      else say({ kind: 'culprit', core: core.core, slot: culpritSlot, cause, reactionUs });
     }
   }
   board.setHead(Head.ticks, board.head(Head.ticks) + 1);
@@ -148,7 +151,8 @@ function handle(message: ToControl): boolean {
     case 'sandbox-add': {
       const throttle = new CgroupThrottle(message.handle);
       const { slot } = message;
-      const sandbox = { slot, throttle, cpuNs: throttle.readCpuNs(), wasBusy: true };
+      const suspect = { recentNs: 0, busy: true, penalty: 0, penaltyAtMs: 0, heldUntilMs: 0 };
+      const sandbox = { slot, throttle, cpuNs: throttle.readCpuNs(), wasBusy: true, ...suspect };
       sandboxes.set(slot, sandbox);
       watchOn(message.core, sandbox);
       return true;
@@ -187,7 +191,7 @@ function watchOn(core: number, sandbox: WatchedSandbox): void {
   }
   sandbox.cpuNs = sandbox.throttle.readCpuNs();
   watch.sandboxes.push(sandbox);
-  watch.apply();
+  watch.apply(nowNs() / 1e6);
 }
 
 function unwatch(sandbox: WatchedSandbox): void {

@@ -29,6 +29,13 @@ export interface ControlOptions {
   runningPerCore: number;
 }
 
+export interface CulpritEvent {
+  core: number;
+  slot: number;
+  cause: string;
+  reactionUs: number;
+}
+
 export interface LevelEvent {
   core: number;
   from: number;
@@ -40,6 +47,7 @@ export interface LevelEvent {
 export class Control
   extends EventEmitter<{
     level: [LevelEvent];
+    culprit: [CulpritEvent];
     'nf-stats': [NfStats[]];
     warning: [string];
     failed: [Error];
@@ -91,6 +99,9 @@ export class Control
     switch (message.kind) {
       case 'level':
         this.emit('level', message);
+        break;
+      case 'culprit':
+        this.emit('culprit', message);
         break;
       case 'nf-stats':
         this.emit('nf-stats', message.stats);

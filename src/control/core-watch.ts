@@ -3,6 +3,7 @@
  * the ladder decide, and applies the level to the sandboxes' cgroups in place.
  */
 
+import { blame, findCulprit, hostStalled, type Suspect } from '../conflict/culprit.js';
 import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
 import { initialState, LADDER, OFF, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
@@ -11,7 +12,7 @@ import { type Board, Core } from './board.js';
 import { type ControlThreadData, Slot } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
 
-export interface WatchedSandbox {
+export interface WatchedSandbox extends Suspect {
   slot: number;
   throttle: CgroupThrottle;
   cpuNs: number;
@@ -22,7 +23,12 @@ export interface LevelChange {
   from: number;
   to: number;
   cause: string;
+  /** Slot of the one function that was frozen instead of the core's level being changed; -1: the level changed. */
+  culpritSlot: number;
 }
+
+/** What decays of the CPU time used lately, each tick: about 20 ms of memory, longer than counters lag. */
+const RECENT_DECAY = 0.95;
 
 export class CoreWatch {
   readonly model = new CoreModel();
@@ -40,6 +46,11 @@ export class CoreWatch {
   private sloUs = 0;
   private throttledNs = 0;
   private conflicts = 0;
+  private excusedMs = Number.NEGATIVE_INFINITY;
+  /** A culprit is, or was until just now, frozen. */
+  private holding = false;
+  /** Late packets that the host is to blame for. */
+  private hostStalls = 0;
 
   constructor(
     readonly core: number,
@@ -68,8 +79,8 @@ export class CoreWatch {
     this.publishBudget();
   }
 
-  /** One tick. Returns the change of level, if there was one. */
-  tick(wallNs: number, nowMs: number): LevelChange | undefined {
+  /** One tick; `lateNs`: how late the loop itself woke. Returns what was throttled or given back, if anything. */
+  tick(wallNs: number, nowMs: number, lateNs: number): LevelChange | undefined {
     let nfNs = 0;
     const signs = this.signs;
     signs.packets = 0;
@@ -86,6 +97,12 @@ export class CoreWatch {
       signs.runqueueWaitNs += nf.waitDeltaNs;
       signs.slices += nf.slicesDelta;
     }
+    if (signs.aboveSlo > 0 && hostStalled(lateNs, nowMs, this.excusedMs)) {
+      this.excusedMs = nowMs;
+      this.hostStalls++;
+      signs.aboveSlo = 0;
+      signs.runqueueWaitNs = 0;
+    }
     const functionNs = this.readSandboxes(signs);
     this.model.tick(wallNs, nfNs, functionNs, signs.slices);
 
@@ -95,7 +112,7 @@ export class CoreWatch {
       if (this.how.conflict) change = this.decide(nowMs);
     }
     if (this.state.level > 0) this.throttledNs += wallNs;
-    if (change !== undefined || this.state.level > 0) this.apply();
+    if (change !== undefined || this.state.level > 0 || this.holding) this.apply(nowMs);
     this.publish();
     return change;
   }
@@ -107,9 +124,14 @@ export class CoreWatch {
       const sandbox = this.sandboxes[i]!;
       const busy = Atomics.load(this.slots, sandbox.slot) === Slot.busy;
       if (busy) signs.functionsRan = true;
+      sandbox.busy = busy;
+      sandbox.recentNs *= RECENT_DECAY;
       if (busy || sandbox.wasBusy) {
         const cpuNs = sandbox.throttle.readCpuNs();
-        if (cpuNs > sandbox.cpuNs) functionNs += cpuNs - sandbox.cpuNs;
+        if (cpuNs > sandbox.cpuNs) {
+          functionNs += cpuNs - sandbox.cpuNs;
+          sandbox.recentNs += cpuNs - sandbox.cpuNs;
+        }
         sandbox.cpuNs = cpuNs;
         sandbox.wasBusy = busy;
       }
@@ -125,6 +147,20 @@ export class CoreWatch {
     this.board.set(this.core, Core.unmeetable, alone ? 1 : 0);
     const verdict = alone ? 'severe' : detector.judge();
     const aboveShare = detector.aboveShare();
+    if (!alone && (verdict === 'broken' || verdict === 'severe')) {
+      const culprit = findCulprit(this.sandboxes, nowMs);
+      if (culprit >= 0) {
+        // The others go on; if that was not enough, the next packets above the SLO throttle the core.
+        const sandbox = this.sandboxes[culprit]!;
+        const holdMs = blame(sandbox, nowMs);
+        this.holding = true;
+        this.conflicts++;
+        this.board.set(this.core, Core.conflicts, this.conflicts);
+        detector.reset();
+        const cause = `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us: frozen for ${holdMs.toFixed(0)} ms`;
+        return { from, to: from, cause, culpritSlot: sandbox.slot };
+      }
+    }
     const to = step(this.state, verdict, nowMs);
     if (to === from) return undefined;
     if (to > from) {
@@ -139,16 +175,19 @@ export class CoreWatch {
         : verdict === 'leading'
           ? 'NF threads wait for their core'
           : `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us`;
-    return { from, to, cause };
+    return { from, to, cause, culpritSlot: -1 };
   }
 
   /** Throttles in place: freezing only what runs, so that idle sandboxes stay cheap. Writes nothing if unchanged. */
-  apply(): void {
+  apply(nowMs: number): void {
     const level = LADDER[this.state.level]!;
+    this.holding = false;
     for (let i = 0; i < this.sandboxes.length; i++) {
-      const { slot, throttle } = this.sandboxes[i]!;
+      const { slot, throttle, heldUntilMs } = this.sandboxes[i]!;
       const busy = Atomics.load(this.slots, slot) === Slot.busy;
-      if (level.frozen && busy) throttle.freeze();
+      const held = heldUntilMs > nowMs;
+      if (held) this.holding = true;
+      if ((level.frozen && busy) || held) throttle.freeze();
       else throttle.thaw();
       throttle.setQuotaRatio(level.quotaRatio);
     }
@@ -177,5 +216,6 @@ export class CoreWatch {
     board.set(core, Core.spareNs, model.totalSpareNs);
     board.set(core, Core.harvestedNs, model.totalHarvestedNs);
     board.set(core, Core.throttledNs, this.throttledNs);
+    board.set(core, Core.hostStalls, this.hostStalls);
   }
 }

@@ -46,6 +46,8 @@ export type FromControl =
       /** From the tick before the sign was seen (the earliest it can have come) to the applied throttle. */
       reactionUs: number;
     }
+  /** One function of several was frozen, not the core. */
+  | { kind: 'culprit'; core: number; slot: number; cause: string; reactionUs: number }
   | { kind: 'nf-stats'; stats: NfStats[] }
   | { kind: 'warning'; message: string };
 

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { FROZEN, OFF } from '../../src/conflict/ladder.js';
 import { Core, Head } from '../../src/control/board.js';
-import { Control, type LevelEvent } from '../../src/control/control.js';
+import { Control, type CulpritEvent, type LevelEvent } from '../../src/control/control.js';
 import type { ControlNf } from '../../src/control/messages.js';
 import type { Cgroup, CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
@@ -73,6 +73,28 @@ describe('the control thread', function () {
   });
   const total = (field: (typeof Core)[keyof typeof Core]): number => control.board.get(NF_CORE, field);
   const untilLevel = (to: number) => waitFor(() => levels.some((event) => event.to === to));
+
+  it('freezes the busy one of two functions alone, and lets it go on later', async () => {
+    const quiet = driver.create('sb-2', { cpus: [NF_CORE] });
+    const command = ['-c', 'for f in "$@"; do echo 0 > "$f"; done; exec sleep 60', 'sh', ...quiet.joinPaths];
+    const sleeper = spawnTied('/bin/sh', command, { stdio: 'ignore' });
+    const ended = once(sleeper, 'exit');
+    const quietSlot = control.addSandbox(NF_CORE, quiet.handle);
+    const culprits: CulpritEvent[] = [];
+    control.on('culprit', (event) => culprits.push(event));
+    await bed.traffic.run({ kind: 'rate', packetsPerS: 20_000 });
+    await waitFor(() => total(Core.functionNs) > 100e6);
+    // No packet is as quick as this: every one is above its SLO.
+    control.setNfs([nf(1)]);
+    await waitFor(() => culprits.length > 0);
+    expect(culprits[0]!.slot).to.equal(slot);
+    expect(culprits.every((event) => event.slot !== quietSlot)).to.equal(true);
+    control.setNfs([nf(10_000_000)]);
+    const used = group.usage().cpuNs;
+    await waitFor(() => group.usage().cpuNs > used + 50e6);
+    await quiet.kill();
+    await ended;
+  });
 
   it('counts spare and harvested time as the kernel does', async () => {
     await bed.traffic.run({ kind: 'rate', packetsPerS: 20_000 });

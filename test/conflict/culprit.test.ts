@@ -1,0 +1,47 @@
+import { expect } from 'chai';
+import { blame, findCulprit, hostStalled, penaltyNow, type Suspect } from '../../src/conflict/culprit.js';
+import { CONFLICT } from '../../src/tunables.js';
+
+const suspect = (recentNs: number, over: Partial<Suspect> = {}): Suspect => ({
+  recentNs,
+  busy: true,
+  penalty: 0,
+  penaltyAtMs: 0,
+  heldUntilMs: 0,
+  ...over,
+});
+
+describe('conflict/culprit', () => {
+  const table: Array<[string, Suspect[], number]> = [
+    ['the one that used most of the core', [suspect(1e6), suspect(9e6)], 1],
+    ['nobody when they share evenly', [suspect(5e6), suspect(5e6)], -1],
+    ['nobody when only one runs: that is for the ladder', [suspect(9e6)], -1],
+    ['none that is idle', [suspect(9e6, { busy: false }), suspect(1e6), suspect(9e6)], 2],
+    ['none that is held already', [suspect(9e6, { heldUntilMs: 200 }), suspect(1e6)], -1],
+    [
+      'of two alike, the one that was to blame before',
+      [suspect(5e6), suspect(5e6, { penalty: 1, penaltyAtMs: 100 })],
+      1,
+    ],
+    ['nobody when no one used the core', [suspect(0), suspect(0)], -1],
+  ];
+  for (const [title, suspects, expected] of table) {
+    it(`blames ${title}`, () => expect(findCulprit(suspects, 100)).to.equal(expected));
+  }
+
+  it('holds longer at each blame, up to the longest freeze, and forgets with time', () => {
+    const one = suspect(1e6);
+    expect(blame(one, 100)).to.be.closeTo(CONFLICT.culpritHoldMs, 1e-9);
+    expect(blame(one, 120)).to.be.greaterThan(CONFLICT.culpritHoldMs * 1.9);
+    for (let i = 0; i < 20; i++) expect(blame(one, 130 + i)).to.be.at.most(CONFLICT.frozenMaxMs);
+    expect(penaltyNow(one, 1e6)).to.be.lessThan(0.001);
+    expect(blame(one, 1e6)).to.be.closeTo(CONFLICT.culpritHoldMs, 0.1);
+  });
+
+  it('excuses a late loop, but not again within the window', () => {
+    const lateNs = CONFLICT.hostLateUs * 1_000;
+    expect(hostStalled(lateNs + 1, 100, Number.NEGATIVE_INFINITY)).to.equal(true);
+    expect(hostStalled(lateNs, 100, Number.NEGATIVE_INFINITY)).to.equal(false);
+    expect(hostStalled(lateNs + 1, 100, 100 - CONFLICT.hostExcuseGapMs)).to.equal(false);
+  });
+});
