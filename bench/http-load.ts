@@ -57,7 +57,9 @@ export class HttpLoad {
   }
 
   private async next(): Promise<HttpLoadReport> {
-    const [first] = (await Promise.race([once(this.child, 'message'), once(this.child, 'exit')])) as [unknown];
+    const [first] = (await Promise.race([once(this.child, 'message'), once(this.child, 'exit')])) as [
+      unknown,
+    ];
     if (typeof first === 'object' && first !== null) return first as HttpLoadReport;
     throw new NemoError('INTERNAL', `the HTTP client ended with ${String(first)}`);
   }

@@ -3,8 +3,8 @@
  * before and after. What a test then expects of the figures stands in the test.
  */
 
-import { Callers } from '../../../bench/callers.js';
 import { AgentProcess } from '../../../bench/agent-process.js';
+import { Callers } from '../../../bench/callers.js';
 import { BUSY_CODE } from '../../../bench/round.js';
 import type { UserConfig } from '../../../src/config.js';
 import { onlineCores } from '../../../src/linux/online-cores.js';
@@ -80,7 +80,10 @@ export async function harvest<T>(options: HarvestOptions<T>): Promise<Harvest<T>
         before,
       };
       // One stall of the machine may stand in the last second's p99; a function in the NF's way would stay there.
-      if (nf.sloHeld === false && (await agent.until((later) => later.nfs.find(isNf)?.sloHeld === true, 5_000))) {
+      if (
+        nf.sloHeld === false &&
+        (await agent.until((later) => later.nfs.find(isNf)?.sloHeld === true, 5_000))
+      ) {
         seen.sloHeld = true;
       }
     } finally {

@@ -8,8 +8,8 @@ import { listPids, processStat } from '../../../src/linux/process.js';
 import type { RunningNf } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
 import { createHttpBed, type HttpBed, NF_ADDRESS } from './http-bed.js';
-import { startProgram } from './programs.js';
 import { pause } from './pause.js';
+import { startProgram } from './programs.js';
 
 describe('nginx, from its Debian package', function () {
   this.timeout(180_000);
@@ -60,7 +60,9 @@ describe('nginx, from its Debian package', function () {
 /** One worker, bound to the core. */
 async function startNginx({ nf: namespace, folder }: HttpBed, core: number): Promise<RunningNf> {
   const file = join(folder, 'nginx.conf');
-  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`);
+  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${folder}/${name};`,
+  );
   writeFileSync(
     file,
     `daemon off; user root; pid ${folder}/nginx.pid; error_log stderr notice;
