@@ -137,6 +137,8 @@ export const NF = {
   reportRetryTicks: 1_000,
   /** An NF's own control program (ovs-vsctl, ovs-appctl) that has not answered by then is given up. */
   askTimeoutS: 3,
+  /** `nemo nf scan` looks so long whether threads poll: a hundred ticks of the kernel. */
+  scanMs: 400,
   /** Softirq time comes from /proc/stat, which counts in 1/100 s: it is read once in so many ticks. */
   softirqTicks: 10,
 } as const;

@@ -55,15 +55,15 @@ export class SleepControls {
       return { sleeps: true, message: `pmd-maxsleep is ${control.value} us` };
     }
     const ask = (...args: string[]) => run('ovs-vsctl', [...ovsOptions(database), ...args]);
-    const version = await ask('get', 'Open_vSwitch', '.', 'ovs_version');
-    if (version.exitCode !== 0) return { sleeps: false, message: `ovs-vsctl: ${version.output.trim()}` };
+    const version = await run(`/proc/${nf.pid}/exe`, ['--version']);
     if (!canSleep(version.output)) {
       return {
         sleeps: false,
-        message: `Open vSwitch ${version.output.trim()} cannot let its threads sleep (3.1 can)`,
+        message: 'its threads cannot sleep before Open vSwitch 3.1',
       };
     }
     const old = await ask('--if-exists', 'get', 'Open_vSwitch', '.', 'other_config:pmd-maxsleep');
+    if (old.exitCode !== 0) return { sleeps: false, message: `ovs-vsctl: ${old.output.trim()}` };
     const oldValue = /\d+/.exec(old.output)?.[0];
     // Its owner lets it sleep already: not ours to change.
     if (oldValue !== undefined && oldValue !== '0') {
@@ -110,9 +110,9 @@ export class SleepControls {
   }
 }
 
-/** "3.1.0" can, "2.17.9" cannot. */
+/** "ovs-vswitchd (Open vSwitch) 3.1.0 ..." can, 2.17.9 cannot. */
 function canSleep(version: string): boolean {
-  const [major = 0, minor = 0] = (version.match(/\d+/g) ?? []).map(Number);
+  const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(version) ?? []).slice(1).map(Number);
   return major > 3 || (major === 3 && minor >= 1);
 }
 

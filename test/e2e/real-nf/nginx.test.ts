@@ -12,13 +12,14 @@ import { pause } from './pause.js';
 import { startProgram } from './programs.js';
 
 describe('nginx, from its Debian package', function () {
-  this.timeout(180_000);
+  this.timeout(30_000);
   const core = cpus().length - 1;
   let bed: HttpBed;
   let nginx: RunningNf;
   let load: HttpLoad;
 
   before(async function () {
+    this.timeout(180_000);
     if (core < 1) this.skip();
     await ensurePackages(['nginx-light']);
     bed = await createHttpBed();
@@ -52,6 +53,8 @@ describe('nginx, from its Debian package', function () {
     expect(calls).to.include({ failed: 0 });
     expect(functionS / wallS).to.be.greaterThan(0.3);
     expect(nf.busyRatio).to.be.within(0.0001, 0.9);
+    expect(nf.latencySource).to.equal('probe');
+    expect(nf.p99Us).to.be.greaterThan(0);
     expect(sloHeld).to.equal(true);
     expect(after).to.equal(before);
   });
