@@ -49,16 +49,25 @@ export async function scanForNfs(known: ReadonlySet<number>): Promise<Proposal[]
   return proposals;
 }
 
-function propose(pid: number, signs: string[], polls: boolean, packet: readonly Watched[] | undefined): Proposal {
+function propose(
+  pid: number,
+  signs: string[],
+  polls: boolean,
+  packet: readonly Watched[] | undefined,
+): Proposal {
   const exe = exeBaseName(pid) ?? processName(pid) ?? `process-${pid}`;
-  const name = exe.toLowerCase().replace(/[^a-z0-9-]+/g, '-').replace(/^-+/, '') || `process-${pid}`;
+  const name =
+    exe
+      .toLowerCase()
+      .replace(/[^a-z0-9-]+/g, '-')
+      .replace(/^-+/, '') || `process-${pid}`;
   const mainAlone = packet?.length === 1 && packet[0]!.tid === pid;
   const names = [...new Set(packet?.map((thread) => withoutNumber(thread.name)))];
   const profile = {
     name,
-    match: { process: `^${escape(exe)}$` },
+    match: { process: `^${literally(exe)}$` },
     mode: polls ? 'poll' : 'sleep',
-    ...(packet && { packetThreads: mainAlone ? 'main' : `^(${names.map(escape).join('|')})` }),
+    ...(packet && { packetThreads: mainAlone ? 'main' : `^(${names.map(literally).join('|')})` }),
     sloP99Us: polls ? 500 : 1000,
     latency: { source: 'runqueue' },
   };
@@ -72,7 +81,7 @@ function withoutNumber(name: string): string {
   return name.replace(/\d+$/, '') || name;
 }
 
-function escape(text: string): string {
+function literally(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 

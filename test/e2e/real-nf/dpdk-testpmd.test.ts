@@ -30,11 +30,15 @@ describe('dpdk-testpmd, from its Debian package', function () {
     await traffic.stop();
     expect(nf).to.include({ profile: 'dpdk-testpmd', mode: 'poll', protection: 'none' });
     expect(nf.cores).to.deep.equal([core]);
-    expect(nf.threads.filter(({ packet }) => packet).map(({ name }) => name)).to.deep.equal([`rte-worker-${core}`]);
+    expect(nf.threads.filter(({ packet }) => packet).map(({ name }) => name)).to.deep.equal([
+      `rte-worker-${core}`,
+    ]);
     expect(nf.busyRatio).to.be.greaterThan(0.9);
     expect(measured.sent).to.be.greaterThan(10_000);
     expect(measured.lost - measured.missedByReceiver).to.be.at.most(0);
-    expect(events.map(({ message }) => message).join('\n')).to.include(`${nf.id} polls, and nothing of its core`);
+    expect(events.map(({ message }) => message).join('\n')).to.include(
+      `${nf.id} polls, and nothing of its core`,
+    );
     expect(after).to.equal(before);
   });
 });

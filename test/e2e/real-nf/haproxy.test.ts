@@ -49,7 +49,12 @@ describe('haproxy, from its Debian package', function () {
         return load.take();
       },
     });
-    expect(nf).to.include({ profile: 'haproxy', mode: 'sleep', latencySource: 'probe', protection: 'nice:-10' });
+    expect(nf).to.include({
+      profile: 'haproxy',
+      mode: 'sleep',
+      latencySource: 'probe',
+      protection: 'nice:-10',
+    });
     expect(nf.cores).to.deep.equal([core]);
     expect(measured).to.include({ failed: 0, firstError: null });
     expect(measured.completed).to.be.greaterThan(100);

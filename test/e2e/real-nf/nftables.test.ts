@@ -29,7 +29,12 @@ describe('kernel forwarding with nftables', function () {
   it('is harvested without loss; softirq time is its load and a tap behind its translation its latency', async () => {
     const { traffic, nfPid } = bed!;
     await traffic.run({ kind: 'rate', packetsPerS: 20_000 });
-    const latency = { source: 'tap' as const, ingress: 'n0', egress: 'n1', invariant: 'payload-tail' as const };
+    const latency = {
+      source: 'tap' as const,
+      ingress: 'n0',
+      egress: 'n1',
+      invariant: 'payload-tail' as const,
+    };
     const { measured, nf, functionS, wallS, calls, sloHeld } = await harvest({
       core,
       isNf: ({ pid, p99Us }) => pid === nfPid && p99Us !== null,
@@ -38,7 +43,12 @@ describe('kernel forwarding with nftables', function () {
       measure: () => traffic.measure(2),
     });
     await traffic.stop();
-    expect(nf).to.include({ id: `nftables-${nfPid}`, mode: 'sleep', latencySource: 'tap', protection: 'none' });
+    expect(nf).to.include({
+      id: `nftables-${nfPid}`,
+      mode: 'sleep',
+      latencySource: 'tap',
+      protection: 'none',
+    });
     expect(nf.threads).to.deep.equal([]);
     expect(nf.cores).to.deep.equal([core]);
     expect(nf.busyRatio).to.be.within(0.005, 0.95);
@@ -69,5 +79,10 @@ const startRouter: StartNf = async ({ namespace, cpu }) => {
     `unshare --mount sh -c 'mount -t sysfs none /sys && echo ${mask} > /sys/class/net/n0/queues/rx-0/rps_cpus'`,
     'echo ready; exec sleep infinity',
   ];
-  return startProgram({ namespace, command: 'sh', args: ['-c', `set -e\n${steps.join('\n')}`], ready: /^ready/m });
+  return startProgram({
+    namespace,
+    command: 'sh',
+    args: ['-c', `set -e\n${steps.join('\n')}`],
+    ready: /^ready/m,
+  });
 };

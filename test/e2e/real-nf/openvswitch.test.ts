@@ -60,7 +60,9 @@ describe('Open vSwitch with DPDK, from its Debian package', function () {
   it('gets its own setting back also when the agent is killed', async () => {
     const agent = await AgentProcess.start({ cores: { functions: [core], housekeeping: [0] } });
     try {
-      expect(await agent.until((frame) => frame.nfs.some((nf) => nf.mode === 'sleep'), 10_000)).to.equal(true);
+      expect(await agent.until((frame) => frame.nfs.some((nf) => nf.mode === 'sleep'), 10_000)).to.equal(
+        true,
+      );
       expect((await maxSleep()).trim()).to.equal('"100"');
       const ended = once(agent.child, 'exit');
       agent.child.kill('SIGKILL');
@@ -84,7 +86,9 @@ describe('Open vSwitch with DPDK, from its Debian package', function () {
       });
       expect(nf).to.include({ profile: 'ovs-polling', mode: 'poll' });
       expect(measured.lost - measured.missedByReceiver).to.be.at.most(0);
-      expect(events.map(({ message }) => message).join('\n')).to.include(`${nf.id} polls, and nothing of its core`);
+      expect(events.map(({ message }) => message).join('\n')).to.include(
+        `${nf.id} polls, and nothing of its core`,
+      );
       expect((await maxSleep()).trim()).to.equal('');
     } finally {
       rmSync(folder, { recursive: true });

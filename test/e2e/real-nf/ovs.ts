@@ -48,7 +48,10 @@ export class Ovs implements RunningNf {
         ovs.programs.push(await startProgram({ ...common, args: ['-c', '0', ...args, '-vconsole:info'] }));
       };
       const database = `${folder}/db.sock`;
-      await start(['ovsdb-server', join(folder, 'conf.db'), `--remote=punix:${database}`, '--unixctl=db.ctl'], /ovsdb-server/);
+      await start(
+        ['ovsdb-server', join(folder, 'conf.db'), `--remote=punix:${database}`, '--unixctl=db.ctl'],
+        /ovsdb-server/,
+      );
       await ovs.vsctl('--no-wait', 'init');
       const configuration = {
         'dpdk-init': 'true',
@@ -60,14 +63,27 @@ export class Ovs implements RunningNf {
       const settings = Object.entries(configuration).map(([key, value]) => `other_config:${key}=${value}`);
       await ovs.vsctl('--no-wait', 'set', 'Open_vSwitch', '.', ...settings);
       await start([VSWITCHD, `unix:${database}`, '--unixctl=vswitchd.ctl'], /DPDK Enabled - initialized/);
-      await ovs.vsctl('add-br', 'br0', '--', 'set', 'bridge', 'br0', 'datapath_type=netdev', 'fail-mode=secure');
+      await ovs.vsctl(
+        'add-br',
+        'br0',
+        '--',
+        'set',
+        'bridge',
+        'br0',
+        'datapath_type=netdev',
+        'fail-mode=secure',
+      );
       for (const [i, name] of ['n0', 'n1'].entries()) {
         const device = `options:dpdk-devargs=net_af_packet${i},iface=${name}`;
         const add = ['add-port', 'br0', `p${i}`, '--', 'set', 'Interface', `p${i}`, 'type=dpdk'];
         await ovs.vsctl(...add, device, `ofport_request=${i + 1}`);
       }
       const flow = (from: number, to: number) =>
-        runCommand('ovs-ofctl', ['add-flow', `unix:${folder}/br0.mgmt`, `in_port=${from},actions=output:${to}`]);
+        runCommand('ovs-ofctl', [
+          'add-flow',
+          `unix:${folder}/br0.mgmt`,
+          `in_port=${from},actions=output:${to}`,
+        ]);
       await flow(1, 2);
       await flow(2, 1);
       return ovs;
