@@ -58,7 +58,9 @@ describe('Open vSwitch with DPDK, from its Debian package', function () {
   });
 
   it('gets its own setting back also when the agent is killed', async () => {
-    const agent = await AgentProcess.start({ cores: { functions: [core], housekeeping: [0] } });
+    // Its usual state folder goes with the process, and the journal must not.
+    const stateDir = mkdtempSync(join(tmpdir(), 'nemo-state-'));
+    const agent = await AgentProcess.start({ stateDir, cores: { functions: [core], housekeeping: [0] } });
     try {
       expect(await agent.until((frame) => frame.nfs.some((nf) => nf.mode === 'sleep'), 10_000)).to.equal(
         true,
@@ -70,6 +72,7 @@ describe('Open vSwitch with DPDK, from its Debian package', function () {
       while ((await maxSleep()).trim() !== '') await pause(50);
     } finally {
       await agent.stop();
+      rmSync(stateDir, { recursive: true });
     }
   });
 
