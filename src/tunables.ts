@@ -129,7 +129,7 @@ export const DISPATCH = {
 } as const;
 
 export const NF = {
-  /** A process that matched no profile is looked at again after this many scans: it may have changed its arguments. */
+  /** What was found out about a process is looked at again after this many scans: it may have changed its arguments. */
   recheckScans: 20,
   /** The nice value that protects an NF's packet threads where the kernel refuses FIFO. */
   fallbackNice: -15,

@@ -61,6 +61,8 @@ export interface ProcessStat {
   parentPid: number;
   /** When it started, in ticks since boot: tells a reused pid from the old process. */
   startTicks: number;
+  /** It has ended, and only its parent has not asked for its exit code yet. */
+  ended: boolean;
 }
 
 const statBytes = Buffer.alloc(1024);
@@ -86,6 +88,8 @@ export function processStat(id: number): ProcessStat | undefined {
     name: stat.slice(stat.indexOf('(') + 1, end),
     parentPid: Number(fields[4 - 3]),
     startTicks: Number(fields[22 - 3]),
+    // A main thread may end before the others: then the process lives on, with more than one thread.
+    ended: (fields[3 - 3] === 'Z' || fields[3 - 3] === 'X') && Number(fields[20 - 3]) <= 1,
   };
 }
 

@@ -26,7 +26,7 @@ interface Known {
   /** undefined: no NF. */
   rule: Rule | undefined;
   profile: NfProfile | undefined;
-  /** The scan at which the verdict "no NF" is reconsidered. */
+  /** The scan at which the verdict is reconsidered. */
   recheckAt: number;
 }
 
@@ -47,7 +47,7 @@ export class Discovery {
     const supervisors = new Map<number, NfProfile>();
     for (const pid of listPids()) {
       const stat = processStat(pid);
-      if (stat === undefined) continue;
+      if (stat === undefined || stat.ended) continue;
       const known = this.recall(pid, stat) ?? this.examine(pid, stat);
       known.parentPid = stat.parentPid;
       seen.set(pid, known);
@@ -73,14 +73,16 @@ export class Discovery {
 
   private recall(pid: number, stat: ProcessStat): Known | undefined {
     const known = this.known.get(pid);
-    if (known === undefined || known.startTicks !== stat.startTicks || known.name !== stat.name)
-      return undefined;
-    return known.recheckAt > this.scans ? known : undefined;
+    return known !== undefined && known.recheckAt > this.scans && isSame(known, stat) ? known : undefined;
   }
 
   private examine(pid: number, { startTicks, name, parentPid }: ProcessStat): Known {
     const candidate = new ProcCandidate(pid, name);
-    let recheckAt = this.scans + NF.recheckScans;
+    // A process that is just being replaced by exec has its new name before its new arguments: the first verdict
+    // lasts for one scan only.
+    const known = this.known.get(pid);
+    const isFirst = known === undefined || !isSame(known, { startTicks, name });
+    let recheckAt = this.scans + (isFirst ? 1 : NF.recheckScans);
     for (const rule of this.rules) {
       const verdict = judge(rule, candidate);
       if (verdict === 'maybe') recheckAt = this.scans + 1;
@@ -89,6 +91,10 @@ export class Discovery {
     }
     return { startTicks, name, parentPid, rule: undefined, profile: undefined, recheckAt };
   }
+}
+
+function isSame(known: Known, stat: Pick<ProcessStat, 'startTicks' | 'name'>): boolean {
+  return known.startTicks === stat.startTicks && known.name === stat.name;
 }
 
 /** One look, without memory. */

@@ -25,7 +25,9 @@ describe('process facts', () => {
     const child = spawn('taskset', ['-c', '1', 'sleep', '60']);
     await once(child, 'spawn');
     const pid = child.pid!;
-    while (exeBaseName(pid) !== 'sleep') await new Promise((resolve) => setImmediate(resolve));
+    // During exec the arguments come last.
+    while (processArgs(pid)[0] !== 'sleep') await new Promise((resolve) => setImmediate(resolve));
+    expect(exeBaseName(pid)).to.equal('sleep');
     expect(processArgs(pid)).to.deep.equal(['sleep', '60']);
     expect(processName(pid)).to.equal('sleep');
     expect(listThreads(pid)).to.deep.equal([{ tid: pid, name: 'sleep', cpus: [1] }]);

@@ -1,11 +1,13 @@
 import { once } from 'node:events';
 import { cpus } from 'node:os';
 import { expect } from 'chai';
+import { processStat } from '../../src/linux/process.js';
 import { setAffinity } from '../../src/linux/sched.js';
 import { Discovery, discover } from '../../src/nf/discovery.js';
 import type { NfProfile } from '../../src/nf/profile.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../../src/nf/profiles.js';
 import { type NfChange, NfWatcher } from '../../src/nf/watcher.js';
+import { until } from '../packet/waiting.js';
 import { startVictim, type Victim } from './victim.js';
 
 /** Unique, so that no other test's processes are found; short, as comm holds 15 characters. */
@@ -77,6 +79,15 @@ describe('NF discovery', () => {
       found = discovery.scan();
     }
     expect(found[0]!.pid).to.equal(pid);
+  });
+
+  it('an NF that was killed is gone, also while its parent leaves it a zombie', async () => {
+    const { pid } = await start(TITLE, 0, 'orphan');
+    expect(discover([profile()]).map((nf) => nf.pid)).to.deep.equal([pid]);
+    process.kill(pid, 'SIGKILL');
+    // Its main thread is a zombie before the last of the others has ended.
+    await until(() => processStat(pid)!.ended);
+    expect(discover([profile()])).to.deep.equal([]);
   });
 
   it('of a parent and a child that both match, the child is the NF', async () => {

@@ -1,6 +1,6 @@
 /**
  * A victim: sets its title to argv[2], starts argv[3] threads named packet-N and says their ids as JSON. With `master` as
- * argv[4] it starts a child like itself instead, which speaks for it. Ends when its standard input does.
+ * argv[4] it starts a child like itself instead, which speaks for it; with `orphan`, one whose parent never reaps it. Ends when its standard input does.
  */
 
 import { spawn } from 'node:child_process';
@@ -11,7 +11,11 @@ import { gettid, prctl } from '../../../src/linux/libc.js';
 
 const PR_SET_NAME = 15;
 
-if (process.argv[4] === 'master') {
+if (process.argv[4] === 'orphan') {
+  // The shell becomes `cat`, which never asks how its child ended, and ends itself with the input.
+  const command = ['exec 3<&0; "$@" <&3 & exec cat <&3 >&2', 'sh', ...process.argv.slice(0, 4)];
+  spawn('sh', ['-c', ...command], { stdio: 'inherit' }).once('exit', () => process.exit(0));
+} else if (process.argv[4] === 'master') {
   process.title = process.argv[2]!;
   spawn(process.execPath, process.argv.slice(1, 4), { stdio: 'inherit' }).once('exit', () => process.exit(0));
 } else if (isMainThread) {
