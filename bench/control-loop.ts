@@ -43,6 +43,7 @@ async function measure(nfCores: number, seconds: number): Promise<Record<string,
         packetTids: [tids[0]!],
         sloUs: 2_000,
         harvest: true,
+        softirq: false,
         source: { kind: 'reported', pid: process.pid },
       })),
     );

@@ -21,6 +21,7 @@ import { setProcessAffinity } from './linux/sched.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { NfProtection } from './nf/protection.js';
+import { SleepControls, settingsPath } from './nf/sleep-control.js';
 import { checkFunction } from './sandbox/bundle.js';
 import { ProcessEngine } from './sandbox/engines/process/engine.js';
 import { ttlKeepAlive } from './sandbox/keepalive/ttl.js';
@@ -90,7 +91,11 @@ async function build(
   await driver.removeAll();
   closers.push(() => driver.removeAll());
   // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
-  const protection = await NfProtection.start(config.stateDir, { claim, groups: driver.rootPaths });
+  const protection = await NfProtection.start(config.stateDir, {
+    claim,
+    groups: driver.rootPaths,
+    settings: settingsPath(config.stateDir),
+  });
   closers.push(() => protection.close());
   if (driver.missing.length > 0) {
     warnings.push(
@@ -243,6 +248,7 @@ async function build(
     discovery: config.discovery,
     functionCores: config.functionCores,
     protection: policy.protectNf ? protection : undefined,
+    sleepControls: policy.scheduling === 'idle' ? await SleepControls.start(config.stateDir) : undefined,
     periodMs: config.discoveryPeriodMs,
   });
   closers.push(() => nfs.stop());

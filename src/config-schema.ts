@@ -54,10 +54,19 @@ export const CONFIG_SCHEMA: AnySchema = map({
           sloP99Us: { type: 'number', exclusiveMinimum: 0 },
           latency: map(
             {
-              source: { type: 'string', enum: ['reported', 'runqueue', 'tap', 'none'] },
+              source: { type: 'string', enum: ['reported', 'runqueue', 'tap', 'probe', 'none'] },
               ingress: { type: 'string' },
               egress: { type: 'string' },
               invariant: { type: 'string', enum: ['payload-tail', 'ipv4-id', 'five-tuple-payload'] },
+              probe: map(
+                {
+                  kind: { type: 'string', enum: ['http', 'udp', 'icmp'] },
+                  target: { type: 'string', minLength: 1 },
+                  from: { type: 'string', pattern: '^(nf|agent|/.+)$' },
+                  periodMs: { type: 'number', minimum: 1, maximum: 10_000 },
+                },
+                ['kind'],
+              ),
             },
             ['source'],
           ),
@@ -65,6 +74,14 @@ export const CONFIG_SCHEMA: AnySchema = map({
             { kind: { type: 'string', enum: ['none', 'fifo', 'nice'] }, value: { type: 'integer' } },
             ['kind'],
           ),
+          sleepControl: map(
+            {
+              kind: { type: 'string', enum: ['ovs-pmd-maxsleep'] },
+              value: { type: 'integer', minimum: 1, maximum: 10_000 },
+            },
+            ['kind', 'value'],
+          ),
+          cores,
           harvest: { type: 'boolean' },
         }),
       },

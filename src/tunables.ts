@@ -153,6 +153,12 @@ export const NF = {
   fallbackNice: -15,
   /** The control loop looks once in so many ticks for the report of an NF that has not made one yet. */
   reportRetryTicks: 1_000,
+  /** An NF's own control program (ovs-vsctl, ovs-appctl) that has not answered by then is given up. */
+  askTimeoutS: 3,
+  /** `nemo nf scan` looks so long whether threads poll: a hundred ticks of the kernel. */
+  scanMs: 400,
+  /** Softirq time comes from /proc/stat, which counts in 1/100 s: it is read once in so many ticks. */
+  softirqTicks: 10,
 } as const;
 
 export const TAP = {
@@ -166,6 +172,22 @@ export const TAP = {
   slotBytes: 2_048,
   /** Pause between two looks at the rings; the measurement itself is the kernel's and does not depend on it. */
   pauseMs: 2,
+} as const;
+
+/** The latency source `probe`. */
+export const PROBE = {
+  /** Between two probes while functions run: four in the window in which conflicts are judged. */
+  periodMs: 5,
+  /** While none runs: enough for a figure to show. */
+  idlePeriodMs: 100,
+  /** A probe without an answer for this long counts with this latency, and as lost. */
+  timeoutMs: 500,
+  /** After a refused connection, or where nothing listens. */
+  retryMs: 1_000,
+  /** Above callers and the gateway, below the traffic generator: the probe's own waiting must not read as the NF's. */
+  fifoPriority: 8,
+  /** Longer heads of answers are no answers. */
+  replyMaxBytes: 16 * 1024,
 } as const;
 
 /** The traffic process of test beds and benchmarks. */

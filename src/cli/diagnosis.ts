@@ -21,8 +21,17 @@ export interface Finding {
 
 /** Packages without which no command that touches packets or functions can run. */
 export const RUNTIME_PACKAGES = ['iproute2', 'bubblewrap'] as const;
-/** What the tests need beyond that: a browser for the console, Redis for the store, QEMU for a cgroup v2 kernel. */
-export const TEST_PACKAGES = ['chromium', 'redis-server', 'qemu-system-x86'] as const;
+/** The NFs that nobody here wrote, for test/e2e/real-nf. */
+export const REAL_NF_PACKAGES = [
+  'nginx-light',
+  'haproxy',
+  'nftables',
+  'wireguard-tools',
+  'dpdk-dev',
+  'openvswitch-switch-dpdk',
+] as const;
+/** What the tests need beyond that: a browser for the console, Redis for the store, QEMU for a cgroup v2 kernel, NFs. */
+export const TEST_PACKAGES = ['chromium', 'redis-server', 'qemu-system-x86', ...REAL_NF_PACKAGES] as const;
 
 interface Rule {
   what: string;

@@ -6,6 +6,7 @@ import { formatCpuList } from '../linux/process.js';
 import { discover } from '../nf/discovery.js';
 import type { NfInstance } from '../nf/profile.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../nf/profiles.js';
+import { scanForNfs } from '../nf/scan.js';
 import type { FeedFrame, FeedNf } from '../telemetry/feed.js';
 import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
 import { registerRun } from './nf-run.js';
@@ -26,6 +27,12 @@ const PROFILES_EXAMPLE = `
 Example:
   nemo nf profiles --profiles /etc/nemo/profiles`;
 
+const SCAN_EXAMPLE = `
+Processes that a profile knows already are left out. Read a proposal before you use it; docs/write-a-profile.md tells how.
+
+Example:
+  nemo nf scan > /etc/nemo/profiles/mine.yaml`;
+
 export function register(program: Command): void {
   const nf = program.command('nf').description('network functions: running ones, profiles, reference NFs');
   const ls = nf
@@ -37,6 +44,10 @@ export function register(program: Command): void {
     .option('--json', 'print JSON for scripts')
     .addHelpText('after', PROFILES_EXAMPLE)
     .action(listProfiles);
+  profileOption(nf.command('scan').description('propose a profile for each process that looks like an NF'))
+    .option('--json', 'print JSON for scripts')
+    .addHelpText('after', SCAN_EXAMPLE)
+    .action(scan);
   registerRun(nf);
 }
 
@@ -103,6 +114,14 @@ function discoveredRow(nf: NfInstance): string[] {
     ...[nf.id, String(nf.pid), nf.profile.mode, formatCpuList(nf.cores) || 'any'],
     ...[String(nf.threads.length), String(packet), String(nf.profile.sloP99Us)],
   ];
+}
+
+async function scan(options: ProfileOptions): Promise<void> {
+  const known = discover(loadProfiles([BUILTIN_PROFILES, ...options.profiles]));
+  const proposals = await scanForNfs(new Set(known.map((nf) => nf.pid)));
+  if (options.json) printJson({ proposals });
+  else process.stdout.write(proposals.map(({ yaml }) => yaml).join('---\n'));
+  if (proposals.length === 0 && !options.json) process.stderr.write('no other process looks like an NF\n');
 }
 
 function listProfiles(options: ProfileOptions): void {

@@ -14,6 +14,8 @@ export interface ControlNf {
   packetTids: number[];
   sloUs: number;
   harvest: boolean;
+  /** A kernel NF: the softirq time of its cores is its load, it has no threads. */
+  softirq: boolean;
   /** Undefined: its packet latency is not known. */
   source: LatencySourceSpec | undefined;
 }

@@ -1,10 +1,10 @@
 /** One NF as the loop sees it: CPU time of its threads and the latency of its packets. No allocation a tick. */
 
-import { ThreadStat } from '../linux/procfs.js';
+import { CpuStat, ThreadStat, Tick } from '../linux/procfs.js';
 import { openLatencySource } from '../nf/latency/open.js';
 import type { LatencySource } from '../nf/latency-source.js';
 import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
-import { CONTROL } from '../tunables.js';
+import { CONTROL, NF } from '../tunables.js';
 import type { ControlNf, NfStats } from './messages.js';
 
 /** A thread and its counters when they were last taken. */
@@ -15,6 +15,9 @@ interface Watched {
   slices: number;
 }
 
+/** /proc/stat counts in USER_HZ, which is 100 everywhere. */
+const NS_PER_TICK = 1e7;
+
 export class NfWatch {
   readonly latency = new RollingLatency(CONTROL.latencyParts);
   private readonly source: LatencySource | undefined;
@@ -24,6 +27,9 @@ export class NfWatch {
   private ticks = 0;
   /** Above the SLO in the current part of the latency window. */
   private aboveInPart = 0;
+  private readonly stat: CpuStat | undefined;
+  private softirqNs = 0;
+  private ticksToSoftirq = 0;
   private busyNs = 0;
   private busySinceNs = 0;
 
@@ -40,6 +46,10 @@ export class NfWatch {
   ) {
     this.source = nf.source === undefined ? undefined : openLatencySource(nf.source);
     this.busySinceNs = nowNs;
+    if (nf.softirq && nf.cores.length > 0) {
+      this.stat = new CpuStat(Math.max(...nf.cores) + 1);
+      this.softirqNs = this.readSoftirqNs(this.stat);
+    }
     for (const tid of nf.tids) {
       const stat = new ThreadStat(nf.pid, tid);
       if (stat.read()) {
@@ -60,6 +70,12 @@ export class NfWatch {
       // Only threads that carry packets tell by waiting that packets wait.
       this.waitDeltaNs = waitDeltaNs;
       this.slicesDelta = slicesDelta;
+    }
+    if (this.stat !== undefined && --this.ticksToSoftirq < 0) {
+      this.ticksToSoftirq = NF.softirqTicks;
+      const softirqNs = this.readSoftirqNs(this.stat);
+      this.runDeltaNs += softirqNs - this.softirqNs;
+      this.softirqNs = softirqNs;
     }
     this.busyNs += this.runDeltaNs;
     this.packets = this.source === undefined ? 0 : this.source.sample(this.latency.current);
@@ -107,8 +123,20 @@ export class NfWatch {
     };
   }
 
+  /** Interrupts and the packet work after them, on all of the NF's cores. */
+  private readSoftirqNs(stat: CpuStat): number {
+    stat.read();
+    let ticks = 0;
+    for (let i = 0; i < this.nf.cores.length; i++) {
+      const core = this.nf.cores[i]!;
+      ticks += stat.get(core, Tick.softirq) + stat.get(core, Tick.irq);
+    }
+    return ticks * NS_PER_TICK;
+  }
+
   close(): void {
     for (const thread of [...this.packetThreads, ...this.otherThreads]) thread.stat.close();
+    this.stat?.close();
     this.source?.close();
   }
 }

@@ -34,6 +34,17 @@ export const send = libc.func('int64_t send(int fd, const void *data, size_t len
   length: number,
   flags: number,
 ) => number;
+export const connect = libc.func('int connect(int fd, const void *addr, uint32_t len)') as (
+  fd: number,
+  address: Uint8Array,
+  length: number,
+) => number;
+export const recv = libc.func('int64_t recv(int fd, _Out_ void *data, size_t len, int flags)') as (
+  fd: number,
+  data: Uint8Array,
+  length: number,
+  flags: number,
+) => number;
 /** `fds` is an array of `struct pollfd`: { i32 fd, i16 events, i16 revents }. */
 export const poll = libc.func('int poll(void *fds, uint64_t count, int timeout_ms)') as (
   fds: Uint8Array,

@@ -11,6 +11,11 @@ export const PACKAGE_PROGRAMS = {
   'redis-server': ['redis-server'],
   chromium: ['chromium'],
   'qemu-system-x86': ['qemu-system-x86_64'],
+  'nginx-light': ['nginx'],
+  haproxy: ['haproxy'],
+  nftables: ['nft'],
+  'wireguard-tools': ['wg'],
+  'dpdk-dev': ['dpdk-testpmd'],
 } as const satisfies Record<string, readonly string[]>;
 
 /** Absolute path of a program, or undefined. sbin is searched too: it is not on every PATH. */

@@ -60,6 +60,11 @@ export class Discovery {
       if (rule === undefined || profile === undefined) continue;
       // A master whose workers match too carries no packets itself, unless the operator named that very pid.
       if (rule.pid === undefined && supervisors.get(pid)?.name === profile.name) continue;
+      if (profile.match.kernel !== undefined) {
+        const cores = profile.cores ?? [];
+        instances.push({ id: `${profile.name}-${pid}`, profile, pid, startTicks, threads: [], cores });
+        continue;
+      }
       const threads = listThreads(pid);
       if (threads.length > 0) instances.push(instanceOf(pid, startTicks, rule, profile, threads, online));
     }

@@ -9,7 +9,8 @@ import type { Socket } from 'node:net';
 import { NemoError } from '../errors.js';
 
 /**
- * $1 the journal, $2 the agent's pid, $3 the file that names the agent of now, from $4 on the groups. Needs only
+ * $1 the journal, $2 the agent's pid, $3 the file that names the agent of now, $4 the script that
+ * puts back settings of NFs, from $5 on the groups. Needs only
  * util-linux and sed, which every Debian has. The sandboxes die by themselves, with the agent; but a frozen one
  * only does when it is thawed, and a group can be removed only then.
  */
@@ -17,8 +18,8 @@ const SCRIPT = `
 set -f
 trap '' HUP INT TERM
 { echo -1000 > /proc/self/oom_score_adj; } 2>/dev/null
-journal=$1 agent=$2 claim=$3
-shift 3
+journal=$1 agent=$2 claim=$3 settings=$4
+shift 4
 sweep() {
   for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     left=
@@ -53,6 +54,13 @@ restore() {
   rm -f "$journal"
 }
 restore
+if [ "$(sed -n 2p "$settings" 2>/dev/null)" = "# agent $agent" ]; then
+  # An NF's control program may be slow on a busy box. What cannot be put back is left for the next agent.
+  for i in 1 2 3 4 5 6 7 8 9 10; do
+    timeout 10 sh -e "$settings" && rm -f "$settings" && break
+    sleep 0.5
+  done
+fi
 sweep "$@"
 `;
 
@@ -62,6 +70,8 @@ const RESPAWN_MS = 1_000;
 export interface Watched {
   /** Of NF threads whose scheduling was changed. */
   journal: string;
+  /** A shell script that puts back what NFs were asked to do. */
+  settings?: string;
   /** A file with the pid of the agent to which `groups` belong now. */
   claim?: string;
   /** Root directories of cgroups to remove. */
@@ -112,8 +122,8 @@ export class Guardian {
   }
 
   private start(): ChildProcess {
-    const { journal, claim = '', groups = [] } = this.watched;
-    const parameters = [journal, String(process.pid), claim, ...groups];
+    const { journal, claim = '', settings = '', groups = [] } = this.watched;
+    const parameters = [journal, String(process.pid), claim, settings, ...groups];
     const child = spawn('/bin/sh', ['-c', SCRIPT, 'nemo-guardian', ...parameters], {
       cwd: '/',
       detached: true,

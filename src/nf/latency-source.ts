@@ -6,7 +6,7 @@
 import type { LatencyBuckets } from '../packet/latency-buckets.js';
 
 export interface LatencySource {
-  readonly kind: 'reported' | 'runqueue' | 'tap';
+  readonly kind: 'reported' | 'runqueue' | 'tap' | 'probe';
   /** Why it cannot observe any more (or yet), in words; undefined while it works. A faulty source adds nothing. */
   readonly fault: string | undefined;
   /** Adds what was observed since the last call to `into`; returns how many observations that were. */

@@ -5,15 +5,17 @@
 
 import type { Control } from '../control/control.js';
 import type { ControlNf, NfStats } from '../control/messages.js';
-import { asNemoError } from '../errors.js';
+import { asNemoError, NemoError } from '../errors.js';
 import type { EventLog } from '../gateway/platform.js';
 import type { FeedNf } from '../telemetry/feed.js';
 import { Discovery } from './discovery.js';
 import type { LatencySourceSpec } from './latency/open.js';
+import { startProbe } from './latency/probe.js';
 import { startTap, type Tap } from './latency/tap.js';
 import type { ExplicitNf } from './match.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import type { NfProtection } from './protection.js';
+import type { SleepControls } from './sleep-control.js';
 import { type NfChange, NfWatcher } from './watcher.js';
 
 export interface NfManagerOptions {
@@ -26,6 +28,8 @@ export interface NfManagerOptions {
   functionCores: readonly number[];
   /** Undefined: packet threads keep their own scheduling. */
   protection: NfProtection | undefined;
+  /** Undefined: poll-mode NFs go on polling. */
+  sleepControls: SleepControls | undefined;
   periodMs: number;
 }
 
@@ -33,7 +37,10 @@ interface Managed {
   nf: NfInstance;
   protection: string;
   stats: NfStats | undefined;
+  /** Or the probe. */
   tap: Tap | undefined;
+  /** A poll-mode NF that sleeps now, because it was asked to. */
+  sleeps: boolean;
 }
 
 export class NfManager {
@@ -84,9 +91,18 @@ export class NfManager {
 
   private adopt(nf: NfInstance): void {
     const known = this.managed.get(nf.id);
-    const managed: Managed = { nf, protection: 'none', stats: known?.stats, tap: known?.tap };
+    const managed: Managed = {
+      nf,
+      protection: 'none',
+      stats: known?.stats,
+      tap: known?.tap,
+      sleeps: known?.sleeps ?? false,
+    };
     this.managed.set(nf.id, managed);
-    if (nf.profile.latency.source === 'tap' && managed.tap === undefined) void this.openTap(managed);
+    const { source } = nf.profile.latency;
+    if ((source === 'tap' || source === 'probe') && managed.tap === undefined) void this.openTap(managed);
+    if (known === undefined && this.mayHarvest(nf) && nf.profile.mode === 'poll')
+      void this.askToSleep(managed);
     const { protection } = this.options;
     if (protection === undefined) return;
     const report = protection.protect(nf);
@@ -101,24 +117,46 @@ export class NfManager {
     void this.managed.get(nf.id)?.tap?.close();
     this.managed.delete(nf.id);
     this.options.protection?.release(nf.id);
+    void this.options.sleepControls?.release(nf.id);
+  }
+
+  /** Its own controls answer in milliseconds at best; its core is not harvested before. */
+  private async askToSleep({ nf }: Managed): Promise<void> {
+    const why = 'this host has no way';
+    const report = (await this.options.sleepControls?.apply(nf)) ?? { sleeps: false, message: why };
+    // Its threads may have changed meanwhile, which makes another record of it.
+    const managed = this.managed.get(nf.id);
+    if (managed === undefined) return this.options.sleepControls?.release(nf.id);
+    managed.sleeps = report.sleeps;
+    if (report.sleeps) this.say('nf-found', 'info', nf, `${nf.id} sleeps when it is idle: ${report.message}`);
+    else this.warn(`${nf.id} polls, and nothing of its core is harvested: ${report.message}`);
+    this.tellControl();
+  }
+
+  private isBound(nf: NfInstance): boolean {
+    return nf.cores.length > 0 && nf.cores.every((core) => this.options.functionCores.includes(core));
+  }
+
+  private mayHarvest(nf: NfInstance): boolean {
+    return nf.profile.harvest && this.isBound(nf);
   }
 
   private tellControl(): void {
-    this.options.control.setNfs([...this.managed.values()].map(({ nf }) => this.forControl(nf)));
+    this.options.control.setNfs([...this.managed.values()].map((managed) => this.forControl(managed)));
   }
 
-  private forControl(nf: NfInstance): ControlNf {
+  private forControl({ nf, sleeps }: Managed): ControlNf {
     const packetTids = nf.threads.filter((thread) => thread.packet).map((thread) => thread.tid);
-    const bound = nf.cores.length > 0 && nf.cores.every((core) => this.options.functionCores.includes(core));
     return {
       id: nf.id,
       pid: nf.pid,
-      cores: bound ? nf.cores : [],
+      cores: this.isBound(nf) ? nf.cores : [],
       tids: nf.threads.map((thread) => thread.tid),
       packetTids,
       sloUs: nf.profile.sloP99Us,
       // A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it.
-      harvest: nf.profile.harvest && bound && nf.profile.mode === 'sleep',
+      harvest: this.mayHarvest(nf) && (nf.profile.mode === 'sleep' || sleeps),
+      softirq: nf.profile.match.kernel !== undefined,
       source: this.sourceFor(nf, packetTids),
     };
   }
@@ -129,37 +167,43 @@ export class NfManager {
         return { kind: 'reported', pid: nf.pid };
       case 'runqueue':
         return { kind: 'runqueue', pid: nf.pid, tids: packetTids };
-      case 'tap': {
+      case 'tap':
+      case 'probe': {
         const tap = this.managed.get(nf.id)?.tap;
-        return tap === undefined ? undefined : { kind: 'tap', shared: tap.shared };
+        return tap === undefined ? undefined : { kind: nf.profile.latency.source, shared: tap.shared };
       }
       case 'none':
         return undefined;
     }
   }
 
-  /** A tap takes some milliseconds to start; the NF is watched without latency until then. */
+  /** A tap or a probe takes some milliseconds to start; the NF is watched without latency until then. */
   private async openTap(managed: Managed): Promise<void> {
     const { nf } = managed;
-    const { ingress, egress, invariant = 'payload-tail' } = nf.profile.latency;
-    if (ingress === undefined || egress === undefined) {
-      this.warn(
-        `the tap of ${nf.id} needs the interfaces ingress and egress in its profile or configuration`,
-      );
-      return;
-    }
+    const { source } = nf.profile.latency;
     try {
-      const tap = await startTap({ pid: nf.pid, ingress, egress, invariant });
+      const tap = await this.startMeasuring(nf);
       if (this.managed.get(nf.id) !== managed) return await tap.close();
       managed.tap = tap;
       this.tellControl();
     } catch (thrown) {
-      this.warn(`the tap of ${nf.id} could not start: ${asNemoError(thrown).message}`);
+      this.warn(`the ${source} of ${nf.id} could not start: ${asNemoError(thrown).message}`);
     }
   }
 
+  private async startMeasuring({ pid, profile }: NfInstance): Promise<Tap> {
+    const { source, ingress, egress, probe, invariant = 'payload-tail' } = profile.latency;
+    if (source === 'probe') {
+      return startProbe(pid, probe ?? { kind: 'http' }, this.options.control.board.shared);
+    }
+    if (ingress !== undefined && egress !== undefined) return startTap({ pid, ingress, egress, invariant });
+    throw new NemoError('BAD_PROFILE', 'a tap needs the interfaces `ingress` and `egress`', {
+      hint: 'name them in the profile, or in the configuration under nfs: overrides: latency',
+    });
+  }
+
   feed(): FeedNf[] {
-    return [...this.managed.values()].map(({ nf, protection, stats }) => {
+    return [...this.managed.values()].map(({ nf, protection, stats, sleeps }) => {
       const p99Us = stats?.p99Us ?? null;
       const busyRatio = stats?.busyRatio ?? 0;
       return {
@@ -167,7 +211,7 @@ export class NfManager {
         profile: nf.profile.name,
         pid: nf.pid,
         state: 'running',
-        mode: nf.profile.mode,
+        mode: sleeps ? 'sleep' : nf.profile.mode,
         cores: nf.cores,
         threads: nf.threads.map(({ tid, name, packet, cores }) => ({
           tid,
@@ -192,6 +236,7 @@ export class NfManager {
     this.watcher.stop();
     for (const managed of this.managed.values()) await managed.tap?.close();
     for (const { nf } of this.managed.values()) this.options.protection?.release(nf.id);
+    await this.options.sleepControls?.close();
   }
 
   private warn(message: string): void {

@@ -13,7 +13,10 @@ export interface ExplicitNf {
   match?: NfProfile['match'];
   /** Instead of what the profile says. */
   overrides?: Partial<
-    Pick<NfProfile, 'mode' | 'packetThreads' | 'sloP99Us' | 'latency' | 'protection' | 'harvest'>
+    Pick<
+      NfProfile,
+      'mode' | 'packetThreads' | 'sloP99Us' | 'latency' | 'protection' | 'harvest' | 'cores' | 'sleepControl'
+    >
   >;
 }
 
@@ -95,6 +98,8 @@ export type Verdict = 'yes' | 'maybe' | 'no';
 
 /** Whether a process fits a rule. A pid alone is enough: the operator knows. */
 export function judge(rule: Rule, candidate: Candidate): Verdict {
+  // No process is a kernel NF: the operator names one that lives in its namespace.
+  if (rule.pid === undefined && rule.profile.match.kernel !== undefined) return 'no';
   if (rule.pid !== undefined) return rule.pid === candidate.pid ? 'yes' : 'no';
   if (rule.process !== undefined && !rule.process.test(candidate.name)) {
     const exe = candidate.exe();

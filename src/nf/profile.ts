@@ -1,7 +1,17 @@
 /** What an NF profile says, after it was checked. The YAML's JSON Schema is nf-profiles/profile.schema.json. */
 
 export type NfMode = 'sleep' | 'poll';
-export type LatencySourceKind = 'reported' | 'runqueue' | 'tap' | 'none';
+export type LatencySourceKind = 'reported' | 'runqueue' | 'tap' | 'probe' | 'none';
+
+/** Own requests or packets through the NF. IPv4. */
+export interface ProbeSpec {
+  kind: 'http' | 'udp' | 'icmp';
+  /** http: a URL, or nothing: the first TCP port on which the NF's process listens. udp: address:port. icmp: address. */
+  target?: string;
+  /** Network namespace in which the probe starts: the NF's, the agent's, or the path of one. */
+  from?: string;
+  periodMs?: number;
+}
 
 export interface NfProfile {
   name: string;
@@ -14,7 +24,11 @@ export interface NfProfile {
     args?: string;
     /** At least one thread must be named like this. */
     thread?: string;
+    /** No process: work of the kernel in the network namespace of the process that the configuration names by pid. */
+    kernel?: 'nftables' | 'wireguard';
   };
+  /** `match.kernel`: cores on which its packets are handled (by the queues' interrupts or by RPS). */
+  cores?: number[];
   mode: NfMode;
   /** Pattern on the arguments: a process that matches polls, whatever `mode` says. */
   pollArgs?: string;
@@ -28,19 +42,23 @@ export interface NfProfile {
     ingress?: string;
     egress?: string;
     invariant?: 'payload-tail' | 'ipv4-id' | 'five-tuple-payload';
+    /** `probe`: what is sent through the NF. */
+    probe?: ProbeSpec;
   };
   protection: {
     kind: 'none' | 'fifo' | 'nice';
     /** FIFO 1..98 or nice -20..-1. */
     value?: number;
   };
+  /** How a poll-mode NF is asked to sleep while its core is harvested. */
+  sleepControl?: { kind: 'ovs-pmd-maxsleep' /** Longest sleep, microseconds. */; value: number };
   /** Whether its core may be harvested at all. */
   harvest: boolean;
 }
 
 /** A running NF, as discovery sees it. */
 export interface NfInstance {
-  /** `<profile>-<pid>`. */
+  /** `<profile>-<pid>`; of a kernel NF, the pid is that of a process in its namespace. */
   id: string;
   /** With what explicit configuration overrides, and in the mode in which this process runs. */
   profile: NfProfile;

@@ -48,7 +48,7 @@ export class NfProtection {
    */
   static async start(
     stateDir: string,
-    groups: Pick<Watched, 'claim' | 'groups'> = {},
+    groups: Pick<Watched, 'claim' | 'groups' | 'settings'> = {},
   ): Promise<NfProtection> {
     const journal = journalPath(stateDir);
     const restored = restoreLeftovers(journal);

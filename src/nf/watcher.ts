@@ -40,7 +40,7 @@ function isSame(a: NfInstance, b: NfInstance): boolean {
 
 function shapeOf(nf: NfInstance): string {
   const threads = nf.threads.map(({ tid, name, packet, cores }) => `${tid} ${name} ${packet} ${cores}`);
-  return `${nf.profile.mode} ${threads.sort().join('|')}`;
+  return `${nf.profile.mode} ${nf.cores} ${threads.sort().join('|')}`;
 }
 
 export class NfWatcher {

@@ -2,7 +2,7 @@
  * A test bed on one box: traffic -> NF -> traffic over two veth pairs, each side in a namespace of its own.
  *
  *   traffic namespace   g0 ------ n0 \  NF namespace
- *   (generator, receiver)             NF process
+ *   (generator, receiver)             NF process: a reference NF, or any program (`startNf`)
  *                       r0 ------ n1 /
  *
  * Everything is tied to the process that made it: however that ends, no process, namespace or link stays.
@@ -33,17 +33,36 @@ export interface TestbedOptions {
   nfConfig?: unknown;
 }
 
+/** A process that stands between n0 and n1. */
+export interface RunningNf {
+  readonly pid: number;
+  /** Resolves when the process has ended, with its error if it told one. */
+  readonly ended: Promise<NemoError | undefined>;
+  close(): Promise<void>;
+}
+
+/** Starts an NF between the interfaces n0 and n1 of the namespace, on the core; resolves when it forwards. */
+export type StartNf = (place: { namespace: Namespace; cpu: number }) => Promise<RunningNf>;
+
+export interface BedOptions {
+  startNf: StartNf;
+  /** Core of the NF. */
+  cpu: number;
+  /** Core of the traffic. */
+  housekeepingCpu: number;
+}
+
 export class Testbed {
   private constructor(
-    private readonly options: TestbedOptions,
+    private readonly options: BedOptions,
     readonly trafficNamespace: Namespace,
     readonly nfNamespace: Namespace,
     readonly traffic: Traffic,
-    private nf: NfProcess,
+    private nf: RunningNf,
   ) {}
 
-  /** Throws NOT_ROOT, MISSING_PACKAGE, NO_SUCH_CORE, NOT_FOUND (no such NF), BAD_CONFIG, SYSCALL. */
-  static async create(options: TestbedOptions): Promise<Testbed> {
+  /** Throws NOT_ROOT, MISSING_PACKAGE, NO_SUCH_CORE, SYSCALL, and what `startNf` throws. */
+  static async create(options: BedOptions): Promise<Testbed> {
     const opened: Array<{ close(): Promise<void> }> = [];
     const keep = <T extends { close(): Promise<void> }>(thing: T): T => {
       opened.push(thing);
@@ -54,7 +73,7 @@ export class Testbed {
       const inner = keep(await createNamespace());
       await connect(outer, 'g0', inner, 'n0');
       await connect(inner, 'n1', outer, 'r0');
-      const nf = keep(await NfProcess.start(inner, options));
+      const nf = keep(await options.startNf({ namespace: inner, cpu: options.cpu }));
       const cpu = options.housekeepingCpu;
       const traffic = keep(await Traffic.start({ namespace: outer, near: 'g0', far: 'r0', cpu }));
       return new Testbed(options, outer, inner, traffic, nf);
@@ -76,7 +95,7 @@ export class Testbed {
   /** Ends the NF (SIGKILL: an NF may be gone at any moment) and starts it anew on the same links. */
   async restartNf(): Promise<void> {
     await this.nf.close();
-    this.nf = await NfProcess.start(this.nfNamespace, this.options);
+    this.nf = await this.options.startNf({ namespace: this.nfNamespace, cpu: this.options.cpu });
   }
 
   async close(): Promise<void> {
@@ -87,11 +106,14 @@ export class Testbed {
   }
 }
 
+/** A bed with a reference NF. Throws also NOT_FOUND (no such NF) and BAD_CONFIG. */
 export function createTestbed(options: TestbedOptions): Promise<Testbed> {
-  return Testbed.create(options);
+  const { cpu, housekeepingCpu } = options;
+  const startNf: StartNf = ({ namespace }) => NfProcess.start(namespace, options);
+  return Testbed.create({ startNf, cpu, housekeepingCpu });
 }
 
-class NfProcess {
+class NfProcess implements RunningNf {
   private constructor(
     private readonly child: ChildProcess,
     readonly ended: Promise<NemoError | undefined>,

@@ -69,6 +69,7 @@ describe('the control thread', function () {
     packetTids: [bed.nfPid],
     sloUs,
     harvest: true,
+    softirq: false,
     source: { kind: 'reported', pid: bed.nfPid },
   });
   const total = (field: (typeof Core)[keyof typeof Core]): number => control.board.get(NF_CORE, field);

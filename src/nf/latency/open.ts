@@ -5,11 +5,11 @@ import { ReportedSource } from './reported.js';
 import { RunqueueSource } from './runqueue.js';
 import { TapSource } from './tap.js';
 
-/** Structured-clonable. For a tap, the main thread has called `startTap` and passes its memory. */
+/** Structured-clonable. For a tap or a probe, the main thread has started it and passes its memory. */
 export type LatencySourceSpec =
   | { kind: 'reported'; pid: number }
   | { kind: 'runqueue'; pid: number; tids: readonly number[] }
-  | { kind: 'tap'; shared: SharedArrayBuffer };
+  | { kind: 'tap' | 'probe'; shared: SharedArrayBuffer };
 
 /** Never throws for an NF that is gone or reports nothing: that stands in the source's `fault`. */
 export function openLatencySource(spec: LatencySourceSpec): LatencySource {
@@ -19,6 +19,7 @@ export function openLatencySource(spec: LatencySourceSpec): LatencySource {
     case 'runqueue':
       return new RunqueueSource(spec.pid, spec.tids);
     case 'tap':
-      return new TapSource(spec.shared);
+    case 'probe':
+      return new TapSource(spec.shared, spec.kind);
   }
 }

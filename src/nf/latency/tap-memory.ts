@@ -1,4 +1,7 @@
-/** What a tap's worker shares with those who read it: one writer, the worker; only `stop` is written by others. */
+/**
+ * What the worker of a tap or of a probe shares with those who read it: one writer, the worker; only `stop` is written
+ * by others. A probe's `matched` are its answers, its `lost` what nobody answered in time.
+ */
 
 import { BUCKET_COUNT, LatencyBuckets } from '../../packet/latency-buckets.js';
 
@@ -77,6 +80,11 @@ export class TapMemory {
       this.figures[Figure[name]],
     ]);
     return Object.fromEntries(figures) as TapStatistics;
+  }
+
+  /** It works again after a `fail`. */
+  mend(): void {
+    if (Atomics.exchange(this.words, Word.faultBytes, 0) !== 0) Atomics.add(this.words, Word.version, 1);
   }
 
   fail(message: string): void {

@@ -5,10 +5,9 @@
  * discipline (PACKET_QDISC_BYPASS): such an NF cannot be tapped at its egress, all of its packets count as lost.
  */
 
-import { Worker } from 'node:worker_threads';
-import { type ErrorCode, NemoError } from '../../errors.js';
 import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
 import type { LatencySource } from '../latency-source.js';
+import { startWorker } from './shared-worker.js';
 import type { Invariant } from './tap-filter.js';
 import { TapMemory, type TapStatistics } from './tap-memory.js';
 import type { TapWorkerData } from './tap-worker.js';
@@ -40,43 +39,20 @@ export async function startTap(options: TapOptions): Promise<Tap> {
     egress,
     invariant,
   };
-  const worker = new Worker(new URL('./tap-worker.js', import.meta.url), { workerData: data });
-  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-  worker.on('error', (cause) => memory.fail(cause.message));
-  worker.once('exit', () => {
-    if (memory.fault === undefined) memory.fail('the tap was stopped');
-  });
-  await new Promise<void>((resolve, reject) => {
-    worker.once('message', (message: 'ready' | ReturnType<NemoError['toJSON']>) => {
-      if (message === 'ready') resolve();
-      else reject(toError(message.error));
-    });
-    worker.once('error', (cause) => reject(new NemoError('INTERNAL', 'the tap could not start', { cause })));
-  });
-  worker.unref();
-  return {
-    shared: memory.shared,
-    statistics: () => memory.statistics(),
-    close: () => {
-      worker.ref();
-      memory.stop();
-      return exited;
-    },
-  };
+  return startWorker(new URL('./tap-worker.js', import.meta.url), data, memory);
 }
 
-function toError(error: { code: ErrorCode; message: string; hint?: string }): NemoError {
-  return new NemoError(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint });
-}
-
+/** Reads what the worker of a tap or of a probe found. */
 export class TapSource implements LatencySource {
-  readonly kind = 'tap';
   fault: string | undefined;
   private readonly memory: TapMemory;
   private readonly before = new Uint32Array(BUCKET_COUNT);
   private version: number;
 
-  constructor(shared: SharedArrayBuffer) {
+  constructor(
+    shared: SharedArrayBuffer,
+    readonly kind: 'tap' | 'probe' = 'tap',
+  ) {
     this.memory = TapMemory.over(shared);
     this.version = this.memory.version();
     this.before.set(this.memory.buckets.counts);

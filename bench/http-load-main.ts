@@ -1,0 +1,70 @@
+/** The process of an HTTP load: open loop, so that a slow server does not slow its clients down and hide it. */
+
+import { createServer } from 'node:http';
+import { createHistogram } from 'node:perf_hooks';
+import { Pool } from 'undici';
+import type { HttpLoadOptions, HttpLoadReport } from './http-load.js';
+
+const options = JSON.parse(process.argv[2]!) as Omit<HttpLoadOptions, 'namespace' | 'cpu'>;
+/** Longer than any stall of this machine: a request without an answer by then has failed. */
+const TIMEOUT_MS = 3_000;
+
+const latencyNs = createHistogram({ lowest: 1, highest: 60e9, figures: 3 });
+let completed = 0;
+let failed = 0;
+let firstError: string | null = null;
+
+function take(): HttpLoadReport {
+  const us = (percentile: number) => latencyNs.percentile(percentile) / 1e3;
+  const report = { completed, failed, firstError, p50Us: us(50), p99Us: us(99) };
+  completed = 0;
+  failed = 0;
+  firstError = null;
+  latencyNs.reset();
+  return report;
+}
+
+const url = new URL(options.url);
+const pool = new Pool(url.origin, {
+  connections: options.connections,
+  headersTimeout: TIMEOUT_MS,
+  bodyTimeout: TIMEOUT_MS,
+});
+
+async function ask(): Promise<void> {
+  const from = performance.now();
+  try {
+    const reply = await pool.request({ path: url.pathname, method: 'GET' });
+    await reply.body.dump();
+    if (reply.statusCode !== 200) throw new Error(`HTTP ${reply.statusCode}`);
+    completed++;
+    latencyNs.record(Math.max(1, Math.round((performance.now() - from) * 1e6)));
+  } catch (thrown) {
+    failed++;
+    firstError ??= String(thrown);
+  }
+}
+
+const { backend } = options;
+if (backend !== undefined) {
+  const server = createServer((_request, response) => response.end('the backend answers\n'));
+  server.keepAliveTimeout = 60_000;
+  await new Promise<void>((resolve) => server.listen(backend.port, backend.host, resolve));
+}
+process.on('message', () => process.send!(take()));
+await ask();
+process.send!(take());
+
+let started = performance.now();
+let sent = 0;
+setInterval(() => {
+  const due = Math.floor(((performance.now() - started) / 1e3) * options.requestsPerS);
+  // After a stall of this process no flood: what is more than 50 ms late is not sent.
+  const burst = Math.ceil(options.requestsPerS / 20);
+  if (due - sent > burst) {
+    started = performance.now();
+    sent = 0;
+    return;
+  }
+  for (; sent < due; sent++) void ask();
+}, 2);

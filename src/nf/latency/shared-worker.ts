@@ -1,0 +1,42 @@
+/**
+ * Runs the worker of a latency source (tap, probe): its findings and its end stand in shared memory. Call it in the
+ * main thread: a real-time thread would hand its priority down.
+ */
+
+import { Worker } from 'node:worker_threads';
+import { type ErrorCode, NemoError } from '../../errors.js';
+import type { Tap } from './tap.js';
+import type { TapMemory } from './tap-memory.js';
+
+/** Resolves when the worker has said that it is ready; rejects with the error that it told instead. */
+export async function startWorker(script: URL, workerData: object, memory: TapMemory): Promise<Tap> {
+  const worker = new Worker(script, { workerData });
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  worker.on('error', (cause) => memory.fail(cause.message));
+  worker.once('exit', () => {
+    if (memory.fault === undefined) memory.fail('the measurement was stopped');
+  });
+  await new Promise<void>((resolve, reject) => {
+    worker.once('message', (message: 'ready' | ReturnType<NemoError['toJSON']>) => {
+      if (message === 'ready') resolve();
+      else reject(toError(message.error));
+    });
+    worker.once('error', (cause) =>
+      reject(new NemoError('INTERNAL', 'the measurement could not start', { cause })),
+    );
+  });
+  worker.unref();
+  return {
+    shared: memory.shared,
+    statistics: () => memory.statistics(),
+    close: () => {
+      worker.ref();
+      memory.stop();
+      return exited;
+    },
+  };
+}
+
+function toError(error: { code: ErrorCode; message: string; hint?: string }): NemoError {
+  return new NemoError(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint });
+}

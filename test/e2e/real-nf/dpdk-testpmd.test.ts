@@ -1,0 +1,59 @@
+import { cpus } from 'node:os';
+import { expect } from 'chai';
+import { ensurePackages } from '../../../src/linux/packages.js';
+import { type StartNf, Testbed } from '../../../src/packet/testbed.js';
+import { harvest } from './harvest.js';
+import { startProgram } from './programs.js';
+
+describe('dpdk-testpmd, from its Debian package', function () {
+  this.timeout(30_000);
+  const core = cpus().length - 1;
+  let bed: Testbed | undefined;
+
+  before(async function () {
+    this.timeout(180_000);
+    if (core < 1) this.skip();
+    await ensurePackages(['dpdk-dev']);
+    bed = await Testbed.create({ startNf: startTestpmd, cpu: core, housekeepingCpu: 0 });
+  });
+  after(() => bed?.close());
+
+  it('is found polling, and loses nothing: without help its core is left alone, and the agent says so', async () => {
+    const { traffic, nfPid } = bed!;
+    await traffic.run({ kind: 'rate', packetsPerS: 20_000 });
+    const { measured, nf, events, before, after } = await harvest({
+      core,
+      isNf: ({ pid }) => pid === nfPid,
+      pid: nfPid,
+      measure: () => traffic.measure(2),
+    });
+    await traffic.stop();
+    expect(nf).to.include({ profile: 'dpdk-testpmd', mode: 'poll', protection: 'none' });
+    expect(nf.cores).to.deep.equal([core]);
+    expect(nf.threads.filter(({ packet }) => packet).map(({ name }) => name)).to.deep.equal([
+      `rte-worker-${core}`,
+    ]);
+    expect(nf.busyRatio).to.be.greaterThan(0.9);
+    expect(measured.sent).to.be.greaterThan(10_000);
+    expect(measured.lost - measured.missedByReceiver).to.be.at.most(0);
+    expect(events.map(({ message }) => message).join('\n')).to.include(
+      `${nf.id} polls, and nothing of its core`,
+    );
+    expect(after).to.equal(before);
+  });
+});
+
+/** Its prompt's thread on core 0, one forwarding thread on the NF core. */
+const startTestpmd: StartNf = ({ namespace, cpu }) =>
+  startProgram({
+    namespace,
+    // Its output to a pipe would stay in its buffer.
+    command: 'stdbuf',
+    args: [
+      ...['-oL', 'dpdk-testpmd'],
+      ...['--no-huge', '-m', '512', '--no-pci', '-l', `0,${cpu}`, '--file-prefix', `nemo-${process.pid}`],
+      ...['--vdev=net_af_packet0,iface=n0', '--vdev=net_af_packet1,iface=n1', '--'],
+      ...['--forward-mode=io', '--auto-start', '--nb-cores=1', '--total-num-mbufs=20000'],
+    ],
+    ready: /Press enter to exit/,
+  });

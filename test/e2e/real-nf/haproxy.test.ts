@@ -1,0 +1,96 @@
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { HttpLoad } from '../../../bench/http-load.js';
+import { ensurePackages } from '../../../src/linux/packages.js';
+import type { RunningNf } from '../../../src/packet/testbed.js';
+import { harvest } from './harvest.js';
+import { BACKEND_ADDRESS, createHttpBed, type HttpBed, NF_ADDRESS } from './http-bed.js';
+import { pause } from './pause.js';
+import { startProgram } from './programs.js';
+
+describe('haproxy, from its Debian package', function () {
+  this.timeout(30_000);
+  const core = cpus().length - 1;
+  let bed: HttpBed;
+  let haproxy: RunningNf;
+  let load: HttpLoad;
+
+  before(async function () {
+    this.timeout(180_000);
+    if (core < 1) this.skip();
+    await ensurePackages(['haproxy']);
+    bed = await createHttpBed();
+    haproxy = await startHaproxy(bed, core);
+    load = await HttpLoad.start({
+      namespace: bed.client,
+      cpu: 0,
+      url: `http://${NF_ADDRESS}:8080/`,
+      requestsPerS: 500,
+      connections: 8,
+      backend: { host: BACKEND_ADDRESS, port: 8000 },
+    });
+  });
+  after(async () => {
+    await load?.close();
+    await haproxy?.close();
+    await bed?.close();
+  });
+
+  it('passes every request on within its SLO while functions take the rest of its core', async () => {
+    const { measured, nf, functionS, wallS, calls, sloHeld, before, after } = await harvest({
+      core,
+      isNf: ({ pid }) => pid === haproxy.pid,
+      pid: haproxy.pid,
+      measure: async () => {
+        await load.take();
+        await pause(2_000);
+        return load.take();
+      },
+    });
+    expect(nf).to.include({
+      profile: 'haproxy',
+      mode: 'sleep',
+      latencySource: 'probe',
+      protection: 'nice:-10',
+    });
+    expect(nf.cores).to.deep.equal([core]);
+    expect(measured).to.include({ failed: 0, firstError: null });
+    expect(measured.completed).to.be.greaterThan(100);
+    expect(calls).to.include({ failed: 0 });
+    expect(functionS / wallS).to.be.greaterThan(0.3);
+    expect(nf.p99Us).to.be.greaterThan(0);
+    expect(sloHeld).to.equal(true);
+    expect(after).to.equal(before);
+  });
+});
+
+/** Two threads (haproxy 2.6 does not bind a single one), bound to the core, in front of the backend in the client's namespace. */
+function startHaproxy({ nf: namespace, folder }: HttpBed, core: number): Promise<RunningNf> {
+  const file = join(folder, 'haproxy.cfg');
+  writeFileSync(
+    file,
+    `global
+  nbthread 2
+  cpu-map 1/all ${core}
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 10s
+  timeout server 10s
+frontend front
+  bind :8080
+  default_backend back
+backend back
+  server one ${BACKEND_ADDRESS}:8000
+`,
+  );
+  // It says when it is ready only with -d: the master-less foreground process listens before it prints that.
+  return startProgram({
+    namespace,
+    command: 'haproxy',
+    args: ['-d', '-db', '-f', file],
+    ready: /Using \w+\(\) as the polling mechanism/,
+  });
+}

@@ -1,0 +1,84 @@
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { HttpLoad } from '../../../bench/http-load.js';
+import { ensurePackages } from '../../../src/linux/packages.js';
+import { listPids, processStat } from '../../../src/linux/process.js';
+import type { RunningNf } from '../../../src/packet/testbed.js';
+import { harvest } from './harvest.js';
+import { createHttpBed, type HttpBed, NF_ADDRESS } from './http-bed.js';
+import { pause } from './pause.js';
+import { startProgram } from './programs.js';
+
+describe('nginx, from its Debian package', function () {
+  this.timeout(30_000);
+  const core = cpus().length - 1;
+  let bed: HttpBed;
+  let nginx: RunningNf;
+  let load: HttpLoad;
+
+  before(async function () {
+    this.timeout(180_000);
+    if (core < 1) this.skip();
+    await ensurePackages(['nginx-light']);
+    bed = await createHttpBed();
+    nginx = await startNginx(bed, core);
+    const url = `http://${NF_ADDRESS}:8080/`;
+    load = await HttpLoad.start({ namespace: bed.client, cpu: 0, url, requestsPerS: 500, connections: 8 });
+  });
+  after(async () => {
+    await load?.close();
+    await nginx?.close();
+    await bed?.close();
+  });
+
+  it('answers every request within its SLO while functions take the rest of its core', async () => {
+    const worker = listPids().find((pid) => processStat(pid)?.parentPid === nginx.pid)!;
+    const { measured, nf, functionS, wallS, calls, sloHeld, before, after } = await harvest({
+      core,
+      isNf: ({ pid }) => pid === worker,
+      pid: worker,
+      measure: async () => {
+        await load.take();
+        await pause(2_000);
+        return load.take();
+      },
+    });
+    expect(nf).to.include({ profile: 'nginx', mode: 'sleep', protection: 'nice:-10' });
+    expect(nf.cores).to.deep.equal([core]);
+    expect(nf.threads.filter(({ packet }) => packet).map(({ tid }) => tid)).to.deep.equal([worker]);
+    expect(measured).to.include({ failed: 0, firstError: null });
+    expect(measured.completed).to.be.greaterThan(100);
+    expect(calls).to.include({ failed: 0 });
+    expect(functionS / wallS).to.be.greaterThan(0.3);
+    expect(nf.busyRatio).to.be.within(0.0001, 0.9);
+    expect(nf.latencySource).to.equal('probe');
+    expect(nf.p99Us).to.be.greaterThan(0);
+    expect(sloHeld).to.equal(true);
+    expect(after).to.equal(before);
+  });
+});
+
+/** One worker, bound to the core. */
+async function startNginx({ nf: namespace, folder }: HttpBed, core: number): Promise<RunningNf> {
+  const file = join(folder, 'nginx.conf');
+  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${folder}/${name};`,
+  );
+  writeFileSync(
+    file,
+    `daemon off; user root; pid ${folder}/nginx.pid; error_log stderr notice;
+     worker_processes 1; worker_cpu_affinity 1${'0'.repeat(core)};
+     events { worker_connections 256; }
+     http { access_log off; ${temp.join(' ')}
+       server { listen 8080; location / { return 200 "nginx answers\\n"; } } }`,
+  );
+  return startProgram({
+    namespace,
+    command: 'nginx',
+    args: ['-c', file],
+    ready: /start worker process \d+/,
+    stopSignal: 'SIGTERM',
+  });
+}
