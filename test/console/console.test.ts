@@ -51,7 +51,10 @@ describe('console page', function () {
       expect(shaded.at(-1)! - shaded[0]!).to.equal(shaded.length - 1);
       expect(shaded[0]).to.be.within(-32, -28);
     });
-    expect(await console.text('[data-core="2"] [data-throttle]')).to.contain('full harvest');
+    // Text is written a few times a second only.
+    await console.eventually(async () => {
+      expect(await console.text('[data-core="2"] [data-throttle]')).to.contain('full harvest');
+    });
     const other = await console.columns(3, 'shares', [-50, -25, -5], SHARES);
     for (const column of other) expect(column.throttle!.top).to.equal(false);
   });
