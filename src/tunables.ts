@@ -29,6 +29,34 @@ export const HARVEST = {
   idleWindowSamples: 512,
 } as const;
 
+/** The slice gate: lends a polling NF's core to functions, some tens of microseconds at a time. */
+export const GATE = {
+  /** Above the control thread's 20: a slice must end in time whatever else its core does. */
+  fifoPriority: 21,
+  /** A sandbox's thread is chosen anew this often: long enough to make choosing cheap. */
+  leaseMs: 10,
+  /** How much later than asked a slice ends at its 99th percentile: the timer's and the wake-up's latency. */
+  overshootUs: 40,
+  /** Share of the SLO that a slice may take, overshoot included: the NF's own latency and noise need the rest. */
+  sloShare: 0.5,
+  /** Below this, changing over costs more than is lent. */
+  sliceMinUs: 10,
+  sliceMaxUs: 100,
+  /** Between slices the NF empties what has gathered: at least so long, and at least this share of the slice. */
+  gapMinUs: 60,
+  gapShare: 0.5,
+  /** Packets that may gather in one slice: half of a small NIC ring would be lost soon after. */
+  backlogMax: 64,
+  /** Growth of a slice in each calm step of the policy. */
+  growUs: 2,
+  /** The policy looks this often at rates and at the throttle level. */
+  stepMs: 1,
+  /** After a retreat nothing is lent for this long. */
+  retreatMs: 5,
+  /** Pause between two looks for work while no thread wants to run. */
+  idleMs: 1,
+} as const;
+
 export const POOL = {
   /** Stems kept ready. */
   stems: 2,

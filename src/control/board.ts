@@ -52,6 +52,13 @@ export const Core = {
   idleWindowP90Us: 21,
   idleRatio: 22,
   p999Us: 23,
+  /** Written by the slice gate of the core: 0 while it is closed. */
+  gateSliceUs: 24,
+  gatePeriodUs: 25,
+  /** Share of the core that functions used in slices, over the last tenth of a second. */
+  gateLentRatio: 26,
+  /** 1 if this core has a gate that works. */
+  gated: 27,
 } as const;
 
 export type HeadField = (typeof Head)[keyof typeof Head];

@@ -106,6 +106,19 @@ export const prctl = libc.func('int prctl(int option, uint64_t a, uint64_t b, ui
   d: number,
 ) => number;
 
+/** For calls that libc does not wrap: futex(2). */
+export const syscall = libc.func(
+  'int64_t syscall(int64_t number, void *word, int64_t operation, int64_t value, void *limit, int64_t word2, int64_t value3)',
+) as (
+  number: number,
+  word: Uint32Array,
+  operation: number,
+  value: number,
+  limit: BigInt64Array | null,
+  word2: number,
+  value3: number,
+) => number;
+
 /** The errno of the last libc call of this thread. */
 export function errno(): number {
   return koffi.errno();
