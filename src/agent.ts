@@ -210,6 +210,16 @@ async function build(
     });
   });
 
+  control.on('gate', ({ core, open, sliceUs }) => {
+    const what = open ? `is lent in slices, ${Math.round(sliceUs)} us at first` : 'is not lent any more';
+    events.emit({
+      kind: open ? 'gate-opened' : 'gate-closed',
+      severity: 'info',
+      message: `core ${core} ${what}`,
+      core,
+    });
+  });
+
   if (protection.restoredAtStart > 0) {
     warn(
       `${protection.restoredAtStart} NF threads got their scheduling back that an earlier agent had changed`,
@@ -223,6 +233,7 @@ async function build(
     functionCores: config.functionCores,
     protection: policy.protectNf ? protection : undefined,
     periodMs: config.discoveryPeriodMs,
+    gate: policy.scheduling === 'idle',
   });
   closers.push(() => nfs.stop());
   // Sandboxes end before the NF's protection does.

@@ -53,6 +53,8 @@ export const GATE = {
   stepMs: 1,
   /** After a retreat nothing is lent for this long. */
   retreatMs: 5,
+  /** Opening and closing are told at most this often. */
+  eventMs: 1_000,
   /** Pause between two looks for work while no thread wants to run. */
   idleMs: 1,
 } as const;

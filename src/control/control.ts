@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { NemoError } from '../errors.js';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
 import { Board, Head } from './board.js';
+import { Gates } from './gates.js';
 import {
   type ControlNf,
   type ControlThreadData,
@@ -35,15 +36,23 @@ export interface LevelEvent {
   reactionUs: number;
 }
 
+export interface GateEvent {
+  core: number;
+  open: boolean;
+  sliceUs: number;
+}
+
 export class Control extends EventEmitter<{
   level: [LevelEvent];
   'nf-stats': [NfStats[]];
   warning: [string];
   failed: [Error];
+  gate: [GateEvent];
 }> {
   readonly board: Board;
   private readonly slots = new Int32Array(new SharedArrayBuffer(SLOT_COUNT * 4));
   private readonly worker: Worker;
+  private readonly gates: Gates;
   private free: number[] = [];
   private used = 0;
   private busy = 0;
@@ -52,6 +61,11 @@ export class Control extends EventEmitter<{
   private constructor(options: ControlOptions) {
     super();
     this.board = Board.create(options.coreCount);
+    this.gates = new Gates(
+      { gateCore: options.controlCore, board: this.board, slots: this.slots.buffer as SharedArrayBuffer },
+      (event) => this.emit('gate', event),
+      (message) => this.emit('warning', message),
+    );
     const workerData: ControlThreadData = {
       board: this.board.shared,
       slots: this.slots.buffer as SharedArrayBuffer,
@@ -100,6 +114,7 @@ export class Control extends EventEmitter<{
   }
 
   setNfs(nfs: ControlNf[]): void {
+    this.gates.setNfs(nfs);
     this.tell({ kind: 'nfs', nfs });
     this.board.wake();
   }
@@ -113,17 +128,20 @@ export class Control extends EventEmitter<{
     }
     Atomics.store(this.slots, slot, Slot.idle);
     this.setBusy(slot, true);
+    this.gates.place(slot, core, handle);
     this.tell({ kind: 'sandbox-add', slot, core, handle });
     return slot;
   }
 
   moveSandbox(slot: number, core: number): void {
+    this.gates.move(slot, core);
     this.tell({ kind: 'sandbox-move', slot, core });
   }
 
   removeSandbox(slot: number): void {
     this.setBusy(slot, false);
     Atomics.store(this.slots, slot, Slot.free);
+    this.gates.remove(slot);
     this.tell({ kind: 'sandbox-remove', slot });
     this.free.push(slot);
   }
@@ -146,6 +164,7 @@ export class Control extends EventEmitter<{
 
   async stop(): Promise<void> {
     this.stopping = true;
+    await this.gates.stop();
     const ended = once(this.worker, 'exit');
     this.tell({ kind: 'stop' });
     this.board.wake();

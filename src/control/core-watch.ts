@@ -7,6 +7,7 @@ import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
 import { initialState, LADDER, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
 import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
+import { GATE } from '../tunables.js';
 import { type Board, Core } from './board.js';
 import { Slot } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
@@ -40,6 +41,8 @@ export class CoreWatch {
   private sloUs = 0;
   private throttledNs = 0;
   private conflicts = 0;
+  /** Its NF polls, and a gate that works lends the core. */
+  private gated = false;
 
   constructor(
     readonly core: number,
@@ -65,7 +68,6 @@ export class CoreWatch {
     }
     this.board.set(this.core, Core.sloUs, sloUs);
     this.board.set(this.core, Core.hasNf, nfs.length > 0 ? 1 : 0);
-    this.board.set(this.core, Core.harvestable, nfs.every((watch) => watch.nf.harvest) ? 1 : 0);
     this.publishBudget();
   }
 
@@ -88,6 +90,16 @@ export class CoreWatch {
       signs.slices += nf.slicesDelta;
     }
     const functionNs = this.readSandboxes(signs);
+    const gated = this.board.get(this.core, Core.gated) === 1;
+    if (gated !== this.gated) {
+      this.gated = gated;
+      this.publishBudget();
+    }
+    if (gated) {
+      // A polling NF reads 100 % busy, and it waits for the core because the gate lends it: neither is a sign.
+      nfNs = wallNs * (1 - this.offeredRatio());
+      signs.runqueueWaitNs = 0;
+    }
     this.model.tick(wallNs, nfNs, functionNs, signs.slices);
 
     let change: LevelChange | undefined;
@@ -99,6 +111,18 @@ export class CoreWatch {
     if (change !== undefined || this.state.level > 0) this.apply();
     this.publish();
     return change;
+  }
+
+  /** Share of the core that the gate lends to whoever wants it. */
+  private offeredRatio(): number {
+    const periodUs = this.board.get(this.core, Core.gatePeriodUs);
+    if (periodUs === 0) return 0;
+    return (this.board.get(this.core, Core.gateSliceUs) + GATE.overshootUs) / periodUs;
+  }
+
+  /** A core that polls is harvested by its gate or not at all. */
+  private harvestable(): boolean {
+    return this.nfs.every(({ nf }) => nf.harvest && (!nf.gate || this.gated));
   }
 
   private readSandboxes(signs: TickSigns): number {
@@ -148,14 +172,16 @@ export class CoreWatch {
       const busy = Atomics.load(this.slots, slot) === Slot.busy;
       if (level.frozen && busy) throttle.freeze();
       else throttle.thaw();
-      throttle.setQuotaRatio(level.quotaRatio);
+      // The gate shortens its slices instead: quotas do not bind a thread that runs on a loan.
+      throttle.setQuotaRatio(this.gated ? null : level.quotaRatio);
     }
   }
 
   private publishBudget(): void {
     const factor = LADDER[this.state.level]!.runningFactor;
     const budget = factor === 0 ? 0 : Math.ceil(this.runningPerCore * factor);
-    const harvestable = this.nfs.length === 0 || this.nfs.every((watch) => watch.nf.harvest);
+    const harvestable = this.harvestable();
+    this.board.set(this.core, Core.harvestable, harvestable ? 1 : 0);
     this.board.set(this.core, Core.budgetRunning, harvestable ? budget : 0);
     this.board.set(this.core, Core.throttleLevel, this.state.level);
     this.board.set(this.core, Core.conflicts, this.conflicts);

@@ -8,8 +8,8 @@ import { readFileSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { closedSlice, type SliceSigns, stepSlice } from '../harvest/slice-policy.js';
 import { monotonicNs, sleepUntil } from '../linux/clock.js';
-import { gettid } from '../linux/libc.js';
 import { InterfaceRate } from '../linux/interface-rate.js';
+import { gettid } from '../linux/libc.js';
 import { PriorityLoan } from '../linux/priority-loan.js';
 import { ThreadStat } from '../linux/procfs.js';
 import { setAffinity, setScheduling } from '../linux/sched.js';
@@ -44,6 +44,7 @@ let nextStepNs = 0;
 let lentNs = 0;
 let lentSinceNs = 0;
 let wasOpen = false;
+let nextTurnNs = 0;
 let turn = 0;
 
 function start(): void {
@@ -67,7 +68,10 @@ function start(): void {
   for (;;) {
     for (let m = receiveMessageOnPort(port); m !== undefined; m = receiveMessageOnPort(port)) {
       const message = m.message as ToGate;
-      if (message.kind === 'stop') return close();
+      if (message.kind === 'stop') {
+        close();
+        return;
+      }
       sandboxes = message.sandboxes;
     }
     const now = monotonicNs();
@@ -181,8 +185,12 @@ function step(now: number): void {
     lentSinceNs = now;
   }
   const open = slice.sliceUs > 0;
-  if (open !== wasOpen) say({ kind: 'turned', open, sliceUs: slice.sliceUs });
-  wasOpen = open;
+  // A bursty NF closes its gate many times a second: who reads events wants to know less.
+  if (open !== wasOpen && now >= nextTurnNs) {
+    nextTurnNs = now + GATE.eventMs * 1e6;
+    wasOpen = open;
+    say({ kind: 'turned', open, sliceUs: slice.sliceUs });
+  }
 }
 
 function close(): void {

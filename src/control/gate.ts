@@ -3,8 +3,8 @@
  * that the host refuses ends by itself and says why; the core is then not harvested.
  */
 
-import { dirname } from 'node:path';
 import { EventEmitter, once } from 'node:events';
+import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
 import type { Board } from './board.js';

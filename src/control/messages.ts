@@ -12,6 +12,8 @@ export interface ControlNf {
   tids: number[];
   sloUs: number;
   harvest: boolean;
+  /** It polls: its cores are lent in slices, by a gate. */
+  gate: boolean;
   /** Undefined: its packet latency is not known. */
   source: LatencySourceSpec | undefined;
 }

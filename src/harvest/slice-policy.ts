@@ -31,8 +31,7 @@ export function closedSlice(): SliceState {
 /** The longest slice to ask for: by the SLO, by what may gather, and by the throttle level. Below the least: 0. */
 export function sliceLimitUs(signs: SliceSigns): number {
   if (signs.throttleLevel >= FROZEN) return 0;
-  const bySlo =
-    signs.sloUs > 0 ? signs.sloUs * GATE.sloShare - GATE.overshootUs : Number.POSITIVE_INFINITY;
+  const bySlo = signs.sloUs > 0 ? signs.sloUs * GATE.sloShare - GATE.overshootUs : Number.POSITIVE_INFINITY;
   const byRate =
     signs.packetsPerS > 0
       ? (GATE.backlogMax * 1e6) / signs.packetsPerS - GATE.overshootUs

@@ -25,6 +25,8 @@ export interface NfManagerOptions {
   /** Undefined: packet threads keep their own scheduling. */
   protection: NfProtection | undefined;
   periodMs: number;
+  /** Lend the cores of polling NFs in slices. */
+  gate: boolean;
 }
 
 interface Managed {
@@ -114,8 +116,9 @@ export class NfManager {
       cores: bound ? nf.cores : [],
       tids: nf.threads.map((thread) => thread.tid),
       sloUs: nf.profile.sloP99Us,
-      // A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it.
-      harvest: nf.profile.harvest && bound && nf.profile.mode === 'sleep',
+      // A polling core reads 100 % busy: SCHED_IDLE functions get something of it only through a gate.
+      harvest: nf.profile.harvest && bound && (nf.profile.mode === 'sleep' || this.options.gate),
+      gate: this.options.gate && nf.profile.harvest && bound && nf.profile.mode === 'poll',
       source: this.sourceFor(nf, packetTids),
     };
   }

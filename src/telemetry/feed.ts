@@ -47,6 +47,8 @@ export interface FeedCore {
   p50Us: number | null;
   p99Us: number | null;
   sloUs: number | null;
+  /** The slice gate of a core on which an NF polls; null without one. `sliceUs` 0: closed. */
+  gate?: { sliceUs: number; periodUs: number; lentRatio: number } | null;
   /** 0 full harvest ... n off the core. */
   throttleLevel: number;
   throttleName: string;
@@ -116,6 +118,8 @@ export type EventKind =
   | 'nf-protected'
   | 'nf-released'
   | 'conflict'
+  | 'gate-opened'
+  | 'gate-closed'
   | 'throttle'
   | 'recover'
   | 'function-deployed'

@@ -162,6 +162,14 @@ export class Snapshot {
         p50Us: latency(Core.p50Us),
         p99Us: latency(Core.p99Us),
         sloUs: sloUs > 0 ? sloUs : null,
+        gate:
+          get(Core.gated) === 1
+            ? {
+                sliceUs: get(Core.gateSliceUs),
+                periodUs: get(Core.gatePeriodUs),
+                lentRatio: get(Core.gateLentRatio),
+              }
+            : null,
         throttleLevel: level,
         throttleName: LADDER[level]?.name ?? String(level),
         running: running.get(core) ?? [],

@@ -1,5 +1,5 @@
-import { expect } from 'chai';
 import { once } from 'node:events';
+import { expect } from 'chai';
 import { getScheduling } from '../../src/linux/sched.js';
 import { GateBed, tick } from '../support/gate-bed.js';
 
