@@ -68,6 +68,8 @@ async function measure(): Promise<Row> {
 
 async function shared(sloUs: number): Promise<Row> {
   const agent = await AgentProcess.start({
+    // Without the ladder: what is measured is the gate, and the host's own noise breaks such SLOs even solo.
+    policy: 'nemo-no-conflict',
     cores: { functions: [CORE], housekeeping: [0] },
     nfs: [{ profile: 'firewall', overrides: { mode: 'poll', sloP99Us: sloUs } }],
   });

@@ -23,8 +23,8 @@ export type FromGate =
   | { kind: 'refused'; reason: string }
   | { kind: 'turned'; open: boolean; sliceUs: number };
 
-/** `lease`: counts leases, the lender's; `borrower`: of the present lease; `donorTid`, `done`: the donor's. */
-export const GateWord = { lease: 0, borrower: 1, donorTid: 2, done: 3, stop: 4 } as const;
+/** `lease`: counts leases, the lender's; `borrower`: of the present lease; `donorTid`, `done`: the donor's; `nudge`: counts slices, the lender's. */
+export const GateWord = { lease: 0, borrower: 1, donorTid: 2, done: 3, stop: 4, nudge: 5 } as const;
 export const GATE_WORDS_BYTES = 32;
 /** Where in `words` the end of the lease stands, monotonic nanoseconds. */
 export const LEASE_END_OFFSET = 24;

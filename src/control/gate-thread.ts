@@ -106,6 +106,7 @@ function lease(borrower: number): boolean {
       donor.read();
       if (donor.slices !== asleepSince || Atomics.load(words, GateWord.done) === number) break;
       loan.waitFor(donorTid, now + sliceNs);
+      nudge();
       borrowed.read();
       lentNs += borrowed.runNs - runNs;
       runNs = borrowed.runNs;
@@ -121,6 +122,12 @@ function lease(borrower: number): boolean {
 
 const DONOR_MARGIN_NS = 300_000;
 const LOOK_NS = 50_000;
+
+/** Makes the scheduler of the polling core choose anew. */
+function nudge(): void {
+  Atomics.add(words, GateWord.nudge, 1);
+  Atomics.notify(words, GateWord.nudge);
+}
 
 /** Waits until the donor has run since `before` and is blocked. */
 function donorAsleep(before: number, endNs: number): boolean {
@@ -197,6 +204,7 @@ function close(): void {
   Atomics.store(words, GateWord.stop, 1);
   Atomics.add(words, GateWord.lease, 1);
   Atomics.notify(words, GateWord.lease);
+  nudge();
   for (const field of [Core.gated, Core.gateSliceUs, Core.gatePeriodUs, Core.gateLentRatio]) {
     board.set(data.core, field, 0);
   }

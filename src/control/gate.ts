@@ -1,5 +1,5 @@
 /**
- * The main thread's side of a slice gate: starts its two threads, tells it which sandboxes are on its core. A gate
+ * The main thread's side of a slice gate: starts its three threads, tells it which sandboxes are on its core. A gate
  * that the host refuses ends by itself and says why; the core is then not harvested.
  */
 
@@ -29,6 +29,7 @@ const SMALL = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 };
 export class Gate extends EventEmitter<{ turned: [boolean, number]; failed: [string] }> {
   private readonly lender: Worker;
   private readonly donor: Worker;
+  private readonly nudge: Worker;
   private stopped = false;
 
   constructor(readonly options: GateOptions) {
@@ -44,12 +45,13 @@ export class Gate extends EventEmitter<{ turned: [boolean, number]; failed: [str
     const start = (file: string, name: string): Worker =>
       new Worker(new URL(file, import.meta.url), { workerData, name, resourceLimits: SMALL });
     this.donor = start('./gate-donor.js', 'nemo-gate-donor');
+    this.nudge = start('./gate-nudge.js', 'nemo-gate-nudge');
     this.lender = start('./gate-thread.js', 'nemo-gate');
     this.lender.on('message', (message: FromGate) => {
       if (message.kind === 'turned') this.emit('turned', message.open, message.sliceUs);
       if (message.kind === 'refused') this.emit('failed', message.reason);
     });
-    for (const worker of [this.donor, this.lender]) {
+    for (const worker of [this.donor, this.nudge, this.lender]) {
       worker.on('error', (error) => this.emit('failed', error.message));
     }
   }
@@ -64,7 +66,7 @@ export class Gate extends EventEmitter<{ turned: [boolean, number]; failed: [str
 
   async stop(): Promise<void> {
     if (this.stopped) return;
-    const ended = Promise.all([this.lender, this.donor].map((worker) => once(worker, 'exit')));
+    const ended = Promise.all([this.lender, this.donor, this.nudge].map((worker) => once(worker, 'exit')));
     this.tell({ kind: 'stop' });
     this.stopped = true;
     await ended;
