@@ -1,6 +1,6 @@
 /**
  * The slice gate measured: a polling reference firewall, alone and with an agent that lends its core, in turn.
- * `node dist/bench/gate.js [rounds] [seconds] [sloUs ...]`. The SLO is what sizes the slices, so each SLO is a policy.
+ * `NEMO_SLICE_GATE=1 node dist/bench/gate.js [rounds] [seconds] [sloUs ...]`. The SLO is what sizes the slices, so each SLO is a policy.
  */
 
 import { performance } from 'node:perf_hooks';
