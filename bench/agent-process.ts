@@ -2,7 +2,7 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +15,18 @@ import type { FeedFrame } from '../src/telemetry/feed.js';
 
 const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 
+const FOLDER = 'nemo-agent-';
+
+/** Removes the folders of owners that were killed. */
+function sweepFolders(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const owner = new RegExp(`^${FOLDER}(\\d+)-`).exec(name)?.[1];
+    if (owner !== undefined && !existsSync(`/proc/${owner}`)) {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    }
+  }
+}
+
 export class AgentProcess {
   private constructor(
     readonly url: string,
@@ -25,7 +37,8 @@ export class AgentProcess {
 
   /** Starts `nemo up` and waits until it answers. */
   static async start(config: UserConfig): Promise<AgentProcess> {
-    const folder = mkdtempSync(join(tmpdir(), 'nemo-agent-'));
+    sweepFolders();
+    const folder = mkdtempSync(join(tmpdir(), `${FOLDER}${process.pid}-`));
     // Sandboxes run as users of their own and must be able to pass through.
     chmodSync(folder, 0o755);
     const file = join(folder, 'nemo.yaml');

@@ -6,6 +6,7 @@
 
 import { Command } from 'commander';
 import { asNemoError } from '../errors.js';
+import { VERSION } from '../version.js';
 
 /** Command word -> module that registers it. */
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
@@ -27,6 +28,7 @@ export async function main(argv: string[]): Promise<number> {
   const program = new Command('nemo')
     .description('Serverless functions on the spare cycles of network function servers')
     .showHelpAfterError('(add --help for the options and an example)')
+    .version(VERSION)
     .exitOverride();
   const asked = COMMANDS[argv[2] ?? ''];
   const loaders = asked === undefined ? Object.values(COMMANDS) : [asked];
