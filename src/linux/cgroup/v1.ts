@@ -53,6 +53,7 @@ export class CgroupV1Driver implements CgroupDriver {
   readonly idleGroup: boolean;
   private readonly root: Directories = {};
   private readonly rootName: string;
+  private readonly idle: boolean;
 
   get rootPaths(): readonly string[] {
     return unique(this.root);
@@ -61,6 +62,7 @@ export class CgroupV1Driver implements CgroupDriver {
   /** Makes the root group, or takes over one that is there. Throws UNSUPPORTED without cpuacct, SYSCALL otherwise. */
   constructor(mounts: CgroupMounts, options: CgroupDriverOptions) {
     this.rootName = checkName(options.rootName);
+    this.idle = options.idle;
     this.layout = mounts.v2 === undefined ? 'v1' : 'hybrid';
     for (const controller of CONTROLLERS) {
       const mount = mounts.v1.get(controller);
@@ -76,7 +78,7 @@ export class CgroupV1Driver implements CgroupDriver {
       const directory = this.root[controller];
       return directory === undefined || !existsSync(`${directory}/${NEEDED_FILE[controller]}`);
     });
-    this.idleGroup = this.yieldToOthers(options.idle);
+    this.idleGroup = this.yieldToOthers();
   }
 
   create(name: string, limits: CgroupLimits): Cgroup {
@@ -112,17 +114,20 @@ export class CgroupV1Driver implements CgroupDriver {
     await removeUntilGone(unique(this.root));
   }
 
+  /** Also after `removeAll`: a root that is made again has to yield again. */
   private makeRoot(): void {
+    const { cpu, cpuset } = this.root;
+    const fresh = cpu !== undefined && !existsSync(cpu);
     for (const directory of unique(this.root)) if (!existsSync(directory)) makeGroup(directory);
-    const { cpuset } = this.root;
     inheritCpuset(cpuset, cpuset?.slice(0, -this.rootName.length - 1));
+    if (fresh) this.yieldToOthers();
   }
 
   /** `cpu.idle`, or on kernels before 5.15 the smallest share there is. */
-  private yieldToOthers(idle: boolean): boolean {
+  private yieldToOthers(): boolean {
     const { cpu } = this.root;
     if (cpu === undefined) return false;
-    if (!idle) {
+    if (!this.idle) {
       tryWrite(`${cpu}/cpu.idle`, 0);
       return false;
     }

@@ -45,6 +45,7 @@ export class CgroupV2Driver implements CgroupDriver {
   private readonly root: string;
   private readonly base: string;
   private readonly peers: string;
+  private readonly idle: boolean;
 
   get rootPaths(): readonly string[] {
     return [this.root];
@@ -55,12 +56,13 @@ export class CgroupV2Driver implements CgroupDriver {
     this.base = base;
     this.root = `${base}/${checkName(options.rootName)}`;
     this.peers = `${this.root}-peers`;
+    this.idle = options.idle;
     this.makeRoot();
     const missing: Controller[] = PASSED_ON.filter((controller) => !this.passesOn(controller));
     if (!existsSync(`${this.root}/cgroup.freeze`)) missing.push('freezer');
     if (!missing.includes('cpu') && !existsSync(`${this.root}/cpu.max`)) missing.push('cpu');
     this.missing = missing;
-    this.idleGroup = this.yieldToOthers(options.idle);
+    this.idleGroup = this.yieldToOthers();
   }
 
   create(name: string, limits: CgroupLimits): Cgroup {
@@ -90,6 +92,7 @@ export class CgroupV2Driver implements CgroupDriver {
     stepBack(this.base, this.peers, PASSED_ON);
   }
 
+  /** Also after `removeAll`: a root that is made again has to yield again. */
   private makeRoot(): void {
     if (existsSync(this.root)) return;
     // Before anything is enabled: with processes in it, `cpu` alone would be let through and make the base threaded.
@@ -100,6 +103,7 @@ export class CgroupV2Driver implements CgroupDriver {
       enable(this.base, controller);
       enable(this.root, controller);
     }
+    this.yieldToOthers();
   }
 
   private passesOn(controller: string): boolean {
@@ -107,8 +111,8 @@ export class CgroupV2Driver implements CgroupDriver {
   }
 
   /** `cpu.idle`, or on kernels before 5.15 the smallest weight there is. */
-  private yieldToOthers(idle: boolean): boolean {
-    if (!idle) {
+  private yieldToOthers(): boolean {
+    if (!this.idle) {
       tryWrite(`${this.root}/cpu.idle`, 0);
       return false;
     }
