@@ -84,7 +84,12 @@ async function build(
   // The agent keeps off the cores that it lends; its threads made from now on inherit this.
   setProcessAffinity(process.pid, config.housekeepingCores);
 
-  const driver = openCgroupDriver({ rootName: config.name, idle: policy.scheduling === 'idle' });
+  const driver = openCgroupDriver({
+    rootName: config.name,
+    idle: policy.scheduling === 'idle',
+    nice: policy.nice,
+    quotaRatio: policy.quotaRatio === null ? null : policy.quotaRatio * config.functionCores.length,
+  });
   const claim = join(config.runDir, 'agent.pid');
   writeFileSync(claim, String(process.pid));
   await driver.removeAll();
@@ -125,6 +130,8 @@ async function build(
     functionCores: config.functionCores,
     conflict: policy.conflict,
     runningPerCore: policy.runningPerCore,
+    shareRatio: policy.shareRatio,
+    predict: policy.predict,
   });
   closers.push(() => control.stop());
   const warn = (message: string): void => {
@@ -137,6 +144,7 @@ async function build(
     driver,
     control,
     scheduling: policy.scheduling,
+    nice: policy.nice,
     bundlePath: (spec) => registry.bundlePath(spec),
     onLog: (line) => logs.append(line),
     onEnded: (worker, exit) => {

@@ -23,6 +23,10 @@ export const HARVEST = {
   quantumMs: 20,
   /** Most calls that share one NF core in this way. */
   sharingMax: 8,
+  /** Policies `quota` and `static`: functions' part of the core, an even split as an operator would begin with. */
+  staticRatio: 0.5,
+  /** Policy `static`: one turn of NF and functions; both parts are long against the loop's period of 1 ms. */
+  sharePeriodMs: 20,
   /** Weight of the newest tick in the prediction of spare time: about 50 ms of memory. */
   predictionWeight: 0.02,
   /** Idle windows kept for their quantiles. */

@@ -19,9 +19,7 @@ const data = workerData as ControlThreadData;
 const port = parentPort!;
 const board = Board.over(data.board);
 const slots = new Int32Array(data.slots);
-const cores = data.functionCores.map(
-  (core) => new CoreWatch(core, board, slots, data.conflict, data.runningPerCore),
-);
+const cores = data.functionCores.map((core) => new CoreWatch(core, board, slots, data));
 const nfs = new Map<string, NfWatch>();
 const sandboxCore = new Map<number, CoreWatch>();
 const lateness = new LatencyBuckets();

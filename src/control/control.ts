@@ -25,6 +25,9 @@ export interface ControlOptions {
   functionCores: number[];
   conflict: boolean;
   runningPerCore: number;
+  /** See BoxPolicy. */
+  shareRatio: number | null;
+  predict: boolean;
 }
 
 export interface LevelEvent {
@@ -59,6 +62,8 @@ export class Control extends EventEmitter<{
       functionCores: options.functionCores,
       conflict: options.conflict,
       runningPerCore: options.runningPerCore,
+      shareRatio: options.shareRatio,
+      predict: options.predict,
     };
     this.worker = new Worker(new URL('./control-thread.js', import.meta.url), {
       workerData,

@@ -7,8 +7,9 @@ import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
 import { initialState, LADDER, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
 import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
+import { HARVEST } from '../tunables.js';
 import { type Board, Core } from './board.js';
-import { Slot } from './messages.js';
+import { type ControlThreadData, Slot } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
 
 export interface WatchedSandbox {
@@ -40,13 +41,17 @@ export class CoreWatch {
   private sloUs = 0;
   private throttledNs = 0;
   private conflicts = 0;
+  /** Policy `static`: the NF's part of the period. */
+  private outOfTurn = false;
 
   constructor(
     readonly core: number,
     private readonly board: Board,
     private readonly slots: Int32Array,
-    private readonly conflict: boolean,
-    private readonly runningPerCore: number,
+    private readonly policy: Pick<
+      ControlThreadData,
+      'conflict' | 'runningPerCore' | 'shareRatio' | 'predict'
+    >,
   ) {
     this.publishBudget();
   }
@@ -93,10 +98,15 @@ export class CoreWatch {
     let change: LevelChange | undefined;
     if (this.detector !== undefined) {
       this.detector.observe(signs);
-      if (this.conflict) change = this.decide(nowMs);
+      if (this.policy.conflict) change = this.decide(nowMs);
     }
     if (this.state.level > 0) this.throttledNs += wallNs;
-    if (change !== undefined || this.state.level > 0) this.apply();
+    const { shareRatio } = this.policy;
+    const wasOutOfTurn = this.outOfTurn;
+    if (shareRatio !== null && this.nfs.length > 0) {
+      this.outOfTurn = (nowMs % HARVEST.sharePeriodMs) / HARVEST.sharePeriodMs >= shareRatio;
+    }
+    if (change !== undefined || this.state.level > 0 || this.outOfTurn || wasOutOfTurn) this.apply();
     this.publish();
     return change;
   }
@@ -146,7 +156,7 @@ export class CoreWatch {
     for (let i = 0; i < this.sandboxes.length; i++) {
       const { slot, throttle } = this.sandboxes[i]!;
       const busy = Atomics.load(this.slots, slot) === Slot.busy;
-      if (level.frozen && busy) throttle.freeze();
+      if ((level.frozen || this.outOfTurn) && busy) throttle.freeze();
       else throttle.thaw();
       throttle.setQuotaRatio(level.quotaRatio);
     }
@@ -154,7 +164,7 @@ export class CoreWatch {
 
   private publishBudget(): void {
     const factor = LADDER[this.state.level]!.runningFactor;
-    const budget = factor === 0 ? 0 : Math.ceil(this.runningPerCore * factor);
+    const budget = factor === 0 ? 0 : Math.ceil(this.policy.runningPerCore * factor);
     const harvestable = this.nfs.length === 0 || this.nfs.every((watch) => watch.nf.harvest);
     this.board.set(this.core, Core.budgetRunning, harvestable ? budget : 0);
     this.board.set(this.core, Core.throttleLevel, this.state.level);
@@ -168,7 +178,11 @@ export class CoreWatch {
     board.set(core, Core.nfRatio, nfRatio);
     board.set(core, Core.functionRatio, functionRatio);
     board.set(core, Core.spareRatio, 1 - nfRatio);
-    board.set(core, Core.predictedSpareRatio, model.predictedSpareRatio());
+    board.set(
+      core,
+      Core.predictedSpareRatio,
+      this.policy.predict ? model.predictedSpareRatio() : 1 - nfRatio,
+    );
     board.set(core, Core.wallNs, model.totalWallNs);
     board.set(core, Core.nfNs, model.totalNfNs);
     board.set(core, Core.functionNs, model.totalFunctionNs);

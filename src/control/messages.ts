@@ -61,4 +61,6 @@ export interface ControlThreadData {
   functionCores: number[];
   conflict: boolean;
   runningPerCore: number;
+  shareRatio: number | null;
+  predict: boolean;
 }

@@ -11,6 +11,14 @@ export interface BoxPolicy {
   readonly about: string;
   /** Kernel scheduling of function threads. */
   readonly scheduling: 'idle' | 'default';
+  /** Weight of functions against the NF, as a nice value: of their threads and of their group. */
+  readonly nice: number;
+  /** Static cap on all functions together, in cores for each function core; null: none. */
+  readonly quotaRatio: number | null;
+  /** Fixed shares of time: functions may run in this part of each `HARVEST.sharePeriodMs`; null: always. */
+  readonly shareRatio: number | null;
+  /** Place and prewarm by predicted spare time rather than by what was spare just now. */
+  readonly predict: boolean;
   /** Give an NF's packet threads the protection that their profile names. */
   readonly protectNf: boolean;
   /** Make stems and warm sandboxes ahead of calls, in idle windows. */
@@ -27,6 +35,10 @@ const NEMO: BoxPolicy = {
   name: 'nemo',
   about: 'harvest at SCHED_IDLE, prewarm in idle windows, protect the NF, throttle on conflict',
   scheduling: 'idle',
+  nice: 0,
+  quotaRatio: null,
+  shareRatio: null,
+  predict: true,
   protectNf: true,
   prewarm: true,
   conflict: true,
@@ -34,28 +46,50 @@ const NEMO: BoxPolicy = {
   sendAhead: HARVEST.sendAhead,
 };
 
+const NAIVE: BoxPolicy = {
+  name: 'naive',
+  about: 'functions beside the NF at default scheduling, started cold: straightforward co-location',
+  scheduling: 'default',
+  nice: 0,
+  quotaRatio: null,
+  shareRatio: null,
+  predict: false,
+  protectNf: false,
+  prewarm: false,
+  conflict: false,
+  runningPerCore: Number.POSITIVE_INFINITY,
+  sendAhead: 0,
+};
+
 const POLICIES: readonly BoxPolicy[] = [
   NEMO,
   { ...NEMO, name: 'nemo-no-conflict', about: 'nemo without its conflict manager', conflict: false },
   {
     ...NEMO,
-    name: 'idle',
-    about: 'SCHED_IDLE alone: no prewarming, no protection, no throttling',
-    protectNf: false,
-    prewarm: false,
-    conflict: false,
-    runningPerCore: Number.POSITIVE_INFINITY,
-    sendAhead: 0,
+    name: 'nemo-no-predict',
+    about: 'nemo that goes by the spare time of now, not by a prediction',
+    predict: false,
   },
   {
-    name: 'naive',
-    about: 'functions beside the NF at default scheduling, started cold: straightforward co-location',
-    scheduling: 'default',
-    protectNf: false,
-    prewarm: false,
-    conflict: false,
-    runningPerCore: Number.POSITIVE_INFINITY,
-    sendAhead: 0,
+    ...NAIVE,
+    name: 'idle',
+    about: 'SCHED_IDLE alone: no prewarming, no protection, no throttling',
+    scheduling: 'idle',
+  },
+  NAIVE,
+  { ...NAIVE, name: 'nice19', about: 'naive with functions at nice 19, threads and group alike', nice: 19 },
+  {
+    ...NAIVE,
+    name: 'quota',
+    about: 'naive with a static CPU cap: functions together get at most half of the core',
+    quotaRatio: HARVEST.staticRatio,
+  },
+  {
+    ...NAIVE,
+    name: 'static',
+    about:
+      'the core split in time by fixed shares: functions run in one half of each period, frozen in the other',
+    shareRatio: HARVEST.staticRatio,
   },
 ];
 

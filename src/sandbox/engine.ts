@@ -13,6 +13,8 @@ export interface StartOptions {
   cgroup: Cgroup;
   /** Threads start as SCHED_IDLE (`idle`) or at default scheduling. */
   scheduling: 'idle' | 'default';
+  /** Nice value at default scheduling. Default 0. */
+  nice?: number;
   onLog: (line: Omit<LogLine, 'functionName'>) => void;
 }
 

@@ -18,6 +18,7 @@ export interface PoolOptions {
   driver: CgroupDriver;
   control: Control;
   scheduling: 'idle' | 'default';
+  nice: number;
   bundlePath: (spec: FunctionSpec) => string;
   onLog: (line: LogLine) => void;
   /** A sandbox is gone; `exit` says why. The worker is already out of the pool. */
@@ -46,7 +47,7 @@ export class Pool {
         hint: 'remove functions that are not needed, or lower their memory',
       });
     }
-    const { driver, control, engine, scheduling } = this.options;
+    const { driver, control, engine, scheduling, nice } = this.options;
     const id = `sb-${++this.counter}`;
     const cgroup = driver.create(id, {
       memoryMaxBytes: POOL.memoryMaxDefaultBytes,
@@ -62,6 +63,7 @@ export class Pool {
         id,
         cgroup,
         scheduling,
+        nice,
         onLog: (line) => this.options.onLog({ ...line, functionName: worker.functionName }),
       });
       worker.sandbox = sandbox;

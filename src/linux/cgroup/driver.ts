@@ -80,6 +80,10 @@ export interface CgroupDriverOptions {
   rootName: string;
   /** Mark the root `cpu.idle=1`: every function yields to every NF, whatever their own scheduling. */
   idle: boolean;
+  /** Weight of the whole root group against other groups and threads, as that of one thread at this nice value. */
+  nice?: number;
+  /** Cap on all groups together, in cores. */
+  quotaRatio?: number | null;
   /** Where cgroups are mounted; tests may point elsewhere. Default `/sys/fs/cgroup`. */
   mountPoint?: string;
 }

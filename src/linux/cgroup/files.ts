@@ -132,3 +132,8 @@ export function membersOf(path: string, into = new Set<number>()): Set<number> {
   for (const child of childGroups(path)) membersOf(`${path}/${child}`, into);
   return into;
 }
+
+/** The scheduler's weight of a nice value: 1,024 at 0, a factor of 1.25 a step (kernel/sched/core.c rounds: 15 at 19). */
+export function weightOfNice(nice: number): number {
+  return Math.max(2, Math.round(1024 / 1.25 ** nice));
+}

@@ -25,6 +25,7 @@ import {
   readKeyed,
   removeTree,
   tryWrite,
+  weightOfNice,
   writeControl,
 } from './files.js';
 import type { CgroupMounts } from './mounts.js';
@@ -57,7 +58,10 @@ export class CgroupV1Driver implements CgroupDriver {
   }
 
   /** Makes the root group, or takes over one that is there. Throws UNSUPPORTED without cpuacct, SYSCALL otherwise. */
-  constructor(mounts: CgroupMounts, options: CgroupDriverOptions) {
+  constructor(
+    mounts: CgroupMounts,
+    private readonly options: CgroupDriverOptions,
+  ) {
     this.rootName = checkName(options.rootName);
     this.layout = mounts.v2 === undefined ? 'v1' : 'hybrid';
     for (const controller of CONTROLLERS) {
@@ -114,6 +118,8 @@ export class CgroupV1Driver implements CgroupDriver {
     for (const directory of unique(this.root)) if (!existsSync(directory)) makeGroup(directory);
     const { cpuset } = this.root;
     inheritCpuset(cpuset, cpuset?.slice(0, -this.rootName.length - 1));
+    // On every making: removeAll takes the root away, and with it what was set.
+    if (!this.options.idle && this.root.cpu !== undefined) limitRootV1(this.root.cpu, this.options);
   }
 
   /** `cpu.idle`, or on kernels before 5.15 the smallest share there is. */
@@ -201,6 +207,17 @@ class CgroupV1 implements Cgroup {
   private has(controller: Controller): boolean {
     return this.directories[controller] !== undefined && !this.missing.includes(controller);
   }
+}
+
+/** Also undoes what an agent with other limits left in a root group that is taken over. */
+function limitRootV1(cpu: string, options: CgroupDriverOptions): void {
+  const { nice = 0, quotaRatio = null } = options;
+  writeControl(`${cpu}/cpu.shares`, weightOfNice(nice));
+  tryWrite(`${cpu}/cpu.cfs_period_us`, CGROUP.quotaPeriodUs);
+  tryWrite(
+    `${cpu}/cpu.cfs_quota_us`,
+    quotaRatio === null ? -1 : Math.round(quotaRatio * CGROUP.quotaPeriodUs),
+  );
 }
 
 function unique(directories: Directories): string[] {

@@ -90,8 +90,8 @@ export class ProcessEngine implements Engine {
       mkdirSync(directory);
       makeOpenDirectory(directory, 0o750);
       chownSync(directory, 0, uid);
-      const { scheduling, cgroup } = options;
-      const child = launchRunner({ uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime });
+      const { scheduling, nice = 0, cgroup } = options;
+      const child = launchRunner({ uid, joinPaths: cgroup.joinPaths, scheduling, nice, directory, runtime });
       sandbox = new ProcessSandbox(options, child, directory, uid);
     } catch (thrown) {
       rmSync(directory, { recursive: true, force: true });

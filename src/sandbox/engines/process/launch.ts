@@ -15,6 +15,7 @@ export interface Launch {
   uid: number;
   joinPaths: readonly string[];
   scheduling: 'idle' | 'default';
+  nice?: number;
   /** Host directory that becomes /function. */
   directory: string;
   runtime: Runtime;
@@ -47,6 +48,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
       `--nofile=${SANDBOX.openFilesMax}:${SANDBOX.openFilesMax}`,
     ],
     ...(launch.scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
+    ...(launch.nice ? ['nice', '-n', `${launch.nice}`] : []),
     ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups', '--no-new-privs'],
     ...['bwrap', '--unshare-all', '--die-with-parent', '--new-session', '--clearenv'],
     ...[
