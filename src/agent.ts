@@ -5,7 +5,6 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { lockAgent } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { FROZEN, LADDER } from './conflict/ladder.js';
@@ -324,6 +323,3 @@ async function build(
     },
   };
 }
-
-/** Folder of the installed package. */
-export const PACKAGE_DIR = fileURLToPath(new URL('../../', import.meta.url));

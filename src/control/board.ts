@@ -48,13 +48,9 @@ export const Core = {
   harvestable: 16,
   /** 1 if at least one NF runs here. */
   hasNf: 17,
-  lastReactionUs: 18,
-  /** Calls in sandboxes of this core. Main thread. */
-  running: 19,
   /** Median and 90th percentile of the idle windows seen lately, microseconds. */
   idleWindowP50Us: 20,
   idleWindowP90Us: 21,
-  idleRatio: 22,
   p999Us: 23,
   /** Spare share of the next 10 ms that will be there nine times in ten; how often that came true; by whom. */
   predictedP10: 24,

@@ -83,7 +83,6 @@ function tick(wallNs: number, now: number, previous: number, lateNs: number): vo
     const change = core.tick(wallNs, now / 1e6, lateNs);
     if (change !== undefined) {
       const reactionUs = (nowNs() - previous) / 1000;
-      board.set(core.core, Core.lastReactionUs, reactionUs);
       if (change.to > change.from || change.culpritSlot >= 0) reactions.record(reactionUs * 1000);
       const { culpritSlot, from, to, cause } = change;
       if (culpritSlot < 0) say({ kind: 'level', core: core.core, from, to, cause, reactionUs });

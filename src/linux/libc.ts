@@ -9,7 +9,6 @@ import { NemoError } from '../errors.js';
 
 const libc = koffi.load('libc.so.6');
 
-export const getpid = libc.func('int getpid()') as () => number;
 export const gettid = libc.func('int gettid()') as () => number;
 export const setns = libc.func('int setns(int fd, int nstype)') as (fd: number, type: number) => number;
 export const socket = libc.func('int socket(int domain, int type, int protocol)') as (
