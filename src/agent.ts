@@ -32,6 +32,7 @@ import { createEventLog } from './telemetry/event-log.js';
 import { createLogBook } from './telemetry/log-book.js';
 import { SandboxUsage } from './telemetry/sandbox-usage.js';
 import { Snapshot } from './telemetry/snapshot.js';
+import { CallTraces } from './telemetry/traces/call-traces.js';
 import { createCronTriggers } from './triggers/cron.js';
 import { GATEWAY } from './tunables.js';
 import { VERSION } from './version.js';
@@ -107,6 +108,13 @@ async function build(
 
   const events = createEventLog();
   const logs = createLogBook();
+  const traces = new CallTraces();
+  if (config.otlp !== undefined) {
+    const { createOtlpExporter } = await import('./telemetry/traces/otlp.js');
+    const exporter = createOtlpExporter(config.otlp);
+    traces.onTrace((trace) => exporter.export(trace));
+    closers.push(() => exporter.close());
+  }
   const { store, warnings: storeWarnings } = await openStore(config.store);
   closers.push(() => store.close());
   warnings.push(...storeWarnings);
@@ -177,6 +185,7 @@ async function build(
         ...(sandboxId === undefined ? {} : { sandboxId }),
       });
     },
+    observer: traces,
   });
   const planner = new Planner({
     control,
@@ -197,6 +206,10 @@ async function build(
     const kind = spec === undefined ? 'function-removed' : 'function-deployed';
     const message = `function "${name}" was ${spec === undefined ? 'removed' : 'deployed'}`;
     events.emit({ kind, severity: 'info', message, functionName: name });
+    if (spec === undefined) {
+      logs.forget(name);
+      traces.forget(name);
+    }
     planner.tick();
   });
   control.on('culprit', ({ core, slot, cause, reactionUs }) => {
@@ -276,6 +289,7 @@ async function build(
     registry,
     logs,
     events,
+    traces,
     invoke: (call, sink) => dispatcher.invoke(call, sink),
     frame: () => snapshot.frame(),
   };

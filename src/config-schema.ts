@@ -89,5 +89,15 @@ export const CONFIG_SCHEMA: AnySchema = map({
     ),
   },
   discovery: { type: 'boolean' },
+  telemetry: map({
+    otlp: map(
+      {
+        url: { type: 'string', pattern: '^https?://' },
+        sampleRatio: { type: 'number', minimum: 0, maximum: 1 },
+        headers: { type: 'object', additionalProperties: { type: 'string' } },
+      },
+      ['url'],
+    ),
+  }),
   logLevel: { type: 'string', enum: ['silent', 'error', 'warn', 'info', 'debug'] },
 });

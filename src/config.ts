@@ -13,7 +13,8 @@ import { parseDurationMs } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
 import type { ExplicitNf } from './nf/match.js';
 import type { StoreConfig } from './store/open-store.js';
-import { DISCOVERY, GATEWAY, POOL } from './tunables.js';
+import type { OtlpOptions } from './telemetry/traces/otlp.js';
+import { DISCOVERY, GATEWAY, POOL, TRACE } from './tunables.js';
 
 export interface UserConfig {
   /** Name of this agent's cgroup root and lock: two agents of one name cannot run. Default `nemo`. */
@@ -33,6 +34,8 @@ export interface UserConfig {
   nfs?: ExplicitNf[];
   /** Find NFs by profile. Default true; false leaves only what `nfs` names. */
   discovery?: boolean;
+  /** Sends the time line of calls to an OpenTelemetry collector, by OTLP over HTTP. `sampleRatio` default 0.01. */
+  telemetry?: { otlp?: { url: string; sampleRatio?: number; headers?: Record<string, string> } };
   logLevel?: 'silent' | 'error' | 'warn' | 'info' | 'debug';
 }
 
@@ -50,6 +53,7 @@ export interface AgentConfig {
   nfs: ExplicitNf[];
   discovery: boolean;
   discoveryPeriodMs: number;
+  otlp: OtlpOptions | undefined;
   logLevel: NonNullable<UserConfig['logLevel']>;
 }
 
@@ -95,6 +99,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     nfs: user.nfs ?? [],
     discovery: user.discovery ?? true,
     discoveryPeriodMs: DISCOVERY.periodMs,
+    otlp: user.telemetry?.otlp && { sampleRatio: TRACE.otlpSampleRatio, ...user.telemetry.otlp },
     logLevel: user.logLevel ?? 'warn',
   };
 }

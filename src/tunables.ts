@@ -264,6 +264,14 @@ export const LOGS = {
   charsPerFunction: 1024 * 1024,
 } as const;
 
+export const TRACE = {
+  callsPerFunction: 256,
+  /** CPU time and memory of one call in so long, a function: each look costs some 50 us. */
+  detailPeriodMs: 100,
+  /** Of the calls whose caller does not trace: a box may serve ten thousand a second. */
+  otlpSampleRatio: 0.01,
+} as const;
+
 export const FUNCTION_LIMITS = {
   /** A JavaScript runtime does not start below this. */
   memoryMinBytes: 32 * 1024 * 1024,

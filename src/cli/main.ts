@@ -18,6 +18,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   describe: () => import('./describe.js'),
   rm: () => import('./rm.js'),
   logs: () => import('./logs.js'),
+  trace: () => import('./trace.js'),
   nf: () => import('./nf.js'),
   top: () => import('./top.js'),
   bench: () => import('./bench.js'),

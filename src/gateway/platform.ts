@@ -5,6 +5,7 @@
 
 import type { CallRequest, FunctionSpec, LogLine, Sink } from '../invoke/function.js';
 import type { FeedEvent, FeedFrame } from '../telemetry/feed.js';
+import type { CallTrace } from '../telemetry/traces/call-traces.js';
 
 /** What a user may write when deploying; strings as `128Mi`, `30s`. */
 export interface DeployInput {
@@ -49,10 +50,16 @@ export interface EventLog {
   since(seq: number, limit: number): FeedEvent[];
 }
 
+export interface TraceBook {
+  /** The time lines of a function's last `count` calls, newest first. */
+  last(functionName: string, count: number): CallTrace[];
+}
+
 export interface Platform {
   readonly registry: FunctionRegistry;
   readonly logs: LogBook;
   readonly events: EventLog;
+  readonly traces: TraceBook;
   /** Accepts a call; every outcome goes to the sink. Never throws. */
   invoke(call: CallRequest, sink: Sink): void;
   /** The newest frame of the feed. */

@@ -16,6 +16,7 @@ import { addFunctionRoutes } from './native/functions.js';
 import { bodyTooLarge, createInvokeHandler } from './native/invoke.js';
 import { addLogRoutes } from './native/logs.js';
 import { addObserveRoutes } from './native/observe.js';
+import { addTraceRoutes } from './native/traces.js';
 import type { Platform } from './platform.js';
 import { StaticFiles } from './static-files.js';
 
@@ -76,6 +77,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   addErrorReplies(server);
   addFunctionRoutes(server, platform);
   const endLogs = addLogRoutes(server, platform);
+  addTraceRoutes(server, platform);
   addObserveRoutes(server, platform, calls, isStopping);
   addConsole(server, options.consoleDir);
   platform.registry.onChange((name, spec) => {

@@ -17,6 +17,7 @@ import { CorePlaces } from './core-places.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from './function.js';
 import { FunctionState } from './function-state.js';
 import { Growth } from './growth.js';
+import type { CallObserver } from './observer.js';
 import { blameOf, endsSandbox } from './outcome.js';
 import { sendTo } from './send.js';
 import type { ActiveCall, PendingCall, Worker } from './worker.js';
@@ -31,6 +32,7 @@ export interface DispatcherOptions {
   placement?: PlacementPolicy;
   /** A call failed; for the event log. */
   onFailure: (functionName: string, error: NemoError, sandboxId: string | undefined) => void;
+  observer?: CallObserver;
 }
 
 /** How an attempt to move a function's first call forward went. */
@@ -234,6 +236,7 @@ export class Dispatcher {
     if (worker.idle) {
       this.options.control.setBusy(worker.slot, true);
       this.places.enter(worker, turn);
+      this.options.observer?.starting(fn.spec.name, worker, performance.now());
     }
     sendTo(worker, pending, fn.charge(), {
       ended: (call) => this.ended(fn, worker, call),
@@ -259,6 +262,7 @@ export class Dispatcher {
       sandboxId: worker.id,
     };
     call.sink.onEnd(timeline);
+    this.options.observer?.ended(fn.spec.name, call, worker);
     this.pump();
   }
 
@@ -272,15 +276,16 @@ export class Dispatcher {
       fn.unshift(call);
       this.backlog.add(fn);
     } else {
-      this.fail(fn, call, blameOf(error, call, worker), worker.id);
+      this.fail(fn, call, blameOf(error, call, worker), worker);
     }
     this.pump();
   }
 
-  private fail(fn: FunctionState, call: PendingCall, error: NemoError, sandboxId?: string): void {
+  private fail(fn: FunctionState, call: PendingCall, error: NemoError, worker?: Worker): void {
     fn.failed++;
-    this.options.onFailure(fn.spec.name, error, sandboxId);
+    this.options.onFailure(fn.spec.name, error, worker?.id);
     call.sink.onError(error, undefined);
+    this.options.observer?.ended(fn.spec.name, call, worker, error);
   }
 
   private leave(fn: FunctionState, worker: Worker, call: ActiveCall): void {

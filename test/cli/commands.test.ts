@@ -13,7 +13,7 @@ import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js'
 import { freePort } from '../store/redis-server.js';
 
 const CHILD = fileURLToPath(new URL('./command-child.js', import.meta.url));
-const COMMANDS = ['deploy', 'invoke', 'ls', 'describe', 'rm', 'logs', 'top'];
+const COMMANDS = ['deploy', 'invoke', 'ls', 'describe', 'rm', 'logs', 'trace', 'top'];
 
 interface Result {
   code: number | null;

@@ -17,6 +17,7 @@ import { openEmbeddedStore } from '../../src/store/embedded.js';
 import { createEventLog } from '../../src/telemetry/event-log.js';
 import type { FeedFrame } from '../../src/telemetry/feed.js';
 import { createLogBook } from '../../src/telemetry/log-book.js';
+import { CallTraces } from '../../src/telemetry/traces/call-traces.js';
 import { sampleFrame } from '../telemetry/sample-frame.js';
 
 export type Handler = (call: CallRequest, sink: Sink, timeline: CallTimeline) => void;
@@ -65,6 +66,7 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
     registry,
     logs: createLogBook(),
     events: createEventLog(),
+    traces: new CallTraces(),
     frame: () => frame,
     invoke(call: CallRequest, sink: Sink) {
       const nowMs = performance.now();

@@ -1,0 +1,23 @@
+/** `/v1/functions/<name>/traces`: the time lines of a function's last calls, newest first or slowest first. */
+
+import type { FastifyInstance } from 'fastify';
+import { noSuchFunction } from '../../invoke/registry.js';
+import { TRACE } from '../../tunables.js';
+import type { Platform } from '../platform.js';
+import { countParameter, flagParameter } from './query.js';
+
+const LAST_DEFAULT = 20;
+
+export function addTraceRoutes(server: FastifyInstance, platform: Platform): void {
+  server.get<{ Params: { name: string }; Querystring: { last?: string; slowest?: string } }>(
+    '/v1/functions/:name/traces',
+    async (request) => {
+      const { name } = request.params;
+      if (platform.registry.get(name) === undefined) throw noSuchFunction(name);
+      const last = countParameter(request.query.last, 'last', LAST_DEFAULT, TRACE.callsPerFunction);
+      if (!flagParameter(request.query.slowest)) return { traces: platform.traces.last(name, last) };
+      const all = platform.traces.last(name, TRACE.callsPerFunction);
+      return { traces: all.sort((a, b) => b.totalMs - a.totalMs).slice(0, last) };
+    },
+  );
+}

@@ -1,0 +1,152 @@
+/**
+ * The time line of every call, kept for the last calls of each function and for its slowest ones. The record of a
+ * call that fell out is written over, so that tracing allocates nothing once the ring is full. CPU time and memory
+ * cost reads of the sandbox's group: they are taken for a few calls a second, and only where nothing else ran in
+ * that sandbox meanwhile.
+ */
+
+import type { NemoError } from '../../errors.js';
+import type { StartKind } from '../../invoke/function.js';
+import type { CallObserver } from '../../invoke/observer.js';
+import type { ActiveCall, PendingCall, Worker } from '../../invoke/worker.js';
+import type { CgroupUsage } from '../../linux/cgroup/driver.js';
+import { TRACE } from '../../tunables.js';
+
+/** One call; the stages follow one another and add up to `totalMs`. A stage that was not reached is 0. */
+export interface CallTrace {
+  callId: string;
+  functionName: string;
+  /** When it was accepted, milliseconds since 1970. */
+  timeMs: number;
+  /** Accepted until handed to a sandbox: no place on a core, or the sandbox was only being made. */
+  queuedMs: number;
+  /** In the sandbox until its turn: another call ran there, or on the core. */
+  turnMs: number;
+  /** From its turn to the first byte of the answer. */
+  runMs: number;
+  /** First byte to the end of the answer. */
+  replyMs: number;
+  totalMs: number;
+  /** How ready its sandbox was; null if it never got one. */
+  start: StartKind | null;
+  /** -1 if it never got to a core. */
+  core: number;
+  sandboxId: string;
+  /** Error code, or null for success. */
+  error: string | null;
+  /** CPU time of the sandbox while the call ran; null where it was not looked at. */
+  cpuMs: number | null;
+  /** Memory of the sandbox at the end of the call. */
+  memoryBytes: number | null;
+  /** The caller's W3C `traceparent`, or empty. */
+  traceparent: string;
+}
+
+interface Ring {
+  traces: CallTrace[];
+  next: number;
+  /** When the resources of a call may be looked at again. */
+  nextDetailMs: number;
+}
+
+export class CallTraces implements CallObserver {
+  private readonly rings = new Map<string, Ring>();
+  private readonly listeners: Array<(trace: Readonly<CallTrace>) => void> = [];
+  private readonly marks = new WeakMap<Worker, CgroupUsage>();
+
+  constructor(private readonly limits: { callsPerFunction: number; detailPeriodMs: number } = TRACE) {}
+
+  starting(functionName: string, worker: Worker, nowMs: number): void {
+    const ring = this.ring(functionName);
+    if (nowMs < ring.nextDetailMs) return;
+    ring.nextDetailMs = nowMs + this.limits.detailPeriodMs;
+    const usage = usageOf(worker);
+    if (usage !== undefined) this.marks.set(worker, usage);
+  }
+
+  ended(functionName: string, call: PendingCall, worker?: Worker, error?: NemoError): void {
+    const endedMs = performance.now();
+    const trace = this.slot(this.ring(functionName));
+    const active = worker === undefined ? undefined : (call as ActiveCall);
+    const dispatchedMs = active?.dispatchedMs ?? endedMs;
+    // A failed call may have had no turn; an answer's first byte may come before the turn was noted.
+    const runningMs = clamp(active?.runningMs ?? endedMs, dispatchedMs, endedMs);
+    const firstByteMs = active?.answered ? clamp(active.firstByteMs, runningMs, endedMs) : endedMs;
+    trace.callId = call.request.callId;
+    trace.functionName = functionName;
+    trace.timeMs = performance.timeOrigin + call.acceptedMs;
+    trace.queuedMs = dispatchedMs - call.acceptedMs;
+    trace.turnMs = runningMs - dispatchedMs;
+    trace.runMs = firstByteMs - runningMs;
+    trace.replyMs = endedMs - firstByteMs;
+    trace.totalMs = endedMs - call.acceptedMs;
+    trace.start = active?.start ?? null;
+    trace.core = worker?.core ?? -1;
+    trace.sandboxId = worker?.id ?? '';
+    trace.error = error?.code ?? null;
+    trace.traceparent = call.request.headers.traceparent ?? '';
+    trace.cpuMs = null;
+    trace.memoryBytes = null;
+    if (worker !== undefined) this.addUsage(trace, worker);
+    for (const listener of this.listeners) listener(trace);
+  }
+
+  private addUsage(trace: CallTrace, worker: Worker): void {
+    const before = this.marks.get(worker);
+    if (before === undefined) return;
+    this.marks.delete(worker);
+    const usage = usageOf(worker);
+    if (usage === undefined) return;
+    trace.cpuMs = (usage.cpuNs - before.cpuNs) / 1e6;
+    trace.memoryBytes = usage.memoryBytes;
+  }
+
+  /** The last `count` calls of a function, newest first; copies. */
+  last(functionName: string, count: number): CallTrace[] {
+    const ring = this.rings.get(functionName);
+    if (ring === undefined) return [];
+    const { traces, next } = ring;
+    const given = Math.min(count, traces.length);
+    return Array.from({ length: given }, (_, i) => {
+      return { ...traces[(next - 1 - i + 2 * traces.length) % traces.length]! };
+    });
+  }
+
+  /** Hears of every call, in the turn in which it ended; the record must not be kept. */
+  onTrace(listener: (trace: Readonly<CallTrace>) => void): void {
+    this.listeners.push(listener);
+  }
+
+  forget(functionName: string): void {
+    this.rings.delete(functionName);
+  }
+
+  private ring(functionName: string): Ring {
+    let ring = this.rings.get(functionName);
+    if (ring === undefined) {
+      ring = { traces: [], next: 0, nextDetailMs: 0 };
+      this.rings.set(functionName, ring);
+    }
+    return ring;
+  }
+
+  private slot(ring: Ring): CallTrace {
+    const at = ring.next % this.limits.callsPerFunction;
+    ring.next = at + 1;
+    ring.traces[at] ??= {} as CallTrace;
+    return ring.traces[at]!;
+  }
+}
+
+function usageOf(worker: Worker): CgroupUsage | undefined {
+  try {
+    return worker.cgroup.usage();
+  } catch {
+    // The sandbox has just ended.
+    return undefined;
+  }
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return value >= low ? Math.min(value, high) : Number.isNaN(value) ? high : low;
+}

@@ -1,0 +1,93 @@
+import { expect } from 'chai';
+import { NemoError } from '../../../src/errors.js';
+import type { ActiveCall, PendingCall, Worker } from '../../../src/invoke/worker.js';
+import { type CallTrace, CallTraces } from '../../../src/telemetry/traces/call-traces.js';
+
+const STAGES = ['queuedMs', 'turnMs', 'runMs', 'replyMs'] as const;
+
+describe('call traces', () => {
+  let cpuNs = 0;
+  const worker = {
+    id: 'sb-7',
+    core: 3,
+    cgroup: { usage: () => ({ cpuNs, memoryBytes: 9_000, pids: 1 }) },
+  } as Worker;
+  const pending = (callId: string, agoMs = 40): PendingCall =>
+    ({
+      request: { callId, headers: { traceparent: 'tp' } },
+      acceptedMs: performance.now() - agoMs,
+    }) as unknown as PendingCall;
+  const active = (callId: string, change: Partial<ActiveCall> = {}): ActiveCall => {
+    const call = pending(callId);
+    const at = (ms: number) => call.acceptedMs + ms;
+    return {
+      ...call,
+      answered: true,
+      dispatchedMs: at(10),
+      runningMs: at(15),
+      firstByteMs: at(35),
+      start: 'stem',
+      ...change,
+    } as ActiveCall;
+  };
+  const sum = (trace: CallTrace): number => STAGES.reduce((total, stage) => total + trace[stage], 0);
+
+  it('split the time of a call into stages that add up', () => {
+    const traces = new CallTraces();
+    traces.ended('f', active('a'), worker);
+    const [trace] = traces.last('f', 5) as [CallTrace];
+    expect(trace).to.include({
+      callId: 'a',
+      core: 3,
+      sandboxId: 'sb-7',
+      start: 'stem',
+      error: null,
+      traceparent: 'tp',
+    });
+    expect(trace.queuedMs).to.be.closeTo(10, 1e-6);
+    expect(trace.turnMs).to.be.closeTo(5, 1e-6);
+    expect(trace.runMs).to.be.closeTo(20, 1e-6);
+    expect(trace.totalMs).to.be.closeTo(sum(trace), 1e-6);
+  });
+
+  it('give a call that failed before its first byte no reply, and one that never left its queue no core', () => {
+    const traces = new CallTraces();
+    const error = new NemoError('FUNCTION_TIMEOUT', 'late');
+    traces.ended('f', active('a', { answered: false, runningMs: Number.NaN }), worker, error);
+    traces.ended('f', pending('b'), undefined, new NemoError('OVERLOADED', 'full'));
+    const [b, a] = traces.last('f', 2) as [CallTrace, CallTrace];
+    expect(a).to.include({ error: 'FUNCTION_TIMEOUT', replyMs: 0, runMs: 0 });
+    expect(b).to.include({ error: 'OVERLOADED', core: -1, sandboxId: '', start: null, turnMs: 0 });
+    for (const trace of [a, b]) expect(trace.totalMs).to.be.closeTo(sum(trace), 1e-6);
+  });
+
+  it('keep the last calls of each function, newest first, and write over the oldest', () => {
+    const traces = new CallTraces({ callsPerFunction: 3, detailPeriodMs: 0 });
+    for (const id of ['a', 'b', 'c', 'd', 'e']) traces.ended('f', active(id), worker);
+    traces.ended('g', active('other'), worker);
+    const ids = (count: number): string[] => traces.last('f', count).map((trace) => trace.callId);
+    expect(ids(10)).to.deep.equal(['e', 'd', 'c']);
+    expect(ids(1)).to.deep.equal(['e']);
+    traces.forget('f');
+    expect(ids(10)).to.deep.equal([]);
+    expect(traces.last('g', 9)).to.have.length(1);
+  });
+
+  it('look at CPU and memory of one call a period', () => {
+    const traces = new CallTraces({ callsPerFunction: 8, detailPeriodMs: 100 });
+    const now = performance.now();
+    const call = (id: string, atMs: number): void => {
+      traces.starting('f', worker, atMs);
+      cpuNs += 4e6;
+      traces.ended('f', active(id), worker);
+    };
+    call('a', now);
+    call('b', now + 50);
+    call('c', now + 101);
+    expect(traces.last('f', 3).map(({ cpuMs, memoryBytes }) => [cpuMs, memoryBytes])).to.deep.equal([
+      [4, 9_000],
+      [null, null],
+      [4, 9_000],
+    ]);
+  });
+});
