@@ -1,13 +1,19 @@
 /** The result as tables: for the terminal and, the same text, for a Markdown file. Pure. */
 
-import type { BenchResult } from './types.js';
+import type { BenchReport, ScenarioResult } from './types.js';
 
 const figure = (value: number | null | undefined, digits: number): string =>
   value === null || value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
 
-export function renderMarkdown(result: BenchResult): string {
+export function renderMarkdown(report: BenchReport): string {
+  return [`\`${report.command}\``, ...report.scenarios.map(renderScenario)].join('\n\n');
+}
+
+function renderScenario(result: ScenarioResult): string {
+  const { scenario } = result;
+  if (result.skipped !== undefined) return `**${scenario.name}**: ${result.skipped}\n`;
   const lines = [
-    `\`${result.command}\``,
+    `**${scenario.name}**: ${scenario.about}`,
     '',
     '| policy | NF p50 us | NF p99 us | p99 to solo | NF loss | harvest efficiency | functions/s | function p50 ms | function p99 ms | start p50 ms |',
     '| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |',

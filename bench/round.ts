@@ -9,7 +9,7 @@ import { AgentProcess } from './agent-process.js';
 import { Callers, timeFirstByte } from './callers.js';
 import { cpuTimeNs } from './cpu-time.js';
 import type { Scenario } from './scenarios.js';
-import { median } from './summary.js';
+import { median } from './statistics.js';
 import type { BenchRound } from './types.js';
 
 /** The measured function: uses the milliseconds of CPU that the query asks for, however often it is interrupted. */

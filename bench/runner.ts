@@ -11,7 +11,7 @@ import { measureBox } from './box.js';
 import { runRound } from './round.js';
 import type { Scenario } from './scenarios.js';
 import { summarize } from './summary.js';
-import { BENCH_SCHEMA, type BenchResult, type BenchRound } from './types.js';
+import { BENCH_SCHEMA, type BenchReport, type BenchRound } from './types.js';
 
 export interface BenchOptions {
   scenario: Scenario;
@@ -26,7 +26,7 @@ export interface BenchOptions {
 /** Traffic runs this long before anything is measured: the NF's code gets compiled by its engine. */
 const WARM_UP_MS = 2_000;
 
-export async function runBench(options: BenchOptions): Promise<BenchResult> {
+export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const { scenario, policies } = options;
   const online = onlineCores();
   if (online.length < 2) {
@@ -80,10 +80,28 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
       memoryBytes: totalmem(),
       node: process.version,
     },
-    scenario: { ...scenario, policies: [...policies], rounds: options.rounds, seconds: options.seconds },
-    rounds,
-    summary: summarize(rounds, options.seconds),
-    ...box,
+    finishedAt: new Date().toISOString(),
+    scenarios: [
+      {
+        scenario: {
+          name: scenario.name,
+          about: scenario.about,
+          nf: scenario.nfProfile,
+          mode: scenario.mode,
+          loadRatio: null,
+          pattern: scenario.traffic.kind,
+          packetsPerS: scenario.traffic.packetsPerS ?? null,
+          functions: [`cpu${scenario.functionMs}`],
+          arrivals: 'closed',
+          policies: [...policies],
+          roundCount: options.rounds,
+          seconds: options.seconds,
+        },
+        rounds,
+        summary: summarize(rounds, options.seconds),
+        ...box,
+      },
+    ],
   };
 }
 

@@ -1,16 +1,10 @@
-/** From rounds to one row a policy: medians over rounds, ratios inside a round. Pure. */
+/** From rounds to one row a policy: medians over rounds with their bounds, ratios inside a round. Pure. */
 
-import type { BenchPolicySummary, BenchRound } from './types.js';
+import { estimate, median, present } from './statistics.js';
+import type { BenchPolicySummary, BenchRound, HeadlineName } from './types.js';
 
-export function median(values: readonly number[]): number | null {
-  if (values.length === 0) return null;
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-const present = (values: ReadonlyArray<number | null>): number[] =>
-  values.filter((value): value is number => value !== null && Number.isFinite(value));
+/** Fewer quiet rounds than this say less than all rounds do. */
+const QUIET_ROUNDS_MIN = 3;
 
 export function summarize(
   rounds: readonly BenchRound[],
@@ -18,27 +12,61 @@ export function summarize(
 ): Record<string, BenchPolicySummary> {
   const summary: Record<string, BenchPolicySummary> = {};
   for (const policy of new Set(rounds.map((round) => round.policy))) {
-    const mine = rounds.filter((round) => round.policy === policy);
-    const ratios = mine.map((round) => {
-      const solo = rounds.find((other) => other.policy === 'solo' && other.round === round.round);
-      return solo === undefined ? null : round.nf.latency_us.p99 / solo.nf.latency_us.p99;
-    });
-    const sent = mine.reduce((sum, round) => sum + round.nf.sent, 0);
-    const lost = mine.reduce((sum, round) => sum + round.nf.lost, 0);
-    const withFunctions = mine.filter((round) => round.functions.completed > 0);
-    summary[policy] = {
-      nf_p50_us: median(mine.map((round) => round.nf.latency_us.p50)) ?? Number.NaN,
-      nf_p99_us: median(mine.map((round) => round.nf.latency_us.p99)) ?? Number.NaN,
-      nf_p99_ratio_to_solo: median(present(ratios)),
-      nf_loss_ratio: sent === 0 ? 0 : lost / sent,
-      harvest_efficiency: median(
-        withFunctions.map((round) => Math.min(1, round.core.function_us / round.core.spare_us)),
-      ),
-      function_rate_per_s: median(withFunctions.map((round) => round.functions.completed / seconds)),
-      function_p50_ms: median(present(mine.map((round) => round.functions.latency_ms.p50))),
-      function_p99_ms: median(present(mine.map((round) => round.functions.latency_ms.p99))),
-      start_p50_ms: median(present(mine.map((round) => round.functions.start_ms.p50))),
-    };
+    summary[policy] = summarizePolicy(
+      rounds.filter((round) => round.policy === policy),
+      rounds,
+      seconds,
+    );
   }
   return summary;
+}
+
+function summarizePolicy(
+  mine: readonly BenchRound[],
+  all: readonly BenchRound[],
+  seconds: number,
+): BenchPolicySummary {
+  const soloOf = (round: BenchRound): BenchRound | undefined =>
+    all.find((other) => other.policy === 'solo' && other.round === round.round);
+  // A ratio needs both of its rounds quiet.
+  const quiet = mine.filter((round) => !round.noisy && !soloOf(round)?.noisy);
+  const used = quiet.length >= Math.min(QUIET_ROUNDS_MIN, mine.length) ? quiet : mine;
+  const noisy = mine.filter((round) => round.noisy).length;
+  const withFunctions = used.filter((round) => round.functions.completed > 0);
+  const values: Record<HeadlineName, number[]> = {
+    nf_p50_us: present(used.map((round) => round.nf.latency_us.p50)),
+    nf_p99_us: present(used.map((round) => round.nf.latency_us.p99)),
+    nf_p99_ratio_to_solo: present(
+      used.map((round) => round.nf.latency_us.p99 / (soloOf(round)?.nf.latency_us.p99 ?? Number.NaN)),
+    ),
+    harvest_efficiency: present(
+      withFunctions.map((round) => Math.min(1, round.core.function_us / round.core.spare_us)),
+    ),
+    function_rate_per_s: withFunctions.map((round) => round.functions.completed / seconds),
+    function_p50_ms: present(used.map((round) => round.functions.latency_ms.p50)),
+    function_p99_ms: present(used.map((round) => round.functions.latency_ms.p99)),
+    start_p50_ms: present(used.map((round) => round.functions.start_ms.p50)),
+  };
+  const medians = {} as Record<HeadlineName, number | null>;
+  const intervals: BenchPolicySummary['intervals'] = {};
+  for (const name of Object.keys(values) as HeadlineName[]) {
+    medians[name] = median(values[name]);
+    const bounds = estimate(values[name]);
+    if (bounds !== undefined) intervals[name] = bounds;
+  }
+  // Loss is never excused by noise: over all rounds.
+  const sent = mine.reduce((sum, round) => sum + round.nf.sent, 0);
+  const lost = mine.reduce((sum, round) => sum + round.nf.lost, 0);
+  return {
+    ...medians,
+    nf_loss_ratio: sent === 0 ? 0 : lost / sent,
+    intervals,
+    rounds: mine.length,
+    noisy_rounds: noisy,
+    ...(used.length < mine.length
+      ? { note: `${mine.length - used.length} rounds left out: the machine itself was disturbed` }
+      : noisy > 0
+        ? { note: `too few quiet rounds (${quiet.length} of ${mine.length}): all are counted` }
+        : {}),
+  };
 }

@@ -29,7 +29,7 @@ export function register(program: Command): void {
     .option('--policies <names>', `comma-separated: solo, ${POLICY_NAMES.join(', ')}`, 'solo,naive,nemo')
     .option('--rounds <number>', 'interleaved rounds')
     .option('--seconds <number>', 'measured seconds of each policy in each round')
-    .option('--json <file>', 'write the result, schema nemo.bench/1')
+    .option('--json <file>', 'write the result, schema nemo.bench/2')
     .option('--md <file>', 'write the tables as Markdown')
     .option('--list', 'list the scenarios')
     .addHelpText(
