@@ -17,6 +17,7 @@ import { Dispatcher } from './invoke/dispatcher.js';
 import { createRegistry } from './invoke/registry.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
 import { setProcessAffinity } from './linux/sched.js';
+import { Egress } from './network/egress.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { NfProtection } from './nf/protection.js';
@@ -126,7 +127,9 @@ async function build(
   closers.push(() => registry.close());
   warnings.push(...registry.warnings);
 
-  const engine = new ProcessEngine({ directory: join(config.runDir, 'sandboxes') });
+  const egress = new Egress();
+  closers.push(() => egress.close());
+  const engine = new ProcessEngine({ directory: join(config.runDir, 'sandboxes'), egress });
   const check = await engine.check();
   if (!check.ok) throw new NemoError('MISSING_PACKAGE', check.reason, { hint: check.hint });
   closers.push(() => engine.close());

@@ -272,6 +272,13 @@ export const TRACE = {
   otlpSampleRatio: 0.01,
 } as const;
 
+export const EGRESS = {
+  attachTimeoutMs: 5_000,
+  connectTimeoutMs: 10_000,
+  /** Connections of one sandbox to one port: beyond it they are refused. */
+  connectionsPerPort: 64,
+} as const;
+
 export const FUNCTION_LIMITS = {
   /** A JavaScript runtime does not start below this. */
   memoryMinBytes: 32 * 1024 * 1024,

@@ -16,6 +16,7 @@ interface DeployOptions extends AgentOptions {
   concurrency?: number;
   env: Record<string, string>;
   schedule?: string;
+  egress: string[];
 }
 
 export function register(program: Command): void {
@@ -34,6 +35,12 @@ export function register(program: Command): void {
       {},
     )
     .option('--schedule <cron>', "call it by the clock, for example '*/5 * * * *'")
+    .option(
+      '--egress <host:port>',
+      'what it may connect to (also 10.0.0.0/8:443), may be repeated; default: nothing',
+      (rule: string, rules: string[]) => [...rules, rule],
+      [],
+    )
     .addHelpText(
       'after',
       '\nExample:\n  nemo deploy ./resize.ts --memory 256Mi --timeout 10s --env LEVEL=debug\n',
@@ -51,6 +58,7 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
   if (options.timeout !== undefined) input.timeout = options.timeout;
   if (options.concurrency !== undefined) input.concurrency = options.concurrency;
   if (options.schedule !== undefined) input.schedule = options.schedule;
+  if (options.egress.length > 0) input.egress = options.egress;
   if (Object.keys(options.env).length > 0) input.env = options.env;
 
   const answer = await client.json<FunctionView>({

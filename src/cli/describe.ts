@@ -36,6 +36,7 @@ async function describe(name: string | undefined, options: AgentOptions & { host
     ['timeout', formatDurationMs(spec.timeoutMs)],
     ['concurrency', `${spec.concurrency} in a sandbox`],
     ['schedule', spec.schedule ?? 'none'],
+    ['may reach', spec.egress?.join(', ') ?? 'nothing'],
     ['environment', spec.env.length === 0 ? 'none' : `${spec.env.join(', ')} (values are not shown)`],
     ['code', `${formatBytes(spec.codeBytes)}, sha256 ${spec.codeHash.slice(0, 16)}`],
     ['created', spec.createdAt],

@@ -19,6 +19,7 @@ export interface DeployInput {
   concurrency?: number;
   env?: Record<string, string>;
   schedule?: string;
+  egress?: string[];
 }
 
 /** Function definitions: validated, stored, found again after a restart. */

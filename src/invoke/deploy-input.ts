@@ -5,6 +5,7 @@
 
 import { NemoError } from '../errors.js';
 import type { DeployInput } from '../gateway/platform.js';
+import { checkEgress } from '../network/egress-rules.js';
 import { checkSchedule } from '../triggers/schedule.js';
 import { FUNCTION_LIMITS, GATEWAY, POOL } from '../tunables.js';
 import type { FunctionSpec } from './function.js';
@@ -16,7 +17,7 @@ export type CheckedInput = Omit<FunctionSpec, 'codeHash' | 'codeBytes' | 'create
   filename: string;
 };
 
-const FIELDS = ['name', 'code', 'filename', 'memory', 'timeout', 'concurrency', 'env', 'schedule'];
+const FIELDS = ['name', 'code', 'filename', 'memory', 'timeout', 'concurrency', 'env', 'schedule', 'egress'];
 const NAME = /^[a-z0-9][-a-z0-9_.]{0,62}$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -56,6 +57,8 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
     checkSchedule(input.schedule);
     checked.schedule = input.schedule.trim();
   }
+  const egress = checkEgress(input.egress ?? []);
+  if (egress.length > 0) checked.egress = egress;
   return checked;
 }
 

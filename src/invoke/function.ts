@@ -17,6 +17,8 @@ export interface FunctionSpec {
   concurrency: number;
   /** Environment of the function. Values are never shown by the API: only the names. */
   env: Record<string, string>;
+  /** What it may connect to: `host:port`, `address:port`, `network/bits:port`. Nothing without it. */
+  egress?: string[];
   /** Cron expression that calls the function with an empty body, or none. */
   schedule?: string;
   createdAt: string;

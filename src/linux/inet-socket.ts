@@ -5,7 +5,19 @@
 
 import { constants } from 'node:os';
 import { NemoError } from '../errors.js';
-import { check, close, connect, errno, errnoName, recv, send, setsockopt, socket } from './libc.js';
+import {
+  bind,
+  check,
+  close,
+  connect,
+  errno,
+  errnoName,
+  listen,
+  recv,
+  send,
+  setsockopt,
+  socket,
+} from './libc.js';
 
 const AF_INET = 2;
 const SOCK_CLOEXEC = 0o2000000;
@@ -16,6 +28,7 @@ const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
+const LISTEN_BACKLOG = 128;
 
 /** [type, protocol] of socket(2). */
 const KINDS = { tcp: [1, 0], udp: [2, 0], icmp: [3, 1] } as const;
@@ -71,6 +84,24 @@ export class InetSocket {
 
   close(): void {
     close(this.fd);
+  }
+}
+
+/**
+ * A listening TCP socket in the network namespace of the calling thread; whoever takes the descriptor closes it.
+ * Throws SYSCALL.
+ */
+export function listenTcp(host: string, port: number): number {
+  const name = `${host}:${port}`;
+  const fd = check(socket(AF_INET, KINDS.tcp[0] | SOCK_CLOEXEC, 0), 'socket', name);
+  try {
+    const address = socketAddress(host, port);
+    check(bind(fd, address, address.length), 'bind', name);
+    check(listen(fd, LISTEN_BACKLOG), 'listen', name);
+    return fd;
+  } catch (thrown) {
+    close(fd);
+    throw thrown;
   }
 }
 

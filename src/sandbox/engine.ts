@@ -25,6 +25,8 @@ export interface LoadOptions {
   timeoutMs: number;
   /** Calls that run at the same time; those beyond it wait in the sandbox, in order. Default 1. */
   concurrency?: number;
+  /** What it may connect to, as `egress-rules.ts` has it; nothing without it. */
+  egress?: readonly string[];
 }
 
 /** Why a sandbox ended. */

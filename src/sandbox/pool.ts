@@ -96,6 +96,7 @@ export class Pool {
         memoryBytes: spec.memoryBytes,
         timeoutMs: spec.timeoutMs,
         concurrency: spec.concurrency,
+        ...(spec.egress === undefined ? {} : { egress: spec.egress }),
       });
       worker.state = 'warm';
       worker.warmSinceMs = performance.now();

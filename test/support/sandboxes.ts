@@ -10,6 +10,7 @@ import type { NemoError } from '../../src/errors.js';
 import type { CallRequest, LogLine } from '../../src/invoke/function.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { Egress } from '../../src/network/egress.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 import { ProcessEngine } from '../../src/sandbox/engines/process/engine.js';
 
@@ -30,17 +31,19 @@ export class SandboxBench {
   readonly directory = mkdtempSync('/var/tmp/nemo-test-sandbox-');
   readonly driver: CgroupDriver;
   readonly engine: ProcessEngine;
+  readonly egress = new Egress();
   readonly logs: LogEntry[] = [];
   private count = 0;
 
   constructor() {
     chmodSync(this.directory, 0o755);
     this.driver = openCgroupDriver({ rootName: `nemo-test-sandbox-${process.pid}-${groups++}`, idle: false });
-    this.engine = new ProcessEngine({ directory: join(this.directory, 'sandboxes') });
+    this.engine = new ProcessEngine({ directory: join(this.directory, 'sandboxes'), egress: this.egress });
   }
 
   async close(): Promise<void> {
     await this.engine.close();
+    await this.egress.close();
     await this.driver.removeAll();
     rmSync(this.directory, { recursive: true, force: true });
   }

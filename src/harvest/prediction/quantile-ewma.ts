@@ -21,7 +21,7 @@ export class QuantileEwma implements SparePredictor {
     for (let i = 0; i < QUANTILES.length; i++) {
       const estimate = this.estimates[i]!;
       const moved = estimate + step * (spareRatio >= estimate ? QUANTILES[i]! : QUANTILES[i]! - 1) * 2;
-      this.estimates[i] = moved < 0 ? 0 : moved > 1 ? 1 : moved;
+      this.estimates[i] = Math.min(Math.max(moved, 0), 1);
     }
   }
 

@@ -52,6 +52,7 @@ describe('a function that tries to get out', () => {
     }
     expect((await list('/')).sort()).to.deep.equal([
       'dev',
+      'etc',
       'function',
       'lib',
       'lib64',
@@ -61,13 +62,16 @@ describe('a function that tries to get out', () => {
       'usr',
     ]);
     expect(await list('/usr/bin')).to.deep.equal(['node']);
+    // A link to the names that it may reach: none here.
+    expect(await list('/etc')).to.deep.equal(['hosts']);
+    expect(await read('/etc/hosts')).to.deep.equal({ error: 'ENOENT' });
   });
 
   it('sees no process of the host, and gets nowhere through the ones it sees', async () => {
     const pids = (await list('/proc')).filter((name) => /^\d+$/.test(name));
     expect(pids.length).to.be.within(1, 3);
     for (const path of ['/proc/1/root', '/proc/1/cwd']) {
-      const { value } = await attempt(`return require('fs').readdirSync('${path}/etc')`);
+      const { value } = await attempt(`return require('fs').readdirSync('${path}/var')`);
       expect(value, path).to.equal(undefined);
     }
     expect(await attempt(`process.kill(${process.pid}, 0)`)).to.deep.equal({ error: 'ESRCH' });

@@ -220,7 +220,7 @@ describe('a function that fails in its sandbox', () => {
       const attempt = (path) => { try { fs.writeFileSync(path, 'x'); return 'written'; } catch (error) { return error.code; } };
       export default () => {
         const result = Object.fromEntries(['/x', '/usr/bin/node', '/runner/main.js', '/function/function.mjs',
-          '/function/new', '/dev/x', '/proc/sys/kernel/hostname', '/etc/passwd', '/tmp/x'].map((path) => [path, attempt(path)]));
+          '/function/new', '/dev/x', '/proc/sys/kernel/hostname', '/etc/passwd', '/etc/hosts', '/tmp/x'].map((path) => [path, attempt(path)]));
         let bytes = 0;
         try { for (const chunk = Buffer.alloc(1 << 20); bytes < 1 << 30; bytes += chunk.length) fs.appendFileSync('/tmp/big', chunk); }
         catch (error) { result.full = error.code; }
@@ -234,7 +234,8 @@ describe('a function that fails in its sandbox', () => {
       '/function/new': 'EROFS',
       '/dev/x': 'EROFS',
       '/proc/sys/kernel/hostname': 'EACCES',
-      '/etc/passwd': 'ENOENT',
+      '/etc/passwd': 'EROFS',
+      '/etc/hosts': 'EROFS',
       '/tmp/x': 'written',
       full: 'ENOSPC',
       megabytes: 15,

@@ -8,6 +8,7 @@ import { chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { asNemoError, NemoError } from '../../../errors.js';
+import type { Egress } from '../../../network/egress.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { Engine, Sandbox, StartOptions } from '../../engine.js';
 import { launchCommand, launchRunner } from './launch.js';
@@ -23,6 +24,8 @@ export interface ProcessEngineOptions {
    * Every user must be able to pass through the directories above it (not below /root or a private /tmp folder).
    */
   directory: string;
+  /** Without it no function can have a network. */
+  egress?: Egress;
 }
 
 export class ProcessEngine implements Engine {
@@ -92,7 +95,7 @@ export class ProcessEngine implements Engine {
       chownSync(directory, 0, uid);
       const { scheduling, cgroup } = options;
       const child = launchRunner({ uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime });
-      sandbox = new ProcessSandbox(options, child, directory, uid);
+      sandbox = new ProcessSandbox(options, child, directory, uid, this.options.egress);
     } catch (thrown) {
       rmSync(directory, { recursive: true, force: true });
       await options.cgroup.remove();

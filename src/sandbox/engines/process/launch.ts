@@ -11,6 +11,9 @@ import type { Runtime } from './runtime.js';
 /** Where a sandbox finds its function. */
 export const FUNCTION_DIRECTORY = '/function';
 
+/** In that directory; written when a function may reach something. */
+export const HOSTS_NAME = 'hosts';
+
 export interface Launch {
   uid: number;
   joinPaths: readonly string[];
@@ -64,6 +67,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ],
     ...binds,
     ...['--ro-bind', launch.directory, FUNCTION_DIRECTORY],
+    ...['--symlink', `${FUNCTION_DIRECTORY}/${HOSTS_NAME}`, '/etc/hosts'],
     ...['--proc', '/proc', '--dev', '/dev', '--remount-ro', '/dev'],
     ...['--size', `${SANDBOX.tmpMaxBytes}`, '--tmpfs', '/tmp', '--remount-ro', '/'],
     ...['--chdir', '/tmp', '--seccomp', '4', '--', ...program],

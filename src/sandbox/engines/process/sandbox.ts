@@ -5,17 +5,19 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import { chmod, chown, copyFile, rm } from 'node:fs/promises';
+import { chmod, chown, copyFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
+import type { Egress } from '../../../network/egress.js';
+import { ownNetworkNamespace } from '../../../network/namespace-of.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
 import { Channel } from './channel.js';
-import { FUNCTION_DIRECTORY } from './launch.js';
+import { FUNCTION_DIRECTORY, HOSTS_NAME } from './launch.js';
 import { LogLines } from './log-lines.js';
 
 const MODULE_NAME = 'function.mjs';
@@ -52,6 +54,7 @@ export class ProcessSandbox implements Sandbox {
     private readonly child: ChildProcess,
     private readonly directory: string,
     private readonly uid: number,
+    private readonly egress?: Egress,
   ) {
     this.id = options.id;
     this.cgroup = options.cgroup;
@@ -98,8 +101,8 @@ export class ProcessSandbox implements Sandbox {
       this.cgroup.setMemoryMax(options.memoryBytes);
       const host = join(this.directory, MODULE_NAME);
       await copyFile(options.bundlePath, host);
-      await chown(host, 0, this.uid);
-      await chmod(host, 0o640);
+      await this.giveToFunction(host);
+      if (options.egress !== undefined) await this.openNetwork(options.egress);
       this.channel.load(options, `${FUNCTION_DIRECTORY}/${MODULE_NAME}`);
       const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
       await loading.within(
@@ -121,6 +124,22 @@ export class ProcessSandbox implements Sandbox {
         },
       );
     }
+  }
+
+  private async giveToFunction(path: string): Promise<void> {
+    await chown(path, 0, this.uid);
+    await chmod(path, 0o640);
+  }
+
+  private async openNetwork(rules: readonly string[]): Promise<void> {
+    const namespace = ownNetworkNamespace(this.cgroup);
+    if (this.egress === undefined || namespace === undefined) {
+      throw new NemoError('SANDBOX_START', `${this.id} has no network that could be opened`);
+    }
+    const hosts = join(this.directory, HOSTS_NAME);
+    await writeFile(hosts, await this.egress.attach(this.id, namespace, rules));
+    await this.giveToFunction(hosts);
+    void this.exited.then(() => this.egress?.detach(this.id));
   }
 
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void {
