@@ -70,6 +70,10 @@ export const CONFIG_SCHEMA: AnySchema = map({
             },
             ['source'],
           ),
+          telemetry: map(
+            { kind: { type: 'string', enum: ['dpdk', 'ovs'] }, socket: { type: 'string', pattern: '^/' } },
+            ['kind'],
+          ),
           protection: map(
             { kind: { type: 'string', enum: ['none', 'fifo', 'nice'] }, value: { type: 'integer' } },
             ['kind'],

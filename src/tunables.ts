@@ -190,6 +190,22 @@ export const PROBE = {
   replyMaxBytes: 16 * 1024,
 } as const;
 
+/** What NFs tell of themselves: DPDK's telemetry socket, Open vSwitch's control socket. */
+export const TELEMETRY = {
+  /** Between two questions: the NF's own control thread answers, so not often. */
+  periodMs: 500,
+  /** One call on the socket, and all the calls of one answer. */
+  callMaxMs: 300,
+  answerMaxMs: 1_000,
+  /** DPDK's own limit is 16 KB; Open vSwitch writes 1 KB a thread. */
+  answerMaxBytes: 64 * 1024,
+  portsMax: 64,
+  /** A hundred ports of 100 Gbit/s with the smallest packets: more is a lie. */
+  packetsPerSMax: 2e10,
+  /** An NF that answers nothing, or nonsense, is asked again after the period, doubled each time up to this. */
+  backoffMaxMs: 60_000,
+} as const;
+
 /** The traffic process of test beds and benchmarks. */
 export const TRAFFIC = {
   /** The generator wakes at most this often: sleeping shorter would cost more than the packets. */

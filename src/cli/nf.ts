@@ -94,6 +94,8 @@ const HEADINGS = [
   'P99 us',
   'BUSY',
   'SPARE',
+  'PACKETS/s',
+  'DROPS/s',
 ];
 
 function agentRow(nf: FeedNf): string[] {
@@ -105,6 +107,8 @@ function agentRow(nf: FeedNf): string[] {
     ...[nf.id, String(nf.pid), nf.mode, formatCpuList(nf.cores) || 'any'],
     ...[String(nf.threads.length), String(packet), String(nf.sloUs)],
     ...[us(nf.p50Us), us(nf.p99Us) + held, percent(nf.busyRatio), percent(nf.spareRatio)],
+    // What the NF tells of itself; few do.
+    ...[us(nf.telemetry?.packetsPerS ?? null), us(nf.telemetry?.dropsPerS ?? null)],
   ];
 }
 

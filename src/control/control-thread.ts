@@ -228,7 +228,7 @@ function setNfs(wanted: ControlNf[]): void {
 
 /** What of an NF cannot change without its watch being made anew. */
 function shapeOf(nf: ControlNf): string {
-  return [nf.tids, nf.cores, nf.sloUs, nf.harvest, nf.source?.kind].join(';');
+  return [nf.tids, nf.cores, nf.sloUs, nf.harvest, nf.source?.kind, nf.telemetry !== undefined].join(';');
 }
 
 start();

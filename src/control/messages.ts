@@ -16,6 +16,8 @@ export interface ControlNf {
   harvest: boolean;
   /** A kernel NF: the softirq time of its cores is its load, it has no threads. */
   softirq: boolean;
+  /** Of an NF that polls and tells how much of its time had packets; see nf/telemetry/memory. */
+  telemetry?: SharedArrayBuffer | undefined;
   /** Undefined: its packet latency is not known. */
   source: LatencySourceSpec | undefined;
 }

@@ -3,6 +3,7 @@
 import { CpuStat, ThreadStat, Tick } from '../linux/procfs.js';
 import { openLatencySource } from '../nf/latency/open.js';
 import type { LatencySource } from '../nf/latency-source.js';
+import { TelemetryMemory } from '../nf/telemetry/memory.js';
 import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
 import { CONTROL, NF } from '../tunables.js';
 import type { ControlNf, NfStats } from './messages.js';
@@ -28,6 +29,7 @@ export class NfWatch {
   /** Above the SLO in the current part of the latency window. */
   private aboveInPart = 0;
   private readonly stat: CpuStat | undefined;
+  private readonly telemetry: TelemetryMemory | undefined;
   private softirqNs = 0;
   private ticksToSoftirq = 0;
   private busyNs = 0;
@@ -45,6 +47,7 @@ export class NfWatch {
     nowNs: number,
   ) {
     this.source = nf.source === undefined ? undefined : openLatencySource(nf.source);
+    this.telemetry = nf.telemetry === undefined ? undefined : TelemetryMemory.over(nf.telemetry);
     this.busySinceNs = nowNs;
     if (nf.softirq && nf.cores.length > 0) {
       this.stat = new CpuStat(Math.max(...nf.cores) + 1);
@@ -64,6 +67,11 @@ export class NfWatch {
     this.waitDeltaNs = 0;
     this.slicesDelta = 0;
     this.take(this.packetThreads);
+    if (this.telemetry !== undefined) {
+      const busyRatio = this.telemetry.busyRatio();
+      // A polling thread always runs; this much of it was for packets.
+      if (!Number.isNaN(busyRatio)) this.runDeltaNs *= busyRatio;
+    }
     if (++this.ticks % CONTROL.otherThreadsTicks === 0) {
       const { waitDeltaNs, slicesDelta } = this;
       this.take(this.otherThreads);

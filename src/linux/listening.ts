@@ -1,6 +1,7 @@
-/** Where a process listens for TCP, from procfs. An IPv6 wildcard counts as an IPv4 one: Linux takes both there. */
+/** Where a process listens, from procfs. An IPv6 wildcard counts as an IPv4 one: Linux takes both there. */
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { posix } from 'node:path';
 
 const LISTEN = '0A';
 const V6_WILDCARD = '0'.repeat(32);
@@ -22,34 +23,75 @@ export function tcpListeners(pid: number): Listener[] {
   return [...v4.sort(byPort), ...v6.sort(byPort)];
 }
 
+/** __SO_ACCEPTCON in the flags of /proc/net/unix. */
+const ACCEPTS = 0x10000;
+const LINKS_MAX = 40;
+
+/** Paths of the UNIX sockets at which it listens, as this process can reach them: also those of a container. */
+export function unixListeners(pid: number): string[] {
+  const inodes = socketInodes(pid);
+  return read(`/proc/${pid}/net/unix`)
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      // Num, RefCount, Protocol, Flags, Type, St, Inode, Path; abstract names begin with @
+      const [, , , flags = '', , , inode = '', path = ''] = line.trim().split(/\s+/);
+      const listens = (Number.parseInt(flags, 16) & ACCEPTS) !== 0;
+      return listens && path.startsWith('/') && inodes.has(inode) ? [reachable(pid, path)] : [];
+    });
+}
+
+/**
+ * A path of the process's mount namespace. Absolute links on it lead to the process's root, not to ours, so they are
+ * followed by hand.
+ */
+function reachable(pid: number, path: string): string {
+  const root = `/proc/${pid}/root`;
+  if (linkOf(`/proc/${pid}/ns/mnt`) === linkOf('/proc/self/ns/mnt') && linkOf(root) === '/') return path;
+  let done = '';
+  const left = path.split('/');
+  for (let links = 0; left.length > 0; ) {
+    const name = left.shift()!;
+    const next = posix.join('/', done, name);
+    const target = name === '' ? undefined : linkOf(root + next);
+    if (target === undefined || ++links > LINKS_MAX) {
+      done = next;
+      continue;
+    }
+    if (target.startsWith('/')) done = '';
+    left.unshift(...target.split('/'));
+  }
+  return root + done;
+}
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Inode numbers of all sockets that the process holds. */
 export function socketInodes(pid: number): Set<string> {
   const inodes = new Set<string>();
   for (const fd of names(`/proc/${pid}/fd`)) {
-    try {
-      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1];
-      if (inode !== undefined) inodes.add(inode);
-    } catch {
-      // closed meanwhile
-    }
+    const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`) ?? '')?.[1];
+    if (inode !== undefined) inodes.add(inode);
   }
   return inodes;
 }
 
 function entries(pid: number, table: string, inodes: ReadonlySet<string>) {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/net/${table}`, 'latin1');
-  } catch {
-    return [];
-  }
-  return text.split('\n').flatMap((line) => {
-    // sl, local address:port, remote, state, queues, timer, retransmits, uid, timeout, inode
-    const fields = line.trim().split(/\s+/);
-    if (fields[3] !== LISTEN || !inodes.has(fields[9] ?? '')) return [];
-    const [address = '', port = ''] = fields[1]!.split(':');
-    return [{ address, port: Number.parseInt(port, 16) }];
-  });
+  return read(`/proc/${pid}/net/${table}`)
+    .split('\n')
+    .flatMap((line) => {
+      // sl, local address:port, remote, state, queues, timer, retransmits, uid, timeout, inode
+      const fields = line.trim().split(/\s+/);
+      if (fields[3] !== LISTEN || !inodes.has(fields[9] ?? '')) return [];
+      const [address = '', port = ''] = fields[1]!.split(':');
+      return [{ address, port: Number.parseInt(port, 16) }];
+    });
 }
 
 /** "0100007F" (host byte order of a little-endian machine) -> "127.0.0.1"; the wildcard -> loopback. */
@@ -57,6 +99,14 @@ function dotted(hex: string): string {
   if (hex === '00000000') return '127.0.0.1';
   const bytes = hex.match(/../g)!.map((pair) => Number.parseInt(pair, 16));
   return bytes.reverse().join('.');
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
 }
 
 function names(directory: string): string[] {

@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { lookup } from 'node:dns';
 import { connect, createServer, type LookupFunction, type Server, type Socket } from 'node:net';
 import { parentPort } from 'node:worker_threads';
-import { listenTcp } from '../linux/inet-socket.js';
+import { listenTcp } from '../linux/blocking-socket.js';
 import { insideNamespace } from '../linux/netns.js';
 import { EGRESS } from '../tunables.js';
 import type { EgressOrder, EgressReport } from './egress.js';

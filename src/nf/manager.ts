@@ -5,17 +5,17 @@
 
 import type { Control } from '../control/control.js';
 import type { ControlNf, NfStats } from '../control/messages.js';
-import { asNemoError, NemoError } from '../errors.js';
+import { asNemoError } from '../errors.js';
 import type { EventLog } from '../gateway/platform.js';
 import type { FeedNf } from '../telemetry/feed.js';
 import { Discovery } from './discovery.js';
 import type { LatencySourceSpec } from './latency/open.js';
-import { startProbe } from './latency/probe.js';
-import { startTap, type Tap } from './latency/tap.js';
 import type { ExplicitNf } from './match.js';
+import { Measurements } from './measurements.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import type { NfProtection } from './protection.js';
 import type { SleepControls } from './sleep-control.js';
+import type { Telemetry } from './telemetry/telemetry.js';
 import { type NfChange, NfWatcher } from './watcher.js';
 
 export interface NfManagerOptions {
@@ -37,8 +37,7 @@ interface Managed {
   nf: NfInstance;
   protection: string;
   stats: NfStats | undefined;
-  /** Or the probe. */
-  tap: Tap | undefined;
+  measurements: Measurements;
   /** A poll-mode NF that sleeps now, because it was asked to. */
   sleeps: boolean;
 }
@@ -58,6 +57,7 @@ export class NfManager {
         const managed = this.managed.get(one.id);
         if (managed !== undefined) managed.stats = one;
       }
+      for (const { measurements } of this.managed.values()) measurements.sayFaults();
     });
   }
 
@@ -95,12 +95,10 @@ export class NfManager {
       nf,
       protection: 'none',
       stats: known?.stats,
-      tap: known?.tap,
+      measurements: known?.measurements ?? this.measure(nf),
       sleeps: known?.sleeps ?? false,
     };
     this.managed.set(nf.id, managed);
-    const { source } = nf.profile.latency;
-    if ((source === 'tap' || source === 'probe') && managed.tap === undefined) void this.openTap(managed);
     if (known === undefined && this.mayHarvest(nf) && nf.profile.mode === 'poll')
       void this.askToSleep(managed);
     const { protection } = this.options;
@@ -114,7 +112,7 @@ export class NfManager {
   }
 
   private drop(nf: NfInstance): void {
-    void this.managed.get(nf.id)?.tap?.close();
+    void this.managed.get(nf.id)?.measurements.close();
     this.managed.delete(nf.id);
     this.options.protection?.release(nf.id);
     void this.options.sleepControls?.release(nf.id);
@@ -145,7 +143,7 @@ export class NfManager {
     this.options.control.setNfs([...this.managed.values()].map((managed) => this.forControl(managed)));
   }
 
-  private forControl({ nf, sleeps }: Managed): ControlNf {
+  private forControl({ nf, sleeps, measurements }: Managed): ControlNf {
     const packetTids = nf.threads.filter((thread) => thread.packet).map((thread) => thread.tid);
     return {
       id: nf.id,
@@ -157,6 +155,8 @@ export class NfManager {
       // A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it.
       harvest: this.mayHarvest(nf) && (nf.profile.mode === 'sleep' || sleeps),
       softirq: nf.profile.match.kernel !== undefined,
+      // What runs while it polls says nothing; what runs while it sleeps between packets says all.
+      telemetry: nf.profile.mode === 'poll' && !sleeps ? measurements.telemetry?.shared : undefined,
       source: this.sourceFor(nf, packetTids),
     };
   }
@@ -169,7 +169,7 @@ export class NfManager {
         return { kind: 'runqueue', pid: nf.pid, tids: packetTids };
       case 'tap':
       case 'probe': {
-        const tap = this.managed.get(nf.id)?.tap;
+        const tap = this.managed.get(nf.id)?.measurements.tap;
         return tap === undefined ? undefined : { kind: nf.profile.latency.source, shared: tap.shared };
       }
       case 'none':
@@ -177,33 +177,16 @@ export class NfManager {
     }
   }
 
-  /** A tap or a probe takes some milliseconds to start; the NF is watched without latency until then. */
-  private async openTap(managed: Managed): Promise<void> {
-    const { nf } = managed;
-    const { source } = nf.profile.latency;
-    try {
-      const tap = await this.startMeasuring(nf);
-      if (this.managed.get(nf.id) !== managed) return await tap.close();
-      managed.tap = tap;
-      this.tellControl();
-    } catch (thrown) {
-      this.warn(`the ${source} of ${nf.id} could not start: ${asNemoError(thrown).message}`);
-    }
-  }
-
-  private async startMeasuring({ pid, profile }: NfInstance): Promise<Tap> {
-    const { source, ingress, egress, probe, invariant = 'payload-tail' } = profile.latency;
-    if (source === 'probe') {
-      return startProbe(pid, probe ?? { kind: 'http' }, this.options.control.board.shared);
-    }
-    if (ingress !== undefined && egress !== undefined) return startTap({ pid, ingress, egress, invariant });
-    throw new NemoError('BAD_PROFILE', 'a tap needs the interfaces `ingress` and `egress`', {
-      hint: 'name them in the profile, or in the configuration under nfs: overrides: latency',
+  private measure(nf: NfInstance): Measurements {
+    return new Measurements(nf, {
+      board: this.options.control.board.shared,
+      onReady: () => this.tellControl(),
+      onWarning: (message) => this.warn(message),
     });
   }
 
   feed(): FeedNf[] {
-    return [...this.managed.values()].map(({ nf, protection, stats, sleeps }) => {
+    return [...this.managed.values()].map(({ nf, protection, stats, sleeps, measurements }) => {
       const p99Us = stats?.p99Us ?? null;
       const busyRatio = stats?.busyRatio ?? 0;
       return {
@@ -228,13 +211,14 @@ export class NfManager {
         sloHeld: p99Us === null ? null : p99Us <= nf.profile.sloP99Us,
         busyRatio,
         spareRatio: Math.max(0, 1 - busyRatio),
+        ...(measurements.telemetry === undefined ? {} : { telemetry: telemetryOf(measurements.telemetry) }),
       };
     });
   }
 
   async stop(): Promise<void> {
     this.watcher.stop();
-    for (const managed of this.managed.values()) await managed.tap?.close();
+    await Promise.all([...this.managed.values()].map(({ measurements }) => measurements.close()));
     for (const { nf } of this.managed.values()) this.options.protection?.release(nf.id);
     await this.options.sleepControls?.close();
   }
@@ -251,6 +235,19 @@ export class NfManager {
   ): void {
     this.options.events.emit({ kind, severity, message, nf: nf.id });
   }
+}
+
+function telemetryOf(telemetry: Telemetry): NonNullable<FeedNf['telemetry']> {
+  const { fault } = telemetry;
+  const { packetsPerS, dropsPerS, busyRatio, drops } = telemetry.statistics();
+  const known = (value: number) => (fault !== undefined || Number.isNaN(value) ? null : value);
+  return {
+    packetsPerS: known(packetsPerS),
+    dropsPerS: known(dropsPerS),
+    busyRatio: known(busyRatio),
+    drops,
+    ...(fault === undefined ? {} : { fault }),
+  };
 }
 
 function coresText(nf: NfInstance): string {

@@ -15,7 +15,15 @@ export interface ExplicitNf {
   overrides?: Partial<
     Pick<
       NfProfile,
-      'mode' | 'packetThreads' | 'sloP99Us' | 'latency' | 'protection' | 'harvest' | 'cores' | 'sleepControl'
+      | 'mode'
+      | 'packetThreads'
+      | 'sloP99Us'
+      | 'latency'
+      | 'telemetry'
+      | 'protection'
+      | 'harvest'
+      | 'cores'
+      | 'sleepControl'
     >
   >;
 }

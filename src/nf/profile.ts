@@ -13,6 +13,13 @@ export interface ProbeSpec {
   periodMs?: number;
 }
 
+/** The NF's own counters, and where it tells them. */
+export interface TelemetrySpec {
+  kind: 'dpdk' | 'ovs';
+  /** Path of the socket. Default: the one at which the process listens. */
+  socket?: string;
+}
+
 export interface NfProfile {
   name: string;
   title: string;
@@ -45,6 +52,7 @@ export interface NfProfile {
     /** `probe`: what is sent through the NF. */
     probe?: ProbeSpec;
   };
+  telemetry?: TelemetrySpec;
   protection: {
     kind: 'none' | 'fifo' | 'nice';
     /** FIFO 1..98 or nice -20..-1. */

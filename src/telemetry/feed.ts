@@ -88,6 +88,18 @@ export interface FeedNf {
   /** Share of one core that its threads used over the last second. */
   busyRatio: number;
   spareRatio: number;
+  /**
+   * What the NF tells of itself, where its profile says how to ask; null: not known. `busyRatio`: share of its packet
+   * threads' cycles that had packets. `drops`: since the NF started.
+   */
+  telemetry?: {
+    packetsPerS: number | null;
+    dropsPerS: number | null;
+    busyRatio: number | null;
+    drops: number;
+    /** Why nothing is known now. */
+    fault?: string;
+  };
 }
 
 export type SandboxState = 'starting' | 'stem' | 'loading' | 'warm' | 'busy' | 'ending';

@@ -6,9 +6,9 @@
 
 import { isIPv4 } from 'node:net';
 import { NemoError } from '../../errors.js';
+import { startWorker } from '../measurement.js';
 import type { ProbeSpec } from '../profile.js';
 import type { ProbeWorkerData } from './probe-worker.js';
-import { startWorker } from './shared-worker.js';
 import type { Tap } from './tap.js';
 import { TapMemory } from './tap-memory.js';
 

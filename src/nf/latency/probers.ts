@@ -1,8 +1,8 @@
 /** One probe of each kind: sends, waits for the answer, and returns the nanoseconds between. All calls block. */
 
 import { NemoError } from '../../errors.js';
+import { BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
 import { monotonicNs } from '../../linux/clock.js';
-import { InetSocket, NOTHING } from '../../linux/inet-socket.js';
 import { tcpListeners } from '../../linux/listening.js';
 import { PROBE } from '../../tunables.js';
 import type { ProbeWorkerData } from './probe-worker.js';
@@ -31,7 +31,7 @@ export function createProber(options: Options): Prober {
 
 /** HEAD over one connection that is kept: any answer counts, whatever its status. Connecting is not measured. */
 class HttpProber implements Prober {
-  private socket: InetSocket | undefined;
+  private socket: BlockingSocket | undefined;
   private request = new Uint8Array(0);
   private readonly reply = Buffer.alloc(PROBE.replyMaxBytes);
 
@@ -80,7 +80,7 @@ class HttpProber implements Prober {
     return length === this.reply.length || this.reply.subarray(0, length).includes('\r\n\r\n');
   }
 
-  private open(): InetSocket {
+  private open(): BlockingSocket {
     const { host, port, path, pid } = this.options;
     const at = host === undefined ? tcpListeners(pid)[0] : { host, port };
     if (at === undefined) throw new NemoError('NOT_FOUND', `process ${pid} listens on no TCP port`);
@@ -88,7 +88,7 @@ class HttpProber implements Prober {
       `HEAD ${path} HTTP/1.1\r\nHost: ${at.host}\r\nUser-Agent: nemo-probe\r\nAccept: */*\r\n\r\n`,
       'latin1',
     );
-    return InetSocket.open('tcp', at.host, at.port, PROBE.timeoutMs);
+    return BlockingSocket.inet('tcp', at.host, at.port, PROBE.timeoutMs);
   }
 
   private refuse(why: string): never {
@@ -104,7 +104,7 @@ class HttpProber implements Prober {
 
 /** Any datagram from the target answers the one before it. */
 class UdpProber implements Prober {
-  private socket: InetSocket | undefined;
+  private socket: BlockingSocket | undefined;
   private readonly payload = Buffer.from('nemo-probe\0\0\0\0\0\0');
   private readonly reply = new Uint8Array(2_048);
   private sequence = 0;
@@ -113,7 +113,7 @@ class UdpProber implements Prober {
 
   probe(): number {
     try {
-      this.socket ??= InetSocket.open('udp', this.options.host!, this.options.port, PROBE.timeoutMs);
+      this.socket ??= BlockingSocket.inet('udp', this.options.host!, this.options.port, PROBE.timeoutMs);
       // What came too late for its own probe must not answer this one.
       while (this.socket.recv(this.reply, false) !== NOTHING);
       this.payload.writeUInt32BE(++this.sequence >>> 0, 12);
@@ -136,7 +136,7 @@ const ECHO_REQUEST = 8;
 
 /** Echo requests, RFC 792. A raw socket hears every echo reply of its namespace from that address: id and number tell. */
 class IcmpProber implements Prober {
-  private socket: InetSocket | undefined;
+  private socket: BlockingSocket | undefined;
   private readonly packet = Buffer.alloc(64);
   private readonly reply = Buffer.alloc(2_048);
   private readonly id = process.pid & 0xffff;
@@ -146,7 +146,7 @@ class IcmpProber implements Prober {
 
   probe(): number {
     try {
-      this.socket ??= InetSocket.open('icmp', this.options.host!, 0, PROBE.timeoutMs);
+      this.socket ??= BlockingSocket.inet('icmp', this.options.host!, 0, PROBE.timeoutMs);
       this.write();
       const fromNs = monotonicNs();
       this.socket.send(this.packet);

@@ -7,7 +7,7 @@
 
 import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
 import type { LatencySource } from '../latency-source.js';
-import { startWorker } from './shared-worker.js';
+import { type Measurement, startWorker } from '../measurement.js';
 import type { Invariant } from './tap-filter.js';
 import { TapMemory, type TapStatistics } from './tap-memory.js';
 import type { TapWorkerData } from './tap-worker.js';
@@ -20,13 +20,7 @@ export interface TapOptions {
   invariant: Invariant;
 }
 
-export interface Tap {
-  /** For `TapSource`, in any thread. */
-  readonly shared: SharedArrayBuffer;
-  statistics(): TapStatistics;
-  /** Resolves when the worker is gone and its sockets are closed. */
-  close(): Promise<void>;
-}
+export type Tap = Measurement<keyof TapStatistics>;
 
 /** Resolves when both interfaces are listened to. Rejects with NOT_FOUND, NO_SUCH_INTERFACE, NOT_ROOT or SYSCALL. */
 export async function startTap(options: TapOptions): Promise<Tap> {

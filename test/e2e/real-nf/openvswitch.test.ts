@@ -15,6 +15,7 @@ match: { process: ^ovs-vswitchd, thread: ^pmd-c }
 mode: poll
 packetThreads: ^pmd-c
 sloP99Us: 500
+telemetry: { kind: ovs }
 `;
 
 describe('Open vSwitch with DPDK, from its Debian package', function () {
@@ -88,6 +89,11 @@ describe('Open vSwitch with DPDK, from its Debian package', function () {
         measure: () => bed!.traffic.measure(1),
       });
       expect(nf).to.include({ profile: 'ovs-polling', mode: 'poll' });
+      // The core reads 100 % busy; Open vSwitch itself knows how little of that had packets.
+      expect(nf.telemetry).to.not.have.property('fault');
+      expect(nf.telemetry!.packetsPerS).to.be.greaterThan(100);
+      expect(nf.telemetry!.busyRatio).to.be.within(0.0001, 0.95);
+      expect(nf.busyRatio).to.be.within(0.0001, 0.95);
       expect(measured.lost - measured.missedByReceiver).to.be.at.most(0);
       expect(events.map(({ message }) => message).join('\n')).to.include(
         `${nf.id} polls, and nothing of its core`,

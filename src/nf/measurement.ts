@@ -1,16 +1,32 @@
 /**
- * Runs the worker of a latency source (tap, probe): its findings and its end stand in shared memory. Call it in the
- * main thread: a real-time thread would hand its priority down.
+ * Runs the worker of a measurement (tap, probe, telemetry): its findings and its end stand in shared memory. Call it in
+ * the main thread: a real-time thread would hand its priority down.
  */
 
 import { Worker } from 'node:worker_threads';
-import { type ErrorCode, NemoError } from '../../errors.js';
-import type { Tap } from './tap.js';
-import type { TapMemory } from './tap-memory.js';
+import { type ErrorCode, NemoError } from '../errors.js';
+import type { WorkerMemory } from './worker-memory.js';
+
+export interface Measurement<Name extends string> {
+  /** For readers in other threads. */
+  readonly shared: SharedArrayBuffer;
+  /** Why there are no figures now, in words. */
+  readonly fault: string | undefined;
+  statistics(): Record<Name, number>;
+  /** Resolves when the worker is gone and its sockets are closed. */
+  close(): Promise<void>;
+}
 
 /** Resolves when the worker has said that it is ready; rejects with the error that it told instead. */
-export async function startWorker(script: URL, workerData: object, memory: TapMemory): Promise<Tap> {
-  const worker = new Worker(script, { workerData });
+export async function startWorker<Name extends string>(
+  script: URL,
+  workerData: object,
+  memory: WorkerMemory<Name>,
+): Promise<Measurement<Name>> {
+  const worker = new Worker(script, {
+    workerData,
+    resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 },
+  });
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   worker.on('error', (cause) => memory.fail(cause.message));
   worker.once('exit', () => {
@@ -28,7 +44,10 @@ export async function startWorker(script: URL, workerData: object, memory: TapMe
   worker.unref();
   return {
     shared: memory.shared,
-    statistics: () => memory.statistics(),
+    get fault() {
+      return memory.fault;
+    },
+    statistics: () => memory.figures(),
     close: () => {
       worker.ref();
       memory.stop();

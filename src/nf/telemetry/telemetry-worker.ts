@@ -1,0 +1,62 @@
+/**
+ * The thread that asks one NF for its counters: an answer that never comes holds up this thread and nobody else. What
+ * fails is left alone for longer and longer.
+ */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { asNemoError } from '../../errors.js';
+import { monotonicNs } from '../../linux/clock.js';
+import { TELEMETRY } from '../../tunables.js';
+import type { TelemetrySpec } from '../profile.js';
+import type { TelemetryAdapter, TelemetryCounters } from './adapter.js';
+import { DpdkTelemetry } from './dpdk.js';
+import { TelemetryMemory } from './memory.js';
+import { OvsTelemetry } from './ovs.js';
+import { ratesOf } from './rates.js';
+
+export interface TelemetryWorkerData {
+  shared: SharedArrayBuffer;
+  pid: number;
+  spec: TelemetrySpec;
+}
+
+const { shared, pid, spec } = workerData as TelemetryWorkerData;
+const memory = TelemetryMemory.over(shared);
+
+function adapterFor({ kind, socket }: TelemetrySpec): TelemetryAdapter {
+  switch (kind) {
+    case 'dpdk':
+      return new DpdkTelemetry(pid, socket);
+    case 'ovs':
+      return new OvsTelemetry(pid, socket);
+  }
+}
+
+const adapter = adapterFor(spec);
+let before: TelemetryCounters | undefined;
+let beforeNs = 0;
+let backoffMs: number = TELEMETRY.periodMs;
+let pauseMs = 0;
+parentPort!.postMessage('ready');
+while (!memory.pause(pauseMs)) {
+  try {
+    const now = adapter.read();
+    const nowNs = monotonicNs();
+    const rates = before === undefined ? undefined : ratesOf(before, now, (nowNs - beforeNs) / 1e9);
+    before = now;
+    beforeNs = nowNs;
+    if (rates !== undefined) {
+      memory.publish({ ...rates, packets: now.packets, drops: now.drops });
+      memory.mend();
+      backoffMs = TELEMETRY.periodMs;
+    }
+    pauseMs = TELEMETRY.periodMs;
+  } catch (thrown) {
+    before = undefined;
+    adapter.close();
+    memory.fail(asNemoError(thrown).message);
+    pauseMs = backoffMs;
+    backoffMs = Math.min(backoffMs * 2, TELEMETRY.backoffMaxMs);
+  }
+}
+adapter.close();
