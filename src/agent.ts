@@ -22,8 +22,8 @@ import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { NfProtection } from './nf/protection.js';
 import { SleepControls, settingsPath } from './nf/sleep-control.js';
-import { checkFunction } from './sandbox/bundle.js';
-import { ProcessEngine } from './sandbox/engines/process/engine.js';
+import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
+import { Engines } from './sandbox/engines/engines.js';
 import { ttlKeepAlive } from './sandbox/keepalive/ttl.js';
 import { Planner } from './sandbox/planner.js';
 import { Pool } from './sandbox/pool.js';
@@ -116,23 +116,22 @@ async function build(
     traces.onTrace((trace) => exporter.export(trace));
     closers.push(() => exporter.close());
   }
+  const egress = new Egress();
+  closers.push(() => egress.close());
+  const engines = new Engines(builtinEngines({ directory: join(config.runDir, 'sandboxes'), egress }));
+  closers.push(() => engines.close());
+  const { ok, reason = '', hint = '' } = await engines.check(ENGINE_DEFAULT);
+  if (!ok) throw new NemoError('MISSING_PACKAGE', reason, { hint });
   const { store, warnings: storeWarnings } = await openStore(config.store);
   closers.push(() => store.close());
   warnings.push(...storeWarnings);
   const registry = await createRegistry({
     store,
     bundleDir: join(config.stateDir, 'bundles'),
-    check: checkFunction,
+    prepare: (engine, source) => engines.prepare(engine, source),
   });
   closers.push(() => registry.close());
   warnings.push(...registry.warnings);
-
-  const egress = new Egress();
-  closers.push(() => egress.close());
-  const engine = new ProcessEngine({ directory: join(config.runDir, 'sandboxes'), egress });
-  const check = await engine.check();
-  if (!check.ok) throw new NemoError('MISSING_PACKAGE', check.reason, { hint: check.hint });
-  closers.push(() => engine.close());
 
   const control = await Control.start({
     coreCount: Math.max(...config.functionCores, ...config.housekeepingCores) + 1,
@@ -149,7 +148,7 @@ async function build(
   control.on('warning', warn);
 
   const pool = new Pool({
-    engine,
+    engines,
     driver,
     control,
     scheduling: policy.scheduling,
@@ -295,6 +294,7 @@ async function build(
     traces,
     invoke: (call, sink) => dispatcher.invoke(call, sink),
     frame: () => snapshot.frame(),
+    engines: () => engines.list(),
   };
   let stopping = false;
   let gateway: Gateway | undefined;

@@ -330,6 +330,11 @@ export const SANDBOX = {
   strayFramesMax: 1_000,
 } as const;
 
+export const ENGINES = {
+  /** Whether an engine works here is looked at again after this: a check may start a process. */
+  checkKeptMs: 10_000,
+} as const;
+
 export const PREDICTION = {
   /** Ticks of the loop a period: spare time of the next 1, 10, 100 and 1,000 ms is predicted. */
   horizonTicks: [1, 10, 100, 1_000],

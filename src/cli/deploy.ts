@@ -11,6 +11,8 @@ import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson }
 
 interface DeployOptions extends AgentOptions {
   name?: string;
+  engine?: string;
+  owner?: string;
   memory?: string;
   timeout?: string;
   concurrency?: number;
@@ -25,6 +27,8 @@ export function register(program: Command): void {
     .description('deploy a function: a JavaScript or TypeScript file, or a folder with a package.json')
     .argument('<path>', 'file or folder')
     .option('--name <name>', 'name of the function (default: from the path)')
+    .option('--engine <engine>', 'isolation engine, see `nemo engines` (default: process)')
+    .option('--owner <owner>', 'whose it is: engines that share a process do so within one owner')
     .option('--memory <amount>', 'memory limit of one sandbox, for example 128Mi')
     .option('--timeout <duration>', 'longest time of one call, for example 30s')
     .option('--concurrency <n>', 'calls that one sandbox may serve at the same time', wholeNumber)
@@ -54,6 +58,8 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
   const { bundleFunction } = await import('../sandbox/bundle.js');
   const { code } = await bundleFunction(path);
   const input: Omit<DeployInput, 'name'> = { code, filename: `${name}.mjs` };
+  if (options.engine !== undefined) input.engine = options.engine;
+  if (options.owner !== undefined) input.owner = options.owner;
   if (options.memory !== undefined) input.memory = options.memory;
   if (options.timeout !== undefined) input.timeout = options.timeout;
   if (options.concurrency !== undefined) input.concurrency = options.concurrency;
@@ -70,7 +76,7 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
   if (options.json) return printJson(answer);
   const verb = answer.createdAt === answer.updatedAt ? 'deployed' : 'updated';
   process.stdout.write(
-    `${verb} ${answer.name} (${formatBytes(answer.codeBytes)} of code, ${formatBytes(answer.memoryBytes)} memory, ` +
+    `${verb} ${answer.name} (engine ${answer.engine}, ${formatBytes(answer.codeBytes)} of code, ${formatBytes(answer.memoryBytes)} memory, ` +
       `${formatDurationMs(answer.timeoutMs)} timeout)\n` +
       `call it: nemo invoke ${answer.name}   or   curl ${client.url.origin}/function/${answer.name}\n`,
   );

@@ -32,6 +32,8 @@ async function describe(name: string | undefined, options: AgentOptions & { host
   if (options.json) return printJson({ ...spec, now: now ?? null });
   const facts: Array<[string, string]> = [
     ['name', spec.name],
+    ['engine', spec.engine],
+    ['owner', spec.owner],
     ['memory', formatBytes(spec.memoryBytes)],
     ['timeout', formatDurationMs(spec.timeoutMs)],
     ['concurrency', `${spec.concurrency} in a sandbox`],

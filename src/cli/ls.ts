@@ -24,6 +24,7 @@ async function list(options: AgentOptions): Promise<void> {
   }
   const rows = answer.functions.map((spec) => [
     spec.name,
+    spec.engine,
     formatBytes(spec.memoryBytes),
     formatDurationMs(spec.timeoutMs),
     String(spec.concurrency),
@@ -31,6 +32,15 @@ async function list(options: AgentOptions): Promise<void> {
     spec.schedule ?? '-',
     spec.updatedAt.slice(0, 19).replace('T', ' '),
   ]);
-  const headings = ['NAME', 'MEMORY', 'TIMEOUT', 'CONCURRENCY', 'CODE', 'SCHEDULE', 'UPDATED (UTC)'];
+  const headings = [
+    'NAME',
+    'ENGINE',
+    'MEMORY',
+    'TIMEOUT',
+    'CONCURRENCY',
+    'CODE',
+    'SCHEDULE',
+    'UPDATED (UTC)',
+  ];
   process.stdout.write(formatTable(headings, rows));
 }

@@ -19,6 +19,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   rm: () => import('./rm.js'),
   logs: () => import('./logs.js'),
   trace: () => import('./trace.js'),
+  engines: () => import('./engines.js'),
   nf: () => import('./nf.js'),
   top: () => import('./top.js'),
   bench: () => import('./bench.js'),

@@ -4,6 +4,7 @@
  */
 
 import type { CallRequest, FunctionSpec, LogLine, Sink } from '../invoke/function.js';
+import type { EngineReport } from '../sandbox/engines/engines.js';
 import type { FeedEvent, FeedFrame } from '../telemetry/feed.js';
 import type { CallTrace } from '../telemetry/traces/call-traces.js';
 
@@ -11,7 +12,13 @@ import type { CallTrace } from '../telemetry/traces/call-traces.js';
 export interface DeployInput {
   name: string;
   /** Source text: one JavaScript or TypeScript module (folders are bundled to one by the CLI). */
-  code: string;
+  code?: string;
+  /** In its place, for engines that run no text: the bytes of a WebAssembly module or a program. */
+  codeBase64?: string;
+  /** Isolation engine; default `process`. */
+  engine?: string;
+  /** Whose function it is; default `default`. */
+  owner?: string;
   /** Name to show in syntax errors; its ending says the language. Default `<name>.ts`. */
   filename?: string;
   memory?: string | number;
@@ -63,6 +70,8 @@ export interface Platform {
   readonly traces: TraceBook;
   /** Accepts a call; every outcome goes to the sink. Never throws. */
   invoke(call: CallRequest, sink: Sink): void;
+  /** The isolation engines, and whether each works here. */
+  engines(): Promise<EngineReport[]>;
   /** The newest frame of the feed. */
   frame(): FeedFrame;
 }

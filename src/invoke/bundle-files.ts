@@ -8,23 +8,22 @@ import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NemoError } from '../errors.js';
 
-const BUNDLE = /^[0-9a-f]{64}\.mjs$/;
+const BUNDLE = /^[0-9a-f]{64}\.[a-z0-9]{1,8}$/;
 const TEMPORARY = /\.tmp$/;
 
 export class BundleFiles {
   constructor(readonly directory: string) {}
 
-  path(hash: string): string {
-    return join(this.directory, `${hash}.mjs`);
+  path(hash: string, ending: string): string {
+    return join(this.directory, `${hash}.${ending}`);
   }
 
-  /** Returns the hash and size of `code`, which then lies durably under `path(hash)`. */
-  async write(code: string): Promise<{ hash: string; bytes: number }> {
-    const content = Buffer.from(code);
+  /** Returns the hash of `content`, which then lies durably under `path(hash, ending)`. */
+  async write(content: Buffer, ending: string): Promise<string> {
     const hash = sha256(content);
     try {
       await mkdir(this.directory, { recursive: true, mode: 0o755 });
-      if (!(await this.intact(hash))) {
+      if (!(await this.intact(hash, ending))) {
         const temporary = join(this.directory, `${hash}.${randomBytes(4).toString('hex')}.tmp`);
         const file = await open(temporary, 'wx', 0o644);
         try {
@@ -33,7 +32,7 @@ export class BundleFiles {
         } finally {
           await file.close();
         }
-        await rename(temporary, this.path(hash));
+        await rename(temporary, this.path(hash, ending));
         await syncDirectory(this.directory);
       }
     } catch (cause) {
@@ -46,13 +45,13 @@ export class BundleFiles {
         },
       );
     }
-    return { hash, bytes: content.length };
+    return hash;
   }
 
   /** Whether the file is there with the content that its name promises. */
-  async intact(hash: string): Promise<boolean> {
+  async intact(hash: string, ending: string): Promise<boolean> {
     try {
-      return sha256(await readFile(this.path(hash))) === hash;
+      return sha256(await readFile(this.path(hash, ending))) === hash;
     } catch {
       return false;
     }

@@ -6,18 +6,39 @@
 import { NemoError } from '../errors.js';
 import type { DeployInput } from '../gateway/platform.js';
 import { checkEgress } from '../network/egress-rules.js';
+import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
 import { checkSchedule } from '../triggers/schedule.js';
 import { FUNCTION_LIMITS, GATEWAY, POOL } from '../tunables.js';
 import type { FunctionSpec } from './function.js';
 import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from './quantity.js';
 
 /** A spec without what only the registry knows. */
-export type CheckedInput = Omit<FunctionSpec, 'codeHash' | 'codeBytes' | 'createdAt' | 'updatedAt'> & {
-  code: string;
+export type CheckedInput = Omit<
+  FunctionSpec,
+  'codeHash' | 'codeEnding' | 'codeBytes' | 'createdAt' | 'updatedAt'
+> & {
+  content: Buffer;
   filename: string;
 };
 
-const FIELDS = ['name', 'code', 'filename', 'memory', 'timeout', 'concurrency', 'env', 'schedule', 'egress'];
+const FIELDS = [
+  'name',
+  'engine',
+  'owner',
+  'code',
+  'codeBase64',
+  'filename',
+  'memory',
+  'timeout',
+  'concurrency',
+  'env',
+  'schedule',
+  'egress',
+];
+/** The owner of functions that name none. */
+export const OWNER_DEFAULT = 'default';
+const OWNER = /^[a-z0-9][-a-z0-9_.]{0,39}$/;
+const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 const NAME = /^[a-z0-9][-a-z0-9_.]{0,62}$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -36,15 +57,14 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
     }
   }
   const name = checkName(input.name);
-  if (typeof input.code !== 'string' || input.code.trim() === '') {
-    throw bad(`function '${name}' has no code`, 'put the source text of one module into "code"');
-  }
   if (input.filename !== undefined && (typeof input.filename !== 'string' || input.filename.length > 255)) {
     throw bad('filename is not a string of at most 255 characters', 'leave it out, or name the source file');
   }
   const checked: CheckedInput = {
     name,
-    code: input.code,
+    engine: checkEngine(input.engine ?? ENGINE_DEFAULT),
+    owner: checkOwner(input.owner ?? OWNER_DEFAULT),
+    content: checkCode(input),
     filename: input.filename ?? `${name}.ts`,
     memoryBytes: checkMemory(input.memory ?? POOL.memoryMaxDefaultBytes, hostMemoryBytes),
     timeoutMs: checkTimeout(input.timeout ?? GATEWAY.timeoutDefaultMs),
@@ -68,6 +88,32 @@ export function checkName(name: unknown): string {
     `${typeof name === 'string' ? `'${name.slice(0, 80)}'` : 'the name'} cannot name a function`,
     'use 1 to 63 of a-z 0-9 - _ . and start with a letter or digit',
   );
+}
+
+/** Which engines there are is not known here. */
+function checkEngine(engine: unknown): string {
+  if (typeof engine === 'string') return engine;
+  throw bad('engine is not a string', '`nemo engines` lists the engines');
+}
+
+function checkOwner(owner: unknown): string {
+  if (typeof owner === 'string' && OWNER.test(owner)) return owner;
+  throw bad(
+    `${typeof owner === 'string' ? `'${owner.slice(0, 80)}'` : 'the owner'} cannot name an owner`,
+    'use 1 to 40 of a-z 0-9 - _ . and start with a letter or digit',
+  );
+}
+
+/** Text in `code`, or bytes in `codeBase64`. */
+function checkCode({ name, code, codeBase64 }: DeployInput): Buffer {
+  if (code !== undefined && codeBase64 !== undefined)
+    throw bad(`function '${name}' has both code and codeBase64`, 'send one of the two');
+  if (codeBase64 !== undefined) {
+    if (typeof codeBase64 === 'string' && BASE64.test(codeBase64)) return Buffer.from(codeBase64, 'base64');
+    throw bad('codeBase64 is not base64', 'encode the bytes of the module or program, without line breaks');
+  }
+  if (typeof code === 'string' && code.trim() !== '') return Buffer.from(code);
+  throw bad(`function '${name}' has no code`, 'put the source text of one module into "code"');
 }
 
 function checkMemory(quantity: string | number, hostMemoryBytes: number): number {

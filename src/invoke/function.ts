@@ -8,8 +8,13 @@ export type FunctionName = string;
 /** A deployed function, as it stands in the store. */
 export interface FunctionSpec {
   name: FunctionName;
-  /** sha256 of the bundle, hex; names the file in the bundle directory. */
+  /** The isolation engine that runs it (`nemo engines`). */
+  engine: string;
+  /** Whose it is. Engines that share a process between functions do so among those of one owner only. */
+  owner: string;
+  /** sha256 of what the engine made of the code, hex; with its ending it names the file in the bundle directory. */
   codeHash: string;
+  codeEnding: string;
   codeBytes: number;
   memoryBytes: number;
   timeoutMs: number;

@@ -5,6 +5,7 @@
  */
 
 import { asNemoError, type NemoError } from '../errors.js';
+import type { StemKind } from '../sandbox/engines/engines.js';
 import type { Pool } from '../sandbox/pool.js';
 import { DISPATCH } from '../tunables.js';
 import type { StartKind } from './function.js';
@@ -44,15 +45,17 @@ export class Growth {
   }
 
   private async make(fn: FunctionState, core: number): Promise<void> {
-    const stem = this.options.pool.takeStem(core);
+    const { pool } = this.options;
+    const kind = pool.stemKind(fn.spec);
+    const stem = pool.takeStem(core, kind);
     if (stem !== undefined) await this.loadInto(fn, stem, 'stem');
-    else await this.loadInto(fn, await this.makeWithRetries(core), 'cold');
+    else await this.loadInto(fn, await this.makeWithRetries(core, kind), 'cold');
   }
 
-  private async makeWithRetries(core: number): Promise<Worker> {
+  private async makeWithRetries(core: number, kind: StemKind): Promise<Worker> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.options.pool.make(core);
+        return await this.options.pool.make(core, kind);
       } catch (thrown) {
         const error = asNemoError(thrown);
         if (error.code !== 'SANDBOX_START' || attempt >= DISPATCH.startAttempts || this.stopping) throw error;
@@ -75,8 +78,9 @@ export class Growth {
    */
   async loadInto(fn: FunctionState, worker: Worker, origin: StartKind): Promise<void> {
     const { pool, isCurrent } = this.options;
-    if (!isCurrent(fn)) return void pool.end(worker);
     const { spec } = fn;
+    // Meanwhile it was removed, or deployed for another engine: whoever still waits is looked at again.
+    if (!isCurrent(fn) || pool.stemKind(spec).key !== worker.stemKind.key) return void pool.end(worker);
     worker.origin = origin;
     fn.workers.push(worker);
     try {

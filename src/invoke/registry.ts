@@ -7,19 +7,21 @@
 import { totalmem } from 'node:os';
 import { NemoError } from '../errors.js';
 import type { DeployInput, FunctionRegistry } from '../gateway/platform.js';
+import type { Artifact, FunctionSource } from '../sandbox/engine.js';
+import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
 import type { Store } from '../store/store.js';
 import { FUNCTION_LIMITS } from '../tunables.js';
 import { BundleFiles } from './bundle-files.js';
-import { checkDeployInput } from './deploy-input.js';
+import { checkDeployInput, OWNER_DEFAULT } from './deploy-input.js';
 import type { FunctionSpec } from './function.js';
 
-/** Checks that code parses and strips its types; throws BAD_FUNCTION with line and column. */
-export type CheckFunction = (code: string, filename: string) => Promise<{ code: string }>;
+/** An engine's part of a deploy: `Engines.prepare`. */
+export type PrepareFunction = (engine: string, source: FunctionSource) => Promise<Artifact>;
 
 export interface RegistryOptions {
   store: Store;
   bundleDir: string;
-  check: CheckFunction;
+  prepare: PrepareFunction;
   /** How long a replaced bundle stays on disk. */
   bundleGraceMs?: number;
 }
@@ -32,6 +34,9 @@ export interface StoredRegistry extends FunctionRegistry {
 }
 
 const TABLE = 'functions';
+/** What an agent stored that knew one engine and no owners lacks these. */
+const LATER_FIELDS = { engine: ENGINE_DEFAULT, owner: OWNER_DEFAULT, codeEnding: 'mjs' };
+type StoredSpec = Omit<FunctionSpec, keyof typeof LATER_FIELDS> & Partial<typeof LATER_FIELDS>;
 
 /** Brings back every stored function whose code is intact. STORE if the store cannot be read. */
 export async function createRegistry(options: RegistryOptions): Promise<StoredRegistry> {
@@ -55,11 +60,12 @@ class Registry implements StoredRegistry {
   }
 
   async restore(): Promise<void> {
-    for (const { key, value } of await this.options.store.list<FunctionSpec>(TABLE)) {
-      if (await this.bundles.intact(value.codeHash)) {
-        this.specs.set(key, value);
+    for (const { key, value } of await this.options.store.list<StoredSpec>(TABLE)) {
+      const spec = { ...LATER_FIELDS, ...value };
+      if (await this.bundles.intact(spec.codeHash, spec.codeEnding)) {
+        this.specs.set(key, spec);
       } else {
-        this.orphans.add(value.codeHash);
+        this.orphans.add(spec.codeHash);
         this.warnings.push(`the code of function '${key}' is missing or damaged: deploy it again`);
       }
     }
@@ -67,22 +73,24 @@ class Registry implements StoredRegistry {
   }
 
   async deploy(input: DeployInput): Promise<{ spec: FunctionSpec; created: boolean }> {
-    const { code, filename, ...checked } = checkDeployInput(input, totalmem());
-    const stripped = await this.options.check(code, filename);
+    const { content, filename, ...checked } = checkDeployInput(input, totalmem());
+    const functionName = checked.name;
+    const artifact = await this.options.prepare(checked.engine, { functionName, content, filename });
     return this.change(async () => {
-      const { hash, bytes } = await this.bundles.write(stripped.code);
+      const codeHash = await this.bundles.write(artifact.content, artifact.ending);
       const before = this.specs.get(checked.name);
       const now = new Date().toISOString();
       const spec: FunctionSpec = {
         ...checked,
-        codeHash: hash,
-        codeBytes: bytes,
+        codeHash,
+        codeEnding: artifact.ending,
+        codeBytes: artifact.content.length,
         createdAt: before?.createdAt ?? now,
         updatedAt: now,
       };
       await this.options.store.put(TABLE, spec.name, spec);
       this.specs.set(spec.name, spec);
-      if (before !== undefined && before.codeHash !== hash) this.sweepLater();
+      if (before !== undefined && before.codeHash !== codeHash) this.sweepLater();
       this.tell(spec.name, spec);
       return { spec, created: before === undefined };
     });
@@ -107,7 +115,7 @@ class Registry implements StoredRegistry {
   }
 
   bundlePath(spec: FunctionSpec): string {
-    return this.bundles.path(spec.codeHash);
+    return this.bundles.path(spec.codeHash, spec.codeEnding);
   }
 
   onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void {

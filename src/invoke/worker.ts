@@ -5,6 +5,7 @@
 
 import type { Cgroup } from '../linux/cgroup/driver.js';
 import type { Sandbox } from '../sandbox/engine.js';
+import type { StemKind } from '../sandbox/engines/engines.js';
 import type { CallRequest, FunctionSpec, Sink, StartKind } from './function.js';
 
 export interface PendingCall {
@@ -52,6 +53,7 @@ export class Worker {
 
   constructor(
     readonly id: string,
+    readonly stemKind: StemKind,
     public core: number,
     readonly slot: number,
     readonly cgroup: Cgroup,

@@ -4,13 +4,15 @@
  */
 
 import type { NemoError } from '../errors.js';
-import type { CallRequest, LogLine } from '../invoke/function.js';
+import type { CallRequest, FunctionSpec, LogLine } from '../invoke/function.js';
 import type { Cgroup } from '../linux/cgroup/driver.js';
 
 export interface StartOptions {
   /** Unique in the box: `sb-<number>`. */
   id: string;
   cgroup: Cgroup;
+  /** `EngineEntry.variant` of the functions that it is for: what else than the engine this stem has to fit. */
+  variant?: string;
   /** Threads start as SCHED_IDLE (`idle`) or at default scheduling. */
   scheduling: 'idle' | 'default';
   onLog: (line: Omit<LogLine, 'functionName'>) => void;
@@ -18,7 +20,7 @@ export interface StartOptions {
 
 export interface LoadOptions {
   functionName: string;
-  /** Absolute path of the bundled ES module on the host. */
+  /** Absolute path on the host of what `Engine.prepare` made. */
   bundlePath: string;
   env: Record<string, string>;
   memoryBytes: number;
@@ -73,10 +75,43 @@ export interface Sandbox {
   readonly exited: Promise<SandboxExit>;
 }
 
+/** What somebody deployed, before an engine looked at it. */
+export interface FunctionSource {
+  functionName: string;
+  content: Buffer;
+  /** Name to show in errors; its ending may say the language. */
+  filename: string;
+}
+
+/** What is stored of a function, under its hash, and given to `Sandbox.load` as a file. */
+export interface Artifact {
+  content: Buffer;
+  /** Ending of the file, without its dot. */
+  ending: string;
+}
+
+/** An engine as everybody knows it before it is used: what it does is loaded when the first function asks for it. */
+export interface EngineEntry {
+  readonly kind: string;
+  /** One line for `nemo engines`. */
+  readonly about: string;
+  /**
+   * A stem fits every function of its engine and variant: for example the owner who shares a process, or an image.
+   * Left out: one variant, ''.
+   */
+  variant?(spec: FunctionSpec): string;
+  open(): Promise<Engine>;
+}
+
 export interface Engine {
   readonly kind: string;
   /** Whether the engine works here, and if not why, in words for an operator. */
   check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }>;
+  /**
+   * The engine's part of a deploy: checks a function and makes what is stored of it. Whatever can be found wrong
+   * without running it is found here. Rejects with BAD_FUNCTION.
+   */
+  prepare(source: FunctionSource): Promise<Artifact>;
   /** Starts a stem; resolves when its runtime answered. Rejects with SANDBOX_START. */
   start(options: StartOptions): Promise<Sandbox>;
   close(): Promise<void>;

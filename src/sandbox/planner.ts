@@ -10,9 +10,13 @@ import { asNemoError } from '../errors.js';
 import type { Dispatcher } from '../invoke/dispatcher.js';
 import type { FunctionState } from '../invoke/function-state.js';
 import { DISPATCH } from '../tunables.js';
+import { ENGINE_DEFAULT } from './engines/builtin.js';
+import { type StemKind, stemKind } from './engines/engines.js';
 import type { KeepAlivePolicy } from './keepalive/ttl.js';
 import type { Pool } from './pool.js';
 import type { PrewarmFunction, PrewarmPolicy } from './prewarm/policy.js';
+
+const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
 
 export interface PlannerOptions {
   control: SandboxSlots;
@@ -69,6 +73,9 @@ export class Planner {
         lastUsedMs: worker.lastUsedMs,
       }));
     for (const id of keepAlive.expired(idle, nowMs)) this.evict(id, 'unused');
+    const wanted = new Set(this.stemKinds().map(({ key }) => key));
+    const unwanted = pool.stems.find((stem) => !wanted.has(stem.stemKind.key));
+    if (unwanted !== undefined) void pool.end(unwanted);
     if (pool.headroomBytes() >= 0) return;
     // Memory is short: the least recently used goes first, then stems; queues stay as they are.
     const victim = keepAlive.victim(idle);
@@ -91,14 +98,16 @@ export class Planner {
     const core = this.growCore();
     const decision = prewarm.next({
       nowMs,
-      stems: pool.stems.length,
-      stemsStarting: pool.stemsStarting,
+      stems: this.stemKinds().map(({ key }) => ({ key, count: pool.stemCount(key) })),
       mayGrow: core >= 0 && pool.headroomBytes() > 0,
       functions: [...dispatcher.functions.values()].map(describe),
     });
     if (decision === undefined) return;
     this.making = true;
-    const work = decision.kind === 'stem' ? this.makeStem(core) : this.makeWarm(decision.functionName, core);
+    const work =
+      decision.kind === 'stem'
+        ? this.makeStem(decision.key, core)
+        : this.makeWarm(decision.functionName, core);
     void work
       .catch((thrown: unknown) => {
         const error = asNemoError(thrown);
@@ -111,21 +120,27 @@ export class Planner {
       });
   }
 
-  private async makeStem(core: number): Promise<void> {
-    const { pool } = this.options;
-    pool.stemsStarting++;
-    try {
-      pool.addStem(await pool.make(core));
-    } finally {
-      pool.stemsStarting--;
+  /** Of the default engine always, so that the first function starts soon; of others while a function uses them. */
+  private stemKinds(): StemKind[] {
+    const kinds = new Map([[DEFAULT_KIND.key, DEFAULT_KIND]]);
+    for (const fn of this.options.dispatcher.functions.values()) {
+      const kind = this.options.pool.stemKind(fn.spec);
+      kinds.set(kind.key, kind);
     }
+    return [...kinds.values()];
+  }
+
+  private async makeStem(key: string, core: number): Promise<void> {
+    const kind = this.stemKinds().find((one) => one.key === key);
+    if (kind !== undefined) await this.options.pool.makeStem(core, kind);
   }
 
   private async makeWarm(functionName: string, core: number): Promise<void> {
     const { pool, dispatcher } = this.options;
     const fn = dispatcher.functions.get(functionName);
     if (fn === undefined) return;
-    const worker = pool.takeStem(core) ?? (await pool.make(core));
+    const kind = pool.stemKind(fn.spec);
+    const worker = pool.takeStem(core, kind) ?? (await pool.make(core, kind));
     try {
       await dispatcher.prewarm(fn, worker);
     } catch (thrown) {

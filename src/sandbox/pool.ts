@@ -3,6 +3,8 @@
  * and policies tell it what to make ahead. A worker is in exactly one of: `stems`, a function's list, or ending.
  *
  *   make() -> stem -> load(spec) -> warm -> end()
+ *
+ * A stem serves only functions of its own kind (see `Engines.stemKind`).
  */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
@@ -11,10 +13,11 @@ import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
 import type { CgroupDriver } from '../linux/cgroup/driver.js';
 import { POOL } from '../tunables.js';
-import type { Engine, SandboxExit } from './engine.js';
+import type { SandboxExit } from './engine.js';
+import type { Engines, StemKind } from './engines/engines.js';
 
 export interface PoolOptions {
-  engine: Engine;
+  engines: Engines;
   driver: CgroupDriver;
   control: SandboxSlots;
   scheduling: 'idle' | 'default';
@@ -25,9 +28,11 @@ export interface PoolOptions {
 }
 
 export class Pool {
+  /** Ready stems of all kinds. */
   readonly stems: Worker[] = [];
   readonly workers = new Map<string, Worker>();
-  stemsStarting = 0;
+  /** Stems being made ahead, by their key. */
+  readonly stemsStarting = new Map<string, number>();
   private counter = 0;
   private closed = false;
 
@@ -38,15 +43,16 @@ export class Pool {
     return process.availableMemory() - POOL.reserveBytes;
   }
 
-  /** Starts a sandbox on a core. Rejects with SANDBOX_START or NO_CAPACITY; leaves nothing behind then. */
-  async make(core: number): Promise<Worker> {
+  /** Starts a stem on a core. Rejects with SANDBOX_START or NO_CAPACITY; leaves nothing behind then. */
+  async make(core: number, kind: StemKind): Promise<Worker> {
     if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
     if (this.headroomBytes() < 0) {
       throw new NemoError('NO_CAPACITY', 'too little memory is available for another sandbox', {
         hint: 'remove functions that are not needed, or lower their memory',
       });
     }
-    const { driver, control, engine, scheduling } = this.options;
+    const { driver, control, engines, scheduling } = this.options;
+    const engine = await engines.get(kind.engine);
     const id = `sb-${++this.counter}`;
     const cgroup = driver.create(id, {
       memoryMaxBytes: POOL.memoryMaxDefaultBytes,
@@ -56,11 +62,12 @@ export class Pool {
     let slot = -1;
     try {
       slot = control.addSandbox(core, cgroup.handle);
-      const worker = new Worker(id, core, slot, cgroup, performance.now());
+      const worker = new Worker(id, kind, core, slot, cgroup, performance.now());
       this.workers.set(id, worker);
       const sandbox = await engine.start({
         id,
         cgroup,
+        variant: kind.variant,
         scheduling,
         onLog: (line) => this.options.onLog({ ...line, functionName: worker.functionName }),
       });
@@ -114,14 +121,40 @@ export class Pool {
     if (worker.state === 'stem' && this.workers.has(worker.id)) this.stems.push(worker);
   }
 
+  /** Makes a stem ahead of calls and keeps it. Rejects as `make`. */
+  async makeStem(core: number, kind: StemKind): Promise<void> {
+    const { key } = kind;
+    const count = (by: number) => this.stemsStarting.set(key, (this.stemsStarting.get(key) ?? 0) + by);
+    count(1);
+    try {
+      this.addStem(await this.make(core, kind));
+    } finally {
+      count(-1);
+    }
+  }
+
+  /** The stems that fit a function. */
+  stemKind(spec: FunctionSpec): StemKind {
+    return this.options.engines.stemKind(spec);
+  }
+
   /** A stem on that core, best one that is there already. */
-  takeStem(preferredCore: number): Worker | undefined {
-    while (this.stems.length > 0) {
-      const index = this.stems.findIndex((stem) => stem.core === preferredCore);
-      const stem = this.stems.splice(Math.max(index, 0), 1)[0]!;
+  takeStem(preferredCore: number, { key }: StemKind): Worker | undefined {
+    for (;;) {
+      let stem: Worker | undefined;
+      for (const one of this.stems) {
+        if (one.stemKind.key === key && (stem === undefined || one.core === preferredCore)) stem = one;
+      }
+      if (stem === undefined) return undefined;
+      this.dropStem(stem);
       if (this.move(stem, preferredCore)) return stem;
     }
-    return undefined;
+  }
+
+  /** Ready and starting stems of a kind. */
+  stemCount(key: string): number {
+    const ready = this.stems.filter((stem) => stem.stemKind.key === key).length;
+    return ready + (this.stemsStarting.get(key) ?? 0);
   }
 
   /** Pins a worker to another core, in place. False if it is ending: its group is gone or about to go. */

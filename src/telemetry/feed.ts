@@ -116,6 +116,7 @@ export interface FeedSandbox {
 
 export interface FeedFunction {
   name: string;
+  engine: string;
   queued: number;
   inFlight: number;
   completed: number;

@@ -191,6 +191,7 @@ export class Snapshot {
     const wallS = Math.max(0.001, (nowMs - before.atMs) / 1000);
     return {
       name: fn.spec.name,
+      engine: fn.spec.engine,
       queued: fn.queued,
       inFlight: fn.workers.reduce((count, worker) => count + worker.calls.length, 0),
       completed: fn.completed,

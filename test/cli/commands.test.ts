@@ -110,6 +110,14 @@ describe('commands that talk to an agent', function () {
     expect((await run(['ls', '--agent', 'http://'])).error).to.include({ code: 'BAD_REQUEST' });
   });
 
+  it('engines lists each, and why one does not work here', async () => {
+    const { out } = await run(['engines']);
+    expect(out.toString()).to.match(/^process +ok +a process tree/m);
+    expect(out.toString()).to.match(/^wasm: no such thing\n {2}way out: get one$/m);
+    const { engines } = JSON.parse((await run(['engines', '--json'])).out.toString());
+    expect(engines).to.have.length(2);
+  });
+
   describe('deploy', () => {
     it('bundles a TypeScript file with what it imports, named after the file', async () => {
       await writeFile(join(directory, 'helper.ts'), 'export const answer: number = 42;');
@@ -128,6 +136,10 @@ describe('commands that talk to an agent', function () {
         'A=b=c',
         '--env',
         'GIVEN',
+        '--engine',
+        'wasm',
+        '--owner',
+        'me',
       ];
       const result = await run(['deploy', join(directory, 'Resize.ts'), ...limits]);
       expect(result.code, result.err).to.equal(0);
@@ -135,7 +147,13 @@ describe('commands that talk to an agent', function () {
         .to.match(/^deployed resize .*256Mi.*5s/)
         .and.contain('/function/resize');
       const spec = box.platform.registry.get('resize')!;
-      expect(spec).to.include({ memoryBytes: 256 * 2 ** 20, timeoutMs: 5_000, concurrency: 3 });
+      expect(spec).to.include({
+        memoryBytes: 256 * 2 ** 20,
+        timeoutMs: 5_000,
+        concurrency: 3,
+        engine: 'wasm',
+      });
+      expect(spec.owner).to.equal('me');
       expect(spec.env).to.deep.equal({ A: 'b=c', GIVEN: 'from here' });
       expect((await run(['deploy', join(directory, 'Resize.ts')])).out.toString()).to.match(
         /^updated resize/,
@@ -234,8 +252,8 @@ describe('commands that talk to an agent', function () {
     });
     const list = await run(['ls']);
     expect(list.out.toString())
-      .to.match(/^NAME +MEMORY/)
-      .and.match(/^resize +128Mi +30s/m);
+      .to.match(/^NAME +ENGINE +MEMORY/)
+      .and.match(/^resize +process +128Mi +30s/m);
     expect(JSON.parse((await run(['ls', '--json'])).out.toString()).functions).to.be.an('array');
     const described = await run(['describe', 'resize']);
     expect(described.out.toString())

@@ -12,7 +12,7 @@ import { NemoError } from '../../src/errors.js';
 import type { Platform } from '../../src/gateway/platform.js';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway/server.js';
 import type { CallRequest, CallTimeline, Sink } from '../../src/invoke/function.js';
-import { type CheckFunction, createRegistry, type StoredRegistry } from '../../src/invoke/registry.js';
+import { createRegistry, type PrepareFunction, type StoredRegistry } from '../../src/invoke/registry.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import { createEventLog } from '../../src/telemetry/event-log.js';
 import type { FeedFrame } from '../../src/telemetry/feed.js';
@@ -32,9 +32,14 @@ export interface TestBox {
   close(): Promise<void>;
 }
 
-export const esbuildCheck: CheckFunction = async (code, filename) => {
+export const esbuildPrepare: PrepareFunction = async (_engine, { content, filename }) => {
   try {
-    return { code: (await transform(code, { loader: 'ts', sourcefile: filename, logLevel: 'silent' })).code };
+    const { code } = await transform(content.toString(), {
+      loader: 'ts',
+      sourcefile: filename,
+      logLevel: 'silent',
+    });
+    return { content: Buffer.from(code), ending: 'mjs' };
   } catch (cause) {
     const { errors } = cause as {
       errors: Array<{ text: string; location: { line: number; column: number } }>;
@@ -58,7 +63,7 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
   const registry = await createRegistry({
     store,
     bundleDir: join(directory, 'bundles'),
-    check: esbuildCheck,
+    prepare: esbuildPrepare,
   });
   const handlers = new Map<string, Handler>();
   let frame = sampleFrame(1);
@@ -68,6 +73,10 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
     events: createEventLog(),
     traces: new CallTraces(),
     frame: () => frame,
+    engines: async () => [
+      { kind: 'process', about: 'a process tree each', ok: true },
+      { kind: 'wasm', about: 'modules', ok: false, reason: 'no such thing', hint: 'get one' },
+    ],
     invoke(call: CallRequest, sink: Sink) {
       const nowMs = performance.now();
       const timeline: CallTimeline = {

@@ -20,7 +20,10 @@ function refusal(change: object): NemoError {
 describe('deploy input', () => {
   it('fills in the defaults', () => {
     expect(checkDeployInput(GOOD, HOST_BYTES)).to.deep.equal({
-      ...GOOD,
+      name: 'resize',
+      engine: 'process',
+      owner: 'default',
+      content: Buffer.from('export default () => 1'),
       filename: 'resize.ts',
       memoryBytes: 128 * 2 ** 20,
       timeoutMs: 30_000,
@@ -48,6 +51,10 @@ describe('deploy input', () => {
   for (const [change, says] of [
     [{ memmory: '1Gi' }, /memmory/],
     [{ code: '' }, /no code/],
+    [{ codeBase64: 'AGFzbQ==' }, /both/],
+    [{ code: undefined, codeBase64: 'not base64' }, /base64/],
+    [{ engine: 5 }, /engine/],
+    [{ owner: '../a' }, /owner/],
     [{ code: 12 }, /no code/],
     [{ memory: '128' }, /128B/],
     [{ memory: '5Gi' }, /more than this box/],

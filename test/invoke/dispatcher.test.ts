@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { OFF } from '../../src/conflict/ladder.js';
 import { NemoError } from '../../src/errors.js';
 import { GATEWAY } from '../../src/tunables.js';
-import { type BoxOptions, FALLBACK, InProcessBox, settled, spec } from './in-process-box.js';
+import { type BoxOptions, FALLBACK, InProcessBox, KIND, settled, spec } from './in-process-box.js';
 
 describe('the dispatcher', () => {
   let box: InProcessBox;
@@ -28,7 +28,7 @@ describe('the dispatcher', () => {
 
   it('counts a start from a stem as one, and a call that found the code loaded as warm', async () => {
     open().deploy('a');
-    box.pool.addStem(await box.pool.make(1));
+    box.pool.addStem(await box.pool.make(1, KIND));
     const first = box.call('a');
     await settled();
     box.live[0]!.answer();
@@ -241,7 +241,7 @@ describe('the dispatcher', () => {
     const sandbox = await box.warm('a');
     let go!: () => void;
     box.starting = () => new Promise((resolve) => (go = resolve));
-    const making = box.pool.make(1);
+    const making = box.pool.make(1, KIND);
     await settled();
     box.throttle(1, OFF, 0);
     box.dispatcher.coreChanged(1, true);
@@ -371,6 +371,32 @@ describe('the dispatcher', () => {
       performance.now = real;
     }
     expect(box.evicted).to.deep.equal(['a: unused']);
+  });
+
+  it('keeps stems for each engine in use, ends those of none, and gives none to the wrong engine', async () => {
+    open({ prewarm: { stems: 1, warmPerFunction: 0 } }).deploy('a', { engine: 'other' });
+    const keys = (): string[] => box.pool.stems.map(({ stemKind: { key } }) => key).sort();
+    for (let i = 0; i < 4; i++) {
+      box.planner.tick();
+      await settled();
+    }
+    expect(keys()).to.deep.equal(['other', 'process']);
+    const stems = [...box.pool.stems];
+    box.deploy('a', { engine: 'process' });
+    box.call('a');
+    await settled();
+    expect(
+      box.pool.workers.get(stems.find((one) => one.stemKind.key === 'process')!.id)!.functionName,
+    ).to.equal('a');
+    const real = performance.now;
+    performance.now = () => real.call(performance) + 2_000;
+    try {
+      box.planner.tick();
+    } finally {
+      performance.now = real;
+    }
+    await settled();
+    expect(keys()).to.not.include('other');
   });
 
   it('makes nothing ahead on a throttled core', async () => {

@@ -18,12 +18,14 @@ import type {
   SandboxReply,
   StartOptions,
 } from '../../src/sandbox/engine.js';
+import { Engines, stemKind } from '../../src/sandbox/engines/engines.js';
 import { ttlKeepAlive } from '../../src/sandbox/keepalive/ttl.js';
 import { Planner } from '../../src/sandbox/planner.js';
 import { Pool } from '../../src/sandbox/pool.js';
 import { fixedPrewarm } from '../../src/sandbox/prewarm/fixed.js';
 
 export const FALLBACK = 0;
+export const KIND = stemKind('process');
 
 class TestCgroup implements Cgroup {
   readonly joinPaths = [];
@@ -195,7 +197,8 @@ export class InProcessBox implements SandboxSlots {
 
   constructor({ functionCores = [1], prewarm, keepAliveMs = 60_000 }: BoxOptions = {}) {
     const engine: Engine = {
-      kind: 'test',
+      kind: 'process',
+      prepare: async ({ content }) => ({ content, ending: 'mjs' }),
       check: async () => ({ ok: true }),
       start: (options) => this.startSandbox(options),
       close: async () => {},
@@ -204,8 +207,13 @@ export class InProcessBox implements SandboxSlots {
       CgroupDriver,
       'create'
     > as CgroupDriver;
+    const entries = ['process', 'other'].map((kind) => ({
+      kind,
+      about: 'runs nothing',
+      open: async () => engine,
+    }));
     this.pool = new Pool({
-      engine,
+      engines: new Engines(entries),
       driver,
       control: this,
       scheduling: 'idle',
@@ -283,7 +291,7 @@ export class InProcessBox implements SandboxSlots {
 
   /** A warm idle sandbox of a function. */
   async warm(name: string): Promise<TestSandbox> {
-    const worker = await this.pool.make(1);
+    const worker = await this.pool.make(1, KIND);
     await this.dispatcher.prewarm(this.dispatcher.functions.get(name)!, worker);
     return worker.sandbox as TestSandbox;
   }
@@ -307,7 +315,10 @@ export class InProcessBox implements SandboxSlots {
 export function spec(name: string, over: Partial<FunctionSpec> = {}): FunctionSpec {
   return {
     name,
+    engine: 'process',
+    owner: 'default',
     codeHash: `${name}-1`,
+    codeEnding: 'mjs',
     codeBytes: 1,
     memoryBytes: 1,
     timeoutMs: 60_000,

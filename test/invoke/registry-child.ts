@@ -9,7 +9,7 @@ const round = process.argv[3]!;
 const registry = await createRegistry({
   store: openEmbeddedStore(join(directory, 'store')),
   bundleDir: join(directory, 'bundles'),
-  check: async (code) => ({ code }),
+  prepare: async (_engine, { content }) => ({ content, ending: 'mjs' }),
   bundleGraceMs: 0,
 });
 for (let i = 0; ; i++) {

@@ -10,7 +10,7 @@ import { NemoError } from '../../src/errors.js';
 import { createRegistry, type StoredRegistry } from '../../src/invoke/registry.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
-import { esbuildCheck } from '../gateway/in-process-platform.js';
+import { esbuildPrepare } from '../gateway/in-process-platform.js';
 
 describe('function registry', () => {
   let directory: string;
@@ -19,7 +19,12 @@ describe('function registry', () => {
   const bundleDir = (): string => join(directory, 'bundles');
   const open = async (bundleGraceMs = 60_000): Promise<void> => {
     store = openEmbeddedStore(join(directory, 'store'));
-    registry = await createRegistry({ store, bundleDir: bundleDir(), check: esbuildCheck, bundleGraceMs });
+    registry = await createRegistry({
+      store,
+      bundleDir: bundleDir(),
+      prepare: esbuildPrepare,
+      bundleGraceMs,
+    });
   };
   const shut = async (): Promise<void> => {
     await registry.close();
@@ -41,6 +46,17 @@ describe('function registry', () => {
   afterEach(async () => {
     await shut();
     await rm(directory, { recursive: true, force: true });
+  });
+
+  it('brings back what an agent stored that knew one engine and no owners', async () => {
+    const { spec } = await registry.deploy({ name: 'old', code: 'export default () => 1;' });
+    const { engine: _engine, owner: _owner, codeEnding: _ending, ...old } = spec;
+    await registry.close();
+    await store.put('functions', 'old', old);
+    await store.close();
+    await open();
+    expect(registry.get('old')).to.deep.equal(spec);
+    expect(registry.warnings).to.deep.equal([]);
   });
 
   it('strips types, stores the code under its hash and tells who listens', async () => {

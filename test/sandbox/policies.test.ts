@@ -15,12 +15,13 @@ const fn = (name: string, over: Partial<PrewarmFunction> = {}): PrewarmFunction 
 });
 const snapshot = (over: Partial<PrewarmSnapshot> = {}): PrewarmSnapshot => ({
   nowMs: 100,
-  stems: 0,
-  stemsStarting: 0,
+  stems: [{ key: 'process', count: 0 }],
   mayGrow: true,
   functions: [],
   ...over,
 });
+
+const stems = (count: number) => [{ key: 'process', count }];
 
 describe('sandbox/prewarm/fixed', () => {
   const policy = fixedPrewarm({ stems: 2, warmPerFunction: 1 });
@@ -32,14 +33,22 @@ describe('sandbox/prewarm/fixed', () => {
 
   it('fills up stems when every function has its sandbox, and then rests', () => {
     const functions = [fn('a', { warmIdle: 1 }), fn('b', { busy: 1 }), fn('c', { starting: 1 })];
-    expect(policy.next(snapshot({ functions, stems: 1 }))).to.deep.equal({ kind: 'stem' });
-    expect(policy.next(snapshot({ functions, stems: 1, stemsStarting: 1 }))).to.equal(undefined);
+    expect(policy.next(snapshot({ functions, stems: stems(1) }))).to.deep.equal({
+      kind: 'stem',
+      key: 'process',
+    });
+    expect(policy.next(snapshot({ functions, stems: stems(2) }))).to.equal(undefined);
+    const other = [...stems(2), { key: 'isolate/default', count: 1 }];
+    expect(policy.next(snapshot({ functions, stems: other }))).to.deep.equal({
+      kind: 'stem',
+      key: 'isolate/default',
+    });
   });
 
   it('makes nothing under pressure, and lets a function that failed to load rest', () => {
     expect(policy.next(snapshot({ mayGrow: false, functions: [fn('a')] }))).to.equal(undefined);
     const failing = fn('a', { notBeforeMs: 101 });
-    expect(policy.next(snapshot({ functions: [failing], stems: 2 }))).to.equal(undefined);
+    expect(policy.next(snapshot({ functions: [failing], stems: stems(2) }))).to.equal(undefined);
   });
 });
 

@@ -77,6 +77,7 @@ export function sampleFrame(seq: number): FeedFrame {
     functions: [
       {
         name: 'resize',
+        engine: 'process',
         queued: 3,
         inFlight: 1,
         completed: 12_345,
@@ -108,6 +109,7 @@ export function sampleFrame(seq: number): FeedFrame {
       },
       {
         name: 'thumb',
+        engine: 'isolate',
         queued: 0,
         inFlight: 0,
         completed: 0,

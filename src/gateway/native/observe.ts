@@ -23,6 +23,8 @@ export function addObserveRoutes(
     return { events: platform.events.since(since, limit) };
   });
 
+  server.get('/v1/engines', async () => ({ engines: await platform.engines() }));
+
   server.get('/healthz', async () => {
     if (stopping()) throw stoppingError();
     return { status: 'ok' };

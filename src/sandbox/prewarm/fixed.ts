@@ -1,6 +1,7 @@
 /**
  * One-to-one prewarming of fixed size (survey of serverless, prewarming): every function keeps some idle warm
- * sandboxes, most recently used first, over a small common stock of stems.
+ * sandboxes, most recently used first, over a small stock of stems for each
+ * engine in use.
  */
 
 import type { PrewarmFunction, PrewarmPolicy } from './policy.js';
@@ -17,8 +18,8 @@ export function fixedPrewarm(options: { stems: number; warmPerFunction: number }
         if (chosen === undefined || candidate.lastUsedMs > chosen.lastUsedMs) chosen = candidate;
       }
       if (chosen !== undefined) return { kind: 'warm', functionName: chosen.name };
-      if (snapshot.stems + snapshot.stemsStarting < options.stems) return { kind: 'stem' };
-      return undefined;
+      const short = snapshot.stems.find(({ count }) => count < options.stems);
+      return short === undefined ? undefined : { kind: 'stem', key: short.key };
     },
   };
 }

@@ -15,14 +15,14 @@ export interface PrewarmFunction {
 
 export interface PrewarmSnapshot {
   nowMs: number;
-  stems: number;
-  stemsStarting: number;
+  /** Stems that are ready or being made, of each kind that is wanted. */
+  stems: ReadonlyArray<{ key: string; count: number }>;
   /** False under memory pressure, or while every function core is throttled. */
   mayGrow: boolean;
   functions: readonly PrewarmFunction[];
 }
 
-export type PrewarmDecision = { kind: 'stem' } | { kind: 'warm'; functionName: string };
+export type PrewarmDecision = { kind: 'stem'; key: string } | { kind: 'warm'; functionName: string };
 
 export interface PrewarmPolicy {
   readonly name: string;

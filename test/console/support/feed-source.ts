@@ -206,6 +206,7 @@ export class FeedSource {
       states: SandboxState[],
     ): FeedFunction => ({
       name,
+      engine: 'process',
       queued: i === 0 ? this.level * 14 : 0,
       inFlight: states.filter((state) => state === 'busy').length,
       completed: Math.floor(this.calls[i]!),

@@ -10,7 +10,8 @@ import { promisify } from 'node:util';
 import { asNemoError, NemoError } from '../../../errors.js';
 import type { Egress } from '../../../network/egress.js';
 import { SANDBOX } from '../../../tunables.js';
-import type { Engine, Sandbox, StartOptions } from '../../engine.js';
+import { checkFunction } from '../../bundle.js';
+import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
 import { launchCommand, launchRunner } from './launch.js';
 import { makeOpenDirectory, prepareRuntime, type Runtime, requireReachable } from './runtime.js';
 import { ProcessSandbox } from './sandbox.js';
@@ -57,7 +58,7 @@ export class ProcessEngine implements Engine {
     }
     const directory = join(this.options.directory, PROBE);
     try {
-      const runtime = this.prepare();
+      const runtime = this.layOut();
       mkdirSync(directory, { recursive: true });
       const launch = {
         uid: SANDBOX.firstUid,
@@ -82,6 +83,11 @@ export class ProcessEngine implements Engine {
     }
   }
 
+  async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
+    const { code } = await checkFunction(content.toString(), filename);
+    return { content: Buffer.from(code), ending: 'mjs' };
+  }
+
   async start(options: StartOptions): Promise<Sandbox> {
     if (this.closed)
       throw new NemoError('STOPPING', `sandbox ${options.id} is not started: the agent is stopping`);
@@ -89,7 +95,7 @@ export class ProcessEngine implements Engine {
     const directory = join(this.options.directory, options.id);
     let sandbox: ProcessSandbox;
     try {
-      const runtime = this.prepare();
+      const runtime = this.layOut();
       mkdirSync(directory);
       makeOpenDirectory(directory, 0o750);
       chownSync(directory, 0, uid);
@@ -118,7 +124,7 @@ export class ProcessEngine implements Engine {
   }
 
   /** Once: clears what a dead agent left, then lays out what the sandboxes share. */
-  private prepare(): Runtime {
+  private layOut(): Runtime {
     if (this.runtime !== undefined) return this.runtime;
     const { directory } = this.options;
     makeOpenDirectory(directory);

@@ -1,0 +1,104 @@
+/**
+ * The engines of this box by their names. One is opened when a function asks for it first, so that what nobody uses
+ * costs nothing. Opening is not checking: `check` starts a trial sandbox where the engine has one.
+ */
+
+import { asNemoError, NemoError } from '../../errors.js';
+import type { FunctionSpec } from '../../invoke/function.js';
+import { ENGINES } from '../../tunables.js';
+import type { Artifact, Engine, EngineEntry, FunctionSource } from '../engine.js';
+
+/** What an operator sees of an engine (`nemo engines`, GET /v1/engines). */
+export interface EngineReport {
+  kind: string;
+  about: string;
+  ok: boolean;
+  /** Where it is not ok: why, and the way out. */
+  reason?: string;
+  hint?: string;
+}
+
+/** What stems are told apart by. */
+export interface StemKind {
+  readonly key: string;
+  readonly engine: string;
+  readonly variant: string;
+}
+
+export function stemKind(engine: string, variant = ''): StemKind {
+  return { key: variant === '' ? engine : `${engine}/${variant}`, engine, variant };
+}
+
+export class Engines {
+  private readonly entries = new Map<string, EngineEntry>();
+  private readonly opened = new Map<string, Promise<Engine>>();
+  private readonly reports = new Map<string, { atMs: number; report: Promise<EngineReport> }>();
+
+  constructor(entries: readonly EngineEntry[]) {
+    for (const entry of entries) this.entries.set(entry.kind, entry);
+  }
+
+  /** The engine of that name. BAD_REQUEST if there is none. */
+  get(kind: string): Promise<Engine> {
+    const entry = this.entry(kind);
+    let engine = this.opened.get(kind);
+    if (engine === undefined) {
+      engine = entry.open();
+      this.opened.set(kind, engine);
+      engine.catch(() => this.opened.delete(kind));
+    }
+    return engine;
+  }
+
+  /** The stems that fit a function. */
+  stemKind({ engine, ...rest }: FunctionSpec): StemKind {
+    return stemKind(engine, this.entries.get(engine)?.variant?.({ engine, ...rest }) ?? '');
+  }
+
+  /** The engine's part of a deploy. BAD_REQUEST without such an engine, UNSUPPORTED where it does not work here. */
+  async prepare(kind: string, source: FunctionSource): Promise<Artifact> {
+    const engine = await this.get(kind);
+    const { ok, reason = '', hint = '' } = await this.check(kind);
+    if (!ok) throw new NemoError('UNSUPPORTED', `the engine ${kind} does not work here: ${reason}`, { hint });
+    return engine.prepare(source);
+  }
+
+  /** Whether an engine works here. A recent answer is given again: a check may start a process. */
+  check(kind: string): Promise<EngineReport> {
+    const known = this.reports.get(kind);
+    if (known !== undefined && performance.now() - known.atMs < ENGINES.checkKeptMs) return known.report;
+    const report = this.look(this.entry(kind));
+    this.reports.set(kind, { atMs: performance.now(), report });
+    return report;
+  }
+
+  async list(): Promise<EngineReport[]> {
+    const reports: EngineReport[] = [];
+    // One after the other: trial sandboxes are no load of their own.
+    for (const kind of this.entries.keys()) reports.push(await this.check(kind));
+    return reports;
+  }
+
+  async close(): Promise<void> {
+    const engines = await Promise.allSettled(this.opened.values());
+    await Promise.all(engines.map((engine) => engine.status === 'fulfilled' && engine.value.close()));
+  }
+
+  private entry(kind: string): EngineEntry {
+    const entry = this.entries.get(kind);
+    if (entry !== undefined) return entry;
+    throw new NemoError('BAD_REQUEST', `'${kind.slice(0, 40)}' is no engine`, {
+      hint: `there are ${[...this.entries.keys()].join(', ')}; \`nemo engines\` says which work here`,
+    });
+  }
+
+  private async look({ kind, about }: EngineEntry): Promise<EngineReport> {
+    try {
+      const engine = await this.get(kind);
+      return { kind, about, ...(await engine.check()) };
+    } catch (thrown) {
+      const { message, hint } = asNemoError(thrown);
+      return { kind, about, ok: false, reason: message, hint: hint ?? 'run `nemo doctor`' };
+    }
+  }
+}
