@@ -34,7 +34,7 @@ import { createLogBook } from './telemetry/log-book.js';
 import { SandboxUsage } from './telemetry/sandbox-usage.js';
 import { Snapshot } from './telemetry/snapshot.js';
 import { CallTraces } from './telemetry/traces/call-traces.js';
-import { createCronTriggers } from './triggers/cron.js';
+import { createCronTriggers, type TriggeredCallEnded } from './triggers/cron.js';
 import { GATEWAY } from './tunables.js';
 import { VERSION } from './version.js';
 
@@ -309,10 +309,18 @@ async function build(
     logLevel: config.logLevel,
   });
   const { calls } = gateway;
-  const cron = createCronTriggers(platform, (functionName, error, timeline) => {
+  const triggered: TriggeredCallEnded = (functionName, error, timeline) => {
     const seconds = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
     calls.record(functionName, error?.code, seconds, timeline?.start);
-  });
+  };
+  const cron = createCronTriggers(platform, triggered);
+  const queues: Array<{ close(): Promise<void> }> = [];
+  if (config.queues.length > 0) {
+    const { RedisStreamSource } = await import('./triggers/redis-stream.js');
+    for (const queue of config.queues) {
+      queues.push(new RedisStreamSource(queue, config.name, platform, triggered));
+    }
+  }
   for (const message of warnings) warn(message);
   events.emit({ kind: 'agent-started', severity: 'info', message: `agent started, policy ${policy.name}` });
 
@@ -321,7 +329,11 @@ async function build(
     stopping = true;
     events.emit({ kind: 'agent-stopping', severity: 'info', message: 'the agent is stopping' });
     cron.close();
-    await Promise.all([dispatcher.drain(DRAIN_MS), gateway!.close()]);
+    await Promise.all([
+      dispatcher.drain(DRAIN_MS),
+      gateway!.close(),
+      ...queues.map((queue) => queue.close()),
+    ]);
     await closeAll();
   };
   control.on('failed', (error) => {

@@ -93,6 +93,20 @@ export const CONFIG_SCHEMA: AnySchema = map({
     ),
   },
   discovery: { type: 'boolean' },
+  queues: {
+    type: 'array',
+    items: map(
+      {
+        url: { type: 'string', pattern: '^rediss?://' },
+        stream: { type: 'string', minLength: 1 },
+        function: { type: 'string', minLength: 1 },
+        group: { type: 'string', minLength: 1 },
+        parallel: { type: 'integer', minimum: 1, maximum: 1000 },
+        replies: { type: 'string', minLength: 1 },
+      },
+      ['url', 'stream', 'function'],
+    ),
+  },
   telemetry: map({
     otlp: map(
       {

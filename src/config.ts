@@ -14,6 +14,7 @@ import { onlineCores } from './linux/online-cores.js';
 import type { ExplicitNf } from './nf/match.js';
 import type { StoreConfig } from './store/open-store.js';
 import type { OtlpOptions } from './telemetry/traces/otlp.js';
+import type { QueueConfig } from './triggers/redis-stream.js';
 import { DISCOVERY, GATEWAY, POOL, TRACE } from './tunables.js';
 
 export interface UserConfig {
@@ -36,6 +37,8 @@ export interface UserConfig {
   discovery?: boolean;
   /** Sends the time line of calls to an OpenTelemetry collector, by OTLP over HTTP. `sampleRatio` default 0.01. */
   telemetry?: { otlp?: { url: string; sampleRatio?: number; headers?: Record<string, string> } };
+  /** Redis streams whose entries call functions. */
+  queues?: QueueConfig[];
   logLevel?: 'silent' | 'error' | 'warn' | 'info' | 'debug';
 }
 
@@ -54,6 +57,7 @@ export interface AgentConfig {
   discovery: boolean;
   discoveryPeriodMs: number;
   otlp: OtlpOptions | undefined;
+  queues: QueueConfig[];
   logLevel: NonNullable<UserConfig['logLevel']>;
 }
 
@@ -100,6 +104,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     discovery: user.discovery ?? true,
     discoveryPeriodMs: DISCOVERY.periodMs,
     otlp: user.telemetry?.otlp && { sampleRatio: TRACE.otlpSampleRatio, ...user.telemetry.otlp },
+    queues: user.queues ?? [],
     logLevel: user.logLevel ?? 'warn',
   };
 }

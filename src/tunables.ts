@@ -295,6 +295,25 @@ export const EGRESS = {
   connectionsPerPort: 64,
 } as const;
 
+export const QUEUE = {
+  parallel: 4,
+  /** How long one read waits for an entry; bounds how late claims and removals are noticed. */
+  blockMs: 1_000,
+  /** Without a function, or after an error. */
+  pauseMs: 500,
+  retryMaxMs: 2_000,
+  /** An entry that nobody finished is taken over this long after its function's own time limit. */
+  claimAfterMs: 10_000,
+  claimPeriodMs: 5_000,
+  /** An entry that failed so often goes to the dead ones. */
+  deliveriesMax: 3,
+  /** After the first failure; twice that after the second. */
+  againAfterMs: 1_000,
+  /** Entries left by an agent that ended, looked up at a start. */
+  ownMax: 10_000,
+  closeMaxMs: 5_000,
+} as const;
+
 export const FUNCTION_LIMITS = {
   /** A JavaScript runtime does not start below this. */
   memoryMinBytes: 32 * 1024 * 1024,

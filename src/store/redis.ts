@@ -89,6 +89,6 @@ async function durabilityWarnings(client: Redis, shown: string): Promise<string[
   ];
 }
 
-function hidePassword(url: string): string {
+export function hidePassword(url: string): string {
   return url.replace(/\/\/[^@/]*@/, '//***@');
 }

@@ -1,0 +1,254 @@
+/**
+ * Calls a function with the entries of a Redis stream. A consumer group holds every entry until its call has ended
+ * well, so an entry is called at least once, whatever dies: what an agent left is called again when it comes back, or
+ * by another box when the function's own time limit is long over. One that failed too often goes to `<stream>:dead`.
+ */
+
+import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { asNemoError } from '../errors.js';
+import type { Platform } from '../gateway/platform.js';
+import { callFunction } from '../invoke/call-function.js';
+import type { FunctionSpec } from '../invoke/function.js';
+import { hidePassword } from '../store/redis.js';
+import { QUEUE } from '../tunables.js';
+import type { TriggeredCallEnded } from './cron.js';
+
+export interface QueueConfig {
+  /** redis://[:password@]host:port[/db] */
+  url: string;
+  stream: string;
+  function: string;
+  /** Boxes of one group share the entries. Default `nemo`. */
+  group?: string;
+  /** Calls at the same time. Default 4. */
+  parallel?: number;
+  /** Stream that gets `{entry, status, body}` for every entry that was answered. */
+  replies?: string;
+}
+
+/** Id and fields, in turn names and values. */
+type Entry = [id: string, fields: string[] | null];
+
+export class RedisStreamSource {
+  private readonly reader: Redis;
+  private readonly writer: Redis;
+  private readonly group: string;
+  private readonly parallel: number;
+  private readonly consumer: string;
+  private readonly running = new Map<string, Promise<void>>();
+  private readonly stop = new AbortController();
+  private readonly done: Promise<void>;
+  /** Entries of this agent that failed, or were left by one of its name -> when they are called again. */
+  private readonly again = new Map<string, number>();
+  private claimAtMs = 0;
+  /** Said once a stretch of failures. */
+  private troubled = false;
+
+  constructor(
+    private readonly config: QueueConfig,
+    agentName: string,
+    private readonly platform: Platform,
+    private readonly onCallEnded: TriggeredCallEnded,
+  ) {
+    this.group = config.group ?? 'nemo';
+    this.parallel = config.parallel ?? QUEUE.parallel;
+    this.consumer = `${hostname()}-${agentName}`;
+    const options = {
+      maxRetriesPerRequest: null,
+      retryStrategy: (attempts: number) => Math.min(100 * attempts, QUEUE.retryMaxMs),
+    };
+    this.reader = new Redis(config.url, options);
+    this.writer = new Redis(config.url, options);
+    for (const client of [this.reader, this.writer]) client.on('error', (error) => this.trouble(error));
+    this.done = this.run();
+  }
+
+  /** Takes nothing more; resolves when running calls have ended or their outcome no longer matters. */
+  async close(): Promise<void> {
+    this.stop.abort();
+    this.reader.disconnect();
+    await this.done;
+    await Promise.race([
+      Promise.all(this.running.values()),
+      delay(QUEUE.closeMaxMs, undefined, { ref: false }),
+    ]);
+    this.writer.disconnect();
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stop.signal.aborted) {
+      try {
+        await this.turn();
+      } catch (thrown) {
+        if (this.stop.signal.aborted) return;
+        if (String(thrown).includes('NOGROUP')) await this.makeGroup().catch((error) => this.trouble(error));
+        else this.trouble(thrown);
+        await this.pause();
+      }
+    }
+  }
+
+  /** Takes as many entries as there are places, and waits where there is no place or no function. */
+  private async turn(): Promise<void> {
+    const spec = this.platform.registry.get(this.config.function);
+    if (spec === undefined) return this.pause();
+    const places = this.parallel - this.running.size;
+    if (places <= 0) {
+      await Promise.race(this.running.values());
+      return;
+    }
+    const entries = this.claimIsDue ? await this.claim(spec, places) : await this.read(places);
+    this.troubled = false;
+    for (const [id, fields] of entries) {
+      // Deleted from the stream while it was pending: nothing is left to call with.
+      if (fields === null) await this.writer.xack(this.config.stream, this.group, id);
+      else if (!this.running.has(id)) this.start(spec, id, fields);
+    }
+  }
+
+  private async read(places: number): Promise<Entry[]> {
+    const { stream } = this.config;
+    const answer = (await this.reader.xreadgroup(
+      ...([
+        'GROUP',
+        this.group,
+        this.consumer,
+        'COUNT',
+        places,
+        'BLOCK',
+        QUEUE.blockMs,
+        'STREAMS',
+        stream,
+        '>',
+      ] as const),
+    )) as Array<[string, Entry[]]> | null;
+    return answer?.[0]?.[1] ?? [];
+  }
+
+  /** First what this agent itself has to call again, then what nobody has finished for longer than a call may take. */
+  private async claim(spec: FunctionSpec, places: number): Promise<Entry[]> {
+    const { stream } = this.config;
+    const nowMs = performance.now();
+    if (this.claimAtMs === 0) await this.findOwn(nowMs);
+    const due = [...this.again].filter(([, atMs]) => atMs <= nowMs).map(([id]) => id);
+    if (due.length > 0) {
+      const ids = due.slice(0, places);
+      for (const id of ids) this.again.delete(id);
+      return (await this.reader.xclaim(stream, this.group, this.consumer, 0, ...ids)) as Entry[];
+    }
+    const idleMs = spec.timeoutMs + QUEUE.claimAfterMs;
+    const [, entries] = (await this.reader.xautoclaim(
+      ...([stream, this.group, this.consumer, idleMs, '0-0', 'COUNT', places] as const),
+    )) as [string, Entry[]];
+    this.claimAtMs = nowMs + QUEUE.claimPeriodMs;
+    return entries;
+  }
+
+  /** What an agent of this name took and did not finish before it ended. */
+  private async findOwn(nowMs: number): Promise<void> {
+    const { stream } = this.config;
+    const own = (await this.reader.xpending(
+      ...([stream, this.group, '-', '+', QUEUE.ownMax, this.consumer] as const),
+    )) as Array<[string]>;
+    for (const [id] of own) this.again.set(id, nowMs);
+    this.claimAtMs = nowMs;
+  }
+
+  private get claimIsDue(): boolean {
+    const nowMs = performance.now();
+    if (nowMs >= this.claimAtMs) return true;
+    for (const atMs of this.again.values()) if (atMs <= nowMs) return true;
+    return false;
+  }
+
+  private start(spec: FunctionSpec, id: string, fields: string[]): void {
+    const ended = this.call(spec, id, fields)
+      .catch((thrown) => this.trouble(thrown))
+      .finally(() => this.running.delete(id));
+    this.running.set(id, ended);
+  }
+
+  private async call({ name }: FunctionSpec, id: string, fields: string[]): Promise<void> {
+    const { stream, replies } = this.config;
+    const named = Object.fromEntries(
+      fields.flatMap((key, i) => (i % 2 === 0 ? [[key, fields[i + 1]!]] : [])),
+    );
+    const body = named.body ?? JSON.stringify(named);
+    try {
+      const {
+        status,
+        body: answer,
+        timeline,
+      } = await callFunction(this.platform, {
+        callId: `queue-${stream}-${id}`,
+        functionName: name,
+        method: 'POST',
+        path: '/',
+        query: '',
+        headers: {
+          'content-type':
+            named['content-type'] ?? (named.body === undefined ? 'application/json' : 'text/plain'),
+          'x-nemo-trigger': 'queue',
+          'x-nemo-entry': id,
+        },
+        body: Buffer.from(body),
+      });
+      this.onCallEnded(name, undefined, timeline);
+      const transaction = this.writer.multi();
+      if (replies !== undefined) {
+        transaction.xadd(replies, '*', 'entry', id, 'status', String(status), 'body', answer);
+      }
+      await transaction.xack(stream, this.group, id).exec();
+    } catch (thrown) {
+      const error = asNemoError(thrown);
+      this.onCallEnded(name, error, undefined);
+      if (error.code !== 'STOPPING')
+        await this.giveUpIfHopeless(id, fields, `${error.code}: ${error.message}`);
+    }
+  }
+
+  /** A failed entry stays pending, to be claimed again later, until it has had its chances. */
+  private async giveUpIfHopeless(id: string, fields: string[], why: string): Promise<void> {
+    const { stream } = this.config;
+    const [pending] = (await this.writer.xpending(stream, this.group, id, id, 1)) as Array<
+      [string, string, number, number]
+    >;
+    if (pending === undefined) return;
+    if (pending[3] < QUEUE.deliveriesMax) {
+      this.again.set(id, performance.now() + QUEUE.againAfterMs * pending[3]);
+      return;
+    }
+    await this.writer
+      .multi()
+      .xadd(`${stream}:dead`, '*', ...fields, 'nemo-entry', id, 'nemo-error', why)
+      .xack(stream, this.group, id)
+      .exec();
+    this.warn(`entry ${id} of "${stream}" failed ${pending[3]} times and went to "${stream}:dead": ${why}`);
+  }
+
+  private async makeGroup(): Promise<void> {
+    await this.writer.xgroup('CREATE', this.config.stream, this.group, '0', 'MKSTREAM');
+  }
+
+  private pause(): Promise<void> {
+    return delay(QUEUE.pauseMs, undefined, { signal: this.stop.signal }).catch(() => undefined);
+  }
+
+  private trouble(thrown: unknown): void {
+    if (this.troubled || this.stop.signal.aborted) return;
+    this.troubled = true;
+    const why = (thrown as Error).message || String((thrown as NodeJS.ErrnoException).code ?? thrown);
+    this.warn(`the queue "${this.config.stream}" at ${hidePassword(this.config.url)} cannot be read: ${why}`);
+  }
+
+  private warn(message: string): void {
+    this.platform.events.emit({
+      kind: 'warning',
+      severity: 'warning',
+      functionName: this.config.function,
+      message,
+    });
+  }
+}

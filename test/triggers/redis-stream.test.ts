@@ -1,0 +1,157 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { Redis } from 'ioredis';
+import { NemoError } from '../../src/errors.js';
+import type { CallRequest } from '../../src/invoke/function.js';
+import { type QueueConfig, RedisStreamSource } from '../../src/triggers/redis-stream.js';
+import { QUEUE } from '../../src/tunables.js';
+import { echo, type Handler, startBox, type TestBox } from '../gateway/in-process-platform.js';
+import { type RedisServer, startRedis } from '../store/redis-server.js';
+
+describe('the queue source', function () {
+  this.timeout(30_000);
+  let box: TestBox;
+  let server: RedisServer;
+  let redis: Redis;
+  let directory: string;
+  const sources: RedisStreamSource[] = [];
+  const open = (change: Partial<QueueConfig> = {}): RedisStreamSource => {
+    const config = { url: server.url, stream: 'jobs', function: 'work', ...change };
+    const source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
+    sources.push(source);
+    return source;
+  };
+  const until = async (holds: () => Promise<boolean>): Promise<void> => {
+    while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  const pending = async (): Promise<number> => ((await redis.xpending('jobs', 'nemo')) as [number])[0];
+
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'nemo-queue-'));
+    server = await startRedis(directory);
+    redis = new Redis(server.url);
+    redis.on('error', () => undefined);
+  });
+  after(async () => {
+    redis.disconnect();
+    await server.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  beforeEach(async () => {
+    box = await startBox();
+    await redis.flushall();
+  });
+  afterEach(async () => {
+    for (const source of sources.splice(0)) await source.close();
+    await box.close();
+  });
+
+  it('calls with each entry, also those from before it came, and gives the answers', async () => {
+    const calls: CallRequest[] = [];
+    await box.serve('work', (call, sink, timeline) => {
+      calls.push(call);
+      echo(call, sink, timeline);
+    });
+    await redis.xadd('jobs', '*', 'body', 'first');
+    open({ replies: 'answers' });
+    await redis.xadd('jobs', '*', 'size', '7', 'of', 'x');
+    await until(async () => (await redis.xlen('answers')) === 2);
+    expect(calls.map(({ body }) => body.toString())).to.deep.equal(['first', '{"size":"7","of":"x"}']);
+    expect(calls[1]!.headers).to.include({ 'x-nemo-trigger': 'queue', 'content-type': 'application/json' });
+    const [[, fields]] = (await redis.xrange('answers', '-', '+')) as [[string, string[]]];
+    expect(fields).to.deep.equal([
+      'entry',
+      calls[0]!.headers['x-nemo-entry'],
+      'status',
+      '200',
+      'body',
+      'first',
+    ]);
+    expect(await pending()).to.equal(0);
+  });
+
+  it('runs no more at once than it may', async () => {
+    let running = 0;
+    let most = 0;
+    let ended = 0;
+    await box.serve('work', (call, sink, timeline) => {
+      most = Math.max(most, ++running);
+      setTimeout(() => {
+        running--;
+        ended++;
+        echo(call, sink, timeline);
+      }, 20);
+    });
+    for (let i = 0; i < 20; i++) await redis.xadd('jobs', '*', 'body', String(i));
+    open({ parallel: 3 });
+    await until(async () => ended === 20);
+    expect(most).to.equal(3);
+  });
+
+  it('calls again what failed, and puts away what fails for good', async () => {
+    let failures = 0;
+    const failing: Handler = (call, sink, timeline) => {
+      if (call.body.toString() === 'good') return echo(call, sink, timeline);
+      failures++;
+      sink.onError(new NemoError('FUNCTION_ERROR', 'boom'), timeline);
+    };
+    await box.serve('work', failing);
+    await redis.xadd('jobs', '*', 'body', 'bad');
+    await redis.xadd('jobs', '*', 'body', 'good');
+    open();
+    await until(async () => (await redis.xlen('jobs:dead')) === 1);
+    expect(failures).to.equal(QUEUE.deliveriesMax);
+    const [[, fields]] = (await redis.xrange('jobs:dead', '-', '+')) as [[string, string[]]];
+    expect(fields.slice(0, 2)).to.deep.equal(['body', 'bad']);
+    expect(fields.at(-1)).to.equal('FUNCTION_ERROR: boom');
+    expect(await pending()).to.equal(0);
+  });
+
+  it('calls what an agent that ended had taken', async () => {
+    await redis.xgroup('CREATE', 'jobs', 'nemo', '0', 'MKSTREAM');
+    const id = (await redis.xadd('jobs', '*', 'body', 'left'))!;
+    const seen: string[] = [];
+    let forget = (): void => undefined;
+    await box.serve('work', (call, sink, timeline) => {
+      seen.push(call.headers['x-nemo-entry']!);
+      forget = () => sink.onError(new NemoError('STOPPING', 'the agent ended'), timeline);
+    });
+    const first = open();
+    await until(async () => seen.length === 1);
+    // It ends without an answer to that call.
+    sources.splice(0);
+    const closing = first.close();
+    await box.serve('work', (call, sink, timeline) => {
+      seen.push(call.headers['x-nemo-entry']!);
+      echo(call, sink, timeline);
+    });
+    open();
+    await until(async () => (await pending()) === 0);
+    expect(seen).to.deep.equal([id, id]);
+    forget();
+    await closing;
+  });
+
+  it('waits for its function, and for its server', async () => {
+    open();
+    await redis.xadd('jobs', '*', 'body', 'early');
+    const seen: string[] = [];
+    await box.serve('work', (call, sink, timeline) => {
+      seen.push(call.body.toString());
+      echo(call, sink, timeline);
+    });
+    await until(async () => seen.length === 1);
+    const port = Number(new URL(server.url).port);
+    await server.stop('SIGKILL');
+    await until(async () =>
+      box.platform.events.since(0, 9).some(({ message }) => message.includes('cannot be read')),
+    );
+    server = await startRedis(directory, undefined, port);
+    if (redis.status !== 'ready') await once(redis, 'ready');
+    await redis.xadd('jobs', '*', 'body', 'late');
+    await until(async () => seen.includes('late'));
+  });
+});
