@@ -81,6 +81,8 @@ export interface FunctionSource {
   content: Buffer;
   /** Name to show in errors; its ending may say the language. */
   filename: string;
+  /** It wants to connect to something. */
+  egress?: boolean;
 }
 
 /** What is stored of a function, under its hash, and given to `Sandbox.load` as a file. */
@@ -100,6 +102,8 @@ export interface EngineEntry {
    * Left out: one variant, ''.
    */
   variant?(spec: FunctionSpec): string;
+  /** Whether its functions can connect to what their allow-list names. */
+  readonly egress?: boolean;
   open(): Promise<Engine>;
 }
 

@@ -64,6 +64,14 @@ describe('the engines of a box', () => {
     expect(error.message).to.contain('no way');
   });
 
+  it('refuses a network to functions of an engine that gives none', async () => {
+    const engines = new Engines([entry('a'), entry('b', true, { egress: true })]);
+    const error = await refusal(engines.prepare('a', { ...source, egress: true }));
+    expect(error.code).to.equal('BAD_REQUEST');
+    expect(opened).to.deep.equal([]);
+    expect((await engines.prepare('b', { ...source, egress: true })).ending).to.equal('x');
+  });
+
   it('reports each, also one that cannot even be opened, and keeps the answers for a while', async () => {
     const broken = entry('c', true, { open: () => Promise.reject(new Error('no file')) });
     const engines = new Engines([entry('a'), entry('b', false), broken]);

@@ -17,6 +17,7 @@ export function builtinEngines({ directory, egress }: EngineContext): EngineEntr
     {
       kind: ENGINE_DEFAULT,
       about: 'a process tree each: namespaces, system call filter, cgroup',
+      egress: true,
       async open() {
         const { ProcessEngine } = await import('./process/engine.js');
         return new ProcessEngine({ directory: join(directory, ENGINE_DEFAULT), egress });

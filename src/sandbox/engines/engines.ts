@@ -57,6 +57,11 @@ export class Engines {
 
   /** The engine's part of a deploy. BAD_REQUEST without such an engine, UNSUPPORTED where it does not work here. */
   async prepare(kind: string, source: FunctionSource): Promise<Artifact> {
+    if (source.egress === true && this.entry(kind).egress !== true) {
+      throw new NemoError('BAD_REQUEST', `functions of the engine ${kind} have no network`, {
+        hint: 'leave egress out, or choose the engine process',
+      });
+    }
     const engine = await this.get(kind);
     const { ok, reason = '', hint = '' } = await this.check(kind);
     if (!ok) throw new NemoError('UNSUPPORTED', `the engine ${kind} does not work here: ${reason}`, { hint });
