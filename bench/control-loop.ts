@@ -26,6 +26,7 @@ async function measure(nfCores: number, seconds: number): Promise<Record<string,
     functionCores: cores,
     conflict: true,
     predict: true,
+    shareRatio: null,
     runningPerCore: 1,
   });
   const tids = readdirSync('/proc/self/task').map(Number);

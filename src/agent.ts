@@ -86,7 +86,11 @@ async function build(
   // The agent keeps off the cores that it lends; its threads made from now on inherit this.
   setProcessAffinity(process.pid, config.housekeepingCores);
 
-  const driver = openCgroupDriver({ rootName: config.name, idle: policy.scheduling === 'idle' });
+  const driver = openCgroupDriver({
+    rootName: config.name,
+    idle: policy.scheduling === 'idle',
+    capCores: policy.capRatio && policy.capRatio * config.functionCores.length,
+  });
   const claim = join(config.runDir, 'agent.pid');
   writeFileSync(claim, String(process.pid));
   await driver.removeAll();
@@ -139,6 +143,7 @@ async function build(
     functionCores: config.functionCores,
     conflict: policy.conflict,
     predict: policy.predict,
+    shareRatio: policy.shareRatio,
     runningPerCore: policy.runningPerCore,
   });
   closers.push(() => control.stop());

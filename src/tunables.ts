@@ -25,6 +25,10 @@ export const HARVEST = {
   quantumMs: 20,
   /** Most calls that share one NF core in this way. */
   sharingMax: 8,
+  /** Policies `quota` and `static`: the functions' part of a core, an even split as an operator would begin with. */
+  staticRatio: 0.5,
+  /** Policy `static`: one turn of the NF alone and of functions beside it. Both are long against the loop's 1 ms. */
+  sharePeriodMs: 20,
   /** Idle windows kept for their quantiles. */
   idleWindowSamples: 512,
 } as const;

@@ -26,6 +26,7 @@ export interface ControlOptions {
   functionCores: number[];
   conflict: boolean;
   predict: boolean;
+  shareRatio: number | null;
   runningPerCore: number;
 }
 
@@ -73,6 +74,7 @@ export class Control
       functionCores: options.functionCores,
       conflict: options.conflict,
       predict: options.predict,
+      shareRatio: options.shareRatio,
       runningPerCore: options.runningPerCore,
     };
     this.worker = new Worker(new URL('./control-thread.js', import.meta.url), {

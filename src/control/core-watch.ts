@@ -7,6 +7,7 @@ import { blame, findCulprit, hostStalled, type Suspect } from '../conflict/culpr
 import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
 import { initialState, LADDER, OFF, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
+import { functionsTurn } from '../harvest/time-share.js';
 import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
 import { type Board, Core } from './board.js';
 import { type ControlThreadData, Slot } from './messages.js';
@@ -49,6 +50,8 @@ export class CoreWatch {
   private excusedMs = Number.NEGATIVE_INFINITY;
   /** A culprit is, or was until just now, frozen. */
   private holding = false;
+  /** Policy `static`: this is the NF's part of the period. */
+  private outOfTurn = false;
   /** Late packets that the host is to blame for. */
   private hostStalls = 0;
 
@@ -56,7 +59,7 @@ export class CoreWatch {
     readonly core: number,
     private readonly board: Board,
     private readonly slots: Int32Array,
-    private readonly how: Pick<ControlThreadData, 'conflict' | 'predict' | 'runningPerCore'>,
+    private readonly how: Pick<ControlThreadData, 'conflict' | 'predict' | 'runningPerCore' | 'shareRatio'>,
   ) {
     this.publishBudget();
   }
@@ -112,7 +115,11 @@ export class CoreWatch {
       if (this.how.conflict) change = this.decide(nowMs);
     }
     if (this.state.level > 0) this.throttledNs += wallNs;
-    if (change !== undefined || this.state.level > 0 || this.holding) this.apply(nowMs);
+    const wasOut = this.outOfTurn;
+    this.outOfTurn = this.nfs.length > 0 && !functionsTurn(nowMs, this.how.shareRatio);
+    if (change !== undefined || this.state.level > 0 || this.holding || this.outOfTurn || wasOut) {
+      this.apply(nowMs);
+    }
     this.publish();
     return change;
   }
@@ -187,7 +194,7 @@ export class CoreWatch {
       const busy = Atomics.load(this.slots, slot) === Slot.busy;
       const held = heldUntilMs > nowMs;
       if (held) this.holding = true;
-      if ((level.frozen && busy) || held) throttle.freeze();
+      if (((level.frozen || this.outOfTurn) && busy) || held) throttle.freeze();
       else throttle.thaw();
       throttle.setQuotaRatio(level.quotaRatio);
     }

@@ -69,5 +69,6 @@ export interface ControlThreadData {
   functionCores: number[];
   conflict: boolean;
   predict: boolean;
+  shareRatio: number | null;
   runningPerCore: number;
 }

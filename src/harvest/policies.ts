@@ -6,11 +6,18 @@
 import { NemoError } from '../errors.js';
 import { HARVEST } from '../tunables.js';
 
+/** `nice`: default scheduling at the weakest nice value, 19. */
+export type FunctionScheduling = 'idle' | 'default' | 'nice';
+
 export interface BoxPolicy {
   readonly name: string;
   readonly about: string;
   /** Kernel scheduling of function threads. */
-  readonly scheduling: 'idle' | 'default';
+  readonly scheduling: FunctionScheduling;
+  /** A static cap on all functions together, in cores for each function core; null: none. */
+  readonly capRatio: number | null;
+  /** Fixed shares of time: functions run in this part of each HARVEST.sharePeriodMs beside an NF; null: always. */
+  readonly shareRatio: number | null;
   /** Give an NF's packet threads the protection that their profile names. */
   readonly protectNf: boolean;
   /** Make stems and warm sandboxes ahead of calls, in idle windows. */
@@ -29,6 +36,8 @@ const NEMO: BoxPolicy = {
   name: 'nemo',
   about: 'harvest at SCHED_IDLE, prewarm in idle windows, protect the NF, throttle on conflict',
   scheduling: 'idle',
+  capRatio: null,
+  shareRatio: null,
   protectNf: true,
   prewarm: true,
   conflict: true,
@@ -37,31 +46,49 @@ const NEMO: BoxPolicy = {
   sendAhead: HARVEST.sendAhead,
 };
 
+/** What an operator gets without NEMO; the rows below each add one thing that he could do by hand. */
+const NAIVE: BoxPolicy = {
+  name: 'naive',
+  about: 'functions beside the NF at default scheduling, started cold: straightforward co-location',
+  scheduling: 'default',
+  capRatio: null,
+  shareRatio: null,
+  protectNf: false,
+  prewarm: false,
+  conflict: false,
+  predict: false,
+  runningPerCore: Number.POSITIVE_INFINITY,
+  sendAhead: 0,
+};
+
 const POLICIES: readonly BoxPolicy[] = [
   NEMO,
   { ...NEMO, name: 'nemo-no-conflict', about: 'nemo without its conflict manager', conflict: false },
   { ...NEMO, name: 'nemo-no-predict', about: 'nemo without prediction', predict: false },
   {
-    ...NEMO,
+    ...NAIVE,
     name: 'idle',
     about: 'SCHED_IDLE alone: no prewarming, no protection, no throttling',
-    protectNf: false,
-    prewarm: false,
-    conflict: false,
-    predict: false,
-    runningPerCore: Number.POSITIVE_INFINITY,
-    sendAhead: 0,
+    scheduling: 'idle',
+  },
+  NAIVE,
+  {
+    ...NAIVE,
+    name: 'nice19',
+    about: 'naive with function processes at nice 19, in cgroups of ordinary weight',
+    scheduling: 'nice',
   },
   {
-    name: 'naive',
-    about: 'functions beside the NF at default scheduling, started cold: straightforward co-location',
-    scheduling: 'default',
-    protectNf: false,
-    prewarm: false,
-    conflict: false,
-    predict: false,
-    runningPerCore: Number.POSITIVE_INFINITY,
-    sendAhead: 0,
+    ...NAIVE,
+    name: 'quota',
+    about: 'naive with a static cap: functions together use at most half of the core',
+    capRatio: HARVEST.staticRatio,
+  },
+  {
+    ...NAIVE,
+    name: 'static',
+    about: 'the core split in time: functions may run in one half of each 20 ms and are frozen in the other',
+    shareRatio: HARVEST.staticRatio,
   },
 ];
 

@@ -4,6 +4,7 @@
  */
 
 import type { NemoError } from '../errors.js';
+import type { FunctionScheduling } from '../harvest/policies.js';
 import type { CallRequest, FunctionSpec, LogLine } from '../invoke/function.js';
 import type { Cgroup } from '../linux/cgroup/driver.js';
 
@@ -14,7 +15,7 @@ export interface StartOptions {
   /** `EngineEntry.variant` of the functions that it is for: what else than the engine this stem has to fit. */
   variant?: string;
   /** Threads start as SCHED_IDLE (`idle`) or at default scheduling. */
-  scheduling: 'idle' | 'default';
+  scheduling: FunctionScheduling;
   onLog: (line: Omit<LogLine, 'functionName'>) => void;
 }
 

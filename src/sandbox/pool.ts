@@ -9,6 +9,7 @@
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { asNemoError, NemoError } from '../errors.js';
+import type { FunctionScheduling } from '../harvest/policies.js';
 import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
 import type { CgroupDriver } from '../linux/cgroup/driver.js';
@@ -20,7 +21,7 @@ export interface PoolOptions {
   engines: Engines;
   driver: CgroupDriver;
   control: SandboxSlots;
-  scheduling: 'idle' | 'default';
+  scheduling: FunctionScheduling;
   bundlePath: (spec: FunctionSpec) => string;
   onLog: (line: LogLine) => void;
   /** A sandbox is gone; `exit` says why. The worker is already out of the pool. */

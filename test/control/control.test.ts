@@ -46,6 +46,7 @@ describe('the control thread', function () {
       functionCores: [NF_CORE],
       conflict: true,
       predict: true,
+      shareRatio: null,
       runningPerCore: 1,
     });
     levels = [];

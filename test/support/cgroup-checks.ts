@@ -172,6 +172,33 @@ export const CGROUP_CHECKS: CgroupCheck[] = [
     },
   },
   {
+    title: 'caps all groups together, also when the root is made again, and an uncapped driver lifts it',
+    async run(_driver, context) {
+      const rootName = `${context.rootName}-capped`;
+      const capped = context.open({ rootName, idle: false, capCores: 0.2 });
+      try {
+        await capped.removeAll();
+        const groups = ['one', 'two'].map((name) => capped.create(name, { cpus: [1] }));
+        for (const group of groups) startIn(group, SPIN);
+        await until('both running', () => groups.every((group) => group.usage().cpuNs > 5_000_000));
+        const used = (): number => groups.reduce((sum, group) => sum + group.usage().cpuNs, 0);
+        const [fromNs, fromMs] = [used(), performance.now()];
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        const ratio = (used() - fromNs) / 1e6 / (performance.now() - fromMs);
+        assert.ok(ratio < 0.5, `a cap of 0.2 let ${ratio} of a core through`);
+        context.open({ rootName, idle: false });
+        await until('running free', () => {
+          const before = used();
+          const end = performance.now() + 100;
+          while (performance.now() < end);
+          return used() - before > 40_000_000;
+        });
+      } finally {
+        await capped.removeAll();
+      }
+    },
+  },
+  {
     title: 'says what members use',
     async run(driver) {
       const group = driver.create('used', { memoryMaxBytes: 64 * MIB, pidsMax: 20 });

@@ -82,6 +82,8 @@ export interface CgroupDriverOptions {
   rootName: string;
   /** Mark the root `cpu.idle=1`: every function yields to every NF, whatever their own scheduling. */
   idle: boolean;
+  /** A cap on all groups together, in cores. Default: none. */
+  capCores?: number | null;
   /** Where cgroups are mounted; tests may point elsewhere. Default `/sys/fs/cgroup`. */
   mountPoint?: string;
 }

@@ -54,6 +54,7 @@ export class CgroupV1Driver implements CgroupDriver {
   private readonly root: Directories = {};
   private readonly rootName: string;
   private readonly idle: boolean;
+  private readonly capUs: number;
 
   get rootPaths(): readonly string[] {
     return unique(this.root);
@@ -63,6 +64,7 @@ export class CgroupV1Driver implements CgroupDriver {
   constructor(mounts: CgroupMounts, options: CgroupDriverOptions) {
     this.rootName = checkName(options.rootName);
     this.idle = options.idle;
+    this.capUs = options.capCores ? Math.round(options.capCores * CGROUP.quotaPeriodUs) : -1;
     this.layout = mounts.v2 === undefined ? 'v1' : 'hybrid';
     for (const controller of CONTROLLERS) {
       const mount = mounts.v1.get(controller);
@@ -79,6 +81,7 @@ export class CgroupV1Driver implements CgroupDriver {
       return directory === undefined || !existsSync(`${directory}/${NEEDED_FILE[controller]}`);
     });
     this.idleGroup = this.yieldToOthers();
+    this.cap();
   }
 
   create(name: string, limits: CgroupLimits): Cgroup {
@@ -114,13 +117,23 @@ export class CgroupV1Driver implements CgroupDriver {
     await removeUntilGone(unique(this.root));
   }
 
-  /** Also after `removeAll`: a root that is made again has to yield again. */
+  /** Also after `removeAll`: a root that is made again has to yield, and to be capped, again. */
   private makeRoot(): void {
     const { cpu, cpuset } = this.root;
     const fresh = cpu !== undefined && !existsSync(cpu);
     for (const directory of unique(this.root)) if (!existsSync(directory)) makeGroup(directory);
     inheritCpuset(cpuset, cpuset?.slice(0, -this.rootName.length - 1));
-    if (fresh) this.yieldToOthers();
+    if (!fresh) return;
+    this.yieldToOthers();
+    this.cap();
+  }
+
+  /** Also takes a cap away that an agent before this one left. */
+  private cap(): void {
+    const { cpu } = this.root;
+    if (cpu === undefined) return;
+    tryWrite(`${cpu}/cpu.cfs_period_us`, CGROUP.quotaPeriodUs);
+    tryWrite(`${cpu}/cpu.cfs_quota_us`, this.capUs);
   }
 
   /** `cpu.idle`, or on kernels before 5.15 the smallest share there is. */

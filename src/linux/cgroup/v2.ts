@@ -46,6 +46,7 @@ export class CgroupV2Driver implements CgroupDriver {
   private readonly base: string;
   private readonly peers: string;
   private readonly idle: boolean;
+  private readonly cpuMax: string;
 
   get rootPaths(): readonly string[] {
     return [this.root];
@@ -57,12 +58,15 @@ export class CgroupV2Driver implements CgroupDriver {
     this.root = `${base}/${checkName(options.rootName)}`;
     this.peers = `${this.root}-peers`;
     this.idle = options.idle;
+    const capUs = options.capCores ? Math.round(options.capCores * CGROUP.quotaPeriodUs) : 'max';
+    this.cpuMax = `${capUs} ${CGROUP.quotaPeriodUs}`;
     this.makeRoot();
     const missing: Controller[] = PASSED_ON.filter((controller) => !this.passesOn(controller));
     if (!existsSync(`${this.root}/cgroup.freeze`)) missing.push('freezer');
     if (!missing.includes('cpu') && !existsSync(`${this.root}/cpu.max`)) missing.push('cpu');
     this.missing = missing;
     this.idleGroup = this.yieldToOthers();
+    this.cap();
   }
 
   create(name: string, limits: CgroupLimits): Cgroup {
@@ -92,7 +96,7 @@ export class CgroupV2Driver implements CgroupDriver {
     stepBack(this.base, this.peers, PASSED_ON);
   }
 
-  /** Also after `removeAll`: a root that is made again has to yield again. */
+  /** Also after `removeAll`: a root that is made again has to yield, and to be capped, again. */
   private makeRoot(): void {
     if (existsSync(this.root)) return;
     // Before anything is enabled: with processes in it, `cpu` alone would be let through and make the base threaded.
@@ -104,6 +108,12 @@ export class CgroupV2Driver implements CgroupDriver {
       enable(this.root, controller);
     }
     this.yieldToOthers();
+    this.cap();
+  }
+
+  /** Also takes a cap away that an agent before this one left. */
+  private cap(): void {
+    tryWrite(`${this.root}/cpu.max`, this.cpuMax);
   }
 
   private passesOn(controller: string): boolean {

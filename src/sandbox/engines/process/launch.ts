@@ -5,6 +5,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { FunctionScheduling } from '../../../harvest/policies.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { Runtime } from './runtime.js';
 
@@ -17,7 +18,7 @@ export const HOSTS_NAME = 'hosts';
 export interface Launch {
   uid: number;
   joinPaths: readonly string[];
-  scheduling: 'idle' | 'default';
+  scheduling: FunctionScheduling;
   /** Host directory that becomes /function. */
   directory: string;
   runtime: Runtime;
@@ -50,6 +51,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
       `--nofile=${SANDBOX.openFilesMax}:${SANDBOX.openFilesMax}`,
     ],
     ...(launch.scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
+    ...(launch.scheduling === 'nice' ? ['nice', '-n', '19'] : []),
     ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups', '--no-new-privs'],
     ...['bwrap', '--unshare-all', '--die-with-parent', '--new-session', '--clearenv'],
     ...[
