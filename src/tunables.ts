@@ -14,6 +14,8 @@ export const CONTROL = {
   latencyParts: 10,
   /** NF threads that carry no packets are read once in so many ticks: an NF may have dozens of them. */
   otherThreadsTicks: 16,
+  /** One of the four sensors before an NF (core, interfaces, sockets, memory) is read once in so many ticks. */
+  queueTicks: 25,
 } as const;
 
 export const HARVEST = {
@@ -78,6 +80,8 @@ export const NF_RUNTIME = {
   ringSlots: 2_048,
   /** A 1,600 byte packet, its header, and room for a tunnel's. */
   slotBytes: 2_048,
+  /** Rounds with packets between two looks at what the receive rings had no room for. */
+  roundsPerMissed: 256,
   /** Empty rounds in poll mode before the NF asks whether its interfaces are still there: some milliseconds. */
   spinsPerLook: 100_000,
   /** poll()'s limit in sleep mode; errors and frames wake it sooner. */
@@ -111,6 +115,13 @@ export const CONFLICT = {
   severeShare: 0.1,
   /** NF threads that wait longer than this share of the SLO for their core are a leading sign. */
   leadingWaitShare: 0.25,
+  /** Drops and stalls before the NF that grow so many times faster than without functions are a leading sign. */
+  leadingGrowth: 3,
+  /** Weight of the newest look in what is usual without functions. */
+  leadingWeight: 0.1,
+  /** Datagrams that wait for the NF: a quarter of Linux's default receive buffer. Connections: half a short backlog. */
+  leadingQueueBytes: 53_248,
+  leadingConnections: 64,
   /** Levels taken at once when the SLO is broken. */
   brokenSteps: 2,
   /** Calm asked for before the first step up: short, since most conflicts are one-off noise of the host. */

@@ -13,6 +13,8 @@ export interface TickSigns {
   /** Time that NF threads waited for the core, and how often they were put on it. */
   runqueueWaitNs: number;
   slices: number;
+  /** Something before an NF of the core waits or is dropped: see conflict/leading. */
+  queueSign: boolean;
   /** True if a function had CPU time on the core. */
   functionsRan: boolean;
 }
@@ -31,6 +33,7 @@ export class ConflictDetector {
   private aboveSum = 0;
   private ranSum = 0;
   private waitPerSliceNs = 0;
+  private queueSign = false;
 
   constructor(
     private readonly sloUs: number,
@@ -51,6 +54,7 @@ export class ConflictDetector {
     this.above[i] = signs.aboveSlo;
     this.ran[i] = ran;
     this.next = i + 1 === this.packets.length ? 0 : i + 1;
+    this.queueSign = signs.queueSign;
     this.waitPerSliceNs = signs.slices > 0 ? signs.runqueueWaitNs / signs.slices : 0;
   }
 
@@ -62,6 +66,8 @@ export class ConflictDetector {
     }
     // NF threads wait for their own core: latency follows.
     if (this.waitPerSliceNs > this.sloUs * 1_000 * CONFLICT.leadingWaitShare) return 'leading';
+    // What is dropped or waits before the NF is not in its latency yet.
+    if (this.queueSign) return 'leading';
     return 'calm';
   }
 

@@ -228,7 +228,15 @@ function setNfs(wanted: ControlNf[]): void {
 
 /** What of an NF cannot change without its watch being made anew. */
 function shapeOf(nf: ControlNf): string {
-  return [nf.tids, nf.cores, nf.sloUs, nf.harvest, nf.source?.kind, nf.telemetry !== undefined].join(';');
+  return [
+    nf.tids,
+    nf.cores,
+    nf.sloUs,
+    nf.harvest,
+    nf.source?.kind,
+    nf.telemetry !== undefined,
+    nf.socketInodes,
+  ].join(';');
 }
 
 start();

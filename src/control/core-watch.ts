@@ -42,9 +42,11 @@ export class CoreWatch {
     aboveSlo: 0,
     runqueueWaitNs: 0,
     slices: 0,
+    queueSign: false,
     functionsRan: false,
   };
   private sloUs = 0;
+  private queueSign: string | undefined;
   private throttledNs = 0;
   private conflicts = 0;
   private excusedMs = Number.NEGATIVE_INFINITY;
@@ -107,6 +109,7 @@ export class CoreWatch {
       signs.runqueueWaitNs = 0;
     }
     const functionNs = this.readSandboxes(signs);
+    signs.queueSign = this.readQueues(signs.functionsRan);
     this.model.tick(wallNs, nfNs, functionNs, signs.slices);
 
     let change: LevelChange | undefined;
@@ -122,6 +125,16 @@ export class CoreWatch {
     }
     this.publish();
     return change;
+  }
+
+  private readQueues(functionsRan: boolean): boolean {
+    this.queueSign = undefined;
+    for (let i = 0; i < this.nfs.length; i++) {
+      const nf = this.nfs[i]!;
+      this.queueSign = nf.queueSign ?? this.queueSign;
+      if (functionsRan) nf.functionsRan = true;
+    }
+    return this.queueSign !== undefined;
   }
 
   private readSandboxes(signs: TickSigns): number {
@@ -180,7 +193,7 @@ export class CoreWatch {
       to < from
         ? 'calm'
         : verdict === 'leading'
-          ? 'NF threads wait for their core'
+          ? (this.queueSign ?? 'NF threads wait for their core')
           : `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us`;
     return { from, to, cause, culpritSlot: -1 };
   }

@@ -18,6 +18,8 @@ export interface ControlNf {
   softirq: boolean;
   /** Of an NF that polls and tells how much of its time had packets; see nf/telemetry/memory. */
   telemetry?: SharedArrayBuffer | undefined;
+  /** Inode numbers of its UDP and listening TCP sockets. */
+  socketInodes?: readonly number[];
   /** Undefined: its packet latency is not known. */
   source: LatencySourceSpec | undefined;
 }
@@ -29,6 +31,21 @@ export type ToControl =
   | { kind: 'sandbox-remove'; slot: number }
   | { kind: 'stop' };
 
+/** What was seen before the NF since it is watched. */
+export interface QueueStats {
+  /** Of its cores: packets dropped as the backlog was full, and times that packet work was cut short. */
+  backlogDrops: number;
+  squeezes: number;
+  /** Of all interfaces in its network namespace. */
+  interfaceDrops: number;
+  /** At full sockets, or rings of NFs that tell. */
+  socketDrops: number;
+  /** Time in which something on this machine waited for memory. */
+  memoryStallMs: number;
+  /** The leading sign of now. */
+  sign: string | null;
+}
+
 export interface NfStats {
   id: string;
   packets: number;
@@ -37,6 +54,7 @@ export interface NfStats {
   p999Us: number | null;
   busyRatio: number;
   sourceKind: string;
+  queues: QueueStats;
 }
 
 export type FromControl =

@@ -7,6 +7,7 @@ import { TelemetryMemory } from '../nf/telemetry/memory.js';
 import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
 import { CONTROL, NF } from '../tunables.js';
 import type { ControlNf, NfStats } from './messages.js';
+import { QueueWatch } from './queue-watch.js';
 
 /** A thread and its counters when they were last taken. */
 interface Watched {
@@ -25,6 +26,7 @@ export class NfWatch {
   private readonly packetThreads: Watched[] = [];
   /** Housekeeping threads of the NF: their time counts, but not to the millisecond. */
   private readonly otherThreads: Watched[] = [];
+  private readonly queues: QueueWatch;
   private ticks = 0;
   /** Above the SLO in the current part of the latency window. */
   private aboveInPart = 0;
@@ -41,6 +43,8 @@ export class NfWatch {
   slicesDelta = 0;
   packets = 0;
   aboveSlo = 0;
+  /** Set by its cores: a function ran on one of them in this tick. */
+  functionsRan = false;
 
   constructor(
     readonly nf: ControlNf,
@@ -48,6 +52,7 @@ export class NfWatch {
   ) {
     this.source = nf.source === undefined ? undefined : openLatencySource(nf.source);
     this.telemetry = nf.telemetry === undefined ? undefined : TelemetryMemory.over(nf.telemetry);
+    this.queues = new QueueWatch(nf);
     this.busySinceNs = nowNs;
     if (nf.softirq && nf.cores.length > 0) {
       this.stat = new CpuStat(Math.max(...nf.cores) + 1);
@@ -87,12 +92,19 @@ export class NfWatch {
     }
     this.busyNs += this.runDeltaNs;
     this.packets = this.source === undefined ? 0 : this.source.sample(this.latency.current);
+    this.queues.tick(this.functionsRan, this.source?.missed ?? 0);
+    this.functionsRan = false;
     this.aboveSlo = 0;
     if (this.packets > 0) {
       const above = countAbove(this.latency.current.counts, this.nf.sloUs * 1000);
       this.aboveSlo = above - this.aboveInPart;
       this.aboveInPart = above;
     }
+  }
+
+  /** What is wrong before the NF now, in words. */
+  get queueSign(): string | undefined {
+    return this.queues.sign;
   }
 
   private take(threads: readonly Watched[]): void {
@@ -128,6 +140,7 @@ export class NfWatch {
       p999Us: us(0.999),
       busyRatio,
       sourceKind: this.source?.kind ?? 'none',
+      queues: this.queues.stats(),
     };
   }
 
@@ -146,5 +159,6 @@ export class NfWatch {
     for (const thread of [...this.packetThreads, ...this.otherThreads]) thread.stat.close();
     this.stat?.close();
     this.source?.close();
+    this.queues.close();
   }
 }

@@ -69,6 +69,30 @@ export class KeptFile {
     return value;
   }
 
+  /** The next run of hexadecimal digits as a number, or NaN at the end of the bytes read. */
+  nextHex(): number {
+    const { bytes, length } = this;
+    let at = this.at;
+    while (at < length && hexDigit(bytes[at]!) < 0) at++;
+    if (at >= length) {
+      this.at = at;
+      return Number.NaN;
+    }
+    let value = 0;
+    for (let digit = hexDigit(bytes[at]!); digit >= 0; digit = at < length ? hexDigit(bytes[at]!) : -1) {
+      value = value * 16 + digit;
+      at++;
+    }
+    this.at = at;
+    return value;
+  }
+
+  /** Moves behind the next `byte`; false if none is left. */
+  skipTo(byte: number): boolean {
+    while (this.at < this.length && this.bytes[this.at] !== byte) this.at++;
+    return this.at++ < this.length;
+  }
+
   /** Moves to the start of the next line; false at the end. */
   nextLine(): boolean {
     while (this.at < this.length && this.bytes[this.at] !== NEWLINE) this.at++;
@@ -87,6 +111,13 @@ export class KeptFile {
     this.close();
     return GONE;
   }
+}
+
+/** -1: none. */
+function hexDigit(byte: number): number {
+  if (byte >= ZERO && byte <= NINE) return byte - ZERO;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x61 + 10 : -1;
 }
 
 function openOrGone(path: string, mode: 'r' | 'r+'): number {

@@ -72,6 +72,20 @@ function linkOf(path: string): string | undefined {
   }
 }
 
+/** Inode numbers of its UDP sockets and listening TCP sockets: those with a queue that others fill. */
+export function queueInodes(pid: number): number[] {
+  const inodes = socketInodes(pid);
+  if (inodes.size === 0) return [];
+  const tables = ['udp', 'udp6', 'tcp', 'tcp6'];
+  return tables.flatMap((table) =>
+    read(`/proc/${pid}/net/${table}`)
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => inodes.has(fields[9] ?? '') && (table.startsWith('udp') || fields[3] === LISTEN))
+      .map((fields) => Number(fields[9])),
+  );
+}
+
 /** Inode numbers of all sockets that the process holds. */
 export function socketInodes(pid: number): Set<string> {
   const inodes = new Set<string>();

@@ -9,6 +9,8 @@ export interface LatencySource {
   readonly kind: 'reported' | 'runqueue' | 'tap' | 'probe';
   /** Why it cannot observe any more (or yet), in words; undefined while it works. A faulty source adds nothing. */
   readonly fault: string | undefined;
+  /** Packets so far for which the NF had no room, where the source knows. */
+  readonly missed?: number;
   /** Adds what was observed since the last call to `into`; returns how many observations that were. */
   sample(into: LatencyBuckets): number;
   close(): void;

@@ -7,6 +7,7 @@ import type { Control } from '../control/control.js';
 import type { ControlNf, NfStats } from '../control/messages.js';
 import { asNemoError } from '../errors.js';
 import type { EventLog } from '../gateway/platform.js';
+import { queueInodes } from '../linux/listening.js';
 import type { FeedNf } from '../telemetry/feed.js';
 import { Discovery } from './discovery.js';
 import type { LatencySourceSpec } from './latency/open.js';
@@ -155,6 +156,7 @@ export class NfManager {
       // A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it.
       harvest: this.mayHarvest(nf) && (nf.profile.mode === 'sleep' || sleeps),
       softirq: nf.profile.match.kernel !== undefined,
+      socketInodes: [...queueInodes(nf.pid)],
       // What runs while it polls says nothing; what runs while it sleeps between packets says all.
       telemetry: nf.profile.mode === 'poll' && !sleeps ? measurements.telemetry?.shared : undefined,
       source: this.sourceFor(nf, packetTids),
@@ -211,6 +213,7 @@ export class NfManager {
         sloHeld: p99Us === null ? null : p99Us <= nf.profile.sloP99Us,
         busyRatio,
         spareRatio: Math.max(0, 1 - busyRatio),
+        ...(stats === undefined ? {} : { queues: stats.queues }),
         ...(measurements.telemetry === undefined ? {} : { telemetry: telemetryOf(measurements.telemetry) }),
       };
     });

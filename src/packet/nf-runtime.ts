@@ -11,6 +11,7 @@ import { POLLERR, PollSet } from '../linux/poll.js';
 import type { NfMode } from '../nf/profile.js';
 import { NF_RUNTIME } from '../tunables.js';
 import { Forwarder, type FrameProcessor, type NfReport } from './forwarder.js';
+import { PacketCounter } from './shared-latency.js';
 
 export interface NfRuntimeOptions {
   /** Frames received on `in` have direction 0, those on `out` direction 1. */
@@ -61,9 +62,15 @@ function loop(options: NfRuntimeOptions, inside: PacketSocket, outside: PacketSo
   const reportNs = 1e9;
   let nextReportNs = monotonicNs() + reportNs;
   let emptyRounds = 0;
+  let rounds = 0;
   options.onReady?.();
   for (;;) {
-    if (outward.run() + inward.run() > 0) continue;
+    const taken = outward.run() + inward.run();
+    // What the rings had no room for, when the NF was busy: asking costs as much as a packet.
+    if (taken > 0 && ++rounds % NF_RUNTIME.roundsPerMissed === 0) {
+      report.counters[PacketCounter.missed] = inside.statistics().dropped + outside.statistics().dropped;
+    }
+    if (taken > 0) continue;
     if (spin && ++emptyRounds < NF_RUNTIME.spinsPerLook) continue;
     emptyRounds = 0;
     const flushed = outward.flush() && inward.flush();

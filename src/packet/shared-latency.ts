@@ -4,7 +4,7 @@
  * owner shortens kills the reader by SIGBUS; a `pread` of 2 KB costs 1 us and merely comes back short.
  *
  *   0 magic u32 | 4 version u32 | 8 pid u32 | 12 buckets u32
- *   16 received f64 | 24 forwarded f64 | 32 dropped f64 | 40 errors f64 | 48 reserved, 16 bytes
+ *   16 received f64 | 24 forwarded f64 | 32 dropped f64 | 40 errors f64 | 48 missed f64 | 56 reserved
  *   64 BUCKET_COUNT x u32, the counters of LatencyBuckets. Host byte order; all counters only ever go up.
  */
 
@@ -31,9 +31,9 @@ const COUNTER_OFFSET = 16;
 const BUCKETS_OFFSET = 64;
 export const SHARED_LATENCY_BYTES = BUCKETS_OFFSET + 4 * BUCKET_COUNT;
 
-/** Places in `counters`: packets since the NF started. */
-export const PacketCounter = { received: 0, forwarded: 1, dropped: 2, errors: 3 } as const;
-const COUNTERS = 4;
+/** Places in `counters`: packets since the NF started. `missed`: its receive rings had no room. */
+export const PacketCounter = { received: 0, forwarded: 1, dropped: 2, errors: 3, missed: 4 } as const;
+const COUNTERS = 5;
 
 export function sharedLatencyPath(pid: number): string {
   return `${DIRECTORY}/nemo-nf-${pid}.latency`;

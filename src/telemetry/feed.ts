@@ -3,6 +3,7 @@
  * the demo and the bench all read this and nothing else.
  */
 
+import type { QueueStats } from '../control/messages.js';
 import type { StartKind } from '../invoke/function.js';
 
 export const FEED_SCHEMA = 'nemo.feed/1';
@@ -88,6 +89,8 @@ export interface FeedNf {
   /** Share of one core that its threads used over the last second. */
   busyRatio: number;
   spareRatio: number;
+  /** Drops and waits before the NF since it is watched; absent until the first look. */
+  queues?: QueueStats;
   /**
    * What the NF tells of itself, where its profile says how to ask; null: not known. `busyRatio`: share of its packet
    * threads' cycles that had packets. `drops`: since the NF started.

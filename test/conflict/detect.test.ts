@@ -8,6 +8,7 @@ const signs = (over: Partial<TickSigns> = {}): TickSigns => ({
   aboveSlo: 0,
   runqueueWaitNs: 0,
   slices: 10,
+  queueSign: false,
   functionsRan: true,
   ...over,
 });
@@ -54,6 +55,11 @@ describe('conflict/detect', () => {
     const waitNs = SLO_US * 1000 * CONFLICT.leadingWaitShare * 10;
     expect(verdictOf(signs({ runqueueWaitNs: waitNs + 100 }))).to.equal('leading');
     expect(verdictOf(signs({ runqueueWaitNs: waitNs - 100 }))).to.equal('calm');
+  });
+
+  it('takes what waits or is dropped before the NF as a leading sign, if a function ran', () => {
+    expect(verdictOf(signs({ queueSign: true }))).to.equal('leading');
+    expect(verdictOf(signs({ queueSign: true, functionsRan: false }))).to.equal('calm');
   });
 
   it('forgets what left the window', () => {

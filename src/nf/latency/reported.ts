@@ -2,7 +2,7 @@
 
 import { NemoError } from '../../errors.js';
 import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
-import { SharedLatencyReader } from '../../packet/shared-latency.js';
+import { PacketCounter, SharedLatencyReader } from '../../packet/shared-latency.js';
 import { NF } from '../../tunables.js';
 import type { LatencySource } from '../latency-source.js';
 
@@ -47,9 +47,8 @@ export class ReportedSource implements LatencySource {
     return added;
   }
 
-  /** Packets so far, indexed by PacketCounter, as of the last sample; undefined without a report. */
-  get counters(): Float64Array | undefined {
-    return this.reader?.counters;
+  get missed(): number {
+    return this.reader?.counters[PacketCounter.missed] ?? 0;
   }
 
   close(): void {
