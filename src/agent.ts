@@ -266,6 +266,8 @@ async function build(
     explicit: config.nfs,
     discovery: config.discovery,
     functionCores: config.functionCores,
+    allowSmtSiblings: config.allowSmtSiblings,
+    onBarred: (core) => dispatcher.coreChanged(core, true),
     protection: policy.protectNf ? protection : undefined,
     sleepControls: policy.scheduling === 'idle' ? await SleepControls.start(config.stateDir) : undefined,
     periodMs: config.discoveryPeriodMs,

@@ -21,7 +21,7 @@ export const CONFIG_SCHEMA: AnySchema = map({
     port: { type: 'integer', minimum: 0, maximum: 65535 },
     allowedHosts: { type: 'array', items: { type: 'string' } },
   }),
-  cores: map({ functions: cores, housekeeping: cores }),
+  cores: map({ functions: cores, housekeeping: cores, allowSmtSiblings: { type: 'boolean' } }),
   store: {
     type: 'object',
     additionalProperties: false,

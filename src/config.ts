@@ -26,7 +26,12 @@ export interface UserConfig {
   runDir?: string;
   policy?: string;
   http?: { host?: string; port?: number; allowedHosts?: string[] };
-  cores?: { functions?: number[]; housekeeping?: number[] };
+  cores?: {
+    functions?: number[];
+    housekeeping?: number[];
+    /** Functions may run on the SMT siblings of NF cores. Default false. */
+    allowSmtSiblings?: boolean;
+  };
   store?: { kind: 'embedded' } | { kind: 'redis'; url: string };
   pool?: { stems?: number; warmPerFunction?: number; keepAlive?: string };
   /** Folders with profiles of one's own, beside the built-in ones. */
@@ -50,6 +55,7 @@ export interface AgentConfig {
   http: { host: string; port: number; allowedHosts: string[] };
   functionCores: number[];
   housekeepingCores: number[];
+  allowSmtSiblings: boolean;
   store: StoreConfig;
   pool: { stems: number; warmPerFunction: number; keepAliveMs: number };
   profileDirs: string[];
@@ -89,6 +95,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     },
     functionCores: functions,
     housekeepingCores: housekeeping,
+    allowSmtSiblings: user.cores?.allowSmtSiblings ?? false,
     store:
       user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
     pool: {

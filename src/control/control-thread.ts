@@ -145,7 +145,7 @@ function tellUnmeetable({ core }: CoreWatch): void {
 function handle(message: ToControl): boolean {
   switch (message.kind) {
     case 'nfs':
-      setNfs(message.nfs);
+      setNfs(message.nfs, message.barred);
       return true;
     case 'sandbox-add': {
       const throttle = new CgroupThrottle(message.handle);
@@ -205,7 +205,7 @@ function release({ throttle }: WatchedSandbox): void {
   throttle.setQuotaRatio(null);
 }
 
-function setNfs(wanted: ControlNf[]): void {
+function setNfs(wanted: ControlNf[], barred: readonly number[]): void {
   for (const [id, watch] of nfs) {
     const now = wanted.find((nf) => nf.id === id);
     if (now !== undefined && shapeOf(now) === shapeOf(watch.nf)) continue;
@@ -222,7 +222,8 @@ function setNfs(wanted: ControlNf[]): void {
   }
   nfList = [...nfs.values()];
   for (const core of cores) {
-    core.setNfs(nfList.filter((watch) => watch.nf.cores.includes(core.core)));
+    const mine = nfList.filter((watch) => watch.nf.cores.includes(core.core));
+    core.setNfs(mine, barred.includes(core.core));
   }
 }
 

@@ -121,8 +121,8 @@ export class Control
     this.board.wake();
   }
 
-  setNfs(nfs: ControlNf[]): void {
-    this.tell({ kind: 'nfs', nfs });
+  setNfs(nfs: ControlNf[], barred: readonly number[] = []): void {
+    this.tell({ kind: 'nfs', nfs, barred });
   }
 
   /** Takes a slot for a new sandbox, marked busy: it is starting. Throws NO_CAPACITY when none is left. */

@@ -46,6 +46,7 @@ export class CoreWatch {
     functionsRan: false,
   };
   private sloUs = 0;
+  private harvestable = true;
   private queueSign: string | undefined;
   private throttledNs = 0;
   private conflicts = 0;
@@ -70,8 +71,10 @@ export class CoreWatch {
     return this.state.level;
   }
 
-  setNfs(nfs: NfWatch[]): void {
+  /** `barred`: no function may run here, whatever the NFs allow. */
+  setNfs(nfs: NfWatch[], barred: boolean): void {
     this.nfs = nfs;
+    this.harvestable = !barred && nfs.every((watch) => watch.nf.harvest);
     const slos = nfs.map((watch) => watch.nf.sloUs).filter((slo) => slo > 0);
     const sloUs = slos.length === 0 ? 0 : Math.min(...slos);
     if (sloUs !== this.sloUs || (this.detector === undefined && sloUs > 0)) {
@@ -80,7 +83,7 @@ export class CoreWatch {
     }
     this.board.set(this.core, Core.sloUs, sloUs);
     this.board.set(this.core, Core.hasNf, nfs.length > 0 ? 1 : 0);
-    this.board.set(this.core, Core.harvestable, nfs.every((watch) => watch.nf.harvest) ? 1 : 0);
+    this.board.set(this.core, Core.harvestable, this.harvestable ? 1 : 0);
     this.publishBudget();
   }
 
@@ -216,8 +219,7 @@ export class CoreWatch {
   private publishBudget(): void {
     const factor = LADDER[this.state.level]!.runningFactor;
     const budget = factor === 0 ? 0 : Math.ceil(this.how.runningPerCore * factor);
-    const harvestable = this.nfs.length === 0 || this.nfs.every((watch) => watch.nf.harvest);
-    this.board.set(this.core, Core.budgetRunning, harvestable ? budget : 0);
+    this.board.set(this.core, Core.budgetRunning, this.harvestable ? budget : 0);
     this.board.set(this.core, Core.throttleLevel, this.state.level);
     this.board.set(this.core, Core.conflicts, this.conflicts);
   }

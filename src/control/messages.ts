@@ -25,7 +25,8 @@ export interface ControlNf {
 }
 
 export type ToControl =
-  | { kind: 'nfs'; nfs: ControlNf[] }
+  /** `barred`: cores on which no function may run, whatever their NFs allow. */
+  | { kind: 'nfs'; nfs: ControlNf[]; barred: readonly number[] }
   | { kind: 'sandbox-add'; slot: number; core: number; handle: CgroupHandle }
   | { kind: 'sandbox-move'; slot: number; core: number }
   | { kind: 'sandbox-remove'; slot: number }

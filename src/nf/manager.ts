@@ -8,7 +8,10 @@ import type { ControlNf, NfStats } from '../control/messages.js';
 import { asNemoError } from '../errors.js';
 import type { EventLog } from '../gateway/platform.js';
 import { queueInodes } from '../linux/listening.js';
+import { onlineCores } from '../linux/online-cores.js';
+import { type CoreFacts, readTopology } from '../linux/topology.js';
 import type { FeedNf } from '../telemetry/feed.js';
+import { CoreKeeper } from './core-keeper.js';
 import { Discovery } from './discovery.js';
 import type { LatencySourceSpec } from './latency/open.js';
 import type { ExplicitNf } from './match.js';
@@ -27,6 +30,11 @@ export interface NfManagerOptions {
   /** Also find NFs by profile that `explicit` does not name. */
   discovery: boolean;
   functionCores: readonly number[];
+  /** Which of them may be used. */
+  allowSmtSiblings: boolean;
+  topology?: () => CoreFacts[];
+  /** Functions have to leave the core. */
+  onBarred: (core: number) => void;
   /** Undefined: packet threads keep their own scheduling. */
   protection: NfProtection | undefined;
   /** Undefined: poll-mode NFs go on polling. */
@@ -46,6 +54,8 @@ interface Managed {
 export class NfManager {
   private readonly managed = new Map<string, Managed>();
   private readonly watcher: NfWatcher;
+  private readonly cores: CoreKeeper;
+  private coreTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: NfManagerOptions) {
     this.watcher = new NfWatcher(
@@ -53,6 +63,13 @@ export class NfManager {
       (change) => this.changed(change),
       (thrown) => this.warn(asNemoError(thrown).message),
     );
+    this.cores = new CoreKeeper({
+      functionCores: options.functionCores,
+      allowSmtSiblings: options.allowSmtSiblings,
+      topology: options.topology ?? readTopology,
+      onWarning: (message) => this.warn(message),
+      onBarred: options.onBarred,
+    });
     options.control.on('nf-stats', (stats) => {
       for (const one of stats) {
         const managed = this.managed.get(one.id);
@@ -64,6 +81,14 @@ export class NfManager {
 
   start(): void {
     this.watcher.start(this.options.periodMs);
+    this.tellControl();
+    // The topology is many files, the list of online cores one.
+    let online = String(onlineCores());
+    this.coreTimer = setInterval(() => {
+      const now = String(onlineCores());
+      if (now !== online) this.tellControl();
+      online = now;
+    }, this.options.periodMs).unref();
   }
 
   private changed(change: NfChange): void {
@@ -141,7 +166,14 @@ export class NfManager {
   }
 
   private tellControl(): void {
-    this.options.control.setNfs([...this.managed.values()].map((managed) => this.forControl(managed)));
+    const managed = [...this.managed.values()];
+    this.cores.look(
+      new Map(managed.flatMap(({ nf }) => nf.cores.map((core): [number, string] => [core, nf.id]))),
+    );
+    this.options.control.setNfs(
+      managed.map((one) => this.forControl(one)),
+      this.cores.barred,
+    );
   }
 
   private forControl({ nf, sleeps, measurements }: Managed): ControlNf {
@@ -221,6 +253,7 @@ export class NfManager {
 
   async stop(): Promise<void> {
     this.watcher.stop();
+    clearInterval(this.coreTimer);
     await Promise.all([...this.managed.values()].map(({ measurements }) => measurements.close()));
     for (const { nf } of this.managed.values()) this.options.protection?.release(nf.id);
     await this.options.sleepControls?.close();

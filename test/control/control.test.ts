@@ -98,6 +98,16 @@ describe('the control thread', function () {
     await ended;
   });
 
+  it('gives no place on a core that is barred, until it is free again', async () => {
+    const places = () => [total(Core.harvestable), total(Core.budgetRunning)];
+    control.setNfs([nf(0)], [NF_CORE]);
+    await waitFor(() => total(Core.hasNf) === 1);
+    expect(places()).to.deep.equal([0, 0]);
+    control.setNfs([nf(0)]);
+    await waitFor(() => total(Core.harvestable) === 1);
+    expect(places()).to.deep.equal([1, 1]);
+  });
+
   it('counts spare and harvested time as the kernel does', async () => {
     await bed.traffic.run({ kind: 'rate', packetsPerS: 20_000 });
     control.setNfs([nf(0)]);

@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { NemoError } from '../../src/errors.js';
 import type { Cgroup, CgroupDriver, CgroupDriverOptions } from '../../src/linux/cgroup/driver.js';
 import { CgroupThrottle } from '../../src/linux/cgroup/throttle.js';
@@ -37,6 +37,20 @@ export async function runCheck(check: CgroupCheck, context: CheckContext): Promi
 }
 
 export const CGROUP_CHECKS: CgroupCheck[] = [
+  {
+    title: 'a group gets a core again that was unplugged and came back',
+    async run(driver) {
+      const cpuset = driver.rootPaths.find((path) => existsSync(`${path}/cpuset.cpus`));
+      if (driver.layout === 'v2' || cpuset === undefined) return;
+      const group = driver.create('replugged', { cpus: [0] });
+      // What the kernel does to every v1 group when core 1 goes offline, and does not undo.
+      const all = readFileSync(`${cpuset}/cpuset.cpus`, 'latin1').trim();
+      if (all === '0') return;
+      writeFileSync(`${cpuset}/cpuset.cpus`, '0');
+      group.setCpus([1]);
+      assert.equal(readFileSync(`${cpuset}/replugged/cpuset.cpus`, 'latin1').trim(), '1');
+    },
+  },
   {
     title: 'lacks no controller',
     async run(driver) {

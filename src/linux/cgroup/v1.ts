@@ -196,7 +196,14 @@ class CgroupV1 implements Cgroup {
   }
 
   setCpus(cpus: readonly number[]): void {
-    if (this.has('cpuset')) writeControl(`${this.directories.cpuset}/cpuset.cpus`, formatCpuList(cpus));
+    if (!this.has('cpuset')) return;
+    const { cpuset } = this.directories;
+    const list = formatCpuList(cpus);
+    if (tryWrite(`${cpuset}/cpuset.cpus`, list)) return;
+    // A core that was unplugged is gone from every v1 group for good, also when it is back.
+    const root = dirname(cpuset!);
+    tryWrite(`${root}/cpuset.cpus`, readControl(`${dirname(root)}/cpuset.cpus`));
+    writeControl(`${cpuset}/cpuset.cpus`, list);
   }
 
   usage(): CgroupUsage {

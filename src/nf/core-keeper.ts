@@ -1,0 +1,42 @@
+/**
+ * Follows which function cores may be used: says what becomes barred and why, and when it is free again. An unplugged
+ * core takes its threads elsewhere by the kernel's doing, also those that were bound to it; functions are moved by us.
+ */
+
+import { type BarredCore, barredCores } from '../harvest/barred.js';
+import type { CoreFacts } from '../linux/topology.js';
+
+export interface CoreKeeperOptions {
+  functionCores: readonly number[];
+  allowSmtSiblings: boolean;
+  /** Asked at each look that may have changed something. */
+  topology: () => CoreFacts[];
+  onWarning: (message: string) => void;
+  /** Functions have to leave the core. */
+  onBarred: (core: number) => void;
+}
+
+export class CoreKeeper {
+  private current: BarredCore[] = [];
+
+  constructor(private readonly options: CoreKeeperOptions) {}
+
+  get barred(): readonly number[] {
+    return this.current.map(({ core }) => core);
+  }
+
+  /** Looks anew, with the NFs of now. True if anything changed. */
+  look(nfCores: ReadonlyMap<number, string>): boolean {
+    const { functionCores, allowSmtSiblings, topology, onWarning, onBarred } = this.options;
+    const before = this.current;
+    this.current = barredCores(topology(), functionCores, nfCores, allowSmtSiblings);
+    const has = (list: readonly BarredCore[], one: BarredCore) =>
+      list.some(({ core, why }) => core === one.core && why === one.why);
+    const added = this.current.filter((one) => !has(before, one));
+    const lifted = before.filter(({ core }) => !this.barred.includes(core));
+    for (const { why } of added) onWarning(why);
+    for (const { core } of lifted) onWarning(`core ${core} may be used by functions again`);
+    for (const { core } of added) onBarred(core);
+    return added.length + lifted.length > 0;
+  }
+}
