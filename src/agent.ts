@@ -10,12 +10,13 @@ import type { AgentConfig } from './config.js';
 import { FROZEN, LADDER } from './conflict/ladder.js';
 import { CONSOLE_FOLDER } from './console/assets.js';
 import { Control } from './control/control.js';
-import { NemoError } from './errors.js';
+import { asNemoError, NemoError } from './errors.js';
 import type { Platform } from './gateway/platform.js';
 import { createGateway, type Gateway } from './gateway/server.js';
 import { Dispatcher } from './invoke/dispatcher.js';
 import { createRegistry } from './invoke/registry.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
+import { ResctrlGroup } from './linux/resctrl.js';
 import { setProcessAffinity } from './linux/sched.js';
 import { Egress } from './network/egress.js';
 import { NfManager } from './nf/manager.js';
@@ -72,6 +73,18 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
   }
 }
 
+/** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */
+function openResctrl({ name, resctrl }: AgentConfig, warnings: string[]): ResctrlGroup | undefined {
+  if (resctrl === undefined) return undefined;
+  try {
+    return ResctrlGroup.open(name, resctrl);
+  } catch (thrown) {
+    const { message } = asNemoError(thrown);
+    warnings.push(`functions share the NFs' caches and memory bandwidth without a limit: ${message}`);
+    return undefined;
+  }
+}
+
 async function build(
   config: AgentConfig,
   closers: Array<() => Promise<void> | void>,
@@ -86,7 +99,10 @@ async function build(
   // The agent keeps off the cores that it lends; its threads made from now on inherit this.
   setProcessAffinity(process.pid, config.housekeepingCores);
 
+  const resctrl = openResctrl(config, warnings);
+  if (resctrl !== undefined) closers.push(() => resctrl.remove());
   const driver = openCgroupDriver({
+    ...(resctrl === undefined ? {} : { alsoJoin: [resctrl.tasksPath] }),
     rootName: config.name,
     idle: policy.scheduling === 'idle',
     capCores: policy.capRatio && policy.capRatio * config.functionCores.length,
@@ -98,7 +114,7 @@ async function build(
   // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
   const protection = await NfProtection.start(config.stateDir, {
     claim,
-    groups: driver.rootPaths,
+    groups: resctrl === undefined ? driver.rootPaths : [...driver.rootPaths, resctrl.path],
     settings: settingsPath(config.stateDir),
   });
   closers.push(() => protection.close());

@@ -22,6 +22,13 @@ export const CONFIG_SCHEMA: AnySchema = map({
     allowedHosts: { type: 'array', items: { type: 'string' } },
   }),
   cores: map({ functions: cores, housekeeping: cores, allowSmtSiblings: { type: 'boolean' } }),
+  resctrl: {
+    ...map({
+      cacheShare: { type: 'number', exclusiveMinimum: 0, maximum: 1 },
+      bandwidthShare: { type: 'number', exclusiveMinimum: 0, maximum: 1 },
+    }),
+    minProperties: 1,
+  },
   store: {
     type: 'object',
     additionalProperties: false,

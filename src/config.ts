@@ -11,6 +11,7 @@ import { NemoError } from './errors.js';
 import { type BoxPolicy, policyByName } from './harvest/policies.js';
 import { parseDurationMs } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
+import type { ResctrlLimits } from './linux/resctrl.js';
 import type { ExplicitNf } from './nf/match.js';
 import type { StoreConfig } from './store/open-store.js';
 import type { OtlpOptions } from './telemetry/traces/otlp.js';
@@ -32,6 +33,8 @@ export interface UserConfig {
     /** Functions may run on the SMT siblings of NF cores. Default false. */
     allowSmtSiblings?: boolean;
   };
+  /** Shares of the last-level cache and of memory bandwidth for all functions together, 0 to 1, where the host has resctrl. */
+  resctrl?: ResctrlLimits;
   store?: { kind: 'embedded' } | { kind: 'redis'; url: string };
   pool?: { stems?: number; warmPerFunction?: number; keepAlive?: string };
   /** Folders with profiles of one's own, beside the built-in ones. */
@@ -56,6 +59,7 @@ export interface AgentConfig {
   functionCores: number[];
   housekeepingCores: number[];
   allowSmtSiblings: boolean;
+  resctrl: ResctrlLimits | undefined;
   store: StoreConfig;
   pool: { stems: number; warmPerFunction: number; keepAliveMs: number };
   profileDirs: string[];
@@ -96,6 +100,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     functionCores: functions,
     housekeepingCores: housekeeping,
     allowSmtSiblings: user.cores?.allowSmtSiblings ?? false,
+    resctrl: user.resctrl,
     store:
       user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
     pool: {

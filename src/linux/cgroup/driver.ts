@@ -84,6 +84,8 @@ export interface CgroupDriverOptions {
   idle: boolean;
   /** A cap on all groups together, in cores. Default: none. */
   capCores?: number | null;
+  /** Files into which a member also writes itself, beside those of its cgroups: the tasks of a resctrl group. */
+  alsoJoin?: readonly string[];
   /** Where cgroups are mounted; tests may point elsewhere. Default `/sys/fs/cgroup`. */
   mountPoint?: string;
 }

@@ -54,6 +54,7 @@ export class CgroupV1Driver implements CgroupDriver {
   private readonly root: Directories = {};
   private readonly rootName: string;
   private readonly idle: boolean;
+  private readonly alsoJoin: readonly string[];
   private readonly capUs: number;
 
   get rootPaths(): readonly string[] {
@@ -64,6 +65,7 @@ export class CgroupV1Driver implements CgroupDriver {
   constructor(mounts: CgroupMounts, options: CgroupDriverOptions) {
     this.rootName = checkName(options.rootName);
     this.idle = options.idle;
+    this.alsoJoin = options.alsoJoin ?? [];
     this.capUs = options.capCores ? Math.round(options.capCores * CGROUP.quotaPeriodUs) : -1;
     this.layout = mounts.v2 === undefined ? 'v1' : 'hybrid';
     for (const controller of CONTROLLERS) {
@@ -97,7 +99,7 @@ export class CgroupV1Driver implements CgroupDriver {
       inheritCpuset(directories.cpuset, this.root.cpuset);
       if (!this.missing.includes('cpu'))
         writeControl(`${directories.cpu}/cpu.cfs_period_us`, CGROUP.quotaPeriodUs);
-      const group = new CgroupV1(name, directories, this.missing);
+      const group = new CgroupV1(name, directories, this.missing, this.alsoJoin);
       if (limits.memoryMaxBytes !== undefined) group.setMemoryMax(limits.memoryMaxBytes);
       if (limits.pidsMax !== undefined) group.setPidsMax(limits.pidsMax);
       if (limits.cpus !== undefined) group.setCpus(limits.cpus);
@@ -158,9 +160,10 @@ class CgroupV1 implements Cgroup {
     readonly name: string,
     private readonly directories: Directories,
     private readonly missing: readonly Controller[],
+    alsoJoin: readonly string[],
   ) {
     const { cpu, cpuacct, freezer } = directories;
-    this.joinPaths = unique(directories).map((directory) => `${directory}/cgroup.procs`);
+    this.joinPaths = [...unique(directories).map((directory) => `${directory}/cgroup.procs`), ...alsoJoin];
     this.handle = {
       name,
       version: 'v1',

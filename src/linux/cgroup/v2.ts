@@ -46,6 +46,7 @@ export class CgroupV2Driver implements CgroupDriver {
   private readonly base: string;
   private readonly peers: string;
   private readonly idle: boolean;
+  private readonly alsoJoin: readonly string[];
   private readonly cpuMax: string;
 
   get rootPaths(): readonly string[] {
@@ -58,6 +59,7 @@ export class CgroupV2Driver implements CgroupDriver {
     this.root = `${base}/${checkName(options.rootName)}`;
     this.peers = `${this.root}-peers`;
     this.idle = options.idle;
+    this.alsoJoin = options.alsoJoin ?? [];
     const capUs = options.capCores ? Math.round(options.capCores * CGROUP.quotaPeriodUs) : 'max';
     this.cpuMax = `${capUs} ${CGROUP.quotaPeriodUs}`;
     this.makeRoot();
@@ -75,7 +77,7 @@ export class CgroupV2Driver implements CgroupDriver {
     const directory = `${this.root}/${name}`;
     makeGroup(directory);
     try {
-      const group = new CgroupV2(name, directory, this.missing);
+      const group = new CgroupV2(name, directory, this.missing, this.alsoJoin);
       if (limits.memoryMaxBytes !== undefined) group.setMemoryMax(limits.memoryMaxBytes);
       if (limits.pidsMax !== undefined) group.setPidsMax(limits.pidsMax);
       if (limits.cpus !== undefined) group.setCpus(limits.cpus);
@@ -140,8 +142,9 @@ class CgroupV2 implements Cgroup {
     readonly name: string,
     private readonly directory: string,
     private readonly missing: readonly Controller[],
+    alsoJoin: readonly string[],
   ) {
-    this.joinPaths = [`${directory}/cgroup.procs`];
+    this.joinPaths = [`${directory}/cgroup.procs`, ...alsoJoin];
     this.handle = {
       name,
       version: 'v2',
