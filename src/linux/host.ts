@@ -4,8 +4,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { arch, hostname, release, totalmem } from 'node:os';
 import {
   type CgroupFacts,
+  type CounterFacts,
   probeBubblewrap,
   probeCgroups,
+  probeCounters,
+  probeNamespaceEntry,
   probePacketSocket,
   probeRedis,
   probeScheduling,
@@ -41,6 +44,9 @@ export interface HostFacts {
   bubblewrapWorks: boolean;
   /** Program -> absolute path; null when it is not installed. */
   programs: Record<(typeof PROGRAMS)[number], string | null>;
+  /** A thread may enter another network namespace. */
+  namespaceEntry: boolean;
+  counters: CounterFacts;
   pressure: boolean;
   /** Cache and memory-bandwidth allocation (Intel RDT, AMD QoS). */
   resctrl: 'mounted' | 'available' | 'absent';
@@ -78,6 +84,8 @@ export async function readHostFacts(): Promise<HostFacts> {
     programs: Object.fromEntries(
       PROGRAMS.map((program) => [program, findProgram(program) ?? null]),
     ) as HostFacts['programs'],
+    namespaceEntry: probeNamespaceEntry(),
+    counters: probeCounters(),
     pressure: pressure !== undefined,
     resctrl: resctrl(),
     redis,

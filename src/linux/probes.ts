@@ -9,6 +9,9 @@ import { connect } from 'node:net';
 import type { Controller } from './cgroup/driver.js';
 import { openCgroupDriver } from './cgroup/open.js';
 import { close, schedGetscheduler, schedSetscheduler, socket } from './libc.js';
+import { SoftnetStat } from './net-counters.js';
+import { insideNamespace } from './netns.js';
+import { ThreadStat } from './procfs.js';
 
 const SCHED_OTHER = 0;
 const SCHED_FIFO = 1;
@@ -59,6 +62,32 @@ export function probeUserNamespaces(): Promise<boolean> {
 /** Whether bubblewrap can really make its namespaces here. */
 export function probeBubblewrap(): Promise<boolean> {
   return succeeds('bwrap', ['--unshare-all', '--die-with-parent', '--ro-bind', '/', '/', 'true']);
+}
+
+/** Whether a thread of ours may enter a network namespace, as taps and probes do. */
+export function probeNamespaceEntry(): boolean {
+  try {
+    return insideNamespace('/proc/self/ns/net', () => true);
+  } catch {
+    return false;
+  }
+}
+
+/** Which of the kernel's counters can be read that tell of trouble before latency does. */
+export interface CounterFacts {
+  /** Backlog, drops and squeezes of each core. */
+  softnet: boolean;
+  /** How long threads waited for their core. */
+  runQueueDelay: boolean;
+}
+
+export function probeCounters(): CounterFacts {
+  const softnet = new SoftnetStat(0);
+  const thread = new ThreadStat(process.pid, process.pid);
+  const facts = { softnet: softnet.read(), runQueueDelay: thread.read() && thread.slices > 0 };
+  softnet.close();
+  thread.close();
+  return facts;
 }
 
 export interface CgroupFacts {

@@ -40,7 +40,10 @@ export class Discovery {
     this.rules = compileRules(profiles, explicit, byProfile);
   }
 
-  /** The NFs that run now, by pid. */
+  /** Entries of the configuration that are meant for one process but match several, in words. Of the last scan. */
+  ambiguous: string[] = [];
+
+  /** The NFs that run now, by pid; those of an ambiguous entry are left out. */
   scan(): NfInstance[] {
     this.scans++;
     const seen = new Map<number, Known>();
@@ -54,12 +57,12 @@ export class Discovery {
       if (known.profile !== undefined) supervisors.set(known.parentPid, known.profile);
     }
     this.known = seen;
+    const unclear = this.unclear(seen, supervisors);
     const online = onlineCores();
     const instances: NfInstance[] = [];
     for (const [pid, { rule, profile, startTicks }] of seen) {
       if (rule === undefined || profile === undefined) continue;
-      // A master whose workers match too carries no packets itself, unless the operator named that very pid.
-      if (rule.pid === undefined && supervisors.get(pid)?.name === profile.name) continue;
+      if (isSupervisor(pid, rule, profile, supervisors) || unclear.has(rule)) continue;
       if (profile.match.kernel !== undefined) {
         const cores = profile.cores ?? [];
         instances.push({ id: `${profile.name}-${pid}`, profile, pid, startTicks, threads: [], cores });
@@ -69,6 +72,26 @@ export class Discovery {
       if (threads.length > 0) instances.push(instanceOf(pid, startTicks, rule, profile, threads, online));
     }
     return instances;
+  }
+
+  /** Rules for one process that match several. */
+  private unclear(
+    seen: ReadonlyMap<number, Known>,
+    supervisors: ReadonlyMap<number, NfProfile>,
+  ): ReadonlySet<Rule> {
+    const pidsOf = new Map<Rule, number[]>();
+    for (const [pid, { rule, profile }] of seen) {
+      if (rule?.singular !== true || rule.pid !== undefined || profile === undefined) continue;
+      if (!isSupervisor(pid, rule, profile, supervisors))
+        pidsOf.set(rule, [...(pidsOf.get(rule) ?? []), pid]);
+    }
+    const several = [...pidsOf].filter(([, pids]) => pids.length > 1);
+    this.ambiguous = several.map(
+      ([{ profile }, pids]) =>
+        `nfs: an entry for ${profile.name} says what holds for one process, but ${pids.join(' and ')} match it: ` +
+        'give each an entry with its pid',
+    );
+    return new Set(several.map(([rule]) => rule));
   }
 
   private recall(pid: number, stat: ProcessStat): Known | undefined {
@@ -91,6 +114,16 @@ export class Discovery {
     }
     return { startTicks, name, parentPid, rule: undefined, profile: undefined, recheckAt };
   }
+}
+
+/** A master whose workers match too carries no packets itself, unless the operator named that very pid. */
+function isSupervisor(
+  pid: number,
+  rule: Rule,
+  profile: NfProfile,
+  supervisors: ReadonlyMap<number, NfProfile>,
+): boolean {
+  return rule.pid === undefined && supervisors.get(pid)?.name === profile.name;
 }
 
 function isSame(known: Known, stat: Pick<ProcessStat, 'startTicks' | 'name'>): boolean {

@@ -5,7 +5,7 @@
 
 import type { Control } from '../control/control.js';
 import type { ControlNf, NfStats } from '../control/messages.js';
-import { asNemoError } from '../errors.js';
+import { asNemoError, NemoError } from '../errors.js';
 import type { EventLog } from '../gateway/platform.js';
 import { queueInodes } from '../linux/listening.js';
 import { onlineCores } from '../linux/online-cores.js';
@@ -53,13 +53,16 @@ interface Managed {
 
 export class NfManager {
   private readonly managed = new Map<string, Managed>();
+  private readonly discovery: Discovery;
   private readonly watcher: NfWatcher;
+  private readonly saidAmbiguous = new Set<string>();
   private readonly cores: CoreKeeper;
   private coreTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: NfManagerOptions) {
+    this.discovery = new Discovery(options.profiles, options.explicit, options.discovery);
     this.watcher = new NfWatcher(
-      new Discovery(options.profiles, options.explicit, options.discovery),
+      this.discovery,
       (change) => this.changed(change),
       (thrown) => this.warn(asNemoError(thrown).message),
     );
@@ -79,14 +82,22 @@ export class NfManager {
     });
   }
 
+  /** Throws BAD_CONFIG for an entry that is meant for one process but matches several. */
   start(): void {
     this.watcher.start(this.options.periodMs);
+    const [ambiguous] = this.discovery.ambiguous;
+    if (ambiguous !== undefined) throw new NemoError('BAD_CONFIG', ambiguous);
     this.tellControl();
     // The topology is many files, the list of online cores one.
     let online = String(onlineCores());
     this.coreTimer = setInterval(() => {
       const now = String(onlineCores());
       if (now !== online) this.tellControl();
+      for (const message of this.discovery.ambiguous) {
+        if (!this.saidAmbiguous.has(message)) this.warn(`${message}; they are left alone`);
+      }
+      this.saidAmbiguous.clear();
+      for (const message of this.discovery.ambiguous) this.saidAmbiguous.add(message);
       online = now;
     }, this.options.periodMs).unref();
   }

@@ -41,6 +41,8 @@ export interface Candidate {
 
 export interface Rule {
   profile: NfProfile;
+  /** It says what holds for one process only, so it must not match two. */
+  singular: boolean;
   pid: number | undefined;
   process: RegExp | undefined;
   argsPattern: RegExp | undefined;
@@ -76,9 +78,25 @@ export function compileRules(
 }
 
 function compileExplicit(profile: NfProfile, entry: ExplicitNf): Rule {
-  const rule = compile({ ...profile, match: entry.match ?? profile.match, ...entry.overrides }, entry.pid);
+  if (entry.pid === undefined && profile.match.kernel !== undefined) {
+    throw new NemoError('BAD_CONFIG', `nfs: ${profile.name} is no process, so it cannot be found by itself`, {
+      hint: 'give the `pid` of any process in its network namespace',
+    });
+  }
+  const rule = {
+    ...compile({ ...profile, match: entry.match ?? profile.match, ...entry.overrides }, entry.pid),
+    singular: isOfOneProcess(entry),
+  };
   // The operator's word on the mode outranks the guess from the arguments.
   return entry.overrides?.mode === undefined ? rule : { ...rule, pollArgs: undefined };
+}
+
+/** Cores, interfaces, addresses and sockets belong to one NF; an SLO or a protection may be meant for many. */
+function isOfOneProcess({ overrides = {} }: ExplicitNf): boolean {
+  const { cores, latency, telemetry } = overrides;
+  return [cores, latency?.ingress, latency?.probe?.target, telemetry?.socket].some(
+    (one) => one !== undefined,
+  );
 }
 
 function compile(profile: NfProfile, pid: number | undefined): Rule {
@@ -86,6 +104,7 @@ function compile(profile: NfProfile, pid: number | undefined): Rule {
   const { match, packetThreads } = profile;
   return {
     profile: withoutPollingFifo(profile),
+    singular: false,
     pid,
     process: pattern(match.process),
     argsPattern: pattern(match.args),

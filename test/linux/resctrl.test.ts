@@ -64,7 +64,7 @@ describe('resctrl', () => {
     writeFileSync(tasks, '');
     const driver = openCgroupDriver({
       rootName: `nemo-resctrl-${process.pid}`,
-      idle: true,
+      idle: false,
       alsoJoin: [tasks],
     });
     try {

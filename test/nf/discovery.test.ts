@@ -114,6 +114,29 @@ describe('NF discovery', () => {
     expect(profiles[0]!.sloP99Us).to.equal(100);
   });
 
+  it('an entry for one process that matches two finds neither, and names both', async () => {
+    const pids = [(await start(TITLE)).pid, (await start(TITLE)).pid].sort((a, b) => a - b);
+    const latency = { source: 'tap' as const, ingress: 'n0', egress: 'n1', invariant: 'ipv4-id' as const };
+    const discovery = new Discovery([profile()], [{ profile: 'probe', overrides: { latency } }], false);
+    expect(discovery.scan()).to.deep.equal([]);
+    expect(discovery.ambiguous).to.have.length(1);
+    expect(discovery.ambiguous[0]).to.include(`${pids[0]} and ${pids[1]} match it`);
+    await victims.pop()!.end();
+    expect(discovery.scan()).to.have.length(1);
+    expect(discovery.ambiguous).to.deep.equal([]);
+    // An SLO may be meant for all of them.
+    const shared = new Discovery([profile()], [{ profile: 'probe', overrides: { sloP99Us: 5 } }], false);
+    await start(TITLE);
+    expect(shared.scan()).to.have.length(2);
+  });
+
+  it('an entry for a kernel NF without a pid is refused', () => {
+    const kernel = profile({ name: 'router', match: { kernel: 'nftables' } });
+    expect(() => discover([kernel], [{ profile: 'router' }]))
+      .to.throw(/no process/)
+      .with.property('hint');
+  });
+
   it('an entry for an unknown profile says which was probably meant', () => {
     expect(() => discover([profile()], [{ profile: 'prob' }]))
       .to.throw('prob')
