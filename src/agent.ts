@@ -25,10 +25,9 @@ import { NfProtection } from './nf/protection.js';
 import { SleepControls, settingsPath } from './nf/sleep-control.js';
 import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
 import { Engines } from './sandbox/engines/engines.js';
-import { ttlKeepAlive } from './sandbox/keepalive/ttl.js';
 import { Planner } from './sandbox/planner.js';
 import { Pool } from './sandbox/pool.js';
-import { fixedPrewarm } from './sandbox/prewarm/fixed.js';
+import { none } from './sandbox/prewarm/none.js';
 import { openStore } from './store/open-store.js';
 import { createEventLog } from './telemetry/event-log.js';
 import { createLogBook } from './telemetry/log-book.js';
@@ -173,6 +172,8 @@ async function build(
     driver,
     control,
     scheduling: policy.scheduling,
+    ...(config.pool.memoryMaxBytes === undefined ? {} : { memoryMaxBytes: config.pool.memoryMaxBytes }),
+    makeRoom: (bytes) => planner.makeRoom(bytes),
     bundlePath: (spec) => registry.bundlePath(spec),
     onLog: (line) => logs.append(line),
     onEnded: (worker, exit) => {
@@ -196,6 +197,7 @@ async function build(
     policy,
     functionCores: config.functionCores,
     fallbackCore: config.housekeepingCores[0]!,
+    selection: config.pool.selection,
     onFailure: (functionName, error, sandboxId) => {
       if (error.blame === 'system' && error.code !== 'STOPPING') warn(error.message);
       if (error.code === 'FUNCTION_ERROR') return;
@@ -215,8 +217,8 @@ async function build(
     pool,
     dispatcher,
     functionCores: config.functionCores,
-    prewarm: policy.prewarm ? fixedPrewarm(config.pool) : undefined,
-    keepAlive: ttlKeepAlive({ keepAliveMs: config.pool.keepAliveMs, keep: config.pool.warmPerFunction }),
+    prewarm: policy.prewarm ? config.pool.prewarm : none.create({}),
+    keepAlive: config.pool.keepAlive,
     onEvicted: (functionName, sandboxId, why) => {
       const message = `${sandboxId} of "${functionName}" was ended: ${why}`;
       events.emit({ kind: 'sandbox-evicted', severity: 'info', message, functionName, sandboxId });

@@ -149,6 +149,10 @@ function describe(
       const hint = near === undefined ? why : `did you mean "${near}"?`;
       return { ...start, key: path.join('.'), message, ...(hint === undefined ? {} : { hint }) };
     }
+    case 'pattern': {
+      const said = (error.parentSchema as { description?: string }).description ?? error.message;
+      return { ...start, key: path.join('.'), message: `${here} ${said}, not "${String(error.data)}"` };
+    }
     case 'format':
       return { ...start, key: path.join('.'), message: `${here} is not a regular expression: ${error.data}` };
     default:

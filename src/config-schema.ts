@@ -2,6 +2,8 @@
 
 import type { AnySchema } from 'ajv';
 import { POLICY_NAMES } from './harvest/policies.js';
+import { KEEP_ALIVE_POLICIES, PREWARM_POLICIES, SELECTION_POLICIES } from './sandbox/policies.js';
+import { choiceSchema, DURATION_PATTERN } from './sandbox/policy-entry.js';
 
 const cores = { type: 'array', items: { type: 'integer', minimum: 0 }, minItems: 1, uniqueItems: true };
 const map = (properties: Record<string, unknown>, required: string[] = []) => ({
@@ -41,7 +43,13 @@ export const CONFIG_SCHEMA: AnySchema = map({
   pool: map({
     stems: { type: 'integer', minimum: 0, maximum: 1000 },
     warmPerFunction: { type: 'integer', minimum: 0, maximum: 100 },
-    keepAlive: { type: 'string' },
+    prewarm: choiceSchema(PREWARM_POLICIES),
+    keepAlive: choiceSchema(KEEP_ALIVE_POLICIES, {
+      pattern: DURATION_PATTERN,
+      about: 'a duration such as 60s',
+    }),
+    selection: choiceSchema(SELECTION_POLICIES),
+    memory: { type: 'string', pattern: '^\\d+(\\.\\d+)?([kMG]|[KMG]i)$', description: 'must be like 2Gi' },
   }),
   profileDirs: { type: 'array', items: { type: 'string', pattern: '^/' } },
   nfs: {

@@ -9,14 +9,16 @@ import { compileSchema, parseCheckedYaml } from './checked-yaml.js';
 import { CONFIG_SCHEMA } from './config-schema.js';
 import { NemoError } from './errors.js';
 import { type BoxPolicy, policyByName } from './harvest/policies.js';
-import { parseDurationMs } from './invoke/quantity.js';
+import { parseBytes } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
 import type { ResctrlLimits } from './linux/resctrl.js';
 import type { ExplicitNf } from './nf/match.js';
+import { createPolicies, type PoolPolicies } from './sandbox/policies.js';
+import type { PolicyChoice } from './sandbox/policy-entry.js';
 import type { StoreConfig } from './store/open-store.js';
 import type { OtlpOptions } from './telemetry/traces/otlp.js';
 import type { QueueConfig } from './triggers/redis-stream.js';
-import { DISCOVERY, GATEWAY, POOL, TRACE } from './tunables.js';
+import { DISCOVERY, GATEWAY, TRACE } from './tunables.js';
 
 export interface UserConfig {
   /** Name of this agent's cgroup root and lock: two agents of one name cannot run. Default `nemo`. */
@@ -36,7 +38,19 @@ export interface UserConfig {
   /** Shares of the last-level cache and of memory bandwidth for all functions together, 0 to 1, where the host has resctrl. */
   resctrl?: ResctrlLimits;
   store?: { kind: 'embedded' } | { kind: 'redis'; url: string };
-  pool?: { stems?: number; warmPerFunction?: number; keepAlive?: string };
+  /**
+   * `prewarm`, `keepAlive`, `selection`: a policy's name, or a map with `policy` and its options; `keepAlive: 60s` is
+   * `{ policy: ttl, keepAlive: 60s }`. `stems` and `warmPerFunction` are defaults for policies that have them.
+   * `memory`: most that the limits of all sandboxes may come to, `2Gi`.
+   */
+  pool?: {
+    stems?: number;
+    warmPerFunction?: number;
+    prewarm?: PolicyChoice;
+    keepAlive?: PolicyChoice;
+    selection?: PolicyChoice;
+    memory?: string;
+  };
   /** Folders with profiles of one's own, beside the built-in ones. */
   profileDirs?: string[];
   /** NFs that profiles alone do not find, or that want another SLO. */
@@ -61,7 +75,7 @@ export interface AgentConfig {
   allowSmtSiblings: boolean;
   resctrl: ResctrlLimits | undefined;
   store: StoreConfig;
-  pool: { stems: number; warmPerFunction: number; keepAliveMs: number };
+  pool: PoolPolicies & { memoryMaxBytes: number | undefined };
   profileDirs: string[];
   nfs: ExplicitNf[];
   discovery: boolean;
@@ -103,14 +117,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     resctrl: user.resctrl,
     store:
       user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
-    pool: {
-      stems: user.pool?.stems ?? POOL.stems,
-      warmPerFunction: user.pool?.warmPerFunction ?? POOL.warmPerFunction,
-      keepAliveMs:
-        user.pool?.keepAlive === undefined
-          ? POOL.keepAliveMs
-          : parseDurationMs(user.pool.keepAlive, 'pool.keepAlive'),
-    },
+    pool: resolvePool(user.pool ?? {}),
     profileDirs: user.profileDirs ?? [],
     nfs: user.nfs ?? [],
     discovery: user.discovery ?? true,
@@ -118,6 +125,27 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     otlp: user.telemetry?.otlp && { sampleRatio: TRACE.otlpSampleRatio, ...user.telemetry.otlp },
     queues: user.queues ?? [],
     logLevel: user.logLevel ?? 'warn',
+  };
+}
+
+function resolvePool(pool: NonNullable<UserConfig['pool']>): AgentConfig['pool'] {
+  const { stems, warmPerFunction, prewarm, keepAlive, selection, memory } = pool;
+  const duration = typeof keepAlive === 'string' && /^\d/.test(keepAlive);
+  return {
+    ...createPolicies(
+      {
+        ...(prewarm === undefined ? {} : { prewarm }),
+        ...(keepAlive === undefined
+          ? {}
+          : { keepAlive: duration ? { policy: 'ttl', keepAlive } : keepAlive }),
+        ...(selection === undefined ? {} : { selection }),
+      },
+      {
+        ...(stems === undefined ? {} : { stems }),
+        ...(warmPerFunction === undefined ? {} : { warmPerFunction }),
+      },
+    ),
+    memoryMaxBytes: memory === undefined ? undefined : parseBytes(memory, 'pool.memory'),
   };
 }
 

@@ -42,6 +42,10 @@ export const POOL = {
   warmPerFunction: 1,
   /** An unused warm sandbox beyond `warmPerFunction` ends after this. */
   keepAliveMs: 60_000,
+  /** What a start is taken to cost before the first was seen. */
+  startFirstMs: 100,
+  /** What a sandbox really takes of the host's memory, about: its limit is an upper bound. */
+  residentBytes: 48 * 1024 * 1024,
   /** No new sandbox is made below this much available memory. */
   reserveBytes: 512 * 1024 * 1024,
   memoryMaxDefaultBytes: 128 * 1024 * 1024,

@@ -20,7 +20,7 @@ Example:
   policy: nemo
   http: { host: 127.0.0.1, port: 8080 }
   cores: { housekeeping: [0], functions: [1] }
-  pool: { stems: 2, warmPerFunction: 1, keepAlive: 60s }
+  pool: { prewarm: histogram, keepAlive: { policy: ttl, keepAlive: 60s }, selection: mru, memory: 2Gi }
   store: { kind: embedded }
   nfs:
     - { profile: firewall, overrides: { sloP99Us: 500 } }

@@ -25,7 +25,9 @@ export function sendError(
     'Content-Length',
     String(body.length),
   ];
-  if (status === 429 || status === 503) flat.push('Retry-After', String(GATEWAY_HTTP.retryAfterS));
+  if (status === 429 || status === 503) {
+    flat.push('Retry-After', String(error.details?.retryAfterS ?? GATEWAY_HTTP.retryAfterS));
+  }
   response.writeHead(status, flat);
   response.end(body);
 }

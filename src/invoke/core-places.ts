@@ -149,6 +149,11 @@ export class CorePlaces {
     return this.placement.choose(this.fallbackOnly) >= 0 ? this.fallback.core : undefined;
   }
 
+  /** What was last heard of the core. */
+  spareRatio(core: number): number {
+    return this.placeOf(core).predictedSpareRatio;
+  }
+
   /** True while a core of an NF may run nothing. */
   throttled(core: number): boolean {
     const { board } = this.options;

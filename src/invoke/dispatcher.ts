@@ -11,7 +11,11 @@ import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { NemoError } from '../errors.js';
 import type { PlacementPolicy } from '../harvest/placement.js';
 import type { BoxPolicy } from '../harvest/policies.js';
+import { guardAdmission } from '../sandbox/admission/guard.js';
+import type { AdmissionPolicy } from '../sandbox/admission/policy.js';
 import type { Pool } from '../sandbox/pool.js';
+import { mru } from '../sandbox/selection/mru.js';
+import type { SelectionBox, SelectionPolicy } from '../sandbox/selection/policy.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables.js';
 import { CorePlaces } from './core-places.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from './function.js';
@@ -30,6 +34,8 @@ export interface DispatcherOptions {
   /** Takes functions while no function core has any budget. */
   fallbackCore: number;
   placement?: PlacementPolicy;
+  selection?: SelectionPolicy;
+  admission?: AdmissionPolicy;
   /** A call failed; for the event log. */
   onFailure: (functionName: string, error: NemoError, sandboxId: string | undefined) => void;
   observer?: CallObserver;
@@ -42,6 +48,9 @@ export class Dispatcher {
   readonly functions = new Map<string, FunctionState>();
   private readonly places: CorePlaces;
   private readonly growth: Growth;
+  private readonly selection: SelectionPolicy;
+  private readonly admission: AdmissionPolicy;
+  private readonly selectionBox: SelectionBox & { core: number };
   private readonly backlog = new Set<FunctionState>();
   private virtualNowMs = 0;
   private pumping = false;
@@ -60,6 +69,9 @@ export class Dispatcher {
       setWeight: (worker, weight) => pool.setWeight(worker, weight),
       ...(placement === undefined ? {} : { placement }),
     });
+    this.selection = options.selection ?? mru.create({});
+    this.admission = options.admission ?? guardAdmission(GATEWAY);
+    this.selectionBox = { core: -1, spareRatio: (core) => this.places.spareRatio(core) };
     this.growth = new Growth({
       pool,
       isCurrent: (fn) => this.isCurrent(fn),
@@ -77,7 +89,9 @@ export class Dispatcher {
       return;
     }
     const nowMs = performance.now();
-    if (fn.queued === 0 && !isBusy(fn)) {
+    const idle = fn.queued === 0 && !isBusy(fn);
+    fn.usage.arrived(nowMs, idle);
+    if (idle) {
       // Coming back from idleness: no credit for the time in which it asked for nothing.
       fn.virtualMs = Math.max(fn.virtualMs, this.virtualNowMs);
     }
@@ -94,14 +108,29 @@ export class Dispatcher {
       });
     }
     if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
-    if (fn.queued >= GATEWAY.queueMax || fn.queuedBytes + body.length > GATEWAY.queueMaxBytes) {
+    const { pool } = this.options;
+    const { memoryBytes } = fn.spec;
+    const refusal = this.admission.refuse({
+      queued: fn.queued,
+      queuedBytes: fn.queuedBytes + body.length,
+      meanMs: fn.meanMs,
+      sandboxes: fn.workers.length + fn.starting,
+      lackingBytes: () => pool.lackingBytes(memoryBytes),
+      evictableBytes: () => pool.evictableBytes(),
+    });
+    if (refusal === undefined) return undefined;
+    const details = { retryAfterS: refusal.retryAfterS };
+    if (refusal.why === 'queue full') {
       return new NemoError(
         'OVERLOADED',
         `${fn.queued} calls of "${functionName}" with ${fn.queuedBytes} bytes already wait`,
-        { hint: 'try again later, or call less often' },
+        { hint: 'try again later, or call less often', details },
       );
     }
-    return undefined;
+    return new NemoError('NO_CAPACITY', `no memory is left for a sandbox of "${functionName}"`, {
+      hint: `try again in ${refusal.retryAfterS} s, or remove functions that are not needed`,
+      details,
+    });
   }
 
   setFunction(name: string, spec: FunctionSpec | undefined): void {
@@ -186,12 +215,15 @@ export class Dispatcher {
   /** Tries to move one call of `fn` forward. */
   private place(fn: FunctionState): Placed {
     // A sandbox that may run several calls at once takes one more without another place on the core.
+    let shared: Worker | undefined;
     for (const worker of fn.workers) {
-      if (this.mayTake(worker) && !worker.idle && worker.room > 0) return this.send(fn, worker);
+      if (!this.mayTake(worker) || worker.idle || worker.room <= 0) continue;
+      if (shared === undefined || this.better(worker, shared, worker.core)) shared = worker;
     }
+    if (shared !== undefined) return this.send(fn, shared);
     const core = this.places.choose();
     if (core !== undefined) {
-      for (let worker = idleWorker(fn, core); worker !== undefined; worker = idleWorker(fn, core)) {
+      for (let worker = this.idleWorker(fn, core); worker !== undefined; worker = this.idleWorker(fn, core)) {
         if (this.options.pool.move(worker, core)) return this.send(fn, worker);
       }
       if (fn.starting < Math.min(fn.queued, this.placesFor(fn))) this.growth.start(fn, core);
@@ -206,10 +238,28 @@ export class Dispatcher {
     // Not beside itself: the sandbox that runs has its caches warm, and takes its next call ahead.
     const itself = fn.workers.some((worker) => worker.turn && worker.core === beside);
     if (beside === undefined || itself) return 'no place';
-    for (let worker = idleWorker(fn, beside); worker !== undefined; worker = idleWorker(fn, beside)) {
+    for (
+      let worker = this.idleWorker(fn, beside);
+      worker !== undefined;
+      worker = this.idleWorker(fn, beside)
+    ) {
       if (this.options.pool.move(worker, beside)) return this.send(fn, worker, false);
     }
     return 'no place';
+  }
+
+  private idleWorker(fn: FunctionState, core: number): Worker | undefined {
+    let best: Worker | undefined;
+    for (const worker of fn.workers) {
+      if (worker.state !== 'warm' || worker.retired || !worker.idle) continue;
+      if (best === undefined || this.better(worker, best, core)) best = worker;
+    }
+    return best;
+  }
+
+  private better(a: Worker, b: Worker, core: number): boolean {
+    this.selectionBox.core = core;
+    return this.selection.better(a, b, this.selectionBox);
   }
 
   private mayTake(worker: Worker): boolean {
@@ -293,6 +343,8 @@ export class Dispatcher {
     const index = worker.calls.indexOf(call);
     if (index >= 0) worker.calls.splice(index, 1);
     worker.lastUsedMs = nowMs;
+    worker.clockAtUse = this.options.pool.clock;
+    fn.usage.ended(nowMs);
     fn.settle(call.chargedMs, nowMs - call.runningMs);
     if (!worker.idle) {
       if (worker.state === 'ending') return;
@@ -312,9 +364,10 @@ export class Dispatcher {
 
   /** Told by the pool when a sandbox is gone. */
   sandboxEnded(worker: Worker): void {
-    const workers = this.functions.get(worker.functionName)?.workers;
-    const index = workers?.indexOf(worker) ?? -1;
-    if (index >= 0) workers!.splice(index, 1);
+    const fn = this.functions.get(worker.functionName);
+    const index = fn?.workers.indexOf(worker) ?? -1;
+    if (index >= 0) fn!.workers.splice(index, 1);
+    if (fn?.workers.length === 0) fn.usage.gone();
     this.pump();
   }
 
@@ -371,20 +424,4 @@ export class Dispatcher {
 function isBusy(fn: FunctionState): boolean {
   for (const worker of fn.workers) if (!worker.idle) return true;
   return false;
-}
-
-/** On the chosen core first, then the most recently used: its caches are warmest. */
-function idleWorker(fn: FunctionState, core: number): Worker | undefined {
-  let best: Worker | undefined;
-  for (const worker of fn.workers) {
-    if (worker.state !== 'warm' || worker.retired || !worker.idle) continue;
-    if (
-      best === undefined ||
-      (worker.core === core && best.core !== core) ||
-      ((worker.core === core) === (best.core === core) && worker.lastUsedMs > best.lastUsedMs)
-    ) {
-      best = worker;
-    }
-  }
-  return best;
 }

@@ -2,6 +2,7 @@
 
 import type { NemoError } from '../errors.js';
 import { RollingLatency } from '../packet/rolling-latency.js';
+import { Usage } from '../sandbox/usage.js';
 import { DISPATCH } from '../tunables.js';
 import type { FunctionSpec, StartKind } from './function.js';
 import type { PendingCall, Worker } from './worker.js';
@@ -15,8 +16,10 @@ export class FunctionState {
    * the backlogged function with the least goes first, so a quiet function never waits behind a busy one's queue.
    */
   virtualMs = 0;
+  /** What policies go by. */
+  readonly usage = new Usage();
   /** Mean length of its calls: what one is charged until its true length is known. */
-  private meanMs: number = DISPATCH.meanFirstMs;
+  meanMs: number = DISPATCH.meanFirstMs;
   lastUsedMs: number;
   /** Set while the code of now is known not to load: nobody tries again before `loadNotBeforeMs`. */
   loadError: NemoError | undefined;

@@ -36,6 +36,8 @@ export class Growth {
       return;
     }
     fn.starting++;
+    fn.usage.misses.record(nowMs);
+    this.options.pool.noteAsked(this.options.pool.stemKind(fn.spec));
     void this.make(fn, core)
       .catch((thrown: unknown) => this.failed(fn, asNemoError(thrown)))
       .finally(() => {
@@ -46,16 +48,18 @@ export class Growth {
 
   private async make(fn: FunctionState, core: number): Promise<void> {
     const { pool } = this.options;
+    const fromMs = performance.now();
     const kind = pool.stemKind(fn.spec);
     const stem = pool.takeStem(core, kind);
     if (stem !== undefined) await this.loadInto(fn, stem, 'stem');
-    else await this.loadInto(fn, await this.makeWithRetries(core, kind), 'cold');
+    else await this.loadInto(fn, await this.makeWithRetries(core, kind, fn.spec.memoryBytes), 'cold');
+    fn.usage.started(performance.now() - fromMs);
   }
 
-  private async makeWithRetries(core: number, kind: StemKind): Promise<Worker> {
+  private async makeWithRetries(core: number, kind: StemKind, bytes: number): Promise<Worker> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.options.pool.make(core, kind);
+        return await this.options.pool.make(core, kind, bytes, true);
       } catch (thrown) {
         const error = asNemoError(thrown);
         if (error.code !== 'SANDBOX_START' || attempt >= DISPATCH.startAttempts || this.stopping) throw error;

@@ -6,6 +6,7 @@
 import type { Cgroup } from '../linux/cgroup/driver.js';
 import type { Sandbox } from '../sandbox/engine.js';
 import type { StemKind } from '../sandbox/engines/engines.js';
+import { POOL } from '../tunables.js';
 import type { CallRequest, FunctionSpec, Sink, StartKind } from './function.js';
 
 export interface PendingCall {
@@ -48,6 +49,10 @@ export class Worker {
   turn = false;
   /** What its cgroup's weight is now. */
   weight: 'normal' | 'low' = 'normal';
+  /** Its limit, which is what counts against the memory for sandboxes. */
+  memoryBytes: number = POOL.memoryMaxDefaultBytes;
+  /** The pool's ageing clock when it was last used. */
+  clockAtUse = 0;
   /** Its function was changed or removed: it ends as soon as it is idle. */
   retired = false;
 
@@ -68,6 +73,10 @@ export class Worker {
 
   get idle(): boolean {
     return this.calls.length === 0;
+  }
+
+  get load(): number {
+    return this.calls.length;
   }
 
   /** Free places, without those for calls sent ahead. */

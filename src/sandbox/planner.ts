@@ -9,22 +9,25 @@ import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { asNemoError } from '../errors.js';
 import type { Dispatcher } from '../invoke/dispatcher.js';
 import type { FunctionState } from '../invoke/function-state.js';
-import { DISPATCH } from '../tunables.js';
+import type { Worker } from '../invoke/worker.js';
+import { DISPATCH, POOL } from '../tunables.js';
 import { ENGINE_DEFAULT } from './engines/builtin.js';
 import { type StemKind, stemKind } from './engines/engines.js';
-import type { KeepAlivePolicy } from './keepalive/ttl.js';
+import type { IdleSandbox, KeepAlivePolicy } from './keepalive/policy.js';
 import type { Pool } from './pool.js';
-import type { PrewarmFunction, PrewarmPolicy } from './prewarm/policy.js';
+import { nextToMake, type PrewarmFunction } from './prewarm/next.js';
+import type { PrewarmPolicy, StemDemand } from './prewarm/policy.js';
+import { RecentTimes } from './recent-times.js';
 
 const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
+const NEVER = new RecentTimes();
 
 export interface PlannerOptions {
   control: SandboxSlots;
   pool: Pool;
   dispatcher: Dispatcher;
   functionCores: readonly number[];
-  /** Undefined: nothing is made ahead. */
-  prewarm: PrewarmPolicy | undefined;
+  prewarm: PrewarmPolicy;
   keepAlive: KeepAlivePolicy;
   onEvicted: (functionName: string, sandboxId: string, why: string) => void;
   onWarning: (message: string) => void;
@@ -33,6 +36,7 @@ export interface PlannerOptions {
 export class Planner {
   private timer: NodeJS.Timeout | undefined;
   private making = false;
+  private freeing = false;
   private rotatedMs = performance.now();
   private stopped = false;
   private notBeforeMs = 0;
@@ -58,48 +62,80 @@ export class Planner {
     if (nowMs - this.rotatedMs >= 1000) {
       this.rotatedMs = nowMs;
       for (const fn of dispatcher.functions.values()) fn.latency.rotate();
-      this.endUnused(nowMs);
+      this.relieve();
     }
+    this.endUnused(nowMs);
     this.makeNext(nowMs);
   }
 
   private endUnused(nowMs: number): void {
-    const { pool, dispatcher, keepAlive } = this.options;
-    const idle = [...pool.workers.values()]
-      .filter((worker) => worker.state === 'warm' && worker.idle)
-      .map((worker) => ({
-        id: worker.id,
-        functionName: worker.functionName,
-        lastUsedMs: worker.lastUsedMs,
-      }));
-    for (const id of keepAlive.expired(idle, nowMs)) this.evict(id, 'unused');
+    const { pool, dispatcher, keepAlive, prewarm } = this.options;
+    for (const fn of dispatcher.functions.values()) {
+      const live = fn.workers.filter((worker) => worker.state === 'warm' && !worker.retired);
+      let spare = live.length - prewarm.warm(fn.usage, nowMs).sandboxes;
+      if (spare <= 0) continue;
+      // The least recently used first, so that those that stay are the hottest.
+      for (const worker of live.filter((one) => one.idle).sort((a, b) => a.lastUsedMs - b.lastUsedMs)) {
+        if (spare > 0 && keepAlive.expiresMs(entry(worker, fn), nowMs) <= nowMs) {
+          this.evict(worker, 'unused');
+          spare--;
+        }
+      }
+    }
     const wanted = new Set(this.stemKinds().map(({ key }) => key));
     const unwanted = pool.stems.find((stem) => !wanted.has(stem.stemKind.key));
     if (unwanted !== undefined) void pool.end(unwanted);
-    if (pool.headroomBytes() >= 0) return;
-    // Memory is short: the least recently used goes first, then stems; queues stay as they are.
-    const victim = keepAlive.victim(idle);
-    if (victim !== undefined) this.evict(victim, 'memory pressure');
-    else if (pool.stems[0] !== undefined && ![...dispatcher.functions.values()].some((fn) => fn.queued > 0)) {
-      this.evict(pool.stems[0].id, 'memory pressure');
+  }
+
+  /** Memory is short: one at a time, since the kernel needs a moment to give back what it had. */
+  private relieve(): void {
+    if (this.options.pool.lackingBytes(0) > 0 && !this.freeing) {
+      this.freeing = true;
+      void this.endVictim().finally(() => {
+        this.freeing = false;
+      });
     }
   }
 
-  private evict(id: string, why: string): void {
-    const worker = this.options.pool.workers.get(id);
-    if (worker === undefined || !worker.idle) return;
-    this.options.onEvicted(worker.functionName, id, why);
-    void this.options.pool.end(worker);
+  /** Ends idle sandboxes until one of so many bytes can be made, as far as there are any. */
+  async makeRoom(bytes: number): Promise<void> {
+    while (this.options.pool.lackingBytes(bytes) > 0 && (await this.endVictim()));
+  }
+
+  /** The idle sandbox of the lowest priority, or else a stem. False: there is none. */
+  private async endVictim(): Promise<boolean> {
+    const { pool, dispatcher, keepAlive } = this.options;
+    let victim: Worker | undefined;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const fn of dispatcher.functions.values()) {
+      for (const worker of fn.workers) {
+        if (worker.state !== 'warm' || !worker.idle) continue;
+        const priority = keepAlive.priority(entry(worker, fn));
+        if (victim !== undefined && priority >= lowest) continue;
+        victim = worker;
+        lowest = priority;
+      }
+    }
+    if (victim !== undefined) pool.clock = Math.max(pool.clock, lowest);
+    victim ??= pool.stems[0];
+    if (victim === undefined) return false;
+    await this.evict(victim, 'memory pressure');
+    return true;
+  }
+
+  private evict(worker: Worker, why: string): Promise<void> {
+    this.options.onEvicted(worker.functionName, worker.id, why);
+    return this.options.pool.end(worker);
   }
 
   private makeNext(nowMs: number): void {
     const { pool, dispatcher, prewarm } = this.options;
-    if (prewarm === undefined || this.making || nowMs < this.notBeforeMs) return;
+    if (this.making || nowMs < this.notBeforeMs) return;
     const core = this.growCore();
-    const decision = prewarm.next({
+    const decision = nextToMake(prewarm, {
       nowMs,
-      stems: this.stemKinds().map(({ key }) => ({ key, count: pool.stemCount(key) })),
-      mayGrow: core >= 0 && pool.headroomBytes() > 0,
+      stems: this.stemDemands(),
+      mayGrow: core >= 0 && pool.lackingBytes(POOL.memoryMaxDefaultBytes) <= 0,
       functions: [...dispatcher.functions.values()].map(describe),
     });
     if (decision === undefined) return;
@@ -130,6 +166,21 @@ export class Planner {
     return [...kinds.values()];
   }
 
+  private stemDemands(): Array<StemDemand & { count: number }> {
+    const { pool, dispatcher } = this.options;
+    const functions = new Map<string, number>();
+    for (const fn of dispatcher.functions.values()) {
+      const { key } = pool.stemKind(fn.spec);
+      functions.set(key, (functions.get(key) ?? 0) + 1);
+    }
+    return this.stemKinds().map(({ key }) => ({
+      key,
+      count: pool.stemCount(key),
+      functions: functions.get(key) ?? 0,
+      asked: pool.asked.get(key) ?? NEVER,
+    }));
+  }
+
   private async makeStem(key: string, core: number): Promise<void> {
     const kind = this.stemKinds().find((one) => one.key === key);
     if (kind !== undefined) await this.options.pool.makeStem(core, kind);
@@ -140,7 +191,7 @@ export class Planner {
     const fn = dispatcher.functions.get(functionName);
     if (fn === undefined) return;
     const kind = pool.stemKind(fn.spec);
-    const worker = pool.takeStem(core, kind) ?? (await pool.make(core, kind));
+    const worker = pool.takeStem(core, kind) ?? (await pool.make(core, kind, fn.spec.memoryBytes));
     try {
       await dispatcher.prewarm(fn, worker);
     } catch (thrown) {
@@ -167,23 +218,20 @@ export class Planner {
   }
 }
 
+function entry({ lastUsedMs, memoryBytes, clockAtUse }: Worker, { usage }: FunctionState): IdleSandbox {
+  return { lastUsedMs, memoryBytes, clockAtUse, usage };
+}
+
 function describe(fn: FunctionState): PrewarmFunction {
-  let warmIdle = 0;
-  let busy = 0;
-  let loading = 0;
-  for (const worker of fn.workers) {
-    if (worker.retired) continue;
-    if (worker.state === 'loading') loading++;
-    else if (worker.state === 'warm' && worker.idle) warmIdle++;
-    else if (worker.state === 'warm') busy++;
+  let sandboxes = fn.starting;
+  for (const { retired, state } of fn.workers) {
+    if (!retired && (state === 'loading' || state === 'warm')) sandboxes++;
   }
   return {
     name: fn.spec.name,
-    warmIdle,
-    busy,
-    starting: fn.starting + loading,
-    queued: fn.queued,
+    sandboxes,
     lastUsedMs: fn.lastUsedMs,
     notBeforeMs: fn.loadNotBeforeMs,
+    usage: fn.usage,
   };
 }

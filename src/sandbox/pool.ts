@@ -16,6 +16,7 @@ import type { CgroupDriver } from '../linux/cgroup/driver.js';
 import { POOL } from '../tunables.js';
 import type { SandboxExit } from './engine.js';
 import type { Engines, StemKind } from './engines/engines.js';
+import { RecentTimes } from './recent-times.js';
 
 export interface PoolOptions {
   engines: Engines;
@@ -23,6 +24,10 @@ export interface PoolOptions {
   control: SandboxSlots;
   scheduling: FunctionScheduling;
   bundlePath: (spec: FunctionSpec) => string;
+  /** Most that the limits of all sandboxes may come to. Default: what the host has. */
+  memoryMaxBytes?: number;
+  /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
+  makeRoom?: (bytes: number) => Promise<void>;
   onLog: (line: LogLine) => void;
   /** A sandbox is gone; `exit` says why. The worker is already out of the pool. */
   onEnded: (worker: Worker, exit: SandboxExit) => void;
@@ -34,26 +39,60 @@ export class Pool {
   readonly workers = new Map<string, Worker>();
   /** Stems being made ahead, by their key. */
   readonly stemsStarting = new Map<string, number>();
+  /** When calls asked for a new sandbox, by the key of its stem. */
+  readonly asked = new Map<string, RecentTimes>();
+  /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
+  clock = 0;
   private counter = 0;
   private closed = false;
 
   constructor(private readonly options: PoolOptions) {}
 
-  /** Bytes still available on the host above the reserve; below 0 nothing new is made. */
-  headroomBytes(): number {
-    return process.availableMemory() - POOL.reserveBytes;
+  /** How much has to be freed before a sandbox with a limit of so many bytes can be made; 0 or less: nothing. */
+  lackingBytes(bytes: number): number {
+    let committed = 0;
+    for (const worker of this.workers.values())
+      if (worker.state !== 'ending') committed += worker.memoryBytes;
+    const underCap = (this.options.memoryMaxBytes ?? Number.POSITIVE_INFINITY) - committed;
+    const onHost = process.availableMemory() - POOL.reserveBytes;
+    return Math.max(bytes - underCap, Math.min(bytes, POOL.residentBytes) - onHost);
   }
 
-  /** Starts a stem on a core. Rejects with SANDBOX_START or NO_CAPACITY; leaves nothing behind then. */
-  async make(core: number, kind: StemKind): Promise<Worker> {
+  /** What ending everything that serves nothing would give. */
+  evictableBytes(): number {
+    let bytes = 0;
+    for (const { state, idle, memoryBytes } of this.workers.values()) {
+      if ((state === 'warm' && idle) || state === 'stem') bytes += memoryBytes;
+    }
+    return bytes;
+  }
+
+  /** A call needs a sandbox of this kind that is not there. */
+  noteAsked({ key }: StemKind): void {
+    const asked = this.asked.get(key) ?? new RecentTimes();
+    this.asked.set(key, asked);
+    asked.record(performance.now());
+  }
+
+  /**
+   * Starts a stem on a core, for a call (idle sandboxes make room for it then) or ahead of calls. Rejects with
+   * SANDBOX_START or NO_CAPACITY; leaves nothing behind then.
+   */
+  async make(
+    core: number,
+    kind: StemKind,
+    bytes: number = POOL.memoryMaxDefaultBytes,
+    forCall = false,
+  ): Promise<Worker> {
+    if (forCall && this.lackingBytes(bytes) > 0) await this.options.makeRoom?.(bytes);
+    const engine = await this.options.engines.get(kind.engine);
     if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
-    if (this.headroomBytes() < 0) {
+    if (this.lackingBytes(bytes) > 0) {
       throw new NemoError('NO_CAPACITY', 'too little memory is available for another sandbox', {
         hint: 'remove functions that are not needed, or lower their memory',
       });
     }
-    const { driver, control, engines, scheduling } = this.options;
-    const engine = await engines.get(kind.engine);
+    const { driver, control, scheduling } = this.options;
     const id = `sb-${++this.counter}`;
     const cgroup = driver.create(id, {
       memoryMaxBytes: POOL.memoryMaxDefaultBytes,
@@ -64,6 +103,7 @@ export class Pool {
     try {
       slot = control.addSandbox(core, cgroup.handle);
       const worker = new Worker(id, kind, core, slot, cgroup, performance.now());
+      worker.memoryBytes = bytes;
       this.workers.set(id, worker);
       const sandbox = await engine.start({
         id,
@@ -95,6 +135,7 @@ export class Pool {
     const sandbox = worker.sandbox!;
     worker.state = 'loading';
     worker.spec = spec;
+    worker.memoryBytes = spec.memoryBytes;
     this.options.control.setBusy(worker.slot, true);
     try {
       await sandbox.load({
@@ -109,6 +150,7 @@ export class Pool {
       worker.state = 'warm';
       worker.warmSinceMs = performance.now();
       worker.lastUsedMs = worker.warmSinceMs;
+      worker.clockAtUse = this.clock;
     } catch (thrown) {
       await this.end(worker);
       throw asNemoError(thrown);

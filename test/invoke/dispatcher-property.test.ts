@@ -18,7 +18,7 @@ for (const seed of [1, 2, 3]) {
       const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)];
       const box = new InProcessBox({
         functionCores: [1, 2],
-        prewarm: { stems: 1, warmPerFunction: 1 },
+        prewarm: { policy: 'fixed', stems: 1, warmPerFunction: 1 },
       });
       const wrong: string[] = [];
       box.onInvoke = (sandbox, request) => {

@@ -354,8 +354,11 @@ describe('the dispatcher', () => {
     expect(box.slots.size).to.equal(0);
   });
 
-  it('prewarms through the planner, and ends what was not used', async () => {
-    open({ prewarm: { stems: 1, warmPerFunction: 1 }, keepAliveMs: -1 }).deploy('a');
+  it('prewarms through the planner, and ends what was not used beyond what it keeps', async () => {
+    open({
+      prewarm: { policy: 'fixed', stems: 1, warmPerFunction: 1 },
+      keepAlive: { policy: 'ttl', keepAlive: 0 },
+    }).deploy('a');
     box.planner.tick();
     await settled();
     expect(box.live.map((sandbox) => sandbox.code)).to.deep.equal(['a-1', undefined]);
@@ -363,6 +366,7 @@ describe('the dispatcher', () => {
     const call = box.call('a');
     box.live[0]!.answer();
     expect(call.timeline).to.include({ start: 'warm', firstInSandbox: true });
+    const newer = await box.warm('a');
     const real = performance.now;
     performance.now = () => real.call(performance) + 2_000;
     try {
@@ -371,10 +375,11 @@ describe('the dispatcher', () => {
       performance.now = real;
     }
     expect(box.evicted).to.deep.equal(['a: unused']);
+    expect(newer.ended).to.equal(false);
   });
 
   it('keeps stems for each engine in use, ends those of none, and gives none to the wrong engine', async () => {
-    open({ prewarm: { stems: 1, warmPerFunction: 0 } }).deploy('a', { engine: 'other' });
+    open({ prewarm: { policy: 'fixed', stems: 1, warmPerFunction: 0 } }).deploy('a', { engine: 'other' });
     const keys = (): string[] => box.pool.stems.map(({ stemKind: { key } }) => key).sort();
     for (let i = 0; i < 4; i++) {
       box.planner.tick();
@@ -400,7 +405,7 @@ describe('the dispatcher', () => {
   });
 
   it('makes nothing ahead on a throttled core', async () => {
-    open({ prewarm: { stems: 1, warmPerFunction: 1 } }).deploy('a');
+    open({ prewarm: { policy: 'fixed', stems: 1, warmPerFunction: 1 } }).deploy('a');
     box.throttle(1, 1, 1);
     box.planner.tick();
     await settled();
@@ -408,7 +413,7 @@ describe('the dispatcher', () => {
   });
 
   it('does not try to prewarm code that failed to load again at once', async () => {
-    open({ prewarm: { stems: 0, warmPerFunction: 1 } });
+    open({ prewarm: { policy: 'fixed', stems: 0, warmPerFunction: 1 } });
     let loads = 0;
     box.loading = () => {
       loads++;

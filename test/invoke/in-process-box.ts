@@ -19,10 +19,10 @@ import type {
   StartOptions,
 } from '../../src/sandbox/engine.js';
 import { Engines, stemKind } from '../../src/sandbox/engines/engines.js';
-import { ttlKeepAlive } from '../../src/sandbox/keepalive/ttl.js';
 import { Planner } from '../../src/sandbox/planner.js';
+import { createPolicies } from '../../src/sandbox/policies.js';
+import type { PolicyChoice } from '../../src/sandbox/policy-entry.js';
 import { Pool } from '../../src/sandbox/pool.js';
-import { fixedPrewarm } from '../../src/sandbox/prewarm/fixed.js';
 
 export const FALLBACK = 0;
 export const KIND = stemKind('process');
@@ -172,8 +172,9 @@ export class Outcome implements Sink {
 
 export interface BoxOptions {
   functionCores?: number[];
-  prewarm?: { stems: number; warmPerFunction: number };
-  keepAliveMs?: number;
+  prewarm?: PolicyChoice;
+  keepAlive?: PolicyChoice;
+  memoryMaxBytes?: number;
 }
 
 export class InProcessBox implements SandboxSlots {
@@ -195,7 +196,7 @@ export class InProcessBox implements SandboxSlots {
   private nextSlot = 0;
   private nextCall = 0;
 
-  constructor({ functionCores = [1], prewarm, keepAliveMs = 60_000 }: BoxOptions = {}) {
+  constructor({ functionCores = [1], prewarm = 'none', keepAlive = 'ttl', memoryMaxBytes }: BoxOptions = {}) {
     const engine: Engine = {
       kind: 'process',
       prepare: async ({ content }) => ({ content, ending: 'mjs' }),
@@ -218,9 +219,12 @@ export class InProcessBox implements SandboxSlots {
       control: this,
       scheduling: 'idle',
       bundlePath: (spec) => spec.codeHash,
+      ...(memoryMaxBytes === undefined ? {} : { memoryMaxBytes }),
+      makeRoom: (bytes) => this.planner.makeRoom(bytes),
       onLog: () => {},
       onEnded: (worker) => this.dispatcher.sandboxEnded(worker),
     });
+    const policies = createPolicies({ prewarm, keepAlive });
     this.dispatcher = new Dispatcher({
       control: this,
       pool: this.pool,
@@ -234,8 +238,8 @@ export class InProcessBox implements SandboxSlots {
       pool: this.pool,
       dispatcher: this.dispatcher,
       functionCores,
-      prewarm: prewarm === undefined ? undefined : fixedPrewarm(prewarm),
-      keepAlive: ttlKeepAlive({ keepAliveMs, keep: 0 }),
+      prewarm: policies.prewarm,
+      keepAlive: policies.keepAlive,
       onEvicted: (name, _id, why) => this.evicted.push(`${name}: ${why}`),
       onWarning: () => {},
     });

@@ -1,25 +1,27 @@
 /**
- * One-to-one prewarming of fixed size (survey of serverless, prewarming): every function keeps some idle warm
- * sandboxes, most recently used first, over a small stock of stems for each
- * engine in use.
+ * One-to-one prewarming of fixed size: every function keeps some warm sandboxes, over a small stock of stems for each
+ * runtime in use.
  */
 
-import type { PrewarmFunction, PrewarmPolicy } from './policy.js';
+import { POOL } from '../../tunables.js';
+import { definePolicy } from '../policy-entry.js';
+import { STEMS } from './options.js';
+import { FOREVER, type PrewarmPolicy } from './policy.js';
 
-export function fixedPrewarm(options: { stems: number; warmPerFunction: number }): PrewarmPolicy {
-  return {
-    name: 'fixed',
-    next(snapshot) {
-      if (!snapshot.mayGrow) return undefined;
-      let chosen: PrewarmFunction | undefined;
-      for (const candidate of snapshot.functions) {
-        if (candidate.warmIdle + candidate.busy + candidate.starting >= options.warmPerFunction) continue;
-        if (snapshot.nowMs < candidate.notBeforeMs) continue;
-        if (chosen === undefined || candidate.lastUsedMs > chosen.lastUsedMs) chosen = candidate;
-      }
-      if (chosen !== undefined) return { kind: 'warm', functionName: chosen.name };
-      const short = snapshot.stems.find(({ count }) => count < options.stems);
-      return short === undefined ? undefined : { kind: 'stem', key: short.key };
+export const fixed = definePolicy({
+  name: 'fixed',
+  about: 'keeps some warm sandboxes of every function, and some stems',
+  options: {
+    stems: STEMS,
+    warmPerFunction: {
+      kind: 'count',
+      default: POOL.warmPerFunction,
+      about: 'sandboxes kept of each function',
     },
-  };
-}
+  },
+  create: ({ stems, warmPerFunction }): PrewarmPolicy => ({
+    name: 'fixed',
+    warm: () => ({ sandboxes: warmPerFunction, untilMs: FOREVER }),
+    stems: () => stems,
+  }),
+});

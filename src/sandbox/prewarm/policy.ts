@@ -1,34 +1,31 @@
-/** What a prewarm policy sees and may ask for. Pure: the pool carries decisions out, in idle windows. */
+/** What a prewarm policy sees and may ask for. Pure: mechanisms carry it out, one sandbox after the other, in idle windows. */
 
-export interface PrewarmFunction {
-  name: string;
-  /** Loaded sandboxes that serve nothing now, that serve something, and that are being made. */
-  warmIdle: number;
-  busy: number;
-  starting: number;
-  queued: number;
-  /** When it was last called or deployed, ms. */
-  lastUsedMs: number;
-  /** Not before this: its code failed to load lately. */
-  notBeforeMs: number;
+import type { RecentTimes } from '../recent-times.js';
+import type { FunctionUsage } from '../usage.js';
+
+/** How many loaded sandboxes a function should have, serving or not, and until when that holds if nothing happens. */
+export interface Wanted {
+  sandboxes: number;
+  untilMs: number;
 }
 
-export interface PrewarmSnapshot {
-  nowMs: number;
-  /** Stems that are ready or being made, of each kind that is wanted. */
-  stems: ReadonlyArray<{ key: string; count: number }>;
-  /** False under memory pressure, or while every function core is throttled. */
-  mayGrow: boolean;
-  functions: readonly PrewarmFunction[];
+/** Stems of one kind: a runtime without code that fits all functions of that kind. */
+export interface StemDemand {
+  readonly key: string;
+  /** Functions that could use them. */
+  readonly functions: number;
+  /** When sandboxes were asked for by calls, whether a stem was there or not. */
+  readonly asked: Pick<RecentTimes, 'since'>;
 }
-
-export type PrewarmDecision = { kind: 'stem'; key: string } | { kind: 'warm'; functionName: string };
 
 export interface PrewarmPolicy {
   readonly name: string;
-  /**
-   * Called when the pool changed and at least every 100 ms. Returns at most one decision: sandboxes are made one
-   * after the other, so that making them never becomes a load of its own.
-   */
-  next(snapshot: PrewarmSnapshot): PrewarmDecision | undefined;
+  /** Start from a snapshot of the function where the engine has one, rather than from a stem. */
+  readonly restoreFirst?: boolean;
+  /** Called when something of the function changed, at every sweep, and in the simulator again at `untilMs`. */
+  warm(usage: FunctionUsage, nowMs: number): Wanted;
+  /** Called at every sweep for each kind in use. Returns how many stems should be ready or being made. */
+  stems(demand: StemDemand, nowMs: number): number;
 }
+
+export const FOREVER = Number.POSITIVE_INFINITY;

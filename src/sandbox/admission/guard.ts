@@ -1,0 +1,29 @@
+/**
+ * Admission by bounds: of each function's queue, and of the node's memory. A call that could never get a sandbox is
+ * better refused at once, with the time to try again, than kept until it fails.
+ */
+
+import type { AdmissionPolicy } from './policy.js';
+
+const RETRY_MAX_S = 60;
+
+export function guardAdmission(bounds: { queueMax: number; queueMaxBytes: number }): AdmissionPolicy {
+  return {
+    name: 'guard',
+    refuse(now) {
+      if (now.queued >= bounds.queueMax || now.queuedBytes > bounds.queueMaxBytes) {
+        // By then half of the queue is done, if one sandbox works on it.
+        return { why: 'queue full', retryAfterS: seconds((now.queued * now.meanMs) / 2) };
+      }
+      // Reading memory costs; where a sandbox is there, or coming, nothing depends on it.
+      if (now.sandboxes > 0) return undefined;
+      const lacking = now.lackingBytes();
+      if (lacking <= 0 || lacking <= now.evictableBytes()) return undefined;
+      return { why: 'no memory', retryAfterS: seconds(now.meanMs) };
+    },
+  };
+}
+
+function seconds(ms: number): number {
+  return Math.min(RETRY_MAX_S, Math.max(1, Math.ceil(ms / 1000)));
+}

@@ -1,0 +1,44 @@
+/**
+ * What to make next, of all that the policy wants: a sandbox for the function that was called most recently, then a
+ * stem. Pure, and common to all policies.
+ */
+
+import type { FunctionUsage } from '../usage.js';
+import type { PrewarmPolicy, StemDemand } from './policy.js';
+
+export interface PrewarmFunction {
+  name: string;
+  /** Sandboxes with its code, and those that are being made. */
+  sandboxes: number;
+  /** When it was last called or deployed, ms. */
+  lastUsedMs: number;
+  /** Not before this: its code failed to load lately. */
+  notBeforeMs: number;
+  usage: FunctionUsage;
+}
+
+export interface PrewarmSnapshot {
+  nowMs: number;
+  /** Of each kind that is wanted; `count` are ready or being made. */
+  stems: ReadonlyArray<StemDemand & { count: number }>;
+  /** False under memory pressure, or while every function core is throttled. */
+  mayGrow: boolean;
+  functions: readonly PrewarmFunction[];
+}
+
+export type PrewarmDecision = { kind: 'stem'; key: string } | { kind: 'warm'; functionName: string };
+
+/** At most one: sandboxes are made one after the other, so that making them never becomes a load of its own. */
+export function nextToMake(policy: PrewarmPolicy, snapshot: PrewarmSnapshot): PrewarmDecision | undefined {
+  if (!snapshot.mayGrow) return undefined;
+  const { nowMs } = snapshot;
+  let chosen: PrewarmFunction | undefined;
+  for (const candidate of snapshot.functions) {
+    if (nowMs < candidate.notBeforeMs) continue;
+    if (chosen !== undefined && candidate.lastUsedMs <= chosen.lastUsedMs) continue;
+    if (candidate.sandboxes < policy.warm(candidate.usage, nowMs).sandboxes) chosen = candidate;
+  }
+  if (chosen !== undefined) return { kind: 'warm', functionName: chosen.name };
+  const short = snapshot.stems.find((stem) => stem.count < policy.stems(stem, nowMs));
+  return short === undefined ? undefined : { kind: 'stem', key: short.key };
+}
