@@ -137,7 +137,9 @@ async function build(
   }
   const egress = new Egress();
   closers.push(() => egress.close());
-  const engines = new Engines(builtinEngines({ directory: join(config.runDir, 'sandboxes'), egress }));
+  const engines = new Engines(
+    builtinEngines({ directory: join(config.runDir, 'sandboxes'), egress, driver, ...config }),
+  );
   closers.push(() => engines.close());
   const { ok, reason = '', hint = '' } = await engines.check(ENGINE_DEFAULT);
   if (!ok) throw new NemoError('MISSING_PACKAGE', reason, { hint });

@@ -368,6 +368,42 @@ export const SANDBOX = {
   strayFramesMax: 1_000,
 } as const;
 
+/** Worker threads as sandboxes: engines `isolate` and `wasm`. */
+export const ISOLATE = {
+  /** Users of their processes: one each, below the range of process sandboxes. */
+  firstUid: 63_000,
+  uidCount: 900,
+  /**
+   * No helper threads, so that a sandbox's garbage is collected on its own thread and its own account; small heaps;
+   * modules come from memory; the runner collects once what starting left behind.
+   */
+  nodeFlags: [
+    '--single-threaded',
+    '--v8-pool-size=1',
+    '--optimize-for-size',
+    '--no-node-snapshot',
+    '--experimental-vm-modules',
+    '--expose-gc',
+    '--no-warnings',
+  ],
+  /** Of a thread; V8 takes it as reserved, not as used. */
+  stackMb: 1,
+  youngMb: 1,
+  openFilesMax: 4_096,
+  /** Memory of a process without its sandboxes, and of each stem in it. */
+  hostBytes: 96 * 1024 * 1024,
+  stemBytes: 16 * 1024 * 1024,
+  /** Threads that a process may have beside its sandboxes: node's own and a sandbox's pool for asynchronous zlib and crypto. */
+  hostThreads: 32,
+  /** A thread that was told to end and did not is ended with its process after this. */
+  endPatienceMs: 2_000,
+  /** Meanwhile whatever holds it back is lifted this often. */
+  releasePeriodMs: 50,
+  /** Connections that have not yet said for which sandbox they are. */
+  unclaimedMax: 32,
+  unclaimedMs: 10_000,
+} as const;
+
 export const ENGINES = {
   /** Whether an engine works here is looked at again after this: a check may start a process. */
   checkKeptMs: 10_000,

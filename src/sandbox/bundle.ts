@@ -34,9 +34,12 @@ export async function bundleFunction(path: string): Promise<{ code: string }> {
 
 /**
  * Checks one module and strips its types. `filename` is shown in errors, its ending says the language.
- * Throws BAD_FUNCTION as above, also for imports other than node's own modules.
+ * Throws BAD_FUNCTION as above, also for imports other than node's own modules; those are in `imports`.
  */
-export async function checkFunction(code: string, filename: string): Promise<{ code: string }> {
+export async function checkFunction(
+  code: string,
+  filename: string,
+): Promise<{ code: string; imports: string[] }> {
   const loader = LOADERS[extname(filename)];
   if (loader === undefined)
     throw badFunction(`${filename} is not a JavaScript or TypeScript file`, endingHint());
@@ -46,7 +49,7 @@ export async function checkFunction(code: string, filename: string): Promise<{ c
 /** Builds that use esbuild's service process now: it is stopped after the last, so that it holds no memory. */
 let building = 0;
 
-async function build(source: BuildOptions, shownName: string): Promise<{ code: string }> {
+async function build(source: BuildOptions, shownName: string): Promise<{ code: string; imports: string[] }> {
   const esbuild = await import('esbuild');
   building++;
   try {
@@ -73,7 +76,8 @@ async function build(source: BuildOptions, shownName: string): Promise<{ code: s
     const text = result.outputFiles[0]!.text;
     // What the CLI bundled already has the banner: the agent's check must not add another.
     const bare = text.includes('__require = ') && !text.includes('nemoCreateRequire');
-    return { code: bare ? REQUIRE_BANNER + text : text };
+    const imports = (output?.imports ?? []).filter(({ external }) => external).map(({ path }) => path);
+    return { code: bare ? REQUIRE_BANNER + text : text, imports: [...new Set(imports)] };
   } catch (thrown) {
     const message = (thrown as Partial<BuildFailure>).errors?.[0];
     if (message === undefined) throw thrown;

@@ -68,6 +68,8 @@ export interface Sandbox {
    * ends, `details.started` of the error tells whether the call may have begun; one that has not can be sent again.
    */
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void;
+  /** Memory it holds, where its process does not tell because others share it. */
+  readonly heldBytes?: number;
   /** Calls sent and not yet ended. */
   readonly inFlight: number;
   /** Kills every process of the sandbox. Calls in flight end with FUNCTION_EXIT unless `reason` is given. */
@@ -117,6 +119,8 @@ export interface Engine {
    * without running it is found here. Rejects with BAD_FUNCTION.
    */
   prepare(source: FunctionSource): Promise<Artifact>;
+  /** Where sandboxes are threads: the group of the process that a stem will be part of (see `CgroupDriver.create`). */
+  processGroup?(variant: string, scheduling: StartOptions['scheduling']): Promise<Cgroup>;
   /** Starts a stem; resolves when its runtime answered. Rejects with SANDBOX_START. */
   start(options: StartOptions): Promise<Sandbox>;
   close(): Promise<void>;

@@ -94,11 +94,8 @@ export class Pool {
     }
     const { driver, control, scheduling } = this.options;
     const id = `sb-${++this.counter}`;
-    const cgroup = driver.create(id, {
-      memoryMaxBytes: POOL.memoryMaxDefaultBytes,
-      pidsMax: POOL.pidsMax,
-      cpus: [core],
-    });
+    const limits = { memoryMaxBytes: POOL.memoryMaxDefaultBytes, pidsMax: POOL.pidsMax, cpus: [core] };
+    const cgroup = driver.create(id, limits, await engine.processGroup?.(kind.variant, scheduling));
     let slot = -1;
     try {
       slot = control.addSandbox(core, cgroup.handle);

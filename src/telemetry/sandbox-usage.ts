@@ -1,6 +1,6 @@
 /**
- * Memory and CPU of each sandbox, by pidusage, once a second while somebody looks. It reads the processes that the
- * sandbox's group names, since a sandbox is a small tree of them.
+ * Memory and CPU of each sandbox, once a second while somebody looks: by pidusage for a sandbox that is a small tree
+ * of processes, named by its group; by its own word and its group's time for one that is a thread among others.
  */
 
 import { dirname } from 'node:path';
@@ -19,6 +19,9 @@ const NONE: Usage = { memoryBytes: 0, cpuRatio: 0 };
 
 export class SandboxUsage {
   private readonly known = new Map<string, Usage>();
+  /** CPU time of each thread's group when it was last looked at. */
+  private cpuNs = new Map<string, number>();
+  private sampledMs = 0;
   private nextMs = 0;
   private running = false;
 
@@ -32,10 +35,15 @@ export class SandboxUsage {
     if (this.running || nowMs < this.nextMs) return;
     this.nextMs = nowMs + FEED.usagePeriodMs;
     const pidsOf = new Map<string, number[]>();
+    const threads = new Map<string, number>();
     for (const worker of workers) {
-      if (worker.sandbox !== undefined) pidsOf.set(worker.id, pidsIn(worker));
+      if (worker.sandbox?.heldBytes !== undefined)
+        this.sampleThread(worker, worker.sandbox.heldBytes, threads, nowMs);
+      else if (worker.sandbox !== undefined) pidsOf.set(worker.id, pidsIn(worker));
     }
-    for (const id of this.known.keys()) if (!pidsOf.has(id)) this.known.delete(id);
+    this.cpuNs = threads;
+    this.sampledMs = nowMs;
+    for (const id of this.known.keys()) if (!pidsOf.has(id) && !threads.has(id)) this.known.delete(id);
     const all = [...pidsOf.values()].flat();
     if (all.length === 0) return;
     this.running = true;
@@ -58,6 +66,18 @@ export class SandboxUsage {
       .finally(() => {
         this.running = false;
       });
+  }
+
+  private sampleThread(worker: Worker, memoryBytes: number, seen: Map<string, number>, nowMs: number): void {
+    try {
+      const { cpuNs } = worker.cgroup.usage();
+      const before = this.cpuNs.get(worker.id) ?? cpuNs;
+      const cpuRatio = (cpuNs - before) / 1e6 / Math.max(1, nowMs - this.sampledMs);
+      seen.set(worker.id, cpuNs);
+      this.known.set(worker.id, { memoryBytes, cpuRatio });
+    } catch {
+      // It has just ended.
+    }
   }
 
   close(): void {

@@ -46,6 +46,8 @@ class TestCgroup implements Cgroup {
       freezePath: undefined,
     };
   }
+  adoptThread(): void {}
+  release(): void {}
   setMemoryMax(): void {}
   setPidsMax(): void {}
   weight = 'normal';

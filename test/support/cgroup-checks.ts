@@ -14,6 +14,9 @@ import { runIn, startIn, until } from './in-cgroup.js';
 
 const MIB = 1024 * 1024;
 const SPIN = ['/bin/sh', '-c', 'while :; do :; done'];
+const SPINNING_THREAD = `new (require('node:worker_threads').Worker)(
+  "console.log(require('node:fs').readlinkSync('/proc/thread-self').split('/').at(-1)); setTimeout(() => { for (;;); }, 50)",
+  { eval: true })`;
 const FORK_STORM = ['/bin/sh', '-c', 'b() { while :; do b & done; }; b 2>/dev/null'];
 
 export interface CheckContext {
@@ -78,6 +81,39 @@ export const CGROUP_CHECKS: CgroupCheck[] = [
       group.setMemoryMax(16 * MIB);
       const { signal } = await runIn(group, 'a=0123456789abcdef; while :; do a=$a$a; done');
       assert.equal(signal, 'SIGKILL');
+    },
+  },
+  {
+    title: 'takes in one thread of a process: pins, freezes and accounts it alone, and lets it end',
+    async run(driver) {
+      const all = driver.create('threads', { pidsMax: 64 });
+      const one = driver.create('thread', { memoryMaxBytes: 64 * MIB, pidsMax: 4, cpus: [0] }, all);
+      const child = startIn(all, [process.execPath, '-e', SPINNING_THREAD]);
+      const tid = await new Promise<number>((resolve) =>
+        child.stdout!.once('data', (line: Buffer) => resolve(Number(line))),
+      );
+      one.adoptThread(tid);
+      const before = one.usage();
+      assert.equal(before.pids, 1);
+      await until('its time is accounted', () => one.usage().cpuNs > before.cpuNs + 20e6);
+      const cpus = listThreads(child.pid!).map((thread) => [thread.tid === tid, thread.cpus.length] as const);
+      assert.ok(cpus.some(([own, count]) => own && count === 1));
+      const throttle = new CgroupThrottle(one.handle);
+      throttle.freeze();
+      await until('it stands still', () => {
+        const { cpuNs } = one.usage();
+        const endMs = performance.now() + 50;
+        while (performance.now() < endMs);
+        return one.usage().cpuNs === cpuNs;
+      });
+      one.release();
+      const frozen = one.usage().cpuNs;
+      await until('it runs again', () => one.usage().cpuNs > frozen);
+      throttle.close();
+      await all.kill();
+      await one.remove();
+      await all.remove();
+      assert.deepEqual(driver.list(), []);
     },
   },
   {

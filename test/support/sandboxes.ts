@@ -10,9 +10,10 @@ import type { NemoError } from '../../src/errors.js';
 import type { CallRequest, LogLine } from '../../src/invoke/function.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { onlineCores } from '../../src/linux/online-cores.js';
 import { Egress } from '../../src/network/egress.js';
-import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
-import { ProcessEngine } from '../../src/sandbox/engines/process/engine.js';
+import type { Engine, LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
+import { builtinEngines } from '../../src/sandbox/engines/builtin.js';
 
 export interface Answer {
   status: number;
@@ -30,33 +31,47 @@ let groups = 0;
 export class SandboxBench {
   readonly directory = mkdtempSync('/var/tmp/nemo-test-sandbox-');
   readonly driver: CgroupDriver;
-  readonly engine: ProcessEngine;
+  private readonly opened: Promise<Engine>;
   readonly egress = new Egress();
   readonly logs: LogEntry[] = [];
   private count = 0;
 
-  constructor() {
+  constructor(kind = 'process') {
     chmodSync(this.directory, 0o755);
     this.driver = openCgroupDriver({ rootName: `nemo-test-sandbox-${process.pid}-${groups++}`, idle: false });
-    this.engine = new ProcessEngine({ directory: join(this.directory, 'sandboxes'), egress: this.egress });
+    const { driver, egress } = this;
+    const cores = { functionCores: onlineCores(), housekeepingCores: [onlineCores()[0]!] };
+    const entries = builtinEngines({
+      directory: join(this.directory, 'sandboxes'),
+      driver,
+      egress,
+      ...cores,
+    });
+    this.opened = entries.find((entry) => entry.kind === kind)!.open();
+  }
+
+  engine(): Promise<Engine> {
+    return this.opened;
   }
 
   async close(): Promise<void> {
-    await this.engine.close();
+    await (await this.opened).close();
     await this.egress.close();
     await this.driver.removeAll();
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  start(options: Partial<StartOptions> = {}, pidsMax = 64): Promise<Sandbox> {
+  async start(options: Partial<StartOptions> = {}, pidsMax = 64): Promise<Sandbox> {
+    const engine = await this.opened;
     const id = `sb-${this.count++}`;
-    const cgroup = this.driver.create(id, { memoryMaxBytes: 128 * 1024 * 1024, pidsMax });
+    const within = await engine.processGroup?.(options.variant ?? '', options.scheduling ?? 'default');
+    const cgroup = this.driver.create(id, { memoryMaxBytes: 128 * 1024 * 1024, pidsMax }, within);
     const onLog = (line: LogEntry) => this.logs.push(line);
-    return this.engine.start({ id, cgroup, scheduling: 'default', onLog, ...options });
+    return engine.start({ id, cgroup, scheduling: 'default', onLog, ...options });
   }
 
-  async load(sandbox: Sandbox, code: string, options: Partial<LoadOptions> = {}): Promise<void> {
-    const bundlePath = join(this.directory, `${sandbox.id}.mjs`);
+  async load(sandbox: Sandbox, code: string | Buffer, options: Partial<LoadOptions> = {}): Promise<void> {
+    const bundlePath = join(this.directory, `${sandbox.id}.code`);
     writeFileSync(bundlePath, code);
     await sandbox.load({
       functionName: 'probe',
@@ -69,7 +84,7 @@ export class SandboxBench {
   }
 
   /** A warm sandbox with this code. */
-  async run(code: string, { pidsMax, ...options }: LoadInput = {}): Promise<Sandbox> {
+  async run(code: string | Buffer, { pidsMax, ...options }: LoadInput = {}): Promise<Sandbox> {
     const sandbox = await this.start({}, pidsMax);
     await this.load(sandbox, code, options);
     return sandbox;

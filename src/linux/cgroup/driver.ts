@@ -30,6 +30,13 @@ export interface Cgroup {
   readonly joinPaths: readonly string[];
   /** What a control thread needs to read and throttle this group without the driver object. */
   readonly handle: CgroupHandle;
+  /**
+   * Takes in one thread of a process whose other threads stay where they are. It is then scheduled, throttled,
+   * frozen and accounted with this group; its memory stays with its process's group.
+   */
+  adoptThread(tid: number): void;
+  /** Nothing holds the members back any more, so that they can end by themselves: no quota, not frozen, any core. */
+  release(): void;
   setMemoryMax(bytes: number): void;
   setPidsMax(count: number): void;
   /** `low`: next to members of `normal` groups, this one's get next to nothing; alone, everything. */
@@ -69,8 +76,11 @@ export interface CgroupDriver {
   readonly rootPaths: readonly string[];
   /** True if the root group could be marked `cpu.idle`. */
   readonly idleGroup: boolean;
-  /** Makes the group `<root>/<name>`. Throws NemoError SYSCALL naming the file that refused. */
-  create(name: string, limits: CgroupLimits): Cgroup;
+  /**
+   * Makes the group `<root>/<name>`; with `threadsOf`, one that adopts threads of that group's processes (on v2 such
+   * a group lies within the other). Throws NemoError SYSCALL naming the file that refused.
+   */
+  create(name: string, limits: CgroupLimits, threadsOf?: Cgroup): Cgroup;
   /** Names of the groups under this driver's root, for sweeping what a dead agent left. */
   list(): string[];
   /** Kills and removes everything below the root, then the root. Idempotent. */

@@ -123,7 +123,8 @@ export function membersOf(path: string, into = new Set<number>()): Set<number> {
     text = readFileSync(`${path}/cgroup.procs`, 'utf8');
   } catch (thrown) {
     const errno = errnoOf(thrown);
-    if (errno === 'ENOENT' || errno === 'ENODEV') return into;
+    // A v2 group of threads: its processes are members of the group above.
+    if (errno === 'ENOENT' || errno === 'ENODEV' || errno === 'ENOTSUP') return into;
     refuse('read', `${path}/cgroup.procs`, thrown);
   }
   for (const line of text.split('\n')) {

@@ -36,7 +36,7 @@ import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.j
 const CONTROLLERS = ['memory', 'pids', 'cpuset', 'cpuacct', 'cpu', 'freezer'] as const;
 type V1Controller = (typeof CONTROLLERS)[number];
 /** Directory of a group in each hierarchy that has the controller. */
-type Directories = Partial<Record<V1Controller, string>>;
+type Directories = Partial<Record<V1Controller, string | undefined>>;
 
 /** The file that proves that a mounted controller can do what NEMO asks of it. */
 const NEEDED_FILE: Record<Controller, string> = {
@@ -172,6 +172,19 @@ class CgroupV1 implements Cgroup {
       quotaPeriodUs: CGROUP.quotaPeriodUs,
       freezePath: this.has('freezer') ? `${freezer}/freezer.state` : undefined,
     };
+  }
+
+  adoptThread(tid: number): void {
+    for (const directory of unique({ ...this.directories, memory: undefined })) {
+      writeControl(`${directory}/tasks`, tid);
+    }
+  }
+
+  release(): void {
+    const { cpu, cpuset, freezer } = this.directories;
+    if (cpu !== undefined) tryWrite(`${cpu}/cpu.cfs_quota_us`, -1);
+    if (cpuset !== undefined) useOtherCores(cpuset, `${dirname(cpuset)}/cpuset.cpus`);
+    if (freezer !== undefined) thawTree(freezer);
   }
 
   /** Memory without swap. The kernel keeps memory <= memory + swap at every moment, hence the order. */

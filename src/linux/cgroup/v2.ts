@@ -37,6 +37,8 @@ import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.j
 const REFUSALS = ['EBUSY', 'EINVAL', 'ENOENT', 'EOPNOTSUPP', 'ENOTSUP'];
 
 const PASSED_ON = ['cpu', 'cpuset', 'memory', 'pids'] as const;
+/** Those that a group of threads can have: memory belongs to a whole process. */
+const THREADED = ['cpu', 'cpuset', 'pids'] as const;
 
 export class CgroupV2Driver implements CgroupDriver {
   readonly layout = 'v2';
@@ -71,13 +73,20 @@ export class CgroupV2Driver implements CgroupDriver {
     this.cap();
   }
 
-  create(name: string, limits: CgroupLimits): Cgroup {
+  create(name: string, limits: CgroupLimits, threadsOf?: Cgroup): Cgroup {
     checkName(name);
     this.makeRoot();
-    const directory = `${this.root}/${name}`;
+    const parent = threadsOf === undefined ? this.root : `${this.root}/${checkName(threadsOf.name)}`;
+    const directory = `${parent}/${name}`;
     makeGroup(directory);
     try {
-      const group = new CgroupV2(name, directory, this.missing, this.alsoJoin);
+      if (threadsOf !== undefined) {
+        // In this order: with processes in it, the parent may pass controllers on to threaded groups only.
+        writeControl(`${directory}/cgroup.type`, 'threaded');
+        for (const controller of THREADED) enable(parent, controller);
+      }
+      const missing: Controller[] = threadsOf === undefined ? [] : ['memory'];
+      const group = new CgroupV2(name, directory, [...this.missing, ...missing], this.alsoJoin);
       if (limits.memoryMaxBytes !== undefined) group.setMemoryMax(limits.memoryMaxBytes);
       if (limits.pidsMax !== undefined) group.setPidsMax(limits.pidsMax);
       if (limits.cpus !== undefined) group.setCpus(limits.cpus);
@@ -153,6 +162,16 @@ class CgroupV2 implements Cgroup {
       quotaPeriodUs: CGROUP.quotaPeriodUs,
       freezePath: this.has('freezer') ? `${directory}/cgroup.freeze` : undefined,
     };
+  }
+
+  adoptThread(tid: number): void {
+    writeControl(`${this.directory}/cgroup.threads`, tid);
+  }
+
+  release(): void {
+    tryWrite(`${this.directory}/cpu.max`, 'max');
+    useOtherCores(this.directory, `${dirname(this.directory)}/cpuset.cpus.effective`);
+    tryWrite(`${this.directory}/cgroup.freeze`, 0);
   }
 
   setMemoryMax(bytes: number): void {

@@ -30,6 +30,9 @@ export const FrameType = {
   chunk: 21,
   end: 22,
   error: 23,
+  /** Of no call: text that the function printed (kind 1 stdout, 2 stderr), and its memory in KiB (timeMs). */
+  log: 24,
+  memory: 25,
 } as const;
 
 /** What the body of a `reply` is: saves the content type as text on the common path. */

@@ -10,7 +10,7 @@ describe('a function in a sandbox of the process engine', () => {
   after(() => bench.close());
 
   it('can be started here', async () => {
-    expect(await bench.engine.check()).to.deep.equal({ ok: true });
+    expect(await (await bench.engine()).check()).to.deep.equal({ ok: true });
   });
 
   describe('called with an event', () => {

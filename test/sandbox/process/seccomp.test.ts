@@ -127,6 +127,18 @@ describe('the system call filter', () => {
     });
   }
 
+  it('lets a process of threads make threads but no process, and only UNIX sockets', () => {
+    const program = seccompProgram('x64', { threadsOnly: true });
+    const ask = (nr: number, args: number[] = []) => evaluate(program, X64, nr, args);
+    const [clone, socket] = [56, 41];
+    expect(ask(clone, [0x3d0f00])).to.equal(ALLOW);
+    for (const flags of [17, 0x10000000 | 0x10000]) expect(ask(clone, [flags])).to.equal(EPERM);
+    expect(ask(socket, [1, 1])).to.equal(ALLOW);
+    for (const family of [2, 10, 16, 17]) expect(ask(socket, [family, 1])).to.not.equal(ALLOW);
+    for (const nr of [57, 58, 62, 49, 50]) expect(ask(nr)).to.equal(EPERM);
+    for (const nr of Object.values(calls)) expect(ask(nr[0])).to.equal(ALLOW);
+  });
+
   it('ends a process that calls through the x32 table', () => {
     expect(evaluate(seccompProgram('x64'), X64, 0x40000000 | 165)).to.equal(KILL);
   });

@@ -25,9 +25,13 @@ interface OpenCall {
 
 /** Outcome of a stem's start or of a load, as the runner told it. */
 export interface ChannelEvents {
-  onReady(): void;
+  /** `hello`: what the runner said of itself. */
+  onReady(hello: Record<string, unknown>): void;
   onLoaded(): void;
   onLoadFailed(error: NemoError): void;
+  /** Printed text, of runners that have no pipe for it; `stream` is 1 or 2. */
+  onLog?(stream: number, text: Buffer): void;
+  onMemory?(kib: number): void;
   /** The peer is broken or hostile. */
   onViolation(reason: string): void;
 }
@@ -67,11 +71,13 @@ export class Channel {
     return this.open.size;
   }
 
-  load(options: LoadOptions, path: string): void {
-    const { functionName, env, concurrency = 1 } = options;
+  /** `code`: for a runner that sees no file at `path`. Throws RangeError above the bounds of a frame. */
+  load(options: LoadOptions, path: string, code: Buffer = EMPTY): void {
+    const { functionName, env, memoryBytes, concurrency = 1 } = options;
     this.concurrency = concurrency;
     this.functionName = functionName;
-    this.send(FrameType.load, 0, 0, JSON.stringify({ functionName, path, env, concurrency }), EMPTY);
+    const meta = JSON.stringify({ functionName, path, env, concurrency, memoryBytes });
+    this.send(FrameType.load, 0, 0, meta, code);
   }
 
   call(call: CallRequest, remainingMs: number, reply: SandboxReply): void {
@@ -113,14 +119,16 @@ export class Channel {
 
   private take(header: FrameHeader, meta: Buffer, body: Buffer): void {
     const call = this.open.get(header.callId);
-    if (call === undefined) this.takeControl(header.type, meta);
+    if (call === undefined) this.takeControl(header, meta, body);
     else if (!this.takeAnswer(call, header, meta, body)) this.stray();
   }
 
-  private takeControl(type: number, meta: Buffer): void {
-    if (type === FrameType.ready) this.events.onReady();
+  private takeControl({ type, kind, timeMs }: FrameHeader, meta: Buffer, body: Buffer): void {
+    if (type === FrameType.ready) this.events.onReady(parseObject(meta) ?? {});
     else if (type === FrameType.loaded) this.events.onLoaded();
     else if (type === FrameType.loadFailed) this.events.onLoadFailed(this.loadError(meta));
+    else if (type === FrameType.log) this.events.onLog?.(kind, body);
+    else if (type === FrameType.memory) this.events.onMemory?.(timeMs);
     else this.stray();
   }
 

@@ -22,6 +22,7 @@ export interface Launch {
   /** Host directory that becomes /function. */
   directory: string;
   runtime: Runtime;
+  openFiles?: number;
 }
 
 /** $1: filter file, then the files to join, `--`, and the program. fd 4 becomes the filter. */
@@ -32,7 +33,7 @@ shift; exec "$@"`;
 
 /** The whole command line. Pure. */
 export function launchCommand(launch: Launch, program: readonly string[]): string[] {
-  const { uid, runtime } = launch;
+  const { uid, runtime, openFiles = SANDBOX.openFilesMax } = launch;
   const binds = runtime.binds.flatMap(([host, inside]) => ['--ro-bind', host, inside]);
   return [
     '/bin/sh',
@@ -43,13 +44,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...launch.joinPaths,
     '--',
     // Without a nice allowance the kernel itself refuses the way out of SCHED_IDLE.
-    ...[
-      'prlimit',
-      '--nice=0:0',
-      '--rtprio=0:0',
-      '--core=0:0',
-      `--nofile=${SANDBOX.openFilesMax}:${SANDBOX.openFilesMax}`,
-    ],
+    ...['prlimit', '--nice=0:0', '--rtprio=0:0', '--core=0:0', `--nofile=${openFiles}:${openFiles}`],
     ...(launch.scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
     ...(launch.scheduling === 'nice' ? ['nice', '-n', '19'] : []),
     ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups', '--no-new-privs'],
@@ -77,14 +72,19 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
 }
 
 /** Starts the chain with node and the runner at its end. stdio: nothing in, two pipes out, fd 3 the socket. */
-export function launchRunner(launch: Launch): ChildProcess {
+export function launchRunner(
+  launch: Launch,
+  nodeFlags: readonly string[] = SANDBOX.nodeFlags,
+  args: readonly string[] = [],
+): ChildProcess {
   const { runtime } = launch;
-  const [shell, ...args] = launchCommand(launch, [
+  const [shell, ...rest] = launchCommand(launch, [
     runtime.nodeInside,
-    ...SANDBOX.nodeFlags,
+    ...nodeFlags,
     runtime.runnerInside,
+    ...args,
   ]);
-  return spawn(shell!, args, {
+  return spawn(shell!, rest, {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     cwd: '/',

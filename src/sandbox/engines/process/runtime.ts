@@ -9,10 +9,10 @@ import { chmodSync, copyFileSync, mkdirSync, realpathSync, rmSync, statSync, wri
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NemoError } from '../../../errors.js';
-import { seccompProgram } from './seccomp.js';
+import { type SeccompOptions, seccompProgram } from './seccomp.js';
 
 const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
-const RUNNER_FILES = ['main.js', 'calls.js', 'event.js', 'frames.js', 'reply.js'];
+const RUNNER_FILES = ['main.js', 'serve.js', 'calls.js', 'event.js', 'frames.js', 'reply.js'];
 
 export interface Runtime {
   /** Host path -> path inside, for files of the read-only root. */
@@ -23,7 +23,11 @@ export interface Runtime {
 }
 
 /** Makes `directory` (all of it is replaced). Throws SANDBOX_START with the way out. */
-export function prepareRuntime(directory: string, nodePath = realpathSync(process.execPath)): Runtime {
+export function prepareRuntime(
+  directory: string,
+  nodePath = realpathSync(process.execPath),
+  seccomp: SeccompOptions = {},
+): Runtime {
   rmSync(directory, { recursive: true, force: true });
   makeOpenDirectory(directory);
   const runner = join(directory, 'runner');
@@ -31,7 +35,7 @@ export function prepareRuntime(directory: string, nodePath = realpathSync(proces
   for (const file of RUNNER_FILES) writeOpen(join(runner, file), undefined, join(RUNNER_SOURCE, file));
   writeOpen(join(runner, 'package.json'), '{"type":"module"}');
   const seccompPath = join(directory, 'seccomp.bpf');
-  writeFileSync(seccompPath, seccompProgram(), { mode: 0o600 });
+  writeFileSync(seccompPath, seccompProgram(process.arch, seccomp), { mode: 0o600 });
 
   let node = nodePath;
   if (!openToAll(dirname(nodePath))) {

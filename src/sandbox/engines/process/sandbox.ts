@@ -16,6 +16,7 @@ import type { Egress } from '../../../network/egress.js';
 import { ownNetworkNamespace } from '../../../network/namespace-of.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
+import { Deferred, endError, exitError, startError } from '../ends.js';
 import { Channel } from './channel.js';
 import { FUNCTION_DIRECTORY, HOSTS_NAME } from './launch.js';
 import { LogLines } from './log-lines.js';
@@ -214,48 +215,16 @@ export class ProcessSandbox implements Sandbox {
   }
 
   private startError(reason: string): NemoError {
-    const tail = lastLine(this.stderr.tail);
-    return new NemoError(
-      'SANDBOX_START',
-      `sandbox ${this.id} did not start: ${reason}${tail && `: ${tail}`}`,
-      {
-        hint: 'run `nemo doctor` to see what this host lacks',
-      },
-    );
+    return startError(this.id, reason, this.stderr.tail);
   }
 
   private endError(what: string, started: boolean): NemoError {
-    return new NemoError(
-      'FUNCTION_EXIT',
-      `the sandbox ${this.id} of ${this.functionName || 'no function'} ${what}`,
-      {
-        details: { sandboxId: this.id, started },
-      },
-    );
+    return endError(this.id, this.functionName, what, started);
   }
 
-  private exitError(
-    exit: SandboxExit,
-    started: boolean,
-    otherwise: 'FUNCTION_EXIT' | 'FUNCTION_LOAD' = 'FUNCTION_EXIT',
-  ) {
-    const details = { sandboxId: this.id, started, stderrTail: exit.stderrTail };
-    if (exit.cause === 'oom') {
-      return new NemoError('FUNCTION_OOM', `${this.functionName} used more memory than its limit`, {
-        hint: 'deploy it with more --memory, or let it keep less',
-        details,
-      });
-    }
+  private exitError(exit: SandboxExit, started: boolean, otherwise?: 'FUNCTION_LOAD'): NemoError {
     const why = this.violation === '' ? `ended with ${exitWords(exit)}` : `was ended: ${this.violation}`;
-    const last = lastLine(exit.stderrTail);
-    return new NemoError(
-      otherwise,
-      `the process of ${this.functionName} ${why}${last && `; it last said: ${last}`}`,
-      {
-        hint: 'return or throw instead of ending the process; `nemo logs` shows what it printed',
-        details,
-      },
-    );
+    return exitError(this.id, this.functionName, exit, why, started, otherwise);
   }
 }
 
@@ -290,35 +259,6 @@ function exitWords(exit: SandboxExit): string {
   return exit.signal === null ? `exit code ${exit.exitCode}` : `signal ${exit.signal}`;
 }
 
-function lastLine(text: string): string {
-  return text.trimEnd().split('\n').at(-1)?.slice(0, 300) ?? '';
-}
-
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref());
-}
-
-/** A promise settled from outside, once. */
-class Deferred {
-  readonly promise: Promise<void>;
-  resolve!: () => void;
-  reject!: (error: NemoError) => void;
-
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-    // Its owner may have gone when it is rejected.
-    this.promise.catch(() => {});
-  }
-
-  async within(timeoutMs: number, error: () => NemoError): Promise<void> {
-    const timer = setTimeout(() => this.reject(error()), timeoutMs);
-    try {
-      await this.promise;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
 }

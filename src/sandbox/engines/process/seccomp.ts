@@ -127,15 +127,34 @@ const REFUSED: Numbers = {
   set_mempolicy_home_node: same(450),
 };
 
+/** Refused beyond that where a sandbox is threads of a process that others share. */
+const PROCESSES: Numbers = {
+  fork: [57, -1],
+  vfork: [58, -1],
+  kill: [62, 129],
+  tkill: [200, 130],
+  bind: [49, 200],
+  listen: [50, 201],
+};
+
 const CLONE = [56, 220] as const;
+const CLONE_THREAD = 0x00010000;
 const CLONE3 = 435;
 const SOCKET = [41, 198] as const;
 const IOCTL = [16, 29] as const;
 
 const AUDIT_ARCH: Record<Arch, number> = { x64: 0xc000003e, arm64: 0xc00000b7 };
 
+export interface SeccompOptions {
+  /** The sandbox makes threads but no processes, and speaks to the agent only: no IP sockets either. */
+  threadsOnly?: boolean;
+}
+
 /** The program for `bwrap --seccomp`. Throws UNSUPPORTED on another architecture than x64 and arm64. */
-export function seccompProgram(arch: string = process.arch): Buffer {
+export function seccompProgram(
+  arch: string = process.arch,
+  { threadsOnly = false }: SeccompOptions = {},
+): Buffer {
   if (arch !== 'x64' && arch !== 'arm64') {
     throw new NemoError('UNSUPPORTED', `no system call filter for the architecture ${arch}`, {
       hint: 'run on x64 or arm64',
@@ -151,8 +170,13 @@ export function seccompProgram(arch: string = process.arch): Buffer {
     ...whenAtLeast(FIRST_UNKNOWN, [refuse(ENOSYS)]),
     // Its flags lie in memory, out of a filter's sight; libraries fall back to clone.
     ...whenEqual(CLONE3, [refuse(ENOSYS)]),
-    ...whenEqual(CLONE[column], [load(argumentLow(0)), ...whenAnyBit(CLONE_NEW_ANY, eperm), ret(ALLOW)]),
-    ...whenEqual(SOCKET[column], socketRules()),
+    ...whenEqual(CLONE[column], [
+      load(argumentLow(0)),
+      ...whenAnyBit(CLONE_NEW_ANY, eperm),
+      ...(threadsOnly ? whenAnyBit(CLONE_THREAD, [ret(ALLOW)]) : [ret(ALLOW)]),
+      ...eperm,
+    ]),
+    ...whenEqual(SOCKET[column], threadsOnly ? unixOnly() : socketRules()),
     ...whenEqual(IOCTL[column], [
       load(argumentLow(1)),
       ...whenEqual(TIOCSTI, eperm),
@@ -160,11 +184,15 @@ export function seccompProgram(arch: string = process.arch): Buffer {
       ret(ALLOW),
     ]),
   ];
-  for (const numbers of Object.values(REFUSED)) {
+  for (const numbers of Object.values(threadsOnly ? { ...REFUSED, ...PROCESSES } : REFUSED)) {
     if (numbers[column] >= 0) program.push(...whenEqual(numbers[column], eperm));
   }
   program.push(ret(ALLOW));
   return assemble(program);
+}
+
+function unixOnly(): Instruction[] {
+  return [load(argumentLow(0)), ...whenEqual(AF.unix, [ret(ALLOW)]), refuse(EAFNOSUPPORT)];
 }
 
 /** UNIX and IP streams and datagrams; of netlink only routes, which libc asks for the host's own addresses. */

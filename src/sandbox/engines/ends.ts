@@ -1,0 +1,74 @@
+/** Words for the ends of sandboxes, the same for every engine. */
+
+import { NemoError } from '../../errors.js';
+import type { SandboxExit } from '../engine.js';
+
+export function startError(id: string, reason: string, stderrTail = ''): NemoError {
+  const tail = lastLine(stderrTail);
+  return new NemoError('SANDBOX_START', `sandbox ${id} did not start: ${reason}${tail && `: ${tail}`}`, {
+    hint: 'run `nemo doctor` to see what this host lacks',
+  });
+}
+
+/** It ended because it was asked to. */
+export function endError(id: string, functionName: string, what: string, started: boolean): NemoError {
+  return new NemoError('FUNCTION_EXIT', `the sandbox ${id} of ${functionName || 'no function'} ${what}`, {
+    details: { sandboxId: id, started },
+  });
+}
+
+/** It ended by itself. `why`: in words, as `ended with exit code 3`. */
+export function exitError(
+  id: string,
+  functionName: string,
+  exit: SandboxExit,
+  why: string,
+  started: boolean,
+  otherwise: 'FUNCTION_EXIT' | 'FUNCTION_LOAD' = 'FUNCTION_EXIT',
+): NemoError {
+  const details = { sandboxId: id, started, stderrTail: exit.stderrTail };
+  if (exit.cause === 'oom') {
+    return new NemoError('FUNCTION_OOM', `${functionName} used more memory than its limit`, {
+      hint: 'deploy it with more --memory, or let it keep less',
+      details,
+    });
+  }
+  const last = lastLine(exit.stderrTail);
+  return new NemoError(
+    otherwise,
+    `the sandbox of ${functionName} ${why}${last && `; it last said: ${last}`}`,
+    {
+      hint: 'return or throw instead of ending the process; `nemo logs` shows what it printed',
+      details,
+    },
+  );
+}
+
+function lastLine(text: string): string {
+  return text.trimEnd().split('\n').at(-1)?.slice(0, 300) ?? '';
+}
+
+/** A promise settled from outside, once. */
+export class Deferred<T = void> {
+  readonly promise: Promise<T>;
+  resolve!: (value: T) => void;
+  reject!: (error: NemoError) => void;
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    // Its owner may have gone when it is rejected.
+    this.promise.catch(() => {});
+  }
+
+  async within(timeoutMs: number, error: () => NemoError): Promise<T> {
+    const timer = setTimeout(() => this.reject(error()), timeoutMs);
+    try {
+      return await this.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

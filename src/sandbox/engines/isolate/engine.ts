@@ -1,0 +1,138 @@
+/**
+ * The `isolate` engine: functions of one owner as V8 isolates, a worker thread each, in one sandboxed process. What
+ * keeps owners apart is the process: namespaces, system call filter, user, memory limit. What keeps functions of one
+ * owner apart is V8, and what of node they are given.
+ */
+
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { NemoError } from '../../../errors.js';
+import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
+import { ISOLATE } from '../../../tunables.js';
+import { checkFunction } from '../../bundle.js';
+import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
+import { BODY_MAX_BYTES } from '../../runner/frames.js';
+import { isAllowed, refusal } from '../../runner/isolate/allowed.js';
+import { ProcessEngine } from '../process/engine.js';
+import { makeOpenDirectory, type Runtime, requireReachable } from '../process/runtime.js';
+import { IsolateHost } from './host.js';
+import { JS_PROGRAM, prepareIsolateRuntime, type ThreadProgram } from './runtime.js';
+import { IsolateSandbox } from './sandbox.js';
+
+const RUNTIME = 'runtime';
+
+export interface IsolateEngineOptions {
+  /** Directory of this engine alone; what an earlier agent left there is removed. */
+  directory: string;
+  driver: CgroupDriver;
+  /** Cores that sandboxes may be put on, and those for the main threads of their processes. */
+  cores: readonly number[];
+  housekeepingCores: readonly number[];
+}
+
+export class IsolateEngine implements Engine {
+  readonly kind: string = 'isolate';
+  protected readonly program: ThreadProgram = JS_PROGRAM;
+  private readonly hosts = new Map<string, IsolateHost>();
+  private runtime: Promise<Runtime> | undefined;
+  private counter = 0;
+  private closed = false;
+
+  constructor(private readonly options: IsolateEngineOptions) {}
+
+  /** As for the process engine, with a trial of its own. */
+  async check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }> {
+    const directory = join(this.options.directory, 'probe');
+    return new ProcessEngine({ directory }).check();
+  }
+
+  async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
+    const { code, imports } = await checkFunction(content.toString(), filename);
+    const refused = imports.find((name) => !isAllowed(name));
+    if (refused !== undefined) {
+      throw new NemoError('BAD_FUNCTION', `${filename}: ${refusal(refused)}`, {
+        hint: 'deploy it with --engine process, or without what needs that module',
+      });
+    }
+    return artifact(Buffer.from(code), 'mjs', filename);
+  }
+
+  async processGroup(variant: string, scheduling: StartOptions['scheduling']): Promise<Cgroup> {
+    return this.hostOf(variant, scheduling, await this.layOut()).group;
+  }
+
+  async start(options: StartOptions): Promise<Sandbox> {
+    const owner = options.variant ?? '';
+    let sandbox: IsolateSandbox;
+    try {
+      const runtime = await this.layOut();
+      if (this.closed)
+        throw new NemoError('STOPPING', `sandbox ${options.id} is not started: the agent is stopping`);
+      sandbox = new IsolateSandbox(this.kind, options, this.hostOf(owner, options.scheduling, runtime));
+    } catch (thrown) {
+      await options.cgroup.remove();
+      if (thrown instanceof NemoError) throw thrown;
+      const { message } = thrown as Error;
+      throw new NemoError('SANDBOX_START', `sandbox ${options.id} did not start: ${message}`, {
+        cause: thrown,
+      });
+    }
+    await sandbox.start();
+    return sandbox;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.all([...this.hosts.values()].map((host) => host.close()));
+    rmSync(join(this.options.directory, RUNTIME), { recursive: true, force: true });
+  }
+
+  private hostOf(owner: string, scheduling: StartOptions['scheduling'], runtime: Runtime): IsolateHost {
+    const known = this.hosts.get(owner);
+    if (known !== undefined && !known.closing) return known;
+    const { directory, driver, cores, housekeepingCores } = this.options;
+    const number = ++this.counter;
+    const name = `${this.kind}-${number}`;
+    const host = new IsolateHost({
+      name,
+      driver,
+      cores,
+      housekeepingCores,
+      directory: join(directory, name),
+      uid: this.firstUid + (number % ISOLATE.uidCount),
+      runtime,
+      program: this.program.inside,
+      scheduling,
+    });
+    this.hosts.set(owner, host);
+    void host.exited.then(() => {
+      if (this.hosts.get(owner) === host) this.hosts.delete(owner);
+    });
+    return host;
+  }
+
+  protected get firstUid(): number {
+    return ISOLATE.firstUid;
+  }
+
+  private layOut(): Promise<Runtime> {
+    this.runtime ??= (async () => {
+      const { directory } = this.options;
+      mkdirSync(directory, { recursive: true });
+      makeOpenDirectory(directory);
+      requireReachable(directory);
+      for (const name of readdirSync(directory))
+        rmSync(join(directory, name), { recursive: true, force: true });
+      return prepareIsolateRuntime(join(directory, RUNTIME), this.program);
+    })();
+    return this.runtime;
+  }
+}
+
+/** The code goes to its thread as one frame. */
+export function artifact(content: Buffer, ending: string, filename: string): Artifact {
+  if (content.length <= BODY_MAX_BYTES) return { content, ending };
+  throw new NemoError('BAD_FUNCTION', `${filename} has ${content.length} bytes of code`, {
+    hint: `at most ${BODY_MAX_BYTES} with this engine; --engine process takes more`,
+  });
+}

@@ -1,0 +1,306 @@
+/**
+ * One process whose worker threads are the sandboxes of one owner. Its main thread runs no function and stays on the
+ * housekeeping cores; each worker thread is put into the cgroup of its sandbox before it is given code. Memory is
+ * the process's: its group may hold what its sandboxes may, together.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { NemoError } from '../../../errors.js';
+import type { FunctionScheduling } from '../../../harvest/policies.js';
+import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
+import { processGroupThreads, threadInside } from '../../../linux/threads.js';
+import { ISOLATE, SANDBOX } from '../../../tunables.js';
+import type { FromHost, ToHost } from '../../runner/isolate/host-main.js';
+import { Deferred, startError } from '../ends.js';
+import { Channel, type ChannelEvents } from '../process/channel.js';
+import { FUNCTION_DIRECTORY, launchRunner } from '../process/launch.js';
+import { LogLines } from '../process/log-lines.js';
+import { makeOpenDirectory, type Runtime } from '../process/runtime.js';
+
+const SOCKET_NAME = 'agent.sock';
+
+export interface HostOptions {
+  name: string;
+  driver: CgroupDriver;
+  /** Cores of sandboxes; and those on which the main thread stays. */
+  cores: readonly number[];
+  housekeepingCores: readonly number[];
+  directory: string;
+  uid: number;
+  runtime: Runtime;
+  /** Path inside of what its threads run. */
+  program: string;
+  scheduling: FunctionScheduling;
+}
+
+/** One thread that is there: the way to it, and its number on the host. */
+export interface Connected {
+  channel: Channel;
+  socket: Socket;
+  tid: number;
+}
+
+/** What a host tells the owner of a thread. */
+export interface ThreadOwner extends Omit<ChannelEvents, 'onReady'> {
+  readonly memoryBytes: number;
+  /** Resolves when nothing of the sandbox is left. */
+  readonly exited: Promise<unknown>;
+  /** Lets the thread run wherever and as fast as it can, so that it can end. */
+  release(): void;
+  /** The thread is gone; `host`: because its process is. */
+  onThreadEnded(end: { oom: boolean; code: number; host: boolean; stderrTail: string }): void;
+}
+
+const NOBODY: ThreadOwner = {
+  memoryBytes: 0,
+  exited: Promise.resolve(),
+  release: () => {},
+  onThreadEnded: () => {},
+  onLoaded: () => {},
+  onLoadFailed: () => {},
+  onViolation: () => {},
+};
+
+interface Thread {
+  owner: ThreadOwner;
+  token: string;
+  connected: Deferred<Connected>;
+}
+
+export class IsolateHost {
+  readonly group: Cgroup;
+  private readonly mainGroup: Cgroup;
+  private readonly child: ChildProcess;
+  private readonly control: Socket;
+  private readonly server: Server;
+  private readonly stderr: LogLines;
+  private readonly threads = new Map<string, Thread>();
+  private readonly unclaimed = new Set<Socket>();
+  private readonly up = new Deferred();
+  private readonly oomKillsBefore: number;
+  private pid = 0;
+  private counter = 0;
+  private ended = false;
+  private ending = false;
+  private readonly removed: Promise<void>;
+  /** Resolves when nothing is left of the process. */
+  readonly exited: Promise<void>;
+
+  constructor(private readonly options: HostOptions) {
+    const { name, driver, cores, housekeepingCores, directory, uid, runtime, scheduling, program } = options;
+    mkdirSync(directory);
+    makeOpenDirectory(directory, 0o750);
+    chownSync(directory, 0, uid);
+    this.group = driver.create(name, {
+      memoryMaxBytes: ISOLATE.hostBytes,
+      pidsMax: ISOLATE.hostThreads,
+      cpus: [...new Set([...housekeepingCores, ...cores])],
+    });
+    this.mainGroup = driver.create(`${name}-main`, { cpus: housekeepingCores }, this.group);
+    this.oomKillsBefore = this.group.oomKills();
+    const path = join(directory, SOCKET_NAME);
+    this.server = createServer((socket) => this.welcome(socket)).listen(path);
+    chownSync(path, uid, uid);
+    chmodSync(path, 0o600);
+    const { joinPaths } = this.group;
+    const launch = { uid, joinPaths, scheduling, directory, runtime, openFiles: ISOLATE.openFilesMax };
+    this.child = launchRunner(launch, ISOLATE.nodeFlags, [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`]);
+    this.stderr = new LogLines(this.child.stderr!, () => {});
+    new LogLines(this.child.stdout!, () => {});
+    this.control = this.child.stdio[3] as Socket;
+    this.control.on('error', () => {});
+    const lines = createInterface({ input: this.control });
+    lines.on('line', (line) => this.hear(line));
+    // The same error once more; its end is told by the process.
+    lines.on('error', () => {});
+    this.exited = this.watch();
+    this.removed = this.exited.then(() => this.removeGroups());
+  }
+
+  /** Process id of its outermost process. */
+  get processId(): number {
+    return this.child.pid ?? 0;
+  }
+
+  get threadCount(): number {
+    return this.threads.size;
+  }
+
+  /** Starts a thread with a heap limit; resolves when it connected. Rejects with SANDBOX_START. */
+  async spawn(owner: ThreadOwner): Promise<{ id: string; connected: Connected }> {
+    const id = `t${++this.counter}`;
+    const thread: Thread = { owner, token: randomBytes(16).toString('hex'), connected: new Deferred() };
+    this.threads.set(id, thread);
+    try {
+      this.fit();
+      await this.up.within(SANDBOX.startTimeoutMs, () => this.error('no answer'));
+      const heapMb = Math.ceil(owner.memoryBytes / 2 ** 20);
+      const { stackMb, youngMb } = ISOLATE;
+      this.tell({ op: 'spawn', id, token: thread.token, heapMb, stackMb, youngMb });
+      const connected = await thread.connected.within(SANDBOX.startTimeoutMs, () => this.error('no thread'));
+      return { id, connected };
+    } catch (error) {
+      this.end(id);
+      throw error;
+    }
+  }
+
+  /** Asks a thread to end; its owner is told when it has. */
+  end(id: string): void {
+    this.tell({ op: 'end', id });
+  }
+
+  /** Ends a thread of which nobody wants to hear any more. */
+  disown(id: string): void {
+    const thread = this.threads.get(id);
+    if (thread !== undefined) thread.owner = NOBODY;
+    this.end(id);
+  }
+
+  /** No thread may be added any more: it is ending. */
+  get closing(): boolean {
+    return this.ending;
+  }
+
+  /** Ends it with all of its threads. */
+  async close(): Promise<void> {
+    await this.kill();
+    await this.removed;
+  }
+
+  /** The last resort: all of its threads end. */
+  async kill(): Promise<void> {
+    this.ending = true;
+    // A frozen thread keeps its whole process from dying.
+    for (const { owner } of this.threads.values()) owner.release();
+    await this.group.kill().catch(() => this.child.kill('SIGKILL'));
+    await this.exited;
+  }
+
+  /** What its threads may hold, together. */
+  fit(): void {
+    let bytes: number = ISOLATE.hostBytes;
+    for (const { owner } of this.threads.values()) bytes += ISOLATE.stemBytes + owner.memoryBytes;
+    this.group.setMemoryMax(bytes);
+    this.group.setPidsMax(ISOLATE.hostThreads + 2 * this.threads.size);
+  }
+
+  private tell(message: ToHost): void {
+    if (!this.ended) this.control.write(`${JSON.stringify(message)}\n`);
+  }
+
+  private hear(line: string): void {
+    let message: FromHost;
+    try {
+      message = JSON.parse(line.slice(0, 1_000)) as FromHost;
+    } catch {
+      return;
+    }
+    if (message.event === 'up') this.ready();
+    else if (message.event === 'exit')
+      this.threadEnded(message.id, message.oom === true, Number(message.code));
+  }
+
+  private ready(): void {
+    try {
+      // The monitor and the first process of the namespace have one thread each; node has several.
+      const { pid, tids } = processGroupThreads(this.group);
+      this.pid = pid;
+      for (const tid of tids) this.mainGroup.adoptThread(tid);
+      this.up.resolve();
+    } catch (thrown) {
+      this.up.reject(this.error((thrown as Error).message));
+    }
+  }
+
+  private threadEnded(id: string, oom: boolean, code: number, host = false): void {
+    const thread = this.threads.get(id);
+    if (thread === undefined) return;
+    this.threads.delete(id);
+    thread.connected.reject(this.error('its thread ended'));
+    thread.owner.onThreadEnded({ oom, code, host, stderrTail: host ? this.stderr.tail : '' });
+    if (this.ended) return;
+    this.fit();
+    // Nobody uses it: the next sandbox of its owner gets another.
+    if (this.threads.size === 0) void this.kill();
+  }
+
+  /** A thread connects; its first frame has to say which one it is. */
+  private welcome(socket: Socket): void {
+    if (this.unclaimed.size >= ISOLATE.unclaimedMax) return void socket.destroy();
+    this.unclaimed.add(socket);
+    const leave = (): boolean => this.unclaimed.delete(socket);
+    const timer = setTimeout(() => leave() && socket.destroy(), ISOLATE.unclaimedMs);
+    socket.once('close', leave);
+    const nobody = (): void => void socket.destroy();
+    const events: ChannelEvents = {
+      onReady: ({ token, thread: inside }) => {
+        clearTimeout(timer);
+        leave();
+        const thread = [...this.threads.values()].find((one) => one.token === token);
+        const tid = typeof inside === 'number' ? threadInside(this.pid, inside) : undefined;
+        if (thread === undefined || tid === undefined) return nobody();
+        // A token is good for one connection.
+        thread.token = '';
+        events.onReady = () => {};
+        const { owner } = thread;
+        events.onLoaded = () => owner.onLoaded();
+        events.onLoadFailed = (error) => owner.onLoadFailed(error);
+        events.onLog = (stream, text) => owner.onLog?.(stream, text);
+        events.onMemory = (kib) => owner.onMemory?.(kib);
+        events.onViolation = (reason) => owner.onViolation(reason);
+        thread.connected.resolve({ channel, socket, tid });
+      },
+      onLoaded: nobody,
+      onLoadFailed: nobody,
+      onViolation: nobody,
+    };
+    const channel = new Channel(socket, events);
+  }
+
+  private async watch(): Promise<void> {
+    await new Promise((resolve) => {
+      this.child.once('exit', resolve);
+      this.child.once('error', resolve);
+    });
+    const oom = this.outOfMemory();
+    // Whatever of the process is left, if only its outermost part ended.
+    this.ending = true;
+    await this.group.kill().catch(() => {});
+    this.ended = true;
+    this.stderr.writerEnded();
+    this.up.reject(this.error('its process ended'));
+    const owners = [...this.threads.values()].map(({ owner }) => owner);
+    for (const id of [...this.threads.keys()]) this.threadEnded(id, oom, 1, true);
+    // Their groups may lie within those of this process.
+    await Promise.all(owners.map(({ exited }) => exited));
+    for (const socket of this.unclaimed) socket.destroy();
+    this.server.close();
+    this.control.destroy();
+    rmSync(this.options.directory, { recursive: true, force: true });
+  }
+
+  private async removeGroups(): Promise<void> {
+    await this.mainGroup.remove().catch(() => {});
+    await this.group.remove().catch((error: unknown) => {
+      process.emitWarning(`cgroup of ${this.options.name} is left behind: ${String(error)}`);
+    });
+  }
+
+  private outOfMemory(): boolean {
+    try {
+      return this.group.oomKills() > this.oomKillsBefore;
+    } catch {
+      return false;
+    }
+  }
+
+  private error(reason: string): NemoError {
+    return startError(this.options.name, reason, this.stderr.tail);
+  }
+}

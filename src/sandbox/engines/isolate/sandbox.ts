@@ -1,0 +1,248 @@
+/**
+ * One sandbox that is a worker thread. Its cgroup holds that thread and nothing else, so it is pinned, throttled,
+ * frozen and accounted like a process; only its memory is counted by V8 and by its process. It never outlives a
+ * kill: a thread that does not end in time takes its process with it.
+ */
+
+import { readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { NemoError } from '../../../errors.js';
+import type { CallRequest } from '../../../invoke/function.js';
+import type { Cgroup } from '../../../linux/cgroup/driver.js';
+import { setScheduling } from '../../../linux/sched.js';
+import { ISOLATE, POOL, SANDBOX } from '../../../tunables.js';
+import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
+import { Deferred, endError, exitError, startError } from '../ends.js';
+import type { Channel } from '../process/channel.js';
+import { LogLines } from '../process/log-lines.js';
+import type { Connected, IsolateHost, ThreadOwner } from './host.js';
+
+const STDERR = 2;
+
+export class IsolateSandbox implements Sandbox, ThreadOwner {
+  readonly id: string;
+  readonly cgroup: Cgroup;
+  readonly exited: Promise<SandboxExit>;
+  memoryBytes: number = POOL.memoryMaxDefaultBytes;
+  /** What it holds, as its runner says. */
+  heldBytes = 0;
+  private threadId = '';
+  private channel: Channel | undefined;
+  private socket: Socket | undefined;
+  private loading: Deferred | undefined;
+  private readonly logs: Record<'stdout' | 'stderr', PassThrough>;
+  private readonly stderr: LogLines;
+  private functionName = '';
+  private ended = false;
+  private killReason: NemoError | undefined;
+  private exit: SandboxExit | undefined;
+  private violation = '';
+  private dying = false;
+  private readonly threadGone = new Deferred<SandboxExit>();
+
+  constructor(
+    readonly engine: string,
+    private readonly options: StartOptions,
+    private readonly host: IsolateHost,
+  ) {
+    this.id = options.id;
+    this.cgroup = options.cgroup;
+    const lines = (stream: 'stdout' | 'stderr') => {
+      const source = new PassThrough();
+      const read = new LogLines(source, (timeMs, text) =>
+        options.onLog({ timeMs, sandboxId: options.id, stream, text }),
+      );
+      return { source, read };
+    };
+    const stdout = lines('stdout');
+    const stderr = lines('stderr');
+    this.logs = { stdout: stdout.source, stderr: stderr.source };
+    this.stderr = stderr.read;
+    this.exited = this.watch();
+  }
+
+  get pid(): number {
+    return this.host.processId;
+  }
+
+  get inFlight(): number {
+    return this.channel?.inFlight ?? 0;
+  }
+
+  /** Resolves when its thread is there and in its group. Rejects with SANDBOX_START after it is gone. */
+  async start(): Promise<void> {
+    try {
+      await this.takeThread();
+    } catch (error) {
+      await this.kill();
+      if (error instanceof NemoError) throw error;
+      throw startError(this.id, (error as Error).message);
+    }
+  }
+
+  private async takeThread(): Promise<void> {
+    const { id, connected } = await this.host.spawn(this);
+    this.threadId = id;
+    const { channel, socket, tid }: Connected = connected;
+    if (this.ended) throw startError(this.id, 'it was ended');
+    this.cgroup.adoptThread(tid);
+    if (this.options.scheduling === 'idle') setScheduling(tid, { policy: 'idle' });
+    this.channel = channel;
+    this.socket = socket;
+  }
+
+  async load(options: LoadOptions): Promise<void> {
+    if (this.loading !== undefined) throw new NemoError('INTERNAL', `${this.id} already has a function`);
+    const loading = new Deferred();
+    this.loading = loading;
+    this.functionName = options.functionName;
+    try {
+      if (this.ended) throw endError(this.id, this.functionName, 'ended before the code was loaded', true);
+      const code = await readFile(options.bundlePath);
+      if (options.memoryBytes !== this.memoryBytes) await this.replaceThread(options.memoryBytes);
+      this.channel!.load(options, '', code);
+      const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
+      await loading.within(
+        timeoutMs,
+        () =>
+          new NemoError('FUNCTION_LOAD', `${options.functionName} was not loaded within ${timeoutMs} ms`, {
+            hint: 'do less at the top level of the module',
+          }),
+      );
+    } catch (error) {
+      // Half loaded code must never be called.
+      await this.kill();
+      if (error instanceof NemoError) throw error;
+      const { message } = error as Error;
+      throw new NemoError('FUNCTION_LOAD', `${options.functionName} cannot be read: ${message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** The heap limit of a thread is fixed when it starts: another limit takes another thread. */
+  private async replaceThread(memoryBytes: number): Promise<void> {
+    this.memoryBytes = memoryBytes;
+    const old = this.threadId;
+    this.socket?.removeAllListeners('close');
+    this.host.disown(old);
+    await this.takeThread();
+  }
+
+  invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void {
+    if (this.ended || this.channel === undefined) {
+      const { exit } = this;
+      const late =
+        exit === undefined
+          ? endError(this.id, this.functionName, 'had already ended', false)
+          : this.errorOf(exit, false);
+      reply.onError(this.killReason ?? late);
+      return;
+    }
+    this.channel.call(call, deadlineMs - performance.now(), reply);
+  }
+
+  async kill(reason?: NemoError): Promise<void> {
+    if (!this.ended) {
+      this.ended = true;
+      this.killReason = reason;
+      const error = (what: string, started: boolean) =>
+        reason ?? endError(this.id, this.functionName, what, started);
+      this.channel?.endAll((started) => error('was ended', started));
+      this.loading?.reject(error('was ended while its code was being loaded', true));
+    }
+    this.strike();
+    await this.exited;
+  }
+
+  onLoaded(): void {
+    this.loading?.resolve();
+  }
+
+  onLoadFailed(error: NemoError): void {
+    this.loading?.reject(error);
+  }
+
+  onMemory(kib: number): void {
+    this.heldBytes = kib * 1024;
+  }
+
+  onLog(stream: number, text: Buffer): void {
+    const log = stream === STDERR ? this.logs.stderr : this.logs.stdout;
+    // Above the rate that the log takes, nothing more is read of this sandbox.
+    if (log.write(text) || this.socket === undefined) return;
+    const { socket } = this;
+    socket.pause();
+    log.once('drain', () => socket.resume());
+  }
+
+  onViolation(reason: string): void {
+    if (this.violation === '') this.violation = reason;
+    this.strike();
+  }
+
+  onThreadEnded({ oom, code, host, stderrTail }: Parameters<ThreadOwner['onThreadEnded']>[0]): void {
+    const killed = this.dying || this.ended;
+    const cause = oom || code === EXIT_OOM ? 'oom' : killed ? 'killed' : host ? 'crashed' : 'exited';
+    this.threadGone.resolve({
+      cause,
+      exitCode: code,
+      signal: null,
+      stderrTail: host ? stderrTail : this.stderr.tail,
+    });
+  }
+
+  private strike(): void {
+    if (this.dying) return;
+    this.dying = true;
+    const giveUpMs = performance.now() + ISOLATE.endPatienceMs;
+    this.host.end(this.threadId);
+    const look = (): void => {
+      this.release();
+      if (performance.now() > giveUpMs) void this.host.kill();
+    };
+    const timer = setInterval(look, ISOLATE.releasePeriodMs);
+    void this.threadGone.promise.then(() => clearInterval(timer));
+    look();
+  }
+
+  /** Frozen or without time, it could not even end. */
+  release(): void {
+    try {
+      this.cgroup.release();
+    } catch {
+      // The group is gone.
+    }
+  }
+
+  private async watch(): Promise<SandboxExit> {
+    const exit = await this.threadGone.promise;
+    this.exit = exit;
+    this.logs.stdout.end();
+    this.logs.stderr.end();
+    if (!this.ended) {
+      this.ended = true;
+      this.channel?.endAll((started) => this.errorOf(exit, started));
+      this.loading?.reject(this.errorOf(exit, true, 'FUNCTION_LOAD'));
+    }
+    this.socket?.destroy();
+    await this.cgroup.remove().catch((error: unknown) => {
+      process.emitWarning(`cgroup of ${this.id} is left behind: ${String(error)}`);
+    });
+    return exit;
+  }
+
+  private errorOf(exit: SandboxExit, started: boolean, otherwise?: 'FUNCTION_LOAD'): NemoError {
+    const why =
+      this.violation !== ''
+        ? `was ended: ${this.violation}`
+        : exit.cause === 'crashed'
+          ? 'ended with the process that its owner’s functions share'
+          : `ended with exit code ${exit.exitCode}`;
+    return exitError(this.id, this.functionName, exit, why, started, otherwise);
+  }
+}
+
+/** The runner's own word for a sandbox beyond its memory limit. */
+const EXIT_OOM = 72;

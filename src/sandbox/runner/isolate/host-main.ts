@@ -1,0 +1,55 @@
+/**
+ * The main thread of a process whose worker threads are sandboxes. It starts and ends them when the agent says so on
+ * fd 3, one JSON object a line, and tells how they ended. No function's code runs on this thread.
+ */
+
+import { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { type ResourceLimits, Worker } from 'node:worker_threads';
+
+/** Agent to host. */
+export type ToHost =
+  | { op: 'spawn'; id: string; token: string; heapMb: number; stackMb: number; youngMb: number }
+  | { op: 'end'; id: string };
+/** Host to agent. `id` is the spawn's; `oom`: the thread reached its heap limit. */
+export type FromHost = { event: 'up' } | { event: 'exit'; id: string; oom: boolean; code: number };
+
+const [, , program, socketPath] = process.argv as [string, string, string, string];
+const agent = new Socket({ fd: 3, readable: true, writable: true });
+const workers = new Map<string, Worker>();
+const tell = (message: FromHost): void => void agent.write(`${JSON.stringify(message)}\n`);
+
+function spawn({ id, token, heapMb, stackMb, youngMb }: ToHost & { op: 'spawn' }): void {
+  const resourceLimits: ResourceLimits = {
+    maxOldGenerationSizeMb: heapMb,
+    maxYoungGenerationSizeMb: youngMb,
+    stackSizeMb: stackMb,
+  };
+  const worker = new Worker(program, {
+    workerData: { token, socketPath },
+    resourceLimits,
+    env: {},
+    trackUnmanagedFds: true,
+  });
+  let oom = false;
+  workers.set(id, worker);
+  worker.on('error', (error: NodeJS.ErrnoException) => {
+    oom = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+    if (!oom) process.stderr.write(`${error.stack ?? error.message}\n`);
+  });
+  worker.on('exit', (code) => {
+    workers.delete(id);
+    tell({ event: 'exit', id, oom, code });
+  });
+}
+
+const lines = createInterface({ input: agent });
+lines.on('error', () => process.exit(0));
+lines.on('line', (line) => {
+  const message = JSON.parse(line) as ToHost;
+  if (message.op === 'spawn') spawn(message);
+  else void workers.get(message.id)?.terminate();
+});
+agent.on('close', () => process.exit(0));
+agent.on('error', () => process.exit(0));
+tell({ event: 'up' });

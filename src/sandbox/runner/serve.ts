@@ -1,0 +1,134 @@
+/**
+ * What every runner of JavaScript does inside its sandbox: node built-ins only, one socket, no way to the agent but
+ * frames. It shares its isolate with the function, so whatever it says is the function's word: the agent believes
+ * nothing but what concerns this sandbox's own calls.
+ */
+
+import type { Buffer } from 'node:buffer';
+import type { Socket } from 'node:net';
+import { CallQueue, describeError, type FetchHandler, type Handler } from './calls.js';
+import { EMPTY, FrameDecoder, FrameType, FrameWriter, utf8 } from './frames.js';
+import type { Outlet } from './reply.js';
+
+/** The function left an error unhandled. Told apart from the function's own exit codes by the agent's message. */
+const EXIT_UNCAUGHT = 70;
+const EXIT_PROTOCOL = 71;
+const FLUSH_LIMIT_MS = 1_000;
+
+export interface LoadMeta {
+  functionName: string;
+  path: string;
+  env: Record<string, string>;
+  concurrency: number;
+  memoryBytes: number;
+}
+
+export interface Host {
+  /** The default export of the code, which is at `meta.path` or in `code`. */
+  evaluate(meta: LoadMeta, code: Buffer): Promise<unknown>;
+  printError(text: string): unknown;
+  exit(code?: number): void;
+  /** Sent with the first frame. */
+  hello?: object;
+  /** Called with the way to send what is no answer to a call. */
+  onOutlet?: (out: Outlet) => void;
+}
+
+const parseJson = JSON.parse;
+const toJson = JSON.stringify;
+const startTimer = setTimeout;
+const onProcess = process.on.bind(process);
+
+export function serve(socket: Socket, host: Host): void {
+  const { evaluate, printError, exit } = host;
+  const write = socket.write.bind(socket) as (bytes: Uint8Array, sent?: () => void) => boolean;
+  const once = socket.once.bind(socket);
+  let draining: Promise<void> | undefined;
+  const out: Outlet = {
+    writer: new FrameWriter(write),
+    drained() {
+      if (!socket.writableNeedDrain) return undefined;
+      draining ??= new Promise((resolve) => {
+        once('drain', () => {
+          draining = undefined;
+          resolve();
+        });
+      });
+      return draining;
+    },
+  };
+  let queue: CallQueue | undefined;
+  let ending = false;
+
+  const tell = (type: number, meta: object | undefined): void => {
+    out.writer.add(type, 0, 0, 0, 0, meta === undefined ? '' : toJson(meta), EMPTY);
+    out.writer.flush();
+  };
+
+  async function load(meta: LoadMeta, code: Buffer): Promise<void> {
+    const { functionName, concurrency } = meta;
+    let exported: unknown;
+    try {
+      exported = await evaluate(meta, code);
+      // A CommonJS module compiled from an ES module keeps its default one level down.
+      const inner = exported as { __esModule?: unknown; default?: unknown } | null | undefined;
+      if (inner?.__esModule === true) exported = inner.default;
+    } catch (error) {
+      // Code that did not parse has not run: none of its lines is on the stack.
+      const told = describeError(error);
+      const parses = !(error instanceof SyntaxError && !/\n\s+at .*\/function\//.test(told.stack));
+      tell(FrameType.loadFailed, { code: parses ? 'FUNCTION_LOAD' : 'BAD_FUNCTION', ...told });
+      return;
+    }
+    if (typeof exported === 'function') {
+      const handler = exported as Handler;
+      queue = new CallQueue(out, functionName, { kind: 'event', handler }, concurrency);
+    } else if (typeof (exported as { fetch?: unknown } | null | undefined)?.fetch === 'function') {
+      const app = exported as { fetch: FetchHandler };
+      const handler: FetchHandler = (request, context) => app.fetch(request, context);
+      // Loads node's fetch now rather than in the first call.
+      void globalThis.Request;
+      queue = new CallQueue(out, functionName, { kind: 'fetch', handler }, concurrency);
+    } else {
+      const message = 'the module has no default export that is a function or an object with a fetch method';
+      tell(FrameType.loadFailed, { code: 'BAD_FUNCTION', name: 'Error', message, stack: '' });
+      return;
+    }
+    tell(FrameType.loaded, undefined);
+  }
+
+  /** An error that nobody handled: the state of the isolate is unknown, so its calls fail and it ends. */
+  function uncaught(error: unknown): void {
+    if (ending) return;
+    ending = true;
+    const told = describeError(error);
+    printError(`${told.stack || told.message}\n`);
+    if (queue === undefined) tell(FrameType.loadFailed, { code: 'FUNCTION_LOAD', ...told });
+    else queue.failRunning(error);
+    startTimer(exit, FLUSH_LIMIT_MS, EXIT_UNCAUGHT);
+    write(EMPTY, () => exit(EXIT_UNCAUGHT));
+  }
+
+  const decoder = new FrameDecoder((header, meta, body) => {
+    if (ending) return;
+    if (header.type === FrameType.call && queue !== undefined)
+      queue.push(header.callId, header.timeMs, meta, body);
+    else if (header.type === FrameType.load && queue === undefined)
+      void load(parseJson(utf8(meta)) as LoadMeta, body);
+  });
+  onProcess('uncaughtException', uncaught);
+  onProcess('unhandledRejection', uncaught);
+  socket.on('data', (bytes) => {
+    try {
+      decoder.push(bytes as Buffer);
+    } catch (error) {
+      printError(`${describeError(error).message}\n`);
+      exit(EXIT_PROTOCOL);
+    }
+  });
+  // Without its agent a sandbox has nothing to live for.
+  socket.on('close', () => exit(0));
+  socket.on('error', () => exit(0));
+  host.onOutlet?.(out);
+  tell(FrameType.ready, host.hello);
+}

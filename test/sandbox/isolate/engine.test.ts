@@ -1,0 +1,121 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { expect } from 'chai';
+import { ask, call, errorOf, SandboxBench } from '../../support/sandboxes.js';
+
+describe('the isolate engine', () => {
+  const bench = new SandboxBench('isolate');
+  after(() => bench.close());
+
+  it('works here', async () => {
+    expect(await (await bench.engine()).check()).to.deep.equal({ ok: true });
+  });
+
+  it('answers events and requests, streams, prints, and has its environment', async () => {
+    const sandbox = await bench.run(
+      `import { createHash } from 'node:crypto';
+       export default async (event, context) => {
+         console.log('got', event); console.error('second line');
+         return { event, env: process.env.A, hash: createHash('sha256').update('x').digest('hex').length, name: context.functionName };
+       }`,
+      { env: { A: 'secret' } },
+    );
+    expect(await ask(sandbox, { n: 1 })).to.deep.equal({
+      event: { n: 1 },
+      env: 'secret',
+      hash: 64,
+      name: 'probe',
+    });
+    while (bench.logs.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    expect(
+      bench.logs
+        .filter(({ sandboxId }) => sandboxId === sandbox.id)
+        .map(({ stream, text }) => [stream, text]),
+    ).to.deep.equal([
+      ['stdout', 'got { n: 1 }'],
+      ['stderr', 'second line'],
+    ]);
+    const fetch = await bench.run(
+      `export default { fetch: async (request) => new Response(await request.text() + '!', { status: 201, headers: { a: 'b' } }) }`,
+    );
+    const answer = await call(fetch, { method: 'POST', body: 'hi' });
+    expect([answer.status, answer.headers.a, answer.body.toString()]).to.deep.equal([201, 'b', 'hi!']);
+    const stream = await bench.run(`export default async function* () { yield 'a'; yield 'b'; }`);
+    expect((await call(stream)).body.toString()).to.equal('ab');
+  });
+
+  it('shares one process between functions of an owner, and none between owners', async () => {
+    const own = await Promise.all([1, 2].map(() => bench.start({ variant: 'me' })));
+    const other = await bench.start({ variant: 'you' });
+    expect(own[0]!.pid).to.equal(own[1]!.pid);
+    expect(own[0]!.pid).to.not.equal(other.pid);
+  });
+
+  it('has its thread, and only that, in its own group, at SCHED_IDLE when asked', async () => {
+    const sandbox = await bench.start({ scheduling: 'idle' });
+    await bench.load(
+      sandbox,
+      `export default () => { let x = 0; for (const end = Date.now() + 30; Date.now() < end;) x++; return x }`,
+    );
+    expect(sandbox.cgroup.usage().pids).to.equal(1);
+    const before = sandbox.cgroup.usage().cpuNs;
+    await ask(sandbox);
+    expect(sandbox.cgroup.usage().cpuNs - before).to.be.greaterThan(10_000_000);
+    const tasks = readFileSync(join(dirname(sandbox.cgroup.handle.cpuUsagePath), 'tasks'), 'utf8').trim();
+    const stat = readFileSync(`/proc/${tasks}/stat`, 'utf8').split(') ')[1]!.split(' ');
+    expect(stat[38]).to.equal('5');
+  });
+
+  it('ends alone, and leaves nothing behind', async () => {
+    const [one, two] = await Promise.all([1, 2].map(() => bench.run('export default () => 1')));
+    const running = call(one!, { path: '/' }).catch((error) => error);
+    await running;
+    await one!.kill();
+    expect(await one!.exited).to.include({ cause: 'killed' });
+    expect(bench.driver.list()).to.not.include(one!.id);
+    expect(await ask(two!)).to.equal(1);
+    expect((await errorOf(call(one!))).details).to.include({ started: false });
+  });
+
+  it('gives a function of another memory limit a thread of its own', async () => {
+    const sandbox = await bench.run(
+      `export default () => { const all = []; for (let i = 0; i < 180; i++) all.push(new Array(131072).fill(i)); return all.length }`,
+      { memoryBytes: 400 * 2 ** 20 },
+    );
+    expect(await ask(sandbox)).to.equal(180);
+  });
+
+  it('refuses modules at deploy that an isolate does not have, naming them', async () => {
+    const engine = await bench.engine();
+    const prepare = (code: string) =>
+      engine.prepare({ functionName: 'f', content: Buffer.from(code), filename: 'f.ts' });
+    const error = await errorOf(prepare("import fs from 'node:fs'; export default () => fs;"));
+    expect([error.code, error.message]).to.deep.equal([
+      'BAD_FUNCTION',
+      "f.ts: 'node:fs' cannot be imported in an isolate: it has no files, network, processes or threads",
+    ]);
+    expect((await prepare("import { inspect } from 'util'; export default () => inspect;")).ending).to.equal(
+      'mjs',
+    );
+    expect((await errorOf(prepare('export default () => {'))).code).to.equal('BAD_FUNCTION');
+  });
+
+  it('says what is wrong with code that does not load', async () => {
+    const load = (code: string) => errorOf(bench.run(code));
+    expect((await load('export const a = 1;')).code).to.equal('BAD_FUNCTION');
+    expect((await load('export default (')).code).to.equal('BAD_FUNCTION');
+    expect((await load("throw new Error('at the top')")).message).to.contain('at the top');
+  });
+
+  it('takes what the bundler makes of CommonJS dependencies', async () => {
+    const engine = await bench.engine();
+    const source =
+      "const { join } = require('path'); module.exports = { default: () => join('a', 'b'), __esModule: true };";
+    const { content } = await engine.prepare({
+      functionName: 'f',
+      content: Buffer.from(source),
+      filename: 'f.js',
+    });
+    expect((await call(await bench.run(content))).body.toString()).to.equal('a/b');
+  });
+});
