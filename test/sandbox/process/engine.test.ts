@@ -242,7 +242,7 @@ describe('a function in a sandbox of the process engine', () => {
 
   it('leaves nothing behind when it ends', async () => {
     const sandbox = await bench.run('export default () => 1');
-    const directory = join(bench.directory, 'sandboxes', sandbox.id);
+    const directory = join(bench.directory, 'sandboxes', 'process', sandbox.id);
     expect(existsSync(directory)).to.equal(true);
     await sandbox.kill();
     expect(await sandbox.exited).to.include({ cause: 'killed' });

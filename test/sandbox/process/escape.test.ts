@@ -186,7 +186,7 @@ describe('a function that tries to get out', () => {
       writeFileSync(source, ATTEMPTS);
       execFileSync('cc', ['-static', '-o', join(scratch, 'try'), source]);
       const idle = await bench.start({ scheduling: 'idle' });
-      copyFileSync(join(scratch, 'try'), join(bench.directory, 'sandboxes', idle.id, 'try'));
+      copyFileSync(join(scratch, 'try'), join(bench.directory, 'sandboxes', 'process', idle.id, 'try'));
       await bench.load(idle, EVALUATOR);
       const { value, error } = await attempt(
         `const fs = require('fs'); fs.copyFileSync('/function/try', '/tmp/try'); fs.chmodSync('/tmp/try', 0o755);
