@@ -27,6 +27,7 @@ export const REAL_NF_PACKAGES = [
   'haproxy',
   'nftables',
   'wireguard-tools',
+  'wireguard-go',
   'dpdk-dev',
   'openvswitch-switch-dpdk',
 ] as const;

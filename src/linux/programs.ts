@@ -15,6 +15,7 @@ export const PACKAGE_PROGRAMS = {
   haproxy: ['haproxy'],
   nftables: ['nft'],
   'wireguard-tools': ['wg'],
+  'wireguard-go': ['wireguard-go'],
   'dpdk-dev': ['dpdk-testpmd'],
 } as const satisfies Record<string, readonly string[]>;
 

@@ -37,20 +37,22 @@ export class Measurements {
     const { source } = profile.latency;
     if (source === 'tap' || source === 'probe') {
       this.tap = await this.attempt(source, () => this.startLatency());
+      this.ready();
     }
     if (profile.telemetry !== undefined) {
       this.telemetry = await this.attempt('telemetry', () => startTelemetry(pid, profile.telemetry!));
+      this.ready();
     }
+  }
+
+  private ready(): void {
+    if (!this.closed) this.options.onReady();
   }
 
   private async attempt<T>(what: string, start: () => Promise<T>): Promise<T | undefined> {
     if (this.closed) return undefined;
     try {
-      const started = await start();
-      queueMicrotask(() => {
-        if (!this.closed) this.options.onReady();
-      });
-      return started;
+      return await start();
     } catch (thrown) {
       this.options.onWarning(`the ${what} of ${this.nf.id} could not start: ${asNemoError(thrown).message}`);
       return undefined;

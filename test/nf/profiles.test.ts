@@ -21,7 +21,7 @@ describe('NF profiles', () => {
     const names = loadProfiles([BUILTIN_PROFILES]).map((profile) => profile.name);
     expect(names).to.have.members([
       ...['firewall', 'nat', 'lb', 'router', 'dpi', 'tunnel'],
-      ...['dpdk-testpmd', 'ovs-vswitchd', 'nginx', 'haproxy', 'nftables', 'wireguard'],
+      ...['dpdk-testpmd', 'ovs-vswitchd', 'nginx', 'haproxy', 'nftables', 'wireguard', 'wireguard-go'],
     ]);
   });
 

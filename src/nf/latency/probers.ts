@@ -1,5 +1,6 @@
 /** One probe of each kind: sends, waits for the answer, and returns the nanoseconds between. All calls block. */
 
+import { randomInt } from 'node:crypto';
 import { NemoError } from '../../errors.js';
 import { BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
 import { monotonicNs } from '../../linux/clock.js';
@@ -139,7 +140,8 @@ class IcmpProber implements Prober {
   private socket: BlockingSocket | undefined;
   private readonly packet = Buffer.alloc(64);
   private readonly reply = Buffer.alloc(2_048);
-  private readonly id = process.pid & 0xffff;
+  /** Two probes of one agent may ask the same address. */
+  private readonly id = randomInt(0x10000);
   private sequence = 0;
 
   constructor(private readonly options: Options) {}

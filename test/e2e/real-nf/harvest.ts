@@ -51,7 +51,9 @@ export async function harvest<T>(options: HarvestOptions<T>): Promise<Harvest<T>
   try {
     await agent.deploy('busy', BUSY_CODE);
     if (!(await agent.until((frame) => frame.nfs.some(isNf), 5_000))) {
-      throw new Error(`the agent found no such NF:\n${JSON.stringify((await agent.status()).nfs)}`);
+      const { nfs, events } = await agent.status();
+      const said = events.map(({ message }) => message).join('\n');
+      throw new Error(`the agent found no such NF:\n${JSON.stringify(nfs)}\n${said}`);
     }
     // A core that is not harvested never gets one: the test sees that in the figures.
     await agent.until((frame) => frame.functions[0]!.sandboxes.some((s) => s.state === 'warm'), 4_000);
