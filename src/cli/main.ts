@@ -22,6 +22,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   engines: () => import('./engines.js'),
   nf: () => import('./nf.js'),
   top: () => import('./top.js'),
+  simulate: () => import('./simulate.js'),
   bench: () => import('./bench.js'),
   demo: () => import('./demo.js'),
 };

@@ -82,9 +82,9 @@ export class Planner {
         }
       }
     }
-    const wanted = new Set(this.stemKinds().map(({ key }) => key));
-    const unwanted = pool.stems.find((stem) => !wanted.has(stem.stemKind.key));
-    if (unwanted !== undefined) void pool.end(unwanted);
+    const wanted = new Map(this.stemDemands().map((demand) => [demand.key, prewarm.stems(demand, nowMs)]));
+    const surplus = pool.stems.find(({ stemKind: { key } }) => pool.stemCount(key) > (wanted.get(key) ?? 0));
+    if (surplus !== undefined) void pool.end(surplus);
   }
 
   /** Memory is short: one at a time, since the kernel needs a moment to give back what it had. */
