@@ -83,7 +83,17 @@ export interface BenchRound {
     latency_cdf?: Array<[number, number]>;
   };
   /** The NF core over the measured time. */
-  core: { wall_us: number; nf_us: number; function_us: number; spare_us: number };
+  core: {
+    wall_us: number;
+    nf_us: number;
+    function_us: number;
+    /** All that is not the NF's. */
+    spare_us: number;
+    /** Neither the NF's nor functions': other programs. Absent where the kernel does not say. */
+    other_us?: number;
+    /** Taken by the host of this virtual machine. */
+    stolen_us?: number;
+  };
   functions: {
     completed: number;
     failed: number;
