@@ -6,9 +6,9 @@ import { Random } from '../src/packet/random.js';
 import type { Arrival } from './callers.js';
 
 const TRACE = fileURLToPath(new URL('../../data/azure2021-200.csv', import.meta.url));
-/** A scaled invocation uses at least and at most this much CPU. */
+/** A scaled invocation uses at least and at most this much CPU: the start of calls is measured, not their length. */
 const BUSY_MIN_MS = 1;
-const BUSY_MAX_MS = 50;
+const BUSY_MAX_MS = 10;
 
 /** Without end, at a mean of `perS`, each of the paths in turn. */
 export function* poissonArrivals(paths: readonly string[], perS: number, seed: number): Generator<Arrival> {

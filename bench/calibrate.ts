@@ -3,6 +3,7 @@
  * shares its core with the agent, so rates end where it is the limit: then the NF's capacity is at least that.
  */
 
+import { NemoError } from '../src/errors.js';
 import type { CapacityResult } from './types.js';
 
 export interface Trial {
@@ -49,6 +50,10 @@ export async function findCapacity(
       const full = perS / Math.max(0.05, trial.nfRatio);
       perS = Math.min(maxPerS, Math.max(perS * 1.25, Math.min(full, perS * 2)));
     } else perS = good === 0 ? bad / 2 : (good + bad) / 2;
+  }
+  if (good === 0) {
+    const least = Math.round(trials.at(-1)!.perS);
+    throw new NemoError('INTERNAL', `the NF lost packets at every rate tried, down to ${least}/s`);
   }
   return {
     packetsPerS: Math.round(good),

@@ -162,7 +162,7 @@ class BenchRun {
         await this.closeBed();
       }
     }
-    result.summary = summarize(result.rounds, seconds);
+    result.summary = summarize(result.rounds, seconds, scenario.arrivals === 'closed');
     if (before?.gateway !== undefined && before.idle !== undefined) {
       Object.assign(result, { gateway: before.gateway, idle: before.idle });
     } else if (entry.box && result.skipped === undefined && !this.options.signal.aborted) {
@@ -202,7 +202,7 @@ class BenchRun {
       const { startProbes } = entry;
       const options = { bed, scenario, policy, round, seconds, startProbes, nfCore, nfRatio };
       result.rounds.push(await roundOrRetry(options, this.options.signal));
-      result.summary = summarize(result.rounds, seconds);
+      result.summary = summarize(result.rounds, seconds, scenario.arrivals === 'closed');
       this.doneS += roundS(policy, seconds);
       this.options.onReport(this.report);
     }

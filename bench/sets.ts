@@ -82,7 +82,7 @@ const SETS: Record<string, { about: string; rows: Row[] }> = {
   },
   azure: {
     about: 'invocations of the Azure trace, scaled in time: how calls start',
-    rows: [{ names: ['firewall/50/steady/trace/azure'], rounds: 5, seconds: 10 }],
+    rows: [{ names: ['firewall/50/steady/trace/azure'], rounds: 5, seconds: 12 }],
   },
   chains: {
     about: 'two NFs on one core',
@@ -107,7 +107,7 @@ const SETS: Record<string, { about: string; rows: Row[] }> = {
       { names: [10, 90].map((load) => `firewall/${load}/steady/cpu5/closed`), rounds: 5 },
       { names: ['firewall/50/bursty/cpu5/closed'], policies: EVERY, rounds: 3, startProbes: 3 },
       { names: ['replay'], rounds: 2, seconds: 14 },
-      { names: ['firewall/50/steady/trace/azure'], rounds: 3, seconds: 10 },
+      { names: ['firewall/50/steady/trace/azure'], rounds: 3, seconds: 12 },
       {
         names: ['nat', 'lb', 'router', 'dpi', 'tunnel'].map((nf) => `${nf}/50/steady/cpu5/closed`),
         rounds: 3,

@@ -134,7 +134,7 @@ const CHURN_CODE = `export default async () => {
 const file = (name: string): { file: string } => ({
   file: fileURLToPath(new URL(`./functions/${name}.js`, import.meta.url)),
 });
-const ROOMY = { memory: '256MB' };
+const ROOMY = { memory: '256Mi' };
 
 const WORKLOADS: Record<string, Workload> = {
   noop: { about: 'answers at once', code: NOOP_CODE, cpuMs: 0.1 },

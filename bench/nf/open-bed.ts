@@ -25,6 +25,9 @@ const RULES = Array.from({ length: 2_000 }, (_, i) => ({
   source: `192.168.${i % 256}.0/24`,
 }));
 
+/** The tunnel's defaults seen from the other side. */
+const FAR_END = { local: '198.51.100.2', remote: '198.51.100.1' };
+
 /** Scenarios with the same key can share a bed. */
 export function bedKey({ nfs, mode, loadRatio }: Scenario): string {
   return `${nfs.join('+')}:${mode}${loadRatio === null ? '' : ':filled'}`;
@@ -65,7 +68,7 @@ function packetNf({ nfs, mode, loadRatio }: Scenario, cpu: number): PacketNf {
   // One end alone would send packets that nobody can read.
   if (nfs.join() === 'tunnel') {
     return {
-      ...referenceChain(['tunnel', 'tunnel'], mode, { swapLast: true }),
+      ...referenceChain(['tunnel', 'tunnel'], mode, { swapLast: true, configs: [{}, FAR_END] }),
       nfCost: 'both ends of the tunnel are on the core, frames of 600 bytes',
       frames: { frameBytes: 600 },
     };
@@ -73,7 +76,7 @@ function packetNf({ nfs, mode, loadRatio }: Scenario, cpu: number): PacketNf {
   // A share of the NF's capacity asks for an NF that can be filled: the defaults outrun the generator.
   if (loadRatio !== null && nfs.join() === 'firewall') {
     return {
-      ...referenceChain(nfs, mode, { config: { rules: RULES, datagramTimeoutMs: 1 } }),
+      ...referenceChain(nfs, mode, { configs: [{ rules: RULES, datagramTimeoutMs: 1 }] }),
       nfCost: `an access list of ${RULES.length} rules, asked for every packet: each opens a flow (4,096 short flows)`,
       frames: { flows: 4_096 },
     };

@@ -49,7 +49,7 @@ export async function createPacketBed(nf: PacketNf, cpu: number, housekeepingCpu
 export function referenceChain(
   names: readonly string[],
   mode: NfMode,
-  settings: { config?: unknown; swapLast?: boolean } = {},
+  settings: { configs?: readonly unknown[]; swapLast?: boolean } = {},
 ): Pick<PacketNf, 'startNf' | 'pids'> {
   let running: RunningNf[] = [];
   return {
@@ -68,7 +68,7 @@ export function referenceChain(
               profile: name,
               mode,
               cpu,
-              config: settings.config ?? {},
+              config: settings.configs?.[i] ?? {},
               ...ends,
             }),
           );

@@ -37,6 +37,11 @@ describe('calibration of 100 % load', () => {
     expect(limitedBy).to.equal('generator');
   });
 
+  it('gives up on an NF that forwards nothing', async () => {
+    const outcome = await findCapacity(nf(0), LIMITS).catch((thrown) => String(thrown));
+    expect(outcome).to.include('lost packets at every rate tried');
+  });
+
   it('takes a few lost packets for what they are, a stall of the machine', async () => {
     const leaky = async (perS: number): Promise<Trial> => ({
       ...(await nf(60_000)(perS)),
