@@ -404,6 +404,14 @@ export const ISOLATE = {
   unclaimedMs: 10_000,
 } as const;
 
+/** Engine `wasm`, beside what it has in common with `isolate`. */
+export const WASM = {
+  firstUid: 62_000,
+  /** Looking at a module at deploy: compiling 8 MB of code takes some 100 MB. */
+  checkMemoryBytes: 512 * 1024 * 1024,
+  checkTimeoutMs: 20_000,
+} as const;
+
 export const ENGINES = {
   /** Whether an engine works here is looked at again after this: a check may start a process. */
   checkKeptMs: 10_000,

@@ -39,5 +39,14 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
         return new IsolateEngine({ directory: join(directory, 'isolate'), driver, cores, housekeepingCores });
       },
     },
+    {
+      kind: 'wasm',
+      about: 'a WebAssembly module (WASI preview 1), in one sandboxed process per owner',
+      variant: ({ owner }) => owner,
+      async open() {
+        const { WasmEngine } = await import('./wasm/engine.js');
+        return new WasmEngine({ directory: join(directory, 'wasm'), driver, cores, housekeepingCores });
+      },
+    },
   ];
 }
