@@ -13,6 +13,7 @@ interface DeployOptions extends AgentOptions {
   name?: string;
   engine?: string;
   owner?: string;
+  exec?: true | string;
   memory?: string;
   timeout?: string;
   concurrency?: number;
@@ -24,11 +25,14 @@ interface DeployOptions extends AgentOptions {
 export function register(program: Command): void {
   const command = program
     .command('deploy')
-    .description('deploy a function: a JavaScript or TypeScript file, or a folder with a package.json')
+    .description(
+      'deploy a function: a JavaScript or TypeScript file, a folder with a package.json, a .wasm module, a program',
+    )
     .argument('<path>', 'file or folder')
     .option('--name <name>', 'name of the function (default: from the path)')
     .option('--engine <engine>', 'isolation engine, see `nemo engines` (default: process)')
     .option('--owner <owner>', 'whose it is: engines that share a process do so within one owner')
+    .option('--exec [stdio|http]', 'a program of any language: one run a call, or a server on $PORT')
     .option('--memory <amount>', 'memory limit of one sandbox, for example 128Mi')
     .option('--timeout <duration>', 'longest time of one call, for example 30s')
     .option('--concurrency <n>', 'calls that one sandbox may serve at the same time', wholeNumber)
@@ -47,7 +51,9 @@ export function register(program: Command): void {
     )
     .addHelpText(
       'after',
-      '\nExample:\n  nemo deploy ./resize.ts --memory 256Mi --timeout 10s --env LEVEL=debug\n',
+      '\nExample:\n  nemo deploy ./resize.ts --memory 256Mi --timeout 10s --env LEVEL=debug\n' +
+        '  nemo deploy ./resize.ts --engine isolate --owner team-a\n' +
+        '  nemo deploy ./resize.wasm\n  nemo deploy ./wordcount.py --exec\n',
     );
   agentOptions(command).action(deploy);
 }
@@ -55,9 +61,7 @@ export function register(program: Command): void {
 async function deploy(path: string, options: DeployOptions): Promise<void> {
   const client = new AgentClient(options.agent);
   const name = options.name ?? (await nameFromPath(path));
-  const { bundleFunction } = await import('../sandbox/bundle.js');
-  const { code } = await bundleFunction(path);
-  const input: Omit<DeployInput, 'name'> = { code, filename: `${name}.mjs` };
+  const input: Omit<DeployInput, 'name'> = await sourceOf(path, name, options);
   if (options.engine !== undefined) input.engine = options.engine;
   if (options.owner !== undefined) input.owner = options.owner;
   if (options.memory !== undefined) input.memory = options.memory;
@@ -80,6 +84,25 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
       `${formatDurationMs(answer.timeoutMs)} timeout)\n` +
       `call it: nemo invoke ${answer.name}   or   curl ${client.url.origin}/function/${answer.name}\n`,
   );
+}
+
+/** What an engine of no JavaScript runs is sent as it is. */
+async function sourceOf(
+  path: string,
+  name: string,
+  options: DeployOptions,
+): Promise<Omit<DeployInput, 'name'>> {
+  const { exec, engine } = options;
+  const wasm = extname(path) === '.wasm';
+  if (exec === undefined && engine !== 'wasm' && !(wasm && engine === undefined)) {
+    const { bundleFunction } = await import('../sandbox/bundle.js');
+    const { code } = await bundleFunction(path);
+    return { code, filename: `${name}.mjs` };
+  }
+  const codeBase64 = (await readFile(path)).toString('base64');
+  const filename = basename(path);
+  if (exec === undefined) return { codeBase64, filename, engine: 'wasm' };
+  return { codeBase64, filename, exec: exec === true ? 'stdio' : (exec as 'stdio') };
 }
 
 /** A folder's name is its package's, without a scope; a file's is the file's, without its ending. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { CgroupDriver } from '../../linux/cgroup/driver.js';
 import type { Egress } from '../../network/egress.js';
 import type { EngineEntry } from '../engine.js';
+import { EXEC_VARIANT, isProgram } from './process/programs.js';
 
 export const ENGINE_DEFAULT = 'process';
 
@@ -25,6 +26,9 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       kind: ENGINE_DEFAULT,
       about: 'a process tree each: namespaces, system call filter, cgroup',
       egress: true,
+      exec: true,
+      // A program needs the host's libraries and interpreters, which a JavaScript function does not see.
+      variant: ({ codeEnding }) => (isProgram(codeEnding) ? EXEC_VARIANT : ''),
       async open() {
         const { ProcessEngine } = await import('./process/engine.js');
         return new ProcessEngine({ directory: join(directory, ENGINE_DEFAULT), egress });

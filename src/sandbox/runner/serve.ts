@@ -28,7 +28,7 @@ export interface Host {
   evaluate(meta: LoadMeta, code: Buffer): Promise<unknown>;
   printError(text: string): unknown;
   /** What `evaluate` gives takes the body of a call as it came. */
-  raw?: boolean;
+  raw?: (meta: LoadMeta) => boolean;
   exit(code?: number): void;
   /** Sent with the first frame. */
   hello?: object;
@@ -83,7 +83,7 @@ export function serve(socket: Socket, host: Host): void {
       return;
     }
     if (typeof exported === 'function') {
-      const style = host.raw
+      const style = host.raw?.(meta)
         ? ({ kind: 'raw', handler: exported as RawHandler } as const)
         : ({ kind: 'event', handler: exported as Handler } as const);
       queue = new CallQueue(out, functionName, style, concurrency);

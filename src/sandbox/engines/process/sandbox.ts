@@ -8,7 +8,7 @@ import type { ChildProcess } from 'node:child_process';
 import { chmod, chown, copyFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
@@ -20,8 +20,11 @@ import { Deferred, endError, exitError, startError } from '../ends.js';
 import { Channel } from './channel.js';
 import { FUNCTION_DIRECTORY, HOSTS_NAME } from './launch.js';
 import { LogLines } from './log-lines.js';
+import { isProgram } from './programs.js';
 
 const MODULE_NAME = 'function.mjs';
+const MODULE_MODE = 0o640;
+const PROGRAM_MODE = 0o750;
 /** Pipes of a dead sandbox close at once; this bounds the wait for what may still be in them. */
 const LAST_WORDS_MS = 500;
 /** V8 gives up by SIGABRT or SIGTRAP with these words when a heap limit of its own is reached. */
@@ -100,11 +103,14 @@ export class ProcessSandbox implements Sandbox {
     try {
       if (this.ended) throw this.endError('ended before the code was loaded', true);
       this.cgroup.setMemoryMax(options.memoryBytes);
-      const host = join(this.directory, MODULE_NAME);
+      const ending = extname(options.bundlePath);
+      const program = isProgram(ending.slice(1));
+      const name = program ? `function${ending}` : MODULE_NAME;
+      const host = join(this.directory, name);
       await copyFile(options.bundlePath, host);
-      await this.giveToFunction(host);
+      await this.giveToFunction(host, program ? PROGRAM_MODE : MODULE_MODE);
       if (options.egress !== undefined) await this.openNetwork(options.egress);
-      this.channel.load(options, `${FUNCTION_DIRECTORY}/${MODULE_NAME}`);
+      this.channel.load(options, `${FUNCTION_DIRECTORY}/${name}`);
       const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
       await loading.within(
         timeoutMs,
@@ -127,9 +133,9 @@ export class ProcessSandbox implements Sandbox {
     }
   }
 
-  private async giveToFunction(path: string): Promise<void> {
+  private async giveToFunction(path: string, mode = MODULE_MODE): Promise<void> {
     await chown(path, 0, this.uid);
-    await chmod(path, 0o640);
+    await chmod(path, mode);
   }
 
   private async openNetwork(rules: readonly string[]): Promise<void> {

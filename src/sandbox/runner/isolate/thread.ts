@@ -51,7 +51,7 @@ export function runThread(program: ThreadProgram): void {
         watchMemory(out, own, meta.memoryBytes);
         return exported;
       },
-      raw: program.raw === true,
+      raw: () => program.raw === true,
       printError: own.printError,
       exit,
       hello: { token, thread },

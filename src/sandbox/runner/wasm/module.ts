@@ -9,7 +9,7 @@
 
 import { Buffer } from 'node:buffer';
 import type { RawHandler } from '../calls.js';
-import type { CallContext } from '../event.js';
+import { requestEnvironment } from '../cgi.js';
 import { type Memory, type Module, Wasm } from './api.js';
 import { limitMemory, PAGE_BYTES } from './limit-memory.js';
 import { Exit, Preview1, WASI_FUNCTIONS, WASI_MODULE } from './preview1.js';
@@ -52,7 +52,7 @@ export function makeHandler(
   env: Record<string, string>,
   onError: (text: string) => void,
 ): RawHandler {
-  const own = Object.entries(env).map(([name, value]) => encode(`${name}=${value}`));
+  const own = strings(env);
   const command = Wasm.Module.exports(module).some(({ name }) => name === '_start');
   return command ? commandHandler(module, own, onError) : reactorHandler(module, own, onError);
 }
@@ -63,7 +63,8 @@ function commandHandler(
   onError: (text: string) => void,
 ): RawHandler {
   return (body, context) => {
-    const wasi = new Preview1({ input: body, environment: [...own, ...requestOf(context)], onError });
+    const environment = [...own, ...strings(requestEnvironment(context))];
+    const wasi = new Preview1({ input: body, environment, onError });
     const { exports } = new Wasm.Instance(module, { [WASI_MODULE]: wasi.imports() });
     wasi.memory = exports.memory as Memory;
     try {
@@ -114,17 +115,6 @@ function reactorHandler(
   };
 }
 
-/** As in CGI (RFC 3875), with what of it has a meaning here. */
-function requestOf({ callId, method, path, query, headers }: CallContext): Uint8Array[] {
-  const lines = [
-    `REQUEST_METHOD=${method}`,
-    `PATH_INFO=${path}`,
-    `QUERY_STRING=${query}`,
-    `CALL_ID=${callId}`,
-  ];
-  for (const [name, value] of Object.entries(headers)) {
-    const key = name.toUpperCase().replace(/[^A-Z0-9]/g, '_');
-    lines.push(key === 'CONTENT_TYPE' ? `CONTENT_TYPE=${value}` : `HTTP_${key}=${value}`);
-  }
-  return lines.map(encode);
+function strings(environment: Record<string, string>): Uint8Array[] {
+  return Object.entries(environment).map(([name, value]) => encode(`${name}=${value}`));
 }
