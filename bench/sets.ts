@@ -104,23 +104,18 @@ const SETS: Record<string, { about: string; rows: Row[] }> = {
     rows: [
       { names: ['quick'], rounds: 5, startProbes: 5, box: true },
       { names: [30, 50, 70].map((load) => `firewall/${load}/steady/cpu5/closed`), rounds: 9 },
-      { names: [10, 90].map((load) => `firewall/${load}/steady/cpu5/closed`), rounds: 5 },
+      { names: ['firewall/90/steady/cpu5/closed'], rounds: 5 },
+      { names: ['firewall/10/steady/cpu5/closed'], rounds: 3 },
       { names: ['firewall/50/bursty/cpu5/closed'], policies: EVERY, rounds: 3, startProbes: 3 },
-      { names: ['replay'], rounds: 2, seconds: 14 },
       { names: ['firewall/50/steady/trace/azure'], rounds: 3, seconds: 12 },
-      {
-        names: ['nat', 'lb', 'router', 'dpi', 'tunnel'].map((nf) => `${nf}/50/steady/cpu5/closed`),
-        rounds: 3,
-      },
-      { names: ['nat+firewall/50/steady/cpu5/closed'], rounds: 3 },
-      {
-        names: ordinary.filter((name) => name !== 'cpu5').map((name) => `firewall/50/steady/${name}/closed`),
-        policies: ['solo', 'nemo'],
-        rounds: 3,
-      },
-      { names: ['firewall/50/steady/cpu50/poisson'], policies: ['solo', 'nemo'], rounds: 3 },
-      { names: hostile.map((name) => `firewall/50/steady/cpu5+${name}/closed`), rounds: 3 },
-      { names: REAL.map((nf) => `${nf}/cpu5/closed`), rounds: 3 },
+      { names: ['replay'], rounds: 2, seconds: 14 },
+      ...[
+        hostile.map((name) => `firewall/50/steady/cpu5+${name}/closed`),
+        ordinary.filter((name) => name !== 'cpu5').map((name) => `firewall/50/steady/${name}/closed`),
+        ['firewall/50/steady/cpu50/poisson'],
+        ['nat', 'lb', 'router', 'dpi', 'tunnel', 'nat+firewall'].map((nf) => `${nf}/50/steady/cpu5/closed`),
+        REAL.map((nf) => `${nf}/cpu5/closed`),
+      ].map((names) => ({ names, policies: ['solo', 'nemo'], rounds: 3 })),
     ],
   },
 };
