@@ -227,7 +227,24 @@ async function probeStarts(
 function reactionsOf({ agent: { reactions } }: FeedFrame): Reactions | undefined {
   if (reactions === undefined) return undefined;
   const { count, p50Us, p99Us, ...more } = reactions as typeof reactions & { maxUs?: number };
-  return { count, p50: p50Us, p99: p99Us, ...(more.maxUs === undefined ? {} : { max: more.maxUs }) };
+  const { packet, maxUs } = more;
+  return {
+    count,
+    p50: p50Us,
+    p99: p99Us,
+    ...(maxUs === undefined ? {} : { max: maxUs }),
+    ...(packet === undefined
+      ? {}
+      : {
+          packet: {
+            count: packet.count,
+            p50: packet.p50Us,
+            p99: packet.p99Us,
+            over_slo_p50: packet.overSloP50Us,
+            over_slo_p99: packet.overSloP99Us,
+          },
+        }),
+  };
 }
 
 function coreOf(frame: { cores: FeedCore[] }, core: number): FeedCore {

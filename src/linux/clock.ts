@@ -25,6 +25,15 @@ export function realtimeNs(): number {
   return (words[0]! - REALTIME_BASE_S) * 1e9 + words[2]!;
 }
 
+/** The same since 1970, known to 256 ns: what may cross to another thread or process. */
+export function unixNs(): number {
+  return toUnixNs(realtimeNs());
+}
+
+export function toUnixNs(sinceBaseNs: number): number {
+  return REALTIME_BASE_S * 1e9 + sinceBaseNs;
+}
+
 /** Nanoseconds since boot. */
 export function monotonicNs(): number {
   clockGettime(CLOCK_MONOTONIC, timespec);

@@ -45,8 +45,14 @@ const CDF_SHARES: readonly number[] = [
 export class LatencyBuckets {
   readonly counts: Uint32Array;
 
-  /** `counts` has BUCKET_COUNT entries; without it, private memory is taken. */
-  constructor(counts: Uint32Array = new Uint32Array(BUCKET_COUNT)) {
+  /**
+   * `counts` has BUCKET_COUNT entries; without it, private memory is taken. `arrivals` has as many: when the last packet
+   * of each bucket was received, nanoseconds since 1970 (a double holds them to 256 ns), 0 = never.
+   */
+  constructor(
+    counts: Uint32Array = new Uint32Array(BUCKET_COUNT),
+    private readonly arrivals?: Float64Array,
+  ) {
     if (counts.length !== BUCKET_COUNT) throw new RangeError(`expected ${BUCKET_COUNT} buckets`);
     this.counts = counts;
   }
@@ -54,6 +60,13 @@ export class LatencyBuckets {
   record(valueNs: number): void {
     const index = bucketOf(valueNs);
     this.counts[index] = this.counts[index]! + 1;
+  }
+
+  /** As `record`, and keeps when the packet was received. */
+  recordPacket(latencyNs: number, receivedUnixNs: number): void {
+    const index = bucketOf(latencyNs);
+    this.counts[index] = this.counts[index]! + 1;
+    if (this.arrivals !== undefined) this.arrivals[index] = receivedUnixNs;
   }
 
   total(): number {
