@@ -413,6 +413,31 @@ export const WASM = {
   checkTimeoutMs: 20_000,
 } as const;
 
+export const OCI = {
+  /** An image's layers together, unpacked; so that a small file cannot become a full disk. */
+  imageMaxBytes: 2 * 1024 * 1024 * 1024,
+  entriesMax: 200_000,
+  layersMax: 100,
+  /** 96 bits of a digest name a layer's directory. */
+  layerNameChars: 24,
+  /** Manifests and configs. */
+  documentMaxBytes: 4 * 1024 * 1024,
+  indexDepthMax: 3,
+  /** One request to a registry, a whole layer included. */
+  fetchTimeoutMs: 600_000,
+  /** Users of containers: beside those of the other engines. */
+  firstUid: 61_000,
+  tmpFilesMax: 10_000,
+  /** A server that has just started is asked this often whether it listens. */
+  acceptPollMs: 2,
+  connectWaitMs: 2,
+  keepAliveMs: 600_000,
+  /** How long the end of a process may take to be known after its connection broke. */
+  lastWordsMs: 600,
+  /** Layers that no function has named for so long are removed. */
+  unusedLayerMs: 3_600_000,
+} as const;
+
 export const ENGINES = {
   /** Whether an engine works here is looked at again after this: a check may start a process. */
   checkKeptMs: 10_000,

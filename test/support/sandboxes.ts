@@ -43,6 +43,7 @@ export class SandboxBench {
     const cores = { functionCores: onlineCores(), housekeepingCores: [onlineCores()[0]!] };
     const entries = builtinEngines({
       directory: join(this.directory, 'sandboxes'),
+      stateDir: join(this.directory, 'state'),
       driver,
       egress,
       ...cores,

@@ -11,6 +11,8 @@ export const ENGINE_DEFAULT = 'process';
 export interface EngineContext {
   /** Sandboxes' files live below it; every user must be able to pass through the directories above it. */
   directory: string;
+  /** What outlives the agent: unpacked images; stored functions are in its `bundles`. */
+  stateDir: string;
   egress: Egress;
   driver: CgroupDriver;
   functionCores: readonly number[];
@@ -18,7 +20,7 @@ export interface EngineContext {
 }
 
 export function builtinEngines(context: EngineContext): EngineEntry[] {
-  const { directory, egress, driver, housekeepingCores } = context;
+  const { directory, stateDir, egress, driver, housekeepingCores } = context;
   // A call may fall back to a housekeeping core.
   const cores = [...new Set([...context.functionCores, ...housekeepingCores])];
   return [
@@ -50,6 +52,19 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       async open() {
         const { WasmEngine } = await import('./wasm/engine.js');
         return new WasmEngine({ directory: join(directory, 'wasm'), driver, cores, housekeepingCores });
+      },
+    },
+    {
+      kind: 'oci',
+      about: 'a container each, from an image: runc, read-only root, no capability',
+      variant: ({ codeHash }) => codeHash,
+      async open() {
+        const { OciEngine } = await import('./oci/engine.js');
+        return new OciEngine({
+          directory: join(directory, 'oci'),
+          storeDir: join(stateDir, 'images'),
+          bundleDir: join(stateDir, 'bundles'),
+        });
       },
     },
   ];
