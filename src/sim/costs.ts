@@ -1,4 +1,4 @@
-/** What things cost in the simulated world. Defaults are of this project's development machine; `bench/simulate-live` measures them. */
+/** What things cost in the simulated world. Defaults: what bench/simulate-live measured on two cores of a VM. */
 
 export interface Costs {
   /** A sandbox from nothing until it takes a call. */
@@ -11,4 +11,4 @@ export interface Costs {
   sandboxBytes: number;
 }
 
-export const COSTS: Costs = { coldMs: 120, stemMs: 12, restoreMs: undefined, sandboxBytes: 128 * 2 ** 20 };
+export const COSTS: Costs = { coldMs: 100, stemMs: 11, restoreMs: undefined, sandboxBytes: 128 * 2 ** 20 };

@@ -28,6 +28,8 @@ export class SimSandbox implements IdleSandbox, SelectionCandidate {
   staged = false;
   long = false;
 
+  chargedMs = 0;
+
   constructor(readonly memoryBytes: number) {}
 }
 
@@ -40,6 +42,7 @@ export class SimFunction {
   starting = 0;
   making = 0;
   busy = 0;
+  virtualMs = 0;
   meanMs: number = DISPATCH.meanFirstMs;
   lastUsedMs = 0;
   growNotBeforeMs = 0;

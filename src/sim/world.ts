@@ -1,7 +1,7 @@
 /**
  * A box in virtual time. It does what dispatcher, growth, pool and planner do, with the very policy objects that a box
- * runs, and costs instead of processes. What it leaves out: sandboxes do not slow each other, and waiting functions
- * are served in the order of arrival.
+ * runs, and costs instead of processes. Where function cores are counted, starts share
+ * them. What it leaves out: calls do not slow each other.
  */
 
 import { guardAdmission } from '../sandbox/admission/guard.js';
@@ -13,7 +13,9 @@ import type { Costs } from './costs.js';
 import { EventQueue } from './event-queue.js';
 import { Places } from './places.js';
 import type { SimResult } from './result.js';
-import { SimFunction, SimSandbox, type SimStart } from './sim-function.js';
+import { SharedCores } from './shared-cores.js';
+import { SimFunction, type SimSandbox, type SimStart } from './sim-function.js';
+import { SimPool } from './sim-pool.js';
 import type { Trace } from './trace.js';
 
 export interface WorldOptions {
@@ -31,7 +33,6 @@ type Event =
   | { kind: 'prewarm' | 'trim' }
   | { kind: 'made'; sandbox: SimSandbox };
 
-const GIB_S = 2 ** 30 * 1000;
 /** Prewarming before the trace begins is bounded by this. */
 const SETTLE_MAX_MS = 600_000;
 /** A box looks at its stems at every sweep; here more seldom, since nothing else happens for hours. */
@@ -42,22 +43,19 @@ export class World {
   private nowMs = 0;
   private readonly events = new EventQueue<Event>();
   private readonly functions: SimFunction[];
-  private readonly idle = new Set<SimSandbox>();
   private readonly short = new Set<SimFunction>();
   /** Functions with calls that wait for a place, in order. */
   private readonly backlog = new Set<SimFunction>();
-  private readonly stems: SimSandbox[] = [];
+  private readonly staged = new Set<SimSandbox>();
   private readonly asked = new RecentTimes();
+  private readonly pool: SimPool;
+  private readonly starts: SharedCores<Event>;
   private readonly places: Places;
-  private readonly capacity: number;
   private readonly admission = guardAdmission(GATEWAY);
   private readonly box = { core: 0, spareRatio: () => 1 };
   private making = false;
   private prewarmMs = Number.POSITIVE_INFINITY;
-  private clock = 0;
-  private committed = 0;
-  private idleBytes = 0;
-  private accountedMs = 0;
+  private virtualNowMs = 0;
   private latencies: Float32Array;
   private served = 0;
   private latencySum = 0;
@@ -70,8 +68,14 @@ export class World {
   ) {
     this.functions = trace.functionNames.map(() => new SimFunction());
     this.latencies = new Float32Array(trace.arrivalsMs.length);
+    this.pool = new SimPool(
+      options.costs.sandboxBytes,
+      options.capacityBytes ?? Number.POSITIVE_INFINITY,
+      options.policies.keepAlive,
+      (fn) => this.look(fn),
+    );
     this.places = new Places(options.cores);
-    this.capacity = options.capacityBytes ?? Number.POSITIVE_INFINITY;
+    this.starts = new SharedCores(options.cores ?? Number.POSITIVE_INFINITY);
     // As on a box, functions are deployed before they are called: what is made ahead is there by then.
     this.shift = Math.min(SETTLE_MAX_MS, 1000 + this.functions.length * options.costs.coldMs * 2);
     this.result = {
@@ -93,36 +97,30 @@ export class World {
     let counting = false;
     for (;;) {
       const arrivalMs = next < arrivalsMs.length ? arrivalsMs[next]! + this.shift : Number.POSITIVE_INFINITY;
-      if (arrivalMs <= this.events.nextMs) {
+      const startMs = this.starts.nextMs;
+      const eventMs = Math.min(startMs, this.events.nextMs);
+      if (arrivalMs <= eventMs) {
         // The trace is over: calls that run end, and nothing is kept for nobody.
         if (arrivalMs === Number.POSITIVE_INFINITY) break;
         this.advance(arrivalMs);
         if (!counting) {
           counting = true;
-          this.result.memoryGiBs = 0;
-          this.result.idleMemoryGiBs = 0;
+          this.pool.memoryGiBs = 0;
+          this.pool.idleMemoryGiBs = 0;
         }
         this.arrive(this.functions[functions[next]!]!, next++);
       } else if (next === arrivalsMs.length && this.served + this.result.rejected === next) {
         break;
       } else {
-        this.advance(this.events.nextMs);
-        this.handle(this.events.pop());
+        this.advance(eventMs);
+        this.handle(eventMs === startMs ? this.starts.pop(eventMs) : this.events.pop());
       }
     }
     return this.finish();
   }
 
-  /** Conservation, for tests: what is committed is what the sandboxes that live take. */
-  get memoryInUse(): number {
-    return this.committed;
-  }
-
   private advance(toMs: number): void {
-    const gone = toMs - this.accountedMs;
-    this.result.memoryGiBs += (this.committed * gone) / GIB_S;
-    this.result.idleMemoryGiBs += (this.idleBytes * gone) / GIB_S;
-    this.accountedMs = toMs;
+    this.pool.advance(toMs);
     this.nowMs = toMs;
   }
 
@@ -140,7 +138,7 @@ export class World {
         if (event.sandbox.call !== event.call) break;
         event.sandbox.long = true;
         this.places.grewLong();
-        this.pumpBacklog();
+        this.placeAll();
         break;
       case 'expire':
         event.fn.expireMs = Number.POSITIVE_INFINITY;
@@ -160,13 +158,12 @@ export class World {
         break;
       case 'trim':
         this.events.push(this.nowMs + TRIM_MS, event);
-        while (this.stems.length > this.stemsWanted()) this.committed -= this.takeStem().memoryBytes;
+        while (this.pool.stems.length > this.stemsWanted()) this.pool.dropStem();
         break;
       case 'made':
         this.making = false;
         if (event.sandbox.fn === undefined) {
-          this.stems.push(event.sandbox);
-          this.idleBytes += event.sandbox.memoryBytes;
+          this.pool.addStem(event.sandbox);
         } else {
           event.sandbox.fn.making--;
           this.becameWarm(event.sandbox);
@@ -184,6 +181,7 @@ export class World {
       this.result.rejected++;
       return;
     }
+    if (idle) fn.virtualMs = Math.max(fn.virtualMs, this.virtualNowMs);
     fn.usage.arrived(this.nowMs, idle);
     fn.lastUsedMs = this.nowMs;
     fn.push(call);
@@ -204,48 +202,78 @@ export class World {
     queuedBytes: 0,
     meanMs: 0,
     sandboxes: 0,
-    lackingBytes: () => this.lacking(this.options.costs.sandboxBytes),
-    evictableBytes: () => this.idleBytes,
+    lackingBytes: () => this.pool.lacking(),
+    evictableBytes: () => this.pool.idleBytes,
   };
 
+  /** Something of the function changed. */
   private pump(fn: SimFunction): void {
-    while (fn.queued > 0) {
-      if (this.nowMs - this.arrivalMs(fn.head) > DISPATCH.queueWaitMaxMs) {
-        fn.shift();
-        this.result.rejected++;
-        continue;
-      }
-      if (this.places.free) {
-        const sandbox = this.select(fn);
-        if (sandbox !== undefined) {
-          this.start(sandbox, fn.shift(), false);
-          continue;
-        }
-        const most = Math.min(
-          fn.queued,
-          this.places.counted ? Math.max(1, this.places.total - fn.live) : Number.POSITIVE_INFINITY,
-        );
-        if (fn.starting < most) {
-          if (this.grow(fn)) continue;
-        }
-        break;
-      }
-      const ahead = fn.aheadFree();
-      if (ahead !== undefined) {
-        ahead.ahead = fn.shift();
-        continue;
-      }
-      const beside = this.places.freeStaged && fn.busy === 0 ? this.select(fn) : undefined;
-      if (beside === undefined) break;
-      this.start(beside, fn.shift(), true);
-    }
+    if (fn.queued > 0) this.backlog.add(fn);
+    if (this.places.counted) this.placeAll();
+    else while (fn.queued > 0 && this.place(fn) === 'sent');
     if (fn.queued === 0) this.backlog.delete(fn);
-    else this.backlog.add(fn);
   }
 
-  private pumpBacklog(): void {
-    if (!this.places.counted) return;
-    for (const fn of this.backlog) this.pump(fn);
+  /** As the dispatcher: the function that received least goes first, and keeps those behind it from its place. */
+  private placeAll(): void {
+    for (const sandbox of this.staged) if (this.places.free) this.giveTurn(sandbox);
+    const starting = new Set<SimFunction>();
+    while (this.backlog.size > starting.size) {
+      let next: SimFunction | undefined;
+      for (const fn of this.backlog) {
+        if (!starting.has(fn) && (next === undefined || fn.virtualMs < next.virtualMs)) next = fn;
+      }
+      const placed = this.place(next!);
+      if (placed === 'no place') return;
+      if (placed === 'starting') starting.add(next!);
+      if (next!.queued === 0) {
+        this.backlog.delete(next!);
+        starting.delete(next!);
+      }
+    }
+  }
+
+  /** Tries to move one call forward. */
+  private place(fn: SimFunction): 'sent' | 'starting' | 'no place' {
+    if (this.nowMs - this.arrivalMs(fn.head) > DISPATCH.queueWaitMaxMs) {
+      fn.shift();
+      this.result.rejected++;
+      return 'sent';
+    }
+    if (this.places.free) {
+      const sandbox = this.select(fn);
+      if (sandbox !== undefined) {
+        this.start(sandbox, this.charge(fn), false);
+        return 'sent';
+      }
+      const most = this.places.counted ? Math.max(1, this.places.total - fn.live) : fn.queued;
+      if (fn.starting < Math.min(fn.queued, most)) this.grow(fn);
+      return 'starting';
+    }
+    const ahead = fn.aheadFree();
+    if (ahead !== undefined) {
+      ahead.ahead = this.charge(fn);
+      return 'sent';
+    }
+    const beside = this.places.freeStaged && fn.busy === 0 ? this.select(fn) : undefined;
+    if (beside === undefined) return 'no place';
+    this.start(beside, this.charge(fn), true);
+    return 'sent';
+  }
+
+  /** A call leaves the queue: its function is charged for the mean length until its own is known. */
+  private charge(fn: SimFunction): number {
+    this.virtualNowMs = Math.max(this.virtualNowMs, fn.virtualMs);
+    fn.virtualMs += fn.meanMs;
+    return fn.shift();
+  }
+
+  private giveTurn(sandbox: SimSandbox): void {
+    this.staged.delete(sandbox);
+    sandbox.staged = false;
+    this.places.leave(true, false);
+    this.places.enter(false);
+    this.events.push(this.nowMs + HARVEST.quantumMs, { kind: 'long', sandbox, call: sandbox.call });
   }
 
   private select(fn: SimFunction): SimSandbox | undefined {
@@ -259,17 +287,17 @@ export class World {
 
   private start(sandbox: SimSandbox, call: number, staged: boolean): void {
     const fn = sandbox.fn!;
-    fn.idle.splice(fn.idle.indexOf(sandbox), 1);
-    this.idle.delete(sandbox);
-    this.idleBytes -= sandbox.memoryBytes;
+    this.pool.becameBusy(sandbox);
     fn.busy++;
     fn.busySandboxes.add(sandbox);
     sandbox.staged = staged;
+    if (staged) this.staged.add(sandbox);
     this.places.enter(staged);
     this.run1(sandbox, call);
   }
 
   private run1(sandbox: SimSandbox, call: number): void {
+    sandbox.chargedMs = sandbox.fn!.meanMs;
     const latencyMs = this.nowMs - this.arrivalMs(call);
     const missed = !sandbox.used && this.arrivalMs(call) < sandbox.warmSinceMs;
     this.result[missed ? sandbox.origin : 'warm']++;
@@ -288,12 +316,14 @@ export class World {
   private ended(sandbox: SimSandbox, call: number): void {
     const fn = sandbox.fn!;
     const durationMs = this.trace.durationsMs[call]!;
+    fn.virtualMs += durationMs - sandbox.chargedMs;
     fn.meanMs += DISPATCH.meanWeight * (durationMs - fn.meanMs);
     fn.usage.ended(this.nowMs);
     sandbox.lastUsedMs = this.nowMs;
-    sandbox.clockAtUse = this.clock;
+    sandbox.clockAtUse = this.pool.clock;
     sandbox.call = -1;
     this.places.leave(sandbox.staged, sandbox.long);
+    this.staged.delete(sandbox);
     if (sandbox.ahead >= 0) {
       const next = sandbox.ahead;
       sandbox.ahead = -1;
@@ -303,10 +333,10 @@ export class World {
     } else {
       fn.busy--;
       fn.busySandboxes.delete(sandbox);
-      this.becameIdle(sandbox);
+      this.pool.becameIdle(sandbox);
       this.pump(fn);
     }
-    this.pumpBacklog();
+    if (this.places.counted) this.placeAll();
     this.look(fn);
     this.expire(fn, true);
   }
@@ -325,24 +355,24 @@ export class World {
     if (policies.prewarm.restoreFirst === true && fn.hasImage && costs.restoreMs !== undefined) {
       origin = 'restored';
       tookMs = costs.restoreMs;
-    } else if (this.stems.length > 0) {
-      sandbox = this.takeStem();
+    } else if (this.pool.stems.length > 0) {
+      sandbox = this.pool.takeStem();
       origin = 'stem';
       tookMs = costs.stemMs;
     }
     if (sandbox === undefined) {
-      if (!this.makeRoom(costs.sandboxBytes)) {
+      if (!this.pool.makeRoom()) {
         this.noRoom(fn);
         return false;
       }
-      sandbox = this.make();
+      sandbox = this.pool.make();
     }
     sandbox.fn = fn;
     sandbox.usage = fn.usage;
     sandbox.origin = origin;
     sandbox.madeMs = this.nowMs;
     fn.starting++;
-    this.events.push(this.nowMs + tookMs, { kind: 'ready', sandbox, call: -1 });
+    this.starts.add(this.nowMs, tookMs, { kind: 'ready', sandbox, call: -1 });
     this.wakePrewarm();
     return true;
   }
@@ -357,72 +387,17 @@ export class World {
     for (; fn.queued > 0; fn.shift()) this.result.rejected++;
   }
 
-  private make(): SimSandbox {
-    const sandbox = new SimSandbox(this.options.costs.sandboxBytes);
-    this.committed += sandbox.memoryBytes;
-    this.result.memoryMaxBytes = Math.max(this.result.memoryMaxBytes, this.committed);
-    return sandbox;
-  }
-
-  private takeStem(): SimSandbox {
-    const stem = this.stems.pop()!;
-    this.idleBytes -= stem.memoryBytes;
-    return stem;
-  }
-
-  private lacking(bytes: number): number {
-    return bytes - (this.capacity - this.committed);
-  }
-
-  private makeRoom(bytes: number): boolean {
-    while (this.lacking(bytes) > 0) {
-      let victim: SimSandbox | undefined;
-      let lowest = Number.POSITIVE_INFINITY;
-      for (const sandbox of this.idle) {
-        const priority = this.options.policies.keepAlive.priority(sandbox);
-        if (victim !== undefined && priority >= lowest) continue;
-        victim = sandbox;
-        lowest = priority;
-      }
-      if (victim !== undefined) {
-        this.clock = Math.max(this.clock, lowest);
-        this.remove(victim);
-      } else if (this.stems.length > 0) {
-        this.committed -= this.takeStem().memoryBytes;
-      } else return false;
-      this.result.evicted++;
-    }
-    return true;
-  }
-
-  private remove(sandbox: SimSandbox): void {
-    const fn = sandbox.fn!;
-    fn.idle.splice(fn.idle.indexOf(sandbox), 1);
-    this.idle.delete(sandbox);
-    this.idleBytes -= sandbox.memoryBytes;
-    this.committed -= sandbox.memoryBytes;
-    fn.live--;
-    if (fn.live === 0) fn.usage.gone();
-    this.look(fn);
-  }
-
   private becameWarm(sandbox: SimSandbox): void {
     const fn = sandbox.fn!;
     fn.live++;
     fn.hasImage = true;
     sandbox.lastUsedMs = this.nowMs;
     sandbox.warmSinceMs = this.nowMs;
-    sandbox.clockAtUse = this.clock;
-    this.becameIdle(sandbox);
+    sandbox.clockAtUse = this.pool.clock;
+    this.pool.becameIdle(sandbox);
     this.pump(fn);
     this.look(fn);
     this.expire(fn, true);
-  }
-
-  private becameIdle(sandbox: SimSandbox): void {
-    sandbox.fn!.idle.push(sandbox);
-    this.idle.add(sandbox);
-    this.idleBytes += sandbox.memoryBytes;
   }
 
   // What the planner does.
@@ -439,7 +414,7 @@ export class World {
       const sandbox = fn.idle[i]!;
       const expiresMs = keepAlive.expiresMs(sandbox, this.nowMs);
       if (!later && expiresMs <= this.nowMs) {
-        this.remove(sandbox);
+        this.pool.remove(sandbox);
         this.result.expired++;
         spare--;
         this.wakePrewarm();
@@ -475,14 +450,14 @@ export class World {
   /** One sandbox after the other. */
   private prewarm(): void {
     const { costs } = this.options;
-    if (this.making || this.lacking(costs.sandboxBytes) > 0) return;
+    if (this.making || this.pool.lacking() > 0) return;
     let chosen: SimFunction | undefined;
     for (const fn of this.short) {
       if (chosen === undefined || fn.lastUsedMs > chosen.lastUsedMs) chosen = fn;
     }
-    if (chosen === undefined && this.stems.length >= this.stemsWanted()) return;
-    const stem = chosen !== undefined && this.stems.length > 0 ? this.takeStem() : undefined;
-    const sandbox = stem ?? this.make();
+    if (chosen === undefined && this.pool.stems.length >= this.stemsWanted()) return;
+    const stem = chosen !== undefined && this.pool.stems.length > 0 ? this.pool.takeStem() : undefined;
+    const sandbox = stem ?? this.pool.make();
     this.making = true;
     this.result.prewarmed++;
     if (chosen !== undefined) {
@@ -492,10 +467,7 @@ export class World {
       chosen.making++;
       this.look(chosen);
     }
-    this.events.push(this.nowMs + (stem === undefined ? costs.coldMs : costs.stemMs), {
-      kind: 'made',
-      sandbox,
-    });
+    this.starts.add(this.nowMs, stem === undefined ? costs.coldMs : costs.stemMs, { kind: 'made', sandbox });
   }
 
   private stemsWanted(): number {
@@ -518,6 +490,10 @@ export class World {
     const { cold, stem, restored } = this.result;
     return {
       ...this.result,
+      memoryGiBs: this.pool.memoryGiBs,
+      idleMemoryGiBs: this.pool.idleMemoryGiBs,
+      memoryMaxBytes: this.pool.memoryMaxBytes,
+      evicted: this.pool.evicted,
       missRatio: this.served === 0 ? 0 : (cold + stem + restored) / this.served,
       startLatencyMs: {
         mean: this.served === 0 ? 0 : this.latencySum / this.served,
