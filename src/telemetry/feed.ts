@@ -50,6 +50,10 @@ export interface FeedCore {
   prediction?: { predictor: string; horizonMs: number; spareRatioP10: number; coverage: number };
   /** True while the SLO is not met even without functions: nothing is harvested then. */
   unmeetable?: boolean;
+  /** Idle windows between packets lately. Absent before the loop has seen any. */
+  idleWindows?: { p50Us: number; p90Us: number };
+  /** Ticks with late packets that were the host's doing, not a function's. */
+  hostStalls?: number;
   /** Packet latency of the NFs on the core over the last second; null without a source or packets. */
   p50Us: number | null;
   p99Us: number | null;

@@ -163,6 +163,8 @@ export class Snapshot {
         predictedSpareRatio: get(Core.predictedSpareRatio),
         ...predictionOf(get),
         unmeetable: get(Core.unmeetable) === 1,
+        ...idleWindowsOf(get),
+        hostStalls: get(Core.hostStalls),
         p50Us: latency(Core.p50Us),
         p99Us: latency(Core.p99Us),
         sloUs: sloUs > 0 ? sloUs : null,
@@ -239,6 +241,11 @@ function reactionsOf(board: Board): Pick<FeedFrame['agent'], 'reactions'> {
   if (count === 0) return {};
   const p50Us = board.head(Head.reactionP50Us);
   return { reactions: { count, p50Us, p99Us: board.head(Head.reactionP99Us) } };
+}
+
+function idleWindowsOf(get: (field: CoreField) => number): Pick<FeedCore, 'idleWindows'> {
+  const p50Us = get(Core.idleWindowP50Us);
+  return p50Us > 0 ? { idleWindows: { p50Us, p90Us: get(Core.idleWindowP90Us) } } : {};
 }
 
 function predictionOf(get: (field: CoreField) => number): Pick<FeedCore, 'prediction'> {
