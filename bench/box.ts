@@ -4,8 +4,8 @@ import { onlineCores } from '../src/linux/online-cores.js';
 import { AgentProcess } from './agent-process.js';
 import { Callers } from './callers.js';
 import { cpuTimeNs } from './cpu-time.js';
-import { NOOP_CODE } from './round.js';
 import type { GatewayResult, IdleResult } from './types.js';
+import { NOOP_CODE } from './workloads.js';
 
 const MANY_CALLERS = 16;
 

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { NemoError } from '../src/errors.js';
 import type { Namespace } from '../src/linux/netns.js';
 import { endProcess } from '../src/linux/tied-process.js';
+import type { LatencySummaryUs } from './types.js';
 
 const MAIN = fileURLToPath(new URL('./http-load-main.js', import.meta.url));
 
@@ -20,6 +21,9 @@ export interface HttpLoadOptions {
   url: string;
   requestsPerS: number;
   connections: number;
+  headers?: Record<string, string>;
+  /** Requests come in bursts of this mean length, with pauses as long; the mean rate stays. */
+  burstMs?: number;
   /** Also answer requests here, as the server behind a proxy. */
   backend?: { host: string; port: number };
 }
@@ -31,6 +35,11 @@ export interface HttpLoadReport {
   firstError: string | null;
   p50Us: number;
   p99Us: number;
+  latencyUs: LatencySummaryUs;
+  /** Points [microseconds, share not slower], rising. */
+  latencyCdf: Array<[number, number]>;
+  /** Due, but not sent: the client's own limit. */
+  notSent: number;
 }
 
 export class HttpLoad {

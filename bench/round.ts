@@ -1,40 +1,43 @@
 /** One round of one policy: the same NF under the same traffic, with or without functions beside it. */
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { Client } from 'undici';
 import { policyByName } from '../src/harvest/policies.js';
 import { onlineCores } from '../src/linux/online-cores.js';
-import type { Testbed } from '../src/packet/testbed.js';
-import type { FeedCore } from '../src/telemetry/feed.js';
+import type { FeedCore, FeedFrame } from '../src/telemetry/feed.js';
 import { AgentProcess } from './agent-process.js';
+import { azureTrace, poissonArrivals } from './arrivals.js';
 import { Callers, timeFirstByte } from './callers.js';
-import { cpuTimeNs } from './cpu-time.js';
+import type { Bed, LoadReport } from './nf/bed.js';
+import { coreShares, coreTime, noiseOf } from './noise.js';
 import type { Scenario } from './scenarios.js';
-import { median } from './statistics.js';
-import type { BenchRound } from './types.js';
+import { cdfOf, median } from './statistics.js';
+import { TimelineRecorder } from './timeline.js';
+import type { BenchRound, Reactions } from './types.js';
+import { codeOf, NOOP_CODE, TRACE_CODE, workloadByName } from './workloads.js';
 
-/** The measured function: uses the milliseconds of CPU that the query asks for, however often it is interrupted. */
-export const BUSY_CODE = `export default async (event, context) => {
-  const wantedUs = 1000 * Number(new URLSearchParams(context.query).get('ms') ?? 5);
-  const usedUs = () => { const { user, system } = process.cpuUsage(from); return user + system; };
-  const from = process.cpuUsage();
-  let sum = 0;
-  do { for (let i = 0; i < 20000; i++) sum = (sum * 31 + i) | 0; } while (usedUs() < wantedUs);
-  return { sum };
-};`;
-
-export const NOOP_CODE = `export default async () => 'ok';`;
-
-/** Settling time after the callers start, so that cold starts of the callers' own sandboxes are over. */
-const SETTLE_MS = 700;
-const PREWARM_LIMIT_MS = 10_000;
+/** After the first answers: cold starts of the callers' other sandboxes are over then. */
+const SETTLE_MS = 500;
+/** Longest waits for a platform to be ready; one that is not by then is measured as it is. */
+const FOUND_LIMIT_MS = 8_000;
+const PREWARM_LIMIT_MS = 40_000;
+const ANSWER_LIMIT_MS = 6_000;
+/** Closed-loop callers of an ordinary and of a hostile function. */
+const CALLERS = 4;
+const HOSTILE_CALLERS = 2;
+/** Open arrivals ask for this share of what the NF leaves. */
+const OPEN_SHARE = 0.6;
 
 export interface RoundOptions {
-  testbed: Testbed;
+  bed: Bed;
   scenario: Scenario;
   policy: string;
   round: number;
   seconds: number;
+  startProbes: number;
   nfCore: number;
+  /** Share of the NF core that the NF takes, roughly: open arrivals are paced by what it leaves. */
+  nfRatio: number;
 }
 
 export async function runRound(options: RoundOptions): Promise<BenchRound> {
@@ -42,90 +45,163 @@ export async function runRound(options: RoundOptions): Promise<BenchRound> {
 }
 
 async function soloRound(options: RoundOptions): Promise<BenchRound> {
-  const nf = cpuTimeNs(options.testbed.nfPid);
-  const from = performance.now();
-  const report = await options.testbed.traffic.measure(options.seconds);
-  const wallUs = (performance.now() - from) * 1000;
-  const nfUs = nf() / 1000;
-  return {
-    policy: options.policy,
-    round: options.round,
-    ...packets(report),
-    core: { wall_us: wallUs, nf_us: nfUs, function_us: 0, spare_us: wallUs - nfUs },
-    functions: {
-      completed: 0,
-      failed: 0,
-      latency_ms: { p50: null, p99: null },
-      start_ms: { p50: null, p99: null },
-      starts: { cold: 0, stem: 0, warm: 0 },
-    },
-  };
+  const close = openWindow(options);
+  const report = await options.bed.measure(options.seconds);
+  return close()(report, 0, {
+    completed: 0,
+    failed: 0,
+    latency_ms: { p50: null, p99: null },
+    start_ms: { p50: null, p99: null },
+    starts: { cold: 0, stem: 0, warm: 0 },
+  });
 }
 
 async function sharedRound(options: RoundOptions): Promise<BenchRound> {
-  const { scenario, testbed, nfCore } = options;
+  const { scenario, bed, nfCore, policy, seconds } = options;
   const agent = await AgentProcess.start({
-    policy: options.policy,
+    policy,
     cores: { functions: [nfCore], housekeeping: onlineCores().filter((core) => core !== nfCore) },
+    ...bed.config,
   });
-  const callers = new Callers(agent.url, scenario.callers);
+  const callers = new Callers(agent.url);
+  const disturbers = new Callers(agent.url);
   const prober = new Client(agent.url, { bodyTimeout: 60_000, headersTimeout: 60_000 });
   try {
-    await agent.deploy('busy', BUSY_CODE);
-    const probes = Array.from({ length: scenario.startProbes }, (_, i) => `start-${options.round}-${i}`);
-    for (const name of probes) await agent.deploy(name, NOOP_CODE);
-    await agent.until((frame) => frame.nfs.length > 0, 3_000);
+    const probes = Array.from({ length: options.startProbes }, (_, i) => `start-${options.round}-${i}`);
+    await deployAll(agent, options, probes);
+    await agent.until((frame) => bed.found(frame), FOUND_LIMIT_MS);
     // A platform that prewarms gets the time for it; one that does not has nothing to wait for.
-    if (policyByName(options.policy).prewarm) {
+    if (policyByName(policy).prewarm) {
       await agent.until(
         (frame) => frame.functions.every((fn) => fn.sandboxes.some((sandbox) => sandbox.state === 'warm')),
         PREWARM_LIMIT_MS,
       );
     }
-    callers.start(`/function/busy?ms=${scenario.functionMs}`);
-    await new Promise((done) => setTimeout(done, SETTLE_MS));
-
+    const open = scenario.arrivals === 'azure';
+    if (!open) {
+      startCalls(options, callers, disturbers);
+      if (scenario.arrivals !== 'none') {
+        await agent.until((frame) => frame.functions.some((fn) => fn.completed > 0), ANSWER_LIMIT_MS);
+        await pause(SETTLE_MS);
+      }
+    }
     callers.take();
     const before = coreOf(await agent.status(), nfCore);
-    const nf = cpuTimeNs(testbed.nfPid);
-    const from = performance.now();
-    const starts = probeStarts(prober, probes, options.seconds * 1000);
-    const report = await testbed.traffic.measure(options.seconds);
-    const wallUs = (performance.now() - from) * 1000;
-    const nfUs = nf() / 1000;
-    const after = coreOf(await agent.status(), nfCore);
+    const timeline = options.round === 1 ? new TimelineRecorder(agent, nfCore) : undefined;
+    const close = openWindow(options);
+    if (open) startCalls(options, callers, disturbers);
+    const starts = probeStarts(prober, probes, seconds * 1000);
+    const report = await bed.measure(seconds);
+    const finish = close();
+    const frame = await agent.status();
+    const functionUs = Math.max(0, coreOf(frame, nfCore).totals.functionS - before.totals.functionS) * 1e6;
     const figures = callers.take();
-    const startMs = await starts;
+    const rows = await timeline?.stop();
+    const probed = await starts;
+    const startsMs = [...probed.ms, ...(open ? figures.firstStartsMs : [])];
+    const reactions = reactionsOf(frame);
+    const ms = (percentile: number): number | null =>
+      figures.completed === 0 ? null : figures.latencyNs.percentile(percentile) / 1e6;
+    const start = (kind: string): number => (figures.starts[kind] ?? 0) + (probed.kinds[kind] ?? 0);
     return {
-      policy: options.policy,
-      round: options.round,
-      ...packets(report),
-      core: {
-        wall_us: wallUs,
-        nf_us: nfUs,
-        function_us: Math.max(0, after.totals.functionS - before.totals.functionS) * 1e6,
-        spare_us: wallUs - nfUs,
-      },
-      functions: {
+      ...finish(report, functionUs, {
         completed: figures.completed,
-        failed: figures.failed + startMs.failed,
-        latency_ms: {
-          p50: figures.completed === 0 ? null : figures.latencyNs.percentile(50) / 1e6,
-          p99: figures.completed === 0 ? null : figures.latencyNs.percentile(99) / 1e6,
-        },
-        start_ms: { p50: median(startMs.ms), p99: startMs.ms.length === 0 ? null : Math.max(...startMs.ms) },
-        starts: {
-          cold: (figures.starts.cold ?? 0) + (startMs.kinds.cold ?? 0),
-          stem: (figures.starts.stem ?? 0) + (startMs.kinds.stem ?? 0),
-          warm: (figures.starts.warm ?? 0) + (startMs.kinds.warm ?? 0),
-        },
-      },
+        failed: figures.failed + probed.failed,
+        latency_ms: { p50: ms(50), p99: ms(99) },
+        latency_cdf_ms: cdfOf(figures.latencyNs, 1e6),
+        start_ms: { p50: median(startsMs), p99: startsMs.length === 0 ? null : Math.max(...startsMs) },
+        starts: { cold: start('cold'), stem: start('stem'), warm: start('warm') },
+        queued: frame.functions.reduce((sum, fn) => sum + fn.queued, 0),
+        ...(figures.firstError === undefined ? {} : { first_error: figures.firstError }),
+      }),
+      ...(rows === undefined ? {} : { timeline: rows }),
+      ...(reactions === undefined ? {} : { reactions_us: reactions }),
     };
   } finally {
-    await callers.stop();
-    await prober.destroy();
+    await Promise.all([callers.stop(), disturbers.stop(), prober.destroy()]);
     await agent.stop();
   }
+}
+
+async function deployAll(
+  agent: AgentProcess,
+  options: RoundOptions,
+  probes: readonly string[],
+): Promise<void> {
+  const { scenario, seconds } = options;
+  for (const name of scenario.functions) {
+    if (name === 'trace') {
+      const count = Math.max(...azureTrace(seconds).map(({ fn }) => fn)) + 1;
+      for (let i = 0; i < count; i++) await agent.deploy(`trace-${i}`, TRACE_CODE);
+    } else {
+      const workload = workloadByName(name);
+      await agent.deploy(name, await codeOf(workload), workload.options);
+    }
+  }
+  for (const name of probes) await agent.deploy(name, NOOP_CODE);
+}
+
+function startCalls(
+  { scenario, nfRatio, round, seconds }: RoundOptions,
+  callers: Callers,
+  disturbers: Callers,
+): void {
+  if (scenario.arrivals === 'none') return;
+  if (scenario.arrivals === 'azure') {
+    callers.startOpen(
+      azureTrace(seconds)
+        .map(({ fn, atMs, busyMs }) => ({ atMs, path: `/function/trace-${fn}?ms=${busyMs.toFixed(2)}` }))
+        .values(),
+    );
+    return;
+  }
+  const all = scenario.functions.map((name) => {
+    const workload = workloadByName(name);
+    return { ...workload, path: `/function/${name}${workload.query ?? ''}` };
+  });
+  // Alone, a hostile function is what is measured.
+  const disturbing = all.filter(({ hostile }) => hostile && all.length > 1);
+  const ordinary = all.filter((one) => !disturbing.includes(one));
+  for (const { path } of disturbing) disturbers.start(path, HOSTILE_CALLERS);
+  if (scenario.arrivals === 'closed') for (const { path } of ordinary) callers.start(path, CALLERS);
+  else {
+    const meanMs = ordinary.reduce((sum, { cpuMs }) => sum + cpuMs, 0) / ordinary.length;
+    const perS = Math.min(1_000, (OPEN_SHARE * (1 - nfRatio) * 1000) / meanMs);
+    callers.startOpen(
+      poissonArrivals(
+        ordinary.map(({ path }) => path),
+        perS,
+        round,
+      ),
+    );
+  }
+}
+
+type Finish = (report: LoadReport, functionUs: number, functions: BenchRound['functions']) => BenchRound;
+
+/** Opens the measured time of the NF core; the returned function closes it, and what that returns makes the round. */
+function openWindow({ bed, policy, round, nfCore }: RoundOptions): () => Finish {
+  const nf = bed.cpuTime();
+  const core = coreTime(nfCore);
+  const from = performance.now();
+  return () => {
+    const wallUs = (performance.now() - from) * 1000;
+    const nfUs = nf() / 1000;
+    const { usedUs, stolenUs } = core();
+    return (report, functionUs, functions) => {
+      const times = coreShares({ wallUs, nfUs, functionUs, usedUs, stolenUs });
+      const { notSentRatio, ...measured } = report;
+      const why = noiseOf({ core: times, host_noise_p99_us: report.host_noise_p99_us }, notSentRatio);
+      return {
+        policy,
+        round,
+        ...measured,
+        core: times,
+        functions,
+        ...(why === undefined ? { noisy: false } : { noisy: true, noisyWhy: why }),
+      };
+    };
+  };
 }
 
 /** Calls each function once, evenly over the measured time. */
@@ -137,7 +213,7 @@ async function probeStarts(
   const out = { ms: [] as number[], failed: 0, kinds: {} as Record<string, number> };
   const gapMs = overMs / (names.length + 1);
   for (const name of names) {
-    await new Promise((done) => setTimeout(done, gapMs));
+    await pause(gapMs);
     const start = await timeFirstByte(client, `/function/${name}`);
     if (start === null) out.failed++;
     else {
@@ -148,28 +224,26 @@ async function probeStarts(
   return out;
 }
 
-function packets(report: Awaited<ReturnType<Testbed['traffic']['measure']>>): {
-  nf: BenchRound['nf'];
-  host_noise_p99_us: number | null;
-  generator_lateness_p99_us: number | null;
-} {
-  const { latency_us: latency } = report;
-  const value = (quantile: number | null): number => quantile ?? Number.NaN;
+function reactionsOf({ agent: { reactions } }: FeedFrame): Reactions | undefined {
+  if (reactions === undefined) return undefined;
+  const { count, p50Us, p99Us, ...more } = reactions as typeof reactions & { maxUs?: number };
+  const { packet, maxUs } = more;
   return {
-    nf: {
-      sent: report.sent,
-      received: report.received,
-      lost: report.lost,
-      latency_us: {
-        p50: value(latency.p50),
-        p90: value(latency.p90),
-        p99: value(latency.p99),
-        p999: value(latency.p999),
-        max: value(latency.max),
-      },
-    },
-    host_noise_p99_us: report.noise_us.p99,
-    generator_lateness_p99_us: report.lateness_us.p99,
+    count,
+    p50: p50Us,
+    p99: p99Us,
+    ...(maxUs === undefined ? {} : { max: maxUs }),
+    ...(packet === undefined
+      ? {}
+      : {
+          packet: {
+            count: packet.count,
+            p50: packet.p50Us,
+            p99: packet.p99Us,
+            over_slo_p50: packet.overSloP50Us,
+            over_slo_p99: packet.overSloP99Us,
+          },
+        }),
   };
 }
 

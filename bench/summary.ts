@@ -5,10 +5,14 @@ import type { BenchPolicySummary, BenchRound, HeadlineName } from './types.js';
 
 /** Fewer quiet rounds than this say less than all rounds do. */
 const QUIET_ROUNDS_MIN = 3;
+/** Share of the core below which an efficiency would be a quotient of rounding errors. */
+const SPARE_MIN = 0.03;
 
+/** `saturating`: functions asked for more than there was, so that what they did not get was not harvested. */
 export function summarize(
   rounds: readonly BenchRound[],
   seconds: number,
+  saturating = true,
 ): Record<string, BenchPolicySummary> {
   const summary: Record<string, BenchPolicySummary> = {};
   for (const policy of new Set(rounds.map((round) => round.policy))) {
@@ -16,6 +20,7 @@ export function summarize(
       rounds.filter((round) => round.policy === policy),
       rounds,
       seconds,
+      saturating,
     );
   }
   return summary;
@@ -25,6 +30,7 @@ function summarizePolicy(
   mine: readonly BenchRound[],
   all: readonly BenchRound[],
   seconds: number,
+  saturating: boolean,
 ): BenchPolicySummary {
   const soloOf = (round: BenchRound): BenchRound | undefined =>
     all.find((other) => other.policy === 'solo' && other.round === round.round);
@@ -39,9 +45,7 @@ function summarizePolicy(
     nf_p99_ratio_to_solo: present(
       used.map((round) => round.nf.latency_us.p99 / (soloOf(round)?.nf.latency_us.p99 ?? Number.NaN)),
     ),
-    harvest_efficiency: present(
-      withFunctions.map((round) => Math.min(1, round.core.function_us / round.core.spare_us)),
-    ),
+    harvest_efficiency: present(saturating ? withFunctions.map(efficiencyOf) : []),
     function_rate_per_s: withFunctions.map((round) => round.functions.completed / seconds),
     function_p50_ms: present(used.map((round) => round.functions.latency_ms.p50)),
     function_p99_ms: present(used.map((round) => round.functions.latency_ms.p99)),
@@ -69,4 +73,10 @@ function summarizePolicy(
         ? { note: `too few quiet rounds (${quiet.length} of ${mine.length}): all are counted` }
         : {}),
   };
+}
+
+/** What functions used of what the NF left. A polling NF leaves nothing that could be told from its polling. */
+function efficiencyOf({ core }: BenchRound): number | null {
+  if (core.spare_us < SPARE_MIN * core.wall_us) return null;
+  return Math.min(1, core.function_us / core.spare_us);
 }

@@ -83,7 +83,17 @@ export interface BenchRound {
     latency_cdf?: Array<[number, number]>;
   };
   /** The NF core over the measured time. */
-  core: { wall_us: number; nf_us: number; function_us: number; spare_us: number };
+  core: {
+    wall_us: number;
+    nf_us: number;
+    function_us: number;
+    /** All that is not the NF's. */
+    spare_us: number;
+    /** Neither the NF's nor functions': other programs. Absent where the kernel does not say. */
+    other_us?: number;
+    /** Taken by the host of this virtual machine. */
+    stolen_us?: number;
+  };
   functions: {
     completed: number;
     failed: number;
@@ -122,6 +132,8 @@ export interface Reactions {
   p50: number;
   p99: number;
   max?: number;
+  /** Since the kernel received the packet that broke the SLO, and since that packet's time was up. */
+  packet?: { count: number; p50: number; p99: number; over_slo_p50: number; over_slo_p99: number };
   /** Points [upper bound in microseconds, count]. */
   buckets?: Array<[number, number]>;
 }

@@ -77,6 +77,7 @@ export const CONFIG_SCHEMA: AnySchema = map({
                 {
                   kind: { type: 'string', enum: ['http', 'udp', 'icmp'] },
                   target: { type: 'string', minLength: 1 },
+                  payload: { type: 'string', pattern: '^([0-9a-fA-F]{2}){1,1024}$' },
                   from: { type: 'string', pattern: '^(nf|agent|/.+)$' },
                   periodMs: { type: 'number', minimum: 1, maximum: 10_000 },
                 },

@@ -45,12 +45,6 @@ export type Blame = 'user' | 'function' | 'system';
 
 export const ERROR_CODES = Object.keys(CODES) as ErrorCode[];
 
-/** What a code stands for, for the documentation and for `nemo` help. */
-export function describeCode(code: ErrorCode): { blame: Blame; httpStatus: number; meaning: string } {
-  const [blame, httpStatus, meaning] = CODES[code];
-  return { blame, httpStatus, meaning };
-}
-
 export interface NemoErrorOptions {
   /** The way out, one sentence. */
   hint?: string;

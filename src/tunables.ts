@@ -181,16 +181,17 @@ export const NF = {
 } as const;
 
 export const TAP = {
-  /** Packets/s measured: enough for a p99 each 100 ms, cheap enough to stay under 1 % of the housekeeping core. */
+  /** Packets/s measured: enough for a p99 each 100 ms, cheap enough: see bench/tap. */
   samplesPerS: 4_000,
   /** A packet not seen again after this is taken as lost (or as dropped by the NF on purpose). */
   expiryNs: 1_000_000_000,
   /** Packets under way at once; a power of two. */
   tableEntries: 8_192,
-  ringSlots: 4_096,
+  /** 1 MB: cycling through a larger ring misses the cache at each packet. 128 ms of measured packets. */
+  ringSlots: 512,
   slotBytes: 2_048,
-  /** Pause between two looks at the rings; the measurement itself is the kernel's and does not depend on it. */
-  pauseMs: 2,
+  /** Pause between two looks at the rings, each a wake-up; the times are the kernel's and do not depend on it. */
+  pauseMs: 5,
 } as const;
 
 /** The latency source `probe`. */
@@ -402,6 +403,39 @@ export const ISOLATE = {
   /** Connections that have not yet said for which sandbox they are. */
   unclaimedMax: 32,
   unclaimedMs: 10_000,
+} as const;
+
+/** Engine `wasm`, beside what it has in common with `isolate`. */
+export const WASM = {
+  firstUid: 62_000,
+  /** Looking at a module at deploy: compiling 8 MB of code takes some 100 MB. */
+  checkMemoryBytes: 512 * 1024 * 1024,
+  checkTimeoutMs: 20_000,
+} as const;
+
+export const OCI = {
+  /** An image's layers together, unpacked; so that a small file cannot become a full disk. */
+  imageMaxBytes: 2 * 1024 * 1024 * 1024,
+  entriesMax: 200_000,
+  layersMax: 100,
+  /** 96 bits of a digest name a layer's directory. */
+  layerNameChars: 24,
+  /** Manifests and configs. */
+  documentMaxBytes: 4 * 1024 * 1024,
+  indexDepthMax: 3,
+  /** One request to a registry, a whole layer included. */
+  fetchTimeoutMs: 600_000,
+  /** Users of containers: beside those of the other engines. */
+  firstUid: 61_000,
+  tmpFilesMax: 10_000,
+  /** A server that has just started is asked this often whether it listens. */
+  acceptPollMs: 2,
+  connectWaitMs: 2,
+  keepAliveMs: 600_000,
+  /** How long the end of a process may take to be known after its connection broke. */
+  lastWordsMs: 600,
+  /** Layers that no function has named for so long are removed. */
+  unusedLayerMs: 3_600_000,
 } as const;
 
 export const ENGINES = {

@@ -1,10 +1,12 @@
-/** `nemo bench`: measures policies against each other on one NF, and writes what it found. */
+/** `nemo bench`: measures policies against each other on NFs under load, and writes what it found. */
 
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { renderMarkdown } from '../../bench/report.js';
-import { runBench } from '../../bench/runner.js';
-import { listScenarios, scenarioByName } from '../../bench/scenarios.js';
+import { readResumable, writeReport } from '../../bench/report-file.js';
+import { currentCommit, expectedS, runBench } from '../../bench/runner.js';
+import { FORM, SCENARIO_CHOICES } from '../../bench/scenarios.js';
+import { listSets, only, type PlanEntry, planOf, SET_NAMES } from '../../bench/sets.js';
 import { NemoError } from '../errors.js';
 import { POLICY_NAMES, policyByName } from '../harvest/policies.js';
 import { ensurePackages } from '../linux/packages.js';
@@ -12,11 +14,14 @@ import { RUNTIME_PACKAGES } from './diagnosis.js';
 import { Progress } from './progress.js';
 
 interface BenchCliOptions {
-  scenario: string;
-  policies: string;
+  set: string;
+  scenario?: string;
+  only?: string;
+  policies?: string;
   rounds?: string;
   seconds?: string;
-  json?: string;
+  out?: string;
+  resume?: string;
   md?: string;
   list?: boolean;
 }
@@ -24,56 +29,116 @@ interface BenchCliOptions {
 export function register(program: Command): void {
   program
     .command('bench')
-    .description('measure NEMO against the NF alone and against naive co-location')
-    .option('--scenario <name>', 'what to measure; --list shows all', 'quick')
-    .option('--policies <names>', `comma-separated: solo, ${POLICY_NAMES.join(', ')}`, 'solo,naive,nemo')
-    .option('--rounds <number>', 'interleaved rounds')
+    .description('measure NEMO against the NF alone and against what an operator could do by hand')
+    .option('--set <name>', `scenarios to run: ${SET_NAMES.join(', ')}`, 'quick')
+    .option('--scenario <name>', `one scenario instead: ${FORM}`)
+    .option('--only <pattern>', 'of the set, only scenarios whose name holds this; * stands for anything')
+    .option('--policies <names>', `instead of the set's: solo, ${POLICY_NAMES.join(', ')}`)
+    .option('--rounds <number>', "interleaved rounds, instead of the set's")
     .option('--seconds <number>', 'measured seconds of each policy in each round')
-    .option('--json <file>', 'write the result, schema nemo.bench/2')
+    .option('--out <file.json>', 'write the report, schema nemo.bench/2, after every round')
+    .option('--resume <file.json>', 'as --out, but what the file already holds is not measured again')
     .option('--md <file>', 'write the tables as Markdown')
-    .option('--list', 'list the scenarios')
+    .option('--list', 'list the sets, what they hold and how long they take; with --set, its scenarios')
     .addHelpText(
       'after',
       '\nRatios are taken inside each round and are what to trust: absolute times differ from day to day.\n' +
-        '\nExample:\n  sudo nemo bench --scenario quick --policies solo,naive,nemo --rounds 9 --json quick.json\n',
+        'Ctrl-C ends the run after what is under way; the report written so far is valid and can be resumed.\n' +
+        `\nA scenario is ${FORM}:\n${SCENARIO_CHOICES}\n` +
+        '\nExamples:\n' +
+        '  sudo nemo bench --set loads --out loads.json\n' +
+        '  sudo nemo bench --scenario nat+firewall/70/bursty/json/poisson --policies solo,idle,nemo --rounds 9\n' +
+        '  sudo nemo bench --set full --resume full.json\n',
     )
     .action(bench);
 }
 
-async function bench(options: BenchCliOptions): Promise<void> {
+async function bench(options: BenchCliOptions, command: Command): Promise<void> {
   if (options.list) {
-    for (const { name, about } of listScenarios()) process.stdout.write(`${name.padEnd(10)} ${about}\n`);
+    process.stdout.write(
+      command.getOptionValueSource('set') === 'cli' ? listPlan(planOf(options.set)) : listing(),
+    );
     return;
   }
+  const plan = planFrom(options);
   if (process.getuid?.() !== 0) {
     throw new NemoError(
       'NOT_ROOT',
       'the bench needs root: it makes network namespaces and pins an NF to a core',
-      {
-        hint: 'run it with sudo',
-      },
+      { hint: 'run it with sudo' },
     );
   }
-  const scenario = scenarioByName(options.scenario);
-  const policies = options.policies.split(',').map((name) => name.trim());
-  for (const policy of policies) if (policy !== 'solo') policyByName(policy);
-  const rounds = positive(options.rounds, '--rounds', scenario.roundsDefault);
-  const seconds = positive(options.seconds, '--seconds', scenario.secondsDefault);
   const progress = new Progress(process.stderr);
   await ensurePackages(RUNTIME_PACKAGES, { progress: (line: string) => progress.say(line) });
-  const result = await runBench({
-    scenario,
-    policies,
-    rounds,
-    seconds,
-    command: `nemo bench --scenario ${scenario.name} --policies ${policies.join(',')} --rounds ${rounds} --seconds ${seconds}`,
-    progress: (done, total, what) => progress.step(done, total, what),
+  const line = commandLine(options);
+  const file = options.resume ?? options.out;
+  const resume =
+    options.resume === undefined ? undefined : readResumable(options.resume, line, currentCommit());
+  const stop = new AbortController();
+  const interrupt = (): void => {
+    progress.say('ending after this round ...');
+    stop.abort();
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const report = await runBench({
+    plan,
+    command: line,
+    signal: stop.signal,
+    ...(resume === undefined ? {} : { resume }),
+    progress: (done, total, what) => progress.step(Math.round(done), Math.round(total), what),
+    onReport: (now) => {
+      if (file !== undefined) writeReport(file, now);
+    },
   });
+  process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   progress.end();
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(result, null, 1)}\n`);
-  const text = renderMarkdown(result);
+  const text = renderMarkdown(report);
   if (options.md !== undefined) writeFileSync(options.md, text);
   process.stdout.write(text);
+  if (report.partial) process.exitCode = 130;
+}
+
+function planFrom(options: BenchCliOptions): PlanEntry[] {
+  const all = planOf(options.scenario ?? options.set);
+  const kept = options.only === undefined ? all : only(all, options.only);
+  const policies = options.policies?.split(',').map((name) => name.trim());
+  for (const policy of policies ?? []) if (policy !== 'solo') policyByName(policy);
+  return kept.map((entry) => ({
+    ...entry,
+    policies: policies ?? entry.policies,
+    rounds: positive(options.rounds, '--rounds', entry.rounds),
+    seconds: positive(options.seconds, '--seconds', entry.seconds),
+  }));
+}
+
+/** What has to be typed to measure the same again; where it is written does not matter. */
+function commandLine(options: BenchCliOptions): string {
+  const { set, scenario, only: pattern, policies, rounds, seconds } = options;
+  const words = ['nemo bench', scenario === undefined ? `--set ${set}` : `--scenario ${scenario}`];
+  if (pattern !== undefined) words.push(`--only '${pattern}'`);
+  if (policies !== undefined) words.push(`--policies ${policies}`);
+  if (rounds !== undefined) words.push(`--rounds ${rounds}`);
+  if (seconds !== undefined) words.push(`--seconds ${seconds}`);
+  return words.join(' ');
+}
+
+const minutes = (plan: readonly PlanEntry[]): string =>
+  `${Math.max(1, Math.round(plan.reduce((sum, entry) => sum + expectedS(entry), 0) / 60))} min`;
+
+function listing(): string {
+  const rows = listSets().map(
+    ({ name, about, plan }) =>
+      `${name.padEnd(10)} ${String(plan.length).padStart(2)} scenarios, about ${minutes(plan).padStart(6)}   ${about}`,
+  );
+  return `${rows.join('\n')}\n\nA scenario is ${FORM}:\n${SCENARIO_CHOICES}\n`;
+}
+
+function listPlan(plan: readonly PlanEntry[]): string {
+  const rows = plan.map(
+    (entry) =>
+      `${entry.scenario.name.padEnd(42)} ${entry.rounds} x ${entry.seconds} s  ${minutes([entry]).padStart(6)}  ${entry.policies.join(',')}`,
+  );
+  return `${rows.join('\n')}\n`;
 }
 
 function positive(text: string | undefined, option: string, fallback: number): number {

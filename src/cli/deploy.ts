@@ -12,7 +12,10 @@ import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson }
 interface DeployOptions extends AgentOptions {
   name?: string;
   engine?: string;
+  handler?: string;
+  port?: number;
   owner?: string;
+  exec?: true | string;
   memory?: string;
   timeout?: string;
   concurrency?: number;
@@ -24,11 +27,23 @@ interface DeployOptions extends AgentOptions {
 export function register(program: Command): void {
   const command = program
     .command('deploy')
-    .description('deploy a function: a JavaScript or TypeScript file, or a folder with a package.json')
-    .argument('<path>', 'file or folder')
+    .description(
+      'deploy a function: a JavaScript or TypeScript file, a folder with a package.json, a .wasm module, a program',
+    )
+    .argument('<path>', 'file or folder; for the engine oci an image: folder, tar or registry name')
     .option('--name <name>', 'name of the function (default: from the path)')
     .option('--engine <engine>', 'isolation engine, see `nemo engines` (default: process)')
+    .option(
+      '--handler <path>',
+      'engine oci: a module in the image that its node runs (default: an HTTP server)',
+    )
+    .option(
+      '--port <port>',
+      'engine oci: where that server listens (default: what the image exposes)',
+      wholeNumber,
+    )
     .option('--owner <owner>', 'whose it is: engines that share a process do so within one owner')
+    .option('--exec [stdio|http]', 'a program of any language: one run a call, or a server on $PORT')
     .option('--memory <amount>', 'memory limit of one sandbox, for example 128Mi')
     .option('--timeout <duration>', 'longest time of one call, for example 30s')
     .option('--concurrency <n>', 'calls that one sandbox may serve at the same time', wholeNumber)
@@ -47,17 +62,17 @@ export function register(program: Command): void {
     )
     .addHelpText(
       'after',
-      '\nExample:\n  nemo deploy ./resize.ts --memory 256Mi --timeout 10s --env LEVEL=debug\n',
+      '\nExample:\n  nemo deploy ./resize.ts --memory 256Mi --timeout 10s --env LEVEL=debug\n' +
+        '  nemo deploy ./resize.ts --engine isolate --owner team-a\n' +
+        '  nemo deploy ./resize.wasm\n  nemo deploy ./wordcount.py --exec\n  nemo deploy ./app.tar --engine oci --port 8080\n',
     );
   agentOptions(command).action(deploy);
 }
 
 async function deploy(path: string, options: DeployOptions): Promise<void> {
   const client = new AgentClient(options.agent);
-  const name = options.name ?? (await nameFromPath(path));
-  const { bundleFunction } = await import('../sandbox/bundle.js');
-  const { code } = await bundleFunction(path);
-  const input: Omit<DeployInput, 'name'> = { code, filename: `${name}.mjs` };
+  const name = options.name ?? (await nameFromPath(path, options.engine));
+  const input: Omit<DeployInput, 'name'> = await sourceOf(path, name, options);
   if (options.engine !== undefined) input.engine = options.engine;
   if (options.owner !== undefined) input.owner = options.owner;
   if (options.memory !== undefined) input.memory = options.memory;
@@ -82,10 +97,40 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
   );
 }
 
+/** What an engine of no JavaScript runs is sent as it is. */
+async function sourceOf(
+  path: string,
+  name: string,
+  options: DeployOptions,
+): Promise<Omit<DeployInput, 'name'>> {
+  const { exec, engine } = options;
+  if (engine === 'oci') return { code: await imageRequest(path, options), filename: name };
+  const wasm = extname(path) === '.wasm';
+  if (exec === undefined && engine !== 'wasm' && !(wasm && engine === undefined)) {
+    const { bundleFunction } = await import('../sandbox/bundle.js');
+    const { code } = await bundleFunction(path);
+    return { code, filename: `${name}.mjs` };
+  }
+  const codeBase64 = (await readFile(path)).toString('base64');
+  const filename = basename(path);
+  if (exec === undefined) return { codeBase64, filename, engine: 'wasm' };
+  return { codeBase64, filename, exec: exec === true ? 'stdio' : (exec as 'stdio') };
+}
+
+/** What the agent, which is on this host, shall take: a path that is there is one, all else is a registry's. */
+async function imageRequest(path: string, { handler, port }: DeployOptions): Promise<string> {
+  const isThere = (await stat(path.replace(/#[^#/]*$/, '')).catch(() => undefined)) !== undefined;
+  return JSON.stringify({ image: isThere ? resolve(path) : path, handler, port });
+}
+
 /** A folder's name is its package's, without a scope; a file's is the file's, without its ending. */
-async function nameFromPath(path: string): Promise<string> {
+async function nameFromPath(path: string, engine?: string): Promise<string> {
   const absolute = resolve(path);
-  const found = await stat(absolute).catch(() => undefined);
+  const found = await stat(absolute.replace(/#[^#/]*$/, '')).catch(() => undefined);
+  if (found === undefined && engine === 'oci')
+    return basename(path)
+      .replace(/[:@#].*$/, '')
+      .toLowerCase();
   if (found === undefined) {
     throw new NemoError('NOT_FOUND', `there is no file or folder ${absolute}`, { hint: 'check the path' });
   }
@@ -110,7 +155,7 @@ function parsedName(packageJson: string): string | undefined {
 
 function wholeNumber(text: string): number {
   if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new NemoError('BAD_REQUEST', `--concurrency is '${text}'`, {
+  throw new NemoError('BAD_REQUEST', `'${text}' is not a whole number`, {
     hint: 'give a whole number, 1 or more',
   });
 }

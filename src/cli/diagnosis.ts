@@ -32,7 +32,15 @@ export const REAL_NF_PACKAGES = [
   'openvswitch-switch-dpdk',
 ] as const;
 /** What the tests need beyond that: a browser for the console, Redis for the store, QEMU for a cgroup v2 kernel, NFs. */
-export const TEST_PACKAGES = ['chromium', 'redis-server', 'qemu-system-x86', ...REAL_NF_PACKAGES] as const;
+export const TEST_PACKAGES = [
+  'chromium',
+  'redis-server',
+  'qemu-system-x86',
+  'runc',
+  'busybox-static',
+  'docker-registry',
+  ...REAL_NF_PACKAGES,
+] as const;
 
 interface Rule {
   what: string;

@@ -22,7 +22,19 @@ export const Head = {
   reactions: 5,
   reactionP50Us: 6,
   reactionP99Us: 7,
+  /** Of those, the ones of which the packet is known: how many, and since the packet that broke the SLO was received. */
+  packetReactions: 8,
+  packetReactionP50Us: 9,
+  packetReactionP99Us: 10,
+  /** The same since that packet's time was up: since it had been on its way for as long as the SLO allows. */
+  overSloP50Us: 11,
+  overSloP99Us: 12,
+  /** Who told of the packets: sum of PACKET_SOURCES. */
+  packetSources: 13,
 } as const;
+
+/** Bits of `Head.packetSources`. */
+export const PACKET_SOURCES = { reported: 1, tap: 2 } as const;
 
 /** Fields of a core. Ratios are 0..1 of wall time over the loop's window; `*Ns` count up from the start. */
 export const Core = {

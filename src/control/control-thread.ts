@@ -15,6 +15,7 @@ import { Board, Core, Head } from './board.js';
 import { CoreWatch, type WatchedSandbox } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
+import { Reactions } from './reactions.js';
 
 const data = workerData as ControlThreadData;
 const port = parentPort!;
@@ -27,8 +28,7 @@ let nfList: NfWatch[] = [];
 /** Every sandbox of the box by its slot; one on a function core is also in that core's list. */
 const sandboxes = new Map<number, WatchedSandbox>();
 const lateness = new LatencyBuckets();
-/** From the tick before a sign was seen to the applied throttle. */
-const reactions = new LatencyBuckets();
+const reactions = new Reactions(board);
 const say = (message: FromControl): void => port.postMessage(message);
 
 /** Monotonic nanoseconds as a number: exact for 104 days of uptime of this process. */
@@ -83,7 +83,7 @@ function tick(wallNs: number, now: number, previous: number, lateNs: number): vo
     const change = core.tick(wallNs, now / 1e6, lateNs);
     if (change !== undefined) {
       const reactionUs = (nowNs() - previous) / 1000;
-      if (change.to > change.from || change.culpritSlot >= 0) reactions.record(reactionUs * 1000);
+      if (change.to > change.from || change.culpritSlot >= 0) reactions.record(core, reactionUs * 1000);
       const { culpritSlot, from, to, cause } = change;
       if (culpritSlot < 0) say({ kind: 'level', core: core.core, from, to, cause, reactionUs });
       else say({ kind: 'culprit', core: core.core, slot: culpritSlot, cause, reactionUs });
@@ -104,10 +104,7 @@ function report(now: number, self: ThreadStat): void {
   const late = lateness.quantileNs(0.99);
   board.setHead(Head.latenessP99Us, Number.isNaN(late) ? 0 : late / 1000);
   lateness.clear();
-  const count = reactions.total();
-  board.setHead(Head.reactions, count);
-  board.setHead(Head.reactionP50Us, count === 0 ? 0 : reactions.quantileNs(0.5, count) / 1000);
-  board.setHead(Head.reactionP99Us, count === 0 ? 0 : reactions.quantileNs(0.99, count) / 1000);
+  reactions.publish();
   const stats = nfList.map((nf) => nf.report(now));
   for (const core of cores) {
     const mine = stats.filter((_, index) => core.nfs.includes(nfList[index]!));

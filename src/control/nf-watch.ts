@@ -1,5 +1,6 @@
 /** One NF as the loop sees it: CPU time of its threads and the latency of its packets. No allocation a tick. */
 
+import { receivedOfBreach } from '../conflict/breach.js';
 import { CpuStat, ThreadStat, Tick } from '../linux/procfs.js';
 import { openLatencySource } from '../nf/latency/open.js';
 import type { LatencySource } from '../nf/latency-source.js';
@@ -100,6 +101,15 @@ export class NfWatch {
       this.aboveSlo = above - this.aboveInPart;
       this.aboveInPart = above;
     }
+  }
+
+  /** When the packet was received that broke the SLO after `sinceUnixNs`, and who says so. */
+  breach(sinceUnixNs: number): { receivedUnixNs: number; source: 'reported' | 'tap' } | undefined {
+    const kind = this.source?.kind;
+    if (this.aboveSlo === 0 || (kind !== 'reported' && kind !== 'tap')) return undefined;
+    const arrivals = this.source?.arrivals?.();
+    const receivedUnixNs = arrivals && receivedOfBreach(arrivals, this.nf.sloUs * 1000, sinceUnixNs);
+    return receivedUnixNs === undefined ? undefined : { receivedUnixNs, source: kind };
   }
 
   /** What is wrong before the NF now, in words. */

@@ -15,6 +15,8 @@ export interface DeployInput {
   code?: string;
   /** In its place, for engines that run no text: the bytes of a WebAssembly module or a program. */
   codeBase64?: string;
+  /** `codeBase64` is a program: run once a call (body on stdin, answer on stdout), or a server on $PORT. */
+  exec?: 'stdio' | 'http';
   /** Isolation engine; default `process`. */
   engine?: string;
   /** Whose function it is; default `default`. */

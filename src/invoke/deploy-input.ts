@@ -18,6 +18,7 @@ export type CheckedInput = Omit<
   'codeHash' | 'codeEnding' | 'codeBytes' | 'createdAt' | 'updatedAt'
 > & {
   content: Buffer;
+  exec: 'stdio' | 'http' | undefined;
   filename: string;
 };
 
@@ -28,6 +29,7 @@ const FIELDS = [
   'code',
   'codeBase64',
   'filename',
+  'exec',
   'memory',
   'timeout',
   'concurrency',
@@ -65,6 +67,7 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
     engine: checkEngine(input.engine ?? ENGINE_DEFAULT),
     owner: checkOwner(input.owner ?? OWNER_DEFAULT),
     content: checkCode(input),
+    exec: checkExec(input.exec),
     filename: input.filename ?? `${name}.ts`,
     memoryBytes: checkMemory(input.memory ?? POOL.memoryMaxDefaultBytes, hostMemoryBytes),
     timeoutMs: checkTimeout(input.timeout ?? GATEWAY.timeoutDefaultMs),
@@ -102,6 +105,11 @@ function checkOwner(owner: unknown): string {
     `${typeof owner === 'string' ? `'${owner.slice(0, 80)}'` : 'the owner'} cannot name an owner`,
     'use 1 to 40 of a-z 0-9 - _ . and start with a letter or digit',
   );
+}
+
+function checkExec(exec: unknown): 'stdio' | 'http' | undefined {
+  if (exec === undefined || exec === 'stdio' || exec === 'http') return exec;
+  throw bad(`exec is ${String(exec).slice(0, 40)}`, "it is 'stdio' or 'http'");
 }
 
 /** Text in `code`, or bytes in `codeBase64`. */

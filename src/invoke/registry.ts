@@ -73,10 +73,16 @@ class Registry implements StoredRegistry {
   }
 
   async deploy(input: DeployInput): Promise<{ spec: FunctionSpec; created: boolean }> {
-    const { content, filename, ...checked } = checkDeployInput(input, totalmem());
+    const { content, filename, exec, ...checked } = checkDeployInput(input, totalmem());
     const functionName = checked.name;
     const egress = checked.egress !== undefined;
-    const artifact = await this.options.prepare(checked.engine, { functionName, content, filename, egress });
+    const artifact = await this.options.prepare(checked.engine, {
+      functionName,
+      content,
+      filename,
+      egress,
+      ...(exec === undefined ? {} : { exec }),
+    });
     return this.change(async () => {
       const codeHash = await this.bundles.write(artifact.content, artifact.ending);
       const before = this.specs.get(checked.name);

@@ -4,12 +4,11 @@
  * differs between threads and processes: what crosses one of those borders must travel as seconds and nanoseconds.
  */
 
-import { check, clockGettime, clockNanosleep, prctl } from './libc.js';
+import { clockGettime, clockNanosleep } from './libc.js';
 
 const CLOCK_REALTIME = 0;
 const CLOCK_MONOTONIC = 1;
 const TIMER_ABSTIME = 1;
-const PR_SET_TIMERSLACK = 29;
 
 /** The second since 1970 from which `realtimeNs` counts in this thread. Exact for the 104 days that follow. */
 export const REALTIME_BASE_S = Math.floor(Date.now() / 1000);
@@ -26,6 +25,15 @@ export function realtimeNs(): number {
   return (words[0]! - REALTIME_BASE_S) * 1e9 + words[2]!;
 }
 
+/** The same since 1970, known to 256 ns: what may cross to another thread or process. */
+export function unixNs(): number {
+  return toUnixNs(realtimeNs());
+}
+
+export function toUnixNs(sinceBaseNs: number): number {
+  return REALTIME_BASE_S * 1e9 + sinceBaseNs;
+}
+
 /** Nanoseconds since boot. */
 export function monotonicNs(): number {
   clockGettime(CLOCK_MONOTONIC, timespec);
@@ -38,9 +46,4 @@ export function sleepUntil(dueNs: number): void {
   requestWords[0] = seconds;
   requestWords[2] = dueNs - seconds * 1e9;
   clockNanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, request, null);
-}
-
-/** Lets this thread's timers fire within `slackNs` of their due time (50 us otherwise; real-time threads have none). */
-export function setTimerSlack(slackNs: number): void {
-  check(prctl(PR_SET_TIMERSLACK, slackNs, 0, 0, 0), 'prctl(PR_SET_TIMERSLACK)', 'this thread');
 }

@@ -109,6 +109,14 @@ export const pwrite = libc.func('int64_t pwrite(int fd, const void *buf, size_t 
   length: number,
   offset: number,
 ) => number;
+export const mknod = libc.func('int mknod(const char *path, uint32_t mode, uint64_t device)') as (
+  path: string,
+  mode: number,
+  device: number,
+) => number;
+export const setxattr = libc.func(
+  'int setxattr(const char *path, const char *name, const void *value, size_t len, int flags)',
+) as (path: string, name: string, value: Uint8Array, length: number, flags: number) => number;
 export const prctl = libc.func('int prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d)') as (
   option: number,
   a: number,

@@ -13,5 +13,7 @@ export interface LatencySource {
   readonly missed?: number;
   /** Adds what was observed since the last call to `into`; returns how many observations that were. */
   sample(into: LatencyBuckets): number;
+  /** When the last packet of each bucket was received, Unix nanoseconds; asked only when packets were too slow. */
+  arrivals?(): Float64Array | undefined;
   close(): void;
 }

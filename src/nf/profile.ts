@@ -8,6 +8,8 @@ export interface ProbeSpec {
   kind: 'http' | 'udp' | 'icmp';
   /** http: a URL, or nothing: the first TCP port on which the NF's process listens. udp: address:port. icmp: address. */
   target?: string;
+  /** udp: what is sent, in hexadecimal, for services that answer only what they understand. Default: `nemo-probe`. */
+  payload?: string;
   /** Network namespace in which the probe starts: the NF's, the agent's, or the path of one. */
   from?: string;
   periodMs?: number;

@@ -4,7 +4,7 @@
  * end, the guardian after `kill -9`, the next agent if even that was lost.
  */
 
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { run } from '../linux/packages.js';
 import { processArgs } from '../linux/process.js';
@@ -34,14 +34,18 @@ export class SleepControls {
 
   private constructor(private readonly script: string) {}
 
-  /** Puts back first what a dead agent left. */
+  /** Puts back first what a dead agent left. What cannot be put back yet is kept, and tried again later. */
   static async start(stateDir: string): Promise<SleepControls> {
     const script = settingsPath(stateDir);
+    const controls = new SleepControls(script);
     if (existsSync(script)) {
-      await run('sh', [script]);
-      rmSync(script, { force: true });
+      const commands = readFileSync(script, 'utf8').split('\n');
+      for (const restore of commands.filter((line) => line !== '' && !line.startsWith('#'))) {
+        controls.changed.set(restore, { restore, nfIds: new Set() });
+      }
+      await controls.restoreUnused();
     }
-    return new SleepControls(script);
+    return controls;
   }
 
   /** Never rejects: an NF that cannot be asked goes on polling, and the report says why. */
@@ -84,16 +88,22 @@ export class SleepControls {
 
   /** Puts the old value back when no other NF of ours needs the setting. */
   async release(nfId: string): Promise<void> {
-    for (const [database, { restore, nfIds }] of this.changed) {
-      if (!nfIds.delete(nfId) || nfIds.size > 0) continue;
-      await run('sh', ['-c', restore]);
-      this.changed.delete(database);
-      this.save();
-    }
+    for (const { nfIds } of this.changed.values()) nfIds.delete(nfId);
+    await this.restoreUnused();
   }
 
   async close(): Promise<void> {
-    for (const { nfIds } of [...this.changed.values()]) for (const id of [...nfIds]) await this.release(id);
+    for (const { nfIds } of this.changed.values()) nfIds.clear();
+    await this.restoreUnused();
+  }
+
+  /** A command that fails stays in the script: for the next release, the guardian, or the next agent. */
+  private async restoreUnused(): Promise<void> {
+    for (const [key, { restore, nfIds }] of [...this.changed]) {
+      if (nfIds.size > 0) continue;
+      if ((await run('sh', ['-c', restore])).exitCode === 0 && nfIds.size === 0) this.changed.delete(key);
+    }
+    this.save();
   }
 
   private save(): void {

@@ -4,7 +4,7 @@
  * counted: waiting would hold up the other direction.
  */
 
-import { monotonicNs, realtimeNs } from '../linux/clock.js';
+import { monotonicNs, realtimeNs, toUnixNs } from '../linux/clock.js';
 import type { RxRing, TxRing } from '../linux/packet-ring.js';
 import type { LatencyBuckets } from './latency-buckets.js';
 import { PacketCounter } from './shared-latency.js';
@@ -65,7 +65,10 @@ export class Forwarder {
     const { buckets, counters } = this.report;
     // One look at the clock a batch: the frames left together.
     const leftNs = realtimeNs();
-    for (let i = 0; i < sent; i++) buckets.record(leftNs - this.arrivalsNs[i]!);
+    for (let i = 0; i < sent; i++) {
+      const arrivedNs = this.arrivalsNs[i]!;
+      buckets.recordPacket(leftNs - arrivedNs, toUnixNs(arrivedNs));
+    }
     counters[PacketCounter.received] = counters[PacketCounter.received]! + taken;
     counters[PacketCounter.forwarded] = counters[PacketCounter.forwarded]! + sent;
     counters[PacketCounter.dropped] = counters[PacketCounter.dropped]! + taken - sent;

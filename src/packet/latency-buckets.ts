@@ -32,11 +32,27 @@ export function bucketMidNs(index: number): number {
   return (STEPS + (index & (STEPS - 1))) * scale + (scale - 1) / 2;
 }
 
+/** 1 %, 5 to 95 %, then the tail: each decade of what is left in ten steps. */
+const CDF_SHARES: readonly number[] = [
+  0.01,
+  ...Array.from({ length: 18 }, (_, i) => 0.05 * (i + 1)),
+  ...[0.1, 0.01, 0.001].flatMap((left) =>
+    Array.from({ length: 9 }, (_, i) => 1 - left + (left * (i + 1)) / 10),
+  ),
+  1,
+];
+
 export class LatencyBuckets {
   readonly counts: Uint32Array;
 
-  /** `counts` has BUCKET_COUNT entries; without it, private memory is taken. */
-  constructor(counts: Uint32Array = new Uint32Array(BUCKET_COUNT)) {
+  /**
+   * `counts` has BUCKET_COUNT entries; without it, private memory is taken. `arrivals` has as many: when the last packet
+   * of each bucket was received, nanoseconds since 1970 (a double holds them to 256 ns), 0 = never.
+   */
+  constructor(
+    counts: Uint32Array = new Uint32Array(BUCKET_COUNT),
+    private readonly arrivals?: Float64Array,
+  ) {
     if (counts.length !== BUCKET_COUNT) throw new RangeError(`expected ${BUCKET_COUNT} buckets`);
     this.counts = counts;
   }
@@ -44,6 +60,13 @@ export class LatencyBuckets {
   record(valueNs: number): void {
     const index = bucketOf(valueNs);
     this.counts[index] = this.counts[index]! + 1;
+  }
+
+  /** As `record`, and keeps when the packet was received. */
+  recordPacket(latencyNs: number, receivedUnixNs: number): void {
+    const index = bucketOf(latencyNs);
+    this.counts[index] = this.counts[index]! + 1;
+    if (this.arrivals !== undefined) this.arrivals[index] = receivedUnixNs;
   }
 
   total(): number {
@@ -62,6 +85,22 @@ export class LatencyBuckets {
       if (seen >= wanted) return bucketMidNs(i);
     }
     return bucketMidNs(BUCKET_COUNT - 1);
+  }
+
+  /** Points [nanoseconds, share not above], rising, finest where it is rare: at most 60. Empty without values. */
+  cdf(): Array<[number, number]> {
+    const total = this.total();
+    if (total === 0) return [];
+    const points: Array<[number, number]> = [];
+    let seen = 0;
+    let wanted = 0;
+    for (let i = 0; i < BUCKET_COUNT; i++) {
+      seen += this.counts[i]!;
+      if (this.counts[i] === 0 || seen / total < CDF_SHARES[wanted]!) continue;
+      points.push([bucketMidNs(i), seen / total]);
+      while (wanted < CDF_SHARES.length - 1 && CDF_SHARES[wanted]! <= seen / total) wanted++;
+    }
+    return points;
   }
 
   /** Adds `now - before` to this and makes `before` equal to `now`: how a reader follows a writer. */

@@ -6,6 +6,7 @@
  *   0 magic u32 | 4 version u32 | 8 pid u32 | 12 buckets u32
  *   16 received f64 | 24 forwarded f64 | 32 dropped f64 | 40 errors f64 | 48 missed f64 | 56 reserved
  *   64 BUCKET_COUNT x u32, the counters of LatencyBuckets. Host byte order; all counters only ever go up.
+ *   then, if the NF tells it, BUCKET_COUNT x f64: when the last packet of each bucket was received, Unix nanoseconds.
  */
 
 import {
@@ -29,7 +30,9 @@ const MAGIC = 0x544c4d4e;
 const VERSION = 1;
 const COUNTER_OFFSET = 16;
 const BUCKETS_OFFSET = 64;
-export const SHARED_LATENCY_BYTES = BUCKETS_OFFSET + 4 * BUCKET_COUNT;
+const ARRIVALS_OFFSET = BUCKETS_OFFSET + 4 * BUCKET_COUNT;
+const ARRIVALS_BYTES = 8 * BUCKET_COUNT;
+export const SHARED_LATENCY_BYTES = ARRIVALS_OFFSET + ARRIVALS_BYTES;
 
 /** Places in `counters`: packets since the NF started. `missed`: its receive rings had no room. */
 export const PacketCounter = { received: 0, forwarded: 1, dropped: 2, errors: 3, missed: 4 } as const;
@@ -66,7 +69,8 @@ export class SharedLatencyWriter {
 
   private constructor(path: string, buffer: ArrayBuffer, unmap: () => void) {
     this.path = path;
-    this.buckets = new LatencyBuckets(new Uint32Array(buffer, BUCKETS_OFFSET, BUCKET_COUNT));
+    const arrivals = new Float64Array(buffer, ARRIVALS_OFFSET, BUCKET_COUNT);
+    this.buckets = new LatencyBuckets(new Uint32Array(buffer, BUCKETS_OFFSET, BUCKET_COUNT), arrivals);
     this.counters = new Float64Array(buffer, COUNTER_OFFSET, COUNTERS);
     this.unmap = unmap;
   }
@@ -105,8 +109,10 @@ export class SharedLatencyReader {
   readonly counts: Uint32Array;
   readonly counters: Float64Array;
   private readonly pid: number;
-  private readonly bytes = new Uint8Array(SHARED_LATENCY_BYTES);
+  private readonly bytes = new Uint8Array(ARRIVALS_OFFSET);
   private readonly header = new Uint32Array(this.bytes.buffer, 0, 4);
+  private readonly arrivalBytes = new Uint8Array(ARRIVALS_BYTES);
+  private readonly arrivalTimes = new Float64Array(this.arrivalBytes.buffer);
   private fd: number;
 
   /** Throws NOT_FOUND if there is no file (yet), BAD_REQUEST if it is not one that this process may believe. */
@@ -126,12 +132,18 @@ export class SharedLatencyReader {
   /** Fills `counts` and `counters`. Returns undefined, or in words why the file cannot be believed any more. */
   read(): string | undefined {
     const { header, bytes } = this;
-    if (pread(this.fd, bytes, SHARED_LATENCY_BYTES, 0) !== SHARED_LATENCY_BYTES) return 'it is too short';
+    if (pread(this.fd, bytes, ARRIVALS_OFFSET, 0) !== ARRIVALS_OFFSET) return 'it is too short';
     if (header[0] !== MAGIC) return 'it does not begin with the magic number';
     if (header[1] !== VERSION) return `its version is ${header[1]}, this program reads ${VERSION}`;
     if (header[2] !== this.pid) return `it names process ${header[2]}`;
     if (header[3] !== BUCKET_COUNT) return `it has ${header[3]} buckets instead of ${BUCKET_COUNT}`;
     return undefined;
+  }
+
+  /** When the last packet of each bucket was received; undefined from an NF that does not tell. */
+  arrivals(): Float64Array | undefined {
+    const read = this.fd < 0 ? -1 : pread(this.fd, this.arrivalBytes, ARRIVALS_BYTES, ARRIVALS_OFFSET);
+    return read === ARRIVALS_BYTES ? this.arrivalTimes : undefined;
   }
 
   close(): void {

@@ -109,8 +109,18 @@ export class Testbed {
 /** A bed with a reference NF. Throws also NOT_FOUND (no such NF) and BAD_CONFIG. */
 export function createTestbed(options: TestbedOptions): Promise<Testbed> {
   const { cpu, housekeepingCpu } = options;
-  const startNf: StartNf = ({ namespace }) => NfProcess.start(namespace, options);
+  const { nfProfile: profile, mode, nfConfig: config = {} } = options;
+  const nf = { profile, mode, cpu, config, in: 'n0', out: 'n1' };
+  const startNf: StartNf = ({ namespace }) => startReferenceNf(namespace, nf);
   return Testbed.create({ startNf, cpu, housekeepingCpu });
+}
+
+/** Resolves when the NF forwards between its two interfaces of the namespace. */
+export function startReferenceNf(
+  namespace: Namespace,
+  options: Pick<NfProcessOptions, 'profile' | 'in' | 'out' | 'mode' | 'cpu' | 'config'>,
+): Promise<RunningNf> {
+  return NfProcess.start(namespace, options);
 }
 
 class NfProcess implements RunningNf {
@@ -120,10 +130,8 @@ class NfProcess implements RunningNf {
   ) {}
 
   /** Resolves when it forwards. */
-  static async start(namespace: Namespace, options: TestbedOptions): Promise<NfProcess> {
-    const { nfProfile: profile, mode, cpu, nfConfig: config = {} } = options;
-    const arguments_: NfProcessOptions = { profile, in: 'n0', out: 'n1', mode, cpu, config };
-    const child = namespace.spawn(process.execPath, [NF_MAIN, JSON.stringify(arguments_)], {
+  static async start(namespace: Namespace, options: NfProcessOptions): Promise<NfProcess> {
+    const child = namespace.spawn(process.execPath, [NF_MAIN, JSON.stringify(options)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let told: NemoError | undefined;

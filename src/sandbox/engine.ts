@@ -84,6 +84,8 @@ export interface FunctionSource {
   content: Buffer;
   /** Name to show in errors; its ending may say the language. */
   filename: string;
+  /** The content is a program, and how it takes calls. */
+  exec?: 'stdio' | 'http';
   /** It wants to connect to something. */
   egress?: boolean;
 }
@@ -107,6 +109,8 @@ export interface EngineEntry {
   variant?(spec: FunctionSpec): string;
   /** Whether its functions can connect to what their allow-list names. */
   readonly egress?: boolean;
+  /** Runs programs of any language. */
+  readonly exec?: boolean;
   open(): Promise<Engine>;
 }
 

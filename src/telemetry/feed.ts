@@ -28,13 +28,24 @@ export interface FeedAgent {
   uptimeS: number;
   loop: { hz: number; latenessP99Us: number; costRatio: number };
   /** Throttles so far, and the time from the sign to the applied throttle. Absent before the first. */
-  reactions?: { count: number; p50Us: number; p99Us: number };
+  reactions?: { count: number; p50Us: number; p99Us: number; packet?: PacketReactions };
   /** Readers that lost frames, ever. */
   slowReaders: number;
   stems: number;
   memory: { agentRssBytes: number; sandboxesBytes: number; hostAvailableBytes: number };
   /** What this host cannot enforce or observe, in words. */
   warnings: string[];
+}
+
+/** Throttles of which the packet that broke the SLO is known: since the kernel received it, and since its SLO was up. */
+export interface PacketReactions {
+  count: number;
+  p50Us: number;
+  p99Us: number;
+  overSloP50Us: number;
+  overSloP99Us: number;
+  /** Who told when the packet was received. */
+  sources: Array<'reported' | 'tap'>;
 }
 
 /** Ratios are of the core's wall time over the last frame interval; they sum to 1 with `otherRatio`. */

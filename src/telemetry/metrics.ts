@@ -128,6 +128,23 @@ export function createMetrics(frame: () => FeedFrame, calls: CallCounts): Metric
   gauge('nemo_loop_cost_ratio', 'Share of one core that the control loop uses', [], (f) => [
     [{}, f.agent.loop.costRatio],
   ]);
+  gauge('nemo_reaction_us', 'From a conflict to the applied throttle', ['since', 'quantile'], (f) => {
+    const { reactions } = f.agent;
+    if (reactions === undefined) return [];
+    const { p50Us, p99Us, packet } = reactions;
+    return [
+      [{ since: 'tick', quantile: '0.5' }, p50Us],
+      [{ since: 'tick', quantile: '0.99' }, p99Us],
+      ...(packet === undefined
+        ? []
+        : ([
+            [{ since: 'packet', quantile: '0.5' }, packet.p50Us],
+            [{ since: 'packet', quantile: '0.99' }, packet.p99Us],
+            [{ since: 'slo', quantile: '0.5' }, packet.overSloP50Us],
+            [{ since: 'slo', quantile: '0.99' }, packet.overSloP99Us],
+          ] satisfies Value[])),
+    ];
+  });
   gauge('nemo_feed_slow_readers', 'Readers of the feed that lost frames', [], (f) => [
     [{}, f.agent.slowReaders],
   ]);

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { LADDER } from '../conflict/ladder.js';
-import { type Board, Core, type CoreField, Head } from '../control/board.js';
+import { type Board, Core, type CoreField, Head, PACKET_SOURCES } from '../control/board.js';
 import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
 import type { FunctionState } from '../invoke/function-state.js';
 import type { Worker } from '../invoke/worker.js';
@@ -17,6 +17,7 @@ import {
   type FeedFunction,
   type FeedNf,
   type FeedSandbox,
+  type PacketReactions,
 } from './feed.js';
 import type { SandboxUsage } from './sandbox-usage.js';
 
@@ -240,7 +241,23 @@ function reactionsOf(board: Board): Pick<FeedFrame['agent'], 'reactions'> {
   const count = board.head(Head.reactions);
   if (count === 0) return {};
   const p50Us = board.head(Head.reactionP50Us);
-  return { reactions: { count, p50Us, p99Us: board.head(Head.reactionP99Us) } };
+  return { reactions: { count, p50Us, p99Us: board.head(Head.reactionP99Us), ...packetReactionsOf(board) } };
+}
+
+function packetReactionsOf(board: Board): { packet?: PacketReactions } {
+  const count = board.head(Head.packetReactions);
+  if (count === 0) return {};
+  const bits = board.head(Head.packetSources);
+  return {
+    packet: {
+      count,
+      p50Us: board.head(Head.packetReactionP50Us),
+      p99Us: board.head(Head.packetReactionP99Us),
+      overSloP50Us: board.head(Head.overSloP50Us),
+      overSloP99Us: board.head(Head.overSloP99Us),
+      sources: (['reported', 'tap'] as const).filter((name) => (bits & PACKET_SOURCES[name]) !== 0),
+    },
+  };
 }
 
 function idleWindowsOf(get: (field: CoreField) => number): Pick<FeedCore, 'idleWindows'> {

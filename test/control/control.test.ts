@@ -9,7 +9,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { FROZEN, OFF } from '../../src/conflict/ladder.js';
-import { Core, Head } from '../../src/control/board.js';
+import { Core, Head, PACKET_SOURCES } from '../../src/control/board.js';
 import { Control, type CulpritEvent, type LevelEvent } from '../../src/control/control.js';
 import type { ControlNf } from '../../src/control/messages.js';
 import type { Cgroup, CgroupDriver } from '../../src/linux/cgroup/driver.js';
@@ -145,6 +145,10 @@ describe('the control thread', function () {
     expect(levels.slice(0, 2).map((event) => event.to)).to.deep.equal([FROZEN, OFF]);
     expect(levels[0]!.reactionUs).to.be.greaterThan(0);
     expect(levels[0]!.cause).to.include('above the SLO');
+    // The NF told when the kernel received the packet.
+    await waitFor(() => control.board.head(Head.packetReactions) > 0);
+    expect(control.board.head(Head.packetReactionP50Us)).to.be.greaterThan(0);
+    expect(control.board.head(Head.packetSources)).to.equal(PACKET_SOURCES.reported);
     expect(total(Core.conflicts)).to.be.at.least(1);
 
     await bed.traffic.stop();

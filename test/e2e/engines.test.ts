@@ -1,7 +1,11 @@
 /** Functions of every engine in one real agent: deployed, called, pinned, accounted, ended on time. */
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
-import { RealAgent } from '../support/real-agent.js';
+import { nemo, RealAgent } from '../support/real-agent.js';
+import { ECHO_COMMAND } from '../support/wasm-modules.js';
 
 describe('an agent with functions of several engines', function () {
   this.timeout(60_000);
@@ -33,6 +37,29 @@ describe('an agent with functions of several engines', function () {
       expect(await agent.call('endless', '1')).to.include({ status: 504, code: 'FUNCTION_TIMEOUT' });
       expect(await agent.call('endless', '2')).to.include({ status: 200, body: 'done' });
     });
+  });
+
+  it('runs a WebAssembly module and a program, deployed from their files', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'nemo-engines-'));
+    try {
+      writeFileSync(join(folder, 'echo.wasm'), ECHO_COMMAND);
+      writeFileSync(join(folder, 'shout'), '#!/bin/sh\ntr a-z A-Z');
+      for (const args of [['echo.wasm'], ['shout', '--exec']]) {
+        const { code, err } = await nemo([
+          'deploy',
+          join(folder, args[0]!),
+          ...args.slice(1),
+          '--agent',
+          agent.url,
+        ]);
+        expect(code, err).to.equal(0);
+      }
+      expect(await agent.call('echo', 'abc')).to.include({ status: 200, body: 'abc' });
+      expect(await agent.call('shout', 'abc')).to.include({ status: 200, body: 'ABC' });
+      expect((await box('echo')).engine).to.equal('wasm');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('refuses an unknown engine, and what an engine cannot run, at deploy', async () => {

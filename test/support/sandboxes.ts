@@ -23,7 +23,7 @@ export interface Answer {
 }
 
 export type LogEntry = Omit<LogLine, 'functionName'>;
-export type LoadInput = Partial<LoadOptions> & { pidsMax?: number };
+export type LoadInput = Partial<LoadOptions> & { pidsMax?: number; variant?: string; ending?: string };
 export type CallInput = Partial<Omit<CallRequest, 'body'>> & { body?: Buffer | string };
 
 let groups = 0;
@@ -43,6 +43,7 @@ export class SandboxBench {
     const cores = { functionCores: onlineCores(), housekeepingCores: [onlineCores()[0]!] };
     const entries = builtinEngines({
       directory: join(this.directory, 'sandboxes'),
+      stateDir: join(this.directory, 'state'),
       driver,
       egress,
       ...cores,
@@ -70,8 +71,12 @@ export class SandboxBench {
     return engine.start({ id, cgroup, scheduling: 'default', onLog, ...options });
   }
 
-  async load(sandbox: Sandbox, code: string | Buffer, options: Partial<LoadOptions> = {}): Promise<void> {
-    const bundlePath = join(this.directory, `${sandbox.id}.code`);
+  async load(
+    sandbox: Sandbox,
+    code: string | Buffer,
+    { ending = 'mjs', ...options }: LoadInput = {},
+  ): Promise<void> {
+    const bundlePath = join(this.directory, `${sandbox.id}.${ending}`);
     writeFileSync(bundlePath, code);
     await sandbox.load({
       functionName: 'probe',
@@ -84,8 +89,8 @@ export class SandboxBench {
   }
 
   /** A warm sandbox with this code. */
-  async run(code: string | Buffer, { pidsMax, ...options }: LoadInput = {}): Promise<Sandbox> {
-    const sandbox = await this.start({}, pidsMax);
+  async run(code: string | Buffer, { pidsMax, variant = '', ...options }: LoadInput = {}): Promise<Sandbox> {
+    const sandbox = await this.start({ variant }, pidsMax);
     await this.load(sandbox, code, options);
     return sandbox;
   }

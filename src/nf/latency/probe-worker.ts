@@ -5,7 +5,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { Board, Head } from '../../control/board.js';
-import { asNemoError } from '../../errors.js';
+import { asNemoError, NemoError } from '../../errors.js';
 import { monotonicNs } from '../../linux/clock.js';
 import { gettid } from '../../linux/libc.js';
 import { insideNamespace } from '../../linux/netns.js';
@@ -23,6 +23,7 @@ export interface ProbeWorkerData {
   host: string | undefined;
   port: number;
   path: string;
+  payload?: string;
   periodMs?: number;
   board?: SharedArrayBuffer;
 }
@@ -40,6 +41,10 @@ function run(): void {
     const fromNs = monotonicNs();
     try {
       const latencyNs = prober.probe();
+      if (latencyNs === UNANSWERED && statistics.matched === 0) {
+        // It may be no service that answers at all: that says nothing about its latency.
+        throw new NemoError('NOT_FOUND', `${data.host ?? 'the NF'} has not answered a single probe`);
+      }
       if (latencyNs === UNANSWERED) statistics.lost++;
       else statistics.matched++;
       // What has not come yet took at least so long: a hanging NF must not read as one without traffic.

@@ -62,6 +62,7 @@ export async function startProbe(pid: number, spec: ProbeSpec, board?: SharedArr
     pid,
     kind: spec.kind,
     ...probeTarget(spec),
+    ...(spec.payload === undefined ? {} : { payload: spec.payload }),
     ...(spec.periodMs === undefined ? {} : { periodMs: spec.periodMs }),
     ...(board === undefined ? {} : { board }),
   };

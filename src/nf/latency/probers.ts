@@ -17,7 +17,7 @@ export interface Prober {
   close(): void;
 }
 
-type Options = Pick<ProbeWorkerData, 'pid' | 'kind' | 'host' | 'port' | 'path'>;
+type Options = Pick<ProbeWorkerData, 'pid' | 'kind' | 'host' | 'port' | 'path' | 'payload'>;
 
 export function createProber(options: Options): Prober {
   switch (options.kind) {
@@ -106,18 +106,22 @@ class HttpProber implements Prober {
 /** Any datagram from the target answers the one before it. */
 class UdpProber implements Prober {
   private socket: BlockingSocket | undefined;
-  private readonly payload = Buffer.from('nemo-probe\0\0\0\0\0\0');
+  private readonly payload: Buffer;
   private readonly reply = new Uint8Array(2_048);
   private sequence = 0;
 
-  constructor(private readonly options: Options) {}
+  constructor(private readonly options: Options) {
+    const { payload } = options;
+    this.payload =
+      payload === undefined ? Buffer.from('nemo-probe\0\0\0\0\0\0') : Buffer.from(payload, 'hex');
+  }
 
   probe(): number {
     try {
       this.socket ??= BlockingSocket.inet('udp', this.options.host!, this.options.port, PROBE.timeoutMs);
       // What came too late for its own probe must not answer this one.
       while (this.socket.recv(this.reply, false) !== NOTHING);
-      this.payload.writeUInt32BE(++this.sequence >>> 0, 12);
+      if (this.options.payload === undefined) this.payload.writeUInt32BE(++this.sequence >>> 0, 12);
       const fromNs = monotonicNs();
       this.socket.send(this.payload);
       return this.socket.recv(this.reply) === NOTHING ? UNANSWERED : monotonicNs() - fromNs;

@@ -51,6 +51,10 @@ export class ReportedSource implements LatencySource {
     return this.reader?.counters[PacketCounter.missed] ?? 0;
   }
 
+  arrivals(): Float64Array | undefined {
+    return this.reader?.arrivals();
+  }
+
   close(): void {
     this.reader?.close();
     this.reader = undefined;

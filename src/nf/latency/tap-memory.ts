@@ -5,6 +5,7 @@ import { WorkerMemory } from '../worker-memory.js';
 
 const FIGURES = ['matched', 'lost', 'ambiguous', 'unknown', 'missed', 'oneIn'] as const;
 const BUCKETS_OFFSET = WorkerMemory.bytesFor(FIGURES.length);
+const ARRIVALS_OFFSET = BUCKETS_OFFSET + 4 * BUCKET_COUNT;
 
 /**
  * `matched`: packets seen at both ends. `lost`: at the ingress only: lost, dropped on purpose, or changed beyond
@@ -15,14 +16,17 @@ export type TapStatistics = Record<(typeof FIGURES)[number], number>;
 
 export class TapMemory extends WorkerMemory<keyof TapStatistics> {
   readonly buckets: LatencyBuckets;
+  /** When the last packet of each bucket was received; see LatencyBuckets. A probe tells none. */
+  readonly arrivals: Float64Array;
 
   private constructor(shared: SharedArrayBuffer) {
     super(shared, FIGURES);
-    this.buckets = new LatencyBuckets(new Uint32Array(shared, BUCKETS_OFFSET, BUCKET_COUNT));
+    this.arrivals = new Float64Array(shared, ARRIVALS_OFFSET, BUCKET_COUNT);
+    this.buckets = new LatencyBuckets(new Uint32Array(shared, BUCKETS_OFFSET, BUCKET_COUNT), this.arrivals);
   }
 
   static create(): TapMemory {
-    return new TapMemory(new SharedArrayBuffer(BUCKETS_OFFSET + 4 * BUCKET_COUNT));
+    return new TapMemory(new SharedArrayBuffer(ARRIVALS_OFFSET + 8 * BUCKET_COUNT));
   }
 
   static over(shared: SharedArrayBuffer): TapMemory {

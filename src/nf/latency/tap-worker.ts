@@ -5,7 +5,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { asNemoError, NemoError } from '../../errors.js';
-import { realtimeNs } from '../../linux/clock.js';
+import { realtimeNs, toUnixNs } from '../../linux/clock.js';
 import { insideNamespace } from '../../linux/netns.js';
 import type { RxRing } from '../../linux/packet-ring.js';
 import { openPacketSocket, type PacketSocket } from '../../linux/packet-socket.js';
@@ -101,8 +101,9 @@ class Tap {
       rx.release();
     }
     for (let i = 0; i < left; i++) {
-      const latencyNs = table.leave(this.leftA[i]!, this.leftB[i]!, this.leftNs[i]!);
-      if (latencyNs >= 0) memory.buckets.record(latencyNs);
+      const leftNs = this.leftNs[i]!;
+      const latencyNs = table.leave(this.leftA[i]!, this.leftB[i]!, leftNs);
+      if (latencyNs >= 0) memory.buckets.recordPacket(latencyNs, toUnixNs(leftNs - latencyNs));
     }
     if (left > 0 || this.entered !== enteredBefore) this.publish();
   }

@@ -61,6 +61,10 @@ export class TapSource implements LatencySource {
     return into.addDifference(this.memory.buckets.counts, this.before);
   }
 
+  arrivals(): Float64Array | undefined {
+    return this.memory.arrivals;
+  }
+
   /** Only forgets; the tap itself belongs to whoever started it. */
   close(): void {
     this.fault = 'closed';

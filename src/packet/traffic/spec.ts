@@ -67,6 +67,8 @@ export interface TrafficReport {
   missedByReceiver: number;
   /** Transit through the NF: kernel receive time - real send time. */
   latency_us: Quantiles;
+  /** Of the same, points [microseconds, share not slower], rising; at most 60. */
+  latency_cdf: Array<[number, number]>;
   /** Of the generator: real send time - intended send time. */
   lateness_us: Quantiles;
   /** Of an idle real-time timer thread on the same core: what the host alone does to a latency. */

@@ -105,6 +105,7 @@ class Window {
       notSent: closed.notSent - this.opened.notSent,
       missedByReceiver: state.get(Count.missed) - this.missedBefore,
       latency_us: quantiles(transit, count(Count.transitMaxNs)),
+      latency_cdf: transit.cdf().map(([ns, share]) => [ns / 1e3, share]),
       lateness_us: quantiles(lateness, state.get(Count.latenessMaxNs)),
       noise_us: quantiles(noise, state.get(Count.noiseMaxNs)),
     };

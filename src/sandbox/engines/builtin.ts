@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import type { CgroupDriver } from '../../linux/cgroup/driver.js';
 import type { Egress } from '../../network/egress.js';
 import type { EngineEntry } from '../engine.js';
+import { EXEC_VARIANT, isProgram } from './process/programs.js';
 
 export const ENGINE_DEFAULT = 'process';
 
 export interface EngineContext {
   /** Sandboxes' files live below it; every user must be able to pass through the directories above it. */
   directory: string;
+  /** What outlives the agent: unpacked images; stored functions are in its `bundles`. */
+  stateDir: string;
   egress: Egress;
   driver: CgroupDriver;
   functionCores: readonly number[];
@@ -17,7 +20,7 @@ export interface EngineContext {
 }
 
 export function builtinEngines(context: EngineContext): EngineEntry[] {
-  const { directory, egress, driver, housekeepingCores } = context;
+  const { directory, stateDir, egress, driver, housekeepingCores } = context;
   // A call may fall back to a housekeeping core.
   const cores = [...new Set([...context.functionCores, ...housekeepingCores])];
   return [
@@ -25,6 +28,9 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       kind: ENGINE_DEFAULT,
       about: 'a process tree each: namespaces, system call filter, cgroup',
       egress: true,
+      exec: true,
+      // A program needs the host's libraries and interpreters, which a JavaScript function does not see.
+      variant: ({ codeEnding }) => (isProgram(codeEnding) ? EXEC_VARIANT : ''),
       async open() {
         const { ProcessEngine } = await import('./process/engine.js');
         return new ProcessEngine({ directory: join(directory, ENGINE_DEFAULT), egress });
@@ -37,6 +43,28 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       async open() {
         const { IsolateEngine } = await import('./isolate/engine.js');
         return new IsolateEngine({ directory: join(directory, 'isolate'), driver, cores, housekeepingCores });
+      },
+    },
+    {
+      kind: 'wasm',
+      about: 'a WebAssembly module (WASI preview 1), in one sandboxed process per owner',
+      variant: ({ owner }) => owner,
+      async open() {
+        const { WasmEngine } = await import('./wasm/engine.js');
+        return new WasmEngine({ directory: join(directory, 'wasm'), driver, cores, housekeepingCores });
+      },
+    },
+    {
+      kind: 'oci',
+      about: 'a container each, from an image: runc, read-only root, no capability',
+      variant: ({ codeHash }) => codeHash,
+      async open() {
+        const { OciEngine } = await import('./oci/engine.js');
+        return new OciEngine({
+          directory: join(directory, 'oci'),
+          storeDir: join(stateDir, 'images'),
+          bundleDir: join(stateDir, 'bundles'),
+        });
       },
     },
   ];

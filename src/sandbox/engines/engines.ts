@@ -62,6 +62,11 @@ export class Engines {
         hint: 'leave egress out, or choose the engine process',
       });
     }
+    if (source.exec !== undefined && this.entry(kind).exec !== true) {
+      throw new NemoError('BAD_REQUEST', `the engine ${kind} runs no programs`, {
+        hint: 'leave exec out, or choose the engine process',
+      });
+    }
     const engine = await this.get(kind);
     const { ok, reason = '', hint = '' } = await this.check(kind);
     if (!ok) throw new NemoError('UNSUPPORTED', `the engine ${kind} does not work here: ${reason}`, { hint });

@@ -10,6 +10,12 @@ import { EMPTY, FrameType, utf8 } from './frames.js';
 import { BadReply, type Outlet, sendResult } from './reply.js';
 
 export type Handler = (event: unknown, context: CallContext) => unknown;
+/** The body as it came. */
+export type RawHandler = (body: Buffer, context: CallContext) => unknown;
+export type Style =
+  | { kind: 'event'; handler: Handler }
+  | { kind: 'fetch'; handler: FetchHandler }
+  | { kind: 'raw'; handler: RawHandler };
 export type FetchHandler = (request: Request, context: CallContext) => unknown;
 
 interface Call {
@@ -68,7 +74,7 @@ export class CallQueue {
   constructor(
     private readonly out: Outlet,
     private readonly functionName: string,
-    private readonly style: { kind: 'event'; handler: Handler } | { kind: 'fetch'; handler: FetchHandler },
+    private readonly style: Style,
     private readonly concurrency: number,
   ) {}
 
@@ -112,7 +118,9 @@ export class CallQueue {
       const result =
         style.kind === 'event'
           ? style.handler(decodeEvent(meta.headers['content-type'], body), context)
-          : style.handler(toRequest(context, body), context);
+          : style.kind === 'fetch'
+            ? style.handler(toRequest(context, body), context)
+            : style.handler(body, context);
       if (
         typeof result === 'object' &&
         result !== null &&

@@ -6,7 +6,7 @@
 
 import type { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
-import { CallQueue, describeError, type FetchHandler, type Handler } from './calls.js';
+import { CallQueue, describeError, type FetchHandler, type Handler, type RawHandler } from './calls.js';
 import { EMPTY, FrameDecoder, FrameType, FrameWriter, utf8 } from './frames.js';
 import type { Outlet } from './reply.js';
 
@@ -27,6 +27,8 @@ export interface Host {
   /** The default export of the code, which is at `meta.path` or in `code`. */
   evaluate(meta: LoadMeta, code: Buffer): Promise<unknown>;
   printError(text: string): unknown;
+  /** What `evaluate` gives takes the body of a call as it came. */
+  raw?: (meta: LoadMeta) => boolean;
   exit(code?: number): void;
   /** Sent with the first frame. */
   hello?: object;
@@ -81,8 +83,10 @@ export function serve(socket: Socket, host: Host): void {
       return;
     }
     if (typeof exported === 'function') {
-      const handler = exported as Handler;
-      queue = new CallQueue(out, functionName, { kind: 'event', handler }, concurrency);
+      const style = host.raw?.(meta)
+        ? ({ kind: 'raw', handler: exported as RawHandler } as const)
+        : ({ kind: 'event', handler: exported as Handler } as const);
+      queue = new CallQueue(out, functionName, style, concurrency);
     } else if (typeof (exported as { fetch?: unknown } | null | undefined)?.fetch === 'function') {
       const app = exported as { fetch: FetchHandler };
       const handler: FetchHandler = (request, context) => app.fetch(request, context);

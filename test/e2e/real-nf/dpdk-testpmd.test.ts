@@ -1,9 +1,9 @@
 import { cpus } from 'node:os';
 import { expect } from 'chai';
+import { startTestpmd } from '../../../bench/nf/testpmd.js';
 import { ensurePackages } from '../../../src/linux/packages.js';
-import { type StartNf, Testbed } from '../../../src/packet/testbed.js';
+import { Testbed } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
-import { startProgram } from './programs.js';
 
 describe('dpdk-testpmd, from its Debian package', function () {
   this.timeout(30_000);
@@ -45,18 +45,3 @@ describe('dpdk-testpmd, from its Debian package', function () {
     expect(after).to.equal(before);
   });
 });
-
-/** Its prompt's thread on core 0, one forwarding thread on the NF core. */
-const startTestpmd: StartNf = ({ namespace, cpu }) =>
-  startProgram({
-    namespace,
-    // Its output to a pipe would stay in its buffer.
-    command: 'stdbuf',
-    args: [
-      ...['-oL', 'dpdk-testpmd'],
-      ...['--no-huge', '-m', '512', '--no-pci', '-l', `0,${cpu}`, '--file-prefix', `nemo-${process.pid}`],
-      ...['--vdev=net_af_packet0,iface=n0', '--vdev=net_af_packet1,iface=n1', '--'],
-      ...['--forward-mode=io', '--auto-start', '--nb-cores=1', '--total-num-mbufs=20000'],
-    ],
-    ready: /Press enter to exit/,
-  });

@@ -1,14 +1,12 @@
-import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import { HttpLoad } from '../../../bench/http-load.js';
+import { startHaproxy } from '../../../bench/nf/haproxy.js';
+import { BACKEND_ADDRESS, createHttpBed, type HttpBed, NF_ADDRESS } from '../../../bench/nf/http-bed.js';
 import { ensurePackages } from '../../../src/linux/packages.js';
 import type { RunningNf } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
-import { BACKEND_ADDRESS, createHttpBed, type HttpBed, NF_ADDRESS } from './http-bed.js';
 import { pause } from './pause.js';
-import { startProgram } from './programs.js';
 
 describe('haproxy, from its Debian package', function () {
   this.timeout(30_000);
@@ -65,32 +63,3 @@ describe('haproxy, from its Debian package', function () {
     expect(after).to.equal(before);
   });
 });
-
-/** Two threads (haproxy 2.6 does not bind a single one), bound to the core, in front of the backend in the client's namespace. */
-function startHaproxy({ nf: namespace, folder }: HttpBed, core: number): Promise<RunningNf> {
-  const file = join(folder, 'haproxy.cfg');
-  writeFileSync(
-    file,
-    `global
-  nbthread 2
-  cpu-map 1/all ${core}
-defaults
-  mode http
-  timeout connect 1s
-  timeout client 10s
-  timeout server 10s
-frontend front
-  bind :8080
-  default_backend back
-backend back
-  server one ${BACKEND_ADDRESS}:8000
-`,
-  );
-  // It says when it is ready only with -d: the master-less foreground process listens before it prints that.
-  return startProgram({
-    namespace,
-    command: 'haproxy',
-    args: ['-d', '-db', '-f', file],
-    ready: /Using \w+\(\) as the polling mechanism/,
-  });
-}

@@ -5,7 +5,7 @@
 
 import { AgentProcess } from '../../../bench/agent-process.js';
 import { Callers } from '../../../bench/callers.js';
-import { BUSY_CODE } from '../../../bench/round.js';
+import { BUSY_CODE } from '../../../bench/workloads.js';
 import type { UserConfig } from '../../../src/config.js';
 import { onlineCores } from '../../../src/linux/online-cores.js';
 import { listThreads } from '../../../src/linux/process.js';

@@ -1,15 +1,13 @@
-import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import { HttpLoad } from '../../../bench/http-load.js';
+import { createHttpBed, type HttpBed, NF_ADDRESS } from '../../../bench/nf/http-bed.js';
+import { startNginx } from '../../../bench/nf/nginx.js';
 import { ensurePackages } from '../../../src/linux/packages.js';
 import { listPids, processStat } from '../../../src/linux/process.js';
 import type { RunningNf } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
-import { createHttpBed, type HttpBed, NF_ADDRESS } from './http-bed.js';
 import { pause } from './pause.js';
-import { startProgram } from './programs.js';
 
 describe('nginx, from its Debian package', function () {
   this.timeout(30_000);
@@ -59,26 +57,3 @@ describe('nginx, from its Debian package', function () {
     expect(after).to.equal(before);
   });
 });
-
-/** One worker, bound to the core. */
-async function startNginx({ nf: namespace, folder }: HttpBed, core: number): Promise<RunningNf> {
-  const file = join(folder, 'nginx.conf');
-  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (name) => `${name}_temp_path ${folder}/${name};`,
-  );
-  writeFileSync(
-    file,
-    `daemon off; user root; pid ${folder}/nginx.pid; error_log stderr notice;
-     worker_processes 1; worker_cpu_affinity 1${'0'.repeat(core)};
-     events { worker_connections 256; }
-     http { access_log off; ${temp.join(' ')}
-       server { listen 8080; location / { return 200 "nginx answers\\n"; } } }`,
-  );
-  return startProgram({
-    namespace,
-    command: 'nginx',
-    args: ['-c', file],
-    ready: /start worker process \d+/,
-    stopSignal: 'SIGTERM',
-  });
-}

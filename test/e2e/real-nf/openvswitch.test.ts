@@ -4,10 +4,10 @@ import { cpus, freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { AgentProcess } from '../../../bench/agent-process.js';
+import { Ovs } from '../../../bench/nf/ovs.js';
 import { ensurePackages } from '../../../src/linux/packages.js';
 import { type StartNf, Testbed } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
-import { Ovs } from './ovs.js';
 import { pause } from './pause.js';
 
 const POLL_PROFILE = `name: ovs-polling

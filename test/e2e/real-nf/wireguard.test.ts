@@ -2,13 +2,13 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { createHttpBed, type HttpBed } from '../../../bench/nf/http-bed.js';
+import { startProgram } from '../../../bench/nf/programs.js';
 import type { Namespace } from '../../../src/linux/netns.js';
 import { ensurePackages } from '../../../src/linux/packages.js';
 import type { RunningNf } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
-import { createHttpBed, type HttpBed } from './http-bed.js';
 import { pause } from './pause.js';
-import { startProgram } from './programs.js';
 
 /** The two ends of the tunnel: the client's, and that of the NF, whose kernel answers echo requests. */
 const NEAR = { device: `wgc${process.pid}`, address: '10.99.0.1', peer: '10.77.0.2', port: 51_820 };

@@ -54,6 +54,18 @@ describe('latency source `probe`', () => {
     expect(probe!.fault).to.equal(undefined);
   });
 
+  it('sends what the service understands; one that never answers is a fault, not a latency', async () => {
+    const target = await serve((message) => message.toString('latin1') === 'ping');
+    await start({ kind: 'udp', target });
+    await until(() => probe!.fault !== undefined);
+    expect(probe!.fault).to.match(/127\.0\.0\.1 has not answered a single probe/);
+    expect(new TapSource(probe!.shared, 'probe').sample(new LatencyBuckets())).to.equal(0);
+    await probe!.close();
+    await start({ kind: 'udp', target, payload: Buffer.from('ping').toString('hex') });
+    await until(() => answers() >= 3);
+    expect(probe!.fault).to.equal(undefined);
+  });
+
   it('counts an answer that does not come as late and lost, and goes on', async () => {
     await start({ kind: 'udp', target: await serve((_, count) => count !== 3) });
     const source = new TapSource(probe!.shared, 'probe');

@@ -16,7 +16,7 @@ import { isAllowed, refusal } from '../../runner/isolate/allowed.js';
 import { ProcessEngine } from '../process/engine.js';
 import { makeOpenDirectory, type Runtime, requireReachable } from '../process/runtime.js';
 import { IsolateHost } from './host.js';
-import { JS_PROGRAM, prepareIsolateRuntime, type ThreadProgram } from './runtime.js';
+import { JS_PROGRAM, prepareIsolateRuntime, THREAD_INSIDE } from './runtime.js';
 import { IsolateSandbox } from './sandbox.js';
 
 const RUNTIME = 'runtime';
@@ -32,13 +32,15 @@ export interface IsolateEngineOptions {
 
 export class IsolateEngine implements Engine {
   readonly kind: string = 'isolate';
-  protected readonly program: ThreadProgram = JS_PROGRAM;
+  /** What its threads run. */
+  protected readonly program: string = JS_PROGRAM;
+  protected readonly firstUid: number = ISOLATE.firstUid;
   private readonly hosts = new Map<string, IsolateHost>();
   private runtime: Promise<Runtime> | undefined;
   private counter = 0;
   private closed = false;
 
-  constructor(private readonly options: IsolateEngineOptions) {}
+  constructor(protected readonly options: IsolateEngineOptions) {}
 
   /** As for the process engine, with a trial of its own. */
   async check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }> {
@@ -101,7 +103,7 @@ export class IsolateEngine implements Engine {
       directory: join(directory, name),
       uid: this.firstUid + (number % ISOLATE.uidCount),
       runtime,
-      program: this.program.inside,
+      program: THREAD_INSIDE,
       scheduling,
     });
     this.hosts.set(owner, host);
@@ -111,11 +113,7 @@ export class IsolateEngine implements Engine {
     return host;
   }
 
-  protected get firstUid(): number {
-    return ISOLATE.firstUid;
-  }
-
-  private layOut(): Promise<Runtime> {
+  protected layOut(): Promise<Runtime> {
     this.runtime ??= (async () => {
       const { directory } = this.options;
       mkdirSync(directory, { recursive: true });

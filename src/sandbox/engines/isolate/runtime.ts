@@ -5,37 +5,41 @@
  */
 
 import { chmodSync, copyFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prepareRuntime, type Runtime } from '../process/runtime.js';
 
-const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/isolate/', import.meta.url));
+const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
 const HOST_FILE = 'host-main.js';
 
-/** What a thread runs: a source file of the runner, and where it lies inside. */
-export interface ThreadProgram {
-  source: string;
-  inside: string;
-}
-
-export const JS_PROGRAM: ThreadProgram = { source: 'worker-main.js', inside: '/runner/worker.cjs' };
+export const JS_PROGRAM = 'isolate/worker-main.js';
+export const WASM_PROGRAM = 'wasm/worker-main.js';
+const WASM_CHECK = 'wasm/check-main.js';
+/** Where they lie inside. */
+export const THREAD_INSIDE = '/runner/worker.cjs';
+export const CHECK_INSIDE = '/runner/check.cjs';
 
 /** Makes `directory` (all of it is replaced). Throws SANDBOX_START with the way out. */
-export async function prepareIsolateRuntime(directory: string, program: ThreadProgram): Promise<Runtime> {
+export async function prepareIsolateRuntime(directory: string, program: string): Promise<Runtime> {
   const runtime = prepareRuntime(directory, undefined, { threadsOnly: true });
   const runner = join(directory, 'runner');
   const { buildSync } = await import('esbuild');
-  const outfile = join(runner, 'worker.cjs');
-  buildSync({
-    entryPoints: [join(RUNNER_SOURCE, program.source)],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    logLevel: 'silent',
-  });
-  copyFileSync(join(RUNNER_SOURCE, HOST_FILE), join(runner, HOST_FILE));
-  for (const file of [outfile, join(runner, HOST_FILE)]) chmodSync(file, 0o644);
+  const bundle = (source: string, name: string): void => {
+    const outfile = join(runner, name);
+    buildSync({
+      entryPoints: [join(RUNNER_SOURCE, source)],
+      outfile,
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      target: 'node20',
+      logLevel: 'silent',
+    });
+    chmodSync(outfile, 0o644);
+  };
+  bundle(program, basename(THREAD_INSIDE));
+  if (program === WASM_PROGRAM) bundle(WASM_CHECK, basename(CHECK_INSIDE));
+  copyFileSync(join(RUNNER_SOURCE, 'isolate', HOST_FILE), join(runner, HOST_FILE));
+  chmodSync(join(runner, HOST_FILE), 0o644);
   return { ...runtime, runnerInside: `/runner/${HOST_FILE}` };
 }

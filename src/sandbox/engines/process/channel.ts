@@ -236,7 +236,14 @@ const HEADER_NAME = /^[-!#$%&'*+.^_`|~0-9a-zA-Z]{1,200}$/;
 const HEADER_VALUE = /^[^\u0000-\u0008\u000a-\u001f\u007f\u0100-\uffff]*$/;
 const HEADERS_MAX = 200;
 /** They speak of one connection; the gateway's connection is not the function's. */
-const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'trailer', 'te']);
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'transfer-encoding',
+  'upgrade',
+  'trailer',
+  'te',
+]);
 
 /** Undefined if it is not an object of valid header texts. */
 function parseHeaders(meta: Buffer): Record<string, string> | undefined {

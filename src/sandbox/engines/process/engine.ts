@@ -13,6 +13,7 @@ import { SANDBOX } from '../../../tunables.js';
 import { checkFunction } from '../../bundle.js';
 import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
 import { launchCommand, launchRunner } from './launch.js';
+import { EXEC_VARIANT, prepareProgram, withHostPrograms } from './programs.js';
 import { makeOpenDirectory, prepareRuntime, type Runtime, requireReachable } from './runtime.js';
 import { ProcessSandbox } from './sandbox.js';
 
@@ -83,7 +84,9 @@ export class ProcessEngine implements Engine {
     }
   }
 
-  async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
+  async prepare(source: FunctionSource): Promise<Artifact> {
+    if (source.exec !== undefined) return prepareProgram(source);
+    const { content, filename } = source;
     const { code } = await checkFunction(content.toString(), filename);
     return { content: Buffer.from(code), ending: 'mjs' };
   }
@@ -95,7 +98,8 @@ export class ProcessEngine implements Engine {
     const directory = join(this.options.directory, options.id);
     let sandbox: ProcessSandbox;
     try {
-      const runtime = this.layOut();
+      const common = this.layOut();
+      const runtime = options.variant === EXEC_VARIANT ? withHostPrograms(common) : common;
       mkdirSync(directory);
       makeOpenDirectory(directory, 0o750);
       chownSync(directory, 0, uid);

@@ -12,7 +12,16 @@ import { NemoError } from '../../../errors.js';
 import { type SeccompOptions, seccompProgram } from './seccomp.js';
 
 const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
-const RUNNER_FILES = ['main.js', 'serve.js', 'calls.js', 'event.js', 'frames.js', 'reply.js'];
+const RUNNER_FILES = [
+  'main.js',
+  'serve.js',
+  'cgi.js',
+  'program.js',
+  'calls.js',
+  'event.js',
+  'frames.js',
+  'reply.js',
+];
 
 export interface Runtime {
   /** Host path -> path inside, for files of the read-only root. */

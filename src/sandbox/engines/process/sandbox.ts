@@ -8,7 +8,7 @@ import type { ChildProcess } from 'node:child_process';
 import { chmod, chown, copyFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
@@ -17,23 +17,41 @@ import { ownNetworkNamespace } from '../../../network/namespace-of.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
 import { Deferred, endError, exitError, startError } from '../ends.js';
-import { Channel } from './channel.js';
+import { Channel, type ChannelEvents } from './channel.js';
 import { FUNCTION_DIRECTORY, HOSTS_NAME } from './launch.js';
 import { LogLines } from './log-lines.js';
+import { isProgram } from './programs.js';
 
 const MODULE_NAME = 'function.mjs';
+const MODULE_MODE = 0o640;
+const PROGRAM_MODE = 0o750;
 /** Pipes of a dead sandbox close at once; this bounds the wait for what may still be in them. */
 const LAST_WORDS_MS = 500;
 /** V8 gives up by SIGABRT or SIGTRAP with these words when a heap limit of its own is reached. */
 const HEAP_EXHAUSTED = /heap out of memory|Allocation failed/;
 
+/** The agent's end of a sandbox, however it speaks. */
+export type SandboxChannel = Pick<Channel, 'inFlight' | 'load' | 'call' | 'endAll'>;
+
+/** What other engines, whose sandboxes are a child process too, do differently. */
+export interface SandboxTraits {
+  engine: string;
+  openChannel?: (socket: Socket, events: ChannelEvents) => SandboxChannel;
+  /** Its socket may close before it ends. */
+  outlivesSocket?: boolean;
+  /** Puts the function where the sandbox finds it; its path there. */
+  install?: (options: LoadOptions) => Promise<string>;
+  /** After its last process and before `exited` resolves. */
+  cleanUp?: () => Promise<void>;
+}
+
 export class ProcessSandbox implements Sandbox {
-  readonly engine = 'process';
+  readonly engine: string;
   readonly id: string;
   readonly cgroup: Cgroup;
   readonly pid: number;
   readonly exited: Promise<SandboxExit>;
-  private readonly channel: Channel;
+  private readonly channel: SandboxChannel;
   private readonly stderr: LogLines;
   private readonly stdout: LogLines;
   private readonly oomKillsBefore: number;
@@ -56,7 +74,9 @@ export class ProcessSandbox implements Sandbox {
     private readonly directory: string,
     private readonly uid: number,
     private readonly egress?: Egress,
+    private readonly traits: SandboxTraits = { engine: 'process' },
   ) {
+    this.engine = traits.engine;
     this.id = options.id;
     this.cgroup = options.cgroup;
     this.pid = child.pid ?? 0;
@@ -66,14 +86,16 @@ export class ProcessSandbox implements Sandbox {
     this.stdout = new LogLines(child.stdout!, log('stdout'));
     this.stderr = new LogLines(child.stderr!, log('stderr'));
     const socket = child.stdio[3] as Socket;
-    this.channel = new Channel(socket, {
+    const events: ChannelEvents = {
       onReady: () => this.started?.resolve(),
       onLoaded: () => this.loading?.resolve(),
       onLoadFailed: (error) => this.loading?.reject(error),
       onViolation: (reason) => this.endFor(reason),
-    });
+    };
+    this.channel = traits.openChannel?.(socket, events) ?? new Channel(socket, events);
     // Usually its process has just ended and says why in a moment; one that closed its end and lives on is of no use.
-    socket.on('close', () => setTimeout(() => this.endFor('it closed its socket'), LAST_WORDS_MS).unref());
+    if (traits.outlivesSocket !== true)
+      socket.on('close', () => setTimeout(() => this.endFor('it closed its socket'), LAST_WORDS_MS).unref());
     this.exited = this.watch();
   }
 
@@ -100,11 +122,9 @@ export class ProcessSandbox implements Sandbox {
     try {
       if (this.ended) throw this.endError('ended before the code was loaded', true);
       this.cgroup.setMemoryMax(options.memoryBytes);
-      const host = join(this.directory, MODULE_NAME);
-      await copyFile(options.bundlePath, host);
-      await this.giveToFunction(host);
+      const path = await (this.traits.install ?? ((of) => this.copyCode(of)))(options);
       if (options.egress !== undefined) await this.openNetwork(options.egress);
-      this.channel.load(options, `${FUNCTION_DIRECTORY}/${MODULE_NAME}`);
+      this.channel.load(options, path);
       const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
       await loading.within(
         timeoutMs,
@@ -127,9 +147,19 @@ export class ProcessSandbox implements Sandbox {
     }
   }
 
-  private async giveToFunction(path: string): Promise<void> {
+  private async copyCode({ bundlePath }: LoadOptions): Promise<string> {
+    const ending = extname(bundlePath);
+    const program = isProgram(ending.slice(1));
+    const name = program ? `function${ending}` : MODULE_NAME;
+    const host = join(this.directory, name);
+    await copyFile(bundlePath, host);
+    await this.giveToFunction(host, program ? PROGRAM_MODE : MODULE_MODE);
+    return `${FUNCTION_DIRECTORY}/${name}`;
+  }
+
+  private async giveToFunction(path: string, mode = MODULE_MODE): Promise<void> {
     await chown(path, 0, this.uid);
-    await chmod(path, 0o640);
+    await chmod(path, mode);
   }
 
   private async openNetwork(rules: readonly string[]): Promise<void> {
@@ -201,6 +231,7 @@ export class ProcessSandbox implements Sandbox {
     await this.cgroup.remove().catch((error: unknown) => {
       process.emitWarning(`cgroup of ${this.id} is left behind: ${String(error)}`);
     });
+    await this.traits.cleanUp?.().catch(() => {});
     await rm(this.directory, { recursive: true, force: true }).catch(() => {});
     (this.child.stdio[3] as Socket).destroy();
     return exit;

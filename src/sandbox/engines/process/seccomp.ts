@@ -137,6 +137,9 @@ const PROCESSES: Numbers = {
   listen: [50, 201],
 };
 
+/** For engines that have a filter of another form made of it. */
+export const REFUSED_NAMES: readonly string[] = Object.keys(REFUSED);
+
 const CLONE = [56, 220] as const;
 const CLONE_THREAD = 0x00010000;
 const CLONE3 = 435;

@@ -9,7 +9,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, createNamespace, type Namespace } from '../../../src/linux/netns.js';
+import { connect, createNamespace, type Namespace } from '../../src/linux/netns.js';
 
 export const NF_ADDRESS = '10.77.0.2';
 export const BACKEND_ADDRESS = '10.78.0.1';

@@ -3,8 +3,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runCommand } from '../../../src/linux/tied-process.js';
-import type { RunningNf, StartNf } from '../../../src/packet/testbed.js';
+import { runCommand } from '../../src/linux/tied-process.js';
+import type { RunningNf, StartNf } from '../../src/packet/testbed.js';
 import { startProgram } from './programs.js';
 
 const VSWITCHD = '/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk';

@@ -1,0 +1,254 @@
+/**
+ * The `oci` engine: containers of images, made by runc without a daemon. A stem belongs to one deployed image: its
+ * container is there, its runtime waits for the function. Layers lie unpacked in the state directory;
+ * each container mounts them for itself, so that nothing is left mounted when an agent is killed.
+ */
+
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { chmod, chown, rm, rmdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { asNemoError, NemoError } from '../../../errors.js';
+import type { Cgroup } from '../../../linux/cgroup/driver.js';
+import { ensurePackages, run } from '../../../linux/packages.js';
+import { findProgram } from '../../../linux/programs.js';
+import { OCI, SANDBOX } from '../../../tunables.js';
+import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
+import { makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
+import { ProcessSandbox } from '../process/sandbox.js';
+import { HttpChannel } from './http-channel.js';
+import { importInThread } from './image/import-worker.js';
+import { parseRequest } from './image/reference.js';
+import { launchContainer } from './launch.js';
+import { type ImagePlan, parsePlan, planImage } from './plan.js';
+import { layOutRootfs, mountRootfs, unmountBelow } from './rootfs.js';
+import { containerSpec } from './spec.js';
+
+export const OCI_ENGINE = 'oci';
+/** Of artifacts. */
+export const IMAGE_ENDING = 'image';
+const PACKAGES = ['runc', 'busybox-static', 'util-linux'];
+
+export interface OciEngineOptions {
+  /** Of this engine alone; what an earlier agent left there is removed. Every user must be able to pass through. */
+  directory: string;
+  /** Unpacked layers; kept. */
+  storeDir: string;
+  /** Where artifacts are stored, by the hash that is a stem's variant. */
+  bundleDir: string;
+}
+
+interface KnownImage {
+  plan: ImagePlan;
+  /** Where its sandboxes mount it. */
+  directory: string;
+}
+
+export class OciEngine implements Engine {
+  readonly kind = OCI_ENGINE;
+  private readonly live = new Map<number, ProcessSandbox>();
+  private readonly images = new Map<string, KnownImage>();
+  private readonly foreignGroups = new Set<string>();
+  private laidOut: Promise<string> | undefined;
+  private nextUid = 0;
+  private trials = 0;
+  private closed = false;
+
+  constructor(private readonly options: OciEngineOptions) {}
+
+  async check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }> {
+    if (process.getuid?.() !== 0)
+      return { ok: false, reason: 'containers are started as root', hint: 'run with sudo' };
+    try {
+      await ensurePackages(PACKAGES);
+      await this.layOut();
+      const { exitCode, output } = await run('runc', ['--version']);
+      if (exitCode !== 0) throw new NemoError('UNSUPPORTED', `runc does not run: ${output.trim()}`);
+      if (
+        !readFileSync('/proc/filesystems', 'utf8').includes('overlay') &&
+        (await run('modprobe', ['overlay'])).exitCode !== 0
+      )
+        throw new NemoError('UNSUPPORTED', 'the kernel has no overlayfs', {
+          hint: 'load the module overlay',
+        });
+      return { ok: true };
+    } catch (thrown) {
+      const { message, hint } = asNemoError(thrown);
+      return { ok: false, reason: message, hint: hint ?? 'apt-get install -y runc busybox-static' };
+    }
+  }
+
+  async prepare({ content, functionName, egress }: FunctionSource): Promise<Artifact> {
+    const request = parseRequest(content.toString());
+    if (egress === true) throw new NemoError('BAD_REQUEST', `${functionName}: images have no network`);
+    const runDir = await this.layOut();
+    this.sweepLayers();
+    const { storeDir } = this.options;
+    const imported = await importInThread(request.image, storeDir);
+    const trial = join(runDir, `trial-${++this.trials}`);
+    try {
+      mkdirSync(trial);
+      const root = await mountRootfs(storeDir, imported.layers, trial, imported.config.volumes);
+      const plan = planImage(request, imported, root);
+      return { content: Buffer.from(JSON.stringify(plan)), ending: IMAGE_ENDING };
+    } finally {
+      await unmountBelow(trial);
+    }
+  }
+
+  async start(options: StartOptions): Promise<Sandbox> {
+    const { id, cgroup, variant = '', scheduling } = options;
+    if (this.closed) throw new NemoError('STOPPING', `sandbox ${id} is not started: the agent is stopping`);
+    const uid = this.takeUid(id);
+    let bundle = '';
+    let sandbox: ProcessSandbox;
+    try {
+      const runDir = await this.layOut();
+      const { plan, directory: image } = this.image(variant, runDir);
+      bundle = join(runDir, id);
+      const directory = join(bundle, 'function');
+      const stateDirectory = join(bundle, 'state');
+      mkdirSync(bundle, { mode: 0o700 });
+      mkdirSync(directory, { mode: 0o750 });
+      chownSync(directory, 0, uid);
+      const cgroupPath = groupPath(cgroup);
+      const spec = containerSpec({
+        ...{ plan, uid, directory, cgroupPath },
+        root: join(image, 'root'),
+        runner: join(runDir, 'runtime', 'runner'),
+        busybox: findProgram('busybox') ?? '/bin/busybox',
+      });
+      writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
+      const child = launchContainer({
+        ...{ id, image, stateDirectory, bundle, scheduling },
+        store: this.options.storeDir,
+        layers: plan.layers,
+        joinPaths: cgroup.joinPaths,
+      });
+      const { run: how } = plan;
+      sandbox = new ProcessSandbox(options, child, bundle, uid, undefined, {
+        engine: OCI_ENGINE,
+        ...(how.kind === 'http'
+          ? {
+              openChannel: (socket, events) => new HttpChannel(socket, events, cgroup, how.port),
+              outlivesSocket: true,
+              install: (load: LoadOptions) => writeEnvironment(directory, uid, load.env),
+            }
+          : { install: async () => how.handler }),
+        cleanUp: () => this.removeForeignGroups(cgroup, cgroupPath),
+      });
+    } catch (thrown) {
+      if (bundle !== '') rmSync(bundle, { recursive: true, force: true });
+      await cgroup.remove();
+      throw thrown instanceof NemoError
+        ? thrown
+        : new NemoError('SANDBOX_START', `sandbox ${id} did not start: ${(thrown as Error).message}`, {
+            cause: thrown,
+          });
+    }
+    this.live.set(uid, sandbox);
+    void sandbox.exited.then(() => this.live.delete(uid));
+    await sandbox.ready();
+    return sandbox;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.all([...this.live.values()].map((sandbox) => sandbox.kill()));
+    if (this.laidOut !== undefined) await unmountBelow(await this.laidOut);
+    for (const group of this.foreignGroups) await rmdir(dirname(group)).catch(() => {});
+  }
+
+  /** Once: undoes what a dead agent left, then lays out what the sandboxes share. */
+  private layOut(): Promise<string> {
+    this.laidOut ??= (async () => {
+      const { directory } = this.options;
+      await unmountBelow(directory);
+      makeOpenDirectory(directory);
+      prepareRuntime(join(directory, 'runtime'));
+      return directory;
+    })();
+    return this.laidOut;
+  }
+
+  private image(variant: string, runDir: string): KnownImage {
+    const known = this.images.get(variant);
+    if (known !== undefined) return known;
+    const { storeDir, bundleDir } = this.options;
+    const plan = parsePlan(readFileSync(join(bundleDir, `${variant}.${IMAGE_ENDING}`)));
+    const lost = plan.layers.find((name) => !existsSync(join(storeDir, name)));
+    if (lost !== undefined) {
+      throw new NemoError('SANDBOX_START', `layer ${lost} of the image ${plan.image} is gone`, {
+        hint: 'deploy the image again',
+      });
+    }
+    const directory = join(runDir, `image-${variant.slice(0, 16)}`);
+    layOutRootfs(directory, plan.volumes);
+    const image = { plan, directory };
+    this.images.set(variant, image);
+    return image;
+  }
+
+  /** Layers that no stored function names. Young ones may belong to a deploy under way. */
+  private sweepLayers(): void {
+    const { storeDir, bundleDir } = this.options;
+    const used = new Set<string>();
+    for (const name of existsSync(bundleDir) ? readdirSync(bundleDir) : []) {
+      if (!name.endsWith(`.${IMAGE_ENDING}`)) continue;
+      for (const layer of parsePlan(readFileSync(join(bundleDir, name))).layers) used.add(layer);
+    }
+    for (const name of existsSync(storeDir) ? readdirSync(storeDir) : []) {
+      const path = join(storeDir, name);
+      const ageMs = Date.now() - statSync(path).ctimeMs;
+      if (!used.has(name) && ageMs > OCI.unusedLayerMs) rmSync(path, { recursive: true, force: true });
+    }
+  }
+
+  /** runc makes the group in every hierarchy, also those that NEMO has no use for. */
+  private async removeForeignGroups(cgroup: Cgroup, path: string): Promise<void> {
+    for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
+      const [, mount = '', type] = line.split(' ');
+      const group = `${mount}${path}`;
+      if (type?.startsWith('cgroup') !== true || cgroup.joinPaths.includes(`${group}/cgroup.procs`)) continue;
+      this.foreignGroups.add(group);
+      await rmdir(group).catch(() => {});
+    }
+  }
+
+  private takeUid(id: string): number {
+    for (let tries = 0; tries < SANDBOX.uidCount; tries++) {
+      const uid = OCI.firstUid + (this.nextUid++ % SANDBOX.uidCount);
+      if (!this.live.has(uid)) return uid;
+    }
+    throw new NemoError('NO_CAPACITY', `sandbox ${id} is not started: ${SANDBOX.uidCount} are running`);
+  }
+}
+
+/** As runc wants it: below the mount point of a hierarchy. NEMO's groups are two levels deep. */
+function groupPath(cgroup: Cgroup): string {
+  return `/${dirname(cgroup.joinPaths[0]!).split('/').slice(-2).join('/')}`;
+}
+
+/** For the shell that starts the image's program. */
+async function writeEnvironment(
+  directory: string,
+  uid: number,
+  env: Record<string, string>,
+): Promise<string> {
+  const quoted = (value: string) => `'${value.replaceAll("'", "'\\''")}'`;
+  const lines = Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}\n`);
+  const file = join(directory, 'env');
+  await rm(file, { force: true });
+  await writeFile(file, lines.join(''), { mode: 0o600, flag: 'wx' });
+  await chown(file, 0, uid);
+  await chmod(file, 0o640);
+  return file;
+}

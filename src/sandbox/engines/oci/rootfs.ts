@@ -1,0 +1,120 @@
+/**
+ * The root file system of an image: its layers under a read-only overlay. A sandbox mounts it in its own mount namespace,
+ * so that no mount outlives it. A layer of our own on top has the mount points that a container needs.
+ */
+
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, posix } from 'node:path';
+import { runCommand } from '../../../linux/tied-process.js';
+import { layerParts } from './image/layer-path.js';
+
+/** Where a sandbox finds what is NEMO's. */
+export const NEMO_DIRECTORY = '/.nemo';
+const MOUNT_POINTS = ['proc', 'dev', '.nemo/runner', '.nemo/function'];
+const LINKS_MAX = 40;
+
+/** Makes the folders of an image's mounts in `directory`. */
+export function layOutRootfs(directory: string, volumes: readonly string[]): void {
+  const top = join(directory, 'top');
+  const scratch = ['tmp', ...volumes.map((path) => layerParts(path).join('/'))];
+  for (const point of [...MOUNT_POINTS, ...scratch]) mkdirSync(join(top, point), { recursive: true });
+  // A mount gets the mode of the directory that it covers.
+  for (const point of scratch) chmodSync(join(top, point), 0o1777);
+  writeFileSync(join(top, '.nemo/busybox'), '');
+  mkdirSync(join(directory, 'root'));
+}
+
+/**
+ * The command that mounts `layers` (directories below `store`, lowest first) at `directory`/root and becomes `then`.
+ * Layers are named relative to the store, because the options of all of them have to fit into one page.
+ */
+export function overlayCommand(
+  store: string,
+  layers: readonly string[],
+  directory: string,
+  then: readonly string[],
+): string[] {
+  const script = 'cd "$1" && mount -t overlay nemo-image -o "$2" "$3" && shift 3 && exec "$@"';
+  const lower = [join(directory, 'top'), ...layers.toReversed()];
+  const options = `ro,nosuid,nodev,lowerdir=${lower.join(':')}`;
+  return ['/bin/sh', '-c', script, 'mount', store, options, join(directory, 'root'), ...then];
+}
+
+/** Mounts it where all can see it, for a look; its path. `unmountBelow` undoes it. */
+export async function mountRootfs(
+  store: string,
+  layers: readonly string[],
+  directory: string,
+  volumes: readonly string[],
+): Promise<string> {
+  layOutRootfs(directory, volumes);
+  const [shell, ...args] = overlayCommand(store, layers, directory, ['true']);
+  await runCommand(shell!, args);
+  return join(directory, 'root');
+}
+
+/** Undoes every mount below `directory`, also of an agent that was killed, and removes it. */
+export async function unmountBelow(directory: string): Promise<void> {
+  const points = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((point) => point.startsWith(`${directory}/`));
+  for (const point of points.reverse()) await runCommand('umount', ['-l', point]);
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/** The file that `path` means inside of `root`, its links followed there; undefined if there is none. */
+export function fileInside(root: string, path: string): string | undefined {
+  let done = '';
+  const left = path.split('/');
+  for (let links = 0; left.length > 0; ) {
+    const next = posix.join('/', done, left.shift()!);
+    const found = lstatSync(root + next, { throwIfNoEntry: false });
+    if (found === undefined || links > LINKS_MAX) return undefined;
+    if (!found.isSymbolicLink()) {
+      done = next;
+      continue;
+    }
+    links++;
+    const target = readlinkSync(root + next);
+    if (target.startsWith('/')) done = '';
+    left.unshift(...target.split('/'));
+  }
+  return lstatSync(root + done).isFile() ? root + done : undefined;
+}
+
+/** The program that a shell in the image would run for `name`; undefined if there is none. */
+export function programInside(root: string, name: string, path: string, cwd: string): string | undefined {
+  const candidates = name.includes('/')
+    ? [posix.resolve(cwd, name)]
+    : path.split(':').map((directory) => posix.join('/', directory, name));
+  return candidates.find((candidate) => {
+    const file = fileInside(root, candidate);
+    return file !== undefined && (lstatSync(file).mode & 0o111) !== 0;
+  });
+}
+
+/** ELF machine of a program, or the interpreter that its first line names. */
+export function programKind(file: string): { machine?: number; interpreter?: string } {
+  const head = Buffer.alloc(256);
+  const fd = openSync(file, 'r');
+  try {
+    readSync(fd, head, 0, head.length, 0);
+  } finally {
+    closeSync(fd);
+  }
+  if (head.readUInt32BE() === 0x7f454c46) return { machine: head.readUInt16LE(18) };
+  const [, interpreter] = /^#!\s*(\S+)/.exec(head.toString('latin1')) ?? [];
+  return interpreter === undefined ? {} : { interpreter };
+}

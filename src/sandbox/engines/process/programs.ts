@@ -1,0 +1,65 @@
+/**
+ * Functions that are programs: an ELF binary for this machine, or a script whose first line names its interpreter.
+ * They see the host's /usr, read-only, and nothing else of it.
+ */
+
+import { existsSync } from 'node:fs';
+import { NemoError } from '../../../errors.js';
+import type { Artifact, FunctionSource } from '../../engine.js';
+import type { Runtime } from './runtime.js';
+
+/** Endings of stored programs, by how they take calls. */
+const ENDINGS = { stdio: 'bin', http: 'srv' } as const;
+export const EXEC_VARIANT = 'exec';
+const NODE_INSIDE = '/nemo-node';
+const HOST_FOLDERS = ['/usr', '/bin', '/lib', '/lib64', '/etc/alternatives', '/etc/ld.so.cache'];
+const ELF_MAGIC = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
+const ELF_MACHINE = { x64: 62, arm64: 183 } as const;
+
+export function isProgram(ending: string): boolean {
+  return ending === ENDINGS.stdio || ending === ENDINGS.http;
+}
+
+export function prepareProgram({ content, filename, exec = 'stdio' }: FunctionSource): Artifact {
+  const elf = content.subarray(0, 4).equals(ELF_MAGIC);
+  const script = content.subarray(0, 2).toString('latin1') === '#!';
+  if (!elf && !script) {
+    throw new NemoError('BAD_FUNCTION', `${filename} is neither an ELF program nor a script`, {
+      hint: 'give a compiled program, or begin a script with #! and its interpreter',
+    });
+  }
+  const machine = elf && content.length >= 20 ? content.readUInt16LE(18) : undefined;
+  if (machine !== undefined && machine !== ELF_MACHINE[process.arch as keyof typeof ELF_MACHINE]) {
+    throw new NemoError(
+      'BAD_FUNCTION',
+      `${filename} is a program for another processor than ${process.arch}`,
+      {
+        hint: `compile it for ${process.arch}`,
+      },
+    );
+  }
+  if (script) requireInterpreter(content, filename);
+  return { content, ending: ENDINGS[exec] };
+}
+
+function requireInterpreter(content: Buffer, filename: string): void {
+  const line = content.toString('utf8', 2, 256).split('\n', 1)[0]!.trim();
+  const [path = '', argument = ''] = line.split(/\s+/);
+  const names = path.endsWith('/env') ? [`/usr/bin/${argument}`, `/usr/local/bin/${argument}`] : [path];
+  if (names.some((name) => existsSync(name))) return;
+  throw new NemoError(
+    'BAD_FUNCTION',
+    `${filename} asks for the interpreter '${line}', which is not installed here`,
+    {
+      hint: 'install it on this host, or deploy a compiled program',
+    },
+  );
+}
+
+/** The same runner, among the host's programs instead of alone. */
+export function withHostPrograms(runtime: Runtime): Runtime {
+  const own = runtime.binds.filter(([, inside]) => inside === '/runner');
+  const [node] = runtime.binds.find(([, inside]) => inside === runtime.nodeInside)!;
+  const host = HOST_FOLDERS.filter((path) => existsSync(path)).map((path) => [path, path] as const);
+  return { ...runtime, binds: [...host, [node, NODE_INSIDE], ...own], nodeInside: NODE_INSIDE };
+}

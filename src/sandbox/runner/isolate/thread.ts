@@ -1,0 +1,88 @@
+/**
+ * A worker thread that is a sandbox: connects to the agent by itself, so that a call takes no way through another
+ * thread, keeps an eye on its memory, and serves one function.
+ */
+
+import { readlinkSync } from 'node:fs';
+import { connect } from 'node:net';
+import { getHeapStatistics } from 'node:v8';
+import { workerData } from 'node:worker_threads';
+import { EMPTY, FrameType } from '../frames.js';
+import type { Outlet } from '../reply.js';
+import { type LoadMeta, serve } from '../serve.js';
+import { makeGlobals, type OwnGlobals, trimGlobals } from './globals.js';
+
+/** Memory is looked at after a call, at most this often; buffers are not in V8's own limit. */
+const LOOK_MS = 20;
+const TOLD_STEP_KIB = 256;
+const EXIT_OOM = 72;
+
+const exit = process.exit.bind(process);
+const heap = getHeapStatistics;
+const now = performance.now.bind(performance);
+const collect = (globalThis as { gc?: () => void }).gc;
+
+export interface ThreadProgram {
+  /** What the code's handler is. `own`: what stands in the place of the globals that were taken away. */
+  evaluate(meta: LoadMeta, code: Buffer, own: OwnGlobals): Promise<unknown>;
+  raw?: boolean;
+}
+
+export function runThread(program: ThreadProgram): void {
+  const { token, socketPath } = workerData as { token: string; socketPath: string };
+  /** "<pid>/task/<tid>": which thread this is, for the agent to give it its group. */
+  const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+  const socket = connect(socketPath);
+  let out!: Outlet;
+  const own = makeGlobals(
+    () => out,
+    () => socket.writableLength,
+    exit,
+  );
+  socket.once('error', () => exit(1));
+  socket.once('connect', () => {
+    trimGlobals(own);
+    // What starting left behind is a third of a stem's memory.
+    collect?.();
+    serve(socket, {
+      async evaluate(meta, code) {
+        Object.assign((own.process as { env: object }).env, meta.env);
+        const exported = await program.evaluate(meta, code, own);
+        watchMemory(out, own, meta.memoryBytes);
+        return exported;
+      },
+      raw: () => program.raw === true,
+      printError: own.printError,
+      exit,
+      hello: { token, thread },
+      onOutlet: (outlet) => {
+        out = outlet;
+      },
+    });
+  });
+}
+
+function watchMemory({ writer }: Outlet, own: OwnGlobals, maxBytes: number): void {
+  let lookedMs = 0;
+  let toldKib = 0;
+  const add = writer.add.bind(writer);
+  const look = (): void => {
+    lookedMs = now();
+    const { total_physical_size, external_memory, malloced_memory } = heap();
+    const bytes = total_physical_size + external_memory + malloced_memory;
+    if (bytes > maxBytes) {
+      own.printError(`the isolate holds ${bytes} bytes, more than its limit of ${maxBytes}\n`);
+      exit(EXIT_OOM);
+    }
+    const kib = Math.round(bytes / 1024);
+    if (Math.abs(kib - toldKib) < TOLD_STEP_KIB) return;
+    toldKib = kib;
+    add(FrameType.memory, 0, 0, 0, kib, '', EMPTY);
+  };
+  // With the answer of a call, so that it costs no write of its own.
+  writer.add = (type, ...rest) => {
+    add(type, ...rest);
+    if (type !== FrameType.log && now() - lookedMs > LOOK_MS) look();
+  };
+  look();
+}

@@ -1,0 +1,117 @@
+/**
+ * Calls of a function that is a program. `stdio`: it is run once a call, with the body on stdin, the request in its
+ * environment, and what it prints on stdout as the answer. `http`: it is started once, listens on 127.0.0.1:$PORT
+ * inside its sandbox, and is passed every call as an HTTP request.
+ */
+
+import { Buffer } from 'node:buffer';
+import { spawn } from 'node:child_process';
+import { chmodSync, copyFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
+import { Readable } from 'node:stream';
+import type { RawHandler } from './calls.js';
+import { requestEnvironment } from './cgi.js';
+
+const COPY = '/tmp/.function';
+const PORT = 8080;
+const LOOK_MS = 10;
+const HTTP_ENDING = /\.srv$/;
+/** They speak of one connection; node makes its own. */
+const OWN_HEADERS = ['host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive', 'upgrade'];
+
+export async function programHandler(path: string, env: Record<string, string>): Promise<RawHandler> {
+  const base = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: '/tmp', LANG: 'C.UTF-8', ...env };
+  return HTTP_ENDING.test(path) ? httpHandler(path, { ...base, PORT: `${PORT}` }) : stdioHandler(path, base);
+}
+
+/** Where the folder of functions is mounted without the right to execute, a copy in memory is run. */
+function startable(path: string, retry: (path: string) => void): (error: NodeJS.ErrnoException) => boolean {
+  return (error) => {
+    if (error.code !== 'EACCES' || path === COPY) return false;
+    copyFileSync(path, COPY);
+    chmodSync(COPY, 0o755);
+    retry(COPY);
+    return true;
+  };
+}
+
+function stdioHandler(path: string, base: Record<string, string>): RawHandler {
+  let program = path;
+  return (body, context) =>
+    new Promise((resolve, reject) => {
+      const run = (from: string): void => {
+        program = from;
+        const env = { ...base, ...requestEnvironment(context) };
+        const child = spawn(from, [], { stdio: ['pipe', 'pipe', 'inherit'], env });
+        const chunks: Buffer[] = [];
+        const again = startable(from, run);
+        child.once('error', (error) => again(error) || reject(error));
+        child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+        // It need not read its input.
+        child.stdin.on('error', () => {});
+        child.once('close', (code, signal) => {
+          if (code === 0) resolve(Buffer.concat(chunks));
+          else if (code === null || code > 0)
+            reject(new Error(`the program ended with ${signal ?? `exit code ${code}`}`));
+        });
+        child.stdin.end(body);
+      };
+      run(program);
+    });
+}
+
+async function httpHandler(path: string, env: Record<string, string>): Promise<RawHandler> {
+  let ended: Error | undefined;
+  const run = (from: string): void => {
+    const child = spawn(from, [], { stdio: ['ignore', 'inherit', 'inherit'], env });
+    const again = startable(from, run);
+    child.once('error', (error) => {
+      if (!again(error)) ended = error;
+    });
+    child.once('exit', (code, signal) => {
+      ended = new Error(`the program ended with ${signal ?? `exit code ${code}`}`);
+      // Once it served, its end is the sandbox's.
+      if (serving) throw ended;
+    });
+  };
+  let serving = false;
+  run(path);
+  while (!(await listens())) {
+    if (ended !== undefined) throw ended;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+  serving = true;
+  return async (body, { method, path: target, query, headers }) => {
+    const sent = Object.entries(headers).filter(([name]) => !OWN_HEADERS.includes(name.toLowerCase()));
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const call = request({
+        port: PORT,
+        host: '127.0.0.1',
+        method,
+        path: query === '' ? target : `${target}?${query}`,
+        headers: { ...Object.fromEntries(sent), 'content-length': body.length },
+      });
+      call.once('response', resolve).once('error', reject).end(body);
+    });
+    const told = Object.entries(answer.headersDistinct).flatMap(([name, values = []]) =>
+      OWN_HEADERS.includes(name) ? [] : values.map((value) => [name, value] as [string, string]),
+    );
+    const status = answer.statusCode ?? 502;
+    const bodiless = status === 204 || status === 304 || method === 'HEAD';
+    if (bodiless) answer.resume();
+    const stream = bodiless ? null : (Readable.toWeb(answer) as unknown as ReadableStream);
+    return new Response(stream as unknown as null, { status, headers: told });
+  };
+}
+
+function listens(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(PORT, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,174 @@
+/**
+ * Small WebAssembly modules for tests, assembled here from their parts so that no toolchain is needed. Each is given
+ * beside its text form.
+ */
+
+const I32 = 0x7f;
+const I64 = 0x7e;
+
+const vector = (items: number[][]): number[] => [items.length, ...items.flat()];
+const name = (text: string): number[] => [text.length, ...Buffer.from(text)];
+const section = (id: number, content: number[]): number[] => [id, ...leb(content.length), ...content];
+const body = (locals: number, code: number[]): number[] => {
+  const all = [...(locals === 0 ? [0] : [1, locals, I32]), ...code, 0x0b];
+  return [...leb(all.length), ...all];
+};
+
+function leb(value: number): number[] {
+  return value < 128 ? [value] : [(value & 127) | 128, ...leb(value >>> 7)];
+}
+
+interface Parts {
+  types: Array<[parameters: number[], results: number[]]>;
+  imports?: Array<[module: string, name: string, type: number]>;
+  functions: number[];
+  pages?: number;
+  exports: Array<[name: string, kind: number, index: number]>;
+  code: number[][];
+}
+
+function assemble({ types, imports = [], functions, pages = 1, exports, code }: Parts): Buffer {
+  return Buffer.from([
+    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+    ...section(1, vector(types.map(([from, to]) => [0x60, from.length, ...from, to.length, ...to]))),
+    ...section(2, vector(imports.map(([from, what, type]) => [...name(from), ...name(what), 0x00, type]))),
+    ...section(3, vector(functions.map((type) => [type]))),
+    ...section(5, vector([[0x00, ...leb(pages)]])),
+    ...section(7, vector(exports.map(([what, kind, index]) => [...name(what), kind, index]))),
+    ...section(10, vector(code)),
+  ]);
+}
+
+const WASI = 'wasi_snapshot_preview1';
+const START = { types: [[[], []]] as Parts['types'], functions: [0] };
+const startOnly = (code: number[], more: Partial<Parts> = {}): Buffer =>
+  assemble({
+    ...START,
+    exports: [
+      ['memory', 2, 0],
+      ['_start', 0, 0],
+    ],
+    code: [body(0, code)],
+    ...more,
+  });
+
+/** (func (export "_start")) */
+export const NOOP_COMMAND = startOnly([]);
+/** (loop (br 0)) */
+export const ENDLESS = startOnly([0x03, 0x40, 0x0c, 0x00, 0x0b]);
+/** (unreachable) */
+export const TRAP = startOnly([0x00]);
+/** (i32.store (i32.const 65534) (i32.const 1)): across the end of its memory. */
+export const OUT_OF_BOUNDS = startOnly([0x41, 0xfe, 0xff, 0x03, 0x41, 0x01, 0x36, 0x02, 0x00]);
+export const HUGE = startOnly([], { pages: 4_000 });
+export const NO_EXPORT = assemble({ ...START, exports: [['memory', 2, 0]], code: [body(0, [])] });
+/** Imports env.open, which nobody has. */
+export const FOREIGN_IMPORT = assemble({
+  ...START,
+  imports: [['env', 'open', 0]],
+  exports: [
+    ['memory', 2, 0],
+    ['_start', 0, 1],
+  ],
+  code: [body(0, [])],
+});
+
+/**
+ * (loop (fd_read 0 iov) (if (i32.eqz n) return) (fd_write 1 iov') (br 0)): stdin to stdout, 32 KB at a time.
+ * i32 at 0: { 64, 32768 }, at 16: { 64, n }, counts at 8 and 12.
+ */
+export const ECHO_COMMAND = assemble({
+  types: [
+    [[], []],
+    [[I32, I32, I32, I32], [I32]],
+  ],
+  imports: [
+    [WASI, 'fd_read', 1],
+    [WASI, 'fd_write', 1],
+  ],
+  functions: [0],
+  exports: [
+    ['memory', 2, 0],
+    ['_start', 0, 2],
+  ],
+  code: [
+    body(0, [
+      ...[0x41, 0x00, 0x41, 0xc0, 0x00, 0x36, 0x02, 0x00],
+      ...[0x41, 0x04, 0x41, 0x80, 0x80, 0x02, 0x36, 0x02, 0x00],
+      ...[0x41, 0x10, 0x41, 0xc0, 0x00, 0x36, 0x02, 0x00],
+      ...[0x03, 0x40],
+      ...[0x41, 0x00, 0x41, 0x00, 0x41, 0x01, 0x41, 0x08, 0x10, 0x00, 0x1a],
+      ...[0x41, 0x08, 0x28, 0x02, 0x00, 0x45, 0x04, 0x40, 0x0f, 0x0b],
+      ...[0x41, 0x14, 0x41, 0x08, 0x28, 0x02, 0x00, 0x36, 0x02, 0x00],
+      ...[0x41, 0x01, 0x41, 0x10, 0x41, 0x01, 0x41, 0x0c, 0x10, 0x01, 0x1a],
+      ...[0x0c, 0x00, 0x0b],
+    ]),
+  ],
+});
+
+/** Writes its environment, NUL-ended strings as they are, to stdout, and exits with the code at 8: its count. */
+export const ENVIRONMENT_COMMAND = assemble({
+  types: [
+    [[], []],
+    [[I32, I32, I32, I32], [I32]],
+    [[I32, I32], [I32]],
+  ],
+  imports: [
+    [WASI, 'environ_sizes_get', 2],
+    [WASI, 'environ_get', 2],
+    [WASI, 'fd_write', 1],
+  ],
+  functions: [0],
+  exports: [
+    ['memory', 2, 0],
+    ['_start', 0, 3],
+  ],
+  code: [
+    body(0, [
+      // sizes: count at 8, bytes at 4 (the length of the vector at 0)
+      ...[0x41, 0x08, 0x41, 0x04, 0x10, 0x00, 0x1a],
+      // pointers at 4096, text at 8192
+      ...[0x41, 0x80, 0x20, 0x41, 0x80, 0xc0, 0x00, 0x10, 0x01, 0x1a],
+      ...[0x41, 0x00, 0x41, 0x80, 0xc0, 0x00, 0x36, 0x02, 0x00],
+      ...[0x41, 0x01, 0x41, 0x00, 0x41, 0x01, 0x41, 0x0c, 0x10, 0x02, 0x1a],
+    ]),
+  ],
+});
+
+const REACTOR: Pick<Parts, 'types' | 'functions' | 'exports'> = {
+  types: [
+    [[I32], [I32]],
+    [[I32, I32], [I64]],
+  ],
+  functions: [0, 1],
+  exports: [
+    ['memory', 2, 0],
+    ['alloc', 0, 0],
+    ['handle', 0, 1],
+  ],
+};
+const ALLOC_AT_1024 = body(0, [0x41, 0x80, 0x08]);
+
+/** handle returns what it was given: (i64.or (i64.shl (extend p) 32) (extend n)) */
+export const ECHO_REACTOR = assemble({
+  ...REACTOR,
+  code: [ALLOC_AT_1024, body(0, [0x20, 0x00, 0xad, 0x42, 0x20, 0x86, 0x20, 0x01, 0xad, 0x84])],
+});
+/** handle adds 1 to the byte at 0 and returns that byte: state from call to call. */
+export const COUNTER_REACTOR = assemble({
+  ...REACTOR,
+  code: [
+    ALLOC_AT_1024,
+    body(0, [0x41, 0x00, 0x41, 0x00, 0x28, 0x02, 0x00, 0x41, 0x01, 0x6a, 0x36, 0x02, 0x00, 0x42, 0x01]),
+  ],
+});
+/** handle asks for 4,000 more pages and returns what memory.grow said, four bytes at 0. */
+export const GROWING_REACTOR = assemble({
+  ...REACTOR,
+  code: [ALLOC_AT_1024, body(0, [0x41, 0x00, 0x41, 0xa0, 0x1f, 0x40, 0x00, 0x36, 0x02, 0x00, 0x42, 0x04])],
+});
+/** handle says that its answer lies far outside of its memory. */
+export const LYING_REACTOR = assemble({
+  ...REACTOR,
+  code: [ALLOC_AT_1024, body(0, [0x42, 0x7f])],
+});
