@@ -48,7 +48,7 @@ const TRIAL_RETRIES = 2;
 /** After the load changed. */
 const LOAD_SETTLE_MS = 300;
 /** What a round costs beside its measured time, seconds: for the time left only. */
-const AGENT_S = 4;
+const AGENT_S = 3;
 const SOLO_S = 0.3;
 const BED_S = 4;
 const CALIBRATION_S = 6;
