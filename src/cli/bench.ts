@@ -31,7 +31,7 @@ export function register(program: Command): void {
     .command('bench')
     .description('measure NEMO against the NF alone and against what an operator could do by hand')
     .option('--set <name>', `scenarios to run: ${SET_NAMES.join(', ')}`, 'quick')
-    .option('--scenario <name>', `one scenario instead: ${FORM}`)
+    .option('--scenario <name>', `one scenario instead: ${FORM}; or engines`)
     .option('--only <pattern>', 'of the set, only scenarios whose name holds this; * stands for anything')
     .option('--policies <names>', `instead of the set's: solo, ${POLICY_NAMES.join(', ')}`)
     .option('--rounds <number>', "interleaved rounds, instead of the set's")
@@ -60,6 +60,7 @@ async function bench(options: BenchCliOptions, command: Command): Promise<void> 
     );
     return;
   }
+  if (options.scenario === 'engines') return (await import('../../bench/engines.js')).benchEngines(options);
   const plan = planFrom(options);
   if (process.getuid?.() !== 0) {
     throw new NemoError(

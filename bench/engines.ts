@@ -1,0 +1,331 @@
+/**
+ * `nemo bench --scenario engines`: what each isolation engine costs. Starts, memory and warm calls of a function that
+ * does nothing, beside two things to compare with: a bare echo over a UNIX socket between two node processes, and
+ * workerd over HTTP. All of it interleaved, functions on one core and the caller on another; believe the ratios.
+ */
+
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CallRequest } from '../src/invoke/function.js';
+import type { Cgroup, CgroupDriver } from '../src/linux/cgroup/driver.js';
+import { openCgroupDriver } from '../src/linux/cgroup/open.js';
+import { onlineCores } from '../src/linux/online-cores.js';
+import { setProcessAffinity } from '../src/linux/sched.js';
+import { Egress } from '../src/network/egress.js';
+import type { Engine, Sandbox } from '../src/sandbox/engine.js';
+import { builtinEngines } from '../src/sandbox/engines/builtin.js';
+import { Echo, instanceBytes, proportionalBytes, Workerd } from './engine-peers.js';
+import { median } from './statistics.js';
+
+const NOOP_JS = 'export default () => undefined;';
+/** handle gives back what it got; memory of one page. */
+const REACTOR_WASM = Buffer.from(
+  'AGFzbQEAAAABDAJgAX8Bf2ACf38BfgIBAAMDAgABBQMBAAEHGwMGbWVtb3J5AgAFYWxsb2MAAAZoYW5kbGUAAQoUAgUAQYAICwwAIACtQiCGIAGthAs=',
+  'base64',
+);
+/** An empty _start: a fresh instance each call. */
+const COMMAND_WASM = Buffer.from(
+  'AGFzbQEAAAABBAFgAAACAQADAgEABQMBAAEHEwIGbWVtb3J5AgAGX3N0YXJ0AAAKBAECAAs=',
+  'base64',
+);
+
+/** Rows of the table: an engine with a function. */
+const ROWS = [
+  { name: 'process', kind: 'process', code: Buffer.from(NOOP_JS) },
+  { name: 'isolate', kind: 'isolate', code: Buffer.from(NOOP_JS) },
+  { name: 'wasm (instance kept)', kind: 'wasm', code: REACTOR_WASM },
+  { name: 'wasm (instance a call)', kind: 'wasm', code: COMMAND_WASM },
+] as const;
+
+export interface EngineFigures {
+  name: string;
+  coldMs: number | null;
+  stemMs: number | null;
+  warmP50Us: number | null;
+  /** Against the echo of the same round. */
+  echoRatio: number | null;
+  callsPerS: number | null;
+  /** Calls for each second of CPU time on the functions' core. */
+  callsPerCpuS: number | null;
+  memoryMb: number | null;
+}
+
+export interface EngineBenchReport {
+  schema: 'nemo.bench.engines/1';
+  rounds: number;
+  echoP50Us: number | null;
+  engines: EngineFigures[];
+  /** Bytes of each of so many instances of one module in one isolate. */
+  wasmInstances: { count: number; bytesEach: number };
+  /** Not there where workerd is not installed. */
+  workerd?: { coldMs: number | null; callsPerS: number | null; callsPerCpuS: number | null };
+}
+
+export interface EngineBenchOptions {
+  rounds: number;
+  /** Seconds of calls for each figure of throughput. */
+  seconds: number;
+  /** Sandboxes of an engine over which memory is averaged. */
+  sandboxes: number;
+  progress: (what: string) => void;
+}
+
+const WARM_CALLS = 1_000;
+const OUTSTANDING = 16;
+const WASM_INSTANCES = 2_000;
+const MEMORY_BYTES = 128 * 2 ** 20;
+
+type Samples = Record<'cold' | 'stem' | 'warm' | 'ratio' | 'perS' | 'perCpuS' | 'mb', number[]>;
+
+export async function runEngineBench(options: EngineBenchOptions): Promise<EngineBenchReport> {
+  const bed = new Bed();
+  try {
+    return await measure(bed, options);
+  } finally {
+    await bed.close();
+  }
+}
+
+async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBenchReport> {
+  const { rounds, seconds, sandboxes, progress } = options;
+  const samples = ROWS.map(
+    (): Samples => ({ cold: [], stem: [], warm: [], ratio: [], perS: [], perCpuS: [], mb: [] }),
+  );
+  const echoes: number[] = [];
+  const workerd = { cold: [] as number[], perS: [] as number[], perCpuS: [] as number[] };
+  const echo = await Echo.start(bed.directory, bed.core);
+  try {
+    for (let round = 0; round < rounds; round++) {
+      for (const [i, row] of ROWS.entries()) {
+        progress(`round ${round + 1} of ${rounds}: ${row.name}`);
+        const into = samples[i]!;
+        const owner = `round-${round}-${i}`;
+        // The first of its owner: nothing of the engine runs for it yet.
+        const startMs = performance.now();
+        const sandbox = await bed.warm(row.kind, row.code, owner);
+        await call(sandbox);
+        into.cold.push(performance.now() - startMs);
+        for (let n = 0; n < 5; n++) {
+          const stem = await bed.stem(row.kind, owner);
+          const stemMs = performance.now();
+          await bed.load(stem, row.code);
+          into.stem.push(performance.now() - stemMs);
+          await stem.kill();
+        }
+        await warmP50Us(sandbox);
+        // Around it, so that both see the same moment.
+        const before = await echo.p50Us(WARM_CALLS);
+        const warm = await warmP50Us(sandbox);
+        const around = (before + (await echo.p50Us(WARM_CALLS))) / 2;
+        echoes.push(around);
+        into.warm.push(warm);
+        into.ratio.push(warm / around);
+        const { perS, perCpuS } = await throughput(sandbox, seconds);
+        into.perS.push(perS);
+        into.perCpuS.push(perCpuS);
+        if (round === 0) into.mb.push(await bed.memoryEach(row.kind, row.code, sandboxes));
+        await sandbox.kill();
+      }
+      progress(`round ${round + 1} of ${rounds}: workerd`);
+      const peer = await Workerd.start(bed.directory, bed.core);
+      if (peer === undefined) continue;
+      workerd.cold.push(peer.coldMs);
+      const { perS, perCpuS } = await peer.throughput(OUTSTANDING, seconds);
+      workerd.perS.push(perS);
+      workerd.perCpuS.push(perCpuS);
+      await peer.close();
+    }
+  } finally {
+    echo.close();
+  }
+  const engines = ROWS.map(({ name }, i): EngineFigures => {
+    const { cold, stem, warm, ratio, perS, perCpuS, mb } = samples[i]!;
+    return {
+      name,
+      coldMs: median(cold),
+      stemMs: median(stem),
+      warmP50Us: median(warm),
+      echoRatio: median(ratio),
+      callsPerS: median(perS),
+      callsPerCpuS: median(perCpuS),
+      memoryMb: median(mb),
+    };
+  });
+  const bytesEach = await instanceBytes(REACTOR_WASM, WASM_INSTANCES);
+  return {
+    schema: 'nemo.bench.engines/1',
+    rounds,
+    echoP50Us: median(echoes),
+    engines,
+    wasmInstances: { count: WASM_INSTANCES, bytesEach },
+    ...(workerd.perS.length === 0
+      ? {}
+      : {
+          workerd: {
+            coldMs: median(workerd.cold),
+            callsPerS: median(workerd.perS),
+            callsPerCpuS: median(workerd.perCpuS),
+          },
+        }),
+  };
+}
+
+/** Engines with cgroups of their own; sandboxes on the highest core, everything else on the lowest. */
+class Bed {
+  readonly directory = mkdtempSync('/var/tmp/nemo-bench-engines-');
+  readonly core = onlineCores().at(-1)!;
+  private readonly driver: CgroupDriver;
+  private readonly egress = new Egress();
+  private readonly engines: Map<string, Promise<Engine>>;
+  private count = 0;
+
+  constructor() {
+    chmodSync(this.directory, 0o755);
+    const home = onlineCores()[0]!;
+    setProcessAffinity(process.pid, [home]);
+    this.driver = openCgroupDriver({ rootName: `nemo-bench-engines-${process.pid}`, idle: false });
+    const context = {
+      directory: join(this.directory, 'sandboxes'),
+      egress: this.egress,
+      driver: this.driver,
+      functionCores: [this.core],
+      housekeepingCores: [home],
+    };
+    this.engines = new Map(builtinEngines(context).map((entry) => [entry.kind, entry.open()]));
+  }
+
+  async stem(kind: string, owner: string): Promise<Sandbox> {
+    const engine = await this.engines.get(kind)!;
+    const id = `sb-${++this.count}`;
+    const within: Cgroup | undefined = await engine.processGroup?.(owner, 'default');
+    const limits = { memoryMaxBytes: MEMORY_BYTES, pidsMax: 64, cpus: [this.core] };
+    const cgroup = this.driver.create(id, limits, within);
+    // The process engine knows one variant for JavaScript.
+    const variant = within === undefined ? '' : owner;
+    return engine.start({ id, cgroup, scheduling: 'default', variant, onLog: () => {} });
+  }
+
+  async load(sandbox: Sandbox, code: Buffer): Promise<void> {
+    const bundlePath = join(this.directory, `${sandbox.id}.mjs`);
+    writeFileSync(bundlePath, code);
+    const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
+    await sandbox.load({ functionName: 'noop', bundlePath, env: {}, ...limits });
+  }
+
+  async warm(kind: string, code: Buffer, owner: string): Promise<Sandbox> {
+    const sandbox = await this.stem(kind, owner);
+    await this.load(sandbox, code);
+    return sandbox;
+  }
+
+  /** MB of each of `count` warm sandboxes that served a call, their common process included in the first. */
+  async memoryEach(kind: string, code: Buffer, count: number): Promise<number> {
+    const all: Sandbox[] = [];
+    for (let i = 0; i < count; i++) {
+      const sandbox = await this.warm(kind, code, 'memory');
+      await call(sandbox);
+      all.push(sandbox);
+    }
+    const bytes = proportionalBytes(new Set(all.map(({ pid }) => pid)));
+    await Promise.all(all.map((sandbox) => sandbox.kill()));
+    return bytes / 1e6 / count;
+  }
+
+  async close(): Promise<void> {
+    for (const engine of this.engines.values()) await (await engine).close();
+    await this.egress.close();
+    await this.driver.removeAll();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+const REQUEST: CallRequest = {
+  callId: 'bench',
+  functionName: 'noop',
+  method: 'POST',
+  path: '/',
+  query: '',
+  headers: {},
+  body: Buffer.alloc(0),
+};
+
+function call(sandbox: Sandbox): Promise<void> {
+  return new Promise((resolve, reject) => {
+    sandbox.invoke(REQUEST, performance.now() + 10_000, {
+      onHead: () => {},
+      onChunk: () => {},
+      onEnd: resolve,
+      onError: reject,
+    });
+  });
+}
+
+async function warmP50Us(sandbox: Sandbox): Promise<number> {
+  const times: number[] = [];
+  for (let i = 0; i < WARM_CALLS; i++) {
+    const startMs = performance.now();
+    await call(sandbox);
+    times.push((performance.now() - startMs) * 1_000);
+  }
+  return median(times)!;
+}
+
+async function throughput(sandbox: Sandbox, seconds: number): Promise<{ perS: number; perCpuS: number }> {
+  const cpuBefore = sandbox.cgroup.usage().cpuNs;
+  const startMs = performance.now();
+  let calls = 0;
+  const lane = async (): Promise<void> => {
+    while (performance.now() - startMs < seconds * 1_000) {
+      await call(sandbox);
+      calls++;
+    }
+  };
+  await Promise.all(Array.from({ length: OUTSTANDING }, lane));
+  const wallS = (performance.now() - startMs) / 1_000;
+  const cpuS = (sandbox.cgroup.usage().cpuNs - cpuBefore) / 1e9;
+  return { perS: calls / wallS, perCpuS: calls / cpuS };
+}
+
+export function renderEngines(report: EngineBenchReport): string {
+  const show = (value: number | null, digits = 1): string => (value === null ? '-' : value.toFixed(digits));
+  const lines = [
+    `${report.rounds} rounds, medians; echo over a UNIX socket p50 ${show(report.echoP50Us)} us`,
+    '',
+    '| engine | cold ms | from a stem ms | warm p50 us | x echo | calls/s | calls per CPU-second | MB each |',
+    '| --- | --- | --- | --- | --- | --- | --- | --- |',
+    ...report.engines.map(
+      (row) =>
+        `| ${row.name} | ${show(row.coldMs)} | ${show(row.stemMs, 2)} | ${show(row.warmP50Us)} | ${show(row.echoRatio, 2)} | ` +
+        `${show(row.callsPerS, 0)} | ${show(row.callsPerCpuS, 0)} | ${show(row.memoryMb)} |`,
+    ),
+  ];
+  const { workerd, wasmInstances } = report;
+  if (workerd !== undefined) {
+    const { coldMs, callsPerS, callsPerCpuS } = workerd;
+    lines.push(
+      `| workerd, over HTTP | ${show(coldMs)} | - | - | - | ${show(callsPerS, 0)} | ${show(callsPerCpuS, 0)} | - |`,
+    );
+  }
+  const each = (wasmInstances.bytesEach / 1e6).toFixed(3);
+  lines.push('', `${wasmInstances.count} instances of one WebAssembly module: ${each} MB each`, '');
+  return lines.join('\n');
+}
+
+/** For the command line. */
+export async function benchEngines(options: {
+  rounds?: string;
+  seconds?: string;
+  out?: string;
+  md?: string;
+}): Promise<void> {
+  const report = await runEngineBench({
+    rounds: Number(options.rounds ?? 5),
+    seconds: Number(options.seconds ?? 1),
+    sandboxes: 20,
+    progress: (what) => void process.stderr.write(`${what}\n`),
+  });
+  const text = renderEngines(report);
+  if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
+  if (options.md !== undefined) writeFileSync(options.md, text);
+  process.stdout.write(text);
+}
