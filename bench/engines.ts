@@ -186,6 +186,7 @@ class Bed {
     this.driver = openCgroupDriver({ rootName: `nemo-bench-engines-${process.pid}`, idle: false });
     const context = {
       directory: join(this.directory, 'sandboxes'),
+      stateDir: join(this.directory, 'state'),
       egress: this.egress,
       driver: this.driver,
       functionCores: [this.core],

@@ -4,7 +4,7 @@
  * standard streams have to be real files, one set a call.
  */
 
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import { randomFillSync } from 'node:crypto';
 import type { Memory } from './api.js';
 
@@ -86,7 +86,6 @@ export class Preview1 {
   memory!: Memory;
   readonly output: Uint8Array[] = [];
   private inputAt = 0;
-  private readonly decoder = new TextDecoder();
 
   constructor(private readonly streams: Streams) {}
 
@@ -148,7 +147,7 @@ export class Preview1 {
     this.vectors(vectors, count, (part) => {
       written += part.length;
       if (fd === 1) this.output.push(part.slice());
-      else this.streams.onError(this.decoder.decode(part));
+      else this.streams.onError(Buffer.from(part).toString());
       return true;
     });
     this.view().setUint32(done, written, true);
@@ -200,7 +199,7 @@ export class Preview1 {
       },
       sched_yield: () => ERRNO.success,
     };
-    return { ...REFUSALS, ...offered };
+    return Object.assign(offered, REFUSALS);
   }
 }
 
