@@ -4,8 +4,10 @@ import { expect } from 'chai';
 import { busyboxLayer, writeLayout } from '../support/oci-images.js';
 import { nemo, RealAgent } from '../support/real-agent.js';
 
-describe('an image deployed to an agent', () => {
-  const agent = new RealAgent();
+describe('an image deployed to an agent', function () {
+  this.timeout(90_000);
+  // At default scheduling: beside a busy machine's other work an idle container starts when it likes.
+  const agent = new RealAgent({ policy: 'naive' });
   const image = join(agent.folder, 'greeter');
   before(async () => {
     const config = { Cmd: ['httpd', '-f', '-p', '80', '-h', '/www'], ExposedPorts: { '80/tcp': {} } };
