@@ -13,8 +13,10 @@ import { Control } from './control/control.js';
 import { asNemoError, NemoError } from './errors.js';
 import type { Platform } from './gateway/platform.js';
 import { createGateway, type Gateway } from './gateway/server.js';
+import type { BoxPolicy } from './harvest/policies.js';
 import { Dispatcher } from './invoke/dispatcher.js';
 import { createRegistry } from './invoke/registry.js';
+import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
 import { ResctrlGroup } from './linux/resctrl.js';
 import { setProcessAffinity } from './linux/sched.js';
@@ -290,6 +292,7 @@ async function build(
     onBarred: (core) => dispatcher.coreChanged(core, true),
     protection: policy.protectNf ? protection : undefined,
     sleepControls: policy.scheduling === 'idle' ? await SleepControls.start(config.stateDir) : undefined,
+    slicesRefused: slicesRefused(policy, driver),
     periodMs: config.discoveryPeriodMs,
   });
   closers.push(() => nfs.stop());
@@ -378,4 +381,12 @@ async function build(
       return stopped;
     },
   };
+}
+
+/** Why no polling core may be lent in slices; undefined: they may. */
+function slicesRefused(policy: BoxPolicy, driver: CgroupDriver): string | undefined {
+  if (policy.scheduling !== 'idle') return `the policy ${policy.name} lends no slices`;
+  // Without it, what is lent would not end with its slice.
+  if (driver.missing.includes('cpu')) return 'slices need the cpu cgroup controller';
+  return undefined;
 }

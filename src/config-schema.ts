@@ -102,6 +102,7 @@ export const CONFIG_SCHEMA: AnySchema = map({
             ['kind', 'value'],
           ),
           cores,
+          slices: { type: 'boolean' },
           harvest: { type: 'boolean' },
         }),
       },

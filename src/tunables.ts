@@ -35,6 +35,58 @@ export const HARVEST = {
   idleWindowSamples: 512,
 } as const;
 
+/** The slice gate, which lends the core of a polling NF. */
+export const GATE = {
+  /** Above the traffic generator and the control loop of a test bed: a slice must end in time. */
+  fifoPriority: 22,
+  /** What a function's thread inherits in a slice; below the gate's own. */
+  loanPriority: 21,
+  /** The kernel ends a loan after this, whatever becomes of the gate: the NF is promised its core within 10 ms. */
+  leaseMs: 8,
+  /** Nothing is lent so shortly before the end of a lease. */
+  leaseMarginUs: 200,
+  /** How much longer than asked the NF is away, at first, and how fast what is measured replaces it. */
+  overshootUs: 30,
+  overshootWeight: 0.02,
+  overshootMaxUs: 60,
+  /** And what the gate cannot see of it: the way from the timer to its thread and back to the NF's. */
+  switchUs: 15,
+  /** Share of the SLO that the NF may be away: its own latency and noise need the rest. */
+  sloShare: 0.75,
+  /** Below this, changing over costs more than is lent. */
+  sliceMinUs: 15,
+  sliceMaxUs: 120,
+  /** Between slices the NF empties what has gathered: at least so long, and at least this share of its absence. */
+  gapMinUs: 60,
+  gapShare: 0.4,
+  /** Packets that may gather in one slice: half of a small NIC ring would be lost soon after. */
+  backlogMax: 64,
+  /** A burst: this many times the packets of lately in one step, and at least so many. Nothing is lent then. */
+  burstFactor: 3,
+  burstMin: 50,
+  /** Weight of the newest step in what is taken for the rate of lately. */
+  rateWeight: 0.05,
+  /** Growth of a slice in each calm step of the policy. */
+  growUs: 2,
+  /** The policy looks this often at rates and at the throttle level. */
+  stepUs: 1_000,
+  /** After a retreat nothing is lent for this long. */
+  retreatMs: 5,
+  /** The reported p99 is looked at this often: it covers a second. */
+  reviewMs: 250,
+  /** Above this share of the SLO slices shrink by `shrink`, below the other they grow again. */
+  p99HighShare: 0.9,
+  p99LowShare: 0.75,
+  shrink: 0.8,
+  /** While nobody wants the core, somebody looks for threads that do this often. */
+  idleMs: 1,
+  /** How often, and with what pauses, the gate looks whether the donor sleeps. */
+  armLookUs: 40,
+  /** CPU time that a sandbox on a gated core gets outside of slices: the least that the kernel takes. */
+  leashQuotaUs: 1_000,
+  leashPeriodUs: 1_000_000,
+} as const;
+
 export const POOL = {
   /** Stems kept ready. */
   stems: 2,

@@ -59,7 +59,12 @@ async function list(options: AgentOptions & ProfileOptions): Promise<void> {
   const running = await askAgent(options.agent);
   if (running !== undefined) {
     if (options.json) printJson({ source: 'agent', nfs: running });
-    else printTable(HEADINGS, running.map(agentRow), 'no NF runs here');
+    else {
+      printTable(HEADINGS, running.map(agentRow), 'no NF runs here');
+      for (const { id, harvest } of running) {
+        if (harvest?.why !== undefined) process.stdout.write(`${id} is not harvested: ${harvest.why}\n`);
+      }
+    }
     return;
   }
   const found = discover(loadProfiles([BUILTIN_PROFILES, ...options.profiles]));
@@ -94,6 +99,7 @@ const HEADINGS = [
   'P99 us',
   'BUSY',
   'SPARE',
+  'HARVEST',
   'PACKETS/s',
   'DROPS/s',
 ];
@@ -107,6 +113,7 @@ function agentRow(nf: FeedNf): string[] {
     ...[nf.id, String(nf.pid), nf.mode, formatCpuList(nf.cores) || 'any'],
     ...[String(nf.threads.length), String(packet), String(nf.sloUs)],
     ...[us(nf.p50Us), us(nf.p99Us) + held, percent(nf.busyRatio), percent(nf.spareRatio)],
+    nf.harvest?.how ?? '-',
     // What the NF tells of itself; few do.
     ...[us(nf.telemetry?.packetsPerS ?? null), us(nf.telemetry?.dropsPerS ?? null)],
   ];

@@ -60,6 +60,13 @@ export const Core = {
   harvestable: 16,
   /** 1 if at least one NF runs here. */
   hasNf: 17,
+  /** 1 while a gate that works lends the core in slices. It and the other three are the gate's. */
+  gated: 18,
+  /** What is lent each time, and from one slice to the next, microseconds; 0: nothing now. */
+  gateSliceUs: 19,
+  gatePeriodUs: 22,
+  /** Share of the time that was offered in slices lately. */
+  gateLentRatio: 29,
   /** Median and 90th percentile of the idle windows seen lately, microseconds. */
   idleWindowP50Us: 20,
   idleWindowP90Us: 21,

@@ -198,6 +198,7 @@ function unwatch(sandbox: WatchedSandbox): void {
 }
 
 function release({ throttle }: WatchedSandbox): void {
+  throttle.setLeashed(false);
   throttle.thaw();
   throttle.setQuotaRatio(null);
 }
@@ -231,6 +232,7 @@ function shapeOf(nf: ControlNf): string {
     nf.cores,
     nf.sloUs,
     nf.harvest,
+    nf.gate,
     nf.source?.kind,
     nf.telemetry !== undefined,
     nf.socketInodes,

@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { NemoError } from '../errors.js';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
 import { Board, Head } from './board.js';
+import { type GateEvent, Gates } from './gates.js';
 import {
   type ControlNf,
   type ControlThreadData,
@@ -52,12 +53,14 @@ export class Control
     'nf-stats': [NfStats[]];
     warning: [string];
     failed: [Error];
+    gate: [GateEvent];
   }>
   implements SandboxSlots
 {
   readonly board: Board;
   private readonly slots = new Int32Array(new SharedArrayBuffer(SLOT_COUNT * 4));
   private readonly worker: Worker;
+  private readonly gates: Gates;
   private readonly ended: Promise<unknown>;
   private free: number[] = [];
   private used = 0;
@@ -67,6 +70,10 @@ export class Control
   private constructor(options: ControlOptions) {
     super();
     this.board = Board.create(options.coreCount);
+    this.gates = new Gates(
+      { donorCore: options.controlCore, board: this.board, slots: this.slots.buffer as SharedArrayBuffer },
+      (event) => this.emit('gate', event),
+    );
     const workerData: ControlThreadData = {
       board: this.board.shared,
       slots: this.slots.buffer as SharedArrayBuffer,
@@ -122,6 +129,7 @@ export class Control
   }
 
   setNfs(nfs: ControlNf[], barred: readonly number[] = []): void {
+    this.gates.setNfs(nfs);
     this.tell({ kind: 'nfs', nfs, barred });
   }
 
@@ -134,17 +142,20 @@ export class Control
     }
     Atomics.store(this.slots, slot, Slot.idle);
     this.setBusy(slot, true);
+    this.gates.place(slot, core, handle);
     this.tell({ kind: 'sandbox-add', slot, core, handle });
     return slot;
   }
 
   moveSandbox(slot: number, core: number): void {
+    this.gates.move(slot, core);
     this.tell({ kind: 'sandbox-move', slot, core });
   }
 
   removeSandbox(slot: number): void {
     this.setBusy(slot, false);
     Atomics.store(this.slots, slot, Slot.free);
+    this.gates.remove(slot);
     this.tell({ kind: 'sandbox-remove', slot });
     this.free.push(slot);
   }
@@ -168,6 +179,7 @@ export class Control
   /** Resolves when the thread has ended, also if it did so by itself. Idempotent. */
   async stop(): Promise<void> {
     this.stopping = true;
+    await this.gates.stop();
     this.tell({ kind: 'stop' });
     await this.ended;
   }

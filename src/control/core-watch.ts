@@ -55,6 +55,8 @@ export class CoreWatch {
   private holding = false;
   /** Policy `static`: this is the NF's part of the period. */
   private outOfTurn = false;
+  /** Its NF polls, and a gate that works lends the core. */
+  private gated = false;
   /** Late packets that the host is to blame for. */
   private hostStalls = 0;
 
@@ -83,7 +85,6 @@ export class CoreWatch {
     }
     this.board.set(this.core, Core.sloUs, sloUs);
     this.board.set(this.core, Core.hasNf, nfs.length > 0 ? 1 : 0);
-    this.board.set(this.core, Core.harvestable, this.harvestable ? 1 : 0);
     this.publishBudget();
   }
 
@@ -105,6 +106,9 @@ export class CoreWatch {
       signs.runqueueWaitNs += nf.waitDeltaNs;
       signs.slices += nf.slicesDelta;
     }
+    this.followGate(nowMs);
+    // It waits for the core because the gate lends it: no sign.
+    if (this.gated) signs.runqueueWaitNs = 0;
     if (signs.aboveSlo > 0 && hostStalled(lateNs, nowMs, this.excusedMs)) {
       this.excusedMs = nowMs;
       this.hostStalls++;
@@ -138,6 +142,21 @@ export class CoreWatch {
       if (functionsRan) nf.functionsRan = true;
     }
     return this.queueSign !== undefined;
+  }
+
+  /** A core that polls is harvested by its gate or not at all. */
+  private followGate(nowMs: number): void {
+    const gated = this.board.get(this.core, Core.gated) === 1;
+    if (gated === this.gated) return;
+    this.gated = gated;
+    this.publishBudget();
+    this.apply(nowMs);
+  }
+
+  /** Share of the core that the gate offers to whoever wants it. */
+  private offeredRatio(): number {
+    const periodUs = this.board.get(this.core, Core.gatePeriodUs);
+    return periodUs === 0 ? 0 : this.board.get(this.core, Core.gateSliceUs) / periodUs;
   }
 
   private readSandboxes(signs: TickSigns): number {
@@ -212,6 +231,8 @@ export class CoreWatch {
       if (held) this.holding = true;
       if (((level.frozen || this.outOfTurn) && busy) || held) throttle.freeze();
       else throttle.thaw();
+      // Quotas do not bind a thread that runs on a loan: there the gate shortens its slices.
+      throttle.setLeashed(this.gated);
       throttle.setQuotaRatio(level.quotaRatio);
     }
   }
@@ -219,7 +240,10 @@ export class CoreWatch {
   private publishBudget(): void {
     const factor = LADDER[this.state.level]!.runningFactor;
     const budget = factor === 0 ? 0 : Math.ceil(this.how.runningPerCore * factor);
-    this.board.set(this.core, Core.budgetRunning, this.harvestable ? budget : 0);
+    // A core that polls is harvested by its gate or not at all.
+    const harvestable = this.harvestable && (this.gated || this.nfs.every(({ nf }) => nf.gate !== true));
+    this.board.set(this.core, Core.harvestable, harvestable ? 1 : 0);
+    this.board.set(this.core, Core.budgetRunning, harvestable ? budget : 0);
     this.board.set(this.core, Core.throttleLevel, this.state.level);
     this.board.set(this.core, Core.conflicts, this.conflicts);
   }
@@ -231,7 +255,13 @@ export class CoreWatch {
     board.set(core, Core.nfRatio, nfRatio);
     board.set(core, Core.functionRatio, functionRatio);
     board.set(core, Core.spareRatio, 1 - nfRatio);
-    board.set(core, Core.predictedSpareRatio, this.how.predict ? model.predictedSpareRatio() : 1 - nfRatio);
+    const predicted = this.how.predict ? model.predictedSpareRatio() : 1 - nfRatio;
+    // What a polling NF leaves shows only while somebody takes it.
+    board.set(
+      core,
+      Core.predictedSpareRatio,
+      this.gated ? Math.max(predicted, this.offeredRatio()) : predicted,
+    );
     board.set(core, Core.wallNs, model.totalWallNs);
     board.set(core, Core.nfNs, model.totalNfNs);
     board.set(core, Core.functionNs, model.totalFunctionNs);

@@ -14,6 +14,8 @@ export interface ControlNf {
   packetTids: number[];
   sloUs: number;
   harvest: boolean;
+  /** It polls and does not sleep: its cores are harvested by their slice gates or not at all. */
+  gate?: boolean;
   /** A kernel NF: the softirq time of its cores is its load, it has no threads. */
   softirq: boolean;
   /** Of an NF that polls and tells how much of its time had packets; see nf/telemetry/memory. */

@@ -124,6 +124,18 @@ export const prctl = libc.func('int prctl(int option, uint64_t a, uint64_t b, ui
   c: number,
   d: number,
 ) => number;
+/** Any call that has no function of its own here; the argument list is that of futex(2). */
+export const syscall = libc.func(
+  'long syscall(long number, void *word, int operation, int value, const void *timeout, long a, long b)',
+) as (
+  number: number,
+  word: Uint32Array,
+  operation: number,
+  value: number,
+  timeout: BigInt64Array | null,
+  a: number,
+  b: number,
+) => number;
 
 /** The errno of the last libc call of this thread. */
 export function errno(): number {

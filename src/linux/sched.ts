@@ -37,7 +37,7 @@ export interface NewScheduling {
 }
 
 /** linux/sched.h */
-const POLICY_NUMBERS = { other: 0, fifo: 1, rr: 2, batch: 3, idle: 5, deadline: 6 } as const;
+export const POLICY_NUMBERS = { other: 0, fifo: 1, rr: 2, batch: 3, idle: 5, deadline: 6 } as const;
 const POLICY_NAMES = new Map<number, SchedulingPolicy>(
   Object.entries(POLICY_NUMBERS).map(([name, number]) => [number, name as SchedulingPolicy]),
 );

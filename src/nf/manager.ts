@@ -3,7 +3,9 @@
  * thread. An NF whose packet threads are not bound to function cores is watched, but nothing is harvested for it.
  */
 
+import { Core } from '../control/board.js';
 import type { Control } from '../control/control.js';
+import type { GateEvent } from '../control/gates.js';
 import type { ControlNf, NfStats } from '../control/messages.js';
 import { asNemoError, NemoError } from '../errors.js';
 import type { EventLog } from '../gateway/platform.js';
@@ -11,6 +13,7 @@ import { queueInodes } from '../linux/listening.js';
 import { onlineCores } from '../linux/online-cores.js';
 import { type CoreFacts, readTopology } from '../linux/topology.js';
 import type { FeedNf } from '../telemetry/feed.js';
+import { GATE } from '../tunables.js';
 import { CoreKeeper } from './core-keeper.js';
 import { Discovery } from './discovery.js';
 import type { LatencySourceSpec } from './latency/open.js';
@@ -37,8 +40,10 @@ export interface NfManagerOptions {
   onBarred: (core: number) => void;
   /** Undefined: packet threads keep their own scheduling. */
   protection: NfProtection | undefined;
-  /** Undefined: poll-mode NFs go on polling. */
+  /** Undefined: poll-mode NFs are not asked to sleep. */
   sleepControls: SleepControls | undefined;
+  /** Why cores that poll may not be lent in slices; undefined: they may. */
+  slicesRefused: string | undefined;
   periodMs: number;
 }
 
@@ -49,6 +54,10 @@ interface Managed {
   measurements: Measurements;
   /** A poll-mode NF that sleeps now, because it was asked to. */
   sleeps: boolean;
+  /** It polls on, and its cores are to be lent in slices. */
+  gate: boolean;
+  /** Why nothing of its cores is harvested. */
+  refusal: string | undefined;
 }
 
 export class NfManager {
@@ -80,6 +89,7 @@ export class NfManager {
       }
       for (const { measurements } of this.managed.values()) measurements.sayFaults();
     });
+    options.control.on('gate', (event) => this.hearGate(event));
   }
 
   /** Throws BAD_CONFIG for an entry that is meant for one process but matches several. */
@@ -134,6 +144,8 @@ export class NfManager {
       stats: known?.stats,
       measurements: known?.measurements ?? this.measure(nf),
       sleeps: known?.sleeps ?? false,
+      gate: known?.gate ?? false,
+      refusal: known?.refusal,
     };
     this.managed.set(nf.id, managed);
     if (known === undefined && this.mayHarvest(nf) && nf.profile.mode === 'poll')
@@ -164,8 +176,34 @@ export class NfManager {
     if (managed === undefined) return this.options.sleepControls?.release(nf.id);
     managed.sleeps = report.sleeps;
     if (report.sleeps) this.say('nf-found', 'info', nf, `${nf.id} sleeps when it is idle: ${report.message}`);
-    else this.warn(`${nf.id} polls, and nothing of its core is harvested: ${report.message}`);
+    else this.useSlices(managed, report.message);
     this.tellControl();
+  }
+
+  /** The second way; `because` tells why the first one did not work. */
+  private useSlices(managed: Managed, because: string): void {
+    const refusal = this.options.slicesRefused ?? slicesRefusedBy(managed.nf.profile);
+    if (refusal === undefined) managed.gate = true;
+    else this.refuse(managed, `${because}, and ${refusal}`);
+  }
+
+  private hearGate({ core, failure }: GateEvent): void {
+    for (const managed of this.managed.values()) {
+      const { nf, gate } = managed;
+      if (!gate || !nf.cores.includes(core)) continue;
+      if (failure === undefined) {
+        this.say('nf-found', 'info', nf, `${nf.id} polls: core ${core} is lent in slices`);
+      } else {
+        managed.gate = false;
+        this.refuse(managed, `core ${core} cannot be lent in slices here: ${failure}`);
+        this.tellControl();
+      }
+    }
+  }
+
+  private refuse(managed: Managed, reason: string): void {
+    managed.refusal = reason;
+    this.warn(`${managed.nf.id} polls, and nothing of its core is harvested: ${reason}`);
   }
 
   private isBound(nf: NfInstance): boolean {
@@ -187,7 +225,7 @@ export class NfManager {
     );
   }
 
-  private forControl({ nf, sleeps, measurements }: Managed): ControlNf {
+  private forControl({ nf, sleeps, gate, measurements }: Managed): ControlNf {
     const packetTids = nf.threads.filter((thread) => thread.packet).map((thread) => thread.tid);
     return {
       id: nf.id,
@@ -197,7 +235,8 @@ export class NfManager {
       packetTids,
       sloUs: nf.profile.sloP99Us,
       // A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it.
-      harvest: this.mayHarvest(nf) && (nf.profile.mode === 'sleep' || sleeps),
+      harvest: this.mayHarvest(nf) && (nf.profile.mode === 'sleep' || sleeps || gate),
+      gate,
       softirq: nf.profile.match.kernel !== undefined,
       socketInodes: [...queueInodes(nf.pid)],
       // What runs while it polls says nothing; what runs while it sleeps between packets says all.
@@ -231,7 +270,8 @@ export class NfManager {
   }
 
   feed(): FeedNf[] {
-    return [...this.managed.values()].map(({ nf, protection, stats, sleeps, measurements }) => {
+    return [...this.managed.values()].map((managed) => {
+      const { nf, protection, stats, sleeps, measurements } = managed;
       const p99Us = stats?.p99Us ?? null;
       const busyRatio = stats?.busyRatio ?? 0;
       return {
@@ -247,6 +287,7 @@ export class NfManager {
           packet,
           core: cores[0] ?? -1,
         })),
+        harvest: this.harvestOf(managed),
         protection,
         latencySource: nf.profile.latency.source,
         p50Us: stats?.p50Us ?? null,
@@ -260,6 +301,16 @@ export class NfManager {
         ...(measurements.telemetry === undefined ? {} : { telemetry: telemetryOf(measurements.telemetry) }),
       };
     });
+  }
+
+  private harvestOf({ nf, sleeps, gate, refusal }: Managed): NonNullable<FeedNf['harvest']> {
+    if (!nf.profile.harvest) return { how: 'not', why: 'its profile says harvest: false' };
+    if (!this.isBound(nf)) return { how: 'not', why: 'its packet threads are not bound to function cores' };
+    if (nf.profile.mode === 'sleep') return { how: 'sleep' };
+    if (sleeps) return { how: 'asked to sleep' };
+    const { board } = this.options.control;
+    if (gate && nf.cores.every((core) => board.get(core, Core.gated) === 1)) return { how: 'slices' };
+    return { how: 'not', why: refusal ?? 'it polls, and its gate is not there yet' };
   }
 
   async stop(): Promise<void> {
@@ -295,6 +346,13 @@ function telemetryOf(telemetry: Telemetry): NonNullable<FeedNf['telemetry']> {
     drops,
     ...(fault === undefined ? {} : { fault }),
   };
+}
+
+function slicesRefusedBy({ slices, sloP99Us }: NfProfile): string | undefined {
+  if (slices !== true) return 'its profile does not allow slices (slices: true)';
+  const least = (GATE.sliceMinUs + GATE.overshootUs + GATE.switchUs) / GATE.sloShare;
+  if (sloP99Us === 0 || sloP99Us >= least) return undefined;
+  return `its SLO of ${sloP99Us} us leaves no room for slices: that takes ${Math.ceil(least)} us`;
 }
 
 function coresText(nf: NfInstance): string {

@@ -24,6 +24,7 @@ export interface ExplicitNf {
       | 'harvest'
       | 'cores'
       | 'sleepControl'
+      | 'slices'
     >
   >;
 }

@@ -62,6 +62,8 @@ export interface NfProfile {
   };
   /** How a poll-mode NF is asked to sleep while its core is harvested. */
   sleepControl?: { kind: 'ovs-pmd-maxsleep' /** Longest sleep, microseconds. */; value: number };
+  /** Whether the core of a poll-mode NF that cannot be asked to sleep may be lent in slices: docs/slice-gate.md. */
+  slices?: boolean;
   /** Whether its core may be harvested at all. */
   harvest: boolean;
 }

@@ -83,6 +83,8 @@ export interface FeedCore {
     throttledS: number;
   };
   conflicts: number;
+  /** Of a core whose NF polls: what is lent each time, how often, and the share of the time lent lately. */
+  gate?: { sliceUs: number; periodUs: number; lentRatio: number };
 }
 
 export interface FeedNf {
@@ -93,6 +95,8 @@ export interface FeedNf {
   mode: 'sleep' | 'poll';
   cores: number[];
   threads: Array<{ tid: number; name: string; core: number; packet: boolean }>;
+  /** How its cores are harvested: it sleeps by itself, was asked to, is lent in slices; or not at all, and why. */
+  harvest?: { how: 'sleep' | 'asked to sleep' | 'slices' | 'not'; why?: string };
   /** How its packet threads are protected now: for example `fifo:50`, `none`. */
   protection: string;
   latencySource: string;

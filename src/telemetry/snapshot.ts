@@ -181,6 +181,7 @@ export class Snapshot {
           throttledS: seconds(Core.throttledNs),
         },
         conflicts: get(Core.conflicts),
+        ...gateOf(get),
       };
     });
   }
@@ -263,6 +264,12 @@ function packetReactionsOf(board: Board): { packet?: PacketReactions } {
 function idleWindowsOf(get: (field: CoreField) => number): Pick<FeedCore, 'idleWindows'> {
   const p50Us = get(Core.idleWindowP50Us);
   return p50Us > 0 ? { idleWindows: { p50Us, p90Us: get(Core.idleWindowP90Us) } } : {};
+}
+
+function gateOf(get: (field: CoreField) => number): Pick<FeedCore, 'gate'> {
+  if (get(Core.gated) !== 1) return {};
+  const [sliceUs, periodUs] = [get(Core.gateSliceUs), get(Core.gatePeriodUs)];
+  return { gate: { sliceUs, periodUs, lentRatio: get(Core.gateLentRatio) } };
 }
 
 function predictionOf(get: (field: CoreField) => number): Pick<FeedCore, 'prediction'> {

@@ -39,6 +39,7 @@ describe('nemo nf', () => {
   it('ls with an agent shows what that agent says', async () => {
     const nf = {
       ...{ id: 'nat-7', profile: 'nat', pid: 7, state: 'running', mode: 'sleep', cores: [1, 2, 3] },
+      harvest: { how: 'sleep' },
       threads: [{ tid: 7, name: 'nat', core: 1, packet: true }],
       ...{ protection: 'fifo:50', latencySource: 'reported', p50Us: 12.4, p99Us: 1200, p999Us: null },
       ...{ sloUs: 1000, sloHeld: false, busyRatio: 0.25, spareRatio: 0.75 },
@@ -53,7 +54,7 @@ describe('nemo nf', () => {
       const address = `http://127.0.0.1:${(agent.address() as AddressInfo).port}`;
       const { code, out, err } = await nemo('ls', '--agent', address);
       expect([code, err]).to.deep.equal([0, '']);
-      expect(out).to.match(/^nat-7 +7 +sleep +1-3 +1 +1 +1000 +12 +1200 ! +25% +75% +50001 +-$/m);
+      expect(out).to.match(/^nat-7 +7 +sleep +1-3 +1 +1 +1000 +12 +1200 ! +25% +75% +sleep +50001 +-$/m);
       const json = JSON.parse((await nemo('ls', '--json', '--agent', address)).out);
       expect(json).to.deep.equal({ source: 'agent', nfs: [nf] });
     } finally {

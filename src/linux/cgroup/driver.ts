@@ -63,6 +63,8 @@ export interface CgroupHandle {
   cpuUsagePath: string;
   /** v1 `cpu.cfs_quota_us` (-1 = none) or v2 `cpu.max`. Undefined where it cannot be enforced. */
   quotaPath: string | undefined;
+  /** v1 only: `cpu.cfs_period_us`. */
+  periodPath?: string;
   quotaPeriodUs: number;
   /** v1 `freezer.state` (FROZEN/THAWED) or v2 `cgroup.freeze` (1/0). */
   freezePath: string | undefined;

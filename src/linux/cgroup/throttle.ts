@@ -4,7 +4,7 @@
  * nothing; a group that is gone is not an error, its last CPU time stays.
  */
 
-import { CGROUP } from '../../tunables.js';
+import { CGROUP, GATE } from '../../tunables.js';
 import { GONE, KeptFile } from '../kept-file.js';
 import type { CgroupHandle } from './driver.js';
 
@@ -15,11 +15,13 @@ export class CgroupThrottle {
   readonly name: string;
   private readonly usage: KeptFile;
   private readonly quota: KeptFile | undefined;
+  private readonly period: KeptFile | undefined;
   private readonly freezer: KeptFile | undefined;
   private readonly v2: boolean;
   private readonly periodUs: number;
   private cpuNs = 0;
   private quotaUs = NO_QUOTA;
+  private leashed = false;
   private frozen = false;
 
   constructor(handle: CgroupHandle) {
@@ -29,6 +31,7 @@ export class CgroupThrottle {
     // v2's cpu.stat starts with "usage_usec <n>": the rest need not be read.
     this.usage = new KeptFile(handle.cpuUsagePath, 'r', 64);
     this.quota = handle.quotaPath === undefined ? undefined : new KeptFile(handle.quotaPath, 'r+', 64);
+    this.period = handle.periodPath === undefined ? undefined : new KeptFile(handle.periodPath, 'r+', 64);
     this.freezer = handle.freezePath === undefined ? undefined : new KeptFile(handle.freezePath, 'r+', 64);
   }
 
@@ -45,11 +48,34 @@ export class CgroupThrottle {
     if (this.quota === undefined) return false;
     const quotaUs =
       ratio === null ? NO_QUOTA : Math.max(CGROUP.quotaMinUs, Math.round(ratio * this.periodUs));
-    if (quotaUs === this.quotaUs) return true;
+    if (quotaUs === this.quotaUs || this.leashed) return true;
     const limit = this.v2 && quotaUs === NO_QUOTA ? 'max' : String(quotaUs);
     if (this.quota.write(this.v2 ? `${limit} ${this.periodUs}` : limit) === GONE) return false;
     this.quotaUs = quotaUs;
     return true;
+  }
+
+  /**
+   * Leashed, the members get next to nothing of their own (GATE.leashQuotaUs each second): they run on what a slice
+   * gate lends, which quotas do not count. Other quotas wait until it is off. False if it cannot be enforced.
+   */
+  setLeashed(leashed: boolean): boolean {
+    if (leashed === this.leashed) return true;
+    this.leashed = false;
+    if (!this.setQuotaRatio(null)) return false;
+    if (leashed && !this.writeLeash()) return false;
+    if (!leashed) this.period?.write(String(this.periodUs));
+    this.leashed = leashed;
+    return true;
+  }
+
+  /** On v1 the period can only change while there is no quota that would be too much of it. */
+  private writeLeash(): boolean {
+    const { leashQuotaUs, leashPeriodUs } = GATE;
+    this.quotaUs = leashQuotaUs;
+    if (this.v2) return this.quota!.write(`${leashQuotaUs} ${leashPeriodUs}`) !== GONE;
+    if (this.period === undefined || this.period.write(String(leashPeriodUs)) === GONE) return false;
+    return this.quota!.write(String(leashQuotaUs)) !== GONE;
   }
 
   /** Members stop where they are. False if it cannot be enforced. Throws SYSCALL if the kernel refuses. */
@@ -72,6 +98,7 @@ export class CgroupThrottle {
   close(): void {
     this.usage.close();
     this.quota?.close();
+    this.period?.close();
     this.freezer?.close();
   }
 

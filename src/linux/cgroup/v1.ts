@@ -169,6 +169,7 @@ class CgroupV1 implements Cgroup {
       version: 'v1',
       cpuUsagePath: `${cpuacct}/cpuacct.usage`,
       quotaPath: this.has('cpu') ? `${cpu}/cpu.cfs_quota_us` : undefined,
+      ...(this.has('cpu') ? { periodPath: `${cpu}/cpu.cfs_period_us` } : {}),
       quotaPeriodUs: CGROUP.quotaPeriodUs,
       freezePath: this.has('freezer') ? `${freezer}/freezer.state` : undefined,
     };
