@@ -164,7 +164,13 @@ export class OciEngine implements Engine {
     this.closed = true;
     await Promise.all([...this.live.values()].map((sandbox) => sandbox.kill()));
     if (this.laidOut !== undefined) await unmountBelow(await this.laidOut);
-    for (const group of this.foreignGroups) await rmdir(dirname(group)).catch(() => {});
+    // With those of an agent that was killed: its groups were emptied, but not in hierarchies that NEMO does not use.
+    for (const root of new Set([...this.foreignGroups].map((group) => dirname(group)))) {
+      // What is a file or has members stays.
+      for (const name of existsSync(root) ? readdirSync(root) : [])
+        await rmdir(join(root, name)).catch(() => {});
+      await rmdir(root).catch(() => {});
+    }
   }
 
   /** Once: undoes what a dead agent left, then lays out what the sandboxes share. */
