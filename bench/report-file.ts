@@ -14,12 +14,7 @@ export function writeReport(file: string, report: BenchReport): void {
 export function readResumable(file: string, command: string, commit: string | null): BenchReport | undefined {
   if (!existsSync(file)) return undefined;
   const hint = 'leave out --resume, or give another file';
-  let report: BenchReport;
-  try {
-    report = JSON.parse(readFileSync(file, 'utf8')) as BenchReport;
-  } catch (cause) {
-    throw new NemoError('BAD_CONFIG', `${file} cannot be resumed: it is not JSON`, { hint, cause });
-  }
+  const report = parse(file, hint);
   const refuse = (what: string, theirs: unknown, ours: unknown): never => {
     const message = `${file} cannot be resumed: its ${what} is ${theirs}, this run's is ${ours}`;
     throw new NemoError('BAD_CONFIG', message, { hint });
@@ -28,4 +23,25 @@ export function readResumable(file: string, command: string, commit: string | nu
   if (report.command !== command) refuse('command', `"${report.command}"`, `"${command}"`);
   if (report.commit !== commit) refuse('commit', report.commit, commit);
   return report;
+}
+
+/** What an earlier run wrote. NOT_FOUND without the file, BAD_CONFIG if it holds something else. */
+export function readReport(file: string): BenchReport {
+  if (!existsSync(file)) {
+    throw new NemoError('NOT_FOUND', `there is no file ${file}`, {
+      hint: 'nemo bench --out FILE.json makes one',
+    });
+  }
+  const hint = 'give a file that this version of nemo bench wrote with --out';
+  const report = parse(file, hint);
+  if (report.schema === BENCH_SCHEMA && Array.isArray(report.scenarios)) return report;
+  throw new NemoError('BAD_CONFIG', `${file} is no report of schema ${BENCH_SCHEMA}`, { hint });
+}
+
+function parse(file: string, hint: string): BenchReport {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as BenchReport;
+  } catch (cause) {
+    throw new NemoError('BAD_CONFIG', `${file} cannot be read: it is not JSON`, { hint, cause });
+  }
 }

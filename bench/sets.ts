@@ -99,6 +99,22 @@ const SETS: Record<string, { about: string; rows: Row[] }> = {
       { names: ['firewall/70/bursty/cpu5+memstream/closed'], policies: EVERY, rounds: 3 },
     ],
   },
+  headline: {
+    about: 'what the README shows: the firewall at 30 to 90 % load, real NFs, the Azure trace, every policy',
+    rows: [
+      { names: [30, 50, 70].map((load) => `firewall/${load}/steady/cpu5/closed`), rounds: 9 },
+      { names: ['firewall/90/steady/cpu5/closed'], rounds: 3 },
+      { names: REAL.map((nf) => `${nf}/cpu5/closed`), policies: ['solo', 'nemo'], rounds: 3 },
+      { names: ['firewall/50/steady/trace/azure'], policies: ['naive', 'nemo'], rounds: 2, seconds: 12 },
+      { names: ['firewall/50/bursty/cpu5/closed'], policies: EVERY, rounds: 3 },
+      { names: ['nat+firewall/50/steady/cpu5/closed'], policies: ['solo', 'nemo'], rounds: 3 },
+      {
+        names: hostile.map((name) => `firewall/50/steady/cpu5+${name}/closed`),
+        policies: ['solo', 'nemo'],
+        rounds: 2,
+      },
+    ],
+  },
   full: {
     about: 'what backs every figure that is published: half an hour',
     rows: [

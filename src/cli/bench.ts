@@ -3,10 +3,11 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { renderMarkdown } from '../../bench/report.js';
-import { readResumable, writeReport } from '../../bench/report-file.js';
+import { readReport, readResumable, writeReport } from '../../bench/report-file.js';
 import { currentCommit, expectedS, runBench } from '../../bench/runner.js';
 import { FORM, SCENARIO_CHOICES } from '../../bench/scenarios.js';
 import { listSets, only, type PlanEntry, planOf, SET_NAMES } from '../../bench/sets.js';
+import type { BenchReport } from '../../bench/types.js';
 import { NemoError } from '../errors.js';
 import { POLICY_NAMES, policyByName } from '../harvest/policies.js';
 import { ensurePackages } from '../linux/packages.js';
@@ -23,6 +24,8 @@ interface BenchCliOptions {
   out?: string;
   resume?: string;
   md?: string;
+  report?: string;
+  from?: string;
   list?: boolean;
 }
 
@@ -39,6 +42,8 @@ export function register(program: Command): void {
     .option('--out <file.json>', 'write the report, schema nemo.bench/2, after every round')
     .option('--resume <file.json>', 'as --out, but what the file already holds is not measured again')
     .option('--md <file>', 'write the tables as Markdown')
+    .option('--report <file.html>', 'write the report as one page with plots, for a browser')
+    .option('--from <file.json>', 'measure nothing: show what an earlier run wrote')
     .option('--list', 'list the sets, what they hold and how long they take; with --set, its scenarios')
     .addHelpText(
       'after',
@@ -48,7 +53,8 @@ export function register(program: Command): void {
         '\nExamples:\n' +
         '  sudo nemo bench --set loads --out loads.json\n' +
         '  sudo nemo bench --scenario nat+firewall/70/bursty/json/poisson --policies solo,idle,nemo --rounds 9\n' +
-        '  sudo nemo bench --set full --resume full.json\n',
+        '  sudo nemo bench --set full --resume full.json --report full.html\n' +
+        '  nemo bench --from full.json --report full.html\n',
     )
     .action(bench);
 }
@@ -61,6 +67,7 @@ async function bench(options: BenchCliOptions, command: Command): Promise<void> 
     return;
   }
   if (options.scenario === 'engines') return (await import('../../bench/engines.js')).benchEngines(options);
+  if (options.from !== undefined) return show(readReport(options.from), options);
   const plan = planFrom(options);
   if (process.getuid?.() !== 0) {
     throw new NemoError(
@@ -93,10 +100,19 @@ async function bench(options: BenchCliOptions, command: Command): Promise<void> 
   });
   process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   progress.end();
-  const text = renderMarkdown(report);
-  if (options.md !== undefined) writeFileSync(options.md, text);
-  process.stdout.write(text);
+  await show(report, options);
   if (report.partial) process.exitCode = 130;
+}
+
+/** The same figures as text, and as files where they were asked for. */
+async function show(report: BenchReport, { md, report: page }: BenchCliOptions): Promise<void> {
+  const text = renderMarkdown(report);
+  if (md !== undefined) writeFileSync(md, text);
+  if (page !== undefined) {
+    const { renderReport } = await import('../../bench/html/report.js');
+    writeFileSync(page, renderReport(report));
+  }
+  process.stdout.write(text);
 }
 
 function planFrom(options: BenchCliOptions): PlanEntry[] {

@@ -1,0 +1,152 @@
+/** What NEMO promises, beside what a report measured: met or missed, never rounded in its favour. Pure. */
+
+import type { BenchReport, HeadlineName, ScenarioResult } from '../types.js';
+
+export interface Verdict {
+  promise: string;
+  asked: string;
+  /** '-' where the report did not measure it. */
+  measured: string;
+  met: boolean | null;
+  /** Scenarios that were looked at. */
+  from: string;
+}
+
+const POLICY = 'nemo';
+
+export function verdicts({ scenarios }: BenchReport): Verdict[] {
+  const usable = scenarios.filter(({ summary }) => summary[POLICY] !== undefined);
+  const sleepMode = usable.filter(
+    ({ scenario }) => scenario.mode === 'sleep' && scenario.arrivals === 'closed',
+  );
+  const loaded = (low: number, high: number): ScenarioResult[] =>
+    sleepMode.filter(
+      ({ scenario: { loadRatio, pattern, nf } }) =>
+        loadRatio !== null &&
+        loadRatio >= low &&
+        loadRatio <= high &&
+        pattern === 'steady' &&
+        !/[+]/.test(nf),
+    );
+  const middle = loaded(0.3, 0.7).filter(({ scenario }) => scenario.roundCount >= 9);
+  const high = loaded(0.9, 0.9);
+  const azure = usable.filter(({ scenario }) => scenario.arrivals === 'azure');
+  return [
+    worst('NF p99 at 30-70 % load, to solo', 1.05, 'nf_p99_ratio_to_solo', middle),
+    worst('NF p99 at 90 % load, to solo', 1.1, 'nf_p99_ratio_to_solo', high),
+    least('harvest efficiency at 30-70 % load', 0.95, 'harvest_efficiency', middle),
+    addedLoss(sleepMode),
+    startGain(azure),
+    ...reactions(usable),
+  ];
+}
+
+function worst(promise: string, limit: number, name: HeadlineName, results: ScenarioResult[]): Verdict {
+  const value = extreme(results, name, Math.max);
+  return verdict(
+    promise,
+    `<= ${limit}`,
+    value?.toFixed(2),
+    value === undefined ? null : value <= limit,
+    results,
+  );
+}
+
+function least(promise: string, limit: number, name: HeadlineName, results: ScenarioResult[]): Verdict {
+  const value = extreme(results, name, Math.min);
+  return verdict(
+    promise,
+    `>= ${limit}`,
+    value?.toFixed(3),
+    value === undefined ? null : value >= limit,
+    results,
+  );
+}
+
+function extreme(
+  results: ScenarioResult[],
+  name: HeadlineName,
+  of: (...all: number[]) => number,
+): number | undefined {
+  const values = results.flatMap(({ summary }) => summary[POLICY]?.[name] ?? []);
+  return values.length === 0 ? undefined : of(...values);
+}
+
+/** Packets lost beyond what the NF lost alone in the same scenario, over all. */
+function addedLoss(results: ScenarioResult[]): Verdict {
+  let added = 0;
+  let sent = 0;
+  const compared = results.filter(({ summary }) => summary.solo !== undefined);
+  for (const { rounds } of compared) {
+    const sum = (policy: string, key: 'lost' | 'sent'): number =>
+      rounds.filter((round) => round.policy === policy).reduce((total, round) => total + round.nf[key], 0);
+    added += Math.max(0, sum(POLICY, 'lost') - sum('solo', 'lost'));
+    sent += sum(POLICY, 'sent');
+  }
+  const shown = sent === 0 ? undefined : `${added} of ${sent} packets`;
+  return verdict(
+    'packets lost that the NF does not lose alone',
+    '0',
+    shown,
+    sent === 0 ? null : added === 0,
+    compared,
+  );
+}
+
+function startGain(results: ScenarioResult[]): Verdict {
+  const gains = results.flatMap(({ summary }) => {
+    const [naive, nemo] = [summary.naive?.start_p50_ms, summary[POLICY]?.start_p50_ms];
+    return naive && nemo ? [naive / nemo] : [];
+  });
+  const gain = gains.length === 0 ? undefined : Math.min(...gains);
+  return verdict(
+    "median start under the Azure trace, naive's to NEMO's",
+    '>= 25',
+    gain?.toFixed(1),
+    gain === undefined ? null : gain >= 25,
+    results,
+  );
+}
+
+function reactions(results: ScenarioResult[]): Verdict[] {
+  const seen = results.filter(({ rounds }) =>
+    rounds.some((round) => round.policy === POLICY && round.reactions_us),
+  );
+  const all = seen.flatMap(({ rounds }) =>
+    rounds.flatMap((round) =>
+      round.policy === POLICY && round.reactions_us?.packet ? [round.reactions_us.packet] : [],
+    ),
+  );
+  const middle = (key: 'over_slo_p50' | 'over_slo_p99'): number | undefined => {
+    const sorted = all.map((one) => one[key]).sort((a, b) => a - b);
+    return sorted[Math.floor(sorted.length / 2)];
+  };
+  const [p50, p99] = [middle('over_slo_p50'), middle('over_slo_p99')];
+  const promise = "from the moment in which a packet's SLO was over to the throttle";
+  const ms = (us: number | undefined): string | undefined =>
+    us === undefined ? undefined : `${(us / 1000).toFixed(2)} ms`;
+  return [
+    verdict(`${promise}, p50`, '<= 0.5 ms', ms(p50), p50 === undefined ? null : p50 <= 500, seen),
+    verdict(`${promise}, p99`, '<= 2 ms', ms(p99), p99 === undefined ? null : p99 <= 2000, seen),
+  ];
+}
+
+function verdict(
+  promise: string,
+  asked: string,
+  measured: string | undefined,
+  met: boolean | null,
+  results: readonly ScenarioResult[],
+): Verdict {
+  const from =
+    results.length > 4
+      ? `${results.length} scenarios`
+      : results.map(({ scenario }) => scenario.name).join(', ');
+  return {
+    promise,
+    asked,
+    measured: measured ?? '-',
+    met: measured === undefined ? null : met,
+    from: from || 'not measured',
+  };
+}
