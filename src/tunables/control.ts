@@ -1,0 +1,54 @@
+/** The control loop and the conflict manager. */
+
+export const CONTROL = {
+  /** The loop's period while functions run. A conflict is seen within one period. */
+  periodUs: 1_000,
+  /** The loop's period while no function can run: costs nothing, still notices a restarted NF in time. */
+  idlePeriodMs: 20,
+  /** FIFO priority of the control thread: above traffic generators, below the kernel's own threads. */
+  fifoPriority: 20,
+  /** Window over which ratios are averaged: long enough that a 4 ms tick's rounding disappears. */
+  ratioWindowMs: 100,
+  /** Packet latency is reported over the last second, in ten parts. */
+  reportHz: 10,
+  latencyParts: 10,
+  /** NF threads that carry no packets are read once in so many ticks: an NF may have dozens of them. */
+  otherThreadsTicks: 16,
+  /** One of the four sensors before an NF (core, interfaces, sockets, memory) is read once in so many ticks. */
+  queueTicks: 25,
+} as const;
+
+export const CONFLICT = {
+  /** Ticks over which packets are judged: 20 ms holds 1,000 packets of a 50,000 packets/s NF. */
+  windowTicks: 20,
+  /** Packets above the SLO that it takes at least: one stray packet is not a conflict. */
+  aboveMin: 3,
+  /** Share of packets above the SLO from which functions are frozen at once. */
+  severeShare: 0.1,
+  /** NF threads that wait longer than this share of the SLO for their core are a leading sign. */
+  leadingWaitShare: 0.25,
+  /** Drops and stalls before the NF that grow so many times faster than without functions are a leading sign. */
+  leadingGrowth: 3,
+  /** Weight of the newest look in what is usual without functions. */
+  leadingWeight: 0.1,
+  /** Datagrams that wait for the NF: a quarter of Linux's default receive buffer. Connections: half a short backlog. */
+  leadingQueueBytes: 53_248,
+  leadingConnections: 64,
+  /** Levels taken at once when the SLO is broken. */
+  brokenSteps: 2,
+  /** Calm asked for before the first step up: short, since most conflicts are one-off noise of the host. */
+  holdMinMs: 5,
+  holdMaxMs: 5_000,
+  /** Trouble within this time of a step up doubles the hold. */
+  relapseMs: 1_000,
+  /** A function that used this share of what functions used lately is the culprit. */
+  culpritShare: 0.6,
+  /** First freeze of a culprit alone; doubled for each recent blame. */
+  culpritHoldMs: 10,
+  /** The loop waking later than this means that the host stood still: its p99 is below 0.1 ms. */
+  hostLateUs: 1_500,
+  /** Host stalls are excused once in so long. */
+  hostExcuseGapMs: 20,
+  /** Longest freeze: then functions go to a housekeeping core, so that no accepted call waits without end. */
+  frozenMaxMs: 250,
+} as const;

@@ -1,0 +1,33 @@
+/** The HTTP side. */
+
+export const GATEWAY = {
+  host: '127.0.0.1',
+  port: 8080,
+  /** Larger bodies are refused with BODY_TOO_LARGE: AWS Lambda's limit for synchronous calls. */
+  bodyMaxBytes: 6 * 1024 * 1024,
+  timeoutDefaultMs: 30_000,
+  /** Calls that may wait for one function before OVERLOADED is answered. */
+  queueMax: 10_000,
+  /** And the bytes of their bodies. */
+  queueMaxBytes: 128 * 1024 * 1024,
+} as const;
+
+export const GATEWAY_HTTP = {
+  /** A client gets this long for its request line and headers: ends slow-header attacks. */
+  headersTimeoutMs: 10_000,
+  /** And this long for the whole request: 6 MB at 50 KB/s. */
+  requestTimeoutMs: 120_000,
+  /** Node's default; larger header blocks are refused with 431. */
+  headersMaxBytes: 16 * 1024,
+  /** A deploy carries the whole bundle as a JSON string. */
+  deployMaxBytes: 16 * 1024 * 1024,
+  /** Above this, unsent to one client, a source that can wait should. */
+  backlogPauseBytes: 1024 * 1024,
+  /** Above this the client is cut off: it does not read, and the agent's memory is for functions. */
+  backlogMaxBytes: 16 * 1024 * 1024,
+  /** What a refused upload may still send before its connection is cut. */
+  refusedUploadMaxBytes: 64 * 1024 * 1024,
+  /** Calls in flight may end this long after close() began. */
+  closeGraceMs: 5_000,
+  retryAfterS: 1,
+} as const;

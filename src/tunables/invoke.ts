@@ -1,0 +1,60 @@
+/** Calls: limits of functions, queues, triggers, what functions may connect to. */
+
+export const FUNCTION_LIMITS = {
+  /** A JavaScript runtime does not start below this. */
+  memoryMinBytes: 32 * 1024 * 1024,
+  timeoutMinMs: 1,
+  /** As AWS Lambda. */
+  timeoutMaxMs: 15 * 60_000,
+  concurrencyMax: 1_000,
+  /** Names and values together: a process's environment is bounded by the kernel too. */
+  envMaxBytes: 64 * 1024,
+  /** A replaced bundle stays this long: a sandbox may be loading it just now. */
+  bundleGraceMs: 60_000,
+} as const;
+
+export const DISPATCH = {
+  /** Timeouts, keep-alive and prewarming are looked at this often. */
+  sweepMs: 50,
+  /** Latency of functions is reported over the last 10 seconds, in as many parts. */
+  latencyParts: 10,
+  /** A call that found no place for this long is answered OVERLOADED. */
+  queueWaitMaxMs: 60_000,
+  /** Weight of the newest call in the mean length of a function's calls. */
+  meanWeight: 0.2,
+  /** What it is taken for before the first call ended. */
+  meanFirstMs: 1,
+  /** Times that starting a sandbox is tried for waiting calls before they fail. */
+  startAttempts: 3,
+  /** Wait before loading code again that failed to load, doubled each time up to the maximum. */
+  loadBackoffMs: 1_000,
+  loadBackoffMaxMs: 60_000,
+  /** Wait before another sandbox is tried for waiting calls after the box had no room for one. */
+  growBackoffMs: 200,
+} as const;
+
+export const QUEUE = {
+  parallel: 4,
+  /** How long one read waits for an entry; bounds how late claims and removals are noticed. */
+  blockMs: 1_000,
+  /** Without a function, or after an error. */
+  pauseMs: 500,
+  retryMaxMs: 2_000,
+  /** An entry that nobody finished is taken over this long after its function's own time limit. */
+  claimAfterMs: 10_000,
+  claimPeriodMs: 5_000,
+  /** An entry that failed so often goes to the dead ones. */
+  deliveriesMax: 3,
+  /** After the first failure; twice that after the second. */
+  againAfterMs: 1_000,
+  /** Entries left by an agent that ended, looked up at a start. */
+  ownMax: 10_000,
+  closeMaxMs: 5_000,
+} as const;
+
+export const EGRESS = {
+  attachTimeoutMs: 5_000,
+  connectTimeoutMs: 10_000,
+  /** Connections of one sandbox to one port: beyond it they are refused. */
+  connectionsPerPort: 64,
+} as const;

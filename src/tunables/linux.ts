@@ -1,0 +1,17 @@
+/** The kernel's face. */
+
+export const CGROUP = {
+  /** CFS bandwidth period: short enough that a throttled function answers within two of them. */
+  quotaPeriodUs: 20_000,
+  /** The kernel refuses quotas below 1 ms. */
+  quotaMinUs: 1_000,
+  /** How long a kill waits for a v1 group to be fully frozen before it signals anyway. */
+  freezeWaitMs: 200,
+  /** Only a process stuck in the kernel survives SIGKILL for this long. */
+  killTimeoutMs: 10_000,
+  /** A kill that lasts longer is starved of CPU: its threads get default scheduling to die with. */
+  killPatienceMs: 200,
+  /** First and longest pause between two looks at a dying group: v1 has no event for "empty". */
+  pollMinMs: 1,
+  pollMaxMs: 16,
+} as const;

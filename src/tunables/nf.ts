@@ -1,0 +1,67 @@
+/** NFs: how they are found, measured and asked. */
+
+export const DISCOVERY = {
+  /** An NF that starts, dies or restarts is noticed within a second. */
+  periodMs: 500,
+} as const;
+
+export const NF = {
+  /** What was found out about a process is looked at again after this many scans: it may have changed its arguments. */
+  recheckScans: 20,
+  /** The nice value that protects an NF's packet threads where the kernel refuses FIFO. */
+  fallbackNice: -15,
+  /** The control loop looks once in so many ticks for the report of an NF that has not made one yet. */
+  reportRetryTicks: 1_000,
+  /** An NF's own control program (ovs-vsctl, ovs-appctl) that has not answered by then is given up. */
+  askTimeoutS: 3,
+  /** `nemo nf scan` looks so long whether threads poll: a hundred ticks of the kernel. */
+  scanMs: 400,
+  /** Softirq time comes from /proc/stat, which counts in 1/100 s: it is read once in so many ticks. */
+  softirqTicks: 10,
+} as const;
+
+export const TAP = {
+  /** Packets/s measured: enough for a p99 each 100 ms, cheap enough: see bench/tap. */
+  samplesPerS: 4_000,
+  /** A packet not seen again after this is taken as lost (or as dropped by the NF on purpose). */
+  expiryNs: 1_000_000_000,
+  /** Packets under way at once; a power of two. */
+  tableEntries: 8_192,
+  /** 1 MB: cycling through a larger ring misses the cache at each packet. 128 ms of measured packets. */
+  ringSlots: 512,
+  slotBytes: 2_048,
+  /** Pause between two looks at the rings, each a wake-up; the times are the kernel's and do not depend on it. */
+  pauseMs: 5,
+} as const;
+
+/** The latency source `probe`. */
+export const PROBE = {
+  /** Between two probes while functions run: four in the window in which conflicts are judged. */
+  periodMs: 5,
+  /** While none runs: enough for a figure to show. */
+  idlePeriodMs: 100,
+  /** A probe without an answer for this long counts with this latency, and as lost. */
+  timeoutMs: 500,
+  /** After a refused connection, or where nothing listens. */
+  retryMs: 1_000,
+  /** Above callers and the gateway, below the traffic generator: the probe's own waiting must not read as the NF's. */
+  fifoPriority: 8,
+  /** Longer heads of answers are no answers. */
+  replyMaxBytes: 16 * 1024,
+} as const;
+
+/** What NFs tell of themselves: DPDK's telemetry socket, Open vSwitch's control socket. */
+export const TELEMETRY = {
+  /** Between two questions: the NF's own control thread answers, so not often. */
+  periodMs: 500,
+  /** One call on the socket, and all the calls of one answer. */
+  callMaxMs: 300,
+  answerMaxMs: 1_000,
+  /** DPDK's own limit is 16 KB; Open vSwitch writes 1 KB a thread. */
+  answerMaxBytes: 64 * 1024,
+  portsMax: 64,
+  /** A hundred ports of 100 Gbit/s with the smallest packets: more is a lie. */
+  packetsPerSMax: 2e10,
+  /** An NF that answers nothing, or nonsense, is asked again after the period, doubled each time up to this. */
+  backoffMaxMs: 60_000,
+} as const;

@@ -1,0 +1,114 @@
+/** Sandboxes: the pool, what each may use, and what each engine adds. */
+
+export const POOL = {
+  /** Stems kept ready. */
+  stems: 2,
+  /** Warm sandboxes kept for a function that has none running: a start then costs no load. */
+  warmPerFunction: 1,
+  /** An unused warm sandbox beyond `warmPerFunction` ends after this. */
+  keepAliveMs: 60_000,
+  /** What a start is taken to cost before the first was seen. */
+  startFirstMs: 100,
+  /** What a sandbox really takes of the host's memory, about: its limit is an upper bound. */
+  residentBytes: 48 * 1024 * 1024,
+  /** No new sandbox is made below this much available memory. */
+  reserveBytes: 512 * 1024 * 1024,
+  memoryMaxDefaultBytes: 128 * 1024 * 1024,
+  pidsMax: 64,
+} as const;
+
+export const SANDBOX = {
+  /** A stem on a busy NF core starts at SCHED_IDLE: seconds are normal there, half a minute is a fault. */
+  startTimeoutMs: 30_000,
+  /** Loading code may take at least this long, whatever the timeout of its calls. */
+  loadTimeoutMs: 10_000,
+  /** Users of sandboxes: one each, from a range that distributions leave free. */
+  firstUid: 64_000,
+  uidCount: 1_000,
+  /** Private /tmp; its pages also count against the sandbox's memory. */
+  tmpMaxBytes: 16 * 1024 * 1024,
+  openFilesMax: 1_024,
+  /** One core, so one thread for V8's background work; small young generation, so small resident size. */
+  nodeFlags: ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation'],
+  logLineMaxChars: 8_192,
+  logLinesPerSecond: 2_000,
+  /** Beyond this the pipe is left full and the function waits in its own print. */
+  logBytesPerSecond: 2 * 1024 * 1024,
+  stderrTailChars: 2_000,
+  /** Frames that no correct runner sends, before the sandbox is ended. */
+  strayFramesMax: 1_000,
+} as const;
+
+/** Worker threads as sandboxes: engines `isolate` and `wasm`. */
+export const ISOLATE = {
+  /** Users of their processes: one each, below the range of process sandboxes. */
+  firstUid: 63_000,
+  uidCount: 900,
+  /**
+   * No helper threads, so that a sandbox's garbage is collected on its own thread and its own account; small heaps;
+   * modules come from memory; the runner collects once what starting left behind.
+   */
+  nodeFlags: [
+    '--single-threaded',
+    '--v8-pool-size=1',
+    '--optimize-for-size',
+    '--no-node-snapshot',
+    '--experimental-vm-modules',
+    '--expose-gc',
+    '--no-warnings',
+  ],
+  /** Of a thread; V8 takes it as reserved, not as used. */
+  stackMb: 1,
+  youngMb: 1,
+  openFilesMax: 4_096,
+  /** Memory of a process without its sandboxes, and of each stem in it. */
+  hostBytes: 96 * 1024 * 1024,
+  stemBytes: 16 * 1024 * 1024,
+  /** Threads that a process may have beside its sandboxes: node's own and a sandbox's pool for asynchronous zlib and crypto. */
+  hostThreads: 32,
+  /** A thread that was told to end and did not is ended with its process after this. */
+  endPatienceMs: 2_000,
+  /** Meanwhile whatever holds it back is lifted this often. */
+  releasePeriodMs: 50,
+  /** Connections that have not yet said for which sandbox they are. */
+  unclaimedMax: 32,
+  unclaimedMs: 10_000,
+} as const;
+
+/** Engine `wasm`, beside what it has in common with `isolate`. */
+export const WASM = {
+  firstUid: 62_000,
+  /** Looking at a module at deploy: compiling 8 MB of code takes some 100 MB. */
+  checkMemoryBytes: 512 * 1024 * 1024,
+  checkTimeoutMs: 20_000,
+} as const;
+
+export const OCI = {
+  /** An image's layers together, unpacked; so that a small file cannot become a full disk. */
+  imageMaxBytes: 2 * 1024 * 1024 * 1024,
+  entriesMax: 200_000,
+  layersMax: 100,
+  /** 96 bits of a digest name a layer's directory. */
+  layerNameChars: 24,
+  /** Manifests and configs. */
+  documentMaxBytes: 4 * 1024 * 1024,
+  indexDepthMax: 3,
+  /** One request to a registry, a whole layer included. */
+  fetchTimeoutMs: 600_000,
+  /** Users of containers: beside those of the other engines. */
+  firstUid: 61_000,
+  tmpFilesMax: 10_000,
+  /** A server that has just started is asked this often whether it listens. */
+  acceptPollMs: 2,
+  connectWaitMs: 2,
+  keepAliveMs: 600_000,
+  /** How long the end of a process may take to be known after its connection broke. */
+  lastWordsMs: 600,
+  /** Layers that no function has named for so long are removed. */
+  unusedLayerMs: 3_600_000,
+} as const;
+
+export const ENGINES = {
+  /** Whether an engine works here is looked at again after this: a check may start a process. */
+  checkKeptMs: 10_000,
+} as const;

@@ -1,0 +1,33 @@
+/** What is told to those who watch: feed, logs, traces. */
+
+export const FEED = {
+  hz: 10,
+  /** A reader with more than this unsent loses frames. */
+  backlogMaxBytes: 1024 * 1024,
+  eventsKept: 1_000,
+  /** Sandboxes' memory and CPU are read this often while somebody looks. */
+  usagePeriodMs: 1_000,
+} as const;
+
+export const FEED_SERVER = {
+  /** A reader that does not answer a ping until the next one is gone. */
+  pingPeriodMs: 10_000,
+  readersMax: 100,
+  /** Events in the first frame that a reader gets. */
+  firstEvents: 100,
+} as const;
+
+export const LOGS = {
+  linesPerFunction: 1_000,
+  /** Longer lines are cut: one line cannot push all others out. */
+  lineMaxChars: 8_192,
+  charsPerFunction: 1024 * 1024,
+} as const;
+
+export const TRACE = {
+  callsPerFunction: 256,
+  /** CPU time and memory of one call in so long, a function: each look costs some 50 us. */
+  detailPeriodMs: 100,
+  /** Of the calls whose caller does not trace: a box may serve ten thousand a second. */
+  otlpSampleRatio: 0.01,
+} as const;
