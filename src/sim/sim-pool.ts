@@ -33,6 +33,12 @@ export class SimPool {
     this.accountedMs = toMs;
   }
 
+  /** What was there before the first call does not count. */
+  forgetMemory(): void {
+    this.memoryGiBs = 0;
+    this.idleMemoryGiBs = 0;
+  }
+
   /** Bytes that have to be freed before one more sandbox can be made; 0 or less: none. */
   lacking(): number {
     return this.sandboxBytes - (this.capacityBytes - this.committed);

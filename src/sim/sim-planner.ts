@@ -1,0 +1,124 @@
+/** What the planner of a box does, in virtual time: ends what expired, and makes sandboxes ahead one after the other. */
+
+import { DISPATCH } from '../tunables.js';
+import type { SimBox } from './sim-box.js';
+import type { SimFunction, SimSandbox } from './sim-function.js';
+
+/** A box looks at its stems at every sweep; here more seldom, since nothing else happens for hours. */
+const TRIM_MS = 10_000;
+const STEM_KEY = 'process';
+
+export class SimPlanner {
+  /** Functions with fewer sandboxes than they should have. */
+  private readonly short = new Set<SimFunction>();
+  private making = false;
+  /** When it looks for something to make; Infinity: nobody asked. */
+  private prewarmMs = Number.POSITIVE_INFINITY;
+
+  constructor(private readonly box: SimBox) {}
+
+  start(): void {
+    for (const fn of this.box.functions) this.look(fn);
+    this.wake();
+    this.box.events.push(TRIM_MS, { kind: 'trim' });
+  }
+
+  /** Ends idle sandboxes whose time is over and that prewarming does not want; `later`: not before the next sweep. */
+  expire(fn: SimFunction, later = false): void {
+    if (fn.idle.length === 0) return;
+    const { box } = this;
+    const { keepAlive, prewarm } = box.options.policies;
+    let spare = fn.live - prewarm.warm(fn.usage, box.nowMs).sandboxes;
+    if (spare <= 0) return;
+    let nextMs = Number.POSITIVE_INFINITY;
+    if (fn.idle.length > 1) fn.idle.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
+    for (let i = 0; i < fn.idle.length && spare > 0; ) {
+      const sandbox = fn.idle[i]!;
+      const expiresMs = keepAlive.expiresMs(sandbox, box.nowMs);
+      if (!later && expiresMs <= box.nowMs) {
+        box.pool.remove(sandbox);
+        box.result.expired++;
+        spare--;
+        this.wake();
+        continue;
+      }
+      nextMs = Math.min(nextMs, expiresMs);
+      i++;
+    }
+    if (nextMs >= fn.expireMs) return;
+    fn.expireMs = this.sweepAfter(nextMs);
+    if (fn.expireMs !== Number.POSITIVE_INFINITY) box.events.push(fn.expireMs, { kind: 'expire', fn });
+  }
+
+  /** Asks how many sandboxes the function should have, and looks again when that may change. */
+  look(fn: SimFunction): void {
+    const { nowMs, events, options } = this.box;
+    const wanted = options.policies.prewarm.warm(fn.usage, nowMs);
+    if (fn.live + fn.starting + fn.making < wanted.sandboxes) {
+      this.short.add(fn);
+      this.wake();
+    } else this.short.delete(fn);
+    if (wanted.untilMs < fn.lookMs && wanted.untilMs > nowMs) {
+      fn.lookMs = wanted.untilMs;
+      events.push(fn.lookMs, { kind: 'look', fn });
+    }
+  }
+
+  wake(): void {
+    if (this.making || this.prewarmMs !== Number.POSITIVE_INFINITY) return;
+    this.prewarmMs = this.sweepAfter(this.box.nowMs);
+    this.box.events.push(this.prewarmMs, { kind: 'prewarm' });
+  }
+
+  /** It was woken. */
+  woken(): void {
+    this.prewarmMs = Number.POSITIVE_INFINITY;
+    this.prewarm();
+  }
+
+  /** What `prewarm` began is there. */
+  made(sandbox: SimSandbox): void {
+    this.making = false;
+    if (sandbox.fn === undefined) this.box.pool.addStem(sandbox);
+    else sandbox.fn.making--;
+  }
+
+  prewarm(): void {
+    const { nowMs, pool, starts, result, options } = this.box;
+    const { costs } = options;
+    if (this.making || pool.lacking() > 0) return;
+    let chosen: SimFunction | undefined;
+    for (const fn of this.short) {
+      if (chosen === undefined || fn.lastUsedMs > chosen.lastUsedMs) chosen = fn;
+    }
+    if (chosen === undefined && pool.stems.length >= this.stemsWanted()) return;
+    const stem = chosen !== undefined && pool.stems.length > 0 ? pool.takeStem() : undefined;
+    const sandbox = stem ?? pool.make();
+    this.making = true;
+    result.prewarmed++;
+    if (chosen !== undefined) {
+      sandbox.fn = chosen;
+      sandbox.usage = chosen.usage;
+      sandbox.origin = 'warm';
+      chosen.making++;
+      this.look(chosen);
+    }
+    starts.add(nowMs, stem === undefined ? costs.coldMs : costs.stemMs, { kind: 'made', sandbox });
+  }
+
+  /** Ends stems that nobody wants any more. */
+  trim(): void {
+    const { events, nowMs, pool } = this.box;
+    events.push(nowMs + TRIM_MS, { kind: 'trim' });
+    while (pool.stems.length > this.stemsWanted()) pool.dropStem();
+  }
+
+  private stemsWanted(): number {
+    const { functions, asked, nowMs, options } = this.box;
+    return options.policies.prewarm.stems({ key: STEM_KEY, functions: functions.length, asked }, nowMs);
+  }
+
+  private sweepAfter(timeMs: number): number {
+    return (Math.floor(Math.max(timeMs, this.box.nowMs) / DISPATCH.sweepMs) + 1) * DISPATCH.sweepMs;
+  }
+}
