@@ -15,7 +15,7 @@ import { guardAdmission } from '../sandbox/admission/guard.js';
 import type { AdmissionPolicy } from '../sandbox/admission/policy.js';
 import type { Pool } from '../sandbox/pool.js';
 import { mru } from '../sandbox/selection/mru.js';
-import type { SelectionBox, SelectionPolicy } from '../sandbox/selection/policy.js';
+import type { SelectionPolicy } from '../sandbox/selection/policy.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables.js';
 import { CorePlaces } from './core-places.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from './function.js';
@@ -23,8 +23,10 @@ import { FunctionState } from './function-state.js';
 import { Growth } from './growth.js';
 import type { CallObserver } from './observer.js';
 import { blameOf, endsSandbox } from './outcome.js';
+import { refusalOf } from './refusal.js';
 import { sendTo } from './send.js';
 import type { ActiveCall, PendingCall, Worker } from './worker.js';
+import { WorkerChoice } from './worker-choice.js';
 
 export interface DispatcherOptions {
   control: SandboxSlots;
@@ -48,9 +50,8 @@ export class Dispatcher {
   readonly functions = new Map<string, FunctionState>();
   private readonly places: CorePlaces;
   private readonly growth: Growth;
-  private readonly selection: SelectionPolicy;
+  private readonly workers: WorkerChoice;
   private readonly admission: AdmissionPolicy;
-  private readonly selectionBox: SelectionBox & { core: number };
   private readonly backlog = new Set<FunctionState>();
   private virtualNowMs = 0;
   private pumping = false;
@@ -69,9 +70,8 @@ export class Dispatcher {
       setWeight: (worker, weight) => pool.setWeight(worker, weight),
       ...(placement === undefined ? {} : { placement }),
     });
-    this.selection = options.selection ?? mru.create({});
+    this.workers = new WorkerChoice(this.places, options.selection ?? mru.create({}));
     this.admission = options.admission ?? guardAdmission(GATEWAY);
-    this.selectionBox = { core: -1, spareRatio: (core) => this.places.spareRatio(core) };
     this.growth = new Growth({
       pool,
       isCurrent: (fn) => this.isCurrent(fn),
@@ -108,29 +108,7 @@ export class Dispatcher {
       });
     }
     if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
-    const { pool } = this.options;
-    const { memoryBytes } = fn.spec;
-    const refusal = this.admission.refuse({
-      queued: fn.queued,
-      queuedBytes: fn.queuedBytes + body.length,
-      meanMs: fn.meanMs,
-      sandboxes: fn.workers.length + fn.starting,
-      lackingBytes: () => pool.lackingBytes(memoryBytes),
-      evictableBytes: () => pool.evictableBytes(),
-    });
-    if (refusal === undefined) return undefined;
-    const details = { retryAfterS: refusal.retryAfterS };
-    if (refusal.why === 'queue full') {
-      return new NemoError(
-        'OVERLOADED',
-        `${fn.queued} calls of "${functionName}" with ${fn.queuedBytes} bytes already wait`,
-        { hint: 'try again later, or call less often', details },
-      );
-    }
-    return new NemoError('NO_CAPACITY', `no memory is left for a sandbox of "${functionName}"`, {
-      hint: `try again in ${refusal.retryAfterS} s, or remove functions that are not needed`,
-      details,
-    });
+    return refusalOf(fn, body.length, this.admission, this.options.pool);
   }
 
   setFunction(name: string, spec: FunctionSpec | undefined): void {
@@ -214,56 +192,33 @@ export class Dispatcher {
 
   /** Tries to move one call of `fn` forward. */
   private place(fn: FunctionState): Placed {
-    // A sandbox that may run several calls at once takes one more without another place on the core.
-    let shared: Worker | undefined;
-    for (const worker of fn.workers) {
-      if (!this.mayTake(worker) || worker.idle || worker.room <= 0) continue;
-      if (shared === undefined || this.better(worker, shared, worker.core)) shared = worker;
-    }
+    const shared = this.workers.shared(fn);
     if (shared !== undefined) return this.send(fn, shared);
     const core = this.places.choose();
     if (core !== undefined) {
-      for (let worker = this.idleWorker(fn, core); worker !== undefined; worker = this.idleWorker(fn, core)) {
-        if (this.options.pool.move(worker, core)) return this.send(fn, worker);
-      }
+      const worker = this.moveIdle(fn, core);
+      if (worker !== undefined) return this.send(fn, worker);
       if (fn.starting < Math.min(fn.queued, this.placesFor(fn))) this.growth.start(fn, core);
       return 'starting';
     }
     // Ahead of time: into the sandbox that runs, or into another one beside it. Its turn comes when a call ends.
     const { sendAhead } = this.options.policy;
-    for (const worker of fn.workers) {
-      if (this.mayTake(worker) && worker.turn && worker.room + sendAhead > 0) return this.send(fn, worker);
-    }
+    const ahead = this.workers.ahead(fn, sendAhead);
+    if (ahead !== undefined) return this.send(fn, ahead);
     const beside = this.places.chooseStaged(sendAhead);
     // Not beside itself: the sandbox that runs has its caches warm, and takes its next call ahead.
     const itself = fn.workers.some((worker) => worker.turn && worker.core === beside);
     if (beside === undefined || itself) return 'no place';
-    for (
-      let worker = this.idleWorker(fn, beside);
-      worker !== undefined;
-      worker = this.idleWorker(fn, beside)
-    ) {
-      if (this.options.pool.move(worker, beside)) return this.send(fn, worker, false);
+    const staged = this.moveIdle(fn, beside);
+    return staged === undefined ? 'no place' : this.send(fn, staged, false);
+  }
+
+  /** An idle worker of `fn`, moved to the core. One that cannot be moved is ending: the next is tried. */
+  private moveIdle(fn: FunctionState, core: number): Worker | undefined {
+    for (;;) {
+      const worker = this.workers.idle(fn, core);
+      if (worker === undefined || this.options.pool.move(worker, core)) return worker;
     }
-    return 'no place';
-  }
-
-  private idleWorker(fn: FunctionState, core: number): Worker | undefined {
-    let best: Worker | undefined;
-    for (const worker of fn.workers) {
-      if (worker.state !== 'warm' || worker.retired || !worker.idle) continue;
-      if (best === undefined || this.better(worker, best, core)) best = worker;
-    }
-    return best;
-  }
-
-  private better(a: Worker, b: Worker, core: number): boolean {
-    this.selectionBox.core = core;
-    return this.selection.better(a, b, this.selectionBox);
-  }
-
-  private mayTake(worker: Worker): boolean {
-    return worker.state === 'warm' && !worker.retired && !this.places.throttled(worker.core);
   }
 
   /** More sandboxes of one function than may run at once would only cost memory. */

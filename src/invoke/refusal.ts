@@ -1,0 +1,33 @@
+/** Why a call is not accepted, as the caller reads it. Admission itself is a policy (`sandbox/admission`). */
+
+import { NemoError } from '../errors.js';
+import type { AdmissionPolicy } from '../sandbox/admission/policy.js';
+import type { Pool } from '../sandbox/pool.js';
+import type { FunctionState } from './function-state.js';
+
+/** OVERLOADED or NO_CAPACITY, with `retryAfterS`; undefined: the call may wait in the queue of `fn`. */
+export function refusalOf(
+  fn: FunctionState,
+  bodyBytes: number,
+  admission: AdmissionPolicy,
+  pool: Pool,
+): NemoError | undefined {
+  const { name, memoryBytes } = fn.spec;
+  const refusal = admission.refuse({
+    queued: fn.queued,
+    queuedBytes: fn.queuedBytes + bodyBytes,
+    meanMs: fn.meanMs,
+    sandboxes: fn.workers.length + fn.starting,
+    lackingBytes: () => pool.lackingBytes(memoryBytes),
+    evictableBytes: () => pool.evictableBytes(),
+  });
+  if (refusal === undefined) return undefined;
+  const { retryAfterS } = refusal;
+  const details = { retryAfterS };
+  if (refusal.why === 'queue full') {
+    const message = `${fn.queued} calls of "${name}" with ${fn.queuedBytes} bytes already wait`;
+    return new NemoError('OVERLOADED', message, { hint: 'try again later, or call less often', details });
+  }
+  const hint = `try again in ${retryAfterS} s, or remove functions that are not needed`;
+  return new NemoError('NO_CAPACITY', `no memory is left for a sandbox of "${name}"`, { hint, details });
+}
