@@ -6,23 +6,22 @@
 import { Core } from '../control/board.js';
 import type { Control } from '../control/control.js';
 import type { GateEvent } from '../control/gates.js';
-import type { ControlNf, NfStats } from '../control/messages.js';
+import type { ControlNf } from '../control/messages.js';
 import { asNemoError, NemoError } from '../errors.js';
 import type { EventLog } from '../gateway/platform.js';
 import { queueInodes } from '../linux/listening.js';
 import { onlineCores } from '../linux/online-cores.js';
 import { type CoreFacts, readTopology } from '../linux/topology.js';
 import type { FeedNf } from '../telemetry/feed.js';
-import { GATE } from '../tunables.js';
 import { CoreKeeper } from './core-keeper.js';
 import { Discovery } from './discovery.js';
 import type { LatencySourceSpec } from './latency/open.js';
+import { feedOf, isHarvested, type ManagedNf, mayHarvest, slicesRefusedBy } from './managed-nf.js';
 import type { ExplicitNf } from './match.js';
 import { Measurements } from './measurements.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import type { NfProtection } from './protection.js';
 import type { SleepControls } from './sleep-control.js';
-import type { Telemetry } from './telemetry/telemetry.js';
 import { type NfChange, NfWatcher } from './watcher.js';
 
 export interface NfManagerOptions {
@@ -47,21 +46,8 @@ export interface NfManagerOptions {
   periodMs: number;
 }
 
-interface Managed {
-  nf: NfInstance;
-  protection: string;
-  stats: NfStats | undefined;
-  measurements: Measurements;
-  /** A poll-mode NF that sleeps now, because it was asked to. */
-  sleeps: boolean;
-  /** It polls on, and its cores are to be lent in slices. */
-  gate: boolean;
-  /** Why nothing of its cores is harvested. */
-  refusal: string | undefined;
-}
-
 export class NfManager {
-  private readonly managed = new Map<string, Managed>();
+  private readonly managed = new Map<string, ManagedNf>();
   private readonly discovery: Discovery;
   private readonly watcher: NfWatcher;
   private readonly saidAmbiguous = new Set<string>();
@@ -138,8 +124,10 @@ export class NfManager {
 
   private adopt(nf: NfInstance): void {
     const known = this.managed.get(nf.id);
-    const managed: Managed = {
+    const { functionCores, protection } = this.options;
+    const managed: ManagedNf = {
       nf,
+      bound: nf.cores.length > 0 && nf.cores.every((core) => functionCores.includes(core)),
       protection: 'none',
       stats: known?.stats,
       measurements: known?.measurements ?? this.measure(nf),
@@ -148,9 +136,8 @@ export class NfManager {
       refusal: known?.refusal,
     };
     this.managed.set(nf.id, managed);
-    if (known === undefined && this.mayHarvest(nf) && nf.profile.mode === 'poll')
+    if (known === undefined && mayHarvest(managed) && nf.profile.mode === 'poll')
       void this.askToSleep(managed);
-    const { protection } = this.options;
     if (protection === undefined) return;
     const report = protection.protect(nf);
     managed.protection = report.applied;
@@ -168,7 +155,7 @@ export class NfManager {
   }
 
   /** Its own controls answer in milliseconds at best; its core is not harvested before. */
-  private async askToSleep({ nf }: Managed): Promise<void> {
+  private async askToSleep({ nf }: ManagedNf): Promise<void> {
     const why = 'this host has no way';
     const report = (await this.options.sleepControls?.apply(nf)) ?? { sleeps: false, message: why };
     // Its threads may have changed meanwhile, which makes another record of it.
@@ -181,7 +168,7 @@ export class NfManager {
   }
 
   /** The second way; `because` tells why the first one did not work. */
-  private useSlices(managed: Managed, because: string): void {
+  private useSlices(managed: ManagedNf, because: string): void {
     const refusal = this.options.slicesRefused ?? slicesRefusedBy(managed.nf.profile);
     if (refusal === undefined) managed.gate = true;
     else this.refuse(managed, `${because}, and ${refusal}`);
@@ -201,17 +188,9 @@ export class NfManager {
     }
   }
 
-  private refuse(managed: Managed, reason: string): void {
+  private refuse(managed: ManagedNf, reason: string): void {
     managed.refusal = reason;
     this.warn(`${managed.nf.id} polls, and nothing of its core is harvested: ${reason}`);
-  }
-
-  private isBound(nf: NfInstance): boolean {
-    return nf.cores.length > 0 && nf.cores.every((core) => this.options.functionCores.includes(core));
-  }
-
-  private mayHarvest(nf: NfInstance): boolean {
-    return nf.profile.harvest && this.isBound(nf);
   }
 
   private tellControl(): void {
@@ -225,17 +204,17 @@ export class NfManager {
     );
   }
 
-  private forControl({ nf, sleeps, gate, measurements }: Managed): ControlNf {
+  private forControl(managed: ManagedNf): ControlNf {
+    const { nf, bound, sleeps, gate, measurements } = managed;
     const packetTids = nf.threads.filter((thread) => thread.packet).map((thread) => thread.tid);
     return {
       id: nf.id,
       pid: nf.pid,
-      cores: this.isBound(nf) ? nf.cores : [],
+      cores: bound ? nf.cores : [],
       tids: nf.threads.map((thread) => thread.tid),
       packetTids,
       sloUs: nf.profile.sloP99Us,
-      // A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it.
-      harvest: this.mayHarvest(nf) && (nf.profile.mode === 'sleep' || sleeps || gate),
+      harvest: isHarvested(managed),
       gate,
       softirq: nf.profile.match.kernel !== undefined,
       socketInodes: [...queueInodes(nf.pid)],
@@ -270,47 +249,9 @@ export class NfManager {
   }
 
   feed(): FeedNf[] {
-    return [...this.managed.values()].map((managed) => {
-      const { nf, protection, stats, sleeps, measurements } = managed;
-      const p99Us = stats?.p99Us ?? null;
-      const busyRatio = stats?.busyRatio ?? 0;
-      return {
-        id: nf.id,
-        profile: nf.profile.name,
-        pid: nf.pid,
-        state: 'running',
-        mode: sleeps ? 'sleep' : nf.profile.mode,
-        cores: nf.cores,
-        threads: nf.threads.map(({ tid, name, packet, cores }) => ({
-          tid,
-          name,
-          packet,
-          core: cores[0] ?? -1,
-        })),
-        harvest: this.harvestOf(managed),
-        protection,
-        latencySource: nf.profile.latency.source,
-        p50Us: stats?.p50Us ?? null,
-        p99Us,
-        p999Us: stats?.p999Us ?? null,
-        sloUs: nf.profile.sloP99Us,
-        sloHeld: p99Us === null ? null : p99Us <= nf.profile.sloP99Us,
-        busyRatio,
-        spareRatio: Math.max(0, 1 - busyRatio),
-        ...(stats === undefined ? {} : { queues: stats.queues }),
-        ...(measurements.telemetry === undefined ? {} : { telemetry: telemetryOf(measurements.telemetry) }),
-      };
-    });
-  }
-
-  private harvestOf({ nf, sleeps, gate, refusal }: Managed): NonNullable<FeedNf['harvest']> {
-    if (!nf.profile.harvest) return { how: 'not', why: 'its profile says harvest: false' };
-    if (!this.isBound(nf)) return { how: 'not', why: 'its packet threads are not bound to function cores' };
-    if (nf.profile.mode === 'sleep') return { how: 'sleep' };
-    if (sleeps) return { how: 'asked to sleep' };
     const { board } = this.options.control;
-    if (gate && nf.cores.every((core) => board.get(core, Core.gated) === 1)) return { how: 'slices' };
-    return { how: 'not', why: refusal ?? 'it polls, and its gate is not there yet' };
+    const isGated = (core: number): boolean => board.get(core, Core.gated) === 1;
+    return [...this.managed.values()].map((managed) => feedOf(managed, isGated));
   }
 
   async stop(): Promise<void> {
@@ -333,26 +274,6 @@ export class NfManager {
   ): void {
     this.options.events.emit({ kind, severity, message, nf: nf.id });
   }
-}
-
-function telemetryOf(telemetry: Telemetry): NonNullable<FeedNf['telemetry']> {
-  const { fault } = telemetry;
-  const { packetsPerS, dropsPerS, busyRatio, drops } = telemetry.statistics();
-  const known = (value: number) => (fault !== undefined || Number.isNaN(value) ? null : value);
-  return {
-    packetsPerS: known(packetsPerS),
-    dropsPerS: known(dropsPerS),
-    busyRatio: known(busyRatio),
-    drops,
-    ...(fault === undefined ? {} : { fault }),
-  };
-}
-
-function slicesRefusedBy({ slices, sloP99Us }: NfProfile): string | undefined {
-  if (slices !== true) return 'its profile does not allow slices (slices: true)';
-  const least = (GATE.sliceMinUs + GATE.overshootUs + GATE.switchUs) / GATE.sloShare;
-  if (sloP99Us === 0 || sloP99Us >= least) return undefined;
-  return `its SLO of ${sloP99Us} us leaves no room for slices: that takes ${Math.ceil(least)} us`;
 }
 
 function coresText(nf: NfInstance): string {

@@ -1,0 +1,79 @@
+/** What happens in the agent's parts, in the words and the fields of the event log. */
+
+import { FROZEN, LADDER } from './conflict/ladder.js';
+import type { Control } from './control/control.js';
+import type { NemoError } from './errors.js';
+import type { EventLog } from './gateway/platform.js';
+import type { Worker } from './invoke/worker.js';
+import type { SandboxExit } from './sandbox/engine.js';
+
+export class AgentEvents {
+  constructor(private readonly log: EventLog) {}
+
+  warn(message: string): void {
+    this.log.emit({ kind: 'warning', severity: 'warning', message });
+  }
+
+  /** The ladder's steps, and who was blamed for a conflict. */
+  follow(control: Control, workers: ReadonlyMap<string, Worker>): void {
+    control.on('warning', (message) => this.warn(message));
+    control.on('level', ({ core, from, to, cause, reactionUs }) => {
+      const down = to > from;
+      const [before, after] = [LADDER[from]!.name, LADDER[to]!.name];
+      this.log.emit({
+        kind: down ? 'throttle' : 'recover',
+        severity: to >= FROZEN ? 'warning' : 'info',
+        message: `core ${core}: ${before} -> ${after}: ${cause}`,
+        ...{ core, cause, fromLevel: from, toLevel: to },
+        ...(down ? { reactionUs } : {}),
+      });
+    });
+    control.on('culprit', ({ core, slot, cause, reactionUs }) => {
+      const worker = [...workers.values()].find((one) => one.slot === slot);
+      if (worker === undefined) return;
+      const { functionName, id: sandboxId } = worker;
+      const message = `"${functionName}" slowed packets on core ${core}: ${cause}`;
+      const severity = 'warning';
+      this.log.emit({
+        kind: 'conflict',
+        ...{ severity, message, core, functionName, sandboxId, cause, reactionUs },
+      });
+    });
+  }
+
+  sandboxEnded({ id: sandboxId, functionName }: Worker, { cause }: SandboxExit): void {
+    if (cause === 'killed') return;
+    const of = functionName === '' ? 'a stem' : `"${functionName}"`;
+    this.log.emit({
+      kind: 'sandbox-ended',
+      severity: 'warning',
+      message: `${sandboxId} of ${of} ended: ${cause}`,
+      sandboxId,
+      ...(functionName === '' ? {} : { functionName }),
+    });
+  }
+
+  sandboxEvicted(functionName: string, sandboxId: string, why: string): void {
+    const message = `${sandboxId} of "${functionName}" was ended: ${why}`;
+    this.log.emit({ kind: 'sandbox-evicted', severity: 'info', message, functionName, sandboxId });
+  }
+
+  callFailed(functionName: string, error: NemoError, sandboxId: string | undefined): void {
+    if (error.blame === 'system' && error.code !== 'STOPPING') this.warn(error.message);
+    if (error.code === 'FUNCTION_ERROR') return;
+    this.log.emit({
+      kind: 'function-failed',
+      severity: 'error',
+      message: error.message,
+      functionName,
+      cause: error.code,
+      ...(sandboxId === undefined ? {} : { sandboxId }),
+    });
+  }
+
+  functionChanged(functionName: string, deployed: boolean): void {
+    const kind = deployed ? 'function-deployed' : 'function-removed';
+    const message = `function "${functionName}" was ${deployed ? 'deployed' : 'removed'}`;
+    this.log.emit({ kind, severity: 'info', message, functionName });
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * What the agent takes of its host before anything else: the name, its own cores, its cgroups, and a guardian that gives
+ * all of it back, whatever happens to the agent.
+ */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { lockAgent } from './agent-lock.js';
+import type { AgentConfig } from './config.js';
+import { asNemoError, NemoError } from './errors.js';
+import type { CgroupDriver } from './linux/cgroup/driver.js';
+import { openCgroupDriver } from './linux/cgroup/open.js';
+import { ResctrlGroup } from './linux/resctrl.js';
+import { setProcessAffinity } from './linux/sched.js';
+import { NfProtection } from './nf/protection.js';
+import { settingsPath } from './nf/sleep-control.js';
+
+/** What is to be done at the end, last first. */
+export type Closers = Array<() => Promise<void> | void>;
+
+export interface AgentHost {
+  driver: CgroupDriver;
+  protection: NfProtection;
+  /** What this host cannot do, in words. */
+  warnings: string[];
+}
+
+/** NOT_ROOT, AGENT_RUNNING. */
+export async function takeHost(config: AgentConfig, closers: Closers): Promise<AgentHost> {
+  if (process.getuid?.() !== 0) {
+    throw new NemoError(
+      'NOT_ROOT',
+      'the agent needs root: it makes cgroups and namespaces and schedules threads',
+      { hint: 'run it with sudo, or as a system service' },
+    );
+  }
+  const { policy } = config;
+  const warnings: string[] = [];
+  closers.push(await lockAgent(config.name));
+  for (const directory of [config.stateDir, config.runDir]) {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  }
+  // The agent keeps off the cores that it lends; its threads made from now on inherit this.
+  setProcessAffinity(process.pid, config.housekeepingCores);
+
+  const resctrl = openResctrl(config, warnings);
+  if (resctrl !== undefined) closers.push(() => resctrl.remove());
+  const driver = openCgroupDriver({
+    ...(resctrl === undefined ? {} : { alsoJoin: [resctrl.tasksPath] }),
+    rootName: config.name,
+    idle: policy.scheduling === 'idle',
+    capCores: policy.capRatio && policy.capRatio * config.functionCores.length,
+  });
+  const claim = join(config.runDir, 'agent.pid');
+  writeFileSync(claim, String(process.pid));
+  await driver.removeAll();
+  closers.push(() => driver.removeAll());
+  // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
+  const protection = await NfProtection.start(config.stateDir, {
+    claim,
+    groups: resctrl === undefined ? driver.rootPaths : [...driver.rootPaths, resctrl.path],
+    settings: settingsPath(config.stateDir),
+  });
+  closers.push(() => protection.close());
+  if (driver.missing.length > 0) {
+    warnings.push(
+      `this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`,
+    );
+  }
+  if (policy.scheduling === 'idle' && !driver.idleGroup) {
+    warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
+  }
+  return { driver, protection, warnings };
+}
+
+/** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */
+function openResctrl({ name, resctrl }: AgentConfig, warnings: string[]): ResctrlGroup | undefined {
+  if (resctrl === undefined) return undefined;
+  try {
+    return ResctrlGroup.open(name, resctrl);
+  } catch (thrown) {
+    const { message } = asNemoError(thrown);
+    warnings.push(`functions share the NFs' caches and memory bandwidth without a limit: ${message}`);
+    return undefined;
+  }
+}

@@ -1,0 +1,94 @@
+/** What the manager keeps of one NF, and what that means: may its cores be harvested, and what the feed shows of it. */
+
+import type { NfStats } from '../control/messages.js';
+import type { FeedNf } from '../telemetry/feed.js';
+import { GATE } from '../tunables.js';
+import type { Measurements } from './measurements.js';
+import type { NfInstance, NfProfile } from './profile.js';
+import type { Telemetry } from './telemetry/telemetry.js';
+
+export interface ManagedNf {
+  nf: NfInstance;
+  /** Its packet threads are bound to function cores. */
+  bound: boolean;
+  protection: string;
+  stats: NfStats | undefined;
+  measurements: Measurements;
+  /** A poll-mode NF that sleeps now, because it was asked to. */
+  sleeps: boolean;
+  /** It polls on, and its cores are to be lent in slices. */
+  gate: boolean;
+  /** Why nothing of its cores is harvested. */
+  refusal: string | undefined;
+}
+
+export function mayHarvest({ nf, bound }: ManagedNf): boolean {
+  return nf.profile.harvest && bound;
+}
+
+/** A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it. */
+export function isHarvested(managed: ManagedNf): boolean {
+  const { nf, sleeps, gate } = managed;
+  return mayHarvest(managed) && (nf.profile.mode === 'sleep' || sleeps || gate);
+}
+
+/** `isGated`: a gate lends this core now. */
+export function feedOf(managed: ManagedNf, isGated: (core: number) => boolean): FeedNf {
+  const { nf, protection, stats, sleeps, measurements } = managed;
+  const p99Us = stats?.p99Us ?? null;
+  const busyRatio = stats?.busyRatio ?? 0;
+  return {
+    id: nf.id,
+    profile: nf.profile.name,
+    pid: nf.pid,
+    state: 'running',
+    mode: sleeps ? 'sleep' : nf.profile.mode,
+    cores: nf.cores,
+    threads: nf.threads.map(({ tid, name, packet, cores }) => ({ tid, name, packet, core: cores[0] ?? -1 })),
+    harvest: harvestOf(managed, isGated),
+    protection,
+    latencySource: nf.profile.latency.source,
+    p50Us: stats?.p50Us ?? null,
+    p99Us,
+    p999Us: stats?.p999Us ?? null,
+    sloUs: nf.profile.sloP99Us,
+    sloHeld: p99Us === null ? null : p99Us <= nf.profile.sloP99Us,
+    busyRatio,
+    spareRatio: Math.max(0, 1 - busyRatio),
+    ...(stats === undefined ? {} : { queues: stats.queues }),
+    ...(measurements.telemetry === undefined ? {} : { telemetry: telemetryOf(measurements.telemetry) }),
+  };
+}
+
+function harvestOf(
+  { nf, bound, sleeps, gate, refusal }: ManagedNf,
+  isGated: (core: number) => boolean,
+): NonNullable<FeedNf['harvest']> {
+  if (!nf.profile.harvest) return { how: 'not', why: 'its profile says harvest: false' };
+  if (!bound) return { how: 'not', why: 'its packet threads are not bound to function cores' };
+  if (nf.profile.mode === 'sleep') return { how: 'sleep' };
+  if (sleeps) return { how: 'asked to sleep' };
+  if (gate && nf.cores.every(isGated)) return { how: 'slices' };
+  return { how: 'not', why: refusal ?? 'it polls, and its gate is not there yet' };
+}
+
+function telemetryOf(telemetry: Telemetry): NonNullable<FeedNf['telemetry']> {
+  const { fault } = telemetry;
+  const { packetsPerS, dropsPerS, busyRatio, drops } = telemetry.statistics();
+  const known = (value: number) => (fault !== undefined || Number.isNaN(value) ? null : value);
+  return {
+    packetsPerS: known(packetsPerS),
+    dropsPerS: known(dropsPerS),
+    busyRatio: known(busyRatio),
+    drops,
+    ...(fault === undefined ? {} : { fault }),
+  };
+}
+
+/** Why a profile does not let its cores be lent in slices; undefined: it does. */
+export function slicesRefusedBy({ slices, sloP99Us }: NfProfile): string | undefined {
+  if (slices !== true) return 'its profile does not allow slices (slices: true)';
+  const least = (GATE.sliceMinUs + GATE.overshootUs + GATE.switchUs) / GATE.sloShare;
+  if (sloP99Us === 0 || sloP99Us >= least) return undefined;
+  return `its SLO of ${sloP99Us} us leaves no room for slices: that takes ${Math.ceil(least)} us`;
+}
