@@ -3,28 +3,24 @@
  * stops them in order. No other file knows more than its neighbours.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { lockAgent } from './agent-lock.js';
+import { AgentEvents } from './agent-events.js';
+import { type Closers, takeHost } from './agent-host.js';
 import type { AgentConfig } from './config.js';
-import { FROZEN, LADDER } from './conflict/ladder.js';
+import { LADDER } from './conflict/ladder.js';
 import { CONSOLE_FOLDER } from './console/assets.js';
 import { Control } from './control/control.js';
-import { asNemoError, NemoError } from './errors.js';
+import { NemoError } from './errors.js';
 import type { Platform } from './gateway/platform.js';
 import { createGateway, type Gateway } from './gateway/server.js';
 import type { BoxPolicy } from './harvest/policies.js';
 import { Dispatcher } from './invoke/dispatcher.js';
 import { createRegistry } from './invoke/registry.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
-import { openCgroupDriver } from './linux/cgroup/open.js';
-import { ResctrlGroup } from './linux/resctrl.js';
-import { setProcessAffinity } from './linux/sched.js';
 import { Egress } from './network/egress.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
-import { NfProtection } from './nf/protection.js';
-import { SleepControls, settingsPath } from './nf/sleep-control.js';
+import { SleepControls } from './nf/sleep-control.js';
 import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
 import { Engines } from './sandbox/engines/engines.js';
 import { Planner } from './sandbox/planner.js';
@@ -53,16 +49,7 @@ const DRAIN_MS = 5_000;
 
 /** Starts everything or nothing. NOT_ROOT, AGENT_RUNNING, PORT_IN_USE, BAD_PROFILE, STORE, UNSUPPORTED. */
 export async function startAgent(config: AgentConfig): Promise<Agent> {
-  if (process.getuid?.() !== 0) {
-    throw new NemoError(
-      'NOT_ROOT',
-      'the agent needs root: it makes cgroups and namespaces and schedules threads',
-      {
-        hint: 'run it with sudo, or as a system service',
-      },
-    );
-  }
-  const closers: Array<() => Promise<void> | void> = [];
+  const closers: Closers = [];
   const closeAll = async (): Promise<void> => {
     for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();
   };
@@ -74,61 +61,11 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
   }
 }
 
-/** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */
-function openResctrl({ name, resctrl }: AgentConfig, warnings: string[]): ResctrlGroup | undefined {
-  if (resctrl === undefined) return undefined;
-  try {
-    return ResctrlGroup.open(name, resctrl);
-  } catch (thrown) {
-    const { message } = asNemoError(thrown);
-    warnings.push(`functions share the NFs' caches and memory bandwidth without a limit: ${message}`);
-    return undefined;
-  }
-}
-
-async function build(
-  config: AgentConfig,
-  closers: Array<() => Promise<void> | void>,
-  closeAll: () => Promise<void>,
-): Promise<Agent> {
+async function build(config: AgentConfig, closers: Closers, closeAll: () => Promise<void>): Promise<Agent> {
   const { policy } = config;
-  const warnings: string[] = [];
-  closers.push(await lockAgent(config.name));
-  for (const directory of [config.stateDir, config.runDir]) {
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
-  }
-  // The agent keeps off the cores that it lends; its threads made from now on inherit this.
-  setProcessAffinity(process.pid, config.housekeepingCores);
-
-  const resctrl = openResctrl(config, warnings);
-  if (resctrl !== undefined) closers.push(() => resctrl.remove());
-  const driver = openCgroupDriver({
-    ...(resctrl === undefined ? {} : { alsoJoin: [resctrl.tasksPath] }),
-    rootName: config.name,
-    idle: policy.scheduling === 'idle',
-    capCores: policy.capRatio && policy.capRatio * config.functionCores.length,
-  });
-  const claim = join(config.runDir, 'agent.pid');
-  writeFileSync(claim, String(process.pid));
-  await driver.removeAll();
-  closers.push(() => driver.removeAll());
-  // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
-  const protection = await NfProtection.start(config.stateDir, {
-    claim,
-    groups: resctrl === undefined ? driver.rootPaths : [...driver.rootPaths, resctrl.path],
-    settings: settingsPath(config.stateDir),
-  });
-  closers.push(() => protection.close());
-  if (driver.missing.length > 0) {
-    warnings.push(
-      `this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`,
-    );
-  }
-  if (policy.scheduling === 'idle' && !driver.idleGroup) {
-    warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
-  }
-
-  const events = createEventLog();
+  const { driver, protection, warnings } = await takeHost(config, closers);
+  const log = createEventLog();
+  const events = new AgentEvents(log);
   const logs = createLogBook();
   const traces = new CallTraces();
   if (config.otlp !== undefined) {
@@ -166,10 +103,6 @@ async function build(
     runningPerCore: policy.runningPerCore,
   });
   closers.push(() => control.stop());
-  const warn = (message: string): void => {
-    events.emit({ kind: 'warning', severity: 'warning', message });
-  };
-  control.on('warning', warn);
 
   const pool = new Pool({
     engines,
@@ -182,17 +115,7 @@ async function build(
     onLog: (line) => logs.append(line),
     onEnded: (worker, exit) => {
       dispatcher.sandboxEnded(worker);
-      if (exit.cause === 'killed' || stopping) return;
-      const of = worker.functionName === '' ? 'a stem' : `"${worker.functionName}"`;
-      const message = `${worker.id} of ${of} ended: ${exit.cause}`;
-      const functionName = worker.functionName;
-      events.emit({
-        kind: 'sandbox-ended',
-        severity: 'warning',
-        message,
-        sandboxId: worker.id,
-        ...(functionName === '' ? {} : { functionName }),
-      });
+      if (!stopping) events.sandboxEnded(worker, exit);
     },
   });
   const dispatcher = new Dispatcher({
@@ -202,18 +125,7 @@ async function build(
     functionCores: config.functionCores,
     fallbackCore: config.housekeepingCores[0]!,
     selection: config.pool.selection,
-    onFailure: (functionName, error, sandboxId) => {
-      if (error.blame === 'system' && error.code !== 'STOPPING') warn(error.message);
-      if (error.code === 'FUNCTION_ERROR') return;
-      events.emit({
-        kind: 'function-failed',
-        severity: 'error',
-        message: error.message,
-        functionName,
-        cause: error.code,
-        ...(sandboxId === undefined ? {} : { sandboxId }),
-      });
-    },
+    onFailure: (functionName, error, sandboxId) => events.callFailed(functionName, error, sandboxId),
     observer: traces,
   });
   const planner = new Planner({
@@ -223,64 +135,30 @@ async function build(
     functionCores: config.functionCores,
     prewarm: policy.prewarm ? config.pool.prewarm : none.create({}),
     keepAlive: config.pool.keepAlive,
-    onEvicted: (functionName, sandboxId, why) => {
-      const message = `${sandboxId} of "${functionName}" was ended: ${why}`;
-      events.emit({ kind: 'sandbox-evicted', severity: 'info', message, functionName, sandboxId });
-    },
-    onWarning: warn,
+    onEvicted: (functionName, sandboxId, why) => events.sandboxEvicted(functionName, sandboxId, why),
+    onWarning: (message) => events.warn(message),
   });
   for (const spec of registry.list()) dispatcher.setFunction(spec.name, spec);
   registry.onChange((name, spec) => {
     dispatcher.setFunction(name, spec);
-    const kind = spec === undefined ? 'function-removed' : 'function-deployed';
-    const message = `function "${name}" was ${spec === undefined ? 'removed' : 'deployed'}`;
-    events.emit({ kind, severity: 'info', message, functionName: name });
+    events.functionChanged(name, spec !== undefined);
     if (spec === undefined) {
       logs.forget(name);
       traces.forget(name);
     }
     planner.tick();
   });
-  control.on('culprit', ({ core, slot, cause, reactionUs }) => {
-    const worker = [...pool.workers.values()].find((one) => one.slot === slot);
-    if (worker === undefined) return;
-    const { functionName, id: sandboxId } = worker;
-    const message = `"${functionName}" slowed packets on core ${core}: ${cause}`;
-    events.emit({
-      kind: 'conflict',
-      severity: 'warning',
-      message,
-      core,
-      functionName,
-      sandboxId,
-      cause,
-      reactionUs,
-    });
-  });
-  control.on('level', ({ core, from, to, cause, reactionUs }) => {
-    dispatcher.coreChanged(core, LADDER[to]!.offCore);
-    const down = to > from;
-    const [before, after] = [LADDER[from]!.name, LADDER[to]!.name];
-    events.emit({
-      kind: down ? 'throttle' : 'recover',
-      severity: to >= FROZEN ? 'warning' : 'info',
-      message: `core ${core}: ${before} -> ${after}: ${cause}`,
-      core,
-      cause,
-      fromLevel: from,
-      toLevel: to,
-      ...(down ? { reactionUs } : {}),
-    });
-  });
+  control.on('level', ({ core, to }) => dispatcher.coreChanged(core, LADDER[to]!.offCore));
+  events.follow(control, pool.workers);
 
   if (protection.restoredAtStart > 0) {
-    warn(
+    events.warn(
       `${protection.restoredAtStart} NF threads got their scheduling back that an earlier agent had changed`,
     );
   }
   const nfs = new NfManager({
     control,
-    events,
+    events: log,
     profiles:
       config.discovery || config.nfs.length > 0
         ? loadProfiles([BUILTIN_PROFILES, ...config.profileDirs])
@@ -312,7 +190,7 @@ async function build(
     workers: () => pool.workers.values(),
     stems: () => pool.stems.length,
     nfs: () => nfs.feed(),
-    recentEvents: () => events.since(0, 100),
+    recentEvents: () => log.since(0, 100),
     usage,
     slowReaders: () => gateway?.feed.slowReaders ?? 0,
     warnings: () => warnings,
@@ -320,7 +198,7 @@ async function build(
   const platform: Platform = {
     registry,
     logs,
-    events,
+    events: log,
     traces,
     invoke: (call, sink) => dispatcher.invoke(call, sink),
     frame: () => snapshot.frame(),
@@ -351,13 +229,13 @@ async function build(
       queues.push(new RedisStreamSource(queue, config.name, platform, triggered));
     }
   }
-  for (const message of warnings) warn(message);
-  events.emit({ kind: 'agent-started', severity: 'info', message: `agent started, policy ${policy.name}` });
+  for (const message of warnings) events.warn(message);
+  log.emit({ kind: 'agent-started', severity: 'info', message: `agent started, policy ${policy.name}` });
 
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     stopping = true;
-    events.emit({ kind: 'agent-stopping', severity: 'info', message: 'the agent is stopping' });
+    log.emit({ kind: 'agent-stopping', severity: 'info', message: 'the agent is stopping' });
     cron.close();
     await Promise.all([
       dispatcher.drain(DRAIN_MS),
