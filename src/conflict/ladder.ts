@@ -61,6 +61,14 @@ export function step(state: LadderState, verdict: Verdict, nowMs: number): numbe
   return level;
 }
 
+/** Back to the top at once: what was taken from functions did not help. */
+export function release(state: LadderState, nowMs: number): number {
+  state.level = 0;
+  state.changedMs = nowMs;
+  state.holdMs = CONFLICT.holdMinMs;
+  return 0;
+}
+
 function retreat(state: LadderState, verdict: Exclude<Verdict, 'calm'>, nowMs: number): number {
   state.troubleMs = nowMs;
   const level = levelFor(state, verdict, nowMs);

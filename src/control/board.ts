@@ -79,6 +79,8 @@ export const Core = {
   unmeetable: 27,
   /** Ticks with late packets that were the host's doing, not a function's. */
   hostStalls: 28,
+  /** 1 while late packets are not the functions' doing: they are as late without them. */
+  acquitted: 30,
 } as const;
 
 export type HeadField = (typeof Head)[keyof typeof Head];

@@ -5,7 +5,8 @@
 
 import { blame, findCulprit, hostStalled, type Suspect } from '../conflict/culprit.js';
 import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
-import { initialState, LADDER, OFF, step } from '../conflict/ladder.js';
+import { Evidence } from '../conflict/evidence.js';
+import { initialState, LADDER, OFF, release, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
 import { functionsTurn } from '../harvest/time-share.js';
 import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
@@ -36,6 +37,7 @@ export class CoreWatch {
   readonly sandboxes: WatchedSandbox[] = [];
   nfs: NfWatch[] = [];
   private detector: ConflictDetector | undefined;
+  private evidence = new Evidence();
   private readonly state = initialState(0);
   private readonly signs: TickSigns = {
     packets: 0,
@@ -82,6 +84,7 @@ export class CoreWatch {
     if (sloUs !== this.sloUs || (this.detector === undefined && sloUs > 0)) {
       this.sloUs = sloUs;
       this.detector = sloUs > 0 ? new ConflictDetector(sloUs) : undefined;
+      this.evidence = new Evidence();
     }
     this.board.set(this.core, Core.sloUs, sloUs);
     this.board.set(this.core, Core.hasNf, nfs.length > 0 ? 1 : 0);
@@ -122,6 +125,9 @@ export class CoreWatch {
     let change: LevelChange | undefined;
     if (this.detector !== undefined) {
       this.detector.observe(signs);
+      const { frozen, offCore } = LADDER[this.state.level]!;
+      const mayRun = !frozen && !offCore && !this.outOfTurn;
+      this.evidence.observe(signs.packets, signs.aboveSlo, mayRun && signs.functionsRan);
       if (this.how.conflict) change = this.decide(nowMs);
     }
     if (this.state.level > 0) this.throttledNs += wallNs;
@@ -184,10 +190,20 @@ export class CoreWatch {
   private decide(nowMs: number): LevelChange | undefined {
     const detector = this.detector!;
     const from = this.state.level;
-    // Off the core and still too slow: not the functions' doing. They stay off until the NF alone is well again.
+    // Off the core and still too slow: they stay off until the NF alone is well again.
     const alone = from === OFF && detector.sloBroken();
-    this.board.set(this.core, Core.unmeetable, alone ? 1 : 0);
-    const verdict = alone ? 'severe' : detector.judge();
+    const unmeetable = from === OFF && this.evidence.unmeetable();
+    this.board.set(this.core, Core.unmeetable, unmeetable ? 1 : 0);
+    const acquitted = !unmeetable && this.evidence.acquits();
+    this.board.set(this.core, Core.acquitted, acquitted ? 1 : 0);
+    if (acquitted) {
+      if (from === 0) return undefined;
+      release(this.state, nowMs);
+      detector.reset();
+      this.publishBudget();
+      return { from, to: 0, cause: 'packets are as late without functions', culpritSlot: -1 };
+    }
+    const verdict = alone || unmeetable ? 'severe' : detector.judge();
     const aboveShare = detector.aboveShare();
     if (!alone && (verdict === 'broken' || verdict === 'severe')) {
       const culprit = findCulprit(this.sandboxes, nowMs);

@@ -61,6 +61,8 @@ export interface FeedCore {
   prediction?: { predictor: string; horizonMs: number; spareRatioP10: number; coverage: number };
   /** True while the SLO is not met even without functions: nothing is harvested then. */
   unmeetable?: boolean;
+  /** True while late packets are not the functions' doing: they are as late without them, so nothing is throttled. */
+  acquitted?: boolean;
   /** Idle windows between packets lately. Absent before the loop has seen any. */
   idleWindows?: { p50Us: number; p90Us: number };
   /** Ticks with late packets that were the host's doing, not a function's. */

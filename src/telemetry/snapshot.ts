@@ -164,6 +164,7 @@ export class Snapshot {
         predictedSpareRatio: get(Core.predictedSpareRatio),
         ...predictionOf(get),
         unmeetable: get(Core.unmeetable) === 1,
+        acquitted: get(Core.acquitted) === 1,
         ...idleWindowsOf(get),
         hostStalls: get(Core.hostStalls),
         p50Us: latency(Core.p50Us),

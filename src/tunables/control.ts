@@ -51,4 +51,12 @@ export const CONFLICT = {
   hostExcuseGapMs: 20,
   /** Longest freeze: then functions go to a housekeeping core, so that no accepted call waits without end. */
   frozenMaxMs: 250,
+  /** Windows without functions that it takes to acquit them: 160 ms. */
+  evidenceWindows: 8,
+  /** Packets that a window holds at least to be counted. */
+  evidencePackets: 20,
+  /** Functions are acquitted if packets are late without them at least this many times as much as with them. */
+  acquittedShare: 0.8,
+  /** What is kept of the evidence from one window to the next: it halves in 20 s. */
+  evidenceKept: 0.9993,
 } as const;
