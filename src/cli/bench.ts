@@ -39,7 +39,7 @@ export function register(program: Command): void {
     .option('--policies <names>', `instead of the set's: solo, ${POLICY_NAMES.join(', ')}`)
     .option('--rounds <number>', "interleaved rounds, instead of the set's")
     .option('--seconds <number>', 'measured seconds of each policy in each round')
-    .option('--out <file.json>', 'write the report, schema nemo.bench/2, after every round')
+    .option('--json, --out <file.json>', 'write the report, schema nemo.bench/2, after every round')
     .option('--resume <file.json>', 'as --out, but what the file already holds is not measured again')
     .option('--md <file>', 'write the tables as Markdown')
     .option('--report <file.html>', 'write the report as one page with plots, for a browser')

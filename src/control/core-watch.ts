@@ -192,8 +192,8 @@ export class CoreWatch {
     const from = this.state.level;
     // Off the core and still too slow: they stay off until the NF alone is well again.
     const alone = from === OFF && detector.sloBroken();
-    const unmeetable = from === OFF && this.evidence.unmeetable();
-    this.board.set(this.core, Core.unmeetable, unmeetable ? 1 : 0);
+    const unmeetable = this.evidence.unmeetable();
+    this.board.set(this.core, Core.unmeetable, unmeetable && from === OFF ? 1 : 0);
     const acquitted = !unmeetable && this.evidence.acquits();
     this.board.set(this.core, Core.acquitted, acquitted ? 1 : 0);
     if (acquitted) {
@@ -203,7 +203,7 @@ export class CoreWatch {
       this.publishBudget();
       return { from, to: 0, cause: 'packets are as late without functions', culpritSlot: -1 };
     }
-    const verdict = alone || unmeetable ? 'severe' : detector.judge();
+    const verdict = alone ? 'severe' : detector.judge();
     const aboveShare = detector.aboveShare();
     if (!alone && (verdict === 'broken' || verdict === 'severe')) {
       const culprit = findCulprit(this.sandboxes, nowMs);

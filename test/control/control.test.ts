@@ -134,6 +134,8 @@ describe('the control thread', function () {
 
   it('freezes on a severe conflict, so that functions really stop, goes off the core, and comes back', async () => {
     await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
+    const warnings: string[] = [];
+    control.on('warning', (message) => warnings.push(message));
     // An SLO that no packet holds.
     control.setNfs([nf(0.5)]);
     await untilLevel(FROZEN);
@@ -150,6 +152,9 @@ describe('the control thread', function () {
     expect(control.board.head(Head.packetReactionP50Us)).to.be.greaterThan(0);
     expect(control.board.head(Head.packetSources)).to.equal(PACKET_SOURCES.reported);
     expect(total(Core.conflicts)).to.be.at.least(1);
+    await waitFor(() => warnings.length > 0);
+    expect(warnings[0]).to.include('not met even without functions');
+    expect(levels.map((event) => event.to)).to.deep.equal([FROZEN, OFF]);
 
     await bed.traffic.stop();
     await untilLevel(0);
