@@ -10,18 +10,21 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { UserConfig } from '../src/config.js';
 import { type ErrorCode, NemoError } from '../src/errors.js';
+import { listPids, processArgs } from '../src/linux/process.js';
 import { spawnTied } from '../src/linux/tied-process.js';
+import { guardianDone } from '../src/nf/guardian.js';
 import type { FeedFrame } from '../src/telemetry/feed.js';
 
 const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 
 const FOLDER = 'nemo-agent-';
 
-/** Removes the folders of owners that were killed. */
+/** Removes the folders of owners that were killed, where no agent or guardian is left that uses them. */
 function sweepFolders(): void {
   for (const name of readdirSync(tmpdir())) {
     const owner = new RegExp(`^${FOLDER}(\\d+)-`).exec(name)?.[1];
-    if (owner !== undefined && !existsSync(`/proc/${owner}`)) {
+    if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
+    if (!listPids().some((pid) => processArgs(pid).some((arg) => arg.includes(name)))) {
       rmSync(join(tmpdir(), name), { recursive: true, force: true });
     }
   }
@@ -69,7 +72,8 @@ export class AgentProcess {
         const ready = /"ready":"(http[^"]+)"/.exec(line);
         if (ready !== null) resolve(ready[1]!);
       });
-      child.once('exit', (code) => {
+      child.once('exit', async (code) => {
+        await guardianDone(child.pid!);
         rmSync(folder, { recursive: true, force: true });
         reject(toldError(output) ?? new NemoError('INTERNAL', `the agent ended with ${code}`));
       });
@@ -125,6 +129,8 @@ export class AgentProcess {
       await ended;
       clearTimeout(hard);
     }
+    // What a killed agent left is put in order by its guardian, from what stands in this folder.
+    await guardianDone(this.pid);
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -1,17 +1,21 @@
 /**
  * A shell that waits for the agent's death and then puts the NFs' scheduling back and removes the sandboxes' groups:
- * also after `kill -9`, also if no agent ever starts again. It waits on a pipe whose other end only the agent holds, so it costs nothing and cannot be
- * wrong about the death. It has its own session, so a signal to the agent's process group spares it.
+ * also after `kill -9`, also if no agent ever starts again. It waits on a pipe whose other end only the agent holds,
+ * so it costs nothing and cannot be wrong about the death. It has its own session, so a signal to the agent's process
+ * group spares it.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { NemoError } from '../errors.js';
+import { listPids, processArgs } from '../linux/process.js';
+
+const NAME = 'nemo-guardian';
 
 /**
- * $1 the journal, $2 the agent's pid, $3 the file that names the agent of now, $4 the script that
- * puts back settings of NFs, from $5 on the groups. Needs only
- * util-linux and sed, which every Debian has. The sandboxes die by themselves, with the agent; but a frozen one
+ * $1 the journal, $2 the agent's pid, $3 the file that names the agent of now, $4 the script that puts back settings
+ * of NFs, from $5 on the groups. Needs only util-linux and sed, which every Debian has. The sandboxes die by themselves, with the agent; but a frozen one
  * only does when it is thawed, and a group can be removed only then.
  */
 const SCRIPT = `
@@ -124,7 +128,7 @@ export class Guardian {
   private start(): ChildProcess {
     const { journal, claim = '', settings = '', groups = [] } = this.watched;
     const parameters = [journal, String(process.pid), claim, settings, ...groups];
-    const child = spawn('/bin/sh', ['-c', SCRIPT, 'nemo-guardian', ...parameters], {
+    const child = spawn('/bin/sh', ['-c', SCRIPT, NAME, ...parameters], {
       cwd: '/',
       detached: true,
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
@@ -149,4 +153,21 @@ export class Guardian {
 function letRun(child: ChildProcess): void {
   child.unref();
   for (const stream of [child.stdin!, child.stdout!]) (stream as unknown as Socket).unref();
+}
+
+/**
+ * Resolves when the guardian of an agent that has ended is done: until then it may need the agent's folders. False:
+ * it was still at work after `limitMs`.
+ */
+export async function guardianDone(agentPid: number, limitMs = 30_000): Promise<boolean> {
+  const isIts = (pid: number): boolean => {
+    const args = processArgs(pid);
+    const at = args.indexOf(NAME);
+    return at > 0 && args[at + 2] === String(agentPid);
+  };
+  const pids = listPids().filter(isIts);
+  for (const end = performance.now() + limitMs; pids.some(isIts); await delay(20)) {
+    if (performance.now() > end) return false;
+  }
+  return true;
 }

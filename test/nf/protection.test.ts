@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { startTicks } from '../../src/linux/process.js';
 import { getScheduling, setScheduling } from '../../src/linux/sched.js';
+import { guardianDone } from '../../src/nf/guardian.js';
 import type { NfInstance, NfProfile } from '../../src/nf/profile.js';
 import { NfProtection } from '../../src/nf/protection.js';
 import { journalPath, restoreLeftovers, writeJournal } from '../../src/nf/protection-journal.js';
@@ -160,8 +161,9 @@ describe('protection of an NF', () => {
       process.kill(guardianPid, 'SIGSTOP');
       agent.kill('SIGKILL');
       await once(agent, 'exit');
+      expect(await guardianDone(agent.pid!, 50)).to.equal(false);
       process.kill(guardianPid, 'SIGKILL');
-      await untilGone(guardianPid);
+      expect(await guardianDone(agent.pid!)).to.equal(true);
       expect(now().map((scheduling) => scheduling.policy)).to.deep.equal(['fifo', 'fifo']);
       const next = await NfProtection.start(stateDir);
       expect(next.restoredAtStart).to.equal(2);

@@ -20,6 +20,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { UserConfig } from '../../src/config.js';
+import { guardianDone } from '../../src/nf/guardian.js';
 import type { FeedEvent, FeedFrame } from '../../src/telemetry/feed.js';
 
 export const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -96,6 +97,7 @@ export class RealAgent {
 
   async close(): Promise<void> {
     await this.end('SIGTERM');
+    if (this.child !== undefined) await guardianDone(this.pid);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
