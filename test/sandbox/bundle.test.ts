@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
@@ -93,6 +93,28 @@ describe('bundling a function', () => {
     const error = await errorOf(bundleFunction(join(root, 'f.js')));
     expect(error).to.include({ code: 'BAD_FUNCTION' });
     expect(error.message).to.include('native addons do not run in a sandbox');
+  });
+
+  it('takes no file of the agent’s disk into a bundle that it checks, by any path or link', async () => {
+    const root = project({ 's.json': '"taken"', 's.txt': 'taken', 's.js': 'export default "taken";' });
+    symlinkSync(join(root, 's.json'), join(root, 'link.json'));
+    const up = '../'.repeat(30);
+    for (const name of ['s.json', 's.txt', 's.js', 'link.json']) {
+      for (const path of [
+        join(root, name),
+        `${up}${join(root, name).slice(1)}`,
+        `file://${join(root, name)}`,
+      ]) {
+        for (const code of [
+          `import x from "${path}"; export default () => x;`,
+          `export default () => require("${path}");`,
+          `export default () => import("${path}");`,
+          `import x from "data:text/javascript,export { default } from '${path}'"; export default () => x;`,
+        ]) {
+          expect((await errorOf(checkFunction(code, 'f.js'))).code, code).to.equal('BAD_FUNCTION');
+        }
+      }
+    }
   });
 
   it('refuses a module without a default export', async () => {

@@ -172,3 +172,159 @@ export const LYING_REACTOR = assemble({
   ...REACTOR,
   code: [ALLOC_AT_1024, body(0, [0x42, 0x7f])],
 });
+
+/** (i32.store (i32.const at) (i32.const value)) for each 4 bytes of a text. */
+const storeText = (at: number, text: string): number[] => {
+  const bytes = Buffer.from(text.padEnd(Math.ceil(text.length / 4) * 4, '\0'));
+  const code: number[] = [];
+  for (let i = 0; i < bytes.length; i += 4)
+    code.push(0x41, ...signed(at + i), 0x41, ...signed(bytes.readInt32LE(i)), 0x36, 0x02, 0x00);
+  return code;
+};
+
+/** Signed LEB128, as constants are written. */
+function signed(value: number): number[] {
+  const low = value & 127;
+  const rest = value >> 7;
+  return (rest === 0 && (low & 64) === 0) || (rest === -1 && (low & 64) !== 0)
+    ? [low]
+    : [low | 128, ...signed(rest)];
+}
+
+const PATH_AT = 256;
+const ANSWERS_AT = 1_024;
+const SCRATCH_AT = 2_048;
+const i32 = (value: number): number[] => [0x41, ...signed(value)];
+const i64 = (value: number): number[] => [0x42, ...signed(value)];
+type Argument = [type: number, code: number[]];
+const n = (value: number): Argument => [I32, i32(value)];
+const long = (value: number): Argument => [I64, i64(value)];
+
+/**
+ * Calls each function of WASI as told, in order, and answers with the error numbers as bytes: 0 is a success.
+ * `/etc/shadow` stands at 256, and an i32 pair that names 64 bytes of free memory at 512.
+ */
+function wasiProbe(calls: ReadonlyArray<readonly [name: string, ...args: Argument[]]>): Buffer {
+  const code = [...storeText(PATH_AT, '/etc/shadow'), ...i32(512), ...i32(SCRATCH_AT), 0x36, 0x02, 0x00];
+  code.push(...i32(516), ...i32(64), 0x36, 0x02, 0x00);
+  for (const [i, [, ...args]] of calls.entries()) {
+    code.push(...i32(ANSWERS_AT + i), ...args.flatMap(([, push]) => push), 0x10, ...leb(i), 0x3a, 0x00, 0x00);
+  }
+  code.push(
+    ...i32(520),
+    ...i32(ANSWERS_AT),
+    0x36,
+    0x02,
+    0x00,
+    ...i32(524),
+    ...i32(calls.length),
+    0x36,
+    0x02,
+    0x00,
+  );
+  code.push(...i32(1), ...i32(520), ...i32(1), ...i32(528), 0x10, ...leb(calls.length), 0x1a);
+  return assemble({
+    types: [
+      [[], []],
+      [[I32, I32, I32, I32], [I32]],
+      ...calls.map(([, ...args]): [number[], number[]] => [args.map(([type]) => type), [I32]]),
+    ],
+    imports: [
+      ...calls.map(([what], i): [string, string, number] => [WASI, what, i + 2]),
+      [WASI, 'fd_write', 1],
+    ],
+    functions: [0],
+    exports: [
+      ['memory', 2, 0],
+      ['_start', 0, calls.length + 1],
+    ],
+    code: [body(0, code)],
+  });
+}
+
+const open = (fd: number): [string, ...Argument[]] => [
+  'path_open',
+  ...[n(fd), n(1), n(PATH_AT), n(11), n(0), long(-1), long(-1), n(0), n(SCRATCH_AT)],
+];
+
+/** Ways to files, directories, sockets and other processes; none may succeed. */
+export const WASI_ESCAPES = [
+  ...[0, 1, 2, 3, 4, 5].map(open),
+  ...[3, 4, 5, 6, 7].map((fd): [string, ...Argument[]] => ['fd_read', n(fd), n(512), n(1), n(SCRATCH_AT)]),
+  ...[3, 4, 5, 6, 7].map((fd): [string, ...Argument[]] => ['fd_write', n(fd), n(512), n(1), n(SCRATCH_AT)]),
+  ['fd_prestat_get', n(3), n(SCRATCH_AT)],
+  ['fd_prestat_dir_name', n(3), n(SCRATCH_AT), n(64)],
+  ['fd_readdir', n(3), n(SCRATCH_AT), n(64), long(0), n(SCRATCH_AT)],
+  ['fd_pread', n(3), n(512), n(1), long(0), n(SCRATCH_AT)],
+  ['fd_renumber', n(0), n(3)],
+  ['path_symlink', n(PATH_AT), n(11), n(3), n(PATH_AT), n(11)],
+  ['path_readlink', n(3), n(PATH_AT), n(11), n(SCRATCH_AT), n(64), n(SCRATCH_AT)],
+  ['path_unlink_file', n(3), n(PATH_AT), n(11)],
+  ['sock_accept', n(3), n(0), n(SCRATCH_AT)],
+  ['sock_recv', n(3), n(512), n(1), n(0), n(SCRATCH_AT), n(SCRATCH_AT)],
+  ['sock_send', n(3), n(512), n(1), n(0), n(SCRATCH_AT)],
+  ['proc_raise', n(9)],
+] as ReadonlyArray<readonly [string, ...Argument[]]>;
+
+export const WASI_PROBE = wasiProbe(WASI_ESCAPES);
+
+/** Counts its calls in its memory, and answers with the count. */
+export const COUNTER_COMMAND = assemble({
+  types: [
+    [[], []],
+    [[I32, I32, I32, I32], [I32]],
+  ],
+  imports: [[WASI, 'fd_write', 1]],
+  functions: [0],
+  exports: [
+    ['memory', 2, 0],
+    ['_start', 0, 1],
+  ],
+  code: [
+    body(0, [
+      ...[...i32(64), ...i32(64), 0x28, 0x02, 0x00, ...i32(1), 0x6a, 0x36, 0x02, 0x00],
+      ...[...i32(0), ...i32(64), 0x36, 0x02, 0x00, ...i32(4), ...i32(1), 0x36, 0x02, 0x00],
+      ...[...i32(1), ...i32(0), ...i32(1), ...i32(8), 0x10, 0x00, 0x1a],
+    ]),
+  ],
+});
+
+/** Writes 64 KiB from the last byte of its memory: what would stand behind it is its process's. */
+export const READ_BEYOND = assemble({
+  types: [
+    [[], []],
+    [[I32, I32, I32, I32], [I32]],
+  ],
+  imports: [[WASI, 'fd_write', 1]],
+  functions: [0],
+  exports: [
+    ['memory', 2, 0],
+    ['_start', 0, 1],
+  ],
+  code: [
+    body(0, [
+      ...[...i32(0), ...i32(65_535), 0x36, 0x02, 0x00, ...i32(4), ...i32(65_536), 0x36, 0x02, 0x00],
+      ...[...i32(1), ...i32(0), ...i32(1), ...i32(8), 0x10, 0x00, 0x1a],
+    ]),
+  ],
+});
+
+/** Writes 64 KiB to its answer, again and again, without end. */
+export const FLOODING_COMMAND = assemble({
+  types: [
+    [[], []],
+    [[I32, I32, I32, I32], [I32]],
+  ],
+  imports: [[WASI, 'fd_write', 1]],
+  functions: [0],
+  exports: [
+    ['memory', 2, 0],
+    ['_start', 0, 1],
+  ],
+  code: [
+    body(0, [
+      ...[...i32(4), ...i32(32_768), 0x36, 0x02, 0x00, 0x03, 0x40],
+      ...[...i32(1), ...i32(0), ...i32(1), ...i32(8), 0x10, 0x00, 0x1a, 0x0c, 0x00, 0x0b],
+    ]),
+  ],
+});

@@ -233,7 +233,7 @@ describe('a function that fails in its sandbox', () => {
       '/function/function.mjs': 'EROFS',
       '/function/new': 'EROFS',
       '/dev/x': 'EROFS',
-      '/proc/sys/kernel/hostname': 'EACCES',
+      '/proc/sys/kernel/hostname': 'EROFS',
       '/etc/passwd': 'EROFS',
       '/etc/hosts': 'EROFS',
       '/tmp/x': 'written',

@@ -65,7 +65,8 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...binds,
     ...['--ro-bind', launch.directory, FUNCTION_DIRECTORY],
     ...['--symlink', `${FUNCTION_DIRECTORY}/${HOSTS_NAME}`, '/etc/hosts'],
-    ...['--proc', '/proc', '--dev', '/dev', '--remount-ro', '/dev'],
+    // Written, /proc would let a function leave its rank for the kernel's out-of-memory killer.
+    ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev', '--remount-ro', '/dev'],
     ...['--size', `${SANDBOX.tmpMaxBytes}`, '--tmpfs', '/tmp', '--remount-ro', '/'],
     ...['--chdir', '/tmp', '--seccomp', '4', '--', ...program],
   ];

@@ -6,6 +6,7 @@
 
 import { Buffer } from 'node:buffer';
 import { randomFillSync } from 'node:crypto';
+import { BODY_MAX_BYTES } from '../frames.js';
 import type { Memory } from './api.js';
 
 export const WASI_MODULE = 'wasi_snapshot_preview1';
@@ -85,6 +86,7 @@ export interface Streams {
 export class Preview1 {
   memory!: Memory;
   readonly output: Uint8Array[] = [];
+  private outputBytes = 0;
   private inputAt = 0;
 
   constructor(private readonly streams: Streams) {}
@@ -146,8 +148,12 @@ export class Preview1 {
     let written = 0;
     this.vectors(vectors, count, (part) => {
       written += part.length;
-      if (fd === 1) this.output.push(part.slice());
-      else this.streams.onError(Buffer.from(part).toString());
+      if (fd === 1) {
+        this.outputBytes += part.length;
+        // More could not be sent, and is not the module's own memory.
+        if (this.outputBytes > BODY_MAX_BYTES) throw new RangeError('the answer is larger than 8 MB');
+        this.output.push(part.slice());
+      } else this.streams.onError(Buffer.from(part).toString());
       return true;
     });
     this.view().setUint32(done, written, true);

@@ -1,0 +1,328 @@
+/**
+ * What a function may try in order to get out, run against every engine that runs JavaScript. Each attempt is code that
+ * returns what it got hold of, so a defence that fails shows what it let through; an error is a defence that held.
+ * Attempts of one engine alone, and those of WebAssembly, stand beside the engine.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { tasksPath } from '../../src/control/gate.js';
+import { listPids } from '../../src/linux/process.js';
+import type { LoadOptions, Sandbox } from '../../src/sandbox/engine.js';
+import { NATIVE_ATTEMPTS } from './native-attempts.js';
+import { ask, call, errorOf, json } from './sandboxes.js';
+
+/** Runs the event as the body of a function. */
+export const EVALUATOR = `
+  import { createRequire } from 'node:module';
+  const require = createRequire('/function/function.mjs');
+  const AsyncFunction = (async () => {}).constructor;
+  export default async (event) => {
+    try { return { value: (await new AsyncFunction('require', event)(require)) ?? null }; }
+    catch (error) { return { error: error.code ?? error.message }; }
+  };`;
+
+export interface Outcome {
+  value?: unknown;
+  error?: string;
+}
+
+export async function attempt(sandbox: Sandbox, code: string): Promise<Outcome> {
+  return (await ask(sandbox, code)) as Outcome;
+}
+
+/** How an engine is attacked. */
+export interface EscapeBox {
+  /** A warm sandbox that runs EVALUATOR, in 128 MB unless asked otherwise. */
+  run(options?: Partial<LoadOptions> & { owner?: string }): Promise<Sandbox>;
+  /** Where its own code and the runner's lie, as it sees them. */
+  codePaths: readonly string[];
+  /** It may run programs, so system calls can be tried that node does not offer. */
+  native: boolean;
+  /** User ids of its sandboxes. */
+  uids: readonly [first: number, count: number];
+}
+
+const FS = `const fs = require('fs');`;
+/** Keeps what `get` returns for each of `list` without an error. */
+const TAKEN = `const taken = (list, get) => list.flatMap((one) => { try { const got = get(one); return got === undefined ? [] : [one + ': ' + String(got).slice(0, 40)]; } catch { return []; } });`;
+
+/** The files to try, whatever stands there: content, or names. */
+function readFiles(paths: readonly string[]): string {
+  return `${FS} ${TAKEN} return taken(${JSON.stringify(paths)}, (path) =>
+    fs.statSync(path).isDirectory() ? fs.readdirSync(path).join() : fs.readFileSync(path, 'latin1'))`;
+}
+
+function writeFiles(paths: readonly string[]): string {
+  return `${FS} ${TAKEN} return taken(${JSON.stringify(paths)}.flatMap((path) => ['write ' + path, 'unlink ' + path, 'chmod ' + path, 'rename ' + path, 'reopen ' + path, 'truncate ' + path]), (what) => {
+    const [how, path] = what.split(' ');
+    if (how === 'write') fs.appendFileSync(path, 'x');
+    else if (how === 'unlink') fs.unlinkSync(path);
+    else if (how === 'chmod') fs.chmodSync(path, 0o777);
+    else if (how === 'rename') fs.renameSync(path, path + '.moved');
+    else if (how === 'truncate') fs.truncateSync(path, 0);
+    else fs.writeSync(fs.openSync('/proc/self/fd/' + fs.openSync(path, 'r'), 'r+'), 'x');
+    return 'done';
+  })`;
+}
+
+const connect = (to: string): string =>
+  `return new Promise((resolve, reject) => require('net').connect(${to}).on('connect', () => resolve('in')).on('error', reject))`;
+
+/** Where nothing may be written, beside its own code. */
+const HOST_SETTINGS = [
+  ...['/proc/sysrq-trigger', '/proc/sys/kernel/core_pattern', '/proc/sys/vm/overcommit_memory'],
+  ...['/sys/kernel/uevent_helper', '/sys/fs/cgroup/cgroup.procs', '/sys/fs/cgroup/memory/release_agent'],
+  ...['/dev/sda', '/dev/mem', '/dev/kmsg', '/dev/shm/x', '/etc/passwd', '/usr/bin/node', '/x', '/var/x'],
+];
+
+/** Defines the tests. `open` is called once, when they run; its box is the caller's to close. */
+export function itHoldsAgainstEscapes(open: () => EscapeBox | Promise<EscapeBox>): void {
+  let box: EscapeBox;
+  let sandbox: Sandbox;
+  let scratch: string;
+  const SECRET = `s${randomBytes(8).toString('hex')}`;
+  /** Nothing was got hold of. */
+  const expectNothing = async (code: string, of = sandbox, what = code): Promise<void> => {
+    const { value } = await attempt(of, code);
+    expect(value ?? [], what).to.deep.equal([]);
+  };
+
+  before(async () => {
+    box = await open();
+    scratch = mkdtempSync('/var/tmp/nemo-test-escape-');
+    sandbox = await box.run({ env: { SECRET } });
+  });
+  after(() => rmSync(scratch, { recursive: true, force: true }));
+
+  it('reads no file of the host, and nothing of the agent’s memory', async () => {
+    const own = join(scratch, 'secret');
+    writeFileSync(own, SECRET, { mode: 0o644 });
+    const agent = ['mem', 'environ', 'maps', 'fd', 'root', 'cwd'].map((of) => `/proc/${process.pid}/${of}`);
+    const files = ['/etc/shadow', '/root', '/home', '/var/lib', '/run', '/sys/kernel', '/proc/kcore', own];
+    const through = ['/proc/1/root', '/proc/self/root', '/proc/1/cwd/..'].map((root) => root + own);
+    await expectNothing(readFiles([...files, ...agent, ...through, `/tmp/../..${own}`]));
+  });
+
+  it('sees and signals no process but its own', async () => {
+    const pids = `return require('fs').readdirSync('/proc').filter((name) => /^\\d+$/.test(name))`;
+    expect(((await attempt(sandbox, pids)).value as string[] | undefined) ?? []).to.have.length.below(4);
+    for (const pid of [process.pid, process.ppid, sandbox.pid]) {
+      expect(await attempt(sandbox, `process.kill(${pid}, 0); return ${pid}`)).to.have.property('error');
+    }
+  });
+
+  it('has no privilege and gets none, nor does a process that it sees', async () => {
+    await expectNothing(
+      `${TAKEN} return taken(['setuid', 'seteuid', 'setgid', 'setegid'], (name) => process[name](0) ?? 'root')`,
+    );
+    await expectNothing(`process.setgroups([0]); return ['groups']`);
+    await expectNothing(`${TAKEN} return taken([-5], (nice) => require('os').setPriority(nice) ?? 'raised')`);
+    await expectNothing(
+      `${FS} fs.writeFileSync('/proc/self/oom_score_adj', '0'); return [fs.readFileSync('/proc/self/oom_score_adj', 'utf8')]`,
+    );
+    const read = `${FS} return fs.readdirSync('/proc').filter((name) => /^\\d+$/.test(name)).map((pid) => fs.readFileSync('/proc/' + pid + '/status', 'utf8'))`;
+    const statuses = box.native ? ((await attempt(sandbox, read)).value as string[]) : statusesOf(sandbox);
+    expect(statuses.length).to.be.greaterThan(0);
+    for (const status of statuses) expectHarmless(status, box.uids);
+  });
+
+  it('reaches no network: not the host’s loopback, not the outside, no socket of the agent', async () => {
+    const name = `nemo-test-escape-${process.pid}`;
+    const path = join(scratch, 'agent.sock');
+    const servers: Server[] = [path, `\0${name}`].map((at) => createServer().listen(at));
+    const tcp = createServer((socket) => socket.end('in')).listen(0, '127.0.0.1');
+    await new Promise((resolve) => tcp.once('listening', resolve));
+    const { port } = tcp.address() as { port: number };
+    try {
+      const hosts = [`${port}, '127.0.0.1'`, `${port}, '::1'`, `80, '192.0.2.1'`, `80, '169.254.169.254'`];
+      for (const to of [...hosts, `'${path}'`, `'\\0${name}'`])
+        expect(await attempt(sandbox, connect(to)), to).to.have.property('error');
+      for (const host of [`127.0.0.1:${port}`, '192.0.2.1'])
+        expect(await attempt(sandbox, `return (await fetch('http://${host}/')).status`)).to.have.property(
+          'error',
+        );
+    } finally {
+      for (const server of [...servers, tcp]) server.close();
+    }
+  });
+
+  it('changes neither its own code nor the runner’s, and no setting of the host', async () => {
+    await expectNothing(writeFiles(box.codePaths));
+    await expectNothing(writeFiles(HOST_SETTINGS));
+    await expectNothing(
+      `${FS} ${TAKEN} return taken(['/function', '/runner', '/app', '/.nemo', '/', '/usr/bin'], (folder) => fs.writeFileSync(folder + '/new', 'x') ?? 'written')`,
+    );
+  });
+
+  it('takes no more memory than it may', async () => {
+    const greedy = await box.run({ memoryBytes: 96 << 20 });
+    const all = `const all = []; for (;;) all.push(new Array(100_000).fill(all.length))`;
+    expect((await errorOf(attempt(greedy, all))).code).to.equal('FUNCTION_OOM');
+    expect((await attempt(sandbox, 'return 1')).value).to.equal(1);
+  });
+
+  it('opens no more files, fills no more disk and starts no more processes than it may', async () => {
+    await expectNothing(
+      `${FS} const open = []; try { while (open.length < 5000) open.push(fs.openSync('/dev/null')); } catch {} for (const fd of open) fs.closeSync(fd); return open.length > 1024 ? [open.length] : []`,
+    );
+    await expectNothing(
+      `${FS} let bytes = 0; try { for (; bytes < 1 << 28; bytes += 1 << 20) fs.appendFileSync('/tmp/big', Buffer.alloc(1 << 20)); } catch {} fs.rmSync('/tmp/big', { force: true }); return bytes > 16 << 20 ? [bytes] : []`,
+    );
+    await expectNothing(
+      `const { spawn } = require('child_process'); let started = 0;
+       const children = Array.from({ length: 100 }, () => spawn('/nowhere/../proc/self/exe', ['-e', '0']).on('spawn', () => started++).on('error', () => {}));
+       await new Promise((resolve) => children.at(-1).on('error', resolve).on('spawn', resolve));
+       for (const child of children) child.kill('SIGKILL');
+       return started > 64 ? [started] : []`,
+    );
+  });
+
+  it('does not run on after its end, whatever it started', async () => {
+    const stubborn = await box.run();
+    // Nothing stays where nothing could be started.
+    await attempt(
+      stubborn,
+      `process.on('SIGTERM', () => {}); setInterval(() => {}, 10);
+       const script = 'process.on("SIGTERM", () => {}); require("child_process").spawn(process.execPath, ["-e", "setInterval(() => {}, 100)"], { detached: true, stdio: "ignore" }).unref(); setInterval(() => {}, 100)';
+       const child = require('child_process').spawn(process.execPath, ['-e', script], { detached: true, stdio: 'ignore' }).unref();
+       await new Promise((resolve) => setTimeout(resolve, 300))`,
+    );
+    const members = readFileSync(tasksPath(stubborn.cgroup.handle), 'utf8').trim().split('\n');
+    expect(members).to.not.include('');
+    const running = errorOf(call(stubborn, json('for (;;);')));
+    await stubborn.kill();
+    expect((await running).code).to.equal('FUNCTION_EXIT');
+    await stubborn.exited;
+    expect(members.filter(isRunning)).to.deep.equal([]);
+  });
+
+  it('finds nothing that another function, or another owner’s, left or knows', async () => {
+    const others = `${SECRET}-of-another`;
+    const leave = `globalThis.left = 1; Object.prototype.left = 1; Array.prototype.left = 1; process.env.LEFT = '1'; try { require('fs').writeFileSync('/tmp/left', '1') } catch {} return process.env.SECRET`;
+    expect(await attempt(sandbox, leave)).to.deep.equal({ value: SECRET });
+    for (const owner of ['', 'another']) {
+      const other = await box.run({ env: { SECRET: others }, owner });
+      expect(await attempt(other, 'return process.env.SECRET')).to.deep.equal({ value: others });
+      await expectNothing(
+        `return [typeof globalThis.left, typeof ({}).left, typeof [].left, typeof process.env.LEFT].filter((kind) => kind !== 'undefined')`,
+        other,
+      );
+      await expectNothing(readFiles(['/tmp/left']), other);
+      await expectNothing(`return JSON.stringify(process.env).includes('NEMO') ? ['ours'] : []`, other);
+      if (owner !== '') expect(other.pid).to.not.equal(sandbox.pid);
+      await other.kill();
+    }
+    await attempt(sandbox, 'delete Object.prototype.left; delete Array.prototype.left');
+  });
+
+  it('keeps its secrets out of every argument list and environment', async () => {
+    const { value } = await attempt(sandbox, 'return process.env.SECRET');
+    expect(value).to.equal(SECRET);
+    expect(processesThatShow(SECRET)).to.deep.equal([]);
+  });
+
+  it('spoils its own runner’s prototypes, and only its own calls suffer', async () => {
+    const spoiled = await box.run();
+    await attempt(
+      spoiled,
+      `const broken = () => { throw new Error('mine') };
+       for (const of of [Object.prototype, Array.prototype]) for (const name of ['status', 'code', 'headers', 'kind', 'type', 'then']) of[name] = 999;
+       Buffer.from = broken; Uint8Array.prototype.set = broken; Uint8Array.prototype.subarray = broken; Set.prototype.add = broken;
+       Map.prototype.get = broken; Promise.prototype.then = broken; Date.now = broken; performance.now = broken`,
+    ).catch(() => undefined);
+    const { status, headers } = await call(spoiled, json('return 1')).catch(() => ({
+      status: 0,
+      headers: {},
+    }));
+    expect(status).to.be.oneOf([0, 200]);
+    expect(Object.keys(headers)).to.not.include.members(['status', 'then']);
+    expect(({} as { status?: number }).status).to.equal(undefined);
+    expect((await attempt(sandbox, 'return 1')).value).to.equal(1);
+    await spoiled.kill();
+  });
+
+  describe('by system calls that node does not offer', () => {
+    let outcomes: Map<string, string>;
+    before(async function () {
+      if (!box.native || !canCompile()) return this.skip();
+      const [source, program] = [join(scratch, 'try.c'), join(scratch, 'try')];
+      writeFileSync(source, NATIVE_ATTEMPTS);
+      execFileSync('cc', ['-static', '-o', program, source]);
+      const code = readFileSync(program).toString('base64');
+      const { value, error } = await attempt(
+        sandbox,
+        `${FS} fs.writeFileSync('/tmp/try', Buffer.from('${code}', 'base64'), { mode: 0o755 });
+         return require('child_process').execFileSync('/tmp/try', { encoding: 'utf8' })`,
+      );
+      expect(error).to.equal(undefined);
+      const lines = String(value).trim().split('\n');
+      outcomes = new Map(lines.map((line) => line.split(' ') as [string, string]));
+    });
+
+    it('every one is refused', () => {
+      expect(outcomes.size).to.be.greaterThan(20);
+      const unknown = { packet_socket: 'EAFNOSUPPORT', vsock: 'EAFNOSUPPORT', clone3: 'ENOSYS' };
+      const expected = (name: string) => unknown[name as keyof typeof unknown] ?? 'EPERM';
+      const through = [...outcomes].filter(([name, outcome]) => outcome !== expected(name));
+      expect(through).to.deep.equal([]);
+    });
+  });
+}
+
+/** The processes below a sandbox's outermost one, which only waits. */
+export function pidsBelow(sandbox: Sandbox): number[] {
+  const childrenOf = (pid: number): number[] =>
+    (textOf(`/proc/${pid}/task/${pid}/children`).match(/\d+/g) ?? [])
+      .map(Number)
+      .flatMap((child) => [child, ...childrenOf(child)]);
+  return childrenOf(sandbox.pid);
+}
+
+/** Processes of this machine in whose argument list or environment `secret` stands. */
+export function processesThatShow(secret: string): string[] {
+  const shows = (pid: number) =>
+    ['cmdline', 'environ'].some((file) => textOf(`/proc/${pid}/${file}`).includes(secret));
+  return listPids()
+    .filter(shows)
+    .map((pid) => `${pid} ${textOf(`/proc/${pid}/comm`)}`);
+}
+
+export function statusesOf(sandbox: Sandbox): string[] {
+  return pidsBelow(sandbox).map((pid) => textOf(`/proc/${pid}/status`));
+}
+
+/** No capability, no group, no way to either, and the system call filter: of one /proc/<pid>/status. */
+export function expectHarmless(status: string, [first, count]: EscapeBox['uids']): void {
+  const field = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1]?.trim() ?? '';
+  const who = field('Name');
+  for (const id of field('Uid').split('\t')) expect(Number(id), who).to.be.within(first, first + count - 1);
+  for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+    expect(field(set), `${who} ${set}`).to.equal('0000000000000000');
+  expect([field('NoNewPrivs'), field('Seccomp'), field('Groups')], who).to.deep.equal(['1', '2', '']);
+}
+
+function canCompile(): boolean {
+  try {
+    execFileSync('cc', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isRunning(id: string): boolean {
+  return /^State:\s+[^ZX]/m.test(textOf(`/proc/${id}/status`));
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
