@@ -39,6 +39,7 @@ export interface Host {
   hello?: object;
   /** Called with the way to send what is no answer to a call. */
   onOutlet?: (out: Outlet) => void;
+  onForget?: () => void;
 }
 
 const parseJson = JSON.parse;
@@ -140,6 +141,10 @@ export function serve(socket: Socket, host: Host): void {
       queue.push(header.callId, header.timeMs, meta, body);
     } else if (header.type === FrameType.load && queue === undefined)
       void load(parseJson(utf8(meta)) as LoadMeta, body);
+    else if (header.type === FrameType.forget) {
+      queue = undefined;
+      host.onForget?.();
+    }
   });
   onProcess('uncaughtException', uncaught);
   onProcess('unhandledRejection', uncaught);
