@@ -8,10 +8,16 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Controller } from '../../src/linux/cgroup/driver.js';
 import { removeTree } from '../../src/linux/cgroup/files.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { onlineCores } from '../../src/linux/online-cores.js';
+import { listThreads } from '../../src/linux/process.js';
 import { Pressure } from '../../src/linux/procfs.js';
+import { readTopology } from '../../src/linux/topology.js';
+import { CoreKeeper } from '../../src/nf/core-keeper.js';
 import { CGROUP_CHECKS, type CgroupCheck, runCheck } from './cgroup-checks.js';
+import { startIn, until } from './in-cgroup.js';
 import { V2_TITLES } from './v2-titles.js';
 
+const CORE_1 = '/sys/devices/system/cpu/cpu1/online';
 const INNER = '/sys/fs/cgroup/inner';
 const context = { open: openCgroupDriver, rootName: 'nemo-v2' };
 
@@ -50,6 +56,40 @@ const V2_CHECKS: Record<keyof typeof V2_TITLES, CgroupCheck['run']> = {
       removeTree(INNER);
     }
     assert.deepEqual(missing, [[]]);
+  },
+  async unplug(driver) {
+    const group = driver.create('unplugged', { cpus: [1] });
+    const left: number[] = [];
+    const keeper = new CoreKeeper({
+      functionCores: [1],
+      allowSmtSiblings: true,
+      topology: readTopology,
+      onWarning: () => {},
+      onBarred: (core) => left.push(core),
+    });
+    const ran = (core: number) => {
+      const { cpuNs } = group.usage();
+      return until(`it runs on core ${core}`, () => group.usage().cpuNs > cpuNs + 20e6, 60_000);
+    };
+    const child = startIn(group, ['/bin/sh', '-c', 'while :; do :; done']);
+    await ran(1);
+    assert.equal(keeper.look(new Map()), false);
+    writeFileSync(CORE_1, '0');
+    try {
+      assert.deepEqual(onlineCores(), [0]);
+      assert.equal(keeper.look(new Map()), true);
+      assert.deepEqual([keeper.barred, left], [[1], [1]]);
+      group.setCpus([0]);
+      await ran(0);
+    } finally {
+      writeFileSync(CORE_1, '1');
+    }
+    assert.equal(keeper.look(new Map()), true);
+    assert.deepEqual(keeper.barred, []);
+    group.setCpus([1]);
+    await ran(1);
+    assert.deepEqual(listThreads(child.pid!)[0]!.cpus, [1]);
+    await group.kill();
   },
 };
 

@@ -3,4 +3,5 @@ export const V2_TITLES = {
   layout: 'recognises v2, where one file joins a group',
   swap: 'gives a limited group no swap',
   peers: 'moves the processes of a container aside to pass controllers on, and puts them back',
+  unplug: 'has functions leave a core that is unplugged, for real, and come back with it',
 } as const;
