@@ -8,7 +8,7 @@ describe('an agent with bad functions', function () {
   let agent: RealAgent;
 
   before(async () => {
-    agent = await new RealAgent({ pool: { stems: 1, warmPerFunction: 1 } }).start();
+    agent = await new RealAgent({ policy: 'naive' }).start();
     await agent.deploy('good', 'export default (event) => ({ got: event });');
   });
   after(() => agent.close());

@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { startVictim, type Victim } from '../nf/victim.js';
 import { type Ended, nemo, RealAgent } from '../support/real-agent.js';
 
 interface Told {
@@ -12,7 +13,7 @@ interface Told {
 }
 
 describe('an agent that cannot start', function () {
-  this.timeout(30_000);
+  this.timeout(60_000);
   const agents: RealAgent[] = [];
   const newAgent = (config = {}): RealAgent => {
     const agent = new RealAgent(config);
@@ -77,8 +78,46 @@ describe('an agent that cannot start', function () {
     expect(error.message).to.include(`${file}:3`).and.include('mode');
   });
 
+  describe('where an entry of its configuration matches two processes', () => {
+    const title = `nft-twice-${process.pid}`;
+    const victims: Victim[] = [];
+    const startBoth = async (): Promise<string> => {
+      while (victims.length < 2) victims.push(await startVictim(title));
+      return victims
+        .map(({ pid }) => pid)
+        .sort((a, b) => a - b)
+        .join(' and ');
+    };
+    const latency = { source: 'tap' as const, ingress: 'n0', egress: 'n1', invariant: 'ipv4-id' as const };
+    const entry = {
+      profile: 'firewall',
+      match: { process: `^${title.slice(0, 15)}` },
+      overrides: { latency },
+    };
+    afterEach(async () => {
+      for (const victim of victims.splice(0)) await victim.end();
+    });
+
+    it('names both', async () => {
+      const both = await startBoth();
+      const { code, error } = await up(newAgent({ nfs: [entry] }));
+      expect(code).to.equal(1);
+      expect(error.code).to.equal('BAD_CONFIG');
+      expect(error.message).to.include(both);
+    });
+
+    it('but one that runs when the second appears goes on, says so and leaves both alone', async () => {
+      const agent = await newAgent({ nfs: [entry] }).start();
+      const both = await startBoth();
+      const told = await agent.untilEvent((event) => event.message.includes(both));
+      expect([told.kind, told.message.includes('left alone')]).to.deep.equal(['warning', true]);
+      expect((await agent.status()).nfs).to.deep.equal([]);
+    });
+  });
+
   it('does not start beside another agent of its name, which goes on', async () => {
-    const agent = await newAgent().start();
+    // At SCHED_IDLE the call would wait for whoever else uses the machine.
+    const agent = await newAgent({ policy: 'naive' }).start();
     await agent.deploy('good', 'export default () => "yes";');
     const second = await nemo(['up', '--json', '--config', agent.configFile]);
     expect(second.code).to.equal(1);

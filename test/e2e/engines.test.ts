@@ -13,7 +13,7 @@ describe('an agent with functions of several engines', function () {
   const box = async (name: string) => (await agent.status()).functions.find((fn) => fn.name === name)!;
 
   before(async () => {
-    agent = await new RealAgent({ pool: { stems: 1, warmPerFunction: 1 } }).start();
+    agent = await new RealAgent({ policy: 'naive' }).start();
     await agent.deploy('plain', 'export default () => "process";');
   });
   after(() => agent.close());
