@@ -6,7 +6,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -95,6 +95,8 @@ export function itHoldsAgainstEscapes(open: () => EscapeBox | Promise<EscapeBox>
   before(async () => {
     box = await open();
     scratch = mkdtempSync('/var/tmp/nemo-test-escape-');
+    // Open to all: what keeps a function from it must be that it is not there.
+    chmodSync(scratch, 0o755);
     sandbox = await box.run({ env: { SECRET } });
   });
   after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -137,6 +139,7 @@ export function itHoldsAgainstEscapes(open: () => EscapeBox | Promise<EscapeBox>
     const servers: Server[] = [path, `\0${name}`].map((at) => createServer().listen(at));
     const tcp = createServer((socket) => socket.end('in')).listen(0, '127.0.0.1');
     await new Promise((resolve) => tcp.once('listening', resolve));
+    chmodSync(path, 0o777);
     const { port } = tcp.address() as { port: number };
     try {
       const hosts = [`${port}, '127.0.0.1'`, `${port}, '::1'`, `80, '192.0.2.1'`, `80, '169.254.169.254'`];

@@ -59,7 +59,7 @@ export class GateBed {
   }
 
   /** Until the function got `ms` more of the core: the gate works. */
-  async lent(ms: number, limitMs = 5_000): Promise<void> {
+  async lent(ms: number, limitMs = 15_000): Promise<void> {
     const until = this.usedMs() + ms;
     const end = performance.now() + limitMs;
     while (this.usedMs() < until) {

@@ -6,7 +6,7 @@ import { Testbed } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
 
 describe('dpdk-testpmd, from its Debian package', function () {
-  this.timeout(30_000);
+  this.timeout(180_000);
   const core = cpus().length - 1;
   let bed: Testbed | undefined;
 
@@ -18,13 +18,14 @@ describe('dpdk-testpmd, from its Debian package', function () {
   });
   after(() => bed?.close());
 
-  it('is found polling, and loses nothing: without help its core is left alone, and the agent says so', async () => {
+  it('is found polling, and loses nothing: without help its core is left alone, and the agent says so', async function () {
     const { traffic, nfPid } = bed!;
     await traffic.run({ kind: 'rate', packetsPerS: 20_000 });
-    const { measured, nf, events, before, after } = await harvest({
+    const { measured, nf, nfTook, events, before, after } = await harvest(this, {
       core,
       isNf: ({ pid }) => pid === nfPid,
       pid: nfPid,
+      harvested: false,
       measure: () => traffic.measure(2),
     });
     await traffic.stop();
@@ -33,8 +34,9 @@ describe('dpdk-testpmd, from its Debian package', function () {
     expect(nf.threads.filter(({ packet }) => packet).map(({ name }) => name)).to.deep.equal([
       `rte-worker-${core}`,
     ]);
-    // DPDK 22.11 does not count busy cycles yet.
-    expect(nf.busyRatio).to.be.greaterThan(0.9);
+    // DPDK 22.11 does not count busy cycles yet: all that it gets of its core reads busy.
+    expect(nfTook).to.be.greaterThan(0.9);
+    expect(nf.busyRatio).to.be.greaterThan(0.1);
     expect(nf.telemetry).to.include({ busyRatio: null, drops: 0 }).and.not.to.have.property('fault');
     expect(nf.telemetry!.packetsPerS).to.be.greaterThan(100);
     expect(measured.sent).to.be.greaterThan(10_000);

@@ -9,7 +9,7 @@ import { harvest } from './harvest.js';
 import { pause } from './pause.js';
 
 describe('haproxy, from its Debian package', function () {
-  this.timeout(30_000);
+  this.timeout(180_000);
   const core = cpus().length - 1;
   let bed: HttpBed;
   let haproxy: RunningNf;
@@ -36,8 +36,8 @@ describe('haproxy, from its Debian package', function () {
     await bed?.close();
   });
 
-  it('passes every request on within its SLO while functions take the rest of its core', async () => {
-    const { measured, nf, functionS, wallS, calls, sloHeld, before, after } = await harvest({
+  it('passes every request on within its SLO while functions take the rest of its core', async function () {
+    const { measured, nf, functionsTook, calls, sloHeld, before, after } = await harvest(this, {
       core,
       isNf: ({ pid }) => pid === haproxy.pid,
       pid: haproxy.pid,
@@ -57,7 +57,7 @@ describe('haproxy, from its Debian package', function () {
     expect(measured).to.include({ failed: 0, firstError: null });
     expect(measured.completed).to.be.greaterThan(100);
     expect(calls).to.include({ failed: 0 });
-    expect(functionS / wallS).to.be.greaterThan(0.3);
+    expect(functionsTook).to.be.greaterThan(0.3);
     expect(nf.p99Us).to.be.greaterThan(0);
     expect(sloHeld).to.equal(true);
     expect(after).to.equal(before);

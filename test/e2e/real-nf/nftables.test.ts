@@ -6,7 +6,7 @@ import { Testbed } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
 
 describe('kernel forwarding with nftables', function () {
-  this.timeout(40_000);
+  this.timeout(180_000);
   const core = cpus().length - 1;
   let bed: Testbed | undefined;
 
@@ -18,7 +18,7 @@ describe('kernel forwarding with nftables', function () {
   });
   after(() => bed?.close());
 
-  it('is harvested without loss; softirq time is its load and a tap behind its translation its latency', async () => {
+  it('is harvested without loss; softirq time is its load and a tap behind its translation its latency', async function () {
     const { traffic, nfPid } = bed!;
     // Not at a fixed rate: 50 us divide the kernel's 4 ms tick, whose samples would then all hit the same phase.
     await traffic.run({ kind: 'poisson', packetsPerS: 20_000 });
@@ -28,7 +28,7 @@ describe('kernel forwarding with nftables', function () {
       egress: 'n1',
       invariant: 'payload-tail' as const,
     };
-    const { measured, nf, functionS, nfS, wallS, calls, sloHeld } = await harvest({
+    const { measured, nf, functionsTook, nfS, wallS, calls, sloHeld } = await harvest(this, {
       core,
       isNf: ({ pid, p99Us }) => pid === nfPid && p99Us !== null,
       pid: 0,
@@ -48,7 +48,7 @@ describe('kernel forwarding with nftables', function () {
     expect(measured.sent).to.be.greaterThan(10_000);
     expect(measured.lost - measured.missedByReceiver).to.be.at.most(0);
     expect(calls).to.include({ failed: 0 });
-    expect(functionS / wallS).to.be.greaterThan(0.3);
+    expect(functionsTook).to.be.greaterThan(0.3);
     expect(sloHeld).to.equal(true);
   });
 });

@@ -10,7 +10,7 @@ import { harvest } from './harvest.js';
 import { pause } from './pause.js';
 
 describe('nginx, from its Debian package', function () {
-  this.timeout(30_000);
+  this.timeout(180_000);
   const core = cpus().length - 1;
   let bed: HttpBed;
   let nginx: RunningNf;
@@ -31,9 +31,9 @@ describe('nginx, from its Debian package', function () {
     await bed?.close();
   });
 
-  it('answers every request within its SLO while functions take the rest of its core', async () => {
+  it('answers every request within its SLO while functions take the rest of its core', async function () {
     const worker = listPids().find((pid) => processStat(pid)?.parentPid === nginx.pid)!;
-    const { measured, nf, functionS, wallS, calls, sloHeld, before, after } = await harvest({
+    const { measured, nf, functionsTook, calls, sloHeld, before, after } = await harvest(this, {
       core,
       isNf: ({ pid }) => pid === worker,
       pid: worker,
@@ -49,7 +49,7 @@ describe('nginx, from its Debian package', function () {
     expect(measured).to.include({ failed: 0, firstError: null });
     expect(measured.completed).to.be.greaterThan(100);
     expect(calls).to.include({ failed: 0 });
-    expect(functionS / wallS).to.be.greaterThan(0.3);
+    expect(functionsTook).to.be.greaterThan(0.3);
     expect(nf.busyRatio).to.be.within(0.0001, 0.9);
     expect(nf.latencySource).to.equal('probe');
     expect(nf.p99Us).to.be.greaterThan(0);

@@ -15,7 +15,7 @@ const NEAR = { device: `wgc${process.pid}`, address: '10.99.0.1', peer: '10.77.0
 const FAR = { device: `wgn${process.pid}`, address: '10.99.0.2', peer: '10.77.0.1', port: 51_820 };
 
 describe('WireGuard in user space, from its Debian package', function () {
-  this.timeout(40_000);
+  this.timeout(180_000);
   const core = cpus().length - 1;
   let bed: HttpBed;
   let client: RunningNf;
@@ -36,7 +36,7 @@ describe('WireGuard in user space, from its Debian package', function () {
     await bed?.close();
   });
 
-  it('is found and probed through its tunnel, and keeps its SLO while functions take the rest of its core', async () => {
+  it('is found and probed through its tunnel, and keeps its SLO while functions take the rest of its core', async function () {
     const latency = {
       source: 'probe' as const,
       probe: { kind: 'icmp' as const, target: FAR.address, from: bed.client.path, periodMs: 2 },
@@ -44,7 +44,7 @@ describe('WireGuard in user space, from its Debian package', function () {
     const match = { process: '^wireguard-go$', args: FAR.device };
     const received = async () =>
       Number((await bed.nf.run('wg', ['show', FAR.device, 'transfer'])).split('\t')[1]);
-    const { measured, nf, functionS, wallS, calls, sloHeld, before, after } = await harvest({
+    const { measured, nf, functionsTook, calls, sloHeld, before, after } = await harvest(this, {
       core,
       isNf: ({ pid, p99Us }) => pid === wireguard.pid && p99Us !== null,
       pid: 0,
@@ -65,7 +65,7 @@ describe('WireGuard in user space, from its Debian package', function () {
     // An echo request in the tunnel has 128 bytes.
     expect(measured).to.be.greaterThan(128 * 20);
     expect(calls).to.include({ failed: 0 });
-    expect(functionS / wallS).to.be.greaterThan(0.3);
+    expect(functionsTook).to.be.greaterThan(0.3);
     expect(nf.p99Us).to.be.greaterThan(0);
     expect(sloHeld).to.equal(true);
     expect(after).to.equal(before);

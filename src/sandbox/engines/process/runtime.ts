@@ -21,7 +21,6 @@ const RUNNER_FILES = [
   'event.js',
   'frames.js',
   'reply.js',
-  'rehearse.js',
 ];
 
 export interface Runtime {
