@@ -66,6 +66,10 @@ export const ISOLATE = {
   stemBytes: 16 * 1024 * 1024,
   /** Threads that a process may have beside its sandboxes: node's own and a sandbox's pool for asynchronous zlib and crypto. */
   hostThreads: 32,
+  /** Calls of a stem's rehearsal: the first compiles what is in the way, the next find out what is common. */
+  rehearsalCalls: 3,
+  /** Code that the agent reads in one go; larger files take it some time, in which others go on. */
+  readAtOnceBytes: 256 * 1024,
   /** A thread that was told to end and did not is ended with its process after this. */
   endPatienceMs: 2_000,
   /** Meanwhile whatever holds it back is lifted this often. */

@@ -25,17 +25,24 @@ interface Parts {
   pages?: number;
   exports: Array<[name: string, kind: number, index: number]>;
   code: number[][];
+  /** Put at 0. */
+  data?: number[];
 }
 
-function assemble({ types, imports = [], functions, pages = 1, exports, code }: Parts): Buffer {
+function assemble({ types, imports = [], functions, pages = 1, exports, code, data }: Parts): Buffer {
   return Buffer.from([
     ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
     ...section(1, vector(types.map(([from, to]) => [0x60, from.length, ...from, to.length, ...to]))),
-    ...section(2, vector(imports.map(([from, what, type]) => [...name(from), ...name(what), 0x00, type]))),
+    ...(imports.length === 0
+      ? []
+      : section(2, vector(imports.map(([from, what, type]) => [...name(from), ...name(what), 0x00, type])))),
     ...section(3, vector(functions.map((type) => [type]))),
     ...section(5, vector([[0x00, ...leb(pages)]])),
     ...section(7, vector(exports.map(([what, kind, index]) => [...name(what), kind, index]))),
     ...section(10, vector(code)),
+    ...(data === undefined
+      ? []
+      : section(11, vector([[0x00, 0x41, 0x00, 0x0b, ...vector(data.map((one) => [one]))]]))),
   ]);
 }
 
@@ -105,6 +112,37 @@ export const ECHO_COMMAND = assemble({
     ]),
   ],
 });
+
+/**
+ * Adds 1 to the i32 at 0, which its data says is 41, and to that at 4, which is 0; puts its number of pages at 8, grows
+ * by some, and writes the three.
+ */
+const tracesCommand = (grownPages: number): Buffer =>
+  assemble({
+    types: [
+      [[], []],
+      [[I32, I32, I32, I32], [I32]],
+    ],
+    imports: [[WASI, 'fd_write', 1]],
+    functions: [0],
+    exports: [
+      ['memory', 2, 0],
+      ['_start', 0, 1],
+    ],
+    code: [
+      body(0, [
+        ...[0x41, 0x00, 0x41, 0x00, 0x28, 0x02, 0x00, 0x41, 0x01, 0x6a, 0x36, 0x02, 0x00],
+        ...[0x41, 0x04, 0x41, 0x04, 0x28, 0x02, 0x00, 0x41, 0x01, 0x6a, 0x36, 0x02, 0x00],
+        ...[0x41, 0x08, 0x3f, 0x00, 0x36, 0x02, 0x00],
+        ...[0x41, grownPages, 0x40, 0x00, 0x1a],
+        ...[0x41, 0x14, 0x41, 0x0c, 0x36, 0x02, 0x00],
+        ...[0x41, 0x01, 0x41, 0x10, 0x41, 0x01, 0x41, 0x18, 0x10, 0x00, 0x1a],
+      ]),
+    ],
+    data: [41],
+  });
+export const TRACES_COMMAND = tracesCommand(0);
+export const GROWING_COMMAND = tracesCommand(1);
 
 /** Writes its environment, NUL-ended strings as they are, to stdout, and exits with the code at 8: its count. */
 export const ENVIRONMENT_COMMAND = assemble({

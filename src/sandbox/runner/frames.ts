@@ -19,6 +19,8 @@ export const FrameType = {
   // agent -> runner
   load: 1,
   call: 2,
+  /** The function that was loaded is not wanted any more: another may be loaded. */
+  forget: 3,
   // runner -> agent
   ready: 16,
   loaded: 17,

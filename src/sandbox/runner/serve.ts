@@ -8,12 +8,15 @@ import type { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import { CallQueue, describeError, type FetchHandler, type Handler, type RawHandler } from './calls.js';
 import { EMPTY, FrameDecoder, FrameType, FrameWriter, utf8 } from './frames.js';
+import { rehearseCalls, rehearseResponses } from './rehearse.js';
 import type { Outlet } from './reply.js';
 
 /** The function left an error unhandled. Told apart from the function's own exit codes by the agent's message. */
 const EXIT_UNCAUGHT = 70;
 const EXIT_PROTOCOL = 71;
 const FLUSH_LIMIT_MS = 1_000;
+/** Nothing came for so long: whoever made this sandbox made it ahead of time. */
+const REHEARSE_AFTER_MS = 20;
 
 export interface LoadMeta {
   functionName: string;
@@ -29,16 +32,20 @@ export interface Host {
   printError(text: string): unknown;
   /** What `evaluate` gives takes the body of a call as it came. */
   raw?: (meta: LoadMeta) => boolean;
+  /** The code may answer with a Response, or call fetch. */
+  usesWeb?: (meta: LoadMeta) => boolean;
   exit(code?: number): void;
   /** Sent with the first frame. */
   hello?: object;
   /** Called with the way to send what is no answer to a call. */
   onOutlet?: (out: Outlet) => void;
+  onForget?: () => void;
 }
 
 const parseJson = JSON.parse;
 const toJson = JSON.stringify;
 const startTimer = setTimeout;
+const stopTimer = clearTimeout;
 const onProcess = process.on.bind(process);
 
 export function serve(socket: Socket, host: Host): void {
@@ -61,6 +68,15 @@ export function serve(socket: Socket, host: Host): void {
   };
   let queue: CallQueue | undefined;
   let ending = false;
+  /** What is left to rehearse; real calls make it needless. */
+  let rehearsals = [rehearseCalls];
+  let timer: NodeJS.Timeout | undefined;
+  const rehearseSoon = (): void => {
+    timer = startTimer(() => {
+      for (const rehearse of rehearsals) rehearse();
+      rehearsals = [];
+    }, REHEARSE_AFTER_MS).unref();
+  };
 
   const tell = (type: number, meta: object | undefined): void => {
     out.writer.add(type, 0, 0, 0, 0, meta === undefined ? '' : toJson(meta), EMPTY);
@@ -90,15 +106,19 @@ export function serve(socket: Socket, host: Host): void {
     } else if (typeof (exported as { fetch?: unknown } | null | undefined)?.fetch === 'function') {
       const app = exported as { fetch: FetchHandler };
       const handler: FetchHandler = (request, context) => app.fetch(request, context);
-      // Loads node's fetch now rather than in the first call.
-      void globalThis.Request;
       queue = new CallQueue(out, functionName, { kind: 'fetch', handler }, concurrency);
     } else {
       const message = 'the module has no default export that is a function or an object with a fetch method';
       tell(FrameType.loadFailed, { code: 'BAD_FUNCTION', name: 'Error', message, stack: '' });
       return;
     }
+    // Node loads its fetch with the first use, some 30 ms of CPU: now rather than in the first call.
+    if (typeof exported === 'object' || host.usesWeb?.(meta)) {
+      void globalThis.Response;
+      rehearsals.push(rehearseResponses);
+    }
     tell(FrameType.loaded, undefined);
+    rehearseSoon();
   }
 
   /** An error that nobody handled: the state of the isolate is unknown, so its calls fail and it ends. */
@@ -115,10 +135,16 @@ export function serve(socket: Socket, host: Host): void {
 
   const decoder = new FrameDecoder((header, meta, body) => {
     if (ending) return;
-    if (header.type === FrameType.call && queue !== undefined)
+    if (timer !== undefined) stopTimer(timer);
+    if (header.type === FrameType.call && queue !== undefined) {
+      timer = undefined;
       queue.push(header.callId, header.timeMs, meta, body);
-    else if (header.type === FrameType.load && queue === undefined)
+    } else if (header.type === FrameType.load && queue === undefined)
       void load(parseJson(utf8(meta)) as LoadMeta, body);
+    else if (header.type === FrameType.forget) {
+      queue = undefined;
+      host.onForget?.();
+    }
   });
   onProcess('uncaughtException', uncaught);
   onProcess('unhandledRejection', uncaught);
@@ -135,4 +161,5 @@ export function serve(socket: Socket, host: Host): void {
   socket.on('error', () => exit(0));
   host.onOutlet?.(out);
   tell(FrameType.ready, host.hello);
+  rehearseSoon();
 }

@@ -8,12 +8,14 @@ import {
   ENDLESS,
   ENVIRONMENT_COMMAND,
   FOREIGN_IMPORT,
+  GROWING_COMMAND,
   GROWING_REACTOR,
   HUGE,
   LYING_REACTOR,
   NO_EXPORT,
   NOOP_COMMAND,
   OUT_OF_BOUNDS,
+  TRACES_COMMAND,
   TRAP,
 } from '../../support/wasm-modules.js';
 
@@ -54,6 +56,16 @@ describe('the wasm engine', () => {
     const counter = await bench.run(COUNTER_REACTOR);
     expect([(await call(counter)).body[0], (await call(counter)).body[0]]).to.deep.equal([1, 2]);
     expect((await call(await bench.run(NOOP_COMMAND))).body).to.have.length(0);
+  });
+
+  it('leaves nothing of a call of a command for the next, whether its memory is used again or made anew', async () => {
+    for (const module of [TRACES_COMMAND, GROWING_COMMAND]) {
+      const sandbox = await bench.run(module);
+      for (let i = 0; i < 3; i++) {
+        const { body } = await call(sandbox);
+        expect([body.readInt32LE(0), body.readInt32LE(4), body.readInt32LE(8)]).to.deep.equal([42, 1, 1]);
+      }
+    }
   });
 
   it('looks at a module at deploy and says what is wrong with it', async () => {

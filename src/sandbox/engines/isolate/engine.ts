@@ -4,7 +4,7 @@
  * owner apart is V8, and what of node they are given.
  */
 
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { NemoError } from '../../../errors.js';
 import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
@@ -16,7 +16,7 @@ import { isAllowed, refusal } from '../../runner/isolate/allowed.js';
 import { ProcessEngine } from '../process/engine.js';
 import { makeOpenDirectory, type Runtime, requireReachable } from '../process/runtime.js';
 import { IsolateHost } from './host.js';
-import { JS_PROGRAM, prepareIsolateRuntime, THREAD_INSIDE } from './runtime.js';
+import { JS_PROGRAM, JS_REHEARSAL, prepareIsolateRuntime, THREAD_INSIDE } from './runtime.js';
 import { IsolateSandbox } from './sandbox.js';
 
 const RUNTIME = 'runtime';
@@ -35,6 +35,8 @@ export class IsolateEngine implements Engine {
   /** What its threads run. */
   protected readonly program: string = JS_PROGRAM;
   protected readonly firstUid: number = ISOLATE.firstUid;
+  /** What a stem runs before it is one. */
+  protected readonly rehearsal: Buffer = readFileSync(JS_REHEARSAL);
   private readonly hosts = new Map<string, IsolateHost>();
   private runtime: Promise<Runtime> | undefined;
   private counter = 0;
@@ -70,7 +72,12 @@ export class IsolateEngine implements Engine {
       const runtime = await this.layOut();
       if (this.closed)
         throw new NemoError('STOPPING', `sandbox ${options.id} is not started: the agent is stopping`);
-      sandbox = new IsolateSandbox(this.kind, options, this.hostOf(owner, options.scheduling, runtime));
+      sandbox = new IsolateSandbox(
+        this.kind,
+        options,
+        this.hostOf(owner, options.scheduling, runtime),
+        this.rehearsal,
+      );
     } catch (thrown) {
       await options.cgroup.remove();
       if (thrown instanceof NemoError) throw thrown;

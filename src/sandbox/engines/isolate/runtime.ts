@@ -12,6 +12,7 @@ import { prepareRuntime, type Runtime } from '../process/runtime.js';
 const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
 const HOST_FILE = 'host-main.js';
 
+export const JS_REHEARSAL = join(RUNNER_SOURCE, 'isolate', 'rehearsal.js');
 export const JS_PROGRAM = 'isolate/worker-main.js';
 export const WASM_PROGRAM = 'wasm/worker-main.js';
 const WASM_CHECK = 'wasm/check-main.js';

@@ -4,6 +4,7 @@
  * kill: a thread that does not end in time takes its process with it.
  */
 
+import { readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
@@ -45,6 +46,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     readonly engine: string,
     private readonly options: StartOptions,
     private readonly host: IsolateHost,
+    private readonly rehearsal: Buffer,
   ) {
     this.id = options.id;
     this.cgroup = options.cgroup;
@@ -90,6 +92,9 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     if (this.options.scheduling === 'idle') setScheduling(tid, { policy: 'idle' });
     this.channel = channel;
     this.socket = socket;
+    // If its thread ends meanwhile, so does this sandbox, and nothing waits any more.
+    await Promise.race([channel.rehearse('', this.rehearsal), this.exited]);
+    if (this.exit !== undefined) throw startError(this.id, 'its thread ended', this.exit.stderrTail);
   }
 
   async load(options: LoadOptions): Promise<void> {
@@ -99,7 +104,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     this.functionName = options.functionName;
     try {
       if (this.ended) throw endError(this.id, this.functionName, 'ended before the code was loaded', true);
-      const code = await readFile(options.bundlePath);
+      const code = await readCode(options.bundlePath);
       if (options.memoryBytes !== this.memoryBytes) await this.replaceThread(options.memoryBytes);
       this.channel!.load(options, '', code);
       const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
@@ -242,6 +247,11 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
           : `ended with exit code ${exit.exitCode}`;
     return exitError(this.id, this.functionName, exit, why, started, otherwise);
   }
+}
+
+/** Small files at once: their way through the thread pool would be most of a start. */
+async function readCode(path: string): Promise<Buffer> {
+  return statSync(path).size <= ISOLATE.readAtOnceBytes ? readFileSync(path) : await readFile(path);
 }
 
 /** The runner's own word for a sandbox beyond its memory limit. */

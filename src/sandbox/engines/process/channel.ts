@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
-import { GATEWAY_HTTP, SANDBOX } from '../../../tunables.js';
+import { GATEWAY_HTTP, ISOLATE, POOL, SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, SandboxReply } from '../../engine.js';
 import {
   BodyKind,
@@ -17,6 +17,7 @@ import {
   FrameWriter,
   utf8,
 } from '../../runner/frames.js';
+import { Deferred } from '../ends.js';
 
 interface OpenCall {
   reply: SandboxReply;
@@ -36,6 +37,22 @@ export interface ChannelEvents {
   onViolation(reason: string): void;
 }
 
+const REHEARSAL = {
+  functionName: 'rehearsal',
+  env: {},
+  memoryBytes: POOL.memoryMaxDefaultBytes,
+  timeoutMs: 1_000,
+};
+const REHEARSAL_CALL: CallRequest = {
+  callId: 'rehearsal',
+  functionName: REHEARSAL.functionName,
+  method: 'POST',
+  path: '/',
+  query: '',
+  headers: { 'content-type': 'application/json' },
+  body: Buffer.from('{}'),
+};
+
 export class Channel {
   /** Calls sent and not ended, oldest first. */
   private readonly open = new Map<number, OpenCall>();
@@ -44,6 +61,7 @@ export class Channel {
   private flushPlanned = false;
   private concurrency = 1;
   private functionName = '';
+  private rehearsal: Deferred | undefined;
   /** Readers of answers that are behind: the socket is paused while there is one. */
   private waitingReaders = 0;
   /** Frames ignored so far. */
@@ -69,6 +87,26 @@ export class Channel {
 
   get inFlight(): number {
     return this.open.size;
+  }
+
+  /**
+   * Lets the runner load and call a function of ours and forget it again: whatever compiles itself at its first use
+   * does so now. Rejects with what kept it from being loaded; never settles if the sandbox ends meanwhile.
+   */
+  async rehearse(path: string, code?: Buffer): Promise<void> {
+    const loaded = new Deferred();
+    this.rehearsal = loaded;
+    this.load({ ...REHEARSAL, bundlePath: path }, path, code);
+    await loaded.promise;
+    this.rehearsal = undefined;
+    for (let i = 0; i < ISOLATE.rehearsalCalls; i++) {
+      await new Promise<void>((resolve) => {
+        const nothing = (): void => {};
+        const reply = { onHead: nothing, onChunk: nothing, onEnd: resolve, onError: () => resolve() };
+        this.call(REHEARSAL_CALL, REHEARSAL.timeoutMs, reply);
+      });
+    }
+    this.send(FrameType.forget, 0, 0, '', EMPTY);
   }
 
   /** `code`: for a runner that sees no file at `path`. Throws RangeError above the bounds of a frame. */
@@ -125,9 +163,11 @@ export class Channel {
 
   private takeControl({ type, kind, timeMs }: FrameHeader, meta: Buffer, body: Buffer): void {
     if (type === FrameType.ready) this.events.onReady(parseObject(meta) ?? {});
-    else if (type === FrameType.loaded) this.events.onLoaded();
-    else if (type === FrameType.loadFailed) this.events.onLoadFailed(this.loadError(meta));
-    else if (type === FrameType.log) this.events.onLog?.(kind, body);
+    else if (type === FrameType.loaded) (this.rehearsal?.resolve ?? this.events.onLoaded)();
+    else if (type === FrameType.loadFailed) {
+      const error = this.loadError(meta);
+      (this.rehearsal?.reject ?? this.events.onLoadFailed)(error);
+    } else if (type === FrameType.log) this.events.onLog?.(kind, body);
     else if (type === FrameType.memory) this.events.onMemory?.(timeMs);
     else this.stray();
   }

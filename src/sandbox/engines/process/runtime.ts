@@ -21,6 +21,7 @@ const RUNNER_FILES = [
   'event.js',
   'frames.js',
   'reply.js',
+  'rehearse.js',
 ];
 
 export interface Runtime {

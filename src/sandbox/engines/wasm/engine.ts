@@ -14,11 +14,13 @@ import { artifact, IsolateEngine } from '../isolate/engine.js';
 import { CHECK_INSIDE, WASM_PROGRAM } from '../isolate/runtime.js';
 import { launchCommand } from '../process/launch.js';
 import { makeOpenDirectory } from '../process/runtime.js';
+import { REHEARSAL } from './rehearsal.js';
 
 export class WasmEngine extends IsolateEngine {
   override readonly kind = 'wasm';
   protected override readonly program = WASM_PROGRAM;
   protected override readonly firstUid = WASM.firstUid;
+  protected override readonly rehearsal = REHEARSAL;
   private checks = 0;
 
   override async prepare({ content, filename }: FunctionSource): Promise<Artifact> {

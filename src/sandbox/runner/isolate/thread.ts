@@ -42,13 +42,13 @@ export function runThread(program: ThreadProgram): void {
   socket.once('error', () => exit(1));
   socket.once('connect', () => {
     trimGlobals(own);
-    // What starting left behind is a third of a stem's memory.
-    collect?.();
+    let memory!: MemoryWatch;
     serve(socket, {
       async evaluate(meta, code) {
         Object.assign((own.process as { env: object }).env, meta.env);
+        memory.maxBytes = meta.memoryBytes;
         const exported = await program.evaluate(meta, code, own);
-        watchMemory(out, own, meta.memoryBytes);
+        memory.look();
         return exported;
       },
       raw: () => program.raw === true,
@@ -57,32 +57,44 @@ export function runThread(program: ThreadProgram): void {
       hello: { token, thread },
       onOutlet: (outlet) => {
         out = outlet;
+        memory = new MemoryWatch(outlet, own);
       },
+      // What starting and the rehearsal left behind is a third of a stem's memory.
+      onForget: () => collect?.(),
     });
   });
 }
 
-function watchMemory({ writer }: Outlet, own: OwnGlobals, maxBytes: number): void {
-  let lookedMs = 0;
-  let toldKib = 0;
-  const add = writer.add.bind(writer);
-  const look = (): void => {
-    lookedMs = now();
+class MemoryWatch {
+  maxBytes = Number.POSITIVE_INFINITY;
+  private lookedMs = 0;
+  private toldKib = 0;
+  private readonly add: Outlet['writer']['add'];
+
+  constructor(
+    { writer }: Outlet,
+    private readonly own: OwnGlobals,
+  ) {
+    const add = writer.add.bind(writer);
+    this.add = add;
+    // With the answer of a call, so that it costs no write of its own.
+    writer.add = (type, ...rest) => {
+      add(type, ...rest);
+      if (type !== FrameType.log && now() - this.lookedMs > LOOK_MS) this.look();
+    };
+  }
+
+  look(): void {
+    this.lookedMs = now();
     const { total_physical_size, external_memory, malloced_memory } = heap();
     const bytes = total_physical_size + external_memory + malloced_memory;
-    if (bytes > maxBytes) {
-      own.printError(`the isolate holds ${bytes} bytes, more than its limit of ${maxBytes}\n`);
+    if (bytes > this.maxBytes) {
+      this.own.printError(`the isolate holds ${bytes} bytes, more than its limit of ${this.maxBytes}\n`);
       exit(EXIT_OOM);
     }
     const kib = Math.round(bytes / 1024);
-    if (Math.abs(kib - toldKib) < TOLD_STEP_KIB) return;
-    toldKib = kib;
-    add(FrameType.memory, 0, 0, 0, kib, '', EMPTY);
-  };
-  // With the answer of a call, so that it costs no write of its own.
-  writer.add = (type, ...rest) => {
-    add(type, ...rest);
-    if (type !== FrameType.log && now() - lookedMs > LOOK_MS) look();
-  };
-  look();
+    if (Math.abs(kib - this.toldKib) < TOLD_STEP_KIB) return;
+    this.toldKib = kib;
+    this.add(FrameType.memory, 0, 0, 0, kib, '', EMPTY);
+  }
 }

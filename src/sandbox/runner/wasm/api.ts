@@ -9,7 +9,7 @@ export interface Memory {
   readonly buffer: ArrayBuffer;
 }
 
-export type Imports = Record<string, Record<string, (...args: never[]) => unknown>>;
+export type Imports = Record<string, Record<string, ((...args: never[]) => unknown) | Memory>>;
 
 interface Described {
   name: string;
@@ -23,6 +23,7 @@ interface Api {
     imports(module: Module): Array<Described & { module: string }>;
     exports(module: Module): Described[];
   };
+  Memory: new (size: { initial: number; maximum: number }) => Memory;
   Instance: new (module: Module, imports: Imports) => { exports: Record<string, unknown> };
 }
 

@@ -11,66 +11,97 @@ import { Buffer } from 'node:buffer';
 import type { RawHandler } from '../calls.js';
 import { requestEnvironment } from '../cgi.js';
 import { type Memory, type Module, Wasm } from './api.js';
-import { limitMemory, PAGE_BYTES } from './limit-memory.js';
+import { type MemorySize, OWN_MEMORY, PAGE_BYTES, takeMemoryOut } from './own-memory.js';
 import { Exit, Preview1, WASI_FUNCTIONS, WASI_MODULE } from './preview1.js';
 
+/** A larger memory is made anew for each call: clearing it would take as long, and it would stay resident. */
+const REUSED_MAX_BYTES = 2 * 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
 const encode = (text: string): Uint8Array => Buffer.from(text);
 
+/** A module as it is run; it can be sent from thread to thread. */
+export interface Compiled {
+  module: Module;
+  memory: MemorySize;
+  /** It has `_start`. */
+  command: boolean;
+}
+
 /** What keeps a module from being a function here; undefined if nothing does. Looks at names and kinds only. */
-export function unfit(module: Module): string | undefined {
+function unfit(module: Module): string | undefined {
   for (const { module: from, name, kind } of Wasm.Module.imports(module)) {
+    // Where the module itself imported it, its own would have been a second one.
+    if (kind === 'memory' && from === OWN_MEMORY[0] && name === OWN_MEMORY[1]) continue;
     if (from !== WASI_MODULE || kind !== 'function' || !WASI_FUNCTIONS.includes(name)) {
       return `it imports the ${kind} ${from}.${name}, which nobody provides here`;
     }
   }
-  const exported = new Map(Wasm.Module.exports(module).map(({ name, kind }) => [name, kind]));
+  const exported = exportedKinds(module);
   if (exported.get('memory') !== 'memory') return 'it exports no memory';
   if (exported.get('_start') === 'function') return undefined;
   if (exported.get('handle') !== 'function') return 'it exports neither _start nor handle';
   return exported.get('alloc') === 'function' ? undefined : 'it exports handle, but not alloc';
 }
 
+function exportedKinds(module: Module): Map<string, string> {
+  return new Map(Wasm.Module.exports(module).map(({ name, kind }) => [name, kind]));
+}
+
 /** Throws SyntaxError (which reads as BAD_FUNCTION) if the bytes are no module or one that cannot be a function. */
-export function compile(code: Uint8Array, memoryBytes: number): Module {
+export function compile(code: Uint8Array, memoryBytes: number): Compiled {
   let module: Module;
+  let memory: MemorySize | undefined;
   try {
     // Checked before its bytes are read by us.
     // Compiling tells why.
     if (!Wasm.validate(code)) new Wasm.Module(code);
-    const limited = limitMemory(code, Math.floor(memoryBytes / PAGE_BYTES));
-    module = new Wasm.Module(limited);
+    const changed = takeMemoryOut(code, Math.floor(memoryBytes / PAGE_BYTES));
+    memory = changed.memory;
+    module = new Wasm.Module(changed.bytes);
   } catch (error) {
     throw new SyntaxError((error as Error).message);
   }
-  const reason = unfit(module);
+  const reason = unfit(module) ?? (memory === undefined ? 'its memory is not its own' : undefined);
   if (reason !== undefined) throw new SyntaxError(reason);
-  return module;
+  return { module, memory: memory!, command: exportedKinds(module).get('_start') === 'function' };
 }
 
 export function makeHandler(
-  module: Module,
+  compiled: Compiled,
   env: Record<string, string>,
   onError: (text: string) => void,
 ): RawHandler {
   const own = strings(env);
-  const command = Wasm.Module.exports(module).some(({ name }) => name === '_start');
-  return command ? commandHandler(module, own, onError) : reactorHandler(module, own, onError);
+  const wasi = new Preview1(onError);
+  return compiled.command ? commandHandler(compiled, own, wasi) : reactorHandler(compiled, own, wasi);
+}
+
+function importsOf(wasi: Preview1, memory: Memory) {
+  return { [WASI_MODULE]: wasi.imports, [OWN_MEMORY[0]]: { [OWN_MEMORY[1]]: memory } };
 }
 
 function commandHandler(
-  module: Module,
+  { module, memory: size }: Compiled,
   own: readonly Uint8Array[],
-  onError: (text: string) => void,
+  wasi: Preview1,
 ): RawHandler {
+  const bytes = size.initial * PAGE_BYTES;
+  let kept: Memory | undefined;
   return (body, context) => {
-    const environment = [...own, ...strings(requestEnvironment(context))];
-    const wasi = new Preview1({ input: body, environment, onError });
-    const { exports } = new Wasm.Instance(module, { [WASI_MODULE]: wasi.imports() });
-    wasi.memory = exports.memory as Memory;
+    const memory = kept ?? new Wasm.Memory(size);
+    kept = undefined;
+    wasi.begin(memory, body, () => [...own, ...strings(requestEnvironment(context))]);
+    const { exports } = new Wasm.Instance(module, importsOf(wasi, memory));
     try {
       (exports._start as () => void)();
     } catch (thrown) {
       if (!(thrown instanceof Exit) || thrown.code !== 0) throw thrown;
+    } finally {
+      // One that grew cannot be made smaller again.
+      if (bytes <= REUSED_MAX_BYTES && memory.buffer.byteLength === bytes) {
+        new Uint8Array(memory.buffer).fill(0);
+        kept = memory;
+      }
     }
     return wasi.output.length === 1 ? wasi.output[0] : Buffer.concat(wasi.output);
   };
@@ -84,16 +115,16 @@ interface Reactor {
 }
 
 function reactorHandler(
-  module: Module,
+  { module, memory: size }: Compiled,
   own: readonly Uint8Array[],
-  onError: (text: string) => void,
+  wasi: Preview1,
 ): RawHandler {
   let kept: Reactor | undefined;
   const instance = (): Reactor => {
-    const wasi = new Preview1({ input: Buffer.alloc(0), environment: own, onError });
-    const { exports } = new Wasm.Instance(module, { [WASI_MODULE]: wasi.imports() });
+    const memory = new Wasm.Memory(size);
+    wasi.begin(memory, NOTHING, () => own);
+    const { exports } = new Wasm.Instance(module, importsOf(wasi, memory));
     const reactor = exports as unknown as Reactor;
-    wasi.memory = reactor.memory;
     reactor._initialize?.();
     return reactor;
   };
@@ -101,6 +132,7 @@ function reactorHandler(
   kept = instance();
   return (body) => {
     kept ??= instance();
+    wasi.forgetOutput();
     const { memory, alloc, handle } = kept;
     try {
       const pointer = body.length === 0 ? 0 : alloc(body.length) >>> 0;

@@ -75,21 +75,43 @@ export class Exit extends Error {
   }
 }
 
-export interface Streams {
-  input: Buffer;
-  /** `name=value`. */
-  environment: readonly Uint8Array[];
-  onError(text: string): void;
-}
+const NOTHING = Buffer.alloc(0);
 
-/** The imports, and what the module wrote. `memory` is set after instantiation, before it runs. */
+/**
+ * The imports, and what the module wrote. One object serves call after call, since no two run at the same time;
+ * `begin` is what keeps a call's streams from those of the call before it.
+ */
 export class Preview1 {
-  memory!: Memory;
-  readonly output: Uint8Array[] = [];
-  private outputBytes = 0;
+  readonly imports: Record<string, (...args: never[]) => unknown>;
+  output!: Uint8Array[];
+  private memory!: Memory;
+  private input: Buffer = NOTHING;
   private inputAt = 0;
+  private outputBytes!: number;
+  private environment: (() => readonly Uint8Array[]) | readonly Uint8Array[] = [];
 
-  constructor(private readonly streams: Streams) {}
+  constructor(private readonly onError: (text: string) => void) {
+    this.imports = this.makeImports();
+  }
+
+  /** `environment`: `name=value` each; as a function it is made when it is first asked for. */
+  begin(memory: Memory, input: Buffer, environment: () => readonly Uint8Array[]): void {
+    this.memory = memory;
+    this.input = input;
+    this.inputAt = 0;
+    this.environment = environment;
+    this.forgetOutput();
+  }
+
+  forgetOutput(): void {
+    this.output = [];
+    this.outputBytes = 0;
+  }
+
+  private variables(): readonly Uint8Array[] {
+    if (typeof this.environment === 'function') this.environment = this.environment();
+    return this.environment;
+  }
 
   private view(): DataView {
     return new DataView(this.memory.buffer);
@@ -131,7 +153,7 @@ export class Preview1 {
 
   private read(fd: number, vectors: number, count: number, done: number): number {
     if (fd !== 0) return ERRNO.badf;
-    const { input } = this.streams;
+    const { input } = this;
     const from = this.inputAt;
     this.vectors(vectors, count, (part) => {
       const taken = input.subarray(this.inputAt, this.inputAt + part.length);
@@ -153,21 +175,20 @@ export class Preview1 {
         // More could not be sent, and is not the module's own memory.
         if (this.outputBytes > BODY_MAX_BYTES) throw new RangeError('the answer is larger than 8 MB');
         this.output.push(part.slice());
-      } else this.streams.onError(Buffer.from(part).toString());
+      } else this.onError(Buffer.from(part).toString());
       return true;
     });
     this.view().setUint32(done, written, true);
     return ERRNO.success;
   }
 
-  /** One object a call: it is what keeps a call's streams apart from another's. */
-  imports(): Record<string, (...args: never[]) => unknown> {
+  private makeImports(): Record<string, (...args: never[]) => unknown> {
     const standard = (fd: number): boolean => fd >= 0 && fd <= 2;
     const offered: Record<(typeof OFFERED)[number], (...args: never[]) => unknown> = {
       args_get: () => ERRNO.success,
       args_sizes_get: (count: number, size: number) => this.sizes([], count, size),
-      environ_get: (pointers: number, text: number) => this.strings(this.streams.environment, pointers, text),
-      environ_sizes_get: (count: number, size: number) => this.sizes(this.streams.environment, count, size),
+      environ_get: (pointers: number, text: number) => this.strings(this.variables(), pointers, text),
+      environ_sizes_get: (count: number, size: number) => this.sizes(this.variables(), count, size),
       clock_res_get: (_clock: number, at: number) => {
         this.view().setBigUint64(at, 1_000n, true);
         return ERRNO.success;
