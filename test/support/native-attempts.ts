@@ -1,9 +1,11 @@
-/** A C program that tries what node offers no way to, and prints a line each: the name, and `worked` or the error. */
+/** A C program that tries what node offers no way to, and prints a line each: the name, and `worked` or the error.
+ * The last line is how often it could fork. */
 
 export const NATIVE_ATTEMPTS = `
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -47,6 +49,15 @@ int main(void) {
   TRY("setpriority", setpriority(PRIO_PROCESS, 0, -5));
   TRY("settime", syscall(SYS_clock_settime, CLOCK_REALTIME, &now));
   TRY("reboot", syscall(SYS_reboot, 0, 0, 0, 0));
+  fflush(stdout);
+  int forks = 0;
+  pid_t children[300];
+  while (forks < 300 && (children[forks] = fork()) >= 0) {
+    if (children[forks] == 0) for (;;) pause();
+    forks++;
+  }
+  for (int i = 0; i < forks; i++) kill(children[i], SIGKILL);
+  printf("forks %d\\n", forks);
   return 0;
 }
 `;

@@ -7,12 +7,12 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { NemoError } from '../../src/errors.js';
-import type { CallRequest, LogLine } from '../../src/invoke/function.js';
+import type { CallRequest, FunctionSpec, LogLine } from '../../src/invoke/function.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { onlineCores } from '../../src/linux/online-cores.js';
 import { Egress } from '../../src/network/egress.js';
-import type { Engine, LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
+import type { Engine, EngineEntry, LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 import { builtinEngines } from '../../src/sandbox/engines/builtin.js';
 
 export interface Answer {
@@ -31,6 +31,7 @@ let groups = 0;
 export class SandboxBench {
   readonly directory = mkdtempSync('/var/tmp/nemo-test-sandbox-');
   readonly driver: CgroupDriver;
+  private readonly entry: EngineEntry;
   private readonly opened: Promise<Engine>;
   readonly egress = new Egress();
   readonly logs: LogEntry[] = [];
@@ -48,11 +49,18 @@ export class SandboxBench {
       egress,
       ...cores,
     });
-    this.opened = entries.find((entry) => entry.kind === kind)!.open();
+    this.entry = entries.find((entry) => entry.kind === kind)!;
+    this.opened = this.entry.open();
   }
 
   engine(): Promise<Engine> {
     return this.opened;
+  }
+
+  /** Of the stems that functions of this owner may have. */
+  variantFor(owner: string): string {
+    const spec: Partial<FunctionSpec> = { owner, codeHash: '', codeEnding: 'mjs' };
+    return this.entry.variant?.(spec as FunctionSpec) ?? '';
   }
 
   async close(): Promise<void> {

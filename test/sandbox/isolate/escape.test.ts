@@ -14,12 +14,13 @@ describe('a function in an isolate that tries to get out', () => {
   });
   after(() => bench.close());
 
-  itHoldsAgainstEscapes(() => ({
-    run: ({ owner = '', ...options } = {}) => bench.run(EVALUATOR, { variant: owner, ...options }),
+  itHoldsAgainstEscapes({
+    run: ({ owner = '', ...options } = {}) =>
+      bench.run(EVALUATOR, { variant: bench.variantFor(owner), ...options }),
     codePaths: ['/function/function.mjs', '/runner/main.js', '/usr/bin/node'],
     native: false,
     uids: [ISOLATE.firstUid, ISOLATE.uidCount],
-  }));
+  });
 
   for (const name of [
     'fs',

@@ -130,10 +130,10 @@ describe('an image with node and a handler', () => {
     }
   });
 
-  itHoldsAgainstEscapes(() => ({
+  itHoldsAgainstEscapes({
     run: ({ owner: _, ...options } = {}) => bench.run(variant, options),
     codePaths: ['/app/index.mjs', '/.nemo/runner/main.js', '/usr/bin/node'],
     native: true,
     uids: [OCI.firstUid, SANDBOX.uidCount],
-  }));
+  });
 });

@@ -9,12 +9,12 @@ describe('a function that tries to get out', () => {
   const bench = new SandboxBench();
   after(() => bench.close());
 
-  itHoldsAgainstEscapes(() => ({
+  itHoldsAgainstEscapes({
     run: ({ owner: _, ...options } = {}) => bench.run(EVALUATOR, options),
     codePaths: ['/function/function.mjs', '/runner/main.js', '/usr/bin/node'],
     native: true,
     uids: [SANDBOX.firstUid, SANDBOX.uidCount],
-  }));
+  });
 
   describe('of its root and its descriptors', () => {
     let sandbox: Sandbox;

@@ -41,10 +41,10 @@ describe('a wasm module that tries to get out', () => {
     expect([await count(command), await count(command)]).to.deep.equal([1, 1]);
     const reactor = await bench.run(COUNTER_REACTOR);
     expect([await count(reactor), await count(reactor)]).to.deep.equal([1, 2]);
-    for (const variant of ['', 'another']) {
-      const other = await bench.run(COUNTER_REACTOR, { variant });
-      expect(await count(other), variant).to.equal(1);
-      expect(other.pid === reactor.pid, variant).to.equal(variant === '');
+    for (const owner of ['', 'another']) {
+      const other = await bench.run(COUNTER_REACTOR, { variant: bench.variantFor(owner) });
+      expect(await count(other), owner).to.equal(1);
+      expect(other.pid === reactor.pid, owner).to.equal(owner === '');
     }
   });
 
@@ -62,7 +62,7 @@ describe('a wasm module that tries to get out', () => {
   });
 
   it('answers without end: that call fails, and nobody else notices', async () => {
-    const other = await bench.run(ECHO_REACTOR, { variant: 'another' });
+    const other = await bench.run(ECHO_REACTOR, { variant: bench.variantFor('another') });
     const flooding = await bench.run(FLOODING_COMMAND, { memoryBytes: 64 << 20 });
     const error = await errorOf(call(flooding));
     expect([error.code, /larger than/.test(error.message)]).to.deep.equal(['FUNCTION_ERROR', true]);
