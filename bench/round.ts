@@ -11,6 +11,7 @@ import { Callers, timeFirstByte } from './callers.js';
 import type { Bed, LoadReport } from './nf/bed.js';
 import { coreShares, coreTime, noiseOf } from './noise.js';
 import type { Scenario } from './scenarios.js';
+import { withSlo } from './slo.js';
 import { cdfOf, median } from './statistics.js';
 import { TimelineRecorder } from './timeline.js';
 import type { BenchRound, Reactions } from './types.js';
@@ -38,6 +39,8 @@ export interface RoundOptions {
   nfCore: number;
   /** Share of the NF core that the NF takes, roughly: open arrivals are paced by what it leaves. */
   nfRatio: number;
+  /** The p99 that the agent has to keep. */
+  sloUs: number;
 }
 
 export async function runRound(options: RoundOptions): Promise<BenchRound> {
@@ -61,7 +64,7 @@ async function sharedRound(options: RoundOptions): Promise<BenchRound> {
   const agent = await AgentProcess.start({
     policy,
     cores: { functions: [nfCore], housekeeping: onlineCores().filter((core) => core !== nfCore) },
-    ...bed.config,
+    ...withSlo(bed.config, scenario.nfs, options.sloUs),
   });
   const callers = new Callers(agent.url);
   const disturbers = new Callers(agent.url);

@@ -17,6 +17,7 @@ import { bedKey, openBed } from './nf/open-bed.js';
 import { coreShares, coreTime, noiseOf } from './noise.js';
 import { runRound } from './round.js';
 import type { PlanEntry } from './sets.js';
+import { sloFor } from './slo.js';
 import { summarize } from './summary.js';
 import {
   BENCH_SCHEMA,
@@ -47,6 +48,9 @@ const TRIAL_S = 0.7;
 const TRIAL_RETRIES = 2;
 /** After the load changed. */
 const LOAD_SETTLE_MS = 300;
+/** Looks at the NF alone, to know which SLO it holds. */
+const SLO_LOOKS = 3;
+const SLO_LOOK_S = 1;
 /** What a round costs beside its measured time, seconds: for the time left only. */
 const AGENT_S = 3;
 const SOLO_S = 0.3;
@@ -139,6 +143,7 @@ class BenchRun {
         roundCount: rounds,
         seconds,
         ...(before?.scenario.capacity === undefined ? {} : { capacity: before.scenario.capacity }),
+        ...(before?.scenario.slo_us === undefined ? {} : { slo_us: before.scenario.slo_us }),
       },
       rounds: [...(before?.rounds ?? [])],
       summary: {},
@@ -194,13 +199,15 @@ class BenchRun {
     result.scenario.packetsPerS = perS;
     await bed.run({ perS, pattern: scenario.pattern });
     await pause(LOAD_SETTLE_MS);
-    this.doneS += BED_S + (scenario.loadRatio === null ? 0 : CALIBRATION_S);
+    const sloUs = result.scenario.slo_us ?? (await this.slo(entry, bed, say));
+    result.scenario.slo_us = sloUs;
+    this.doneS += BED_S + SLO_LOOKS * SLO_LOOK_S + (scenario.loadRatio === null ? 0 : CALIBRATION_S);
     for (const { policy, round } of wanted) {
       if (this.options.signal.aborted) throw new NemoError('STOPPING', 'the bench was interrupted');
       say(`round ${round} of ${entry.rounds}, ${policy}`);
       const { nfCore } = this;
       const { startProbes } = entry;
-      const options = { bed, scenario, policy, round, seconds, startProbes, nfCore, nfRatio };
+      const options = { bed, scenario, policy, round, seconds, startProbes, nfCore, nfRatio, sloUs };
       result.rounds.push(await roundOrRetry(options, this.options.signal));
       result.summary = summarize(result.rounds, seconds, scenario.arrivals === 'closed');
       this.doneS += roundS(policy, seconds);
@@ -245,6 +252,13 @@ class BenchRun {
     const capacity = { ...found, nfCost: bed.nfCost };
     this.capacities.set(key, capacity);
     return capacity;
+  }
+
+  private async slo({ scenario }: PlanEntry, bed: Bed, say: (what: string) => void): Promise<number> {
+    say('the NF alone, for its SLO');
+    const p99Us: number[] = [];
+    for (let i = 0; i < SLO_LOOKS; i++) p99Us.push((await bed.measure(SLO_LOOK_S)).nf.latency_us.p99);
+    return sloFor(scenario.nfs, p99Us);
   }
 
   /** Tried again while others use the core: what they take would read as the NF's limit. */
@@ -295,7 +309,8 @@ const roundS = (policy: string, seconds: number): number => seconds + (policy ==
 /** Seconds that an entry takes, roughly. */
 export function expectedS({ scenario, policies, rounds, seconds, box }: PlanEntry): number {
   const perRound = policies.reduce((sum, policy) => sum + roundS(policy, seconds), 0);
-  return BED_S + (scenario.loadRatio === null ? 0 : CALIBRATION_S) + rounds * perRound + (box ? BOX_S : 0);
+  const calibrationS = SLO_LOOKS * SLO_LOOK_S + (scenario.loadRatio === null ? 0 : CALIBRATION_S);
+  return BED_S + calibrationS + rounds * perRound + (box ? BOX_S : 0);
 }
 
 export function currentCommit(): string | null {

@@ -82,7 +82,9 @@ const SETS: Record<string, { about: string; rows: Row[] }> = {
   },
   azure: {
     about: 'invocations of the Azure trace, scaled in time: how calls start',
-    rows: [{ names: ['firewall/50/steady/trace/azure'], rounds: 5, seconds: 12 }],
+    rows: [
+      { names: ['firewall/50/steady/trace/azure'], policies: ['naive', 'nemo'], rounds: 5, seconds: 60 },
+    ],
   },
   chains: {
     about: 'two NFs on one core',
@@ -103,9 +105,9 @@ const SETS: Record<string, { about: string; rows: Row[] }> = {
     about: 'what the README shows: the firewall at 30 to 90 % load, real NFs, the Azure trace, every policy',
     rows: [
       { names: [30, 50, 70].map((load) => `firewall/${load}/steady/cpu5/closed`), rounds: 9 },
-      { names: ['firewall/90/steady/cpu5/closed'], rounds: 3 },
+      { names: ['firewall/90/steady/cpu5/closed'], rounds: 5 },
       { names: REAL.map((nf) => `${nf}/cpu5/closed`), policies: ['solo', 'nemo'], rounds: 3 },
-      { names: ['firewall/50/steady/trace/azure'], policies: ['naive', 'nemo'], rounds: 2, seconds: 12 },
+      { names: ['firewall/50/steady/trace/azure'], policies: ['naive', 'nemo'], rounds: 2, seconds: 60 },
       { names: ['firewall/50/bursty/cpu5/closed'], policies: EVERY, rounds: 3 },
       { names: ['nat+firewall/50/steady/cpu5/closed'], policies: ['solo', 'nemo'], rounds: 3 },
       {
@@ -123,7 +125,7 @@ const SETS: Record<string, { about: string; rows: Row[] }> = {
       { names: ['firewall/90/steady/cpu5/closed'], rounds: 5 },
       { names: ['firewall/10/steady/cpu5/closed'], rounds: 3 },
       { names: ['firewall/50/bursty/cpu5/closed'], policies: EVERY, rounds: 3, startProbes: 3 },
-      { names: ['firewall/50/steady/trace/azure'], rounds: 3, seconds: 12 },
+      { names: ['firewall/50/steady/trace/azure'], policies: ['naive', 'nemo'], rounds: 2, seconds: 60 },
       { names: ['replay'], rounds: 2, seconds: 14 },
       ...[
         hostile.map((name) => `firewall/50/steady/cpu5+${name}/closed`),

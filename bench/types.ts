@@ -50,6 +50,8 @@ export interface ScenarioInfo {
   roundCount: number;
   seconds: number;
   capacity?: CapacityResult;
+  /** The p99 that the agent has to keep: the profile's, or twice what the NF alone has where that is more. */
+  slo_us?: number;
 }
 
 /** What 100 % load means for the NF of a scenario. */

@@ -98,7 +98,8 @@ function details(result: ScenarioResult): string {
   const notes = Object.entries(result.summary).flatMap(([policy, row]) =>
     row.note ? [`${policy}: ${row.note}`] : [],
   );
-  const { capacity } = scenario;
+  const { capacity, slo_us } = scenario;
+  if (slo_us !== undefined) notes.push(`SLO: p99 ${slo_us} us`);
   if (capacity !== undefined) {
     notes.push(
       `100 % load is ${Math.round(capacity.packetsPerS)}/s, limited by ${capacity.limitedBy}${capacity.nfCost === null ? '' : `; the NF was made dearer: ${capacity.nfCost}`}`,
