@@ -67,6 +67,7 @@ async function measure(nfCores: number, seconds: number): Promise<Record<string,
       cost_ratio: (board.head(1) - cpu) / wallNs,
       us_per_tick: (board.head(1) - cpu) / 1_000 / (board.head(0) - ticks),
       lateness_p99_us: board.head(2),
+      looks: board.head(16),
     };
   } finally {
     clearInterval(feeder);

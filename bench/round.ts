@@ -245,6 +245,8 @@ function reactionsOf({ agent: { reactions } }: FeedFrame): Reactions | undefined
             p99: packet.p99Us,
             over_slo_p50: packet.overSloP50Us,
             over_slo_p99: packet.overSloP99Us,
+            known_p50: packet.knownP50Us,
+            known_p99: packet.knownP99Us,
           },
         }),
   };

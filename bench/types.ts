@@ -135,7 +135,16 @@ export interface Reactions {
   p99: number;
   max?: number;
   /** Since the kernel received the packet that broke the SLO, and since that packet's time was up. */
-  packet?: { count: number; p50: number; p99: number; over_slo_p50: number; over_slo_p99: number };
+  packet?: {
+    count: number;
+    p50: number;
+    p99: number;
+    over_slo_p50: number;
+    over_slo_p99: number;
+    /** Since it was let go, late; not in older reports. */
+    known_p50?: number;
+    known_p99?: number;
+  };
   /** Points [upper bound in microseconds, count]. */
   buckets?: Array<[number, number]>;
 }

@@ -58,7 +58,16 @@ export class ConflictDetector {
     this.waitPerSliceNs = signs.slices > 0 ? signs.runqueueWaitNs / signs.slices : 0;
   }
 
-  /** Called once a tick after `observe`. Without a function on the core in the window there is no conflict. */
+  /** Adds packets to the newest tick: they were seen before the next. */
+  amend(packets: number, aboveSlo: number): void {
+    const newest = (this.next === 0 ? this.packets.length : this.next) - 1;
+    this.packets[newest] = this.packets[newest]! + packets;
+    this.above[newest] = this.above[newest]! + aboveSlo;
+    this.packetsSum += packets;
+    this.aboveSum += aboveSlo;
+  }
+
+  /** Called once a tick after `observe`, and after `amend`. Without a function on the core in the window there is no conflict. */
   judge(): Verdict {
     if (this.ranSum === 0) return 'calm';
     if (this.sloBroken()) {

@@ -56,6 +56,12 @@ export class Evidence {
     this.aboveSlo = 0;
   }
 
+  /** Packets that were seen between two ticks. */
+  amend(packets: number, aboveSlo: number): void {
+    this.packets += packets;
+    this.aboveSlo += aboveSlo;
+  }
+
   /** Enough is known, and packets are about as late without functions as with them. */
   acquits(): boolean {
     const { alone, beside } = this;

@@ -3,10 +3,12 @@
  * everybody reads without a message. One writer a field (noted below), plain 64-bit floats; a reader may see two
  * fields from different ticks, which no policy may mind.
  *
- *   header (16 f64) | core 0 (32 f64) | core 1 (32 f64) | ...
+ *   header (24 f64) | core 0 (32 f64) | core 1 (32 f64) | ...
  */
 
-const HEADER_FIELDS = 16;
+import { wakeAll } from '../linux/futex.js';
+
+const HEADER_FIELDS = 24;
 const CORE_FIELDS = 32;
 
 /** Fields of the header. `*Wanted` are written by the main thread, all others by the control thread. */
@@ -31,6 +33,11 @@ export const Head = {
   overSloP99Us: 12,
   /** Who told of the packets: sum of PACKET_SOURCES. */
   packetSources: 13,
+  /** The same since the packet was let go, late: what the loop itself took. */
+  knownP50Us: 14,
+  knownP99Us: 15,
+  /** Times that a doorbell was answered between two ticks. */
+  bellLooks: 16,
 } as const;
 
 /** Bits of `Head.packetSources`. */
@@ -132,6 +139,8 @@ export class Board {
 
   wake(): void {
     Atomics.add(this.wakeWord, 0, 1);
+    wakeAll(this.wakeWord);
+    // For a kernel that cannot wait for several words; see Sleeper.
     Atomics.notify(this.wakeWord, 0);
   }
 }

@@ -1,10 +1,13 @@
 /**
  * Entry of the control thread: the 1 kHz loop. It sleeps on the board's wake word, so that work arriving while the
- * loop is slow brings it to full rate at once. Nothing in a tick waits for the main thread.
+ * loop is slow brings it to full rate at once, and on the doorbells of NFs, so that it looks as soon as a packet is
+ * late. Nothing in a tick waits for the main thread.
  */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
+import type { CgroupHandle } from '../linux/cgroup/driver.js';
+import { keepStill } from '../linux/cgroup/still.js';
 import { CgroupThrottle } from '../linux/cgroup/throttle.js';
 import { gettid } from '../linux/libc.js';
 import { ThreadStat } from '../linux/procfs.js';
@@ -12,10 +15,11 @@ import { setAffinity, setScheduling } from '../linux/sched.js';
 import { LatencyBuckets } from '../packet/latency-buckets.js';
 import { CONTROL } from '../tunables.js';
 import { Board, Core, Head } from './board.js';
-import { CoreWatch, type WatchedSandbox } from './core-watch.js';
+import { CoreWatch, type LevelChange, type WatchedSandbox } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
 import { Reactions } from './reactions.js';
+import { Patience, Sleeper } from './sleeper.js';
 
 const data = workerData as ControlThreadData;
 const port = parentPort!;
@@ -29,10 +33,15 @@ let nfList: NfWatch[] = [];
 const sandboxes = new Map<number, WatchedSandbox>();
 const lateness = new LatencyBuckets();
 const reactions = new Reactions(board);
+const patience = new Patience();
+let still: { close(): void } | undefined;
+/** A bell rang since the last tick. */
+let rang = false;
 const say = (message: FromControl): void => port.postMessage(message);
 
 /** Monotonic nanoseconds as a number: exact for 104 days of uptime of this process. */
 const nowNs = (): number => performance.now() * 1e6;
+const sleeper = new Sleeper(board.wakeWord, nowNs);
 
 function start(): void {
   const tid = gettid();
@@ -48,27 +57,40 @@ function start(): void {
   say({ kind: 'ready', tid, scheduling });
 
   let last = nowNs();
+  let lookedAt = last;
   let nextReport = last;
   // Not the present value: what was said before this thread ran is waiting in the port.
   let seenWord = -1;
   for (;;) {
     const active = board.head(Head.activeWanted) === 1;
-    const periodMs = active ? CONTROL.periodUs / 1000 : CONTROL.idlePeriodMs;
+    const due = last + (active ? CONTROL.periodUs * 1e3 : CONTROL.idlePeriodMs * 1e6);
     const sleepFrom = nowNs();
-    const sleepMs = Math.max(0.05, periodMs - (sleepFrom - last) / 1e6);
-    const woken = Atomics.wait(board.wakeWord, 0, seenWord, sleepMs);
+    const deaf = sleepFrom < patience.listensNs;
+    sleeper.prepare(seenWord);
+    if (!deaf) listen();
+    const timedOut = sleeper.sleep(seenWord, deaf ? Math.min(due, patience.listensNs) : due);
     // Whoever sends a message changes the wake word too: looking into the port costs more than the word.
-    if (Atomics.load(board.wakeWord, 0) !== seenWord) {
+    const told = Atomics.load(board.wakeWord, 0) !== seenWord;
+    if (told) {
       seenWord = Atomics.load(board.wakeWord, 0);
       for (let m = receiveMessageOnPort(port); m !== undefined; m = receiveMessageOnPort(port)) {
         if (!handle(m.message as ToControl)) return;
       }
     }
     const now = nowNs();
-    const lateNs = woken === 'timed-out' && active ? now - sleepFrom - sleepMs * 1e6 : 0;
+    if (!told && now < due) {
+      // Else nobody listened for a while, and does again now.
+      if (!timedOut) {
+        look(now, lookedAt);
+        lookedAt = now;
+      }
+      continue;
+    }
+    const lateNs = timedOut && active ? now - due : 0;
     if (lateNs > 0) lateness.record(lateNs);
-    tick(now - last, now, last, lateNs);
+    tick(now - last, now, lookedAt, lateNs);
     last = now;
+    lookedAt = now;
     if (now >= nextReport) {
       nextReport = now + (active ? 1e9 / CONTROL.reportHz : 1e9);
       report(now, self);
@@ -76,20 +98,56 @@ function start(): void {
   }
 }
 
+/** Names the bells that may end the coming sleep. */
+function listen(): void {
+  for (let i = 0; i < cores.length; i++) {
+    const core = cores[i]!;
+    if (!core.listens) continue;
+    for (let j = 0; j < core.nfs.length; j++) {
+      const bell = core.nfs[j]!.bell();
+      if (bell !== undefined) sleeper.hear(bell);
+    }
+  }
+}
+
+/** Somebody rang before the tick was due. `previous`: when it was looked at last. */
+function look(now: number, previous: number): void {
+  let answered = false;
+  for (let i = 0; i < nfList.length; i++) nfList[i]!.lookIfRung();
+  for (let i = 0; i < cores.length; i++) {
+    const core = cores[i]!;
+    for (let j = 0; j < core.nfs.length; j++) {
+      const change = core.look(core.nfs[j]!, now / 1e6);
+      if (change === undefined) continue;
+      answered = true;
+      answer(core, change, previous);
+    }
+  }
+  rang = true;
+  if (!answered) patience.rangForNothing(now);
+  board.setHead(Head.bellLooks, board.head(Head.bellLooks) + 1);
+}
+
 function tick(wallNs: number, now: number, previous: number, lateNs: number): void {
   for (let i = 0; i < nfList.length; i++) nfList[i]!.tick();
   for (let i = 0; i < cores.length; i++) {
     const core = cores[i]!;
     const change = core.tick(wallNs, now / 1e6, lateNs);
-    if (change !== undefined) {
-      const reactionUs = (nowNs() - previous) / 1000;
-      if (change.to > change.from || change.culpritSlot >= 0) reactions.record(core, reactionUs * 1000);
-      const { culpritSlot, from, to, cause } = change;
-      if (culpritSlot < 0) say({ kind: 'level', core: core.core, from, to, cause, reactionUs });
-      else say({ kind: 'culprit', core: core.core, slot: culpritSlot, cause, reactionUs });
-    }
+    if (change !== undefined) answer(core, change, previous);
   }
+  if (!rang) patience.calm();
+  rang = false;
   board.setHead(Head.ticks, board.head(Head.ticks) + 1);
+}
+
+/** It was throttled or given back; whoever waits to hear of it hears of it after that. */
+function answer(core: CoreWatch, { culpritSlot, from, to, cause }: LevelChange, previous: number): void {
+  const reactionUs = (nowNs() - previous) / 1000;
+  const down = to > from || culpritSlot >= 0;
+  const packet = down ? reactions.record(core, reactionUs * 1000) : undefined;
+  const event = { core: core.core, cause, reactionUs, ...(packet && { packet }) };
+  if (culpritSlot < 0) say({ kind: 'level', from, to, ...event });
+  else say({ kind: 'culprit', slot: culpritSlot, ...event });
 }
 
 let reportTicks = 0;
@@ -146,6 +204,7 @@ function handle(message: ToControl): boolean {
       return true;
     case 'sandbox-add': {
       const throttle = new CgroupThrottle(message.handle);
+      still ??= stillBeside(message.handle);
       const { slot } = message;
       const suspect = { recentNs: 0, busy: true, penalty: 0, penaltyAtMs: 0, heldUntilMs: 0 };
       const sandbox = { slot, throttle, cpuNs: throttle.readCpuNs(), wasBusy: true, ...suspect };
@@ -174,7 +233,17 @@ function handle(message: ToControl): boolean {
         release(sandbox);
         sandbox.throttle.close();
       }
+      still?.close();
       return false;
+  }
+}
+
+/** Without it freezing only takes longer. */
+function stillBeside(handle: CgroupHandle): { close(): void } {
+  try {
+    return keepStill(handle);
+  } catch {
+    return { close: () => undefined };
   }
 }
 

@@ -14,6 +14,7 @@ import {
   type ControlThreadData,
   type FromControl,
   type NfStats,
+  type PacketReaction,
   SLOT_COUNT,
   Slot,
   type ToControl,
@@ -36,6 +37,7 @@ export interface CulpritEvent {
   slot: number;
   cause: string;
   reactionUs: number;
+  packet?: PacketReaction;
 }
 
 export interface LevelEvent {
@@ -44,6 +46,7 @@ export interface LevelEvent {
   to: number;
   cause: string;
   reactionUs: number;
+  packet?: PacketReaction;
 }
 
 export class Control

@@ -6,10 +6,11 @@
 import { blame, findCulprit, hostStalled, type Suspect } from '../conflict/culprit.js';
 import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
 import { Evidence } from '../conflict/evidence.js';
-import { initialState, LADDER, OFF, release, step } from '../conflict/ladder.js';
+import { FROZEN, initialState, LADDER, OFF, release, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
 import { functionsTurn } from '../harvest/time-share.js';
 import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
+import { CONFLICT, CONTROL } from '../tunables.js';
 import { type Board, Core } from './board.js';
 import { type ControlThreadData, Slot } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
@@ -55,6 +56,8 @@ export class CoreWatch {
   private excusedMs = Number.NEGATIVE_INFINITY;
   /** A culprit is, or was until just now, frozen. */
   private holding = false;
+  /** All functions pause until then; 0: they do not. */
+  private pausedUntilMs = 0;
   /** Policy `static`: this is the NF's part of the period. */
   private outOfTurn = false;
   /** Its NF polls, and a gate that works lends the core. */
@@ -126,17 +129,39 @@ export class CoreWatch {
     if (this.detector !== undefined) {
       this.detector.observe(signs);
       const { frozen, offCore } = LADDER[this.state.level]!;
-      const mayRun = !frozen && !offCore && !this.outOfTurn;
+      const mayRun = !frozen && !offCore && !this.outOfTurn && this.pausedUntilMs === 0;
       this.evidence.observe(signs.packets, signs.aboveSlo, mayRun && signs.functionsRan);
       if (this.how.conflict) change = this.decide(nowMs);
     }
     if (this.state.level > 0) this.throttledNs += wallNs;
     const wasOut = this.outOfTurn;
     this.outOfTurn = this.nfs.length > 0 && !functionsTurn(nowMs, this.how.shareRatio);
-    if (change !== undefined || this.state.level > 0 || this.holding || this.outOfTurn || wasOut) {
+    const held = this.holding || this.pausedUntilMs > 0;
+    if (change !== undefined || this.state.level > 0 || held || this.outOfTurn || wasOut) {
       this.apply(nowMs);
     }
     this.publish();
+    return change;
+  }
+
+  /** True while a late packet would have consequences at once: functions run, and there is a level to go down. */
+  get listens(): boolean {
+    const acquitted = this.board.get(this.core, Core.acquitted) === 1;
+    return this.how.conflict && this.signs.functionsRan && this.state.level < FROZEN && !acquitted;
+  }
+
+  /** Between two ticks: `nf` rang, and its packets were looked at. */
+  look(nf: NfWatch, nowMs: number): LevelChange | undefined {
+    const { detector } = this;
+    if (detector === undefined || nf.packets === 0) return undefined;
+    // Of a stall the tick hears first, being due all the while; the packets that it held up follow.
+    const stalled = nowMs - this.excusedMs < CONTROL.periodUs / 1000;
+    const aboveSlo = stalled ? 0 : nf.aboveSlo;
+    detector.amend(nf.packets, aboveSlo);
+    this.evidence.amend(nf.packets, aboveSlo);
+    if (stalled || nf.aboveSlo === 0 || !this.listens) return undefined;
+    const change = this.decide(nowMs);
+    if (change !== undefined) this.apply(nowMs);
     return change;
   }
 
@@ -225,6 +250,8 @@ export class CoreWatch {
       if (verdict !== 'leading') this.conflicts++;
       // The packets that led here are answered for; only new ones may take the next level.
       detector.reset();
+      // A quota stops nobody who has not used it up yet.
+      if (verdict !== 'leading') this.pausedUntilMs = nowMs + CONFLICT.pauseMs;
     }
     this.publishBudget();
     const cause =
@@ -240,12 +267,14 @@ export class CoreWatch {
   apply(nowMs: number): void {
     const level = LADDER[this.state.level]!;
     this.holding = false;
+    if (this.pausedUntilMs <= nowMs) this.pausedUntilMs = 0;
+    const out = level.frozen || this.outOfTurn || this.pausedUntilMs > 0;
     for (let i = 0; i < this.sandboxes.length; i++) {
       const { slot, throttle, heldUntilMs } = this.sandboxes[i]!;
       const busy = Atomics.load(this.slots, slot) === Slot.busy;
       const held = heldUntilMs > nowMs;
       if (held) this.holding = true;
-      if (((level.frozen || this.outOfTurn) && busy) || held) throttle.freeze();
+      if ((out && busy) || held) throttle.freeze();
       else throttle.thaw();
       // Quotas do not bind a thread that runs on a loan: there the gate shortens its slices.
       throttle.setLeashed(this.gated);

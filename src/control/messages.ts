@@ -60,6 +60,12 @@ export interface NfStats {
   queues: QueueStats;
 }
 
+/** How long a throttle took, where its packet is known: since the packet's SLO was over, and since it was let go. */
+export interface PacketReaction {
+  overSloUs: number;
+  knownUs: number;
+}
+
 export type FromControl =
   | { kind: 'ready'; tid: number; scheduling: string }
   | {
@@ -68,11 +74,19 @@ export type FromControl =
       from: number;
       to: number;
       cause: string;
-      /** From the tick before the sign was seen (the earliest it can have come) to the applied throttle. */
+      /** From the look before the sign was seen (the earliest it can have come) to the applied throttle. */
       reactionUs: number;
+      packet?: PacketReaction;
     }
   /** One function of several was frozen, not the core. */
-  | { kind: 'culprit'; core: number; slot: number; cause: string; reactionUs: number }
+  | {
+      kind: 'culprit';
+      core: number;
+      slot: number;
+      cause: string;
+      reactionUs: number;
+      packet?: PacketReaction;
+    }
   | { kind: 'nf-stats'; stats: NfStats[] }
   | { kind: 'warning'; message: string };
 

@@ -1,9 +1,9 @@
 /** One NF as the loop sees it: CPU time of its threads and the latency of its packets. No allocation a tick. */
 
-import { receivedOfBreach } from '../conflict/breach.js';
+import { type Breach, findBreach } from '../conflict/breach.js';
 import { CpuStat, ThreadStat, Tick } from '../linux/procfs.js';
 import { openLatencySource } from '../nf/latency/open.js';
-import type { LatencySource } from '../nf/latency-source.js';
+import type { Bell, LatencySource } from '../nf/latency-source.js';
 import { TelemetryMemory } from '../nf/telemetry/memory.js';
 import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
 import { CONTROL, NF } from '../tunables.js';
@@ -92,9 +92,19 @@ export class NfWatch {
       this.softirqNs = softirqNs;
     }
     this.busyNs += this.runDeltaNs;
-    this.packets = this.source === undefined ? 0 : this.source.sample(this.latency.current);
+    this.look();
     this.queues.tick(this.functionsRan, this.source?.missed ?? 0);
     this.functionsRan = false;
+  }
+
+  /** Between two ticks: reads only packets, of an NF that may have rung. */
+  lookIfRung(): void {
+    this.packets = 0;
+    if (this.bell() !== undefined) this.look();
+  }
+
+  private look(): void {
+    this.packets = this.source === undefined ? 0 : this.source.sample(this.latency.current);
     this.aboveSlo = 0;
     if (this.packets > 0) {
       const above = countAbove(this.latency.current.counts, this.nf.sloUs * 1000);
@@ -103,13 +113,18 @@ export class NfWatch {
     }
   }
 
+  /** What changes as soon as a packet breaks the SLO; undefined where nothing tells at once. */
+  bell(): Bell | undefined {
+    return this.nf.sloUs > 0 ? this.source?.bell?.(this.nf.sloUs * 1000) : undefined;
+  }
+
   /** When the packet was received that broke the SLO after `sinceUnixNs`, and who says so. */
-  breach(sinceUnixNs: number): { receivedUnixNs: number; source: 'reported' | 'tap' } | undefined {
+  breach(sinceUnixNs: number): (Breach & { source: 'reported' | 'tap' }) | undefined {
     const kind = this.source?.kind;
     if (this.aboveSlo === 0 || (kind !== 'reported' && kind !== 'tap')) return undefined;
     const arrivals = this.source?.arrivals?.();
-    const receivedUnixNs = arrivals && receivedOfBreach(arrivals, this.nf.sloUs * 1000, sinceUnixNs);
-    return receivedUnixNs === undefined ? undefined : { receivedUnixNs, source: kind };
+    const breach = arrivals && findBreach(arrivals, this.nf.sloUs * 1000, sinceUnixNs);
+    return breach && { ...breach, source: kind };
   }
 
   /** What is wrong before the NF now, in words. */

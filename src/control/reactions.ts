@@ -1,13 +1,14 @@
 /**
  * How long the loop took from a conflict to the applied throttle, as histograms: from the tick before its sign (always
- * known), from the moment at which the kernel received the packet that broke the SLO, and from when that packet's time
- * was up. A packet is late only once its SLO has passed, so only the last can be shorter than the SLO.
+ * known), from the moment at which the kernel received the packet that broke the SLO, from when that packet's time was
+ * up (it is late only once its SLO has passed), and from when it was let go: only then somebody can have known.
  */
 
 import { unixNs } from '../linux/clock.js';
 import { LatencyBuckets } from '../packet/latency-buckets.js';
 import { type Board, Head, PACKET_SOURCES } from './board.js';
 import type { CoreWatch } from './core-watch.js';
+import type { PacketReaction } from './messages.js';
 
 /** A clock that was set in between shows as a time that cannot be. */
 const PACKET_MAX_NS = 10e9;
@@ -16,12 +17,13 @@ export class Reactions {
   private readonly fromTick = new LatencyBuckets();
   private readonly fromPacket = new LatencyBuckets();
   private readonly overSlo = new LatencyBuckets();
+  private readonly known = new LatencyBuckets();
   private sources = 0;
 
   constructor(private readonly board: Board) {}
 
-  /** The throttle has been applied. `tickNs`: since the tick before, which found nothing. */
-  record(core: CoreWatch, tickNs: number): number | undefined {
+  /** The throttle has been applied. `tickNs`: since the look before, which found nothing. */
+  record(core: CoreWatch, tickNs: number): PacketReaction | undefined {
     this.fromTick.record(tickNs);
     const nowUnixNs = unixNs();
     for (const nf of core.nfs) {
@@ -29,10 +31,13 @@ export class Reactions {
       if (breach === undefined) continue;
       const packetNs = nowUnixNs - breach.receivedUnixNs;
       if (packetNs < 0 || packetNs > PACKET_MAX_NS) continue;
+      const overSloNs = Math.max(0, packetNs - nf.nf.sloUs * 1000);
+      const knownNs = Math.max(0, nowUnixNs - breach.leftUnixNs);
       this.fromPacket.record(packetNs);
-      this.overSlo.record(Math.max(0, packetNs - nf.nf.sloUs * 1000));
+      this.overSlo.record(overSloNs);
+      this.known.record(knownNs);
       this.sources |= PACKET_SOURCES[breach.source];
-      return packetNs;
+      return { overSloUs: overSloNs / 1000, knownUs: knownNs / 1000 };
     }
     return undefined;
   }
@@ -47,6 +52,8 @@ export class Reactions {
     board.setHead(Head.packetReactionP99Us, quantileUs(this.fromPacket, 0.99));
     board.setHead(Head.overSloP50Us, quantileUs(this.overSlo, 0.5));
     board.setHead(Head.overSloP99Us, quantileUs(this.overSlo, 0.99));
+    board.setHead(Head.knownP50Us, quantileUs(this.known, 0.5));
+    board.setHead(Head.knownP99Us, quantileUs(this.known, 0.99));
     board.setHead(Head.packetSources, this.sources);
   }
 }

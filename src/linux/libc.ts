@@ -129,7 +129,7 @@ export const syscall = libc.func(
   'long syscall(long number, void *word, int operation, int value, const void *timeout, long a, long b)',
 ) as (
   number: number,
-  word: Uint32Array,
+  word: ArrayBufferView,
   operation: number,
   value: number,
   timeout: BigInt64Array | null,
@@ -170,8 +170,10 @@ export function viewOf(pointer: unknown, length: number): ArrayBuffer {
   return koffi.view(pointer, length) as ArrayBuffer;
 }
 
+const PROT_READ = 1;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+const MAP_FAILED = 0xffffffffffffffffn;
 
 /** Maps `length` bytes of `fd` shared; throws SYSCALL with `object` as its name. */
 export function mapShared(
@@ -180,6 +182,13 @@ export function mapShared(
   object: string,
 ): { buffer: ArrayBuffer; unmap: () => void } {
   const pointer = mmap(null, length, PROT_READ_WRITE, MAP_SHARED, fd, 0);
-  if (koffi.address(pointer) === 0xffffffffffffffffn) fail('mmap', object);
+  if (koffi.address(pointer) === MAP_FAILED) fail('mmap', object);
   return { buffer: viewOf(pointer, length), unmap: () => void munmap(pointer, length) };
+}
+
+/** Maps the start of `fd` for the kernel's eyes only: reading there would end this process if the file was shortened. */
+export function mapUnread(fd: number, length: number): { pointer: unknown; unmap: () => void } | undefined {
+  const pointer = mmap(null, length, PROT_READ, MAP_SHARED, fd, 0);
+  if (koffi.address(pointer) === MAP_FAILED) return undefined;
+  return { pointer, unmap: () => void munmap(pointer, length) };
 }

@@ -11,11 +11,10 @@
  */
 
 import { constants } from 'node:os';
+import { FUTEX } from './futex.js';
 import { KeptFile } from './kept-file.js';
 import { errno, syscall } from './libc.js';
 
-/** Number of futex(2); undefined where this program does not know the machine. */
-const FUTEX = { x64: 202, arm64: 98 }[process.arch as string];
 /** On the monotonic clock; shared, since a private futex may only name threads of this process. Linux 5.14. */
 const LOCK_PI2 = 13;
 const UNLOCK_PI = 7;

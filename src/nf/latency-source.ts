@@ -3,7 +3,15 @@
  * memory) and is sampled at each tick, so `sample` must not allocate and must not block.
  */
 
+import type { WordAddress } from '../linux/futex.js';
 import type { LatencyBuckets } from '../packet/latency-buckets.js';
+
+/** A word that changes as soon as a packet was late: the loop sleeps on it. */
+export interface Bell {
+  readonly address: WordAddress;
+  /** The word as it was when `sample` was last called. */
+  readonly value: number;
+}
 
 export interface LatencySource {
   readonly kind: 'reported' | 'runqueue' | 'tap' | 'probe';
@@ -13,6 +21,8 @@ export interface LatencySource {
   readonly missed?: number;
   /** Adds what was observed since the last call to `into`; returns how many observations that were. */
   sample(into: LatencyBuckets): number;
+  /** Rung for packets above that limit; undefined from a source that cannot tell at once. */
+  bell?(limitNs: number): Bell | undefined;
   /** When the last packet of each bucket was received, Unix nanoseconds; asked only when packets were too slow. */
   arrivals?(): Float64Array | undefined;
   close(): void;

@@ -6,6 +6,7 @@
 
 import { monotonicNs, realtimeNs, toUnixNs } from '../linux/clock.js';
 import type { RxRing, TxRing } from '../linux/packet-ring.js';
+import type { Doorbell } from './doorbell.js';
 import type { LatencyBuckets } from './latency-buckets.js';
 import { PacketCounter } from './shared-latency.js';
 
@@ -21,6 +22,7 @@ export interface NfReport {
   readonly buckets: LatencyBuckets;
   /** Indexed by PacketCounter. */
   readonly counters: Float64Array;
+  readonly doorbell?: Doorbell;
 }
 
 /** Frames taken at once: bounds how long the other direction waits. */
@@ -62,13 +64,15 @@ export class Forwarder {
   }
 
   private account(taken: number, sent: number): void {
-    const { buckets, counters } = this.report;
+    const { buckets, counters, doorbell } = this.report;
     // One look at the clock a batch: the frames left together.
     const leftNs = realtimeNs();
     for (let i = 0; i < sent; i++) {
       const arrivedNs = this.arrivalsNs[i]!;
       buckets.recordPacket(leftNs - arrivedNs, toUnixNs(arrivedNs));
+      doorbell?.passed(leftNs - arrivedNs);
     }
+    doorbell?.done(leftNs);
     counters[PacketCounter.received] = counters[PacketCounter.received]! + taken;
     counters[PacketCounter.forwarded] = counters[PacketCounter.forwarded]! + sent;
     counters[PacketCounter.dropped] = counters[PacketCounter.dropped]! + taken - sent;

@@ -32,6 +32,11 @@ export function bucketMidNs(index: number): number {
   return (STEPS + (index & (STEPS - 1))) * scale + (scale - 1) / 2;
 }
 
+/** The smallest value in a bucket, nanoseconds. */
+export function bucketLowNs(index: number): number {
+  return index < STEPS ? index : (STEPS + (index & (STEPS - 1))) * 2 ** ((index >>> STEP_BITS) - 1);
+}
+
 /** 1 %, 5 to 95 %, then the tail: each decade of what is left in ten steps. */
 const CDF_SHARES: readonly number[] = [
   0.01,

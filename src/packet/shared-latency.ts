@@ -1,10 +1,11 @@
 /**
  * How an NF process reports its packet latency: one small file in shared memory, /dev/shm/nemo-nf-<pid>.latency,
- * which the NF maps and counts up, and which the agent reads. The reader never maps it: a mapped file that its
- * owner shortens kills the reader by SIGBUS; a `pread` of 2 KB costs 1 us and merely comes back short.
+ * which the NF maps and counts up, and which the agent reads. The reader never touches a mapping of it: a mapped file
+ * that its owner shortens kills the reader by SIGBUS; a `pread` of 2 KB costs 1 us and merely comes back short.
  *
  *   0 magic u32 | 4 version u32 | 8 pid u32 | 12 buckets u32
- *   16 received f64 | 24 forwarded f64 | 32 dropped f64 | 40 errors f64 | 48 missed f64 | 56 reserved
+ *   16 received f64 | 24 forwarded f64 | 32 dropped f64 | 40 errors f64 | 48 missed f64
+ *   56 the two words of a doorbell, i32 and u32; the second is written by the agent: see packet/doorbell
  *   64 BUCKET_COUNT x u32, the counters of LatencyBuckets. Host byte order; all counters only ever go up.
  *   then, if the NF tells it, BUCKET_COUNT x f64: when the last packet of each bucket was received, Unix nanoseconds.
  */
@@ -20,7 +21,9 @@ import {
   rmSync,
 } from 'node:fs';
 import { NemoError } from '../errors.js';
-import { mapShared, pread } from '../linux/libc.js';
+import { type WordAddress, wordAddress } from '../linux/futex.js';
+import { mapShared, mapUnread, pread, pwrite } from '../linux/libc.js';
+import { BELL_WORDS, BellWord, bellLimit, Doorbell } from './doorbell.js';
 import { BUCKET_COUNT, LatencyBuckets } from './latency-buckets.js';
 
 const DIRECTORY = '/dev/shm';
@@ -29,6 +32,7 @@ const FILE_NAME = /^nemo-nf-(\d+)\.latency(\.new)?$/;
 const MAGIC = 0x544c4d4e;
 const VERSION = 1;
 const COUNTER_OFFSET = 16;
+const BELL_OFFSET = 56;
 const BUCKETS_OFFSET = 64;
 const ARRIVALS_OFFSET = BUCKETS_OFFSET + 4 * BUCKET_COUNT;
 const ARRIVALS_BYTES = 8 * BUCKET_COUNT;
@@ -65,6 +69,7 @@ export class SharedLatencyWriter {
   readonly buckets: LatencyBuckets;
   /** Indexed by PacketCounter. */
   readonly counters: Float64Array;
+  readonly doorbell: Doorbell;
   private readonly unmap: () => void;
 
   private constructor(path: string, buffer: ArrayBuffer, unmap: () => void) {
@@ -72,6 +77,7 @@ export class SharedLatencyWriter {
     const arrivals = new Float64Array(buffer, ARRIVALS_OFFSET, BUCKET_COUNT);
     this.buckets = new LatencyBuckets(new Uint32Array(buffer, BUCKETS_OFFSET, BUCKET_COUNT), arrivals);
     this.counters = new Float64Array(buffer, COUNTER_OFFSET, COUNTERS);
+    this.doorbell = new Doorbell(new Int32Array(buffer, BELL_OFFSET, BELL_WORDS));
     this.unmap = unmap;
   }
 
@@ -108,11 +114,17 @@ export class SharedLatencyReader {
   /** What the last `read` found; both are views of one buffer that every `read` fills anew. */
   readonly counts: Uint32Array;
   readonly counters: Float64Array;
+  /** Where the kernel finds the counter of the NF's doorbell; undefined: it has none. */
+  readonly bellAddress: WordAddress | undefined;
   private readonly pid: number;
   private readonly bytes = new Uint8Array(ARRIVALS_OFFSET);
   private readonly header = new Uint32Array(this.bytes.buffer, 0, 4);
+  private readonly bell = new Int32Array(this.bytes.buffer, BELL_OFFSET, BELL_WORDS);
+  private readonly limit = new Uint32Array(1);
+  private readonly limitBytes = new Uint8Array(this.limit.buffer);
   private readonly arrivalBytes = new Uint8Array(ARRIVALS_BYTES);
   private readonly arrivalTimes = new Float64Array(this.arrivalBytes.buffer);
+  private readonly unmap: (() => void) | undefined;
   private fd: number;
 
   /** Throws NOT_FOUND if there is no file (yet), BAD_REQUEST if it is not one that this process may believe. */
@@ -127,6 +139,28 @@ export class SharedLatencyReader {
       this.close();
       throw new NemoError('BAD_REQUEST', `${this.path} is not a latency report: ${problem}`);
     }
+    const mapping = this.rings === 0 ? undefined : mapUnread(this.fd, BUCKETS_OFFSET);
+    this.unmap = mapping?.unmap;
+    if (mapping !== undefined) {
+      const [low, high] = wordAddress(mapping.pointer);
+      // A page begins at a multiple of 4,096: the low half does not overflow.
+      this.bellAddress = [low + BELL_OFFSET + 4 * BellWord.rings, high];
+    }
+  }
+
+  /** The doorbell's counter when `read` was last called; 0: there is none. */
+  get rings(): number {
+    return this.bell[BellWord.rings]!;
+  }
+
+  /** True if the NF rings for packets above that limit, as far as the last `read` knows. Asks it to if nobody has. */
+  askToRing(sloNs: number): boolean {
+    if (this.bellAddress === undefined || this.fd < 0) return false;
+    const wanted = bellLimit(sloNs);
+    const limit = this.bell[BellWord.limitNs]! >>> 0;
+    // Another agent may ask for less.
+    if (limit === 0) this.writeLimit(wanted);
+    return limit !== 0 && limit <= wanted;
   }
 
   /** Fills `counts` and `counters`. Returns undefined, or in words why the file cannot be believed any more. */
@@ -147,17 +181,25 @@ export class SharedLatencyReader {
   }
 
   close(): void {
-    if (this.fd >= 0) closeSync(this.fd);
+    if (this.fd < 0) return;
+    if (this.bellAddress !== undefined) this.writeLimit(0);
+    this.unmap?.();
+    closeSync(this.fd);
     this.fd = -1;
+  }
+
+  private writeLimit(limitNs: number): void {
+    this.limit[0] = limitNs;
+    pwrite(this.fd, this.limitBytes, 4, BELL_OFFSET + 4 * BellWord.limitNs);
   }
 }
 
 /** Opens without following a link and without blocking on a FIFO; takes a regular file of root that only root writes. */
 function openTrusted(path: string): number {
-  const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+  const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
   let fd: number;
   try {
-    fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    fd = openSync(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
   } catch (thrown) {
     const code = (thrown as NodeJS.ErrnoException).code ?? '';
     if (code === 'ENOENT') throw new NemoError('NOT_FOUND', `${path} is not there`, { cause: thrown });

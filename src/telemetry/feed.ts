@@ -44,6 +44,9 @@ export interface PacketReactions {
   p99Us: number;
   overSloP50Us: number;
   overSloP99Us: number;
+  /** Since it was let go, late: what the loop itself took, without what the NF took to know. */
+  knownP50Us: number;
+  knownP99Us: number;
   /** Who told when the packet was received. */
   sources: Array<'reported' | 'tap'>;
 }

@@ -142,6 +142,8 @@ export function createMetrics(frame: () => FeedFrame, calls: CallCounts): Metric
             [{ since: 'packet', quantile: '0.99' }, packet.p99Us],
             [{ since: 'slo', quantile: '0.5' }, packet.overSloP50Us],
             [{ since: 'slo', quantile: '0.99' }, packet.overSloP99Us],
+            [{ since: 'known', quantile: '0.5' }, packet.knownP50Us],
+            [{ since: 'known', quantile: '0.99' }, packet.knownP99Us],
           ] satisfies Value[])),
     ];
   });

@@ -257,6 +257,8 @@ function packetReactionsOf(board: Board): { packet?: PacketReactions } {
       p99Us: board.head(Head.packetReactionP99Us),
       overSloP50Us: board.head(Head.overSloP50Us),
       overSloP99Us: board.head(Head.overSloP99Us),
+      knownP50Us: board.head(Head.knownP50Us),
+      knownP99Us: board.head(Head.knownP99Us),
       sources: (['reported', 'tap'] as const).filter((name) => (bits & PACKET_SOURCES[name]) !== 0),
     },
   };

@@ -36,6 +36,8 @@ export const CONFLICT = {
   leadingConnections: 64,
   /** Levels taken at once when the SLO is broken. */
   brokenSteps: 2,
+  /** With each broken SLO functions are off the core for this long at once: the NF empties its queue meanwhile. */
+  pauseMs: 2,
   /** Calm asked for before the first step up: short, since most conflicts are one-off noise of the host. */
   holdMinMs: 5,
   holdMaxMs: 5_000,

@@ -1,5 +1,16 @@
 /** The reference NFs, and the traffic of test beds and benchmarks. */
 
+/** How NFs and taps wake the loop when a packet is late. */
+export const DOORBELL = {
+  /** So many late packets within that time are worth looking at: see CONFLICT.aboveMin and windowTicks. */
+  lateMin: 3,
+  windowMs: 20,
+  /** They ring once in so long at most: a burst of late packets is one conflict. */
+  gapUs: 200,
+  /** After a ring that changed nothing the loop is deaf for so long, doubled each time up to its own period. */
+  deafUs: 200,
+} as const;
+
 /** The reference NFs' process. */
 export const NF_RUNTIME = {
   /** A ring: 2,048 frames are 40 ms at 50,000 packets/s, longer than any scheduling delay worth surviving. */

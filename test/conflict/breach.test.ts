@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { receivedOfBreach } from '../../src/conflict/breach.js';
+import { findBreach } from '../../src/conflict/breach.js';
 import { BUCKET_COUNT, LatencyBuckets } from '../../src/packet/latency-buckets.js';
 
 describe('the packet that broke the SLO', () => {
@@ -47,7 +47,7 @@ describe('the packet that broke the SLO', () => {
       const buckets = new LatencyBuckets(undefined, arrivals);
       for (const [latencyUs, atUs] of packets) buckets.recordPacket(latencyUs * US, START + atUs * US);
       const expected = receivedUs === undefined ? undefined : START + receivedUs * US;
-      expect(receivedOfBreach(arrivals, SLO_NS, START + sinceUs * US)).to.equal(expected);
+      expect(findBreach(arrivals, SLO_NS, START + sinceUs * US)?.receivedUnixNs).to.equal(expected);
     });
   }
 });

@@ -1,10 +1,11 @@
 /** The NF's own histogram, from its shared file. The NF may not have made it yet: the source then looks again. */
 
 import { NemoError } from '../../errors.js';
+import type { WordAddress } from '../../linux/futex.js';
 import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
 import { PacketCounter, SharedLatencyReader } from '../../packet/shared-latency.js';
 import { NF } from '../../tunables.js';
-import type { LatencySource } from '../latency-source.js';
+import type { Bell, LatencySource } from '../latency-source.js';
 
 /** No NF counts so far between two ticks: a difference above it is a counter that went back. */
 const STEP_MAX = 0x7fffffff;
@@ -14,6 +15,7 @@ export class ReportedSource implements LatencySource {
   fault: string | undefined;
   private reader: SharedLatencyReader | undefined;
   private readonly before = new Uint32Array(BUCKET_COUNT);
+  private readonly heard = { address: [0, 0] as WordAddress, value: 0 };
   /** Ticks until the next look for a file; -1: never again. */
   private retryIn = 0;
 
@@ -45,6 +47,14 @@ export class ReportedSource implements LatencySource {
       added += difference;
     }
     return added;
+  }
+
+  bell(limitNs: number): Bell | undefined {
+    const { reader, heard } = this;
+    if (reader?.bellAddress === undefined || !reader.askToRing(limitNs)) return undefined;
+    heard.address = reader.bellAddress;
+    heard.value = reader.rings;
+    return heard;
   }
 
   get missed(): number {

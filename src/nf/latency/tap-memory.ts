@@ -1,11 +1,13 @@
 /** What the worker of a tap or of a probe found. A probe's `matched` are its answers, its `lost` what nobody answered in time. */
 
+import { BELL_WORDS } from '../../packet/doorbell.js';
 import { BUCKET_COUNT, LatencyBuckets } from '../../packet/latency-buckets.js';
 import { WorkerMemory } from '../worker-memory.js';
 
 const FIGURES = ['matched', 'lost', 'ambiguous', 'unknown', 'missed', 'oneIn'] as const;
 const BUCKETS_OFFSET = WorkerMemory.bytesFor(FIGURES.length);
 const ARRIVALS_OFFSET = BUCKETS_OFFSET + 4 * BUCKET_COUNT;
+const BELL_OFFSET = ARRIVALS_OFFSET + 8 * BUCKET_COUNT;
 
 /**
  * `matched`: packets seen at both ends. `lost`: at the ingress only: lost, dropped on purpose, or changed beyond
@@ -18,15 +20,18 @@ export class TapMemory extends WorkerMemory<keyof TapStatistics> {
   readonly buckets: LatencyBuckets;
   /** When the last packet of each bucket was received; see LatencyBuckets. A probe tells none. */
   readonly arrivals: Float64Array;
+  /** The words of a doorbell; a probe has none. */
+  readonly bell: Int32Array;
 
   private constructor(shared: SharedArrayBuffer) {
     super(shared, FIGURES);
     this.arrivals = new Float64Array(shared, ARRIVALS_OFFSET, BUCKET_COUNT);
     this.buckets = new LatencyBuckets(new Uint32Array(shared, BUCKETS_OFFSET, BUCKET_COUNT), this.arrivals);
+    this.bell = new Int32Array(shared, BELL_OFFSET, BELL_WORDS);
   }
 
   static create(): TapMemory {
-    return new TapMemory(new SharedArrayBuffer(ARRIVALS_OFFSET + 8 * BUCKET_COUNT));
+    return new TapMemory(new SharedArrayBuffer(BELL_OFFSET + 4 * BELL_WORDS));
   }
 
   static over(shared: SharedArrayBuffer): TapMemory {

@@ -9,6 +9,7 @@ import { realtimeNs, toUnixNs } from '../../linux/clock.js';
 import { insideNamespace } from '../../linux/netns.js';
 import type { RxRing } from '../../linux/packet-ring.js';
 import { openPacketSocket, type PacketSocket } from '../../linux/packet-socket.js';
+import { Doorbell } from '../../packet/doorbell.js';
 import { TAP } from '../../tunables.js';
 import { type Invariant, tapFilter } from './tap-filter.js';
 import { PacketKey } from './tap-key.js';
@@ -33,6 +34,7 @@ const memory = TapMemory.over(data.shared);
 
 class Tap {
   private readonly table = new TapTable(TAP.tableEntries, TAP.expiryNs);
+  private readonly doorbell = new Doorbell(memory.bell);
   private readonly key: PacketKey;
   private readonly inside: PacketSocket;
   private readonly outside: PacketSocket;
@@ -103,9 +105,13 @@ class Tap {
     for (let i = 0; i < left; i++) {
       const leftNs = this.leftNs[i]!;
       const latencyNs = table.leave(this.leftA[i]!, this.leftB[i]!, leftNs);
-      if (latencyNs >= 0) memory.buckets.recordPacket(latencyNs, toUnixNs(leftNs - latencyNs));
+      if (latencyNs < 0) continue;
+      memory.buckets.recordPacket(latencyNs, toUnixNs(leftNs - latencyNs));
+      this.doorbell.passed(latencyNs);
     }
-    if (left > 0 || this.entered !== enteredBefore) this.publish();
+    if (left === 0 && this.entered === enteredBefore) return;
+    this.publish();
+    this.doorbell.done(realtimeNs());
   }
 
   private collect(rx: RxRing): number {

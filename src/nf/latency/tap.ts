@@ -5,8 +5,10 @@
  * discipline (PACKET_QDISC_BYPASS): such an NF cannot be tapped at its egress, all of its packets count as lost.
  */
 
+import { type WordAddress, wordAddress } from '../../linux/futex.js';
+import { BellWord, bellLimit } from '../../packet/doorbell.js';
 import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
-import type { LatencySource } from '../latency-source.js';
+import type { Bell, LatencySource } from '../latency-source.js';
 import { type Measurement, startWorker } from '../measurement.js';
 import type { Invariant } from './tap-filter.js';
 import { TapMemory, type TapStatistics } from './tap-memory.js';
@@ -41,6 +43,9 @@ export class TapSource implements LatencySource {
   fault: string | undefined;
   private readonly memory: TapMemory;
   private readonly before = new Uint32Array(BUCKET_COUNT);
+  private readonly words: Int32Array;
+  private readonly heard: { readonly address: WordAddress; value: number };
+  private rings = 0;
   private version: number;
 
   constructor(
@@ -48,6 +53,8 @@ export class TapSource implements LatencySource {
     readonly kind: 'tap' | 'probe' = 'tap',
   ) {
     this.memory = TapMemory.over(shared);
+    this.words = this.memory.bell;
+    this.heard = { address: wordAddress(this.words), value: 0 };
     this.version = this.memory.version();
     this.before.set(this.memory.buckets.counts);
     this.fault = this.memory.fault;
@@ -55,10 +62,20 @@ export class TapSource implements LatencySource {
 
   sample(into: LatencyBuckets): number {
     const version = this.memory.version();
+    // Before the buckets: a packet that is counted in between rings once more, for nothing.
+    this.rings = Atomics.load(this.words, BellWord.rings);
     if (version === this.version) return 0;
     this.version = version;
     this.fault = this.memory.fault;
     return into.addDifference(this.memory.buckets.counts, this.before);
+  }
+
+  bell(limitNs: number): Bell | undefined {
+    const { words, heard } = this;
+    if (this.rings === 0) return undefined;
+    words[BellWord.limitNs] = bellLimit(limitNs);
+    heard.value = this.rings;
+    return heard;
   }
 
   arrivals(): Float64Array | undefined {
@@ -67,6 +84,7 @@ export class TapSource implements LatencySource {
 
   /** Only forgets; the tap itself belongs to whoever started it. */
   close(): void {
+    this.words[BellWord.limitNs] = 0;
     this.fault = 'closed';
   }
 }
