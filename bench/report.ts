@@ -6,7 +6,38 @@ const figure = (value: number | null | undefined, digits: number): string =>
   value === null || value === undefined || !Number.isFinite(value) ? '-' : value.toFixed(digits);
 
 export function renderMarkdown(report: BenchReport): string {
-  return [`\`${report.command}\``, ...report.scenarios.map(renderScenario)].join('\n\n');
+  const several = report.scenarios.length > 1 ? [renderOverview(report.scenarios)] : [];
+  return [`\`${report.command}\``, ...several, ...report.scenarios.map(renderScenario)].join('\n\n');
+}
+
+/** A row a scenario: what NEMO and naive co-location do to the NF, and what functions get. */
+function renderOverview(scenarios: readonly ScenarioResult[]): string {
+  const lines = [
+    '| scenario | NF p99 alone us | NEMO: NF p99 to alone | naive: NF p99 to alone | NF loss NEMO / naive | NEMO: of the spare cycles harvested | functions/s NEMO / naive | start p50 ms NEMO / naive |',
+    '| --- | --: | --: | --: | --: | --: | --: | --: |',
+  ];
+  for (const { scenario, summary, skipped } of scenarios) {
+    const { solo, nemo, naive } = summary;
+    if (nemo === undefined || skipped !== undefined) continue;
+    const pair = (nemo: string, other: string): string => (other === '-' ? nemo : `${nemo} / ${other}`);
+    const both = (key: 'function_rate_per_s' | 'start_p50_ms', digits: number): string =>
+      pair(figure(nemo[key], digits), figure(naive?.[key], digits));
+    const loss = (ratio: number | undefined): string =>
+      ratio === undefined ? '-' : `${figure(ratio * 100, ratio === 0 ? 0 : 1)} %`;
+    const efficiency = nemo.harvest_efficiency;
+    const cells = [
+      scenario.name,
+      figure(solo?.nf_p99_us, 0),
+      figure(nemo.nf_p99_ratio_to_solo, 2),
+      figure(naive?.nf_p99_ratio_to_solo, 2),
+      pair(loss(nemo.nf_loss_ratio), loss(naive?.nf_loss_ratio)),
+      efficiency === null ? '-' : `${figure(efficiency * 100, 1)} %`,
+      both('function_rate_per_s', 0),
+      both('start_p50_ms', 1),
+    ];
+    lines.push(`| ${cells.join(' | ')} |`);
+  }
+  return lines.join('\n');
 }
 
 function renderScenario(result: ScenarioResult): string {
