@@ -3,43 +3,22 @@
 import type { FeedFunction } from '../../telemetry/feed.js';
 import { SandboxChips } from './chips.js';
 import { count, millis, perSecond } from './format.js';
-import { Cell, Empty, Section } from './parts.js';
+import { Cell, TableSection } from './parts.js';
+
+const FIGURES = ['Rate', 'p50', 'p99', 'In flight', 'Queued', 'Completed', 'Failed', 'Starts'];
+const COLUMNS = ['Function', ...FIGURES, { name: 'Sandboxes', class: 'left' }];
 
 export function FunctionSection({ functions }: { functions: FeedFunction[] }) {
   return (
-    <Section id="functions" title="Functions">
-      {functions.length === 0 ? (
-        <Empty>
-          No function yet: <code>nemo deploy samples/hello.ts</code>
-        </Empty>
-      ) : (
-        <div class="card">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Function</th>
-                <th scope="col">Rate</th>
-                <th scope="col">p50</th>
-                <th scope="col">p99</th>
-                <th scope="col">In flight</th>
-                <th scope="col">Queued</th>
-                <th scope="col">Completed</th>
-                <th scope="col">Failed</th>
-                <th scope="col">Starts</th>
-                <th scope="col" class="left">
-                  Sandboxes
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {functions.map((fn) => (
-                <FunctionRow key={fn.name} fn={fn} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </Section>
+    <TableSection
+      id="functions"
+      title="Functions"
+      columns={COLUMNS}
+      items={functions}
+      row={(fn) => <FunctionRow key={fn.name} fn={fn} />}
+    >
+      No function yet: <code>nemo deploy samples/hello.ts</code>
+    </TableSection>
   );
 }
 

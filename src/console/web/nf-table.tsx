@@ -2,44 +2,23 @@
 
 import type { FeedNf } from '../../telemetry/feed.js';
 import { micros, percent } from './format.js';
-import { Cell, Empty, Section } from './parts.js';
+import { Cell, TableSection } from './parts.js';
+
+const LATENCY = ['Latency source', 'p50', 'p99', 'p99.9', 'SLO (p99)'];
+const COLUMNS = ['NF', 'PID', 'Cores', 'Mode', 'Protection', ...LATENCY, 'Busy', 'Spare'];
 
 export function NfSection({ nfs }: { nfs: FeedNf[] }) {
   return (
-    <Section id="nfs" title="Network functions">
-      {nfs.length === 0 ? (
-        <Empty>
-          No network function found. Known kinds: <code>nemo nf profiles</code>. To try one:{' '}
-          <code>nemo nf run firewall --in IF --out IF</code>
-        </Empty>
-      ) : (
-        <div class="card">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">NF</th>
-                <th scope="col">PID</th>
-                <th scope="col">Cores</th>
-                <th scope="col">Mode</th>
-                <th scope="col">Protection</th>
-                <th scope="col">Latency source</th>
-                <th scope="col">p50</th>
-                <th scope="col">p99</th>
-                <th scope="col">p99.9</th>
-                <th scope="col">SLO (p99)</th>
-                <th scope="col">Busy</th>
-                <th scope="col">Spare</th>
-              </tr>
-            </thead>
-            <tbody>
-              {nfs.map((nf) => (
-                <NfRow key={nf.id} nf={nf} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </Section>
+    <TableSection
+      id="nfs"
+      title="Network functions"
+      columns={COLUMNS}
+      items={nfs}
+      row={(nf) => <NfRow key={nf.id} nf={nf} />}
+    >
+      No network function found. Known kinds: <code>nemo nf profiles</code>. To try one:{' '}
+      <code>nemo nf run firewall --in IF --out IF</code>
+    </TableSection>
   );
 }
 

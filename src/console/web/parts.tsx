@@ -34,6 +34,44 @@ export function Section({ id, title, aside, children }: SectionProps) {
   );
 }
 
+interface TableSectionProps<T> {
+  id: string;
+  title: string;
+  /** Names, or names with the class of their heading. */
+  columns: ReadonlyArray<string | { name: string; class: string }>;
+  items: readonly T[];
+  row: (item: T) => ComponentChildren;
+  /** What to do where there are no items. */
+  children: ComponentChildren;
+}
+
+/** A section that is one table. */
+export function TableSection<T>({ id, title, columns, items, row, children }: TableSectionProps<T>) {
+  const headings = columns.map((column) => (typeof column === 'string' ? { name: column } : column));
+  return (
+    <Section id={id} title={title}>
+      {items.length === 0 ? (
+        <Empty>{children}</Empty>
+      ) : (
+        <div class="card">
+          <table>
+            <thead>
+              <tr>
+                {headings.map(({ name, ...rest }) => (
+                  <th key={name} scope="col" {...rest}>
+                    {name}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>{items.map(row)}</tbody>
+          </table>
+        </div>
+      )}
+    </Section>
+  );
+}
+
 /** Says what to do when there is nothing to show. */
 export function Empty({ children }: { children: ComponentChildren }) {
   return <p class="card empty">{children}</p>;
