@@ -7,7 +7,9 @@ import { GateBed, tick } from '../support/gate-bed.js';
 /** What the function may use of the core after the end of its gate: the promise to the NF. */
 const BACK_MS = 10;
 /** How long is looked at least: a gate that is still lending would give some 40 % of it. */
-const LOOK_MS = 60;
+const LOOK_MS = 80;
+/** The kernel counts the time of a running thread at its tick: the first reading may be so much too low. */
+const TICK_MS = 4;
 /** What the fair scheduler itself gives to a SCHED_IDLE thread between others is well below this share. */
 const OWN_SHARE = 0.05;
 
@@ -15,7 +17,7 @@ const OWN_SHARE = 0.05;
 const ROUNDS = Number(process.env.GATE_ROUNDS ?? 60);
 
 describe('slice gate', function () {
-  this.timeout(20_000 + ROUNDS * 400);
+  this.timeout(30_000 + ROUNDS * 500);
   before(function () {
     if (cpus().length < 2) this.skip();
   });
@@ -31,7 +33,7 @@ describe('slice gate', function () {
   const expectBack = async (what: string): Promise<void> => {
     const [fromMs, before] = [performance.now(), bed.usedMs()];
     await tick(LOOK_MS);
-    const most = BACK_MS + OWN_SHARE * (performance.now() - fromMs);
+    const most = BACK_MS + TICK_MS + OWN_SHARE * (performance.now() - fromMs);
     expect(bed.usedMs() - before, what).to.be.below(most);
   };
 
