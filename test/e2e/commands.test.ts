@@ -16,11 +16,13 @@ describe('nemo against a real agent', function () {
 
   before(async () => {
     bed = await createTestbed({ nfProfile: 'firewall', mode: 'sleep', cpu: 1, housekeepingCpu: 0 });
+    // Functions at default scheduling: at SCHED_IDLE a call would wait for whoever else uses the machine.
     agent = await new RealAgent({
+      policy: 'naive',
       cores: { functions: [1], housekeeping: [0] },
       nfs: [{ profile: 'firewall', match: { args: '^nemo-nf-firewall( |$)' } }],
     }).start();
-    await agent.untilEvent((event) => event.kind === 'nf-protected');
+    await agent.untilEvent((event) => event.kind === 'nf-found');
     await bed.traffic.run({ kind: 'rate', packetsPerS: 1_000 });
   });
   after(async () => {

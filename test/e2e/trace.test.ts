@@ -6,7 +6,7 @@ import type { CallTrace } from '../../src/telemetry/traces/call-traces.js';
 import { nemo, RealAgent } from '../support/real-agent.js';
 
 describe("a call's time line", function () {
-  this.timeout(40_000);
+  this.timeout(60_000);
 
   it('is shown by nemo trace and sent to a collector; a removed function leaves none', async () => {
     const sent: string[] = [];
@@ -22,6 +22,7 @@ describe("a call's time line", function () {
     await once(collector, 'listening');
     const { port } = collector.address() as AddressInfo;
     const agent = await new RealAgent({
+      policy: 'naive',
       telemetry: { otlp: { url: `http://127.0.0.1:${port}/v1/traces`, sampleRatio: 1 } },
     }).start();
     try {
