@@ -35,10 +35,11 @@ describe('nemo against a real agent', function () {
     const code =
       'export default (body: Buffer) => { console.log("greeting " + body); return "hello " + body; };';
     writeFileSync(file, code);
-    expect(await run(['deploy', file, '--memory', '64Mi', '--timeout', '2s'])).to.include({ code: 0 });
+    expect(await run(['deploy', file, '--memory', '64Mi', '--timeout', '20s'])).to.include({ code: 0 });
     const answer = await run(['invoke', 'greet', '--data', 'box']);
     expect(answer).to.include({ code: 0, out: 'hello box' });
-    expect((await run(['invoke', 'greet', '--data', '-'], 'pipe')).out).to.equal('hello pipe');
+    const piped = await run(['invoke', 'greet', '--data', '-'], 'pipe');
+    expect(piped.out, piped.err).to.equal('hello pipe');
     const list = await run(['ls', '--json']);
     expect(JSON.parse(list.out).functions).to.have.length(1);
     expect((await run(['describe', 'greet'])).out)

@@ -13,7 +13,7 @@ const SPIN = 'export default () => { for (;;); };';
 const NF_CORE = 1;
 
 describe('deaths on a box', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let bed: Testbed;
   let agent: RealAgent;
   /** Only this test's NF, with an SLO of our choice. */
