@@ -7,18 +7,24 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { Control } from '../src/control/control.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
+import { monotonicNs, sleepUntil } from '../src/linux/clock.js';
+import { gettid } from '../src/linux/libc.js';
+import { ThreadStat } from '../src/linux/procfs.js';
+import { setAffinity, setScheduling } from '../src/linux/sched.js';
 import { SharedLatencyWriter } from '../src/packet/shared-latency.js';
 
 const FIRST_CORE = 1;
 const PACKETS_PER_BATCH = 50;
 
-async function measure(nfCores: number, seconds: number): Promise<Record<string, number>> {
+/** `rings`: NFs tell of late packets by themselves, so that the loop may look less often. */
+async function measure(nfCores: number, seconds: number, rings: boolean): Promise<Record<string, number>> {
   const cores = Array.from({ length: nfCores }, (_, i) => FIRST_CORE + i);
   const driver = openCgroupDriver({ rootName: `nemo-loop-${process.pid}`, idle: true });
   const report = SharedLatencyWriter.create();
+  if (!rings) silence(report.path);
   const children: ChildProcess[] = [];
   const control = await Control.start({
     coreCount: FIRST_CORE + nfCores,
@@ -63,6 +69,7 @@ async function measure(nfCores: number, seconds: number): Promise<Record<string,
     const wallNs = (performance.now() - from) * 1e6;
     return {
       nf_cores: nfCores,
+      rings: rings ? 1 : 0,
       loop_hz: board.head(3),
       cost_ratio: (board.head(1) - cpu) / wallNs,
       us_per_tick: (board.head(1) - cpu) / 1_000 / (board.head(0) - ticks),
@@ -78,9 +85,32 @@ async function measure(nfCores: number, seconds: number): Promise<Record<string,
   }
 }
 
+/** Takes the NF's doorbell away, as if it were one that has none. */
+function silence(path: string): void {
+  const fd = openSync(path, 'r+');
+  writeSync(fd, new Uint8Array(8), 0, 8, 56);
+  closeSync(fd);
+}
+
+/** What a thread pays here for waking a thousand times a second and doing nothing, as the loop is scheduled. */
+function bareWakeUs(seconds: number): number {
+  setAffinity(gettid(), [0]);
+  setScheduling(gettid(), { policy: 'fifo', priority: 20, resetOnFork: true });
+  const self = new ThreadStat(process.pid, gettid());
+  self.read();
+  const before = self.runNs;
+  const wakes = seconds * 1_000;
+  for (let i = 0, due = monotonicNs(); i < wakes; i++, due += 1e6) sleepUntil(due);
+  self.read();
+  self.close();
+  return (self.runNs - before) / 1_000 / wakes;
+}
+
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 const [secondsText = '5', ...coreTexts] = process.argv.slice(2);
 for (const count of coreTexts.length > 0 ? coreTexts.map(Number) : [1, 4]) {
-  console.log(JSON.stringify(await measure(count, Number(secondsText))));
+  for (const rings of [true, false])
+    console.log(JSON.stringify(await measure(count, Number(secondsText), rings)));
 }
+console.log(JSON.stringify({ bare_wake_us: bareWakeUs(Number(secondsText)) }));

@@ -63,7 +63,10 @@ function start(): void {
   let seenWord = -1;
   for (;;) {
     const active = board.head(Head.activeWanted) === 1;
-    const due = last + (active ? CONTROL.periodUs * 1e3 : CONTROL.idlePeriodMs * 1e6);
+    const calm = active && allCalm();
+    const due =
+      last +
+      (calm ? CONTROL.calmPeriodUs * 1e3 : active ? CONTROL.periodUs * 1e3 : CONTROL.idlePeriodMs * 1e6);
     const sleepFrom = nowNs();
     const deaf = sleepFrom < patience.listensNs;
     sleeper.prepare(seenWord);
@@ -88,7 +91,7 @@ function start(): void {
     }
     const lateNs = timedOut && active ? now - due : 0;
     if (lateNs > 0) lateness.record(lateNs);
-    tick(now - last, now, lookedAt, lateNs);
+    tick(now - last, now, lookedAt, lateNs, calm && !told);
     last = now;
     lookedAt = now;
     if (now >= nextReport) {
@@ -96,6 +99,11 @@ function start(): void {
       report(now, self);
     }
   }
+}
+
+function allCalm(): boolean {
+  for (let i = 0; i < cores.length; i++) if (!cores[i]!.calm) return false;
+  return true;
 }
 
 /** Names the bells that may end the coming sleep. */
@@ -128,8 +136,8 @@ function look(now: number, previous: number): void {
   board.setHead(Head.bellLooks, board.head(Head.bellLooks) + 1);
 }
 
-function tick(wallNs: number, now: number, previous: number, lateNs: number): void {
-  for (let i = 0; i < nfList.length; i++) nfList[i]!.tick();
+function tick(wallNs: number, now: number, previous: number, lateNs: number, calm: boolean): void {
+  for (let i = 0; i < nfList.length; i++) nfList[i]!.tick(calm);
   for (let i = 0; i < cores.length; i++) {
     const core = cores[i]!;
     const change = core.tick(wallNs, now / 1e6, lateNs);

@@ -121,16 +121,21 @@ export class CoreWatch {
       signs.aboveSlo = 0;
       signs.runqueueWaitNs = 0;
     }
-    const functionNs = this.readSandboxes(signs);
+    const ticks = ticksIn(wallNs);
+    const functionNs = this.readSandboxes(signs, ticks);
     signs.queueSign = this.readQueues(signs.functionsRan);
-    this.model.tick(wallNs, nfNs, functionNs, signs.slices);
+    this.model.tick(wallNs, nfNs, functionNs, signs.slices, ticks);
 
     let change: LevelChange | undefined;
     if (this.detector !== undefined) {
-      this.detector.observe(signs);
       const { frozen, offCore } = LADDER[this.state.level]!;
       const mayRun = !frozen && !offCore && !this.outOfTurn && this.pausedUntilMs === 0;
-      this.evidence.observe(signs.packets, signs.aboveSlo, mayRun && signs.functionsRan);
+      for (let i = 0; i < ticks; i++) {
+        this.detector.observe(signs);
+        this.evidence.observe(signs.packets, signs.aboveSlo, mayRun && signs.functionsRan);
+        signs.packets = 0;
+        signs.aboveSlo = 0;
+      }
       if (this.how.conflict) change = this.decide(nowMs);
     }
     if (this.state.level > 0) this.throttledNs += wallNs;
@@ -142,6 +147,15 @@ export class CoreWatch {
     }
     this.publish();
     return change;
+  }
+
+  /** True while nothing is lost by looking less often: nobody runs, or whoever might be hurt rings. */
+  get calm(): boolean {
+    if (this.state.level > 0 || this.holding || this.pausedUntilMs > 0 || this.gated) return false;
+    if (this.how.shareRatio !== null) return false;
+    if (!this.signs.functionsRan) return true;
+    for (let i = 0; i < this.nfs.length; i++) if (this.nfs[i]!.bell() === undefined) return false;
+    return true;
   }
 
   /** True while a late packet would have consequences at once: functions run, and there is a level to go down. */
@@ -190,7 +204,7 @@ export class CoreWatch {
     return periodUs === 0 ? 0 : this.board.get(this.core, Core.gateSliceUs) / periodUs;
   }
 
-  private readSandboxes(signs: TickSigns): number {
+  private readSandboxes(signs: TickSigns, ticks: number): number {
     let functionNs = 0;
     signs.functionsRan = false;
     for (let i = 0; i < this.sandboxes.length; i++) {
@@ -198,7 +212,7 @@ export class CoreWatch {
       const busy = Atomics.load(this.slots, sandbox.slot) === Slot.busy;
       if (busy) signs.functionsRan = true;
       sandbox.busy = busy;
-      sandbox.recentNs *= RECENT_DECAY;
+      sandbox.recentNs *= RECENT_DECAY ** ticks;
       if (busy || sandbox.wasBusy) {
         const cpuNs = sandbox.throttle.readCpuNs();
         if (cpuNs > sandbox.cpuNs) {
@@ -315,4 +329,10 @@ export class CoreWatch {
     board.set(core, Core.throttledNs, this.throttledNs);
     board.set(core, Core.hostStalls, this.hostStalls);
   }
+}
+
+/** Windows count in ticks of a millisecond: a look after the calm period stands for two of them. */
+function ticksIn(wallNs: number): number {
+  const ticks = Math.round(wallNs / (CONTROL.periodUs * 1000));
+  return ticks * CONTROL.periodUs === CONTROL.calmPeriodUs ? ticks : 1;
 }

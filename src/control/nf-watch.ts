@@ -29,6 +29,8 @@ export class NfWatch {
   private readonly otherThreads: Watched[] = [];
   private readonly queues: QueueWatch;
   private ticks = 0;
+  /** Ticks since its packets were last counted. */
+  private unread = 0;
   /** Above the SLO in the current part of the latency window. */
   private aboveInPart = 0;
   private readonly stat: CpuStat | undefined;
@@ -68,7 +70,8 @@ export class NfWatch {
     }
   }
 
-  tick(): void {
+  /** `calm`: nothing is lost if packets are counted a few ticks later; those that are late ring. */
+  tick(calm: boolean): void {
     this.runDeltaNs = 0;
     this.waitDeltaNs = 0;
     this.slicesDelta = 0;
@@ -92,7 +95,10 @@ export class NfWatch {
       this.softirqNs = softirqNs;
     }
     this.busyNs += this.runDeltaNs;
-    this.look();
+    if (calm && ++this.unread < CONTROL.calmReportTicks && this.bell() !== undefined) {
+      this.packets = 0;
+      this.aboveSlo = 0;
+    } else this.look();
     this.queues.tick(this.functionsRan, this.source?.missed ?? 0);
     this.functionsRan = false;
   }
@@ -104,6 +110,7 @@ export class NfWatch {
   }
 
   private look(): void {
+    this.unread = 0;
     this.packets = this.source === undefined ? 0 : this.source.sample(this.latency.current);
     this.aboveSlo = 0;
     if (this.packets > 0) {

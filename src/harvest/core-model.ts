@@ -36,8 +36,11 @@ export class CoreModel {
     this.wall = new Float64Array(windowTicks);
   }
 
-  /** One tick: wall time passed, CPU time of the NF's threads, of functions, and times the NF was put on the core. */
-  tick(wallNs: number, nfNs: number, functionNs: number, nfSlices: number): void {
+  /**
+   * One look: wall time passed, CPU time of the NF's threads, of functions, and times the NF was put on the core.
+   * `ticks`: how many of the loop's ticks it stands for.
+   */
+  tick(wallNs: number, nfNs: number, functionNs: number, nfSlices: number, ticks: number = 1): void {
     const i = this.next;
     this.nfSum += nfNs - this.nf[i]!;
     this.fnSum += functionNs - this.fn[i]!;
@@ -57,7 +60,7 @@ export class CoreModel {
 
     if (wallNs > 0) {
       const spareRatio = Math.min(1, spareNs / wallNs);
-      for (let h = 0; h < this.predictors.length; h++) this.predictors[h]!.tick(spareRatio);
+      for (let h = 0; h < this.predictors.length; h++) this.predictors[h]!.tick(spareRatio, ticks);
     }
     this.windows[this.windowCount % this.windows.length] = spareNs / 1000 / Math.max(1, nfSlices);
     this.windowCount++;

@@ -36,10 +36,13 @@ export class KeptFile {
     return this.fd < 0;
   }
 
-  /** Bytes read from the start of the file (at most the capacity), or GONE. Throws SYSCALL on any other error. */
-  read(): number {
+  /**
+   * Bytes read from the start of the file (at most the capacity, or `most`), or GONE. Throws SYSCALL on any other error.
+   * The kernel makes no more of such a file than is asked for.
+   */
+  read(most: number = this.bytes.length): number {
     if (this.fd < 0) return GONE;
-    const count = pread(this.fd, this.bytes, this.bytes.length, 0);
+    const count = pread(this.fd, this.bytes, Math.min(most, this.bytes.length), 0);
     if (count < 0) return this.failed('pread');
     this.length = count;
     this.at = 0;

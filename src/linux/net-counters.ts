@@ -11,6 +11,10 @@ const INTERFACES_MAX_BYTES = 8_192;
 /** About 60 sockets: tables begin with listeners, and an NF has few of its own. */
 const SOCKETS_MAX_BYTES = 8_192;
 const LISTEN = 0x0a;
+/** What follows the inode in a line of ours: for UDP the drops. */
+const LINE_REST_BYTES = 60;
+/** While one of its sockets is missing (closed, or pushed back), the whole tables are read once in so many reads. */
+const READS_TO_WHOLE = 100;
 
 /** One core's line of /proc/net/softnet_stat: packets between its interrupt and the protocols. */
 export class SoftnetStat {
@@ -90,32 +94,55 @@ function isLoopback(bytes: Uint8Array, from: number, end: number): boolean {
   return end - 3 === from || bytes[end - 4] === 0x20;
 }
 
-/** Queues of the UDP sockets and listening TCP sockets of a process, from /proc/<pid>/net/{udp,tcp}{,6}. */
+/** One of the tables, and how much of it is read: as far as the process's own sockets go. */
+interface SocketTable {
+  file: KeptFile;
+  udp: boolean;
+  /** 0: none of its sockets is there. */
+  bytes: number;
+}
+
+/**
+ * Queues of the UDP sockets and listening TCP sockets of a process, from /proc/<pid>/net/{udp,tcp}{,6}. Behind the
+ * listeners, the kernel walks through its whole table of connections to find one more line: milliseconds, also when
+ * there are none. So only what holds the process's own sockets is read, and the whole again once one is missing.
+ */
 export class SocketQueues {
   /** Datagrams dropped as a receive queue was full. */
   dropped = 0;
   /** The longest queue now: of datagrams in bytes, of connections that nobody has accepted yet in their number. */
   udpBytes = 0;
   connections = 0;
-  private readonly files: Array<{ file: KeptFile; udp: boolean }>;
+  private readonly tables: SocketTable[];
+  private found = 0;
+  private foundAtFirst = -1;
+  private readsToWhole = 0;
 
   constructor(
     pid: number,
     private readonly inodes: ReadonlySet<number>,
   ) {
-    this.files = ['udp', 'udp6', 'tcp', 'tcp6'].map((table) => ({
+    this.tables = ['udp', 'udp6', 'tcp', 'tcp6'].map((table) => ({
       file: new KeptFile(`/proc/${pid}/net/${table}`, 'r', SOCKETS_MAX_BYTES),
       udp: table.startsWith('udp'),
+      bytes: SOCKETS_MAX_BYTES,
     }));
   }
 
   read(): boolean {
+    // Others' listeners may have pushed one of ours back.
+    const whole = this.found < this.foundAtFirst && --this.readsToWhole < 0;
+    if (whole) this.readsToWhole = READS_TO_WHOLE;
     let dropped = 0;
+    this.found = 0;
     this.udpBytes = 0;
     this.connections = 0;
-    for (let i = 0; i < this.files.length; i++) {
-      const { file, udp } = this.files[i]!;
-      if (file.read() <= 0) continue;
+    for (let i = 0; i < this.tables.length; i++) {
+      const table = this.tables[i]!;
+      const { file, udp } = table;
+      const most = whole ? SOCKETS_MAX_BYTES : table.bytes;
+      if (most === 0 || file.read(most) <= 0) continue;
+      let mine = 0;
       while (file.nextLine()) {
         file.skipTo(COLON);
         // Local and remote address and port, state, queues.
@@ -131,6 +158,8 @@ export class SocketQueues {
         const inode = file.nextNumber();
         if (Number.isNaN(inode)) break;
         if (!this.inodes.has(inode)) continue;
+        this.found++;
+        mine = file.at + LINE_REST_BYTES;
         if (!udp) {
           this.connections = Math.max(this.connections, waiting);
           continue;
@@ -141,12 +170,14 @@ export class SocketQueues {
         const drops = file.nextNumber();
         if (!Number.isNaN(drops)) dropped += drops;
       }
+      if (most === SOCKETS_MAX_BYTES) table.bytes = mine;
     }
+    if (this.foundAtFirst < 0) this.foundAtFirst = this.found;
     this.dropped = dropped;
     return true;
   }
 
   close(): void {
-    for (const { file } of this.files) file.close();
+    for (const { file } of this.tables) file.close();
   }
 }

@@ -3,6 +3,13 @@
 export const CONTROL = {
   /** The loop's period while functions run. A conflict is seen within one period. */
   periodUs: 1_000,
+  /**
+   * The loop's period while nothing is throttled and the packets of every NF beside which functions run ring by
+   * themselves when they are late: looking more often would only cost. Waking is half of the price of a look.
+   */
+  calmPeriodUs: 2_000,
+  /** And packets of such NFs are counted once in so many of those periods: a report is 2 KB. */
+  calmReportTicks: 3,
   /** The loop's period while no function can run: costs nothing, still notices a restarted NF in time. */
   idlePeriodMs: 20,
   /** FIFO priority of the control thread: above traffic generators, below the kernel's own threads. */
@@ -13,7 +20,7 @@ export const CONTROL = {
   reportHz: 10,
   latencyParts: 10,
   /** NF threads that carry no packets are read once in so many ticks: an NF may have dozens of them. */
-  otherThreadsTicks: 16,
+  otherThreadsTicks: 64,
   /** One of the four sensors before an NF (core, interfaces, sockets, memory) is read once in so many ticks. */
   queueTicks: 25,
 } as const;

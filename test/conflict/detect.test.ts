@@ -69,6 +69,17 @@ describe('conflict/detect', () => {
     expect(detector.judge()).to.equal('calm');
   });
 
+  it('judges packets that were seen between two ticks with the newest tick, and forgets them with it', () => {
+    const detector = new ConflictDetector(SLO_US);
+    detector.observe(signs());
+    detector.amend(10, 10);
+    expect(detector.judge()).to.equal('severe');
+    for (let i = 1; i < CONFLICT.windowTicks; i++) detector.observe(signs());
+    expect(detector.aboveShare()).to.be.closeTo(10 / (CONFLICT.windowTicks * 50 + 10), 1e-9);
+    detector.observe(signs());
+    expect(detector.aboveShare()).to.equal(0);
+  });
+
   it('judges packets once: after a reset only new ones count', () => {
     const detector = new ConflictDetector(SLO_US);
     detector.observe(signs({ aboveSlo: 50 }));

@@ -222,12 +222,12 @@ describe('the control thread', function () {
   });
 
   it('slows down while nothing runs, and is at full rate again with the first call', async () => {
-    await waitFor(() => control.board.head(Head.hz) > 500);
+    await waitFor(() => control.board.head(Head.hz) > 200);
     control.setBusy(slot, false);
     control.relax();
     await waitFor(() => control.board.head(Head.hz) < 100);
     control.setBusy(slot, true);
-    await waitFor(() => control.board.head(Head.hz) > 500);
+    await waitFor(() => control.board.head(Head.hz) > 200);
   });
 });
 

@@ -22,6 +22,15 @@ describe('harvest/core-model', () => {
     expect(model.totalSpareNs).to.equal(1000 * MS);
   });
 
+  it('learns from a look that stands for two ticks what it learns from two', () => {
+    const [each, calm] = [new CoreModel(100), new CoreModel(100)];
+    for (let i = 0; i < 2000; i++) each.tick(MS, 0.4 * MS, 0.1 * MS, 2);
+    for (let i = 0; i < 1000; i++) calm.tick(2 * MS, 0.8 * MS, 0.2 * MS, 4, 2);
+    expect(calm.predictedSpareRatio()).to.be.closeTo(each.predictedSpareRatio(), 1e-6);
+    expect(calm.totalSpareNs).to.be.closeTo(each.totalSpareNs, 10);
+    expect(calm.nfRatio()).to.be.closeTo(each.nfRatio(), 1e-9);
+  });
+
   it('never claims more harvested than was spare', () => {
     const model = new CoreModel(10);
     for (let i = 0; i < 10; i++) model.tick(MS, 0.5 * MS, MS, 1);

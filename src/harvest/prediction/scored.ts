@@ -33,10 +33,11 @@ export class ScoredPredictor {
     this.coverages = new Float64Array(predictors.length).fill(1 - CAREFUL);
   }
 
-  /** One tick's share of spare time. At the end of a period the guesses made for it are scored. */
-  tick(spareRatio: number): void {
-    this.sum += spareRatio;
-    if (++this.count < this.ticks) return;
+  /** The share of spare time of so many ticks. At the end of a period the guesses made for it are scored. */
+  tick(spareRatio: number, ticks: number = 1): void {
+    this.sum += spareRatio * ticks;
+    this.count += ticks;
+    if (this.count < this.ticks) return;
     const came = this.sum / this.count;
     this.sum = 0;
     this.count = 0;
@@ -44,13 +45,14 @@ export class ScoredPredictor {
     for (let i = 0; i < this.predictors.length; i++) {
       const predictor = this.predictors[i]!;
       let loss = 0;
+      let held = 0;
       for (let q = 0; q < QUANTILES.length; q++) {
         const probability = QUANTILES[q]!;
         const error = came - predictor.quantile(probability);
+        if (probability === CAREFUL) held = error >= 0 ? 1 : 0;
         loss += error >= 0 ? probability * error : (probability - 1) * error;
       }
       this.losses[i] = this.losses[i]! + weight * (loss / QUANTILES.length - this.losses[i]!);
-      const held = came >= predictor.quantile(CAREFUL) ? 1 : 0;
       this.coverages[i] = this.coverages[i]! + weight * (held - this.coverages[i]!);
       predictor.observe(came);
       if (this.losses[i]! < this.losses[this.best]!) this.best = i;
