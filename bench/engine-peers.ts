@@ -1,6 +1,6 @@
 /** What engines are compared with: a bare echo between two processes, workerd, and memory as the kernel counts it. */
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
@@ -9,7 +9,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NemoError } from '../src/errors.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
-import { ISOLATE } from '../src/tunables.js';
 import { cpuTimeNs } from './cpu-time.js';
 import { median } from './statistics.js';
 
@@ -152,21 +151,4 @@ export function proportionalBytes(roots: Iterable<number>): number {
     }
   }
   return kib * 1024;
-}
-
-const INSTANCES = `
-  const { readFileSync } = require('node:fs');
-  const rss = () => Number(/^Rss:\\s+(\\d+)/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'))[1]) * 1024;
-  const [, code, count] = process.argv;
-  const module = new WebAssembly.Module(Buffer.from(code, 'base64'));
-  const make = () => { const { exports } = new WebAssembly.Instance(module, {}); exports.handle(exports.alloc(1), 1); return exports; };
-  const kept = [make()];
-  const before = rss();
-  while (kept.length <= Number(count)) kept.push(make());
-  console.log((rss() - before) / Number(count));`;
-
-/** Bytes that one more instance takes, in an isolate as the engine makes them. */
-export async function instanceBytes(code: Buffer, count: number): Promise<number> {
-  const args = [...ISOLATE.nodeFlags, '-e', INSTANCES, code.toString('base64'), `${count}`];
-  return Number(execFileSync(process.execPath, args, { encoding: 'utf8' }));
 }

@@ -4,7 +4,8 @@
  * workerd over HTTP. All of it interleaved, functions on one core and the caller on another; believe the ratios.
  */
 
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CallRequest } from '../src/invoke/function.js';
 import type { Cgroup, CgroupDriver } from '../src/linux/cgroup/driver.js';
@@ -14,7 +15,7 @@ import { setProcessAffinity } from '../src/linux/sched.js';
 import { Egress } from '../src/network/egress.js';
 import type { Engine, Sandbox } from '../src/sandbox/engine.js';
 import { builtinEngines } from '../src/sandbox/engines/builtin.js';
-import { Echo, instanceBytes, proportionalBytes, Workerd } from './engine-peers.js';
+import { Echo, proportionalBytes, Workerd } from './engine-peers.js';
 import { median } from './statistics.js';
 
 const NOOP_JS = 'export default () => undefined;';
@@ -55,8 +56,8 @@ export interface EngineBenchReport {
   rounds: number;
   echoP50Us: number | null;
   engines: EngineFigures[];
-  /** Bytes of each of so many instances of one module in one isolate. */
-  wasmInstances: { count: number; bytesEach: number };
+  /** Many warm sandboxes of one owner, each with its group, that all served a call. */
+  many: Array<{ name: string; count: number; mbEach: number; startMs: number | null; callMs: number | null }>;
   /** Not there where workerd is not installed. */
   workerd?: { coldMs: number | null; callsPerS: number | null; callsPerCpuS: number | null };
 }
@@ -67,12 +68,18 @@ export interface EngineBenchOptions {
   seconds: number;
   /** Sandboxes of an engine over which memory is averaged. */
   sandboxes: number;
+  /** Of each kind in `MANY`, at most. */
+  many: number;
   progress: (what: string) => void;
 }
 
 const WARM_CALLS = 1_000;
 const OUTSTANDING = 16;
-const WASM_INSTANCES = 2_000;
+const STEMS = 15;
+const MANY = [
+  { row: 2, count: 2_000 },
+  { row: 1, count: 500 },
+] as const;
 const MEMORY_BYTES = 128 * 2 ** 20;
 
 type Samples = Record<'cold' | 'stem' | 'warm' | 'ratio' | 'perS' | 'perCpuS' | 'mb', number[]>;
@@ -105,7 +112,7 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
         const sandbox = await bed.warm(row.kind, row.code, owner);
         await call(sandbox);
         into.cold.push(performance.now() - startMs);
-        for (let n = 0; n < 5; n++) {
+        for (let n = 0; n < STEMS; n++) {
           const stem = await bed.stem(row.kind, owner);
           const stemMs = performance.now();
           await bed.load(stem, row.code);
@@ -151,13 +158,19 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
       memoryMb: median(mb),
     };
   });
-  const bytesEach = await instanceBytes(REACTOR_WASM, WASM_INSTANCES);
+  const many: EngineBenchReport['many'] = [];
+  for (const { row, count } of MANY) {
+    const { name, kind, code } = ROWS[row];
+    const wanted = Math.min(count, options.many);
+    progress(`${wanted} of ${name}`);
+    many.push({ name, count: wanted, ...(await bed.many(kind, code, wanted)) });
+  }
   return {
     schema: 'nemo.bench.engines/1',
     rounds,
     echoP50Us: median(echoes),
     engines,
-    wasmInstances: { count: WASM_INSTANCES, bytesEach },
+    many,
     ...(workerd.perS.length === 0
       ? {}
       : {
@@ -207,10 +220,16 @@ class Bed {
   }
 
   async load(sandbox: Sandbox, code: Buffer): Promise<void> {
-    const bundlePath = join(this.directory, `${sandbox.id}.mjs`);
-    writeFileSync(bundlePath, code);
+    const bundlePath = this.bundle(code);
     const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
     await sandbox.load({ functionName: 'noop', bundlePath, env: {}, ...limits });
+  }
+
+  /** As a deploy stores it: once, under its hash. */
+  private bundle(code: Buffer): string {
+    const path = join(this.directory, `${createHash('sha256').update(code).digest('hex')}.mjs`);
+    if (!existsSync(path)) writeFileSync(path, code);
+    return path;
   }
 
   async warm(kind: string, code: Buffer, owner: string): Promise<Sandbox> {
@@ -221,15 +240,33 @@ class Bed {
 
   /** MB of each of `count` warm sandboxes that served a call, their common process included in the first. */
   async memoryEach(kind: string, code: Buffer, count: number): Promise<number> {
+    return (await this.many(kind, code, count)).mbEach;
+  }
+
+  /** Also what starting each took, and a call of each after all were there. */
+  async many(
+    kind: string,
+    code: Buffer,
+    count: number,
+  ): Promise<{ mbEach: number; startMs: number | null; callMs: number | null }> {
     const all: Sandbox[] = [];
+    const starts: number[] = [];
+    const calls: number[] = [];
     for (let i = 0; i < count; i++) {
+      const startMs = performance.now();
       const sandbox = await this.warm(kind, code, 'memory');
+      starts.push(performance.now() - startMs);
       await call(sandbox);
       all.push(sandbox);
     }
     const bytes = proportionalBytes(new Set(all.map(({ pid }) => pid)));
+    for (const sandbox of all) {
+      const startMs = performance.now();
+      await call(sandbox);
+      calls.push(performance.now() - startMs);
+    }
     await Promise.all(all.map((sandbox) => sandbox.kill()));
-    return bytes / 1e6 / count;
+    return { mbEach: bytes / 1e6 / count, startMs: median(starts), callMs: median(calls) };
   }
 
   async close(): Promise<void> {
@@ -300,15 +337,23 @@ export function renderEngines(report: EngineBenchReport): string {
         `${show(row.callsPerS, 0)} | ${show(row.callsPerCpuS, 0)} | ${show(row.memoryMb)} |`,
     ),
   ];
-  const { workerd, wasmInstances } = report;
+  const { workerd, many } = report;
   if (workerd !== undefined) {
     const { coldMs, callsPerS, callsPerCpuS } = workerd;
     lines.push(
       `| workerd, over HTTP | ${show(coldMs)} | - | - | - | ${show(callsPerS, 0)} | ${show(callsPerCpuS, 0)} | - |`,
     );
   }
-  const each = (wasmInstances.bytesEach / 1e6).toFixed(3);
-  lines.push('', `${wasmInstances.count} instances of one WebAssembly module: ${each} MB each`, '');
+  lines.push(
+    '',
+    '| many warm ones of an owner | count | MB each | start ms | call of each in turn ms |',
+    '| --- | --- | --- | --- | --- |',
+    ...many.map(
+      ({ name, count, mbEach, startMs, callMs }) =>
+        `| ${name} | ${count} | ${mbEach.toFixed(2)} | ${show(startMs, 2)} | ${show(callMs, 2)} |`,
+    ),
+    '',
+  );
   return lines.join('\n');
 }
 
@@ -323,6 +368,7 @@ export async function benchEngines(options: {
     rounds: Number(options.rounds ?? 5),
     seconds: Number(options.seconds ?? 1),
     sandboxes: 20,
+    many: 2_000,
     progress: (what) => void process.stderr.write(`${what}\n`),
   });
   const text = renderEngines(report);

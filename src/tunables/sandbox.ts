@@ -82,6 +82,15 @@ export const ISOLATE = {
 /** Engine `wasm`, beside what it has in common with `isolate`. */
 export const WASM = {
   firstUid: 62_000,
+  /** Threads of an owner's process that sandboxes share; busy ones beyond it are there as long as they are needed. */
+  threads: 8,
+  /** Those beyond it end when they have had nothing to do for this long. */
+  threadKeptMs: 1_000,
+  /** Heap of a thread; what modules have of memory is not in it. */
+  heapBytes: 64 * 1024 * 1024,
+  /** A function whose instance is kept by a thread that runs another's call waits for it this long, looking this often. */
+  homeWaitMs: 20,
+  homeLookMs: 1,
   /** Looking at a module at deploy: compiling 8 MB of code takes some 100 MB. */
   checkMemoryBytes: 512 * 1024 * 1024,
   checkTimeoutMs: 20_000,

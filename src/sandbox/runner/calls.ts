@@ -11,7 +11,10 @@ import { BadReply, type Outlet, sendResult } from './reply.js';
 
 export type Handler = (event: unknown, context: CallContext) => unknown;
 /** The body as it came. */
-export type RawHandler = (body: Buffer, context: CallContext) => unknown;
+export interface RawHandler {
+  (body: Buffer, context: CallContext): unknown;
+  keepsInstance?: true;
+}
 export type Style =
   | { kind: 'event'; handler: Handler }
   | { kind: 'fetch'; handler: FetchHandler }

@@ -19,8 +19,10 @@ export const FrameType = {
   // agent -> runner
   load: 1,
   call: 2,
-  /** The function that was loaded is not wanted any more: another may be loaded. */
+  /** A function that was loaded is not wanted any more: another may be loaded. */
   forget: 3,
+  /** Of runners that hold several functions, each under the number (callId) of its load: calls are of this one now. */
+  select: 4,
   // runner -> agent
   ready: 16,
   loaded: 17,
@@ -35,7 +37,12 @@ export const FrameType = {
   /** Of no call: text that the function printed (kind 1 stdout, 2 stderr), and its memory in KiB (timeMs). */
   log: 24,
   memory: 25,
+  /** The runner does not have the code of this path: load it once more, with the code. */
+  wanted: 26,
 } as const;
+
+/** Kind of `loaded`: what a call leaves in the function is there for the next one, as long as it stays loaded. */
+export const KEEPS_INSTANCE = 1;
 
 /** What the body of a `reply` is: saves the content type as text on the common path. */
 export const BodyKind = { none: 0, text: 1, json: 2, bytes: 3 } as const;

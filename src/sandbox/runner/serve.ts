@@ -7,7 +7,7 @@
 import type { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import { CallQueue, describeError, type FetchHandler, type Handler, type RawHandler } from './calls.js';
-import { EMPTY, FrameDecoder, FrameType, FrameWriter, utf8 } from './frames.js';
+import { EMPTY, FrameDecoder, FrameType, FrameWriter, KEEPS_INSTANCE, utf8 } from './frames.js';
 import { rehearseCalls, rehearseResponses } from './rehearse.js';
 import type { Outlet } from './reply.js';
 
@@ -40,7 +40,12 @@ export interface Host {
   /** Called with the way to send what is no answer to a call. */
   onOutlet?: (out: Outlet) => void;
   onForget?: () => void;
+  /** Functions may stand beside one another; `select` says of which the calls are. */
+  several?: boolean;
 }
+
+/** What `evaluate` gives when it needs the code and has only its path. */
+export const WANTED = Symbol('wanted');
 
 const parseJson = JSON.parse;
 const toJson = JSON.stringify;
@@ -66,7 +71,9 @@ export function serve(socket: Socket, host: Host): void {
       return draining;
     },
   };
+  /** Of the function that calls are of now; and of all, by number. */
   let queue: CallQueue | undefined;
+  const queues = new Map<number, CallQueue>();
   let ending = false;
   /** What is left to rehearse; real calls make it needless. */
   let rehearsals = [rehearseCalls];
@@ -78,12 +85,12 @@ export function serve(socket: Socket, host: Host): void {
     }, REHEARSE_AFTER_MS).unref();
   };
 
-  const tell = (type: number, meta: object | undefined): void => {
-    out.writer.add(type, 0, 0, 0, 0, meta === undefined ? '' : toJson(meta), EMPTY);
+  const tell = (type: number, meta: object | undefined, kind = 0): void => {
+    out.writer.add(type, kind, 0, 0, 0, meta === undefined ? '' : toJson(meta), EMPTY);
     out.writer.flush();
   };
 
-  async function load(meta: LoadMeta, code: Buffer): Promise<void> {
+  async function load(number: number, meta: LoadMeta, code: Buffer): Promise<void> {
     const { functionName, concurrency } = meta;
     let exported: unknown;
     try {
@@ -98,6 +105,7 @@ export function serve(socket: Socket, host: Host): void {
       tell(FrameType.loadFailed, { code: parses ? 'FUNCTION_LOAD' : 'BAD_FUNCTION', ...told });
       return;
     }
+    if (exported === WANTED) return tell(FrameType.wanted, undefined);
     if (typeof exported === 'function') {
       const style = host.raw?.(meta)
         ? ({ kind: 'raw', handler: exported as RawHandler } as const)
@@ -112,12 +120,14 @@ export function serve(socket: Socket, host: Host): void {
       tell(FrameType.loadFailed, { code: 'BAD_FUNCTION', name: 'Error', message, stack: '' });
       return;
     }
+    queues.set(number, queue);
     // Node loads its fetch with the first use, some 30 ms of CPU: now rather than in the first call.
     if (typeof exported === 'object' || host.usesWeb?.(meta)) {
       void globalThis.Response;
       rehearsals.push(rehearseResponses);
     }
-    tell(FrameType.loaded, undefined);
+    const keeps = host.raw?.(meta) && (exported as RawHandler).keepsInstance === true;
+    tell(FrameType.loaded, undefined, keeps ? KEEPS_INSTANCE : 0);
     rehearseSoon();
   }
 
@@ -139,10 +149,12 @@ export function serve(socket: Socket, host: Host): void {
     if (header.type === FrameType.call && queue !== undefined) {
       timer = undefined;
       queue.push(header.callId, header.timeMs, meta, body);
-    } else if (header.type === FrameType.load && queue === undefined)
-      void load(parseJson(utf8(meta)) as LoadMeta, body);
+    } else if (header.type === FrameType.load && (queue === undefined || host.several))
+      void load(header.callId, parseJson(utf8(meta)) as LoadMeta, body);
+    else if (header.type === FrameType.select) queue = queues.get(header.callId);
     else if (header.type === FrameType.forget) {
-      queue = undefined;
+      if (queue === queues.get(header.callId)) queue = undefined;
+      queues.delete(header.callId);
       host.onForget?.();
     }
   });

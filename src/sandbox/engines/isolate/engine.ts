@@ -30,13 +30,18 @@ export interface IsolateEngineOptions {
   housekeepingCores: readonly number[];
 }
 
+/** A sandbox that is not yet a stem. Rejects with SANDBOX_START after it is gone. */
+export interface Startable extends Sandbox {
+  start(): Promise<void>;
+}
+
 export class IsolateEngine implements Engine {
   readonly kind: string = 'isolate';
   /** What its threads run. */
   protected readonly program: string = JS_PROGRAM;
   protected readonly firstUid: number = ISOLATE.firstUid;
   /** What a stem runs before it is one. */
-  protected readonly rehearsal: Buffer = readFileSync(JS_REHEARSAL);
+  private readonly rehearsal: Buffer = readFileSync(JS_REHEARSAL);
   private readonly hosts = new Map<string, IsolateHost>();
   private runtime: Promise<Runtime> | undefined;
   private counter = 0;
@@ -67,17 +72,12 @@ export class IsolateEngine implements Engine {
 
   async start(options: StartOptions): Promise<Sandbox> {
     const owner = options.variant ?? '';
-    let sandbox: IsolateSandbox;
+    let sandbox: Startable;
     try {
       const runtime = await this.layOut();
       if (this.closed)
         throw new NemoError('STOPPING', `sandbox ${options.id} is not started: the agent is stopping`);
-      sandbox = new IsolateSandbox(
-        this.kind,
-        options,
-        this.hostOf(owner, options.scheduling, runtime),
-        this.rehearsal,
-      );
+      sandbox = this.sandboxOn(this.hostOf(owner, options.scheduling, runtime), options);
     } catch (thrown) {
       await options.cgroup.remove();
       if (thrown instanceof NemoError) throw thrown;
@@ -88,6 +88,10 @@ export class IsolateEngine implements Engine {
     }
     await sandbox.start();
     return sandbox;
+  }
+
+  protected sandboxOn(host: IsolateHost, options: StartOptions): Startable {
+    return new IsolateSandbox(this.kind, options, host, this.rehearsal);
   }
 
   async close(): Promise<void> {

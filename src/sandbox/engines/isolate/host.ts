@@ -87,6 +87,8 @@ export class IsolateHost {
   private counter = 0;
   private ended = false;
   private ending = false;
+  private holders = 0;
+  private heldBytes = 0;
   private readonly removed: Promise<void>;
   /** Resolves when nothing is left of the process. */
   readonly exited: Promise<void>;
@@ -150,6 +152,28 @@ export class IsolateHost {
     }
   }
 
+  /** More or fewer sandboxes are served by threads that come and go: with one the process stays, also without threads. */
+  hold(sandboxes: number, bytes: number): void {
+    this.holders += sandboxes;
+    this.heldBytes += bytes;
+    if (this.ended || this.ending) return;
+    if (this.holders > 0) {
+      this.fit();
+      return;
+    }
+    for (const id of this.threads.keys()) this.end(id);
+    this.endUnused();
+  }
+
+  /** Puts a thread where no function's group counts or holds it. */
+  shelter(tid: number): void {
+    this.mainGroup.adoptThread(tid);
+  }
+
+  private endUnused(): void {
+    if (this.threads.size === 0 && this.holders === 0) void this.kill();
+  }
+
   /** Asks a thread to end; its owner is told when it has. */
   end(id: string): void {
     this.tell({ op: 'end', id });
@@ -184,7 +208,7 @@ export class IsolateHost {
 
   /** What its threads may hold, together. */
   fit(): void {
-    let bytes: number = ISOLATE.hostBytes;
+    let bytes: number = ISOLATE.hostBytes + this.heldBytes;
     for (const { owner } of this.threads.values()) bytes += ISOLATE.stemBytes + owner.memoryBytes;
     this.group.setMemoryMax(bytes);
     this.group.setPidsMax(ISOLATE.hostThreads + 2 * this.threads.size);
@@ -227,7 +251,7 @@ export class IsolateHost {
     if (this.ended) return;
     this.fit();
     // Nobody uses it: the next sandbox of its owner gets another.
-    if (this.threads.size === 0) void this.kill();
+    this.endUnused();
   }
 
   /** A thread connects; its first frame has to say which one it is. */
@@ -249,10 +273,11 @@ export class IsolateHost {
         thread.token = '';
         events.onReady = () => {};
         const { owner } = thread;
-        events.onLoaded = () => owner.onLoaded();
+        events.onLoaded = (kind) => owner.onLoaded(kind);
         events.onLoadFailed = (error) => owner.onLoadFailed(error);
         events.onLog = (stream, text) => owner.onLog?.(stream, text);
         events.onMemory = (kib) => owner.onMemory?.(kib);
+        events.onWanted = () => owner.onWanted?.();
         events.onViolation = (reason) => owner.onViolation(reason);
         thread.connected.resolve({ channel, socket, tid });
       },

@@ -7,7 +7,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { PassThrough } from 'node:stream';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
@@ -16,10 +15,8 @@ import { ISOLATE, POOL, SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
 import { Deferred, endError, exitError, startError } from '../ends.js';
 import type { Channel } from '../process/channel.js';
-import { LogLines } from '../process/log-lines.js';
 import type { Connected, IsolateHost, ThreadOwner } from './host.js';
-
-const STDERR = 2;
+import { ThreadLogs } from './thread-logs.js';
 
 export class IsolateSandbox implements Sandbox, ThreadOwner {
   readonly id: string;
@@ -32,8 +29,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
   private channel: Channel | undefined;
   private socket: Socket | undefined;
   private loading: Deferred | undefined;
-  private readonly logs: Record<'stdout' | 'stderr', PassThrough>;
-  private readonly stderr: LogLines;
+  private readonly logs: ThreadLogs;
   private functionName = '';
   private ended = false;
   private killReason: NemoError | undefined;
@@ -50,17 +46,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
   ) {
     this.id = options.id;
     this.cgroup = options.cgroup;
-    const lines = (stream: 'stdout' | 'stderr') => {
-      const source = new PassThrough();
-      const read = new LogLines(source, (timeMs, text) =>
-        options.onLog({ timeMs, sandboxId: options.id, stream, text }),
-      );
-      return { source, read };
-    };
-    const stdout = lines('stdout');
-    const stderr = lines('stderr');
-    this.logs = { stdout: stdout.source, stderr: stderr.source };
-    this.stderr = stderr.read;
+    this.logs = new ThreadLogs(options);
     this.exited = this.watch();
   }
 
@@ -174,12 +160,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
   }
 
   onLog(stream: number, text: Buffer): void {
-    const log = stream === STDERR ? this.logs.stderr : this.logs.stdout;
-    // Above the rate that the log takes, nothing more is read of this sandbox.
-    if (log.write(text) || this.socket === undefined) return;
-    const { socket } = this;
-    socket.pause();
-    log.once('drain', () => socket.resume());
+    this.logs.write(stream, text, this.socket);
   }
 
   onViolation(reason: string): void {
@@ -194,7 +175,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
       cause,
       exitCode: code,
       signal: null,
-      stderrTail: host ? stderrTail : this.stderr.tail,
+      stderrTail: host ? stderrTail : this.logs.tail,
     });
   }
 
@@ -224,8 +205,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
   private async watch(): Promise<SandboxExit> {
     const exit = await this.threadGone.promise;
     this.exit = exit;
-    this.logs.stdout.end();
-    this.logs.stderr.end();
+    this.logs.end();
     if (!this.ended) {
       this.ended = true;
       this.channel?.endAll((started) => this.errorOf(exit, started));
@@ -250,9 +230,9 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
 }
 
 /** Small files at once: their way through the thread pool would be most of a start. */
-async function readCode(path: string): Promise<Buffer> {
+export async function readCode(path: string): Promise<Buffer> {
   return statSync(path).size <= ISOLATE.readAtOnceBytes ? readFileSync(path) : await readFile(path);
 }
 
 /** The runner's own word for a sandbox beyond its memory limit. */
-const EXIT_OOM = 72;
+export const EXIT_OOM = 72;

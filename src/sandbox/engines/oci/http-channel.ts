@@ -151,7 +151,7 @@ export class HttpChannel {
         else process.nextTick(done, new Error('its server does not accept connections'), null);
       },
     });
-    this.events.onLoaded();
+    this.events.onLoaded(0);
   }
 
   private tryConnect(): Socket | undefined {

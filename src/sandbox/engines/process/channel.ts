@@ -28,11 +28,14 @@ interface OpenCall {
 export interface ChannelEvents {
   /** `hello`: what the runner said of itself. */
   onReady(hello: Record<string, unknown>): void;
-  onLoaded(): void;
+  /** `kind`: of the frame. */
+  onLoaded(kind: number): void;
   onLoadFailed(error: NemoError): void;
   /** Printed text, of runners that have no pipe for it; `stream` is 1 or 2. */
   onLog?(stream: number, text: Buffer): void;
   onMemory?(kib: number): void;
+  /** It was told to load a path whose code it does not have. */
+  onWanted?(): void;
   /** The peer is broken or hostile. */
   onViolation(reason: string): void;
 }
@@ -106,16 +109,27 @@ export class Channel {
         this.call(REHEARSAL_CALL, REHEARSAL.timeoutMs, reply);
       });
     }
-    this.send(FrameType.forget, 0, 0, '', EMPTY);
+    this.forget(0);
   }
 
   /** `code`: for a runner that sees no file at `path`. Throws RangeError above the bounds of a frame. */
-  load(options: LoadOptions, path: string, code: Buffer = EMPTY): void {
+  load(options: LoadOptions, path: string, code: Buffer = EMPTY, number = 0): void {
     const { functionName, env, memoryBytes, concurrency = 1 } = options;
     this.concurrency = concurrency;
     this.functionName = functionName;
     const meta = JSON.stringify({ functionName, path, env, concurrency, memoryBytes });
-    this.send(FrameType.load, 0, 0, meta, code);
+    this.send(FrameType.load, number, 0, meta, code);
+  }
+
+  /** Calls are of the function of that number from now on. Only while none is in flight. */
+  select({ functionName, concurrency = 1 }: LoadOptions, number: number): void {
+    this.concurrency = concurrency;
+    this.functionName = functionName;
+    this.send(FrameType.select, number, 0, '', EMPTY);
+  }
+
+  forget(number: number): void {
+    this.send(FrameType.forget, number, 0, '', EMPTY);
   }
 
   call(call: CallRequest, remainingMs: number, reply: SandboxReply): void {
@@ -163,11 +177,13 @@ export class Channel {
 
   private takeControl({ type, kind, timeMs }: FrameHeader, meta: Buffer, body: Buffer): void {
     if (type === FrameType.ready) this.events.onReady(parseObject(meta) ?? {});
-    else if (type === FrameType.loaded) (this.rehearsal?.resolve ?? this.events.onLoaded)();
+    else if (type === FrameType.loaded)
+      this.rehearsal === undefined ? this.events.onLoaded(kind) : this.rehearsal.resolve();
     else if (type === FrameType.loadFailed) {
       const error = this.loadError(meta);
       (this.rehearsal?.reject ?? this.events.onLoadFailed)(error);
     } else if (type === FrameType.log) this.events.onLog?.(kind, body);
+    else if (type === FrameType.wanted) this.events.onWanted?.();
     else if (type === FrameType.memory) this.events.onMemory?.(timeMs);
     else this.stray();
   }

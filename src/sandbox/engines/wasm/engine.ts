@@ -9,18 +9,20 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { NemoError } from '../../../errors.js';
 import { ISOLATE, WASM } from '../../../tunables.js';
-import type { Artifact, FunctionSource } from '../../engine.js';
+import type { Artifact, FunctionSource, StartOptions } from '../../engine.js';
 import { artifact, IsolateEngine } from '../isolate/engine.js';
+import type { IsolateHost } from '../isolate/host.js';
 import { CHECK_INSIDE, WASM_PROGRAM } from '../isolate/runtime.js';
 import { launchCommand } from '../process/launch.js';
 import { makeOpenDirectory } from '../process/runtime.js';
-import { REHEARSAL } from './rehearsal.js';
+import { Carriers } from './carriers.js';
+import { WasmSandbox } from './sandbox.js';
 
 export class WasmEngine extends IsolateEngine {
   override readonly kind = 'wasm';
   protected override readonly program = WASM_PROGRAM;
   protected override readonly firstUid = WASM.firstUid;
-  protected override readonly rehearsal = REHEARSAL;
+  private readonly carriers = new WeakMap<IsolateHost, Carriers>();
   private checks = 0;
 
   override async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
@@ -30,6 +32,15 @@ export class WasmEngine extends IsolateEngine {
     throw new NemoError('BAD_FUNCTION', `${filename} is no module that can be run: ${wrong}`, {
       hint: 'export memory and _start (a WASI command), or memory, alloc and handle; import from wasi_snapshot_preview1 only',
     });
+  }
+
+  protected override sandboxOn(host: IsolateHost, options: StartOptions): WasmSandbox {
+    let carriers = this.carriers.get(host);
+    if (carriers === undefined) {
+      carriers = new Carriers(host, options.scheduling);
+      this.carriers.set(host, carriers);
+    }
+    return new WasmSandbox(options, host, carriers);
   }
 
   /** What is wrong with a module; '' if nothing is. */

@@ -14,9 +14,17 @@ export type ToHost =
 /** Host to agent. `id` is the spawn's; `oom`: the thread reached its heap limit. */
 export type FromHost = { event: 'up' } | { event: 'exit'; id: string; oom: boolean; code: number };
 
+/** What a thread compiled, for the others. */
+export interface SharedModule {
+  path: string;
+  compiled: unknown;
+}
+
+const SHARED_MAX = 256;
 const [, , program, socketPath] = process.argv as [string, string, string, string];
 const agent = new Socket({ fd: 3, readable: true, writable: true });
 const workers = new Map<string, Worker>();
+const shared = new Map<string, SharedModule>();
 const tell = (message: FromHost): void => void agent.write(`${JSON.stringify(message)}\n`);
 
 function spawn({ id, token, heapMb, stackMb, youngMb }: ToHost & { op: 'spawn' }): void {
@@ -26,7 +34,7 @@ function spawn({ id, token, heapMb, stackMb, youngMb }: ToHost & { op: 'spawn' }
     stackSizeMb: stackMb,
   };
   const worker = new Worker(program, {
-    workerData: { token, socketPath },
+    workerData: { token, socketPath, modules: [...shared.values()] },
     resourceLimits,
     env: {},
     trackUnmanagedFds: true,
@@ -36,6 +44,15 @@ function spawn({ id, token, heapMb, stackMb, youngMb }: ToHost & { op: 'spawn' }
   worker.on('error', (error: NodeJS.ErrnoException) => {
     oom = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
     if (!oom) process.stderr.write(`${error.stack ?? error.message}\n`);
+  });
+  // From code of NEMO's: no function reaches its thread's port.
+  worker.on('message', (module: SharedModule) => {
+    shared.set(module.path, module);
+    for (const oldest of shared.keys()) {
+      if (shared.size <= SHARED_MAX) break;
+      shared.delete(oldest);
+    }
+    for (const other of workers.values()) if (other !== worker) other.postMessage(module);
   });
   worker.on('exit', (code) => {
     workers.delete(id);

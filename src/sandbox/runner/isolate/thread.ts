@@ -26,6 +26,10 @@ export interface ThreadProgram {
   /** What the code's handler is. `own`: what stands in the place of the globals that were taken away. */
   evaluate(meta: LoadMeta, code: Buffer, own: OwnGlobals): Promise<unknown>;
   raw?: boolean;
+  /** It holds several functions, whose memory is bounded one by one. */
+  several?: boolean;
+  /** What the function at hand holds, where its isolate does not tell. */
+  heldBytes?: () => number;
 }
 
 export function runThread(program: ThreadProgram): void {
@@ -43,26 +47,38 @@ export function runThread(program: ThreadProgram): void {
   socket.once('connect', () => {
     trimGlobals(own);
     let memory!: MemoryWatch;
+    let collected = false;
     serve(socket, {
       async evaluate(meta, code) {
-        Object.assign((own.process as { env: object }).env, meta.env);
-        memory.maxBytes = meta.memoryBytes;
+        if (!program.several) {
+          Object.assign((own.process as { env: object }).env, meta.env);
+          memory.maxBytes = meta.memoryBytes;
+        }
         const exported = await program.evaluate(meta, code, own);
         memory.look();
         return exported;
       },
       raw: () => program.raw === true,
+      several: program.several === true,
       printError: own.printError,
       exit,
       hello: { token, thread },
       onOutlet: (outlet) => {
         out = outlet;
-        memory = new MemoryWatch(outlet, own);
+        memory = new MemoryWatch(outlet, own, program.heldBytes ?? isolateBytes);
       },
       // What starting and the rehearsal left behind is a third of a stem's memory.
-      onForget: () => collect?.(),
+      onForget() {
+        if (!collected) collect?.();
+        collected = true;
+      },
     });
   });
+}
+
+function isolateBytes(): number {
+  const { total_physical_size, external_memory, malloced_memory } = heap();
+  return total_physical_size + external_memory + malloced_memory;
 }
 
 class MemoryWatch {
@@ -74,6 +90,7 @@ class MemoryWatch {
   constructor(
     { writer }: Outlet,
     private readonly own: OwnGlobals,
+    private readonly held: () => number,
   ) {
     const add = writer.add.bind(writer);
     this.add = add;
@@ -86,8 +103,7 @@ class MemoryWatch {
 
   look(): void {
     this.lookedMs = now();
-    const { total_physical_size, external_memory, malloced_memory } = heap();
-    const bytes = total_physical_size + external_memory + malloced_memory;
+    const bytes = this.held();
     if (bytes > this.maxBytes) {
       this.own.printError(`the isolate holds ${bytes} bytes, more than its limit of ${this.maxBytes}\n`);
       exit(EXIT_OOM);

@@ -66,45 +66,51 @@ export function compile(code: Uint8Array, memoryBytes: number): Compiled {
   return { module, memory: memory!, command: exportedKinds(module).get('_start') === 'function' };
 }
 
+/** The memory of the handler that ran last: of a command, kept for its next call unless another runs first. */
+let latest: { of: RawHandler; memory: Memory } | undefined;
+/** One for all functions of the thread, which run one at a time. */
+let wasi: Preview1;
+
+export function heldBytes(): number {
+  return latest?.memory.buffer.byteLength ?? 0;
+}
+
 export function makeHandler(
   compiled: Compiled,
   env: Record<string, string>,
   onError: (text: string) => void,
 ): RawHandler {
+  wasi ??= new Preview1(onError);
   const own = strings(env);
-  const wasi = new Preview1(onError);
-  return compiled.command ? commandHandler(compiled, own, wasi) : reactorHandler(compiled, own, wasi);
+  return compiled.command ? commandHandler(compiled, own) : reactorHandler(compiled, own);
 }
 
-function importsOf(wasi: Preview1, memory: Memory) {
-  return { [WASI_MODULE]: wasi.imports, [OWN_MEMORY[0]]: { [OWN_MEMORY[1]]: memory } };
+function instantiate(module: Module, memory: Memory): Record<string, unknown> {
+  const imports = { [WASI_MODULE]: wasi.imports, [OWN_MEMORY[0]]: { [OWN_MEMORY[1]]: memory } };
+  return new Wasm.Instance(module, imports).exports;
 }
 
-function commandHandler(
-  { module, memory: size }: Compiled,
-  own: readonly Uint8Array[],
-  wasi: Preview1,
-): RawHandler {
+function commandHandler({ module, memory: size }: Compiled, own: readonly Uint8Array[]): RawHandler {
   const bytes = size.initial * PAGE_BYTES;
-  let kept: Memory | undefined;
-  return (body, context) => {
-    const memory = kept ?? new Wasm.Memory(size);
-    kept = undefined;
+  const handler: RawHandler = (body, context) => {
+    const memory = latest?.of === handler ? latest.memory : new Wasm.Memory(size);
+    latest = undefined;
     wasi.begin(memory, body, () => [...own, ...strings(requestEnvironment(context))]);
-    const { exports } = new Wasm.Instance(module, importsOf(wasi, memory));
+    const { _start } = instantiate(module, memory);
     try {
-      (exports._start as () => void)();
+      (_start as () => void)();
     } catch (thrown) {
       if (!(thrown instanceof Exit) || thrown.code !== 0) throw thrown;
     } finally {
       // One that grew cannot be made smaller again.
       if (bytes <= REUSED_MAX_BYTES && memory.buffer.byteLength === bytes) {
         new Uint8Array(memory.buffer).fill(0);
-        kept = memory;
+        latest = { of: handler, memory };
       }
     }
     return wasi.output.length === 1 ? wasi.output[0] : Buffer.concat(wasi.output);
   };
+  return handler;
 }
 
 interface Reactor {
@@ -114,26 +120,23 @@ interface Reactor {
   _initialize?(): void;
 }
 
-function reactorHandler(
-  { module, memory: size }: Compiled,
-  own: readonly Uint8Array[],
-  wasi: Preview1,
-): RawHandler {
+function reactorHandler({ module, memory: size }: Compiled, own: readonly Uint8Array[]): RawHandler {
   let kept: Reactor | undefined;
+  const variables = (): readonly Uint8Array[] => own;
   const instance = (): Reactor => {
     const memory = new Wasm.Memory(size);
-    wasi.begin(memory, NOTHING, () => own);
-    const { exports } = new Wasm.Instance(module, importsOf(wasi, memory));
-    const reactor = exports as unknown as Reactor;
+    wasi.begin(memory, NOTHING, variables);
+    const reactor = instantiate(module, memory) as unknown as Reactor;
     reactor._initialize?.();
     return reactor;
   };
   // The first call finds it there.
   kept = instance();
-  return (body) => {
+  const handler: RawHandler = (body) => {
     kept ??= instance();
-    wasi.forgetOutput();
     const { memory, alloc, handle } = kept;
+    latest = { of: handler, memory };
+    wasi.begin(memory, NOTHING, variables);
     try {
       const pointer = body.length === 0 ? 0 : alloc(body.length) >>> 0;
       if (body.length > 0) new Uint8Array(memory.buffer, pointer, body.length).set(body);
@@ -145,6 +148,8 @@ function reactorHandler(
       throw thrown;
     }
   };
+  handler.keepsInstance = true;
+  return handler;
 }
 
 function strings(environment: Record<string, string>): Uint8Array[] {

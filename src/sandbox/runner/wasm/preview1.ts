@@ -100,10 +100,6 @@ export class Preview1 {
     this.input = input;
     this.inputAt = 0;
     this.environment = environment;
-    this.forgetOutput();
-  }
-
-  forgetOutput(): void {
     this.output = [];
     this.outputBytes = 0;
   }

@@ -1,11 +1,17 @@
-/** The program of a thread that runs WebAssembly: its function is one module, compiled once. */
+/** The program of a thread that runs WebAssembly: functions of one owner, each a module that is compiled once. */
 
 import { runThread } from '../isolate/thread.js';
-import { compile, makeHandler } from './module.js';
+import { WANTED } from '../serve.js';
+import { heldBytes, makeHandler } from './module.js';
+import { findCompiled, keepCompiled } from './shared-modules.js';
 
 runThread({
   raw: true,
-  async evaluate({ memoryBytes, env }, code, { printError }) {
-    return makeHandler(compile(code, memoryBytes), env, printError);
+  several: true,
+  heldBytes,
+  async evaluate({ path, memoryBytes, env }, code, { printError }) {
+    const compiled =
+      findCompiled(path) ?? (code.length === 0 ? undefined : keepCompiled(path, code, memoryBytes));
+    return compiled === undefined ? WANTED : makeHandler(compiled, env, printError);
   },
 });
