@@ -214,7 +214,10 @@ describe('the control thread', function () {
     await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
     control.setNfs([nf(0.5)]);
     await untilLevel(FROZEN);
+    // The group that keeps freezing quick.
+    expect(driver.list().includes('still')).to.equal(group.handle.version === 'v1');
     await control.stop();
+    expect(driver.list()).to.not.include('still');
     expect(stateOf(group)).to.equal('THAWED');
     expect(quotaOf(group)).to.match(/^(-1|max \d+)$/);
     const before = group.usage().cpuNs;
