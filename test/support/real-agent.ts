@@ -20,6 +20,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { UserConfig } from '../../src/config.js';
+import { spawnTied } from '../../src/linux/tied-process.js';
 import { guardianDone } from '../../src/nf/guardian.js';
 import type { FeedEvent, FeedFrame } from '../../src/telemetry/feed.js';
 
@@ -69,9 +70,9 @@ export class RealAgent {
   }
 
   async start(): Promise<this> {
-    const child = spawn(process.execPath, [CLI, 'up', '--config', this.configFile, '--json'], {
+    // Tied: a test run that is killed or gives up must leave no agent behind.
+    const child = spawnTied(process.execPath, [CLI, 'up', '--config', this.configFile, '--json'], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NEMO_EXIT_WITH_PARENT: '1' },
     });
     this.child = child;
     let err = '';
