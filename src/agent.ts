@@ -77,7 +77,10 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
   const egress = new Egress();
   closers.push(() => egress.close());
   const engines = new Engines(
-    builtinEngines({ directory: join(config.runDir, 'sandboxes'), egress, driver, ...config }),
+    builtinEngines({
+      ...{ directory: join(config.runDir, 'sandboxes'), egress, driver, ...config },
+      onNote: (message) => void log.emit({ kind: 'engine', severity: 'info', message }),
+    }),
   );
   closers.push(() => engines.close());
   const { ok, reason = '', hint = '' } = await engines.check(ENGINE_DEFAULT);

@@ -5,6 +5,7 @@ export * from './tunables/gateway.js';
 export * from './tunables/harvest.js';
 export * from './tunables/invoke.js';
 export * from './tunables/linux.js';
+export * from './tunables/microvm.js';
 export * from './tunables/nf.js';
 export * from './tunables/packet.js';
 export * from './tunables/sandbox.js';

@@ -22,7 +22,8 @@ async function list(options: AgentOptions): Promise<void> {
   if (options.json) return printJson(answer);
   const rows = answer.engines.map(({ kind, about, ok }) => [kind, ok ? 'ok' : 'missing', about]);
   process.stdout.write(formatTable(['ENGINE', 'HERE', 'ISOLATION'], rows));
-  for (const { kind, ok, reason, hint } of answer.engines) {
+  for (const { kind, ok, note, reason, hint } of answer.engines) {
+    if (note !== undefined) process.stdout.write(`${kind}: ${note}\n`);
     if (!ok) process.stdout.write(`${kind}: ${reason}\n  way out: ${hint}\n`);
   }
 }

@@ -124,6 +124,18 @@ export const prctl = libc.func('int prctl(int option, uint64_t a, uint64_t b, ui
   c: number,
   d: number,
 ) => number;
+export const memfdCreate = libc.func('int memfd_create(const char *name, uint32_t flags)') as (
+  name: string,
+  flags: number,
+) => number;
+export const fcntl = libc.func('int fcntl(int fd, int command, int argument)') as (
+  fd: number,
+  command: number,
+  argument: number,
+) => number;
+export const posixFadvise = libc.func(
+  'int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)',
+) as (fd: number, offset: number, length: number, advice: number) => number;
 /** Any call that has no function of its own here; the argument list is that of futex(2). */
 export const syscall = libc.func(
   'long syscall(long number, void *word, int operation, int value, const void *timeout, long a, long b)',

@@ -116,8 +116,8 @@ export interface EngineEntry {
 
 export interface Engine {
   readonly kind: string;
-  /** Whether the engine works here, and if not why, in words for an operator. */
-  check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }>;
+  /** Whether the engine works here, how if there are several ways, and if not why, in words for an operator. */
+  check(): Promise<{ ok: true; note?: string } | { ok: false; reason: string; hint: string }>;
   /**
    * The engine's part of a deploy: checks a function and makes what is stored of it. Whatever can be found wrong
    * without running it is found here. Rejects with BAD_FUNCTION.

@@ -172,6 +172,7 @@ export type EventKind =
   | 'sandbox-evicted'
   | 'agent-started'
   | 'agent-stopping'
+  | 'engine'
   | 'warning';
 
 export interface FeedEvent {

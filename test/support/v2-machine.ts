@@ -6,17 +6,16 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { CpioWriter } from '../../src/linux/cpio.js';
 import { run } from '../../src/linux/packages.js';
 import { findProgram } from '../../src/linux/programs.js';
-import { CpioWriter } from './cpio.js';
+import { testKernel } from './test-kernel.js';
 
-const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
-const CACHE = join(tmpdir(), 'nemo-test-kernel');
 const BUILD = fileURLToPath(new URL('../..', import.meta.url));
 const TOOLS = ['sh', 'sleep', 'head', 'tr', 'wc', 'mount'];
 /** A kernel that has not started init by now never will: an emulated timer's interrupts can get lost. */
@@ -43,7 +42,7 @@ export interface GuestResult {
 
 /** Boots, runs every check and resolves with what the guest said, even if it stopped early (`ended` false then). */
 export async function runV2Guest(): Promise<{ results: GuestResult[]; ended: boolean; console: string }> {
-  const kernel = await fetchKernel();
+  const kernel = await testKernel();
   const folder = mkdtempSync(join(tmpdir(), 'nemo-v2-'));
   try {
     const initrd = join(folder, 'initrd');
@@ -58,39 +57,6 @@ export async function runV2Guest(): Promise<{ results: GuestResult[]; ended: boo
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** Path of a kernel image, from the cache or taken out of Debian's package. */
-async function fetchKernel(): Promise<string> {
-  mkdirSync(CACHE, { recursive: true });
-  const cached = readdirSync(CACHE).find((name) => name.startsWith('vmlinuz-'));
-  if (cached !== undefined) return join(CACHE, cached);
-  const folder = mkdtempSync(join(tmpdir(), 'nemo-kernel-'));
-  try {
-    const name = (await kernelPackageName()) ?? (await refreshed());
-    await must('sh', ['-c', `cd ${folder} && apt-get download ${name} && dpkg -x *.deb .`]);
-    const image = readdirSync(join(folder, 'boot')).find((file) => file.startsWith('vmlinuz-'));
-    if (image === undefined) throw new Error(`${name} holds no kernel image`);
-    await must('cp', [join(folder, 'boot', image), join(CACHE, `new-${process.pid}`)]);
-    renameSync(join(CACHE, `new-${process.pid}`), join(CACHE, image));
-    return join(CACHE, image);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/** The meta package only depends on the one that holds the kernel. */
-async function kernelPackageName(): Promise<string | undefined> {
-  const { output } = await run('apt-cache', ['depends', KERNEL_PACKAGE]);
-  return /Depends: (linux-image-\S+)/.exec(output)?.[1];
-}
-
-async function refreshed(): Promise<string> {
-  await must('apt-get', ['update', '-q']);
-  const name = await kernelPackageName();
-  if (name === undefined)
-    throw new Error(`apt knows no ${KERNEL_PACKAGE}: these checks need Debian on x86-64`);
-  return name;
 }
 
 async function buildInitramfs(path: string): Promise<void> {
@@ -157,9 +123,4 @@ async function boot(kernel: string, initrd: string): Promise<string> {
   await once(child, 'close');
   clearTimeout(hung);
   return console;
-}
-
-async function must(command: string, args: string[]): Promise<void> {
-  const { exitCode, output } = await run(command, args);
-  if (exitCode !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${exitCode}: ${output}`);
 }

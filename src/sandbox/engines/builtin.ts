@@ -3,7 +3,10 @@
 import { join } from 'node:path';
 import type { CgroupDriver } from '../../linux/cgroup/driver.js';
 import type { Egress } from '../../network/egress.js';
+import { SNAPSHOT } from '../../tunables.js';
 import type { EngineEntry } from '../engine.js';
+import type { MicrovmConfig } from './microvm/engine.js';
+import { microvmVariant } from './microvm/variant.js';
 import { EXEC_VARIANT, isProgram } from './process/programs.js';
 
 export const ENGINE_DEFAULT = 'process';
@@ -17,6 +20,9 @@ export interface EngineContext {
   driver: CgroupDriver;
   functionCores: readonly number[];
   housekeepingCores: readonly number[];
+  microvm?: Partial<MicrovmConfig>;
+  /** Something of an engine that an operator should know: what is being made, and that it will take a while. */
+  onNote?: (line: string) => void;
 }
 
 export function builtinEngines(context: EngineContext): EngineEntry[] {
@@ -64,6 +70,20 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
           directory: join(directory, 'oci'),
           storeDir: join(stateDir, 'images'),
           bundleDir: join(stateDir, 'bundles'),
+        });
+      },
+    },
+    {
+      kind: 'microvm',
+      about: 'a virtual machine each, with its own kernel, from a snapshot',
+      variant: ({ memoryBytes }) => microvmVariant(memoryBytes),
+      async open() {
+        const { MicrovmEngine } = await import('./microvm/engine.js');
+        return new MicrovmEngine({
+          ...{ accelerator: 'auto', kernel: undefined, budgets: SNAPSHOT, ...context.microvm },
+          directory: join(directory, 'microvm'),
+          stateDir: join(stateDir, 'microvm'),
+          ...{ driver, housekeepingCores, onNote: context.onNote ?? (() => {}) },
         });
       },
     },

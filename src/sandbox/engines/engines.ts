@@ -13,6 +13,8 @@ export interface EngineReport {
   kind: string;
   about: string;
   ok: boolean;
+  /** Where it is ok: how it works here, if that is not the same everywhere. */
+  note?: string;
   /** Where it is not ok: why, and the way out. */
   reason?: string;
   hint?: string;

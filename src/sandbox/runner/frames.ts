@@ -23,6 +23,8 @@ export const FrameType = {
   forget: 3,
   /** Of runners that hold several functions, each under the number (callId) of its load: calls are of this one now. */
   select: 4,
+  /** This machine goes on from a snapshot, or is about to become one (see `Host.resume`). Answered by `ready`. */
+  resume: 5,
   // runner -> agent
   ready: 16,
   loaded: 17,

@@ -35,6 +35,8 @@ export interface Host {
   /** The code may answer with a Response, or call fetch. */
   usesWeb?: (meta: LoadMeta) => boolean;
   exit(code?: number): void;
+  /** Before a snapshot, and after one with a loaded function: nothing random may be kept. */
+  resume?: () => Promise<void>;
   /** Sent with the first frame. */
   hello?: object;
   /** Called with the way to send what is no answer to a call. */
@@ -78,11 +80,12 @@ export function serve(socket: Socket, host: Host): void {
   /** What is left to rehearse; real calls make it needless. */
   let rehearsals = [rehearseCalls];
   let timer: NodeJS.Timeout | undefined;
+  const rehearse = (): void => {
+    for (const one of rehearsals) one();
+    rehearsals = [];
+  };
   const rehearseSoon = (): void => {
-    timer = startTimer(() => {
-      for (const rehearse of rehearsals) rehearse();
-      rehearsals = [];
-    }, REHEARSE_AFTER_MS).unref();
+    timer = startTimer(rehearse, REHEARSE_AFTER_MS).unref();
   };
 
   const tell = (type: number, meta: object | undefined, kind = 0): void => {
@@ -156,6 +159,9 @@ export function serve(socket: Socket, host: Host): void {
       if (queue === queues.get(header.callId)) queue = undefined;
       queues.delete(header.callId);
       host.onForget?.();
+    } else if (header.type === FrameType.resume) {
+      rehearse();
+      void host.resume?.().then(() => tell(FrameType.ready, undefined), uncaught);
     }
   });
   onProcess('uncaughtException', uncaught);

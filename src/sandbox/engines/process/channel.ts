@@ -132,6 +132,11 @@ export class Channel {
     this.send(FrameType.forget, number, 0, '', EMPTY);
   }
 
+  /** Of machines: see `FrameType.resume`. Answered by `onReady`. */
+  resume(): void {
+    this.send(FrameType.resume, 0, 0, '', EMPTY);
+  }
+
   call(call: CallRequest, remainingMs: number, reply: SandboxReply): void {
     const id = this.nextCallId;
     this.nextCallId = id === 0xffffffff ? 1 : id + 1;

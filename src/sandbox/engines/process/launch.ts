@@ -5,6 +5,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { statSync } from 'node:fs';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { Runtime } from './runtime.js';
@@ -23,6 +24,8 @@ export interface Launch {
   directory: string;
   runtime: Runtime;
   openFiles?: number;
+  /** Device files to see, with the group that may open each. */
+  devices?: readonly string[];
 }
 
 /** $1: filter file, then the files to join, `--`, and the program. fd 4 becomes the filter. */
@@ -31,9 +34,10 @@ echo 1000 >/proc/self/oom_score_adj
 while [ "$1" != -- ]; do echo 0 >"$1" || exit 97; shift; done
 shift; exec "$@"`;
 
-/** The whole command line. Pure. */
+/** The whole command line. */
 export function launchCommand(launch: Launch, program: readonly string[]): string[] {
-  const { uid, runtime, openFiles = SANDBOX.openFilesMax } = launch;
+  const { uid, runtime, openFiles = SANDBOX.openFilesMax, devices = [] } = launch;
+  const groups = devices.map((path) => statSync(path).gid).join();
   const binds = runtime.binds.flatMap(([host, inside]) => ['--ro-bind', host, inside]);
   return [
     '/bin/sh',
@@ -47,7 +51,9 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...['prlimit', '--nice=0:0', '--rtprio=0:0', '--core=0:0', `--nofile=${openFiles}:${openFiles}`],
     ...(launch.scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
     ...(launch.scheduling === 'nice' ? ['nice', '-n', '19'] : []),
-    ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups', '--no-new-privs'],
+    ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`],
+    ...(groups === '' ? ['--clear-groups'] : ['--groups', groups]),
+    '--no-new-privs',
     ...['bwrap', '--unshare-all', '--die-with-parent', '--new-session', '--clearenv'],
     ...[
       '--hostname',
@@ -66,7 +72,9 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...['--ro-bind', launch.directory, FUNCTION_DIRECTORY],
     ...['--symlink', `${FUNCTION_DIRECTORY}/${HOSTS_NAME}`, '/etc/hosts'],
     // Written, /proc would let a function leave its rank for the kernel's out-of-memory killer.
-    ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev', '--remount-ro', '/dev'],
+    ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],
+    ...devices.flatMap((path) => ['--dev-bind', path, path]),
+    ...['--remount-ro', '/dev'],
     ...['--size', `${SANDBOX.tmpMaxBytes}`, '--tmpfs', '/tmp', '--remount-ro', '/'],
     ...['--chdir', '/tmp', '--seccomp', '4', '--', ...program],
   ];

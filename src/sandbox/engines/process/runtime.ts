@@ -63,7 +63,7 @@ export function prepareRuntime(
 }
 
 /** Path by which the loader looks for it -> file. Empty for a static binary. */
-function librariesOf(program: string): Map<string, string> {
+export function librariesOf(program: string): Map<string, string> {
   const libraries = new Map<string, string>();
   let listing: string;
   try {

@@ -41,6 +41,10 @@ export interface SandboxTraits {
   outlivesSocket?: boolean;
   /** Puts the function where the sandbox finds it; its path there. */
   install?: (options: LoadOptions) => Promise<string>;
+  /** What its own processes take beside the function; the sandbox's limit is higher by it. */
+  hostBytes?: number;
+  /** Whether the function's memory was used up, where its end does not say so. */
+  exhausted?: (stderrTail: string) => boolean;
   /** After its last process and before `exited` resolves. */
   cleanUp?: () => Promise<void>;
 }
@@ -121,7 +125,7 @@ export class ProcessSandbox implements Sandbox {
     this.functionName = options.functionName;
     try {
       if (this.ended) throw this.endError('ended before the code was loaded', true);
-      this.cgroup.setMemoryMax(options.memoryBytes);
+      this.cgroup.setMemoryMax(options.memoryBytes + (this.traits.hostBytes ?? 0));
       const path = await (this.traits.install ?? ((of) => this.copyCode(of)))(options);
       if (options.egress !== undefined) await this.openNetwork(options.egress);
       this.channel.load(options, path);
@@ -221,6 +225,7 @@ export class ProcessSandbox implements Sandbox {
     const killing = this.dying;
     await Promise.all([killing, Promise.race([closed, pause(LAST_WORDS_MS)])]);
     const exit = describeExit(exitCode, signal, oom, killing !== undefined, this.stderr.tail);
+    if (killing === undefined && this.traits.exhausted?.(exit.stderrTail)) exit.cause = 'oom';
     if (!this.ended) {
       this.ended = true;
       this.exit = exit;

@@ -1,0 +1,185 @@
+/**
+ * The `microvm` engine: a virtual machine with its own kernel for each sandbox, started from a snapshot of one that
+ * booted once. The function's code and calls go through a virtio-serial port; there is no network and no disk but
+ * a read-only root. QEMU is a process in the sandbox's cgroup, so it is pinned, throttled, frozen and accounted like any.
+ */
+
+import { chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NemoError } from '../../../errors.js';
+import type { CgroupDriver } from '../../../linux/cgroup/driver.js';
+import { installLine, missingPackages } from '../../../linux/packages.js';
+import { MICROVM, POOL } from '../../../tunables.js';
+import { checkFunction } from '../../bundle.js';
+import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
+import { SnapshotManager } from '../../snapshots/manager.js';
+import type { SnapshotBudgets } from '../../snapshots/policy.js';
+import { Channel } from '../process/channel.js';
+import { makeOpenDirectory, prepareRuntime, requireReachable } from '../process/runtime.js';
+import { ProcessSandbox } from '../process/sandbox.js';
+import { type Accelerator, Fd, launchMachine, socketOf } from './machine.js';
+import { Qmp } from './qmp.js';
+import { Stems } from './stems.js';
+import { syncMessage } from './sync-program.js';
+import { microvmVariant } from './variant.js';
+
+export const MICROVM_ENGINE = 'microvm';
+const PACKAGES = ['qemu-system-x86', 'busybox-static', 'e2fsprogs', 'bubblewrap', 'util-linux'];
+/** A guest's kernel that had no memory left says so on its console; node says so too. */
+const EXHAUSTED = /Out of memory: Killed process|heap out of memory|Allocation failed/;
+
+export interface MicrovmConfig {
+  accelerator: Accelerator | 'auto';
+  kernel: string | undefined;
+  budgets: SnapshotBudgets;
+}
+
+export interface MicrovmEngineOptions extends MicrovmConfig {
+  /** Of this engine alone; what an earlier agent left there is removed. Every user must be able to pass through. */
+  directory: string;
+  /** Kernel, image and snapshots; kept. */
+  stateDir: string;
+  driver: CgroupDriver;
+  housekeepingCores: readonly number[];
+  onNote: (line: string) => void;
+}
+
+export class MicrovmEngine implements Engine {
+  readonly kind = MICROVM_ENGINE;
+  readonly snapshots: SnapshotManager;
+  private readonly stems: Stems;
+  private readonly live = new Map<number, ProcessSandbox>();
+  private seccompPath: string | undefined;
+  private nextUid = 0;
+  private closed = false;
+
+  constructor(private readonly options: MicrovmEngineOptions) {
+    const { directory, stateDir, driver, housekeepingCores, accelerator, kernel, budgets, onNote } = options;
+    this.snapshots = new SnapshotManager({ directory: join(stateDir, 'snapshots'), budgets, onNote });
+    this.stems = new Stems({
+      ...{ stateDir, runDir: directory, snapshots: this.snapshots, driver, accelerator, kernel, onNote },
+      cores: housekeepingCores,
+      seccompPath: () => this.layOut(),
+      uid: MICROVM.firstUid + MICROVM.uidCount,
+    });
+  }
+
+  async check(): Promise<{ ok: true; note: string } | { ok: false; reason: string; hint: string }> {
+    if (process.getuid?.() !== 0)
+      return { ok: false, reason: 'machines are started as root', hint: 'run with sudo' };
+    if (process.arch !== 'x64')
+      return { ok: false, reason: `guests are for x64, this is ${process.arch}`, hint: 'use the engine oci' };
+    const missing = await missingPackages(PACKAGES);
+    if (missing.length > 0)
+      return { ok: false, reason: `not installed: ${missing.join(', ')}`, hint: installLine(missing) };
+    return { ok: true, note: this.stems.describe() };
+  }
+
+  async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
+    const { code } = await checkFunction(content.toString(), filename);
+    // So that the first call does not wait for a boot.
+    await this.stems.ensure(Number(microvmVariant(POOL.memoryMaxDefaultBytes)));
+    return { content: Buffer.from(code), ending: 'mjs' };
+  }
+
+  async start(options: StartOptions): Promise<Sandbox> {
+    const { id, cgroup, scheduling, variant = '' } = options;
+    if (this.closed) throw new NemoError('STOPPING', `sandbox ${id} is not started: the agent is stopping`);
+    const directory = join(this.options.directory, id);
+    let sandbox: ProcessSandbox;
+    let uid = 0;
+    try {
+      const seccompPath = this.layOut();
+      const heapMb = Number(variant || microvmVariant(POOL.memoryMaxDefaultBytes));
+      const { snapshot, ...stem } = await this.stems.open(heapMb);
+      try {
+        uid = this.takeUid(id);
+        mkdirSync(directory);
+        makeOpenDirectory(directory, 0o750);
+        chownSync(directory, 0, uid);
+        cgroup.setMemoryMax(POOL.memoryMaxDefaultBytes + MICROVM.hostBytes);
+        const child = launchMachine(
+          { ...stem, share: false, incoming: true },
+          { uid, joinPaths: cgroup.joinPaths, scheduling, directory, seccompPath },
+          { ...stem.files, memoryFd: snapshot.memoryFd, devicesFd: snapshot.devicesFd },
+        );
+        void goOn(new Qmp(socketOf(child, Fd.qmp)));
+        let exhausted = false;
+        socketOf(child, Fd.console).on('data', (text: Buffer) => {
+          exhausted ||= EXHAUSTED.test(text.toString());
+        });
+        const sync = socketOf(child, Fd.sync);
+        let code: Buffer;
+        sandbox = new ProcessSandbox(options, child, directory, uid, undefined, {
+          engine: MICROVM_ENGINE,
+          hostBytes: MICROVM.hostBytes,
+          exhausted: (stderrTail) => exhausted || EXHAUSTED.test(stderrTail),
+          openChannel(socket, events) {
+            const channel = new Channel(socket, events);
+            // Its answer also says that the machine runs.
+            sync.once('data', () => events.onReady({}));
+            sync.write(syncMessage(Date.now()));
+            return {
+              get inFlight() {
+                return channel.inFlight;
+              },
+              load: (load, path) => channel.load(load, path, code),
+              call: (...args) => channel.call(...args),
+              endAll: (errorFor) => channel.endAll(errorFor),
+            };
+          },
+          async install({ bundlePath }: LoadOptions) {
+            code = await readFile(bundlePath);
+            return '';
+          },
+        });
+      } finally {
+        snapshot.close();
+      }
+    } catch (thrown) {
+      rmSync(directory, { recursive: true, force: true });
+      await cgroup.remove();
+      if (thrown instanceof NemoError) throw thrown;
+      throw new NemoError('SANDBOX_START', `sandbox ${id} did not start: ${(thrown as Error).message}`, {
+        cause: thrown,
+      });
+    }
+    this.live.set(uid, sandbox);
+    void sandbox.exited.then(() => this.live.delete(uid));
+    await sandbox.ready();
+    return sandbox;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.all([...this.live.values()].map((sandbox) => sandbox.kill()));
+    await this.snapshots.close();
+    rmSync(this.options.directory, { recursive: true, force: true });
+  }
+
+  /** Once: clears what a dead agent left; returns the system call filter that all machines share. */
+  private layOut(): string {
+    if (this.seccompPath !== undefined) return this.seccompPath;
+    const { directory } = this.options;
+    makeOpenDirectory(directory);
+    requireReachable(directory);
+    for (const name of readdirSync(directory))
+      rmSync(join(directory, name), { recursive: true, force: true });
+    this.seccompPath = prepareRuntime(join(directory, 'runtime')).seccompPath;
+    return this.seccompPath;
+  }
+
+  private takeUid(id: string): number {
+    for (let tries = 0; tries < MICROVM.uidCount; tries++) {
+      const uid = MICROVM.firstUid + (this.nextUid++ % MICROVM.uidCount);
+      if (!this.live.has(uid)) return uid;
+    }
+    throw new NemoError('NO_CAPACITY', `sandbox ${id} is not started: ${MICROVM.uidCount} are running`);
+  }
+}
+
+/** The machine runs once its devices are loaded. What goes wrong ends QEMU, which says why. */
+async function goOn(qmp: Qmp): Promise<void> {
+  await qmp.run('migrate-incoming', { uri: `fd:${Fd.devices}` }).catch(() => {});
+}

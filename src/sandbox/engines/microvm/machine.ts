@@ -1,0 +1,121 @@
+/**
+ * The command line of one virtual machine, and its start. QEMU runs like any sandbox of the `process` engine: an
+ * unprivileged user in bubblewrap with the host's /usr and nothing else, without a network, and with QEMU's own system
+ * call filter on top. Everything it needs comes as an open file or socket, so no path of the host has to be shared.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { cpus } from 'node:os';
+import { MICROVM } from '../../../tunables.js';
+import { type Launch, launchCommand } from '../process/launch.js';
+
+export type Accelerator = 'kvm' | 'tcg';
+
+export interface MachineSpec {
+  accelerator: Accelerator;
+  memoryMb: number;
+  /** V8's old space: what the function may use of it. */
+  heapMb: number;
+  /** True: writes go to the memory file, which becomes a snapshot. False: they stay private to this machine. */
+  share: boolean;
+  /** Goes on from a device state instead of booting. */
+  incoming: boolean;
+}
+
+export interface MachineFiles {
+  kernel: string;
+  initrd: string;
+  root: string;
+  /** Open for reading and writing. */
+  memoryFd: number;
+  /** Open for reading; with `incoming` only. */
+  devicesFd?: number;
+}
+
+/** Numbers of the machine's sockets and files: those of the host's end are indexes of `ChildProcess.stdio`. */
+export const Fd = { runner: 3, seccomp: 4, sync: 5, memory: 6, devices: 7, qmp: 8, console: 9 } as const;
+const [ROOT, KERNEL, INITRD] = [10, 11, 12];
+const file = (fd: number): string => `/proc/self/fd/${fd}`;
+
+/** Order of the ports is their number in the guest. */
+const PORTS = [
+  ['runner', Fd.runner],
+  ['sync', Fd.sync],
+  ['stdout', 1],
+  ['stderr', 2],
+] as const;
+
+/** QEMU's arguments. Pure. */
+export function machineArgs(spec: MachineSpec): string[] {
+  const { accelerator, memoryMb, heapMb, share, incoming } = spec;
+  const memory = `id=mem,size=${memoryMb}M,mem-path=${file(Fd.memory)},share=${share ? 'on' : 'off'}`;
+  return [
+    ...['-M', 'microvm,memory-backend=mem,rtc=off,pit=off,pic=off'],
+    ...(accelerator === 'kvm'
+      ? ['-accel', 'kvm', '-cpu', 'host']
+      : ['-accel', `tcg,thread=multi,tb-size=${MICROVM.translationMb}`, '-cpu', 'qemu64']),
+    ...['-smp', '1', '-m', `${memoryMb}`, '-object', `memory-backend-file,${memory}`],
+    ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-nographic'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-chardev', `socket,id=console,fd=${Fd.console}`, '-serial', 'chardev:console'],
+    ...['-chardev', `socket,id=qmp,fd=${Fd.qmp}`, '-mon', 'chardev=qmp,mode=control'],
+    ...['-drive', `file=${file(ROOT)},format=raw,if=none,id=root,readonly=on,file.locking=off`],
+    ...['-device', 'virtio-blk-device,drive=root', '-device', 'virtio-serial-device'],
+    ...PORTS.flatMap(([id, fd]) => [
+      '-chardev',
+      `socket,id=${id},fd=${fd}`,
+      '-device',
+      `virtserialport,chardev=${id},name=${id}`,
+    ]),
+    ...['-kernel', file(KERNEL), '-initrd', file(INITRD), '-append', kernelArgs(heapMb)],
+    ...(incoming ? ['-incoming', 'defer'] : []),
+  ];
+}
+
+function kernelArgs(heapMb: number): string {
+  // Given, because measuring it against an emulated timer fails now and then, and the boot with it.
+  const tscKhz = Math.round(Math.max(...cpus().map(({ speed }) => speed)) * 1_000) || 2_000_000;
+  return `console=ttyS0 quiet reboot=t panic=-1 tsc_early_khz=${tscKhz} nemo.heap=${heapMb}`;
+}
+
+/** The host's end of one of a machine's sockets. */
+export function socketOf(child: ChildProcess, fd: number): Socket {
+  return (child.stdio as unknown as Socket[])[fd]!;
+}
+
+export type MachineLaunch = Omit<Launch, 'runtime'> & { seccompPath: string };
+
+const HOST_FOLDERS = ['/usr', '/bin', '/lib', '/lib64', '/etc/ld.so.cache'];
+
+/** The child's stdio: stdout and stderr the function's, then as in `Fd`. Its sockets' errors are told by its end. */
+export function launchMachine(spec: MachineSpec, launch: MachineLaunch, files: MachineFiles): ChildProcess {
+  const { seccompPath, ...rest } = launch;
+  const folders = HOST_FOLDERS.filter((path) => existsSync(path)).map((path) => [path, path] as const);
+  const runtime = { binds: folders, nodeInside: '', runnerInside: '', seccompPath };
+  const kvm = spec.accelerator === 'kvm';
+  const program = ['qemu-system-x86_64', ...machineArgs(spec)];
+  const [shell, ...args] = launchCommand(
+    { ...rest, runtime, ...(kvm ? { devices: ['/dev/kvm'] } : {}) },
+    program,
+  );
+  const opened = [files.root, files.kernel, files.initrd].map((path) => openSync(path, 'r'));
+  try {
+    const child = spawn(shell!, args, {
+      stdio: [
+        ...(['ignore', 'pipe', 'pipe', 'pipe', 'ignore', 'pipe'] as const),
+        files.memoryFd,
+        files.devicesFd ?? 'ignore',
+        ...(['pipe', 'pipe'] as const),
+        ...opened,
+      ],
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+      cwd: '/',
+    });
+    for (const stream of child.stdio) stream?.on('error', () => {});
+    return child;
+  } finally {
+    for (const fd of opened) closeSync(fd);
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Placement by size, start cost and access: a snapshot is worth the start time that it saves lately, for each byte. The
+ * most valuable are in memory, the next on disk, the rest go.
+ */
+
+import type { SnapshotBudgets, SnapshotFacts, SnapshotPolicy } from './policy.js';
+
+export const byValue: SnapshotPolicy = {
+  name: 'by-value',
+  place(snapshots, { memoryMaxBytes, diskMaxBytes }: SnapshotBudgets) {
+    const memory = new Set<string>();
+    const evict = new Set<string>();
+    let onDisk = 0;
+    let inMemory = 0;
+    for (const { key, bytes, shared } of [...snapshots].sort(byWorth)) {
+      // What others start from may be larger than a budget: without it, nothing starts.
+      if (!shared && onDisk + bytes > diskMaxBytes) {
+        evict.add(key);
+        continue;
+      }
+      onDisk += bytes;
+      if (!shared && inMemory + bytes > memoryMaxBytes) continue;
+      inMemory += bytes;
+      memory.add(key);
+    }
+    return { memory, evict };
+  },
+};
+
+function byWorth(a: SnapshotFacts, b: SnapshotFacts): number {
+  if (a.shared !== b.shared) return a.shared ? -1 : 1;
+  return worth(b) - worth(a);
+}
+
+function worth({ savedMs, accesses, bytes }: SnapshotFacts): number {
+  return (savedMs * accesses) / Math.max(bytes, 1);
+}

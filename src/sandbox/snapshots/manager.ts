@@ -1,0 +1,293 @@
+/**
+ * Snapshots of machines: made once, kept on disk across agents, the valuable ones also in memory, within budgets. A
+ * snapshot is a folder that appears whole or not at all:
+ *
+ *   <key>/memory    the machine's memory, mapped by those that go on from it
+ *         devices   the state of its devices
+ *         pages     the pages of memory that the last start needed
+ *         meta.json what made it: one from anything else is not used
+ */
+
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { asNemoError, NemoError } from '../../errors.js';
+import { SNAPSHOT } from '../../tunables.js';
+import { byValue } from './by-value.js';
+import { loadIntoMemory } from './memory-file.js';
+import type { SnapshotBudgets, SnapshotFacts, SnapshotPolicy } from './policy.js';
+
+const SCHEMA = 'nemo.snapshot/1';
+const MAKING = '.making-';
+
+/** Everything that has to be the same for a snapshot to fit, by name. */
+export type MadeBy = Readonly<Record<string, string | number>>;
+
+interface Meta {
+  schema: string;
+  madeBy: MadeBy;
+  savedMs: number;
+  shared: boolean;
+}
+
+export interface SnapshotManagerOptions {
+  directory: string;
+  budgets: SnapshotBudgets;
+  policy?: SnapshotPolicy;
+  /** Something an operator should know, one line. */
+  onNote: (line: string) => void;
+  nowMs?: () => number;
+}
+
+/** A snapshot opened for one start. */
+export interface OpenSnapshot {
+  directory: string;
+  tier: 'memory' | 'disk';
+  memoryFd: number;
+  devicesFd: number;
+  close(): void;
+}
+
+interface Snapshot {
+  key: string;
+  directory: string;
+  meta: Meta;
+  bytes: number;
+  memoryFd: number | undefined;
+  accesses: number;
+  accessedMs: number;
+}
+
+export class SnapshotManager {
+  private readonly snapshots = new Map<string, Snapshot>();
+  private readonly making = new Map<string, Promise<void>>();
+  private readonly policy: SnapshotPolicy;
+  private placing: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  /** Reads what is there; what a killed agent left half made is removed. */
+  constructor(private readonly options: SnapshotManagerOptions) {
+    this.policy = options.policy ?? byValue;
+    const { directory } = options;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    chmodSync(directory, 0o700);
+    for (const name of readdirSync(directory)) {
+      const path = join(directory, name);
+      const meta = name.startsWith(MAKING) ? undefined : readMeta(path);
+      if (meta === undefined) rmSync(path, { recursive: true, force: true });
+      else this.add(name, path, meta);
+    }
+  }
+
+  /** Whether there is one that fits. One that does not is removed, with a word about why. */
+  has(key: string, madeBy: MadeBy): boolean {
+    const snapshot = this.snapshots.get(key);
+    if (snapshot === undefined) return false;
+    const other = difference(snapshot.meta.madeBy, madeBy);
+    if (other === undefined) return true;
+    this.options.onNote(`the snapshot ${key} is not used and made again: it is from another ${other}`);
+    this.remove(key);
+    return false;
+  }
+
+  /**
+   * Makes one unless there is one that fits: `make` fills a folder with `memory` and `devices`, and says what a start
+   * without it costs. Several that ask at once wait for the same. `bytes`: the room it may need.
+   */
+  async ensure(
+    key: string,
+    madeBy: MadeBy,
+    bytes: number,
+    shared: boolean,
+    make: (directory: string) => Promise<number>,
+  ): Promise<void> {
+    if (this.has(key, madeBy)) return;
+    let making = this.making.get(key);
+    if (making === undefined) {
+      making = this.make(key, madeBy, bytes, shared, make).finally(() => this.making.delete(key));
+      this.making.set(key, making);
+    }
+    await making;
+  }
+
+  /** For one start. NOT_FOUND where there is none (any more). */
+  async open(key: string): Promise<OpenSnapshot> {
+    await this.placing;
+    const snapshot = this.snapshots.get(key);
+    if (snapshot === undefined) throw new NemoError('NOT_FOUND', `there is no snapshot ${key}`);
+    this.note(snapshot);
+    const { directory } = snapshot;
+    const held = snapshot.memoryFd;
+    const memoryFd = openSync(held === undefined ? join(directory, 'memory') : `/proc/self/fd/${held}`, 'r+');
+    const devicesFd = openSync(join(directory, 'devices'), 'r');
+    const close = (): void => {
+      closeSync(memoryFd);
+      closeSync(devicesFd);
+    };
+    return { directory, tier: held === undefined ? 'disk' : 'memory', memoryFd, devicesFd, close };
+  }
+
+  remove(key: string): void {
+    const snapshot = this.snapshots.get(key);
+    if (snapshot === undefined) return;
+    this.snapshots.delete(key);
+    this.letGo(snapshot);
+    // Machines that run from it keep what they have open.
+    rmSync(snapshot.directory, { recursive: true, force: true });
+  }
+
+  /** For operators. */
+  list(): Array<SnapshotFacts & { tier: 'memory' | 'disk' }> {
+    return [...this.snapshots.values()].map((one) => ({
+      ...this.facts(one),
+      tier: one.memoryFd === undefined ? 'disk' : 'memory',
+    }));
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.allSettled(this.making.values());
+    await this.placing;
+    for (const snapshot of this.snapshots.values()) this.letGo(snapshot);
+    this.snapshots.clear();
+  }
+
+  private async make(
+    key: string,
+    madeBy: MadeBy,
+    bytes: number,
+    shared: boolean,
+    make: (directory: string) => Promise<number>,
+  ): Promise<void> {
+    const { directory } = this.options;
+    const path = join(directory, `${MAKING}${key}`);
+    const place = join(directory, key);
+    try {
+      rmSync(path, { recursive: true, force: true });
+      this.makeRoom(key, bytes);
+      mkdirSync(path, { mode: 0o700 });
+      const savedMs = await make(path);
+      const meta: Meta = { schema: SCHEMA, madeBy, savedMs, shared };
+      writeFileSync(join(path, 'meta.json'), JSON.stringify(meta));
+      rmSync(place, { recursive: true, force: true });
+      renameSync(path, place);
+      this.note(this.add(key, place, meta));
+    } catch (thrown) {
+      rmSync(path, { recursive: true, force: true });
+      throw diskFull(thrown, directory) ?? thrown;
+    }
+    await this.placing;
+  }
+
+  /** Throws SANDBOX_START where the disk has no room even without the least valuable snapshots. */
+  private makeRoom(key: string, bytes: number): void {
+    const { directory, budgets } = this.options;
+    const wanted: SnapshotFacts = { key, bytes, savedMs: 1, accesses: 1, shared: true };
+    const others = [...this.snapshots.values()].map((one) => this.facts(one));
+    const { evict } = this.policy.place([...others, wanted], budgets);
+    for (const one of evict) this.remove(one);
+    const free = (): number => {
+      const { bavail, bsize } = statfsSync(directory);
+      return bavail * bsize - SNAPSHOT.diskReserveBytes;
+    };
+    for (const one of others.filter(({ shared }) => !shared).sort((a, b) => a.accesses - b.accesses)) {
+      if (free() >= bytes) return;
+      this.remove(one.key);
+    }
+    if (free() >= bytes) return;
+    throw new NemoError('SANDBOX_START', `no snapshot is made: the disk of ${directory} is full`, {
+      hint: `free ${Math.ceil((bytes + SNAPSHOT.diskReserveBytes) / 1e6)} MB there, or set stateDir to another disk`,
+    });
+  }
+
+  private add(key: string, directory: string, meta: Meta): Snapshot {
+    const { blocks } = statSync(join(directory, 'memory'));
+    const snapshot: Snapshot = {
+      ...{ key, directory, meta, bytes: blocks * 512 },
+      ...{ memoryFd: undefined, accesses: 0, accessedMs: this.now() },
+    };
+    this.snapshots.set(key, snapshot);
+    return snapshot;
+  }
+
+  private note(snapshot: Snapshot): void {
+    snapshot.accesses = this.decayed(snapshot) + 1;
+    snapshot.accessedMs = this.now();
+    this.placing = this.placing.then(() => this.place());
+  }
+
+  private decayed({ accesses, accessedMs }: Snapshot): number {
+    return accesses * 0.5 ** ((this.now() - accessedMs) / SNAPSHOT.halfLifeMs);
+  }
+
+  private facts(snapshot: Snapshot): SnapshotFacts {
+    const { key, bytes, meta } = snapshot;
+    return { key, bytes, savedMs: meta.savedMs, accesses: this.decayed(snapshot), shared: meta.shared };
+  }
+
+  /** Carries out what the policy says. What is not in use by then is not read into memory. */
+  private async place(): Promise<void> {
+    const used = [...this.snapshots.values()].map((one) => this.facts(one));
+    const { memory, evict } = this.policy.place(used, this.options.budgets);
+    for (const key of evict) this.remove(key);
+    for (const snapshot of this.snapshots.values()) {
+      if (!memory.has(snapshot.key)) this.letGo(snapshot);
+      else if (snapshot.memoryFd === undefined && snapshot.accesses > 0 && !this.closed) {
+        try {
+          snapshot.memoryFd = await loadIntoMemory(
+            join(snapshot.directory, 'memory'),
+            `nemo-${snapshot.key}`,
+          );
+        } catch (thrown) {
+          this.options.onNote(`the snapshot ${snapshot.key} stays on disk: ${asNemoError(thrown).message}`);
+        }
+      }
+    }
+  }
+
+  private letGo(snapshot: Snapshot): void {
+    if (snapshot.memoryFd !== undefined) closeSync(snapshot.memoryFd);
+    snapshot.memoryFd = undefined;
+  }
+
+  private now(): number {
+    return (this.options.nowMs ?? Date.now)();
+  }
+}
+
+function readMeta(directory: string): Meta | undefined {
+  try {
+    const meta = JSON.parse(readFileSync(join(directory, 'meta.json'), 'utf8')) as Meta;
+    const whole = ['memory', 'devices'].every((name) => existsSync(join(directory, name)));
+    return meta.schema === SCHEMA && whole ? meta : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first thing that is not the same, in words. */
+function difference(was: MadeBy, is: MadeBy): string | undefined {
+  for (const name of new Set([...Object.keys(was), ...Object.keys(is)]))
+    if (was[name] !== is[name]) return `${name} (${was[name] ?? 'none'}, now ${is[name] ?? 'none'})`;
+  return undefined;
+}
+
+function diskFull(thrown: unknown, directory: string): NemoError | undefined {
+  if ((thrown as NodeJS.ErrnoException).code !== 'ENOSPC') return undefined;
+  return new NemoError('SANDBOX_START', `no snapshot is made: the disk of ${directory} is full`, {
+    hint: 'free some room there, or set stateDir to another disk',
+    cause: thrown,
+  });
+}

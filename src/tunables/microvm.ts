@@ -1,0 +1,35 @@
+/** Of sandbox/engines/microvm and sandbox/snapshots. */
+
+/** Engine `microvm`. */
+export const MICROVM = {
+  /** Users of machines: beside those of the other engines. */
+  firstUid: 60_000,
+  uidCount: 900,
+  /** One core and no helper threads: each would be a thread of the one virtual processor. */
+  nodeFlags: ['--v8-pool-size=1', '--single-threaded-gc', '--max-semi-space-size=8', '--no-deprecation'],
+  /** A machine's memory beyond its functions' limit: kernel, node, and the pages of node's binary. */
+  guestMb: 128,
+  /** Functions' limits are rounded up to this, so that they share snapshots. */
+  stepMb: 128,
+  /** QEMU's own memory, of which its translated code is the most; charged to the sandbox beside its function's limit. */
+  hostBytes: 96 * 1024 * 1024,
+  translationMb: 32,
+  /** Room in the root image for ext4's own tables. */
+  rootSpareBytes: 16 * 1024 * 1024,
+  /** An emulated boot takes 8 s on an idle core. */
+  bootTimeoutMs: 60_000,
+  /** With KVM a kernel starts its first program within a second, or hangs. */
+  kvmTrialMs: 5_000,
+  consoleTailChars: 2_000,
+} as const;
+
+export const SNAPSHOT = {
+  /** On disk, all together; a machine of 256 MB takes 170. */
+  diskMaxBytes: 4 * 1024 ** 3,
+  /** Held in memory, so that a restore never waits for the disk. */
+  memoryMaxBytes: 512 * 1024 ** 2,
+  /** Kept free on the disk. */
+  diskReserveBytes: 512 * 1024 ** 2,
+  /** Accesses lose half of their weight in so long. */
+  halfLifeMs: 600_000,
+} as const;

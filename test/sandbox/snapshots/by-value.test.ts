@@ -1,0 +1,52 @@
+import { expect } from 'chai';
+import { byValue } from '../../../src/sandbox/snapshots/by-value.js';
+import type { SnapshotFacts } from '../../../src/sandbox/snapshots/policy.js';
+
+const MB = 2 ** 20;
+const facts = (key: string, more: Partial<SnapshotFacts> = {}): SnapshotFacts => ({
+  ...{ key, bytes: 100 * MB, savedMs: 1_000, accesses: 1, shared: false },
+  ...more,
+});
+const place = (snapshots: SnapshotFacts[], memoryMb: number, diskMb: number) => {
+  const { memory, evict } = byValue.place(snapshots, {
+    memoryMaxBytes: memoryMb * MB,
+    diskMaxBytes: diskMb * MB,
+  });
+  return { memory: [...memory].sort(), evict: [...evict].sort() };
+};
+
+describe('placing snapshots by value', () => {
+  it('keeps everything where there is room, and in memory as much as fits', () => {
+    expect(place([facts('a'), facts('b')], 200, 200)).to.deep.equal({ memory: ['a', 'b'], evict: [] });
+    expect(place([facts('a'), facts('b', { accesses: 2 })], 100, 200)).to.deep.equal({
+      memory: ['b'],
+      evict: [],
+    });
+    expect(place([], 0, 0)).to.deep.equal({ memory: [], evict: [] });
+  });
+
+  it('prefers what is used more, what saves more, and what is smaller', () => {
+    const often = facts('often', { accesses: 5 });
+    const slow = facts('slow', { savedMs: 4_000 });
+    const small = facts('small', { bytes: 50 * MB });
+    expect(place([facts('plain'), small, slow, often], 150, 250)).to.deep.equal({
+      memory: ['often', 'small'],
+      evict: ['plain'],
+    });
+    expect(place([facts('plain'), slow, often], 100, 100)).to.deep.equal({
+      memory: ['often'],
+      evict: ['plain', 'slow'],
+    });
+  });
+
+  it('never gives up what others start from, nor takes it out of memory', () => {
+    const stem = facts('stem', { shared: true, accesses: 0 });
+    const used = facts('used', { accesses: 100 });
+    expect(place([used, stem], 50, 100)).to.deep.equal({ memory: ['stem'], evict: ['used'] });
+  });
+
+  it('fills what a large one leaves with smaller ones of less worth', () => {
+    const large = facts('large', { bytes: 300 * MB, accesses: 9 });
+    expect(place([large, facts('a')], 100, 400)).to.deep.equal({ memory: ['a'], evict: [] });
+  });
+});

@@ -1,0 +1,59 @@
+/** A `microvm` engine with cgroups and folders of its own. The kernel is fetched once for all test runs of a machine. */
+
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
+import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
+import { MicrovmEngine, type MicrovmEngineOptions } from '../../src/sandbox/engines/microvm/engine.js';
+import { SNAPSHOT } from '../../src/tunables.js';
+import type { LogEntry } from './sandboxes.js';
+
+const MEMORY_BYTES = 128 * 2 ** 20;
+let benches = 0;
+
+export class MicrovmBench {
+  readonly directory = mkdtempSync('/var/tmp/nemo-test-microvm-');
+  readonly driver: CgroupDriver;
+  readonly logs: LogEntry[] = [];
+  readonly notes: string[] = [];
+  private count = 0;
+
+  constructor(private readonly kernel: string) {
+    chmodSync(this.directory, 0o755);
+    this.driver = openCgroupDriver({ rootName: `nemo-test-vm-${process.pid}-${benches++}`, idle: false });
+  }
+
+  engine(options: Partial<MicrovmEngineOptions> = {}): MicrovmEngine {
+    return new MicrovmEngine({
+      directory: join(this.directory, `run-${benches++}`),
+      stateDir: join(this.directory, 'state'),
+      driver: this.driver,
+      housekeepingCores: [0],
+      accelerator: 'tcg',
+      kernel: this.kernel,
+      budgets: SNAPSHOT,
+      onNote: (line) => this.notes.push(line),
+      ...options,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.driver.removeAll();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  start(engine: MicrovmEngine, options: Partial<StartOptions> = {}): Promise<Sandbox> {
+    const id = `sb-${this.count++}`;
+    const cgroup = this.driver.create(id, { memoryMaxBytes: MEMORY_BYTES, pidsMax: 64, cpus: [0] });
+    const onLog = (line: LogEntry) => this.logs.push(line);
+    return engine.start({ id, cgroup, scheduling: 'default', onLog, ...options });
+  }
+
+  async load(sandbox: Sandbox, code: string, options: Partial<LoadOptions> = {}): Promise<void> {
+    const bundlePath = join(this.directory, `${sandbox.id}.mjs`);
+    writeFileSync(bundlePath, code);
+    const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
+    await sandbox.load({ functionName: 'probe', bundlePath, env: {}, ...limits, ...options });
+  }
+}
