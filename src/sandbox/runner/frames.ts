@@ -41,6 +41,8 @@ export const FrameType = {
   memory: 25,
   /** The runner does not have the code of this path: load it once more, with the code. */
   wanted: 26,
+  /** What was to be forgotten is, with all that it took. */
+  forgotten: 27,
 } as const;
 
 /** Kind of `loaded`: what a call leaves in the function is there for the next one, as long as it stays loaded. */

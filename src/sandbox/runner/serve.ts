@@ -159,6 +159,7 @@ export function serve(socket: Socket, host: Host): void {
       if (queue === queues.get(header.callId)) queue = undefined;
       queues.delete(header.callId);
       host.onForget?.();
+      tell(FrameType.forgotten, undefined);
     } else if (header.type === FrameType.resume) {
       rehearse();
       void host.resume?.().then(() => tell(FrameType.ready, undefined), uncaught);

@@ -210,7 +210,12 @@ export class IsolateHost {
   fit(): void {
     let bytes: number = ISOLATE.hostBytes + this.heldBytes;
     for (const { owner } of this.threads.values()) bytes += ISOLATE.stemBytes + owner.memoryBytes;
-    this.group.setMemoryMax(bytes);
+    try {
+      this.group.setMemoryMax(bytes);
+    } catch (thrown) {
+      // V8 has not yet given back what ended threads and instances held: the next one that comes or goes tries again.
+      if ((thrown as NemoError).details?.errno !== 'EBUSY') throw thrown;
+    }
     this.group.setPidsMax(ISOLATE.hostThreads + 2 * this.threads.size);
   }
 

@@ -97,11 +97,8 @@ export class Channel {
    * does so now. Rejects with what kept it from being loaded; never settles if the sandbox ends meanwhile.
    */
   async rehearse(path: string, code?: Buffer): Promise<void> {
-    const loaded = new Deferred();
-    this.rehearsal = loaded;
     this.load({ ...REHEARSAL, bundlePath: path }, path, code);
-    await loaded.promise;
-    this.rehearsal = undefined;
+    await this.rehearsed();
     for (let i = 0; i < ISOLATE.rehearsalCalls; i++) {
       await new Promise<void>((resolve) => {
         const nothing = (): void => {};
@@ -110,6 +107,14 @@ export class Channel {
       });
     }
     this.forget(0);
+    await this.rehearsed();
+  }
+
+  /** The runner did the next step of its rehearsal. */
+  private async rehearsed(): Promise<void> {
+    this.rehearsal = new Deferred();
+    await this.rehearsal.promise;
+    this.rehearsal = undefined;
   }
 
   /** `code`: for a runner that sees no file at `path`. Throws RangeError above the bounds of a frame. */
@@ -188,6 +193,7 @@ export class Channel {
       const error = this.loadError(meta);
       (this.rehearsal?.reject ?? this.events.onLoadFailed)(error);
     } else if (type === FrameType.log) this.events.onLog?.(kind, body);
+    else if (type === FrameType.forgotten) this.rehearsal?.resolve();
     else if (type === FrameType.wanted) this.events.onWanted?.();
     else if (type === FrameType.memory) this.events.onMemory?.(timeMs);
     else this.stray();
