@@ -6,6 +6,7 @@ import { KEEP_ALIVE_POLICIES, PREWARM_POLICIES, SELECTION_POLICIES } from './san
 import { choiceSchema, DURATION_PATTERN } from './sandbox/policy-entry.js';
 
 const cores = { type: 'array', items: { type: 'integer', minimum: 0 }, minItems: 1, uniqueItems: true };
+const bytes = { type: 'string', pattern: '^\\d+(\\.\\d+)?([kMG]|[KMG]i)$', description: 'must be like 2Gi' };
 const map = (properties: Record<string, unknown>, required: string[] = []) => ({
   type: 'object',
   additionalProperties: false,
@@ -49,7 +50,12 @@ export const CONFIG_SCHEMA: AnySchema = map({
       about: 'a duration such as 60s',
     }),
     selection: choiceSchema(SELECTION_POLICIES),
-    memory: { type: 'string', pattern: '^\\d+(\\.\\d+)?([kMG]|[KMG]i)$', description: 'must be like 2Gi' },
+    memory: bytes,
+  }),
+  microvm: map({
+    accelerator: { type: 'string', enum: ['auto', 'kvm', 'tcg'] },
+    kernel: { type: 'string', pattern: '^/' },
+    snapshots: map({ memory: bytes, disk: bytes }),
   }),
   profileDirs: { type: 'array', items: { type: 'string', pattern: '^/' } },
   nfs: {

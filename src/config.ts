@@ -13,12 +13,13 @@ import { parseBytes } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
 import type { ResctrlLimits } from './linux/resctrl.js';
 import type { ExplicitNf } from './nf/match.js';
+import type { MicrovmConfig } from './sandbox/engines/microvm/engine.js';
 import { createPolicies, type PoolPolicies } from './sandbox/policies.js';
 import type { PolicyChoice } from './sandbox/policy-entry.js';
 import type { StoreConfig } from './store/open-store.js';
 import type { OtlpOptions } from './telemetry/traces/otlp.js';
 import type { QueueConfig } from './triggers/redis-stream.js';
-import { DISCOVERY, GATEWAY, TRACE } from './tunables.js';
+import { DISCOVERY, GATEWAY, SNAPSHOT, TRACE } from './tunables.js';
 
 export interface UserConfig {
   /** Name of this agent's cgroup root and lock: two agents of one name cannot run. Default `nemo`. */
@@ -51,6 +52,15 @@ export interface UserConfig {
     selection?: PolicyChoice;
     memory?: string;
   };
+  /**
+   * Virtual machines: `accelerator` is `auto`, `kvm` or `tcg`; `kernel` replaces Debian's; `snapshots` has most that
+   * snapshots of functions may take in memory (`512Mi`) and on disk (`4Gi`).
+   */
+  microvm?: {
+    accelerator?: MicrovmConfig['accelerator'];
+    kernel?: string;
+    snapshots?: { memory?: string; disk?: string };
+  };
   /** Folders with profiles of one's own, beside the built-in ones. */
   profileDirs?: string[];
   /** NFs that profiles alone do not find, or that want another SLO. */
@@ -76,6 +86,7 @@ export interface AgentConfig {
   resctrl: ResctrlLimits | undefined;
   store: StoreConfig;
   pool: PoolPolicies & { memoryMaxBytes: number | undefined };
+  microvm: MicrovmConfig;
   profileDirs: string[];
   nfs: ExplicitNf[];
   discovery: boolean;
@@ -118,6 +129,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     store:
       user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
     pool: resolvePool(user.pool ?? {}),
+    microvm: resolveMicrovm(user.microvm ?? {}),
     profileDirs: user.profileDirs ?? [],
     nfs: user.nfs ?? [],
     discovery: user.discovery ?? true,
@@ -146,6 +158,23 @@ function resolvePool(pool: NonNullable<UserConfig['pool']>): AgentConfig['pool']
       },
     ),
     memoryMaxBytes: memory === undefined ? undefined : parseBytes(memory, 'pool.memory'),
+  };
+}
+
+function resolveMicrovm({
+  accelerator,
+  kernel,
+  snapshots,
+}: NonNullable<UserConfig['microvm']>): MicrovmConfig {
+  const { memory, disk } = snapshots ?? {};
+  return {
+    accelerator: accelerator ?? 'auto',
+    kernel,
+    budgets: {
+      memoryMaxBytes:
+        memory === undefined ? SNAPSHOT.memoryMaxBytes : parseBytes(memory, 'microvm.snapshots.memory'),
+      diskMaxBytes: disk === undefined ? SNAPSHOT.diskMaxBytes : parseBytes(disk, 'microvm.snapshots.disk'),
+    },
   };
 }
 

@@ -20,7 +20,8 @@ export interface EngineContext {
   driver: CgroupDriver;
   functionCores: readonly number[];
   housekeepingCores: readonly number[];
-  microvm?: Partial<MicrovmConfig>;
+  /** Default: as an empty configuration. */
+  microvm?: MicrovmConfig;
   /** Something of an engine that an operator should know: what is being made, and that it will take a while. */
   onNote?: (line: string) => void;
 }
