@@ -15,6 +15,7 @@ import { setProcessAffinity } from '../src/linux/sched.js';
 import { Egress } from '../src/network/egress.js';
 import type { Engine, Sandbox } from '../src/sandbox/engine.js';
 import { builtinEngines } from '../src/sandbox/engines/builtin.js';
+import type { MicrovmEngine } from '../src/sandbox/engines/microvm/engine.js';
 import { Echo, proportionalBytes, Workerd } from './engine-peers.js';
 import { median } from './statistics.js';
 
@@ -36,6 +37,7 @@ const ROWS = [
   { name: 'isolate', kind: 'isolate', code: Buffer.from(NOOP_JS) },
   { name: 'wasm (instance kept)', kind: 'wasm', code: REACTOR_WASM },
   { name: 'wasm (instance a call)', kind: 'wasm', code: COMMAND_WASM },
+  { name: 'microvm', kind: 'microvm', code: Buffer.from(NOOP_JS) },
 ] as const;
 
 export interface EngineFigures {
@@ -58,6 +60,8 @@ export interface EngineBenchReport {
   engines: EngineFigures[];
   /** Many warm sandboxes of one owner, each with its group, that all served a call. */
   many: Array<{ name: string; count: number; mbEach: number; startMs: number | null; callMs: number | null }>;
+  /** A virtual machine's boot, and a start from its snapshot until the guest answers. `how`: with KVM or emulated. */
+  microvm: { how: string; bootMs: number | null; restoreMs: number | null; restores: number };
   /** Not there where workerd is not installed. */
   workerd?: { coldMs: number | null; callsPerS: number | null; callsPerCpuS: number | null };
 }
@@ -100,6 +104,8 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
   );
   const echoes: number[] = [];
   const workerd = { cold: [] as number[], perS: [] as number[], perCpuS: [] as number[] };
+  const boots: number[] = [];
+  const restores: number[] = [];
   const echo = await Echo.start(bed.directory, bed.core);
   try {
     for (let round = 0; round < rounds; round++) {
@@ -107,14 +113,17 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
         progress(`round ${round + 1} of ${rounds}: ${row.name}`);
         const into = samples[i]!;
         const owner = `round-${round}-${i}`;
+        if (row.kind === 'microvm') boots.push(await bed.bootMachine());
         // The first of its owner: nothing of the engine runs for it yet.
         const startMs = performance.now();
         const sandbox = await bed.warm(row.kind, row.code, owner);
         await call(sandbox);
         into.cold.push(performance.now() - startMs);
         for (let n = 0; n < STEMS; n++) {
+          const fromMs = performance.now();
           const stem = await bed.stem(row.kind, owner);
           const stemMs = performance.now();
+          if (row.kind === 'microvm') restores.push(stemMs - fromMs);
           await bed.load(stem, row.code);
           into.stem.push(performance.now() - stemMs);
           await stem.kill();
@@ -171,6 +180,10 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
     echoP50Us: median(echoes),
     engines,
     many,
+    microvm: {
+      how: await bed.machineKind(),
+      ...{ bootMs: median(boots), restoreMs: median(restores), restores: restores.length },
+    },
     ...(workerd.perS.length === 0
       ? {}
       : {
@@ -217,6 +230,19 @@ class Bed {
     // The process engine knows one variant for JavaScript.
     const variant = within === undefined ? '' : owner;
     return engine.start({ id, cgroup, scheduling: 'default', variant, onLog: () => {} });
+  }
+
+  /** Anew, whatever snapshot there is: ms until the guest's runner was ready. */
+  async bootMachine(): Promise<number> {
+    const engine = (await this.engines.get('microvm')!) as MicrovmEngine;
+    for (const { key } of engine.snapshots.list()) engine.snapshots.remove(key);
+    await engine.prepare({ functionName: 'noop', content: Buffer.from(NOOP_JS), filename: 'noop.mjs' });
+    return engine.snapshots.list()[0]!.savedMs;
+  }
+
+  async machineKind(): Promise<string> {
+    const report = await (await this.engines.get('microvm')!).check();
+    return report.ok ? (report.note ?? '') : report.reason;
   }
 
   async load(sandbox: Sandbox, code: Buffer): Promise<void> {
@@ -337,14 +363,18 @@ export function renderEngines(report: EngineBenchReport): string {
         `${show(row.callsPerS, 0)} | ${show(row.callsPerCpuS, 0)} | ${show(row.memoryMb)} |`,
     ),
   ];
-  const { workerd, many } = report;
+  const { workerd, many, microvm } = report;
   if (workerd !== undefined) {
     const { coldMs, callsPerS, callsPerCpuS } = workerd;
     lines.push(
       `| workerd, over HTTP | ${show(coldMs)} | - | - | - | ${show(callsPerS, 0)} | ${show(callsPerCpuS, 0)} | - |`,
     );
   }
+  const { how, bootMs, restoreMs, restores } = microvm;
+  const times = bootMs === null || restoreMs === null ? null : bootMs / restoreMs;
   lines.push(
+    '',
+    `A virtual machine (${how.split(':', 1)[0]}): boot ${show(bootMs, 0)} ms, start from its snapshot ${show(restoreMs)} ms (${restores} times): ${show(times)} times faster`,
     '',
     '| many warm ones of an owner | count | MB each | start ms | call of each in turn ms |',
     '| --- | --- | --- | --- | --- |',

@@ -23,8 +23,8 @@ export const FrameType = {
   forget: 3,
   /** Of runners that hold several functions, each under the number (callId) of its load: calls are of this one now. */
   select: 4,
-  /** This machine goes on from a snapshot, or is about to become one (see `Host.resume`). Answered by `ready`. */
-  resume: 5,
+  /** A stem is about to become a snapshot: it does ahead what every function will need. Answered by `ready`. */
+  settle: 5,
   // runner -> agent
   ready: 16,
   loaded: 17,

@@ -4,17 +4,13 @@
  * before it: whoever restores gives the kernel new entropy first, and here Math.random gets a seed of its own.
  */
 
-import { randomFillSync, randomInt, randomUUID } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { openSync, unlinkSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { serve } from './serve.js';
 
 const PORT = '/dev/port1';
 const MODULE = '/function/function.mjs';
-/** What node keeps of random bytes for these two: as many calls use up what was drawn before a snapshot. */
-const UUIDS_KEPT = 128;
-const INTEGERS_KEPT = 1_024;
-
 /** Node makes no stream of a port's kind of file by itself, but its pipes take any that can be polled. */
 function openPort(path: string): Socket {
   const { Pipe } = (
@@ -51,27 +47,18 @@ function reseed(): void {
   count = 1;
 }
 
-let loaded = false;
-
 serve(openPort(PORT), {
   async evaluate({ env }, code) {
     reseed();
-    loaded = true;
     for (const name of Object.keys(env)) process.env[name] = env[name];
     writeFileSync(MODULE, code);
     return ((await import(MODULE)) as { default?: unknown }).default;
   },
-  async resume() {
-    if (!loaded) {
-      // What loading a module takes of node is in the snapshot then.
-      writeFileSync(WARM_MODULE, 'export default () => undefined;');
-      await import(WARM_MODULE);
-      unlinkSync(WARM_MODULE);
-      return;
-    }
-    for (let i = 0; i < UUIDS_KEPT; i++) randomUUID();
-    for (let i = 0; i < INTEGERS_KEPT; i++) randomInt(2);
-    reseed();
+  async settle() {
+    // What loading a module takes of node is in the snapshot then.
+    writeFileSync(WARM_MODULE, 'export default () => undefined;');
+    await import(WARM_MODULE);
+    unlinkSync(WARM_MODULE);
   },
   printError: process.stderr.write.bind(process.stderr),
   exit: process.exit.bind(process),

@@ -35,8 +35,8 @@ export interface Host {
   /** The code may answer with a Response, or call fetch. */
   usesWeb?: (meta: LoadMeta) => boolean;
   exit(code?: number): void;
-  /** Before a snapshot, and after one with a loaded function: nothing random may be kept. */
-  resume?: () => Promise<void>;
+  /** Before a snapshot of a stem. */
+  settle?: () => Promise<void>;
   /** Sent with the first frame. */
   hello?: object;
   /** Called with the way to send what is no answer to a call. */
@@ -160,9 +160,9 @@ export function serve(socket: Socket, host: Host): void {
       queues.delete(header.callId);
       host.onForget?.();
       tell(FrameType.forgotten, undefined);
-    } else if (header.type === FrameType.resume) {
+    } else if (header.type === FrameType.settle) {
       rehearse();
-      void host.resume?.().then(() => tell(FrameType.ready, undefined), uncaught);
+      void host.settle?.().then(() => tell(FrameType.ready, undefined), uncaught);
     }
   });
   onProcess('uncaughtException', uncaught);

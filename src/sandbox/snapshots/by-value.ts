@@ -12,14 +12,13 @@ export const byValue: SnapshotPolicy = {
     const evict = new Set<string>();
     let onDisk = 0;
     let inMemory = 0;
-    for (const { key, bytes, shared } of [...snapshots].sort(byWorth)) {
-      // What others start from may be larger than a budget: without it, nothing starts.
-      if (!shared && onDisk + bytes > diskMaxBytes) {
+    for (const { key, bytes, needed } of [...snapshots].sort(byWorth)) {
+      if (!needed && onDisk + bytes > diskMaxBytes) {
         evict.add(key);
         continue;
       }
       onDisk += bytes;
-      if (!shared && inMemory + bytes > memoryMaxBytes) continue;
+      if (!needed && inMemory + bytes > memoryMaxBytes) continue;
       inMemory += bytes;
       memory.add(key);
     }
@@ -28,7 +27,7 @@ export const byValue: SnapshotPolicy = {
 };
 
 function byWorth(a: SnapshotFacts, b: SnapshotFacts): number {
-  if (a.shared !== b.shared) return a.shared ? -1 : 1;
+  if (a.needed !== b.needed) return a.needed ? -1 : 1;
   return worth(b) - worth(a);
 }
 

@@ -1,10 +1,10 @@
 /**
- * Snapshots of machines: made once, kept on disk across agents, the valuable ones also in memory, within budgets. A
- * snapshot is a folder that appears whole or not at all:
+ * Snapshots of machines: made once, kept on disk across agents, the valuable ones also in memory, within budgets. Machines
+ * map the sealed copy in memory, so none can change what others start from. A snapshot is a folder that appears whole
+ * or not at all:
  *
- *   <key>/memory    the machine's memory, mapped by those that go on from it
+ *   <key>/memory    the machine's memory
  *         devices   the state of its devices
- *         pages     the pages of memory that the last start needed
  *         meta.json what made it: one from anything else is not used
  */
 
@@ -39,7 +39,6 @@ interface Meta {
   schema: string;
   madeBy: MadeBy;
   savedMs: number;
-  shared: boolean;
 }
 
 export interface SnapshotManagerOptions {
@@ -53,8 +52,6 @@ export interface SnapshotManagerOptions {
 
 /** A snapshot opened for one start. */
 export interface OpenSnapshot {
-  directory: string;
-  tier: 'memory' | 'disk';
   memoryFd: number;
   devicesFd: number;
   close(): void;
@@ -68,6 +65,8 @@ interface Snapshot {
   memoryFd: number | undefined;
   accesses: number;
   accessedMs: number;
+  /** Starts from it under way. */
+  opening: number;
 }
 
 export class SnapshotManager {
@@ -110,33 +109,37 @@ export class SnapshotManager {
     key: string,
     madeBy: MadeBy,
     bytes: number,
-    shared: boolean,
     make: (directory: string) => Promise<number>,
   ): Promise<void> {
     if (this.has(key, madeBy)) return;
     let making = this.making.get(key);
     if (making === undefined) {
-      making = this.make(key, madeBy, bytes, shared, make).finally(() => this.making.delete(key));
+      making = this.make(key, madeBy, bytes, make).finally(() => this.making.delete(key));
       this.making.set(key, making);
     }
     await making;
   }
 
-  /** For one start. NOT_FOUND where there is none (any more). */
+  /** For one start: in memory, read from the disk first if it is not. NOT_FOUND where there is none (any more). */
   async open(key: string): Promise<OpenSnapshot> {
-    await this.placing;
     const snapshot = this.snapshots.get(key);
     if (snapshot === undefined) throw new NemoError('NOT_FOUND', `there is no snapshot ${key}`);
     this.note(snapshot);
-    const { directory } = snapshot;
-    const held = snapshot.memoryFd;
-    const memoryFd = openSync(held === undefined ? join(directory, 'memory') : `/proc/self/fd/${held}`, 'r+');
-    const devicesFd = openSync(join(directory, 'devices'), 'r');
-    const close = (): void => {
-      closeSync(memoryFd);
-      closeSync(devicesFd);
-    };
-    return { directory, tier: held === undefined ? 'disk' : 'memory', memoryFd, devicesFd, close };
+    snapshot.opening++;
+    try {
+      await this.placing;
+      const { directory, memoryFd: held } = snapshot;
+      if (held === undefined) throw new NemoError('NOT_FOUND', `the snapshot ${key} is gone`);
+      const memoryFd = openSync(`/proc/self/fd/${held}`, 'r+');
+      const devicesFd = openSync(join(directory, 'devices'), 'r');
+      const close = (): void => {
+        closeSync(memoryFd);
+        closeSync(devicesFd);
+      };
+      return { memoryFd, devicesFd, close };
+    } finally {
+      snapshot.opening--;
+    }
   }
 
   remove(key: string): void {
@@ -168,7 +171,6 @@ export class SnapshotManager {
     key: string,
     madeBy: MadeBy,
     bytes: number,
-    shared: boolean,
     make: (directory: string) => Promise<number>,
   ): Promise<void> {
     const { directory } = this.options;
@@ -179,7 +181,7 @@ export class SnapshotManager {
       this.makeRoom(key, bytes);
       mkdirSync(path, { mode: 0o700 });
       const savedMs = await make(path);
-      const meta: Meta = { schema: SCHEMA, madeBy, savedMs, shared };
+      const meta: Meta = { schema: SCHEMA, madeBy, savedMs };
       writeFileSync(join(path, 'meta.json'), JSON.stringify(meta));
       rmSync(place, { recursive: true, force: true });
       renameSync(path, place);
@@ -194,7 +196,7 @@ export class SnapshotManager {
   /** Throws SANDBOX_START where the disk has no room even without the least valuable snapshots. */
   private makeRoom(key: string, bytes: number): void {
     const { directory, budgets } = this.options;
-    const wanted: SnapshotFacts = { key, bytes, savedMs: 1, accesses: 1, shared: true };
+    const wanted: SnapshotFacts = { key, bytes, savedMs: 1, accesses: 1, needed: true };
     const others = [...this.snapshots.values()].map((one) => this.facts(one));
     const { evict } = this.policy.place([...others, wanted], budgets);
     for (const one of evict) this.remove(one);
@@ -202,7 +204,7 @@ export class SnapshotManager {
       const { bavail, bsize } = statfsSync(directory);
       return bavail * bsize - SNAPSHOT.diskReserveBytes;
     };
-    for (const one of others.filter(({ shared }) => !shared).sort((a, b) => a.accesses - b.accesses)) {
+    for (const one of others.filter(({ needed }) => !needed).sort((a, b) => a.accesses - b.accesses)) {
       if (free() >= bytes) return;
       this.remove(one.key);
     }
@@ -216,7 +218,7 @@ export class SnapshotManager {
     const { blocks } = statSync(join(directory, 'memory'));
     const snapshot: Snapshot = {
       ...{ key, directory, meta, bytes: blocks * 512 },
-      ...{ memoryFd: undefined, accesses: 0, accessedMs: this.now() },
+      ...{ memoryFd: undefined, accesses: 0, accessedMs: this.now(), opening: 0 },
     };
     this.snapshots.set(key, snapshot);
     return snapshot;
@@ -233,11 +235,12 @@ export class SnapshotManager {
   }
 
   private facts(snapshot: Snapshot): SnapshotFacts {
-    const { key, bytes, meta } = snapshot;
-    return { key, bytes, savedMs: meta.savedMs, accesses: this.decayed(snapshot), shared: meta.shared };
+    const { key, bytes, meta, opening } = snapshot;
+    const accesses = this.decayed(snapshot);
+    return { key, bytes, savedMs: meta.savedMs, accesses, needed: opening > 0 };
   }
 
-  /** Carries out what the policy says. What is not in use by then is not read into memory. */
+  /** Carries out what the policy says. What nobody has used yet is not read into memory. */
   private async place(): Promise<void> {
     const used = [...this.snapshots.values()].map((one) => this.facts(one));
     const { memory, evict } = this.policy.place(used, this.options.budgets);

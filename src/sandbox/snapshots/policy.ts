@@ -8,8 +8,8 @@ export interface SnapshotFacts {
   readonly savedMs: number;
   /** Starts from it lately; old ones count less. */
   readonly accesses: number;
-  /** Many functions start from it: it stays, and in memory, where no machine can write to it. */
-  readonly shared: boolean;
+  /** A start from it is under way: it stays, and in memory, whatever the budgets. */
+  readonly needed: boolean;
 }
 
 export interface SnapshotBudgets {
@@ -18,13 +18,13 @@ export interface SnapshotBudgets {
 }
 
 export interface Placement {
-  /** Keys of those to hold in memory. All that are not evicted are on disk. */
+  /** Keys of those to hold in memory. All that are not evicted are on disk; a start from there reads them first. */
   readonly memory: ReadonlySet<string>;
   readonly evict: ReadonlySet<string>;
 }
 
 export interface SnapshotPolicy {
   readonly name: string;
-  /** Called when a snapshot was made or removed, and now and then as accesses change. */
+  /** Called before a snapshot is made, and at each start from one. */
   place(snapshots: readonly SnapshotFacts[], budgets: SnapshotBudgets): Placement;
 }

@@ -4,7 +4,7 @@ import type { SnapshotFacts } from '../../../src/sandbox/snapshots/policy.js';
 
 const MB = 2 ** 20;
 const facts = (key: string, more: Partial<SnapshotFacts> = {}): SnapshotFacts => ({
-  ...{ key, bytes: 100 * MB, savedMs: 1_000, accesses: 1, shared: false },
+  ...{ key, bytes: 100 * MB, savedMs: 1_000, accesses: 1, needed: false },
   ...more,
 });
 const place = (snapshots: SnapshotFacts[], memoryMb: number, diskMb: number) => {
@@ -39,8 +39,8 @@ describe('placing snapshots by value', () => {
     });
   });
 
-  it('never gives up what others start from, nor takes it out of memory', () => {
-    const stem = facts('stem', { shared: true, accesses: 0 });
+  it('never gives up what is being started from, nor takes it out of memory', () => {
+    const stem = facts('stem', { needed: true, accesses: 0 });
     const used = facts('used', { accesses: 100 });
     expect(place([used, stem], 50, 100)).to.deep.equal({ memory: ['stem'], evict: ['used'] });
   });

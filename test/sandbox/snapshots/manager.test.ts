@@ -54,18 +54,17 @@ describe('the snapshot manager', () => {
 
   it('makes one once, however many ask, and keeps it for the next agent', async () => {
     const manager = open();
-    await Promise.all([1, 2, 3].map(() => manager.ensure('stem', MADE_BY, MB, true, make())));
-    await open().ensure('stem', MADE_BY, MB, true, make());
+    await Promise.all([1, 2, 3].map(() => manager.ensure('stem', MADE_BY, MB, make())));
+    await open().ensure('stem', MADE_BY, MB, make());
     expect(made).to.equal(1);
     expect(notes).to.deep.equal([]);
   });
 
   it('gives its memory as a sealed copy that nobody can write to, and its devices from the beginning', async () => {
     const manager = open();
-    await manager.ensure('stem', MADE_BY, MB, true, make());
+    await manager.ensure('stem', MADE_BY, MB, make());
     for (let i = 0; i < 2; i++) {
       const snapshot = await manager.open('stem');
-      expect(snapshot.tier).to.equal('memory');
       const again = openSync(`/proc/self/fd/${snapshot.memoryFd}`, 'r+');
       expect(() => writeSync(again, 'x', MB)).to.throw('EPERM');
       const copy = readFileSync(`/proc/self/fd/${snapshot.memoryFd}`);
@@ -76,9 +75,9 @@ describe('the snapshot manager', () => {
   });
 
   it('does not use one of another version: says what differs, removes it, makes it again', async () => {
-    await open().ensure('stem', MADE_BY, MB, true, make());
+    await open().ensure('stem', MADE_BY, MB, make());
     const manager = open();
-    await manager.ensure('stem', { ...MADE_BY, version: '2' }, MB, true, make('new'));
+    await manager.ensure('stem', { ...MADE_BY, version: '2' }, MB, make('new'));
     expect(notes).to.deep.equal([
       'the snapshot stem is not used and made again: it is from another version (1, now 2)',
     ]);
@@ -86,7 +85,7 @@ describe('the snapshot manager', () => {
   });
 
   it('removes what a killed agent left half made, and what is damaged', async () => {
-    await open().ensure('good', MADE_BY, MB, false, make());
+    await open().ensure('good', MADE_BY, MB, make());
     mkdirSync(join(directory, '.making-half'));
     mkdirSync(join(directory, 'damaged'));
     writeFileSync(join(directory, 'damaged', 'meta.json'), '{"schema":');
@@ -101,20 +100,20 @@ describe('the snapshot manager', () => {
   it('leaves nothing when making fails, and tries again', async () => {
     const manager = open();
     const error = await errorOf(
-      manager.ensure('stem', MADE_BY, MB, true, () => Promise.reject(new Error('no boot'))),
+      manager.ensure('stem', MADE_BY, MB, () => Promise.reject(new Error('no boot'))),
     );
     expect(error.message).to.equal('no boot');
     expect(readdirSync(directory)).to.deep.equal([]);
-    await manager.ensure('stem', MADE_BY, MB, true, make());
+    await manager.ensure('stem', MADE_BY, MB, make());
   });
 
   it('says that the disk is full before it makes anything, and when it fills meanwhile', async () => {
     const manager = open();
-    const early = await errorOf(manager.ensure('stem', MADE_BY, 2 ** 60, true, make()));
+    const early = await errorOf(manager.ensure('stem', MADE_BY, 2 ** 60, make()));
     expect([early.code, made]).to.deep.equal(['SANDBOX_START', 0]);
     expect(early.message).to.equal(`no snapshot is made: the disk of ${directory} is full`);
     const full = Object.assign(new Error('write'), { code: 'ENOSPC' });
-    const late = await errorOf(manager.ensure('stem', MADE_BY, MB, true, () => Promise.reject(full)));
+    const late = await errorOf(manager.ensure('stem', MADE_BY, MB, () => Promise.reject(full)));
     expect(late.message).to.equal(early.message);
   });
 
@@ -124,18 +123,17 @@ describe('the snapshot manager', () => {
     const tiers = (): Record<string, string> =>
       Object.fromEntries(manager.list().map(({ key, tier }) => [key, tier]));
     const use = async (key: string): Promise<void> => (await manager.open(key)).close();
-    await manager.ensure('a', MADE_BY, MB, false, make());
-    await manager.ensure('b', MADE_BY, MB, false, make());
-    await use('b');
-    await use('b');
+    await manager.ensure('a', MADE_BY, MB, make());
+    await manager.ensure('b', MADE_BY, MB, make());
     await use('a');
+    await use('b');
+    await use('b');
     expect(tiers()).to.deep.equal({ a: 'disk', b: 'memory' });
     // Much later, what was used often long ago counts for little.
     nowMs += 24 * 3_600_000;
     await use('a');
-    await use('a');
     expect(tiers()).to.deep.equal({ a: 'memory', b: 'disk' });
-    await manager.ensure('c', MADE_BY, MB, false, make());
+    await manager.ensure('c', MADE_BY, MB, make());
     expect(Object.keys(tiers()).sort()).to.deep.equal(['a', 'c']);
     expect(existsSync(join(directory, 'b'))).to.equal(false);
     expect((await errorOf(manager.open('b'))).code).to.equal('NOT_FOUND');

@@ -106,7 +106,7 @@ async function untilReady(child: ChildProcess, options: BootOptions): Promise<vo
   let answers = 0;
   const channel = new Channel(socketOf(child, Fd.runner), {
     // First that it is there, then that it has rehearsed what every function will need.
-    onReady: () => (answers++ === 0 ? channel.resume() : ready.resolve()),
+    onReady: () => (answers++ === 0 ? channel.settle() : ready.resolve()),
     onLoaded: () => {},
     onLoadFailed: () => {},
     onViolation: (reason) => ready.reject(failed(`said what makes no sense: ${reason}`)),

@@ -67,7 +67,7 @@ export class Stems {
     };
     const files = { kernel: kernel.image, initrd: image.initrd, root: image.root };
     const stem = { key, memoryMb, heapMb, accelerator, files };
-    await this.options.snapshots.ensure(key, madeBy, memoryMb * 2 ** 20, true, async (directory) => {
+    await this.options.snapshots.ensure(key, madeBy, memoryMb * 2 ** 20, async (directory) => {
       this.options.onNote(`booting a virtual machine of ${memoryMb} MB (${accelerator}) for a snapshot ...`);
       const bootMs = await this.boot(stem, directory);
       this.options.onNote(`the snapshot ${key} is ready: its boot took ${(bootMs / 1_000).toFixed(1)} s`);

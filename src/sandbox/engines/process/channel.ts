@@ -137,9 +137,9 @@ export class Channel {
     this.send(FrameType.forget, number, 0, '', EMPTY);
   }
 
-  /** Of machines: see `FrameType.resume`. Answered by `onReady`. */
-  resume(): void {
-    this.send(FrameType.resume, 0, 0, '', EMPTY);
+  /** Before a snapshot. Answered by `onReady`. */
+  settle(): void {
+    this.send(FrameType.settle, 0, 0, '', EMPTY);
   }
 
   call(call: CallRequest, remainingMs: number, reply: SandboxReply): void {
