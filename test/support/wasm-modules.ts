@@ -205,6 +205,17 @@ export const GROWING_REACTOR = assemble({
   ...REACTOR,
   code: [ALLOC_AT_1024, body(0, [0x41, 0x00, 0x41, 0xa0, 0x1f, 0x40, 0x00, 0x36, 0x02, 0x00, 0x42, 0x04])],
 });
+/** handle grows by 4,000 pages and writes to all of them: (memory.fill 0 1 262144000). */
+export const FILLING_REACTOR = assemble({
+  ...REACTOR,
+  code: [
+    ALLOC_AT_1024,
+    body(0, [
+      ...[0x41, 0xa0, 0x1f, 0x40, 0x00, 0x1a, 0x41, 0x00, 0x41, 0x01],
+      ...[0x41, 0x80, 0x80, 0x80, 0xfd, 0x00, 0xfc, 0x0b, 0x00, 0x42, 0x00],
+    ]),
+  ],
+});
 /** handle says that its answer lies far outside of its memory. */
 export const LYING_REACTOR = assemble({
   ...REACTOR,

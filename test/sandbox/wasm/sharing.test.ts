@@ -4,7 +4,13 @@ import { NemoError } from '../../../src/errors.js';
 import type { Sandbox } from '../../../src/sandbox/engine.js';
 import { WASM } from '../../../src/tunables.js';
 import { call, errorOf, SandboxBench } from '../../support/sandboxes.js';
-import { COUNTER_REACTOR, ECHO_COMMAND, ENDLESS, TRACES_COMMAND } from '../../support/wasm-modules.js';
+import {
+  COUNTER_REACTOR,
+  ECHO_COMMAND,
+  ENDLESS,
+  FILLING_REACTOR,
+  TRACES_COMMAND,
+} from '../../support/wasm-modules.js';
 
 describe('wasm functions of one owner, more than there are threads', () => {
   const bench = new SandboxBench('wasm');
@@ -78,6 +84,15 @@ describe('wasm functions of one owner, more than there are threads', () => {
     expect(bench.driver.list()).to.not.include(one.id);
     expect(await count(all[0]!)).to.be.at.least(1);
     expect(all[0]!.pid).to.equal(one.pid);
+  });
+
+  it('stay when one ends that held more than the others may: its memory is given back later', async () => {
+    const own = { variant: 'large', memoryBytes: 400 * 2 ** 20 };
+    const large = await bench.run(FILLING_REACTOR, own);
+    const small = await bench.run(COUNTER_REACTOR, { ...own, memoryBytes: 16 * 2 ** 20 });
+    await call(large);
+    await large.kill();
+    expect(await count(small)).to.equal(1);
   });
 
   it('take more calls at once than there are threads', async () => {

@@ -89,6 +89,7 @@ export class IsolateHost {
   private ending = false;
   private holders = 0;
   private heldBytes = 0;
+  private limitBytes = 0;
   private readonly removed: Promise<void>;
   /** Resolves when nothing is left of the process. */
   readonly exited: Promise<void>;
@@ -211,9 +212,13 @@ export class IsolateHost {
     let bytes: number = ISOLATE.hostBytes + this.heldBytes;
     for (const { owner } of this.threads.values()) bytes += ISOLATE.stemBytes + owner.memoryBytes;
     try {
+      // V8 may not yet have given back what ended threads and instances held: a limit below that is refused on v1, and
+      // on v2 ends the process. The next one that comes or goes tries again.
+      if (bytes < this.limitBytes)
+        bytes = Math.max(bytes, this.group.usage().memoryBytes + ISOLATE.stemBytes);
       this.group.setMemoryMax(bytes);
+      this.limitBytes = bytes;
     } catch (thrown) {
-      // V8 has not yet given back what ended threads and instances held: the next one that comes or goes tries again.
       if ((thrown as NemoError).details?.errno !== 'EBUSY') throw thrown;
     }
     this.group.setPidsMax(ISOLATE.hostThreads + 2 * this.threads.size);
