@@ -18,6 +18,9 @@ export const MICROVM = {
   rootSpareBytes: 16 * 1024 * 1024,
   /** An emulated boot takes 8 s on an idle core. */
   bootTimeoutMs: 60_000,
+  /** An emulated kernel that has not started its first program by now never will: timer interrupts can get lost. */
+  initTimeoutMs: 20_000,
+  bootsMax: 3,
   /** With KVM a kernel starts its first program within a second, or hangs. */
   kvmTrialMs: 5_000,
   consoleTailChars: 2_000,

@@ -26,7 +26,7 @@ describe('the microvm engine', function () {
   });
 
   it('makes one snapshot at the first deploy and says so', () => {
-    expect(bench.notes).to.have.length(2);
+    expect(bench.notes.at(-1)).to.contain('the snapshot stem-128 is ready: its boot took');
     expect(bench.notes[0]).to.contain('booting a virtual machine of 256 MB (tcg)');
     const [stem, ...others] = engine.snapshots.list();
     expect(others).to.deep.equal([]);
@@ -51,9 +51,9 @@ describe('the microvm engine', function () {
     expect([second.event, other.event, other.uid]).to.deep.equal([{ n: 2 }, { n: 3 }, 1000]);
     expect(Math.abs(other.now - before)).to.be.lessThan(10_000);
     for (const i of [0, 1, 2]) expect(first.random[i]).to.not.equal(other.random[i]);
-    const printed = () => bench.logs.filter(({ text }) => text.startsWith('loaded ')).map(({ text }) => text);
-    expect(printed()).to.deep.equal(['loaded red', 'loaded blue']);
     await Promise.all([a.kill(), b.kill()]);
+    const printed = () => bench.logs.filter(({ text }) => text.startsWith('loaded ')).map(({ text }) => text);
+    expect(printed().sort()).to.deep.equal(['loaded blue', 'loaded red']);
   });
 
   it('shows a function nothing of the host, and no way out', async () => {

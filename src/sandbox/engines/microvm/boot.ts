@@ -31,7 +31,7 @@ export interface BootOptions {
   cgroup: Cgroup;
   timeoutMs: number;
   /** The guest's own first program has to run by then. */
-  initTimeoutMs?: number;
+  initTimeoutMs: number;
 }
 
 /** Returns how long the boot took. Throws SANDBOX_START with the end of the console. */
@@ -88,12 +88,15 @@ async function untilReady(child: ChildProcess, options: BootOptions): Promise<vo
     return new NemoError(
       'SANDBOX_START',
       `the virtual machine ${why}${tail === '' ? '; it wrote nothing to its console' : `; the end of its console:\n${tail}`}`,
-      { hint: 'leave microvm.kernel out for the kernel that NEMO fetches', details: { console: tail } },
+      {
+        hint: 'leave microvm.kernel out for the kernel that NEMO fetches',
+        details: { console: tail, hung: !console.includes(INIT_MARK) && child.exitCode === null },
+      },
     );
   };
   const hear = (chunk: Buffer): void => {
     console = (console + chunk).slice(-4 * MICROVM.consoleTailChars);
-    if (initTimer !== undefined && console.includes(INIT_MARK)) clearTimeout(initTimer);
+    if (console.includes(INIT_MARK)) clearTimeout(initTimer);
   };
   child.stderr!.on('data', hear);
   socketOf(child, Fd.console).on('data', hear);
@@ -111,11 +114,8 @@ async function untilReady(child: ChildProcess, options: BootOptions): Promise<vo
     onLoadFailed: () => {},
     onViolation: (reason) => ready.reject(failed(`said what makes no sense: ${reason}`)),
   });
-  if (initTimeoutMs !== undefined) {
-    const late = (): void =>
-      ready.reject(failed(`did not start its first program within ${initTimeoutMs} ms`));
-    initTimer = setTimeout(late, initTimeoutMs);
-  }
+  const late = (): void => ready.reject(failed(`did not start its first program within ${initTimeoutMs} ms`));
+  initTimer = setTimeout(late, initTimeoutMs);
   try {
     await ready.within(timeoutMs, () => failed(`was not ready within ${timeoutMs} ms`));
   } finally {

@@ -69,7 +69,7 @@ export class Stems {
     const stem = { key, memoryMb, heapMb, accelerator, files };
     await this.options.snapshots.ensure(key, madeBy, memoryMb * 2 ** 20, async (directory) => {
       this.options.onNote(`booting a virtual machine of ${memoryMb} MB (${accelerator}) for a snapshot ...`);
-      const bootMs = await this.boot(stem, directory);
+      const bootMs = await this.bootPatiently(stem, directory);
       this.options.onNote(`the snapshot ${key} is ready: its boot took ${(bootMs / 1_000).toFixed(1)} s`);
       return bootMs;
     });
@@ -122,7 +122,19 @@ export class Stems {
     writeFileSync(join(stateDir, VERDICT), JSON.stringify({ bootId: bootId(), trouble }));
   }
 
-  private boot(stem: Stem, directory: string, initTimeoutMs?: number): Promise<number> {
+  private async bootPatiently(stem: Stem, directory: string): Promise<number> {
+    for (let boots = 1; ; boots++) {
+      try {
+        return await this.boot(stem, directory, MICROVM.initTimeoutMs);
+      } catch (thrown) {
+        const error = asNemoError(thrown);
+        if (error.details?.hung !== true || boots >= MICROVM.bootsMax) throw error;
+        this.options.onNote(`the boot hung and is tried again: ${error.message.split('\n', 1)[0]}`);
+      }
+    }
+  }
+
+  private boot(stem: Stem, directory: string, initTimeoutMs: number): Promise<number> {
     const { driver, cores, runDir, uid, seccompPath } = this.options;
     const name = `microvm-boot-${++this.boots}`;
     const memoryMaxBytes = stem.memoryMb * 2 ** 20 + 2 * MICROVM.hostBytes;
@@ -131,7 +143,7 @@ export class Stems {
       seccompPath: seccompPath(),
       cgroup: driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores }),
       timeoutMs: MICROVM.bootTimeoutMs,
-      ...(initTimeoutMs === undefined ? {} : { initTimeoutMs }),
+      initTimeoutMs,
     });
   }
 
