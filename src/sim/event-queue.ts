@@ -1,9 +1,14 @@
-/** A binary heap of timed events without an object for each. Events of the same time come out in order. */
+/**
+ * A binary heap of timed events without an object for each. Events of the same time come out in order. The heap moves
+ * only numbers: items stay where they are in `items`, whose free places are used again.
+ */
 
 export class EventQueue<T> {
   private times = new Float64Array(1024);
   private sequences = new Float64Array(1024);
-  private readonly items: T[] = [];
+  private places = new Int32Array(1024);
+  private readonly items: Array<T | undefined> = [];
+  private readonly free: number[] = [];
   private counter = 0;
   size = 0;
 
@@ -13,47 +18,58 @@ export class EventQueue<T> {
   }
 
   push(timeMs: number, item: T): void {
-    if (this.size === this.times.length) {
-      const [times, sequences] = [this.times, this.sequences];
-      this.times = new Float64Array(this.size * 2);
-      this.times.set(times);
-      this.sequences = new Float64Array(this.size * 2);
-      this.sequences.set(sequences);
-    }
+    if (this.size === this.times.length) this.grow();
+    const place = this.free.pop() ?? this.items.length;
+    this.items[place] = item;
+    const { times, sequences, places } = this;
     let at = this.size++;
-    const sequence = this.counter++;
-    for (let parent = (at - 1) >> 1; at > 0 && this.times[parent]! > timeMs; parent = (at - 1) >> 1) {
-      this.put(at, this.times[parent]!, this.sequences[parent]!, this.items[parent]!);
+    for (let parent = (at - 1) >> 1; at > 0 && times[parent]! > timeMs; parent = (at - 1) >> 1) {
+      times[at] = times[parent]!;
+      sequences[at] = sequences[parent]!;
+      places[at] = places[parent]!;
       at = parent;
     }
-    this.put(at, timeMs, sequence, item);
+    times[at] = timeMs;
+    sequences[at] = this.counter++;
+    places[at] = place;
   }
 
   pop(): T {
-    const top = this.items[0]!;
+    const { times, sequences, places, items } = this;
+    const top = places[0]!;
+    const item = items[top]!;
+    items[top] = undefined;
+    this.free.push(top);
     const last = --this.size;
-    const [time, sequence, item] = [this.times[last]!, this.sequences[last]!, this.items[last]!];
-    this.items.length = last;
-    if (last === 0) return top;
+    const time = times[last]!;
+    const sequence = sequences[last]!;
     let at = 0;
     for (let child = 1; child < last; child = 2 * at + 1) {
-      if (child + 1 < last && this.before(child + 1, this.times[child]!, this.sequences[child]!)) child++;
-      if (!this.before(child, time, sequence)) break;
-      this.put(at, this.times[child]!, this.sequences[child]!, this.items[child]!);
+      const other = child + 1;
+      if (other < last && before(times[other]!, sequences[other]!, times[child]!, sequences[child]!)) child++;
+      if (!before(times[child]!, sequences[child]!, time, sequence)) break;
+      times[at] = times[child]!;
+      sequences[at] = sequences[child]!;
+      places[at] = places[child]!;
       at = child;
     }
-    this.put(at, time, sequence, item);
-    return top;
+    times[at] = time;
+    sequences[at] = sequence;
+    places[at] = places[last]!;
+    return item;
   }
 
-  private before(index: number, time: number, sequence: number): boolean {
-    const other = this.times[index]!;
-    return other < time || (other === time && this.sequences[index]! < sequence);
+  private grow(): void {
+    const [times, sequences, places] = [this.times, this.sequences, this.places];
+    this.times = new Float64Array(this.size * 2);
+    this.times.set(times);
+    this.sequences = new Float64Array(this.size * 2);
+    this.sequences.set(sequences);
+    this.places = new Int32Array(this.size * 2);
+    this.places.set(places);
   }
+}
 
-  private put(at: number, time: number, sequence: number, item: T): void {
-    this.times[at] = time;
-    this.sequences[at] = sequence;
-    this.items[at] = item;
-  }
+function before(time: number, sequence: number, otherTime: number, otherSequence: number): boolean {
+  return time < otherTime || (time === otherTime && sequence < otherSequence);
 }

@@ -31,7 +31,7 @@ export class SimPlanner {
     let spare = fn.live - prewarm.warm(fn.usage, box.nowMs).sandboxes;
     if (spare <= 0) return;
     let nextMs = Number.POSITIVE_INFINITY;
-    if (fn.idle.length > 1) fn.idle.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
+    // They are in the order in which they became idle: the least recently used first.
     for (let i = 0; i < fn.idle.length && spare > 0; ) {
       const sandbox = fn.idle[i]!;
       const expiresMs = keepAlive.expiresMs(sandbox, box.nowMs);

@@ -62,10 +62,13 @@ export class World {
         dispatcher.pump(event.fn);
         break;
       case 'expire':
+        // An earlier one came in between: it has asked for the next.
+        if (event.fn.expireMs !== this.box.nowMs) break;
         event.fn.expireMs = Number.POSITIVE_INFINITY;
         planner.expire(event.fn);
         break;
       case 'look':
+        if (event.fn.lookMs !== this.box.nowMs) break;
         event.fn.lookMs = Number.POSITIVE_INFINITY;
         planner.look(event.fn);
         planner.expire(event.fn);
