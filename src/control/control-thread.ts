@@ -18,6 +18,7 @@ import { Board, Core, Head } from './board.js';
 import { CoreWatch, type LevelChange, type WatchedSandbox } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
+import { CounterRates } from './rates.js';
 import { Reactions } from './reactions.js';
 import { Patience, Sleeper } from './sleeper.js';
 
@@ -58,7 +59,7 @@ function start(): void {
 
   let last = nowNs();
   let lookedAt = last;
-  let nextReport = last;
+  let reported = Number.NEGATIVE_INFINITY;
   // Not the present value: what was said before this thread ran is waiting in the port.
   let seenWord = -1;
   for (;;) {
@@ -94,8 +95,8 @@ function start(): void {
     tick(now - last, now, lookedAt, lateNs, calm && !told);
     last = now;
     lookedAt = now;
-    if (now >= nextReport) {
-      nextReport = now + (active ? 1e9 / CONTROL.reportHz : 1e9);
+    if (now - reported >= (active ? 1e9 / CONTROL.reportHz : 1e9)) {
+      reported = now;
       report(now, self);
     }
   }
@@ -149,13 +150,14 @@ function tick(wallNs: number, now: number, previous: number, lateNs: number, cal
 }
 
 /** It was throttled or given back; whoever waits to hear of it hears of it after that. */
-function answer(core: CoreWatch, { culpritSlot, from, to, cause }: LevelChange, previous: number): void {
+function answer(core: CoreWatch, change: LevelChange, previous: number): void {
+  const { culprit, soleSlot, from, to, cause } = change;
   const reactionUs = (nowNs() - previous) / 1000;
-  const down = to > from || culpritSlot >= 0;
+  const down = to > from || culprit !== undefined;
   const packet = down ? reactions.record(core, reactionUs * 1000) : undefined;
   const event = { core: core.core, cause, reactionUs, ...(packet && { packet }) };
-  if (culpritSlot < 0) say({ kind: 'level', from, to, ...event });
-  else say({ kind: 'culprit', slot: culpritSlot, ...event });
+  if (culprit !== undefined) say({ kind: 'culprit', ...culprit, ...event });
+  else say({ kind: 'level', from, to, ...event, ...(soleSlot === undefined ? {} : { soleSlot }) });
 }
 
 let reportTicks = 0;
@@ -184,6 +186,7 @@ function report(now: number, self: ThreadStat): void {
     board.set(core.core, Core.predictionCoverage, coverage);
     board.set(core.core, Core.predictor, PREDICTOR_NAMES.indexOf(predictor));
     tellUnmeetable(core);
+    core.markCounters(now / 1e6);
     board.set(core.core, Core.idleWindowP50Us, core.model.idleWindowUs(0.5));
     board.set(core.core, Core.idleWindowP90Us, core.model.idleWindowUs(0.9));
   }
@@ -214,8 +217,12 @@ function handle(message: ToControl): boolean {
       const throttle = new CgroupThrottle(message.handle);
       still ??= stillBeside(message.handle);
       const { slot } = message;
+      const counters = new CounterRates(message.handle);
       const suspect = { recentNs: 0, busy: true, penalty: 0, penaltyAtMs: 0, heldUntilMs: 0 };
-      const sandbox = { slot, throttle, cpuNs: throttle.readCpuNs(), wasBusy: true, ...suspect };
+      const sandbox = {
+        ...{ slot, throttle, counters, cpuNs: throttle.readCpuNs(), wasBusy: true, ...suspect },
+        rates: counters.rates,
+      };
       sandboxes.set(slot, sandbox);
       watchOn(message.core, sandbox);
       return true;
@@ -233,6 +240,7 @@ function handle(message: ToControl): boolean {
       unwatch(sandbox);
       sandboxes.delete(message.slot);
       sandbox.throttle.close();
+      sandbox.counters.close();
       return true;
     }
     case 'stop':
@@ -240,6 +248,7 @@ function handle(message: ToControl): boolean {
       for (const sandbox of sandboxes.values()) {
         release(sandbox);
         sandbox.throttle.close();
+        sandbox.counters.close();
       }
       still?.close();
       return false;

@@ -35,6 +35,7 @@ export interface ControlOptions {
 export interface CulpritEvent {
   core: number;
   slot: number;
+  holdMs: number;
   cause: string;
   reactionUs: number;
   packet?: PacketReaction;
@@ -47,6 +48,8 @@ export interface LevelEvent {
   cause: string;
   reactionUs: number;
   packet?: PacketReaction;
+  /** Of the function for which it was throttled, as no other ran there. */
+  soleSlot?: number;
 }
 
 export class Control

@@ -3,7 +3,15 @@
  * the ladder decide, and applies the level to the sandboxes' cgroups in place.
  */
 
-import { blame, findCulprit, hostStalled, type Suspect } from '../conflict/culprit.js';
+import {
+  type Accusation,
+  blame,
+  findCulprit,
+  hostStalled,
+  isSuspect,
+  type Suspect,
+  soleSuspect,
+} from '../conflict/culprit.js';
 import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
 import { Evidence } from '../conflict/evidence.js';
 import { FROZEN, initialState, LADDER, OFF, release, step } from '../conflict/ladder.js';
@@ -14,10 +22,12 @@ import { CONFLICT, CONTROL } from '../tunables.js';
 import { type Board, Core } from './board.js';
 import { type ControlThreadData, Slot } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
+import type { CounterRates } from './rates.js';
 
 export interface WatchedSandbox extends Suspect {
   slot: number;
   throttle: CgroupThrottle;
+  counters: CounterRates;
   cpuNs: number;
   wasBusy: boolean;
 }
@@ -26,8 +36,10 @@ export interface LevelChange {
   from: number;
   to: number;
   cause: string;
-  /** Slot of the one function that was frozen instead of the core's level being changed; -1: the level changed. */
-  culpritSlot: number;
+  /** Slot of the one function that was frozen instead of the core's level being changed, and for how long. */
+  culprit?: { slot: number; holdMs: number };
+  /** Slot of the function for which the core was throttled, as no other ran there. */
+  soleSlot?: number;
 }
 
 /** What decays of the CPU time used lately, each tick: about 20 ms of memory, longer than counters lag. */
@@ -240,22 +252,22 @@ export class CoreWatch {
       release(this.state, nowMs);
       detector.reset();
       this.publishBudget();
-      return { from, to: 0, cause: 'packets are as late without functions', culpritSlot: -1 };
+      return { from, to: 0, cause: 'packets are as late without functions' };
     }
     const verdict = alone ? 'severe' : detector.judge();
     const aboveShare = detector.aboveShare();
-    if (!alone && (verdict === 'broken' || verdict === 'severe')) {
-      const culprit = findCulprit(this.sandboxes, nowMs);
-      if (culprit >= 0) {
+    if (from < FROZEN && (verdict === 'broken' || verdict === 'severe')) {
+      const culprit = this.findCulprit(nowMs);
+      if (culprit !== undefined) {
         // The others go on; if that was not enough, the next packets above the SLO throttle the core.
-        const sandbox = this.sandboxes[culprit]!;
+        const sandbox = this.sandboxes[culprit.index]!;
         const holdMs = blame(sandbox, nowMs);
         this.holding = true;
         this.conflicts++;
         this.board.set(this.core, Core.conflicts, this.conflicts);
         detector.reset();
-        const cause = `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us: frozen for ${holdMs.toFixed(0)} ms`;
-        return { from, to: from, cause, culpritSlot: sandbox.slot };
+        const cause = `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us: ${culprit.why}: frozen for ${holdMs.toFixed(0)} ms`;
+        return { from, to: from, cause, culprit: { slot: sandbox.slot, holdMs } };
       }
     }
     const to = step(this.state, verdict, nowMs);
@@ -274,7 +286,21 @@ export class CoreWatch {
         : verdict === 'leading'
           ? (this.queueSign ?? 'NF threads wait for their core')
           : `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us`;
-    return { from, to, cause, culpritSlot: -1 };
+    const sole = to > from && verdict !== 'leading' ? soleSuspect(this.sandboxes, nowMs) : -1;
+    return { from, to, cause, ...(sole >= 0 ? { soleSlot: this.sandboxes[sole]!.slot } : {}) };
+  }
+
+  /** Only now counters are read, and only if there is somebody to choose between. */
+  private findCulprit(nowMs: number): Accusation | undefined {
+    const { sandboxes } = this;
+    if (soleSuspect(sandboxes, nowMs) >= 0) return undefined;
+    for (const sandbox of sandboxes) if (isSuspect(sandbox, nowMs)) sandbox.counters.look(nowMs);
+    return findCulprit(sandboxes, nowMs);
+  }
+
+  /** Off the loop's ticks, some times a second: what the counters of a conflict to come are compared with. */
+  markCounters(nowMs: number): void {
+    for (const sandbox of this.sandboxes) if (sandbox.busy) sandbox.counters.mark(nowMs);
   }
 
   /** Throttles in place: freezing only what runs, so that idle sandboxes stay cheap. Writes nothing if unchanged. */

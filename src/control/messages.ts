@@ -77,12 +77,15 @@ export type FromControl =
       /** From the look before the sign was seen (the earliest it can have come) to the applied throttle. */
       reactionUs: number;
       packet?: PacketReaction;
+      /** Of the function for which it was throttled, as no other ran there. */
+      soleSlot?: number;
     }
   /** One function of several was frozen, not the core. */
   | {
       kind: 'culprit';
       core: number;
       slot: number;
+      holdMs: number;
       cause: string;
       reactionUs: number;
       packet?: PacketReaction;

@@ -96,6 +96,14 @@ export class KeptFile {
     return this.at++ < this.length;
   }
 
+  /** Moves behind the next `text`; false, and nothing moves, if there is none. */
+  skipBehind(text: Buffer): boolean {
+    const at = this.bytes.indexOf(text, this.at);
+    if (at < 0 || at + text.length > this.length) return false;
+    this.at = at + text.length;
+    return true;
+  }
+
   /** Moves to the start of the next line; false at the end. */
   nextLine(): boolean {
     while (this.at < this.length && this.bytes[this.at] !== NEWLINE) this.at++;

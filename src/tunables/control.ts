@@ -52,6 +52,15 @@ export const CONFLICT = {
   relapseMs: 1_000,
   /** A function that used this share of what functions used lately is the culprit. */
   culpritShare: 0.6,
+  /** Marks of counters younger than this say nothing: the kernel counts its own time at ticks of 4 ms. */
+  countersMs: 20,
+  /**
+   * Below these rates of all functions of a core together a counter names nobody: a tenth of a core in the kernel, 20,000
+   * faults (80 MB of fresh pages), 256 MB of memory taken a second. A warm JavaScript function stays below a tenth of them.
+   */
+  kernelLeastRatio: 0.1,
+  faultsLeastPerS: 20_000,
+  growthLeastBytesPerS: 256 * 1024 * 1024,
   /** First freeze of a culprit alone; doubled for each recent blame. */
   culpritHoldMs: 10,
   /** The loop waking later than this means that the host stood still: its p99 is below 0.1 ms. */

@@ -1,5 +1,13 @@
 import { expect } from 'chai';
-import { blame, findCulprit, hostStalled, penaltyNow, type Suspect } from '../../src/conflict/culprit.js';
+import {
+  blame,
+  COUNTERS,
+  findCulprit,
+  hostStalled,
+  penaltyNow,
+  type Suspect,
+  soleSuspect,
+} from '../../src/conflict/culprit.js';
 import { CONFLICT } from '../../src/tunables.js';
 
 const suspect = (recentNs: number, over: Partial<Suspect> = {}): Suspect => ({
@@ -8,8 +16,15 @@ const suspect = (recentNs: number, over: Partial<Suspect> = {}): Suspect => ({
   penalty: 0,
   penaltyAtMs: 0,
   heldUntilMs: 0,
+  rates: new Float64Array(COUNTERS.length),
   ...over,
 });
+
+/** Share of a core in the kernel, page faults and bytes taken a second. */
+const rates = (kernel: number, faults: number, bytes: number) => ({
+  rates: Float64Array.of(kernel, faults, bytes),
+});
+const STORM = rates(0.4, 300_000, 0);
 
 describe('conflict/culprit', () => {
   const table: Array<[string, Suspect[], number]> = [
@@ -24,10 +39,40 @@ describe('conflict/culprit', () => {
       1,
     ],
     ['nobody when no one used the core', [suspect(0), suspect(0)], -1],
+    ['of two with the same CPU time, the one that storms the kernel', [suspect(5e6), suspect(5e6, STORM)], 1],
+    ['a storm that uses less CPU time than its neighbour', [suspect(7e6), suspect(3e6, STORM)], 1],
+    [
+      'nobody for counters that are as small as those of any function',
+      [suspect(5e6, rates(0.01, 2_000, 1e6)), suspect(5e6)],
+      -1,
+    ],
+    [
+      'the one that takes memory, where only that shows',
+      [suspect(5e6, rates(0, 0, 1e9)), suspect(5e6, rates(0.02, 0, 0))],
+      0,
+    ],
+    [
+      'nobody when CPU time says one and counters the other',
+      [suspect(9e6), suspect(1e6, rates(0, 3e5, 0))],
+      -1,
+    ],
+    ['nobody when both storm', [suspect(5e6, STORM), suspect(5e6, STORM)], -1],
   ];
   for (const [title, suspects, expected] of table) {
-    it(`blames ${title}`, () => expect(findCulprit(suspects, 100)).to.equal(expected));
+    it(`blames ${title}`, () => expect(findCulprit(suspects, 100)?.index ?? -1).to.equal(expected));
   }
+
+  it('says what the culprit stands out by', () => {
+    expect(findCulprit([suspect(7e6), suspect(3e6, STORM)], 100)?.why).to.equal(
+      '100 % of the kernel time, 100 % of the page faults',
+    );
+  });
+
+  it('knows a function that runs alone', () => {
+    expect(soleSuspect([suspect(0, { busy: false }), suspect(1)], 100)).to.equal(1);
+    expect(soleSuspect([suspect(1), suspect(1)], 100)).to.equal(-1);
+    expect(soleSuspect([], 100)).to.equal(-1);
+  });
 
   it('holds longer at each blame, up to the longest freeze, and forgets with time', () => {
     const one = suspect(1e6);

@@ -41,6 +41,8 @@ class TestCgroup implements Cgroup {
       name,
       version: 'v1' as const,
       cpuUsagePath: '',
+      kernelTimePath: '',
+      memoryStatPath: undefined,
       quotaPath: undefined,
       quotaPeriodUs: 0,
       freezePath: undefined,

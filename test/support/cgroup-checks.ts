@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { NemoError } from '../../src/errors.js';
+import { CgroupCounters } from '../../src/linux/cgroup/counters.js';
 import type { Cgroup, CgroupDriver, CgroupDriverOptions } from '../../src/linux/cgroup/driver.js';
 import { CgroupThrottle } from '../../src/linux/cgroup/throttle.js';
 import { listThreads } from '../../src/linux/process.js';
@@ -258,6 +259,21 @@ export const CGROUP_CHECKS: CgroupCheck[] = [
       await until('CPU time', () => group.usage().cpuNs > 10_000_000);
       const { memoryBytes } = group.usage();
       assert.ok(memoryBytes > 0 && memoryBytes <= 64 * MIB, `${memoryBytes} bytes`);
+    },
+  },
+  {
+    title: 'counts time in the kernel, page faults and memory',
+    async run(driver) {
+      const group = driver.create('faulty', { memoryMaxBytes: 64 * MIB, pidsMax: 20 });
+      const counters = new CgroupCounters(group.handle);
+      counters.read();
+      assert.deepEqual([counters.kernelNs, counters.faults, counters.memoryBytes], [0, 0, 0]);
+      startIn(group, ['/bin/sh', '-c', 'while :; do head -c 1000000 /dev/zero; done >/dev/null']);
+      await until('all three', () => {
+        counters.read();
+        return counters.kernelNs > 0 && counters.faults > 1_000 && counters.memoryBytes > 4_096;
+      });
+      counters.close();
     },
   },
   {

@@ -61,6 +61,10 @@ export interface CgroupHandle {
   version: 'v1' | 'v2';
   /** File with the CPU time used: v1 `cpuacct.usage` (ns), v2 `cpu.stat` (line usage_usec). */
   cpuUsagePath: string;
+  /** File with that part of it that was spent in the kernel: v1 `cpuacct.usage_sys` (ns), v2 `cpu.stat` again. */
+  kernelTimePath: string;
+  /** `memory.stat`; undefined without the controller. */
+  memoryStatPath: string | undefined;
   /** v1 `cpu.cfs_quota_us` (-1 = none) or v2 `cpu.max`. Undefined where it cannot be enforced. */
   quotaPath: string | undefined;
   /** v1 only: `cpu.cfs_period_us`. */

@@ -162,12 +162,14 @@ class CgroupV1 implements Cgroup {
     private readonly missing: readonly Controller[],
     alsoJoin: readonly string[],
   ) {
-    const { cpu, cpuacct, freezer } = directories;
+    const { cpu, cpuacct, freezer, memory } = directories;
     this.joinPaths = [...unique(directories).map((directory) => `${directory}/cgroup.procs`), ...alsoJoin];
     this.handle = {
       name,
       version: 'v1',
       cpuUsagePath: `${cpuacct}/cpuacct.usage`,
+      kernelTimePath: `${cpuacct}/cpuacct.usage_sys`,
+      memoryStatPath: this.has('memory') ? `${memory}/memory.stat` : undefined,
       quotaPath: this.has('cpu') ? `${cpu}/cpu.cfs_quota_us` : undefined,
       ...(this.has('cpu') ? { periodPath: `${cpu}/cpu.cfs_period_us` } : {}),
       quotaPeriodUs: CGROUP.quotaPeriodUs,

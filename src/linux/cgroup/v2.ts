@@ -158,6 +158,8 @@ class CgroupV2 implements Cgroup {
       name,
       version: 'v2',
       cpuUsagePath: `${directory}/cpu.stat`,
+      kernelTimePath: `${directory}/cpu.stat`,
+      memoryStatPath: this.has('memory') ? `${directory}/memory.stat` : undefined,
       quotaPath: this.has('cpu') ? `${directory}/cpu.max` : undefined,
       quotaPeriodUs: CGROUP.quotaPeriodUs,
       freezePath: this.has('freezer') ? `${directory}/cgroup.freeze` : undefined,
