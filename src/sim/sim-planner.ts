@@ -45,9 +45,10 @@ export class SimPlanner {
       nextMs = Math.min(nextMs, expiresMs);
       i++;
     }
-    if (nextMs >= fn.expireMs) return;
-    fn.expireMs = this.sweepAfter(nextMs);
-    if (fn.expireMs !== Number.POSITIVE_INFINITY) box.events.push(fn.expireMs, { kind: 'expire', fn });
+    const sweepMs = this.sweepAfter(nextMs);
+    if (sweepMs >= fn.expireMs) return;
+    fn.expireMs = sweepMs;
+    box.events.push(sweepMs, { kind: 'expire', fn });
   }
 
   /** Asks how many sandboxes the function should have, and looks again when that may change. */
