@@ -96,6 +96,16 @@ export class AgentProcess {
       ...(body === undefined
         ? {}
         : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    }).catch((cause: Error) => {
+      const { code, message } = (cause.cause ?? cause) as NodeJS.ErrnoException;
+      throw new NemoError(
+        'AGENT_UNREACHABLE',
+        `the agent at ${this.url} does not answer: ${message || code}`,
+        {
+          hint: `what it said last: ${this.output.at(-1) ?? 'nothing'}`,
+          cause,
+        },
+      );
     });
     if (!reply.ok) {
       throw new NemoError('INTERNAL', `${method} ${path}: ${reply.status} ${await reply.text()}`);

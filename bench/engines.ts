@@ -386,23 +386,3 @@ export function renderEngines(report: EngineBenchReport): string {
   );
   return lines.join('\n');
 }
-
-/** For the command line. */
-export async function benchEngines(options: {
-  rounds?: string;
-  seconds?: string;
-  out?: string;
-  md?: string;
-}): Promise<void> {
-  const report = await runEngineBench({
-    rounds: Number(options.rounds ?? 5),
-    seconds: Number(options.seconds ?? 1),
-    sandboxes: 20,
-    many: 2_000,
-    progress: (what) => void process.stderr.write(`${what}\n`),
-  });
-  const text = renderEngines(report);
-  if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
-  if (options.md !== undefined) writeFileSync(options.md, text);
-  process.stdout.write(text);
-}

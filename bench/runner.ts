@@ -75,7 +75,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
       await run.scenario(entry);
     }
   } catch (thrown) {
-    // Ctrl-C reaches the processes of the bed too: what they then say is no failure.
+    // What was asked to end may end anyhow: the rounds before it stand.
     if (!options.signal.aborted) throw thrown;
   } finally {
     await run.closeBed();

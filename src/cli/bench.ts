@@ -1,6 +1,5 @@
 /** `nemo bench`: measures policies against each other on NFs under load, and writes what it found. */
 
-import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { renderMarkdown } from '../../bench/report.js';
 import { readReport, readResumable, writeReport } from '../../bench/report-file.js';
@@ -12,6 +11,7 @@ import { NemoError } from '../errors.js';
 import { POLICY_NAMES, policyByName } from '../harvest/policies.js';
 import { ensurePackages } from '../linux/packages.js';
 import { RUNTIME_PACKAGES } from './diagnosis.js';
+import { ABOVE_ZERO, COUNT, checkOutput, numberOption, writeOutput } from './options.js';
 import { Progress } from './progress.js';
 
 interface BenchCliOptions {
@@ -66,9 +66,17 @@ async function bench(options: BenchCliOptions, command: Command): Promise<void> 
     );
     return;
   }
-  if (options.scenario === 'engines') return (await import('../../bench/engines.js')).benchEngines(options);
+  for (const [path, option] of [
+    [options.out, '--out'],
+    [options.resume, '--resume'],
+    [options.md, '--md'],
+    [options.report, '--report'],
+  ] as const) {
+    checkOutput(path, option);
+  }
   if (options.from !== undefined) return show(readReport(options.from), options);
-  const plan = planFrom(options);
+  const engines = options.scenario === 'engines';
+  const plan = engines ? [] : planFrom(options);
   if (process.getuid?.() !== 0) {
     throw new NemoError(
       'NOT_ROOT',
@@ -76,6 +84,7 @@ async function bench(options: BenchCliOptions, command: Command): Promise<void> 
       { hint: 'run it with sudo' },
     );
   }
+  if (engines) return runEngines(options);
   const progress = new Progress(process.stderr);
   await ensurePackages(RUNTIME_PACKAGES, { progress: (line: string) => progress.say(line) });
   const line = commandLine(options);
@@ -107,10 +116,10 @@ async function bench(options: BenchCliOptions, command: Command): Promise<void> 
 /** The same figures as text, and as files where they were asked for. */
 async function show(report: BenchReport, { md, report: page }: BenchCliOptions): Promise<void> {
   const text = renderMarkdown(report);
-  if (md !== undefined) writeFileSync(md, text);
+  if (md !== undefined) writeOutput(md, '--md', text);
   if (page !== undefined) {
     const { renderReport } = await import('../../bench/html/report.js');
-    writeFileSync(page, renderReport(report));
+    writeOutput(page, '--report', renderReport(report));
   }
   process.stdout.write(text);
 }
@@ -123,8 +132,8 @@ function planFrom(options: BenchCliOptions): PlanEntry[] {
   return kept.map((entry) => ({
     ...entry,
     policies: policies ?? entry.policies,
-    rounds: positive(options.rounds, '--rounds', entry.rounds),
-    seconds: positive(options.seconds, '--seconds', entry.seconds),
+    rounds: roundsOf(options) ?? entry.rounds,
+    seconds: secondsOf(options) ?? entry.seconds,
   }));
 }
 
@@ -158,11 +167,25 @@ function listPlan(plan: readonly PlanEntry[]): string {
   return `${rows.join('\n')}\n`;
 }
 
-function positive(text: string | undefined, option: string, fallback: number): number {
-  if (text === undefined) return fallback;
-  const value = Number(text);
-  if (!(value > 0) || value > 100_000) {
-    throw new NemoError('BAD_CONFIG', `${option} must be a number above 0, not "${text}"`);
-  }
-  return value;
+function roundsOf({ rounds }: BenchCliOptions): number | undefined {
+  return rounds === undefined ? undefined : numberOption(rounds, '--rounds', { ...COUNT, most: 100_000 });
+}
+
+function secondsOf({ seconds }: BenchCliOptions): number | undefined {
+  return seconds === undefined ? undefined : numberOption(seconds, '--seconds', ABOVE_ZERO);
+}
+
+async function runEngines(options: BenchCliOptions): Promise<void> {
+  const { renderEngines, runEngineBench } = await import('../../bench/engines.js');
+  const report = await runEngineBench({
+    rounds: roundsOf(options) ?? 5,
+    seconds: secondsOf(options) ?? 1,
+    sandboxes: 20,
+    many: 2_000,
+    progress: (what) => void process.stderr.write(`${what}\n`),
+  });
+  const text = renderEngines(report);
+  process.stdout.write(text);
+  if (options.out !== undefined) writeOutput(options.out, '--out', `${JSON.stringify(report, null, 2)}\n`);
+  if (options.md !== undefined) writeOutput(options.md, '--md', text);
 }

@@ -3,7 +3,7 @@
  * were there. Built on node:http and not on fetch, which allows no body with GET and hides why it failed.
  */
 
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Command } from 'commander';
 import { asNemoError, ERROR_CODES, type ErrorCode, NemoError } from '../errors.js';
@@ -40,7 +40,14 @@ export class AgentClient {
     return new Promise((resolve, reject) => {
       const headers: Record<string, string | number> = { ...wanted.headers };
       if (wanted.body !== undefined) headers['content-length'] = Buffer.byteLength(wanted.body);
-      const request = send(this.url, { method: wanted.method, path: wanted.path, headers });
+      const { method, path } = wanted;
+      let request: ClientRequest;
+      try {
+        request = send(this.url, { method, path, headers });
+      } catch (cause) {
+        // Node refuses what cannot stand in a request: a method or header with a blank, for example.
+        throw new NemoError('BAD_REQUEST', `this cannot be sent: ${(cause as Error).message}`, { cause });
+      }
       request.on('response', resolve);
       request.on('error', (cause) => reject(this.unreachable(cause)));
       request.on('socket', (socket) => {

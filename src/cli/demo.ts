@@ -1,6 +1,5 @@
 /** `nemo demo`, what `npm start` runs: the first thing that a new user sees. Live view on a terminal, then a summary. */
 
-import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { renderDemoSummary } from '../demo/summary.js';
 import { NemoError } from '../errors.js';
@@ -9,6 +8,7 @@ import { ensurePackages } from '../linux/packages.js';
 import type { FeedFrame } from '../telemetry/feed.js';
 import { GATEWAY } from '../tunables.js';
 import { RUNTIME_PACKAGES } from './diagnosis.js';
+import { checkOutput, numberOption, PORT, writeOutput } from './options.js';
 import { Progress } from './progress.js';
 import { ENTER_SCREEN, inPlace, LEAVE_SCREEN } from './terminal.js';
 import { renderTop, TopHistory } from './top-view.js';
@@ -46,9 +46,10 @@ async function demo(options: DemoCliOptions): Promise<void> {
     );
   }
   policyByName(options.policy);
-  const seconds = number(options.seconds, '--seconds');
-  const port = number(options.port, '--port');
-  const packetsPerS = number(options.packets, '--packets');
+  const seconds = numberOption(options.seconds, '--seconds', { least: 0 });
+  const port = numberOption(options.port, '--port', PORT);
+  const packetsPerS = numberOption(options.packets, '--packets', { least: 0 });
+  checkOutput(options.json, '--json');
 
   const progress = new Progress(process.stderr);
   await ensurePackages(RUNTIME_PACKAGES, { progress: (line) => progress.say(line) });
@@ -57,6 +58,7 @@ async function demo(options: DemoCliOptions): Promise<void> {
   const onSignal = (): void => stop.abort();
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  process.stdout.on('error', onSignal);
   const view = new LiveView(process.stdout);
   try {
     const summary = await runDemo({
@@ -73,14 +75,23 @@ async function demo(options: DemoCliOptions): Promise<void> {
       onFrame: (frame) => view.show(frame),
     });
     view.close();
-    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(summary, null, 1)}\n`);
+    progress.end();
+    if (summary === undefined) {
+      process.stderr.write('ended before any function ran: there is nothing to sum up\n');
+      process.exitCode = 130;
+      return;
+    }
     process.stdout.write(`\n${summary.seconds.toFixed(0)} s of policy ${summary.policy}:\n`);
     process.stdout.write(`${renderDemoSummary(summary)}\n`);
+    if (options.json !== undefined) {
+      writeOutput(options.json, '--json', `${JSON.stringify(summary, null, 1)}\n`);
+    }
   } finally {
     view.close();
     progress.end();
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
+    process.stdout.off('error', onSignal);
   }
 }
 
@@ -116,12 +127,4 @@ class LiveView {
     if (this.url !== undefined && this.out.isTTY) this.out.write(LEAVE_SCREEN);
     this.url = undefined;
   }
-}
-
-function number(text: string, option: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0)) {
-    throw new NemoError('BAD_CONFIG', `${option} must be a number, not "${text}"`);
-  }
-  return value;
 }

@@ -33,7 +33,7 @@ export function register(program: Command): void {
 async function invoke(name: string, options: InvokeOptions): Promise<void> {
   const client = new AgentClient(options.agent);
   const body = options.data === '-' ? await readAll(process.stdin) : options.data;
-  const path = options.path.startsWith('/') ? options.path : `/${options.path}`;
+  const path = sendable(options.path);
   const answer = await client.open({
     method: (options.method ?? (body === undefined ? 'GET' : 'POST')).toUpperCase(),
     path: `/function/${encodeURIComponent(name)}${path === '/' ? '' : path}`,
@@ -48,7 +48,7 @@ async function invoke(name: string, options: InvokeOptions): Promise<void> {
   process.exitCode = status >= 400 ? 1 : 0;
   if (options.json) {
     const { 'x-nemo-start': start, 'x-duration-seconds': seconds } = answer.headers;
-    const text = (await readAll(answer)).toString();
+    const text = (await readAll(unbroken(answer, client))).toString();
     return printJson({
       status,
       callId,
@@ -63,23 +63,28 @@ async function invoke(name: string, options: InvokeOptions): Promise<void> {
 
 async function printBody(answer: AsyncIterable<Buffer>, client: AgentClient): Promise<void> {
   let last: Buffer | undefined;
-  try {
-    for await (const chunk of answer) {
-      last = chunk;
-      if (!process.stdout.write(chunk)) await new Promise((drained) => process.stdout.once('drain', drained));
-    }
-  } catch (cause) {
-    throw new NemoError(
-      'FUNCTION_ERROR',
-      `the answer broke off: ${client.url.origin} closed the connection`,
-      {
-        hint: "see 'nemo logs' of the function",
-        cause,
-      },
-    );
+  for await (const chunk of unbroken(answer, client)) {
+    last = chunk;
+    if (!process.stdout.write(chunk)) await new Promise((drained) => process.stdout.once('drain', drained));
   }
   // A prompt behind the last byte is ugly; a pipe gets the bytes and nothing else.
   if (process.stdout.isTTY && last?.at(-1) !== 0x0a) process.stdout.write('\n');
+}
+
+/** The answer's chunks; FUNCTION_ERROR if it ends before its end. */
+async function* unbroken(answer: AsyncIterable<Buffer>, client: AgentClient): AsyncGenerator<Buffer> {
+  try {
+    yield* answer;
+  } catch (cause) {
+    const message = `the answer broke off: ${client.url.origin} closed the connection`;
+    throw new NemoError('FUNCTION_ERROR', message, { hint: "see 'nemo logs' of the function", cause });
+  }
+}
+
+/** As it stands in a request: with its slash, and what is neither ASCII nor printable encoded. */
+function sendable(path: string): string {
+  const whole = path.startsWith('/') ? path : `/${path}`;
+  return whole.replace(/[^\x21-\x7e]+/gu, encodeURIComponent);
 }
 
 function addHeader(text: string, headers: Record<string, string>): Record<string, string> {

@@ -27,6 +27,24 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   demo: () => import('./demo.js'),
 };
 
+/** Commands whose --json takes a file: their errors stay words. */
+const JSON_TO_FILE = ['demo', 'bench'];
+
+/**
+ * `nemo ... | head`: whoever read has seen enough, and that is no error. A command with something to put in order
+ * listens itself. What cannot be told on stderr is lost, and nothing ends because of it.
+ */
+function followReaders(): void {
+  const { stdout, stderr } = process;
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (stdout.listenerCount('error') > 1) return;
+    if (error.code === 'EPIPE') process.exit();
+    stderr.write(`nemo: the output cannot be written: ${error.message}\n`);
+    process.exit(2);
+  });
+  stderr.on('error', () => undefined);
+}
+
 export async function main(argv: string[]): Promise<number> {
   const program = new Command('nemo')
     .description('Serverless functions on the spare cycles of network function servers')
@@ -42,7 +60,8 @@ export async function main(argv: string[]): Promise<number> {
   } catch (thrown) {
     if (thrown instanceof Error && 'exitCode' in thrown) return Number(thrown.exitCode);
     const error = asNemoError(thrown);
-    if (argv.includes('--json')) process.stderr.write(`${JSON.stringify(error)}\n`);
+    if (argv.includes('--json') && !JSON_TO_FILE.includes(argv[2]!))
+      process.stderr.write(`${JSON.stringify(error)}\n`);
     else {
       process.stderr.write(`nemo: ${error.message} [${error.code}]\n`);
       if (error.hint !== undefined) process.stderr.write(`      ${error.hint}\n`);
@@ -52,4 +71,5 @@ export async function main(argv: string[]): Promise<number> {
   }
 }
 
+followReaders();
 process.exitCode = await main(process.argv);

@@ -1,8 +1,6 @@
 /** `nemo simulate`: replays a trace in virtual time through the policies that the agent runs. Needs no root. */
 
-import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { NemoError } from '../errors.js';
 import { formatBytes, parseBytes, parseDurationMs } from '../invoke/quantity.js';
 import { KEEP_ALIVE_POLICIES, PREWARM_POLICIES, SELECTION_POLICIES } from '../sandbox/policies.js';
 import { comparePolicies, parsePolicySet } from '../sim/compare.js';
@@ -10,6 +8,7 @@ import { COSTS, type Costs } from '../sim/costs.js';
 import { plotHtml, plotSvg } from '../sim/plot.js';
 import { readTrace } from '../sim/read-trace.js';
 import type { SimResult } from '../sim/result.js';
+import { ABOVE_ZERO, COUNT, checkOutput, numberOption, writeOutput } from './options.js';
 import { Progress } from './progress.js';
 import { formatTable } from './table.js';
 
@@ -78,12 +77,13 @@ async function simulate(options: SimulateOptions): Promise<void> {
       options.restore === undefined ? COSTS.restoreMs : parseDurationMs(options.restore, '--restore'),
     sandboxBytes: options.memory === undefined ? COSTS.sandboxBytes : parseBytes(options.memory, '--memory'),
   };
-  const cores = options.cores === undefined ? undefined : positive(options.cores, '--cores');
+  const cores = options.cores === undefined ? undefined : numberOption(options.cores, '--cores', COUNT);
+  checkOutput(options.plot, '--plot');
   const progress = new Progress(process.stderr);
   const fromMs = performance.now();
   const trace = await readTrace(options.trace, {
-    scale: positive(options.scale ?? '1', '--scale'),
-    ...(options.limit === undefined ? {} : { limit: positive(options.limit, '--limit') }),
+    scale: numberOption(options.scale ?? '1', '--scale', ABOVE_ZERO),
+    ...(options.limit === undefined ? {} : { limit: numberOption(options.limit, '--limit', COUNT) }),
     ...(options.durations === undefined ? {} : { durations: options.durations }),
     onProgress: (calls) => progress.say(`reading ${options.trace}: ${calls} calls`),
   });
@@ -98,7 +98,11 @@ async function simulate(options: SimulateOptions): Promise<void> {
   progress.end();
   const simulatedMs = performance.now() - fromMs - readMs;
   if (options.plot !== undefined) {
-    writeFileSync(options.plot, options.plot.endsWith('.html') ? plotHtml(results) : plotSvg(results));
+    writeOutput(
+      options.plot,
+      '--plot',
+      options.plot.endsWith('.html') ? plotHtml(results) : plotSvg(results),
+    );
   }
   const calls = trace.arrivalsMs.length;
   if (options.json) {
@@ -147,10 +151,4 @@ function view(results: readonly SimResult[]): string {
 
 function duration(text: string | undefined, what: string, fallback: number): number {
   return text === undefined ? fallback : parseDurationMs(text, what);
-}
-
-function positive(text: string, what: string): number {
-  const value = Number(text);
-  if (value > 0) return value;
-  throw new NemoError('BAD_CONFIG', `${what} must be a number above 0, not "${text}"`);
 }

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { startAgent } from '../agent.js';
 import { readConfig, resolveConfig, type UserConfig } from '../config.js';
 import { POLICY_NAMES } from '../harvest/policies.js';
+import { numberOption, PORT } from './options.js';
 
 interface UpOptions {
   config?: string;
@@ -41,18 +42,32 @@ export function register(program: Command): void {
 async function up(options: UpOptions): Promise<void> {
   const user: UserConfig = options.config === undefined ? {} : readConfig(options.config);
   if (options.policy !== undefined) user.policy = options.policy;
-  if (options.port !== undefined) user.http = { ...user.http, port: Number(options.port) };
-  const agent = await startAgent(resolveConfig(user));
+  if (options.port !== undefined)
+    user.http = { ...user.http, port: numberOption(options.port, '--port', PORT) };
+  const config = resolveConfig(user);
+  // From the first moment on: an agent that is asked to end while it starts has things to put back too.
+  let ended = false;
+  const asked = new Promise<void>((resolve) => {
+    const end = (): void => {
+      ended = true;
+      resolve();
+    };
+    process.once('SIGTERM', end).once('SIGINT', end);
+  });
+  // Whoever read along may leave; the agent needs no reader.
+  process.stdout.on('error', () => undefined);
+  const agent = await startAgent(config).catch((thrown: unknown) => {
+    // What breaks while everything is ended by Ctrl-C is no failure.
+    if (!ended) throw thrown;
+  });
+  if (agent === undefined) return;
   for (const warning of agent.warnings) process.stderr.write(`nemo: ${warning}\n`);
   process.stdout.write(
     options.json
       ? `${JSON.stringify({ ready: agent.url, pid: process.pid })}\n`
       : `NEMO is up: ${agent.url}\n`,
   );
-  await new Promise<void>((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
-  });
+  await asked;
   await agent.stop();
   if (!options.json) process.stdout.write('NEMO has stopped; the NFs have their own scheduling back.\n');
 }

@@ -3,6 +3,8 @@
  * and sample functions are called without pause. Everything ends with this process, however that ends.
  */
 
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 import { AgentProcess } from '../../bench/agent-process.js';
@@ -35,7 +37,8 @@ const CAPTURE = fileURLToPath(new URL('../../../data/openNetVM-64B_download.pcap
 const WARM_UP_S = 2;
 const SOLO_S = 3;
 
-export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof summarizeDemo>> {
+/** Undefined if it was ended before a function ran. */
+export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof summarizeDemo> | undefined> {
   const online = onlineCores();
   if (online.length < 2) {
     throw new NemoError(
@@ -43,6 +46,8 @@ export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof s
       'the demo needs two cores: one for the NF and one for everything else',
     );
   }
+  await expectFreePort(options.port);
+  const { signal } = options;
   const nfCore = online.at(-1)!;
   setProcessAffinity(process.pid, [online[0]!]);
   const closers: Array<() => Promise<void>> = [];
@@ -57,9 +62,11 @@ export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof s
     closers.push(() => testbed.close());
     await testbed.traffic.run(trafficOf(options));
     // The NF's code is interpreted at first and compiled after some thousand packets.
-    await pause(WARM_UP_S * 1000, options.signal);
+    await pause(WARM_UP_S * 1000, signal);
+    if (signal.aborted) return undefined;
     options.say(`captured traffic flows; the NF alone for ${SOLO_S} s, to compare with ...`);
-    const solo = await measureSolo(testbed, options.signal);
+    const solo = await measureSolo(testbed, signal);
+    if (signal.aborted) return undefined;
 
     options.say('starting the agent ...');
     const agent = await AgentProcess.start({
@@ -70,7 +77,8 @@ export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof s
     closers.push(() => agent.stop());
     const functions = demoFunctions();
     for (const { name, code } of functions) await agent.deploy(name, code, { filename: `${name}.ts` });
-    await agent.until((frame) => frame.nfs.some((nf) => nf.p99Us !== null), 5_000);
+    await agent.until((frame) => signal.aborted || frame.nfs.some((nf) => nf.p99Us !== null), 5_000);
+    if (signal.aborted) return undefined;
     options.onUrl(agent.url);
 
     const before = coreOf(await agent.status(), nfCore);
@@ -88,6 +96,22 @@ export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof s
     return summarizeDemo(frame, nf, before, coreOf(frame, nfCore), report, solo);
   } finally {
     for (const close of closers.reverse()) await close().catch(() => undefined);
+  }
+}
+
+/** The agent would say it too, but only when everything else is built. */
+async function expectFreePort(port: number): Promise<void> {
+  const probe = createServer();
+  try {
+    probe.listen(port, '127.0.0.1');
+    await once(probe, 'listening');
+  } catch (cause) {
+    throw new NemoError('PORT_IN_USE', `another program listens on port ${port} of 127.0.0.1`, {
+      hint: `give another one with --port; 'ss -ltnp sport = :${port}' names the program`,
+      cause,
+    });
+  } finally {
+    probe.close();
   }
 }
 

@@ -22,9 +22,10 @@ export interface DemoSummary {
   };
   core: {
     core: number;
-    spareRatio: number;
-    harvestedRatio: number;
-    harvestEfficiency: number;
+    /** Null where nothing was measured yet. */
+    spareRatio: number | null;
+    harvestedRatio: number | null;
+    harvestEfficiency: number | null;
     conflicts: number;
   };
   functions: { invocations: number; failed: number; starts: { cold: number; stem: number; warm: number } };
@@ -39,6 +40,7 @@ export function summarizeDemo(
   solo: { p99Us: number | null },
 ): DemoSummary & { soloP99Us: number | null } {
   const grown = (key: keyof FeedCore['totals']): number => core.totals[key] - before.totals[key];
+  const ratio = (part: number, whole: number): number | null => (whole > 0 ? part / whole : null);
   const starts = { cold: 0, stem: 0, warm: 0 };
   let invocations = 0;
   let failed = 0;
@@ -65,9 +67,9 @@ export function summarizeDemo(
     },
     core: {
       core: core.core,
-      spareRatio: grown('spareS') / grown('wallS'),
-      harvestedRatio: grown('harvestedS') / grown('wallS'),
-      harvestEfficiency: grown('harvestedS') / grown('spareS'),
+      spareRatio: ratio(grown('spareS'), grown('wallS')),
+      harvestedRatio: ratio(grown('harvestedS'), grown('wallS')),
+      harvestEfficiency: ratio(grown('harvestedS'), grown('spareS')),
       conflicts: core.conflicts - before.conflicts,
     },
     functions: { invocations, failed, starts },
@@ -79,7 +81,7 @@ export function renderDemoSummary(summary: ReturnType<typeof summarizeDemo>): st
   const { nf, core, functions } = summary;
   const us = (value: number | null): string =>
     value === null ? '-' : `${value.toFixed(value < 100 ? 1 : 0)} us`;
-  const percent = (ratio: number): string => `${(100 * ratio).toFixed(1)} %`;
+  const percent = (ratio: number | null): string => (ratio === null ? '-' : `${(100 * ratio).toFixed(1)} %`);
   const rows: Array<[string, string]> = [
     [
       'NF packet latency',

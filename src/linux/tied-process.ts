@@ -17,8 +17,9 @@ export function tiedCommand(command: string, args: readonly string[]): [string, 
   ];
 }
 
+/** In a session of its own: Ctrl-C in a terminal asks this process to end, which ends its children in its own order. */
 export function spawnTied(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
-  return spawn(...tiedCommand(command, args), options);
+  return spawn(...tiedCommand(command, args), { ...options, detached: true });
 }
 
 /** Runs a command to its end; resolves with its standard output, throws SYSCALL with its last words if it fails. */

@@ -228,7 +228,35 @@ describe('commands that talk to an agent', function () {
       expect(JSON.parse(result.out.toString())).to.include({ status: 200, start: 'warm', body: 'ok' });
       expect((await run(['invoke', 'spy'])).code).to.equal(0);
       expect(seen).to.match(/^GET \/\?/);
-      expect((await run(['invoke', 'spy', '-H', 'nonsense'])).error).to.include({ code: 'BAD_REQUEST' });
+      expect((await run(['invoke', 'spy', '--path', 'ü b%20c?q=→&r=1'])).code).to.equal(0);
+      expect(seen).to.match(/^GET \/%C3%BC%20b%20c\?q=%E2%86%92&r=1 /);
+    });
+
+    it('refuses what cannot be sent', async () => {
+      for (const args of [
+        ['-H', 'nonsense'],
+        ['-H', 'a name: x'],
+        ['-H', 'x: →'],
+        ['-X', 'GET IT'],
+      ]) {
+        const { code, error } = await run(['invoke', 'echo', ...args]);
+        expect([code, error?.code], args.join(' ')).to.deep.equal([1, 'BAD_REQUEST']);
+      }
+    });
+
+    it('says that an answer broke off, also with --json', async () => {
+      await box.serve('half', (_call, sink) => {
+        sink.onHead(200, {});
+        sink.onChunk(Buffer.from('half'));
+        // The head goes out a turn later; only then is there an answer that can break off.
+        setTimeout(() => sink.onError(new NemoError('FUNCTION_ERROR', 'boom'), undefined), 50);
+      });
+      const plain = await run(['invoke', 'half']);
+      expect(plain.out.toString()).to.equal('half');
+      for (const { code, error } of [plain, await run(['invoke', 'half', '--json'])]) {
+        expect([code, error?.code]).to.deep.equal([2, 'FUNCTION_ERROR']);
+        expect(error!.message).to.contain('broke off');
+      }
     });
 
     it('prints a function’s own 404 and exits with 1; the platform’s errors are errors', async () => {

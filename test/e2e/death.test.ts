@@ -110,17 +110,22 @@ describe('deaths on a box', function () {
     await untilTrue(() => agent.groups().length === 0);
   });
 
-  it('stops cleanly on SIGTERM: a running call is answered, nothing is left', async () => {
-    await agent.start();
-    await agent.untilEvent((event) => event.kind === 'nf-protected');
-    const code = 'export default () => new Promise((resolve) => setTimeout(() => resolve("done"), 500));';
-    await agent.deploy('slow', code);
-    const called = agent.call('slow');
-    await agent.until((frame) => (frame.functions[0]?.inFlight ?? 0) > 0);
-    const members = agent.members();
-    expect(await agent.end('SIGTERM')).to.equal(0);
-    expect(await called).to.include({ status: 200, body: 'done' });
-    expect(members.filter((pid) => !isGone(pid))).to.deep.equal([]);
-    await expectNothingLeft(members);
-  });
+  for (const [how, end] of [
+    ['SIGTERM', () => agent.end('SIGTERM')],
+    ['Ctrl-C in its terminal', () => agent.interrupt()],
+  ] as const) {
+    it(`stops cleanly on ${how}: a running call is answered, nothing is left`, async () => {
+      await agent.start();
+      await agent.untilEvent((event) => event.kind === 'nf-protected');
+      const code = 'export default () => new Promise((resolve) => setTimeout(() => resolve("done"), 500));';
+      await agent.deploy('slow', code);
+      const called = agent.call('slow');
+      await agent.until((frame) => (frame.functions[0]?.inFlight ?? 0) > 0);
+      const members = agent.members();
+      expect(await end()).to.equal(0);
+      expect(await called).to.include({ status: 200, body: 'done' });
+      expect(members.filter((pid) => !isGone(pid))).to.deep.equal([]);
+      await expectNothingLeft(members);
+    });
+  }
 });

@@ -96,6 +96,13 @@ export class RealAgent {
     return (await ended)[0];
   }
 
+  /** As Ctrl-C in a terminal: every process of the agent's group gets it. Resolves with the agent's exit code. */
+  async interrupt(): Promise<number | null> {
+    const ended = once(this.child!, 'exit');
+    process.kill(-this.pid, 'SIGINT');
+    return (await ended)[0];
+  }
+
   async close(): Promise<void> {
     await this.end('SIGTERM');
     if (this.child !== undefined) await guardianDone(this.pid);

@@ -112,6 +112,8 @@ export function launchMachine(spec: MachineSpec, launch: MachineLaunch, files: M
       ],
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
       cwd: '/',
+      // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
+      detached: true,
     });
     for (const stream of child.stdio) stream?.on('error', () => {});
     return child;

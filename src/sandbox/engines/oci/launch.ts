@@ -52,5 +52,7 @@ export function launchContainer(launch: Launch): ChildProcess {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', GOMAXPROCS: '1' },
     cwd: '/',
+    // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
+    detached: true,
   });
 }

@@ -3,7 +3,7 @@
  * never to run: what is inside has no privilege on the host.
  */
 
-import { execFile } from 'node:child_process';
+import { type ExecFileException, execFile } from 'node:child_process';
 import { chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -72,11 +72,13 @@ export class ProcessEngine implements Engine {
       await promisify(execFile)(shell!, args, { timeout: SANDBOX.startTimeoutMs });
       return { ok: true };
     } catch (thrown) {
-      const stderr = (thrown as { stderr?: string }).stderr?.trim();
+      const { stderr, signal, code } = thrown as ExecFileException;
+      // Its message would be the whole command line.
+      const ended = signal ? `it was ended by ${signal}` : `it ended with code ${code}`;
       const error = asNemoError(thrown);
       return {
         ok: false,
-        reason: `a trial sandbox did not start: ${stderr || error.message}`,
+        reason: `a trial sandbox did not start: ${stderr?.trim() || (stderr === undefined ? error.message : ended)}`,
         hint: error.hint ?? 'allow user namespaces: sysctl user.max_user_namespaces=10000',
       };
     } finally {

@@ -97,5 +97,7 @@ export function launchRunner(
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     cwd: '/',
+    // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
+    detached: true,
   });
 }
