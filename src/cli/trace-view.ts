@@ -7,6 +7,7 @@ import { formatTable } from './table.js';
 const BAR_COLUMNS = 32;
 const STAGES = [
   ['queuedMs', '.'],
+  ['startMs', '+'],
   ['turnMs', '-'],
   ['runMs', '#'],
   ['replyMs', '>'],
@@ -18,19 +19,21 @@ export function traceView(traces: readonly CallTrace[]): string {
     new Date(trace.timeMs).toISOString().slice(11, 23),
     ms(trace.totalMs),
     ms(trace.queuedMs),
+    ms(trace.startMs),
     ms(trace.turnMs),
     ms(trace.runMs),
     ms(trace.replyMs),
     trace.cpuMs === null ? '-' : ms(trace.cpuMs),
     trace.memoryBytes === null ? '-' : formatBytes(trace.memoryBytes),
+    trace.faults === null ? '-' : String(trace.faults),
     trace.core < 0 ? '-' : String(trace.core),
     trace.sandboxId || '-',
     trace.error ?? trace.start ?? '-',
     `|${bar(trace, longestMs)}`,
   ]);
-  const headings = ['TIME (UTC)', 'MS', 'QUEUED', 'TURN', 'RUN', 'REPLY', 'CPU', 'MEMORY'];
-  const table = formatTable([...headings, 'CORE', 'SANDBOX', 'START', ''], rows);
-  return `${table}queued .  waits for its turn -  runs #  answers >   the longest took ${ms(longestMs)} ms\n`;
+  const headings = ['TIME (UTC)', 'MS', 'QUEUED', 'START', 'TURN', 'RUN', 'REPLY', 'CPU', 'MEMORY', 'FAULTS'];
+  const table = formatTable([...headings, 'CORE', 'SANDBOX', 'HOW', ''], rows);
+  return `${table}queued .  sandbox starts +  waits for its turn -  runs #  answers >   the longest took ${ms(longestMs)} ms\n`;
 }
 
 /** A stage that took any time at all but less than half a column is left out. */

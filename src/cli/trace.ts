@@ -13,7 +13,9 @@ interface TraceOptions extends AgentOptions {
 export function register(program: Command): void {
   const command = program
     .command('trace')
-    .description("show where the time of a function's last calls went: queued, turn, run, reply, CPU, memory")
+    .description(
+      "show where the time of a function's last calls went: queued, start, turn, run, reply, CPU, memory, faults",
+    )
     .argument('<name>', 'name of the function')
     .option('-n, --last <calls>', 'how many calls', '20')
     .option('--slowest', 'the slowest of those that are kept, instead of the newest')

@@ -51,8 +51,9 @@ export class Growth {
     const fromMs = performance.now();
     const kind = pool.stemKind(fn.spec);
     const stem = pool.takeStem(core, kind);
-    if (stem !== undefined) await this.loadInto(fn, stem, 'stem');
-    else await this.loadInto(fn, await this.makeWithRetries(core, kind, fn.spec.memoryBytes), 'cold');
+    const worker = stem ?? (await this.makeWithRetries(core, kind, fn.spec.memoryBytes));
+    worker.askedMs = fromMs;
+    await this.loadInto(fn, worker, stem === undefined ? 'cold' : 'stem');
     fn.usage.started(performance.now() - fromMs);
   }
 

@@ -39,6 +39,8 @@ export class Worker {
   origin: StartKind = 'warm';
   served = 0;
   lastUsedMs: number;
+  /** When a call asked for it; NaN if it was made ahead. */
+  askedMs = Number.NaN;
   /** When its code was loaded. */
   warmSinceMs = Number.POSITIVE_INFINITY;
   /**

@@ -30,9 +30,11 @@ describe("a call's time line", function () {
         'spin',
         'export default () => { const t = Date.now(); while (Date.now() - t < 30); }',
       );
+      await agent.deploy('touch', 'export default () => Buffer.alloc(32 << 20, 1).length');
+      await agent.deploy('thread', 'export default () => 1', { engine: 'isolate' });
       await agent.deploy('bad', 'export default () => { throw new Error("no"); }');
       for (let i = 0; i < 3; i++) await agent.call('spin');
-      await agent.call('bad');
+      for (const name of ['bad', 'touch', 'thread']) await agent.call(name);
       const at = ['--agent', agent.url];
       const json = await nemo(['trace', 'spin', '--last', '2', '--json', ...at]);
       const { traces } = JSON.parse(json.out) as { traces: CallTrace[] };
@@ -44,8 +46,14 @@ describe("a call's time line", function () {
       const first = JSON.parse((await nemo(['trace', 'spin', '-n', '9', '--json', ...at])).out).traces.at(-1);
       expect(first.cpuMs).to.be.greaterThan(0);
       expect(first.memoryBytes).to.be.greaterThan(1e6);
+      const only = async (name: string): Promise<CallTrace> =>
+        JSON.parse((await nemo(['trace', name, '--json', ...at])).out).traces[0];
+      expect((await only('touch')).faults).to.be.greaterThan(0);
+      const thread = await only('thread');
+      expect(thread.memoryBytes).to.be.greaterThan(1e5);
+      expect(thread.faults).to.equal(null);
       const text = await nemo(['trace', 'bad', ...at]);
-      expect(text.out).to.match(/FUNCTION_ERROR +\|[.#>-]+/);
+      expect(text.out).to.match(/FUNCTION_ERROR +\|[.+#>-]+/);
       expect((await nemo(['trace', 'none', ...at])).err).to.contain('NOT_FOUND');
 
       await agent.fetch('/v1/functions/bad', { method: 'DELETE' });

@@ -1,15 +1,14 @@
 /**
- * The time line of every call, kept for the last calls of each function and for its slowest ones. The record of a
- * call that fell out is written over, so that tracing allocates nothing once the ring is full. CPU time and memory
- * cost reads of the sandbox's group: they are taken for a few calls a second, and only where nothing else ran in
- * that sandbox meanwhile.
+ * The time line of every call, kept for the last calls of each function. The record of a call that fell out is written
+ * over, so that tracing allocates nothing once the ring is full. CPU time, memory and page faults cost reads of the
+ * sandbox's group: they are taken for a few calls a second, and only where nothing else ran in that sandbox meanwhile.
  */
 
 import type { NemoError } from '../../errors.js';
 import type { StartKind } from '../../invoke/function.js';
 import type { CallObserver } from '../../invoke/observer.js';
 import type { ActiveCall, PendingCall, Worker } from '../../invoke/worker.js';
-import type { CgroupUsage } from '../../linux/cgroup/driver.js';
+import { readKeyed } from '../../linux/cgroup/files.js';
 import { TRACE } from '../../tunables.js';
 
 /** One call; the stages follow one another and add up to `totalMs`. A stage that was not reached is 0. */
@@ -18,8 +17,10 @@ export interface CallTrace {
   functionName: string;
   /** When it was accepted, milliseconds since 1970. */
   timeMs: number;
-  /** Accepted until handed to a sandbox: no place on a core, or the sandbox was only being made. */
+  /** Accepted until handed to a sandbox, less `startMs`: no place on a core. */
   queuedMs: number;
+  /** Of that wait, while the sandbox that took it was being made for it, or given its code. */
+  startMs: number;
   /** In the sandbox until its turn: another call ran there, or on the core. */
   turnMs: number;
   /** From its turn to the first byte of the answer. */
@@ -38,8 +39,17 @@ export interface CallTrace {
   cpuMs: number | null;
   /** Memory of the sandbox at the end of the call. */
   memoryBytes: number | null;
+  /** Page faults of the sandbox while the call ran, as the kernel counts them by group; null for threads of a process. */
+  faults: number | null;
   /** The caller's W3C `traceparent`, or empty. */
   traceparent: string;
+}
+
+/** What a sandbox had used at one moment. */
+interface Mark {
+  cpuNs: number;
+  memoryBytes: number;
+  faults: number | null;
 }
 
 interface Ring {
@@ -52,7 +62,7 @@ interface Ring {
 export class CallTraces implements CallObserver {
   private readonly rings = new Map<string, Ring>();
   private readonly listeners: Array<(trace: Readonly<CallTrace>) => void> = [];
-  private readonly marks = new WeakMap<Worker, CgroupUsage>();
+  private readonly marks = new WeakMap<Worker, Mark>();
 
   constructor(private readonly limits: { callsPerFunction: number; detailPeriodMs: number } = TRACE) {}
 
@@ -75,7 +85,8 @@ export class CallTraces implements CallObserver {
     trace.callId = call.request.callId;
     trace.functionName = functionName;
     trace.timeMs = performance.timeOrigin + call.acceptedMs;
-    trace.queuedMs = dispatchedMs - call.acceptedMs;
+    trace.startMs = active === undefined ? 0 : startMsOf(active, worker!);
+    trace.queuedMs = dispatchedMs - call.acceptedMs - trace.startMs;
     trace.turnMs = runningMs - dispatchedMs;
     trace.runMs = firstByteMs - runningMs;
     trace.replyMs = endedMs - firstByteMs;
@@ -87,6 +98,7 @@ export class CallTraces implements CallObserver {
     trace.traceparent = call.request.headers.traceparent ?? '';
     trace.cpuMs = null;
     trace.memoryBytes = null;
+    trace.faults = null;
     if (worker !== undefined) this.addUsage(trace, worker);
     for (const listener of this.listeners) listener(trace);
   }
@@ -99,6 +111,7 @@ export class CallTraces implements CallObserver {
     if (usage === undefined) return;
     trace.cpuMs = (usage.cpuNs - before.cpuNs) / 1e6;
     trace.memoryBytes = usage.memoryBytes;
+    if (usage.faults !== null && before.faults !== null) trace.faults = usage.faults - before.faults;
   }
 
   /** The last `count` calls of a function, newest first; copies. */
@@ -138,9 +151,22 @@ export class CallTraces implements CallObserver {
   }
 }
 
-function usageOf(worker: Worker): CgroupUsage | undefined {
+/** Of a call that asked for its sandbox; whoever finds it warm waited for a place alone. */
+function startMsOf(call: ActiveCall, worker: Worker): number {
+  if (call.start === 'warm') return 0;
+  const fromMs = clamp(worker.askedMs, call.acceptedMs, call.dispatchedMs);
+  return clamp(worker.warmSinceMs, fromMs, call.dispatchedMs) - fromMs;
+}
+
+function usageOf(worker: Worker): Mark | undefined {
+  const { cgroup, sandbox } = worker;
   try {
-    return worker.cgroup.usage();
+    const { cpuNs, memoryBytes } = cgroup.usage();
+    // A group of threads has no memory of its own.
+    if (sandbox?.heldBytes !== undefined) return { cpuNs, memoryBytes: sandbox.heldBytes, faults: null };
+    const { memoryStatPath } = cgroup.handle;
+    const faults = memoryStatPath === undefined ? null : readKeyed(memoryStatPath, 'pgfault');
+    return { cpuNs, memoryBytes, faults };
   } catch {
     // The sandbox has just ended.
     return undefined;

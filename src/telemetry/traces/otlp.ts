@@ -34,6 +34,7 @@ export interface TraceExporter {
 const CLOSE_MS = 3_000;
 const STAGES = [
   ['queued', 'queuedMs'],
+  ['start', 'startMs'],
   ['turn', 'turnMs'],
   ['run', 'runMs'],
   ['reply', 'replyMs'],
@@ -87,6 +88,7 @@ function describe(span: Span, call: Readonly<CallTrace>): void {
   if (call.start !== null) span.setAttribute('nemo.start', call.start);
   if (call.cpuMs !== null) span.setAttribute('nemo.cpu_ms', call.cpuMs);
   if (call.memoryBytes !== null) span.setAttribute('nemo.memory_bytes', call.memoryBytes);
+  if (call.faults !== null) span.setAttribute('nemo.page_faults', call.faults);
   if (call.error === null) return;
   span.setAttribute('error.type', call.error);
   span.setStatus({ code: SpanStatusCode.ERROR });

@@ -3,14 +3,16 @@ import { NemoError } from '../../../src/errors.js';
 import type { ActiveCall, PendingCall, Worker } from '../../../src/invoke/worker.js';
 import { type CallTrace, CallTraces } from '../../../src/telemetry/traces/call-traces.js';
 
-const STAGES = ['queuedMs', 'turnMs', 'runMs', 'replyMs'] as const;
+const STAGES = ['queuedMs', 'startMs', 'turnMs', 'runMs', 'replyMs'] as const;
 
 describe('call traces', () => {
   let cpuNs = 0;
   const worker = {
     id: 'sb-7',
     core: 3,
-    cgroup: { usage: () => ({ cpuNs, memoryBytes: 9_000, pids: 1 }) },
+    askedMs: Number.NaN,
+    warmSinceMs: Number.POSITIVE_INFINITY,
+    cgroup: { usage: () => ({ cpuNs, memoryBytes: 9_000, pids: 1 }), handle: {} },
   } as Worker;
   const pending = (callId: string, agoMs = 40): PendingCall =>
     ({
@@ -26,7 +28,7 @@ describe('call traces', () => {
       dispatchedMs: at(10),
       runningMs: at(15),
       firstByteMs: at(35),
-      start: 'stem',
+      start: 'warm',
       ...change,
     } as ActiveCall;
   };
@@ -40,14 +42,31 @@ describe('call traces', () => {
       callId: 'a',
       core: 3,
       sandboxId: 'sb-7',
-      start: 'stem',
+      start: 'warm',
       error: null,
       traceparent: 'tp',
     });
     expect(trace.queuedMs).to.be.closeTo(10, 1e-6);
+    expect(trace.startMs).to.equal(0);
     expect(trace.turnMs).to.be.closeTo(5, 1e-6);
     expect(trace.runMs).to.be.closeTo(20, 1e-6);
     expect(trace.totalMs).to.be.closeTo(sum(trace), 1e-6);
+  });
+
+  it('tell the start of a sandbox from the wait for a place', () => {
+    const traces = new CallTraces();
+    const call = active('a', { start: 'cold' });
+    const asked = { ...worker, askedMs: call.acceptedMs + 1, warmSinceMs: call.acceptedMs + 8 } as Worker;
+    traces.ended('f', call, asked);
+    // Begun for a call before it.
+    traces.ended('f', call, { ...asked, askedMs: call.acceptedMs - 5 } as Worker);
+    // Made ahead, and not ready yet.
+    traces.ended('f', call, { ...asked, askedMs: Number.NaN } as Worker);
+    const [ahead, early, late] = traces.last('f', 3) as [CallTrace, CallTrace, CallTrace];
+    expect([late.startMs, late.queuedMs].map(Math.round)).to.deep.equal([7, 3]);
+    expect([early.startMs, early.queuedMs].map(Math.round)).to.deep.equal([8, 2]);
+    expect([ahead.startMs, ahead.queuedMs].map(Math.round)).to.deep.equal([0, 10]);
+    for (const trace of [ahead, early, late]) expect(trace.totalMs).to.be.closeTo(sum(trace), 1e-6);
   });
 
   it('give a call that failed before its first byte no reply, and one that never left its queue no core', () => {

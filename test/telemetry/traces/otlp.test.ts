@@ -21,6 +21,7 @@ const CALL: CallTrace = {
   functionName: 'resize',
   timeMs: 1_700_000_000_000,
   queuedMs: 2,
+  startMs: 0,
   turnMs: 0,
   runMs: 5,
   replyMs: 1,
@@ -31,6 +32,7 @@ const CALL: CallTrace = {
   error: 'FUNCTION_ERROR',
   cpuMs: 4.5,
   memoryBytes: 1e6,
+  faults: 12,
   traceparent: `00-${'ab'.repeat(16)}-${'cd'.repeat(8)}-01`,
 };
 
