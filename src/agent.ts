@@ -10,7 +10,7 @@ import type { AgentConfig } from './config.js';
 import { LADDER } from './conflict/ladder.js';
 import { CONSOLE_FOLDER } from './console/assets.js';
 import { Control } from './control/control.js';
-import { NemoError } from './errors.js';
+import { asNemoError, NemoError } from './errors.js';
 import type { Platform } from './gateway/platform.js';
 import { createGateway, type Gateway } from './gateway/server.js';
 import type { BoxPolicy } from './harvest/policies.js';
@@ -142,7 +142,9 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     onWarning: (message) => events.warn(message),
   });
   for (const spec of registry.list()) dispatcher.setFunction(spec.name, spec);
+  await engines.retain(registry.list());
   registry.onChange((name, spec) => {
+    engines.retain(registry.list()).catch((thrown) => events.warn(asNemoError(thrown).message));
     dispatcher.setFunction(name, spec);
     events.functionChanged(name, spec !== undefined);
     if (spec === undefined) {

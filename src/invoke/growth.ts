@@ -5,10 +5,9 @@
  */
 
 import { asNemoError, type NemoError } from '../errors.js';
-import type { StemKind } from '../sandbox/engines/engines.js';
 import type { Pool } from '../sandbox/pool.js';
 import { DISPATCH } from '../tunables.js';
-import type { StartKind } from './function.js';
+import type { FunctionSpec, StartKind } from './function.js';
 import type { FunctionState } from './function-state.js';
 import type { Worker } from './worker.js';
 
@@ -49,18 +48,18 @@ export class Growth {
   private async make(fn: FunctionState, core: number): Promise<void> {
     const { pool } = this.options;
     const fromMs = performance.now();
-    const kind = pool.stemKind(fn.spec);
-    const stem = pool.takeStem(core, kind);
-    const worker = stem ?? (await this.makeWithRetries(core, kind, fn.spec.memoryBytes));
+    const stem = await pool.takeStemFor(fn.spec, core);
+    const worker = stem ?? (await this.makeWithRetries(core, fn.spec));
     worker.askedMs = fromMs;
     await this.loadInto(fn, worker, stem === undefined ? 'cold' : 'stem');
     fn.usage.started(performance.now() - fromMs);
   }
 
-  private async makeWithRetries(core: number, kind: StemKind, bytes: number): Promise<Worker> {
+  private async makeWithRetries(core: number, spec: FunctionSpec): Promise<Worker> {
+    const { pool } = this.options;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.options.pool.make(core, kind, bytes, true);
+        return await pool.make(core, pool.stemKind(spec), spec.memoryBytes, true, spec);
       } catch (thrown) {
         const error = asNemoError(thrown);
         if (error.code !== 'SANDBOX_START' || attempt >= DISPATCH.startAttempts || this.stopping) throw error;
@@ -84,8 +83,9 @@ export class Growth {
   async loadInto(fn: FunctionState, worker: Worker, origin: StartKind): Promise<void> {
     const { pool, isCurrent } = this.options;
     const { spec } = fn;
-    // Meanwhile it was removed, or deployed for another engine: whoever still waits is looked at again.
-    if (!isCurrent(fn) || pool.stemKind(spec).key !== worker.stemKind.key) return void pool.end(worker);
+    // Meanwhile it was removed, or deployed again, or for another engine: whoever still waits is looked at again.
+    const fits = (worker.madeFor ?? spec) === spec && pool.stemKind(spec).key === worker.stemKind.key;
+    if (!isCurrent(fn) || !fits) return void pool.end(worker);
     worker.origin = origin;
     fn.workers.push(worker);
     try {

@@ -34,6 +34,8 @@ export class Worker {
   state: WorkerState = 'starting';
   sandbox: Sandbox | undefined;
   spec: FunctionSpec | undefined;
+  /** The one function that it can load, if it was started with that one. */
+  madeFor: FunctionSpec | undefined;
   readonly calls: ActiveCall[] = [];
   /** How ready it was when a call asked for it; `warm` if it was made ahead. */
   origin: StartKind = 'warm';

@@ -16,6 +16,8 @@ export interface StartOptions {
   variant?: string;
   /** Threads start as SCHED_IDLE (`idle`) or at default scheduling. */
   scheduling: FunctionScheduling;
+  /** What it will be told to load, and nothing else: an engine may start it with that loaded already. */
+  willLoad?: LoadOptions;
   onLog: (line: Omit<LogLine, 'functionName'>) => void;
 }
 
@@ -59,6 +61,8 @@ export interface Sandbox {
   /** Process id on the host of the sandbox's first process. */
   readonly pid: number;
   readonly cgroup: Cgroup;
+  /** It has `StartOptions.willLoad` loaded, and can `load` nothing else. */
+  readonly preloaded?: boolean;
   /** Stem to warm. Rejects with BAD_FUNCTION (no handler) or FUNCTION_LOAD (threw while loading, or ended). */
   load(options: LoadOptions): Promise<void>;
   /**
@@ -111,6 +115,8 @@ export interface EngineEntry {
   readonly egress?: boolean;
   /** Runs programs of any language. */
   readonly exec?: boolean;
+  /** Whether it keeps something of functions on disk, also of earlier agents: `Engine.retain` is told of changes then. */
+  keeps?(): boolean;
   open(): Promise<Engine>;
 }
 
@@ -127,5 +133,9 @@ export interface Engine {
   processGroup?(variant: string, scheduling: StartOptions['scheduling']): Promise<Cgroup>;
   /** Starts a stem; resolves when its runtime answered. Rejects with SANDBOX_START. */
   start(options: StartOptions): Promise<Sandbox>;
+  /** Whether a start with this as `willLoad` is ready sooner than a stem that loads it. */
+  restores?(load: LoadOptions): Promise<boolean>;
+  /** What the engine keeps of any other function, or of one as it was before, goes. */
+  retain?(functions: readonly FunctionSpec[]): void;
   close(): Promise<void>;
 }

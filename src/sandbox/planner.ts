@@ -190,8 +190,9 @@ export class Planner {
     const { pool, dispatcher } = this.options;
     const fn = dispatcher.functions.get(functionName);
     if (fn === undefined) return;
-    const kind = pool.stemKind(fn.spec);
-    const worker = pool.takeStem(core, kind) ?? (await pool.make(core, kind, fn.spec.memoryBytes));
+    const { spec } = fn;
+    const stem = await pool.takeStemFor(spec, core);
+    const worker = stem ?? (await pool.make(core, pool.stemKind(spec), spec.memoryBytes, false, spec));
     try {
       await dispatcher.prewarm(fn, worker);
     } catch (thrown) {

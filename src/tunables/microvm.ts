@@ -35,4 +35,8 @@ export const SNAPSHOT = {
   diskReserveBytes: 512 * 1024 ** 2,
   /** Accesses lose half of their weight in so long. */
   halfLifeMs: 600_000,
+  /** What making one of a loaded function costs, until one was made. */
+  makingMs: 2_000,
+  /** Functions that are remembered as loaded lately. */
+  candidatesMax: 1_000,
 } as const;

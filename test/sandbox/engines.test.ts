@@ -52,6 +52,22 @@ describe('the engines of a box', () => {
     expect(closed).to.deep.equal(['b']);
   });
 
+  it('tells what functions there are to engines that keep something of them, opened or not, each its own', async () => {
+    const told: string[][] = [];
+    const keeper = (kind: string, keeps: boolean) =>
+      entry(kind, true, {
+        keeps: () => keeps,
+        open: async () => ({
+          ...engine(kind, true),
+          retain: (functions) => void told.push([kind, ...functions.map(({ name }) => name)]),
+        }),
+      });
+    const engines = new Engines([entry('a'), keeper('b', true), keeper('c', false)]);
+    await engines.retain([spec('of-a', { engine: 'a' }), spec('of-b', { engine: 'b' })]);
+    expect(told).to.deep.equal([['b', 'of-b']]);
+    expect(opened).to.deep.equal([]);
+  });
+
   it('names the engines there are when asked for another', async () => {
     const error = await refusal(new Engines([entry('a'), entry('b')]).prepare('c', source));
     expect(error.code).to.equal('BAD_REQUEST');

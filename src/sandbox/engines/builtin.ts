@@ -1,5 +1,6 @@
 /** The engines that come with NEMO. The first is the one that functions get which ask for none. */
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CgroupDriver } from '../../linux/cgroup/driver.js';
 import type { Egress } from '../../network/egress.js';
@@ -78,6 +79,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       kind: 'microvm',
       about: 'a virtual machine each, with its own kernel, from a snapshot',
       variant: ({ memoryBytes }) => microvmVariant(memoryBytes),
+      keeps: () => existsSync(join(stateDir, 'microvm')),
       async open() {
         const { MicrovmEngine } = await import('./microvm/engine.js');
         return new MicrovmEngine({

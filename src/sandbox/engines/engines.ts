@@ -91,6 +91,13 @@ export class Engines {
     return reports;
   }
 
+  /** These are the functions there are: what engines keep of others goes. */
+  async retain(functions: readonly FunctionSpec[]): Promise<void> {
+    for (const { kind, keeps } of this.entries.values()) {
+      if (keeps?.()) (await this.get(kind)).retain?.(functions.filter(({ engine }) => engine === kind));
+    }
+  }
+
   async close(): Promise<void> {
     const engines = await Promise.allSettled(this.opened.values());
     await Promise.all(engines.map((engine) => engine.status === 'fulfilled' && engine.value.close()));

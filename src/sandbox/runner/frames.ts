@@ -23,8 +23,10 @@ export const FrameType = {
   forget: 3,
   /** Of runners that hold several functions, each under the number (callId) of its load: calls are of this one now. */
   select: 4,
-  /** A stem is about to become a snapshot: it does ahead what every function will need. Answered by `ready`. */
+  /** It is about to become a snapshot: a stem does ahead what every function will need. Answered by `ready`. */
   settle: 5,
+  /** It goes on from a snapshot that was made when its function was loaded. Answered by `loaded`. */
+  wake: 6,
   // runner -> agent
   ready: 16,
   loaded: 17,

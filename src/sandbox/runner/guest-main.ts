@@ -1,12 +1,12 @@
 /**
  * The program inside a virtual machine: node as an ordinary user, a virtio-serial port instead of a socket, the
- * function in the frame that loads it. Many machines go on from one snapshot, so nothing random may come from
- * before it: whoever restores gives the kernel new entropy first, and here Math.random gets a seed of its own.
+ * function in the frame that loads it. Many machines go on from one snapshot, before or after that frame: whoever
+ * restores gives the kernel new entropy first, and here everything random is drawn anew.
  */
 
-import { randomFillSync } from 'node:crypto';
 import { openSync, unlinkSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { keepNoRandomness, reseed } from './guest-random.js';
 import { serve } from './serve.js';
 
 const PORT = '/dev/port1';
@@ -24,42 +24,26 @@ function openPort(path: string): Socket {
 }
 
 const WARM_MODULE = '/function/warm.mjs';
-let [a, b, c, count] = [0, 0, 0, 1];
+let loaded = false;
 
-/** sfc32: 2^128 states, about as fast as V8's own. */
-function next(): number {
-  const sum = (a + b + count++) | 0;
-  a = b ^ (b >>> 9);
-  b = (c + (c << 3)) | 0;
-  c = (((c << 21) | (c >>> 11)) + sum) | 0;
-  return sum >>> 0;
-}
-
-/** 53 bits, as V8's. */
-Math.random = function random(): number {
-  return ((next() >>> 5) * 67_108_864 + (next() >>> 6)) / 9_007_199_254_740_992;
-};
-
-function reseed(): void {
-  const seed = new Int32Array(3);
-  randomFillSync(seed);
-  [a, b, c] = [seed[0]!, seed[1]!, seed[2]!];
-  count = 1;
-}
-
+keepNoRandomness();
 serve(openPort(PORT), {
   async evaluate({ env }, code) {
     reseed();
     for (const name of Object.keys(env)) process.env[name] = env[name];
     writeFileSync(MODULE, code);
+    loaded = true;
     return ((await import(MODULE)) as { default?: unknown }).default;
   },
   async settle() {
+    // The clock stands in the future now: whatever it is set to later, OpenSSL takes its seed for too old.
+    if (loaded) return reseed();
     // What loading a module takes of node is in the snapshot then.
     writeFileSync(WARM_MODULE, 'export default () => undefined;');
     await import(WARM_MODULE);
     unlinkSync(WARM_MODULE);
   },
+  wake: reseed,
   printError: process.stderr.write.bind(process.stderr),
   exit: process.exit.bind(process),
 });

@@ -35,8 +35,10 @@ export interface Host {
   /** The code may answer with a Response, or call fetch. */
   usesWeb?: (meta: LoadMeta) => boolean;
   exit(code?: number): void;
-  /** Before a snapshot of a stem. */
+  /** Before a snapshot, of a stem or with a function. */
   settle?: () => Promise<void>;
+  /** After a restore from a snapshot with a function. */
+  wake?: () => void;
   /** Sent with the first frame. */
   hello?: object;
   /** Called with the way to send what is no answer to a call. */
@@ -163,6 +165,9 @@ export function serve(socket: Socket, host: Host): void {
     } else if (header.type === FrameType.settle) {
       rehearse();
       void host.settle?.().then(() => tell(FrameType.ready, undefined), uncaught);
+    } else if (header.type === FrameType.wake && queue !== undefined) {
+      host.wake?.();
+      tell(FrameType.loaded, undefined);
     }
   });
   onProcess('uncaughtException', uncaught);

@@ -1,12 +1,17 @@
 /**
  * Placement by size, start cost and access: a snapshot is worth the start time that it saves lately, for each byte. The
- * most valuable are in memory, the next on disk, the rest go.
+ * most valuable are in memory, the next on disk, the rest go. One is made when its loads have cost as much as making
+ * it does, as one buys what one has rented often enough, and only if it would stay.
  */
 
 import type { SnapshotBudgets, SnapshotFacts, SnapshotPolicy } from './policy.js';
 
 export const byValue: SnapshotPolicy = {
   name: 'by-value',
+  make(candidate, makingMs, snapshots, budgets) {
+    if (candidate.savedMs * candidate.accesses < makingMs) return false;
+    return !byValue.place([...snapshots, candidate], budgets).evict.has(candidate.key);
+  },
   place(snapshots, { memoryMaxBytes, diskMaxBytes }: SnapshotBudgets) {
     const memory = new Set<string>();
     const evict = new Set<string>();

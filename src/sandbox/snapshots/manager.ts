@@ -96,7 +96,7 @@ export class SnapshotManager {
     if (snapshot === undefined) return false;
     const other = difference(snapshot.meta.madeBy, madeBy);
     if (other === undefined) return true;
-    this.options.onNote(`the snapshot ${key} is not used and made again: it is from another ${other}`);
+    this.options.onNote(`the snapshot ${key} is not used: it is from another ${other}`);
     this.remove(key);
     return false;
   }
@@ -118,6 +118,20 @@ export class SnapshotManager {
       this.making.set(key, making);
     }
     await making;
+  }
+
+  /** Whether the policy wants one that is not there. */
+  worthMaking(candidate: SnapshotFacts, makingMs: number): boolean {
+    const others = [...this.snapshots.values()].map((one) => this.facts(one));
+    return this.policy.make(candidate, makingMs, others, this.options.budgets);
+  }
+
+  directoryOf(key: string): string {
+    return join(this.options.directory, key);
+  }
+
+  madeByOf(key: string): MadeBy | undefined {
+    return this.snapshots.get(key)?.meta.madeBy;
   }
 
   /** For one start: in memory, read from the disk first if it is not. NOT_FOUND where there is none (any more). */
@@ -175,14 +189,14 @@ export class SnapshotManager {
   ): Promise<void> {
     const { directory } = this.options;
     const path = join(directory, `${MAKING}${key}`);
-    const place = join(directory, key);
+    const place = this.directoryOf(key);
     try {
       rmSync(path, { recursive: true, force: true });
       this.makeRoom(key, bytes);
       mkdirSync(path, { mode: 0o700 });
       const savedMs = await make(path);
       const meta: Meta = { schema: SCHEMA, madeBy, savedMs };
-      writeFileSync(join(path, 'meta.json'), JSON.stringify(meta));
+      writeFileSync(join(path, 'meta.json'), JSON.stringify(meta), { mode: 0o600 });
       rmSync(place, { recursive: true, force: true });
       renameSync(path, place);
       this.note(this.add(key, place, meta));

@@ -14,10 +14,22 @@ const F_ADD_SEALS = 1033;
 const SEALS = 0xf;
 const CHUNK_BYTES = 1024 * 1024;
 
-/** Descriptor of a sealed copy of `path`; the caller closes it. Zeros take no memory. */
+/** Descriptor of a sealed copy of `path`; the caller closes it. */
 export async function loadIntoMemory(path: string, name: string): Promise<number> {
-  const source = await open(path, 'r');
   const fd = check(memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), 'memfd_create', name);
+  try {
+    await copyWithHoles(path, fd);
+    check(fcntl(fd, F_ADD_SEALS, SEALS), 'fcntl(F_ADD_SEALS)', name);
+    return fd;
+  } catch (thrown) {
+    closeSync(fd);
+    throw thrown;
+  }
+}
+
+/** Fills an empty file with the content of `path`. Zeros take no room. */
+export async function copyWithHoles(path: string, fd: number): Promise<void> {
+  const source = await open(path, 'r');
   try {
     const { size } = await source.stat();
     ftruncateSync(fd, size);
@@ -30,11 +42,6 @@ export async function loadIntoMemory(path: string, name: string): Promise<number
       if (!read.equals(zeros.subarray(0, bytesRead))) writeSync(fd, read, 0, bytesRead, at);
       at += bytesRead;
     }
-    check(fcntl(fd, F_ADD_SEALS, SEALS), 'fcntl(F_ADD_SEALS)', name);
-    return fd;
-  } catch (thrown) {
-    closeSync(fd);
-    throw thrown;
   } finally {
     await source.close();
   }

@@ -25,6 +25,16 @@ export interface Placement {
 
 export interface SnapshotPolicy {
   readonly name: string;
+  /**
+   * Called after a function was loaded into a stem: whether to make a snapshot of it as it is then. Of the candidate,
+   * `accesses` are its loads lately, `savedMs` is what a load costs; `makingMs` is what making a snapshot costs.
+   */
+  make(
+    candidate: SnapshotFacts,
+    makingMs: number,
+    snapshots: readonly SnapshotFacts[],
+    budgets: SnapshotBudgets,
+  ): boolean;
   /** Called before a snapshot is made, and at each start from one. */
   place(snapshots: readonly SnapshotFacts[], budgets: SnapshotBudgets): Placement;
 }

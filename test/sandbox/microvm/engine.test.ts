@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { MicrovmEngine } from '../../../src/sandbox/engines/microvm/engine.js';
@@ -16,6 +16,7 @@ describe('the microvm engine', function () {
   before(async () => {
     kernel = await testKernel();
     bench = new MicrovmBench(kernel);
+    rmSync(bench.stateDir, { recursive: true, force: true });
     engine = bench.engine();
     expect(await engine.check()).to.deep.equal({ ok: true, note: 'runs emulated (TCG): as configured' });
     const source = { functionName: 'f', content: Buffer.from('export default () => 1'), filename: 'f.mjs' };
@@ -156,16 +157,18 @@ describe('the microvm engine', function () {
 
   it('refuses a snapshot of another version, and a kernel that does not boot with the end of its console', async () => {
     await engine.close();
-    const meta = join(bench.directory, 'state', 'snapshots', 'stem-128', 'meta.json');
+    const stateDir = join(bench.directory, 'state');
+    cpSync(bench.stateDir, stateDir, { recursive: true });
+    const meta = join(stateDir, 'snapshots', 'stem-128', 'meta.json');
     writeFileSync(meta, readFileSync(meta, 'utf8').replace(/"version":"[^"]*"/, '"version":"0.0.1"'));
     const broken = join(bench.directory, 'vmlinuz-none');
     writeFileSync(broken, 'not a kernel');
-    engine = bench.engine({ kernel: broken });
+    engine = bench.engine({ kernel: broken, stateDir });
     const error = await errorOf(bench.start(engine));
     expect(error.code).to.equal('SANDBOX_START');
     expect(error.message).to.match(/^the virtual machine .*(console|kernel)/s);
     expect(bench.notes.at(-2)).to.match(
-      /^the snapshot stem-128 is not used and made again: it is from another version \(0\.0\.1, now /,
+      /^the snapshot stem-128 is not used: it is from another version \(0\.0\.1, now /,
     );
     expect(engine.snapshots.list()).to.deep.equal([]);
     const groups = bench.driver.list();

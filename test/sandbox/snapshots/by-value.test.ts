@@ -49,4 +49,15 @@ describe('placing snapshots by value', () => {
     const large = facts('large', { bytes: 300 * MB, accesses: 9 });
     expect(place([large, facts('a')], 100, 400)).to.deep.equal({ memory: ['a'], evict: [] });
   });
+
+  it('makes one when loading has cost as much as making, and only if it would stay', () => {
+    const make = (candidate: SnapshotFacts, others: SnapshotFacts[] = [], diskMb = 1_000) =>
+      byValue.make(candidate, 2_000, others, { memoryMaxBytes: 0, diskMaxBytes: diskMb * MB });
+    expect(make(facts('slow', { savedMs: 2_000 }))).to.equal(true);
+    expect(make(facts('quick', { savedMs: 300, accesses: 6 }))).to.equal(false);
+    expect(make(facts('often', { savedMs: 300, accesses: 7 }))).to.equal(true);
+    const worthy = facts('worthy', { accesses: 5 });
+    expect(make(facts('less', { accesses: 3 }), [worthy], 150)).to.equal(false);
+    expect(make(facts('more', { accesses: 6 }), [worthy], 150)).to.equal(true);
+  });
 });

@@ -78,9 +78,7 @@ describe('the snapshot manager', () => {
     await open().ensure('stem', MADE_BY, MB, make());
     const manager = open();
     await manager.ensure('stem', { ...MADE_BY, version: '2' }, MB, make('new'));
-    expect(notes).to.deep.equal([
-      'the snapshot stem is not used and made again: it is from another version (1, now 2)',
-    ]);
+    expect(notes).to.deep.equal(['the snapshot stem is not used: it is from another version (1, now 2)']);
     expect(readFileSync(join(directory, 'stem', 'memory')).toString('utf8', MB)).to.equal('new');
   });
 

@@ -1,85 +1,24 @@
-/**
- * Boots one machine whose memory is a file, waits until its runner is ready, and saves its devices beside that file: a
- * snapshot that any number of machines go on from. Whatever happens, no process and no group is left.
- */
+/** Boots a machine and waits until its runner has done ahead what every function will need: what a stem is. */
 
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, closeSync, createWriteStream, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
-import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { NemoError } from '../../../errors.js';
-import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import { MICROVM } from '../../../tunables.js';
 import { Deferred } from '../ends.js';
 import { Channel } from '../process/channel.js';
-import { FUNCTION_DIRECTORY } from '../process/launch.js';
 import { INIT_MARK } from './guest-image.js';
-import { Fd, launchMachine, type MachineFiles, type MachineSpec, socketOf } from './machine.js';
-import { Qmp } from './qmp.js';
+import { Fd, socketOf } from './machine.js';
 
-export interface BootOptions {
-  spec: Omit<MachineSpec, 'share' | 'incoming'>;
-  files: Omit<MachineFiles, 'memoryFd' | 'devicesFd'>;
-  /** Gets `memory` and `devices`. */
-  directory: string;
-  /** Every user can pass through; for the socket on which QEMU hands over its devices. */
-  runDirectory: string;
-  seccompPath: string;
-  uid: number;
-  /** Removed at the end. */
-  cgroup: Cgroup;
+export interface BootLimits {
   timeoutMs: number;
   /** The guest's own first program has to run by then. */
   initTimeoutMs: number;
 }
 
-/** Returns how long the boot took. Throws SANDBOX_START with the end of the console. */
-export async function bootSnapshot(options: BootOptions): Promise<number> {
-  const { spec, files, directory, runDirectory, uid, cgroup } = options;
-  const memory = join(directory, 'memory');
-  mkdirSync(runDirectory, { recursive: true });
-  chmodSync(runDirectory, 0o755);
-  const memoryFd = openSync(memory, 'w+', 0o666);
-  let child: ChildProcess | undefined;
-  let server: Server | undefined;
-  try {
-    // Only who gets it opened can reach it: the folder is root's alone.
-    chmodSync(memory, 0o666);
-    ftruncateSync(memoryFd, spec.memoryMb * 2 ** 20);
-    const startMs = performance.now();
-    child = launchMachine(
-      { ...spec, share: true, incoming: false },
-      {
-        ...{ uid, joinPaths: cgroup.joinPaths, scheduling: 'default', directory: runDirectory },
-        seccompPath: options.seccompPath,
-      },
-      { ...files, memoryFd },
-    );
-    await untilReady(child, options);
-    const bootMs = performance.now() - startMs;
-    const socketPath = join(runDirectory, 'devices.sock');
-    const saved = new Deferred();
-    server = createServer((socket) => {
-      pipeline(socket, createWriteStream(join(directory, 'devices'))).then(saved.resolve, saved.reject);
-    });
-    await new Promise<void>((resolve) => server!.listen(socketPath, resolve));
-    chmodSync(socketPath, 0o666);
-    const qmp = new Qmp(socketOf(child, Fd.qmp));
-    await qmp.save(`unix:${FUNCTION_DIRECTORY}/devices.sock`);
-    await saved.promise;
-    return bootMs;
-  } finally {
-    server?.close();
-    closeSync(memoryFd);
-    await cgroup.remove();
-    for (const stream of child?.stdio ?? []) stream?.destroy();
-    rmSync(runDirectory, { recursive: true, force: true });
-  }
-}
-
-async function untilReady(child: ChildProcess, options: BootOptions): Promise<void> {
-  const { timeoutMs, initTimeoutMs } = options;
+/** Throws SANDBOX_START with the end of the console. */
+export async function untilReady(
+  child: ChildProcess,
+  { timeoutMs, initTimeoutMs }: BootLimits,
+): Promise<void> {
   const ready = new Deferred();
   let console = '';
   let initTimer: NodeJS.Timeout | undefined;

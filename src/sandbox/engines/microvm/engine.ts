@@ -1,13 +1,16 @@
 /**
  * The `microvm` engine: a virtual machine with its own kernel for each sandbox, started from a snapshot of one that
- * booted once. The function's code and calls go through a virtio-serial port; there is no network and no disk but
+ * booted once, or of one that loaded this function once. The function's code and calls go through a virtio-serial port; there is no network and no disk but
  * a read-only root. QEMU is a process in the sandbox's cgroup, so it is pinned, throttled, frozen and accounted like any.
  */
 
+import type { ChildProcess } from 'node:child_process';
 import { chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { NemoError } from '../../../errors.js';
+import type { FunctionSpec } from '../../../invoke/function.js';
 import type { CgroupDriver } from '../../../linux/cgroup/driver.js';
 import { installLine, missingPackages } from '../../../linux/packages.js';
 import { MICROVM, POOL } from '../../../tunables.js';
@@ -18,10 +21,11 @@ import type { SnapshotBudgets } from '../../snapshots/policy.js';
 import { Channel } from '../process/channel.js';
 import { makeOpenDirectory, prepareRuntime, requireReachable } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
+import { FunctionSnapshots } from './function-snapshots.js';
+import { goOn, synchronise } from './load-in-machine.js';
 import { type Accelerator, Fd, launchMachine, socketOf } from './machine.js';
 import { Qmp } from './qmp.js';
-import { Stems } from './stems.js';
-import { syncMessage } from './sync-program.js';
+import { Stems, type StemsOptions } from './stems.js';
 import { microvmVariant } from './variant.js';
 
 export const MICROVM_ENGINE = 'microvm';
@@ -49,6 +53,7 @@ export class MicrovmEngine implements Engine {
   readonly kind = MICROVM_ENGINE;
   readonly snapshots: SnapshotManager;
   private readonly stems: Stems;
+  private readonly functions: FunctionSnapshots;
   private readonly live = new Map<number, ProcessSandbox>();
   private seccompPath: string | undefined;
   private nextUid = 0;
@@ -57,12 +62,14 @@ export class MicrovmEngine implements Engine {
   constructor(private readonly options: MicrovmEngineOptions) {
     const { directory, stateDir, driver, housekeepingCores, accelerator, kernel, budgets, onNote } = options;
     this.snapshots = new SnapshotManager({ directory: join(stateDir, 'snapshots'), budgets, onNote });
-    this.stems = new Stems({
+    const common: StemsOptions = {
       ...{ stateDir, runDir: directory, snapshots: this.snapshots, driver, accelerator, kernel, onNote },
       cores: housekeepingCores,
       seccompPath: () => this.layOut(),
       uid: MICROVM.firstUid + MICROVM.uidCount,
-    });
+    };
+    this.stems = new Stems(common);
+    this.functions = new FunctionSnapshots(this.stems, common);
   }
 
   async check(): Promise<{ ok: true; note: string } | { ok: false; reason: string; hint: string }> {
@@ -84,15 +91,19 @@ export class MicrovmEngine implements Engine {
   }
 
   async start(options: StartOptions): Promise<Sandbox> {
-    const { id, cgroup, scheduling, variant = '' } = options;
+    const { id, cgroup, scheduling, variant = '', willLoad } = options;
     if (this.closed) throw new NemoError('STOPPING', `sandbox ${id} is not started: the agent is stopping`);
+    const startMs = performance.now();
     const directory = join(this.options.directory, id);
     let sandbox: ProcessSandbox;
+    let restored = false;
     let uid = 0;
     try {
       const seccompPath = this.layOut();
       const heapMb = Number(variant || microvmVariant(POOL.memoryMaxDefaultBytes));
-      const { snapshot, ...stem } = await this.stems.open(heapMb);
+      const loaded = willLoad === undefined ? undefined : await this.functions.open(willLoad);
+      restored = loaded !== undefined;
+      const { snapshot, ...machine } = loaded ?? (await this.stems.open(heapMb));
       try {
         uid = this.takeUid(id);
         mkdirSync(directory);
@@ -100,40 +111,12 @@ export class MicrovmEngine implements Engine {
         chownSync(directory, 0, uid);
         cgroup.setMemoryMax(POOL.memoryMaxDefaultBytes + MICROVM.hostBytes);
         const child = launchMachine(
-          { ...stem, share: false, incoming: true },
+          { ...machine, share: false, incoming: true },
           { uid, joinPaths: cgroup.joinPaths, scheduling, directory, seccompPath },
-          { ...stem.files, memoryFd: snapshot.memoryFd, devicesFd: snapshot.devicesFd },
+          { ...machine.files, memoryFd: snapshot.memoryFd, devicesFd: snapshot.devicesFd },
         );
         void goOn(new Qmp(socketOf(child, Fd.qmp)));
-        let exhausted = false;
-        socketOf(child, Fd.console).on('data', (text: Buffer) => {
-          exhausted ||= EXHAUSTED.test(text.toString());
-        });
-        const sync = socketOf(child, Fd.sync);
-        let code: Buffer;
-        sandbox = new ProcessSandbox(options, child, directory, uid, undefined, {
-          engine: MICROVM_ENGINE,
-          hostBytes: MICROVM.hostBytes,
-          exhausted: (stderrTail) => exhausted || EXHAUSTED.test(stderrTail),
-          openChannel(socket, events) {
-            const channel = new Channel(socket, events);
-            // Its answer also says that the machine runs.
-            sync.once('data', () => events.onReady({}));
-            sync.write(syncMessage(Date.now()));
-            return {
-              get inFlight() {
-                return channel.inFlight;
-              },
-              load: (load, path) => channel.load(load, path, code),
-              call: (...args) => channel.call(...args),
-              endAll: (errorFor) => channel.endAll(errorFor),
-            };
-          },
-          async install({ bundlePath }: LoadOptions) {
-            code = await readFile(bundlePath);
-            return '';
-          },
-        });
+        sandbox = this.wrap(options, child, directory, uid, restored ? willLoad : undefined);
       } finally {
         snapshot.close();
       }
@@ -147,13 +130,80 @@ export class MicrovmEngine implements Engine {
     }
     this.live.set(uid, sandbox);
     void sandbox.exited.then(() => this.live.delete(uid));
-    await sandbox.ready();
+    try {
+      await sandbox.ready();
+    } catch (thrown) {
+      if (restored && !this.closed) this.functions.spoilt(willLoad!.functionName);
+      throw thrown;
+    }
+    this.functions.started(performance.now() - startMs);
     return sandbox;
+  }
+
+  /** `restored`: what its machine has loaded already. */
+  private wrap(
+    options: StartOptions,
+    child: ChildProcess,
+    directory: string,
+    uid: number,
+    restored: LoadOptions | undefined,
+  ): ProcessSandbox {
+    const { functions } = this;
+    let exhausted = false;
+    socketOf(child, Fd.console).on('data', (text: Buffer) => {
+      exhausted ||= EXHAUSTED.test(text.toString());
+    });
+    let code: Buffer;
+    return new ProcessSandbox(options, child, directory, uid, undefined, {
+      engine: MICROVM_ENGINE,
+      preloaded: restored !== undefined,
+      hostBytes: MICROVM.hostBytes,
+      exhausted: (stderrTail) => exhausted || EXHAUSTED.test(stderrTail),
+      openChannel(socket, events) {
+        let onLoaded = (): void => {};
+        const channel = new Channel(socket, {
+          ...events,
+          onLoaded(kind) {
+            onLoaded();
+            events.onLoaded(kind);
+          },
+        });
+        void synchronise(socketOf(child, Fd.sync), Date.now()).then(() => events.onReady({}));
+        return {
+          get inFlight() {
+            return channel.inFlight;
+          },
+          load(load, path) {
+            if (restored !== undefined) return channel.wake(load);
+            const startMs = performance.now();
+            onLoaded = () => void functions.loaded(load, code, performance.now() - startMs);
+            channel.load(load, path, code);
+          },
+          call: (...args) => channel.call(...args),
+          endAll: (errorFor) => channel.endAll(errorFor),
+        };
+      },
+      async install(load: LoadOptions) {
+        // A caller's mistake: with another function's code and environment in it, it must never answer.
+        if (restored !== undefined && !isDeepStrictEqual(load, restored))
+          throw new NemoError('INTERNAL', `${options.id} has loaded ${restored.functionName} as it was`);
+        code = await readFile(load.bundlePath);
+        return '';
+      },
+    });
+  }
+
+  restores(load: LoadOptions): Promise<boolean> {
+    return this.functions.restores(load);
+  }
+
+  retain(functions: readonly FunctionSpec[]): void {
+    this.functions.retain(functions);
   }
 
   async close(): Promise<void> {
     this.closed = true;
-    await Promise.all([...this.live.values()].map((sandbox) => sandbox.kill()));
+    await Promise.all([this.functions.close(), ...[...this.live.values()].map((sandbox) => sandbox.kill())]);
     await this.snapshots.close();
     rmSync(this.options.directory, { recursive: true, force: true });
   }
@@ -177,9 +227,4 @@ export class MicrovmEngine implements Engine {
     }
     throw new NemoError('NO_CAPACITY', `sandbox ${id} is not started: ${MICROVM.uidCount} are running`);
   }
-}
-
-/** The machine runs once its devices are loaded. What goes wrong ends QEMU, which says why. */
-async function goOn(qmp: Qmp): Promise<void> {
-  await qmp.run('migrate-incoming', { uri: `fd:${Fd.devices}` }).catch(() => {});
 }

@@ -31,6 +31,7 @@ import { syncProgram } from './sync-program.js';
 const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
 const RUNNER_FILES = [
   'guest-main.js',
+  'guest-random.js',
   'serve.js',
   'calls.js',
   'event.js',

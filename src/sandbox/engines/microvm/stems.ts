@@ -10,11 +10,12 @@ import type { CgroupDriver } from '../../../linux/cgroup/driver.js';
 import { run } from '../../../linux/packages.js';
 import { MICROVM } from '../../../tunables.js';
 import { VERSION } from '../../../version.js';
-import type { OpenSnapshot, SnapshotManager } from '../../snapshots/manager.js';
-import { bootSnapshot } from './boot.js';
+import type { MadeBy, OpenSnapshot, SnapshotManager } from '../../snapshots/manager.js';
+import { untilReady } from './boot.js';
 import { buildGuestImage, type GuestImage } from './guest-image.js';
 import { fetchKernel, type Kernel, kernelOf } from './kernel.js';
 import type { Accelerator, MachineFiles } from './machine.js';
+import { makeSnapshot } from './make-snapshot.js';
 
 export interface StemsOptions {
   /** Kernel and image; kept. */
@@ -37,6 +38,8 @@ export interface Stem {
   memoryMb: number;
   heapMb: number;
   accelerator: Accelerator;
+  /** What a machine that goes on from it has to have in common with it. */
+  madeBy: MadeBy;
   files: Omit<MachineFiles, 'memoryFd' | 'devicesFd'>;
 }
 
@@ -56,7 +59,8 @@ export class Stems {
     return { ...stem, snapshot: await this.options.snapshots.open(stem.key) };
   }
 
-  async ensure(heapMb: number): Promise<Stem> {
+  /** What the snapshot is like, whether it is there or not. */
+  async look(heapMb: number): Promise<Stem> {
     const { kernel, image, qemu } = await this.prepare();
     const accelerator = await this.accelerator();
     const memoryMb = heapMb + MICROVM.guestMb;
@@ -66,7 +70,12 @@ export class Stems {
       ...{ memory: memoryMb, accelerator },
     };
     const files = { kernel: kernel.image, initrd: image.initrd, root: image.root };
-    const stem = { key, memoryMb, heapMb, accelerator, files };
+    return { key, memoryMb, heapMb, accelerator, madeBy, files };
+  }
+
+  async ensure(heapMb: number): Promise<Stem> {
+    const stem = await this.look(heapMb);
+    const { key, madeBy, memoryMb, accelerator } = stem;
     await this.options.snapshots.ensure(key, madeBy, memoryMb * 2 ** 20, async (directory) => {
       this.options.onNote(`booting a virtual machine of ${memoryMb} MB (${accelerator}) for a snapshot ...`);
       const bootMs = await this.bootPatiently(stem, directory);
@@ -112,7 +121,7 @@ export class Stems {
     let trouble: string | undefined;
     try {
       const spec = { accelerator: 'kvm', memoryMb: 256, heapMb: 128 } as const;
-      await this.boot({ key: '', ...spec, files }, directory, MICROVM.kvmTrialMs);
+      await this.boot({ ...spec, files }, directory, MICROVM.kvmTrialMs);
     } catch (thrown) {
       trouble = asNemoError(thrown).message.split('\n').slice(0, 2).join(' ');
       onNote(`virtual machines are emulated, which is slow: with KVM ${trouble}`);
@@ -134,17 +143,22 @@ export class Stems {
     }
   }
 
-  private boot(stem: Stem, directory: string, initTimeoutMs: number): Promise<number> {
+  private boot(
+    stem: Omit<Stem, 'key' | 'madeBy'>,
+    directory: string,
+    initTimeoutMs: number,
+  ): Promise<number> {
     const { driver, cores, runDir, uid, seccompPath } = this.options;
     const name = `microvm-boot-${++this.boots}`;
     const memoryMaxBytes = stem.memoryMb * 2 ** 20 + 2 * MICROVM.hostBytes;
-    return bootSnapshot({
-      ...{ spec: stem, files: stem.files, directory, uid, runDirectory: join(runDir, name) },
-      seccompPath: seccompPath(),
-      cgroup: driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores }),
-      timeoutMs: MICROVM.bootTimeoutMs,
-      initTimeoutMs,
-    });
+    const cgroup = driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores });
+    return makeSnapshot(
+      {
+        ...{ spec: stem, files: stem.files, directory, uid, cgroup, scheduling: 'default' },
+        ...{ runDirectory: join(runDir, name), seccompPath: seccompPath() },
+      },
+      (child) => untilReady(child, { timeoutMs: MICROVM.bootTimeoutMs, initTimeoutMs }),
+    );
   }
 
   /** Once: kernel and image. */

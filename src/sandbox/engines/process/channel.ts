@@ -142,6 +142,13 @@ export class Channel {
     this.send(FrameType.settle, 0, 0, '', EMPTY);
   }
 
+  /** In place of `load`, where the runner has its function already. Answered by `onLoaded`. */
+  wake({ functionName, concurrency = 1 }: LoadOptions): void {
+    this.concurrency = concurrency;
+    this.functionName = functionName;
+    this.send(FrameType.wake, 0, 0, '', EMPTY);
+  }
+
   call(call: CallRequest, remainingMs: number, reply: SandboxReply): void {
     const id = this.nextCallId;
     this.nextCallId = id === 0xffffffff ? 1 : id + 1;

@@ -37,6 +37,7 @@ export type SandboxChannel = Pick<Channel, 'inFlight' | 'load' | 'call' | 'endAl
 export interface SandboxTraits {
   engine: string;
   openChannel?: (socket: Socket, events: ChannelEvents) => SandboxChannel;
+  preloaded?: boolean;
   /** Its socket may close before it ends. */
   outlivesSocket?: boolean;
   /** Puts the function where the sandbox finds it; its path there. */
@@ -54,6 +55,7 @@ export class ProcessSandbox implements Sandbox {
   readonly id: string;
   readonly cgroup: Cgroup;
   readonly pid: number;
+  readonly preloaded: boolean;
   readonly exited: Promise<SandboxExit>;
   private readonly channel: SandboxChannel;
   private readonly stderr: LogLines;
@@ -81,6 +83,7 @@ export class ProcessSandbox implements Sandbox {
     private readonly traits: SandboxTraits = { engine: 'process' },
   ) {
     this.engine = traits.engine;
+    this.preloaded = traits.preloaded === true;
     this.id = options.id;
     this.cgroup = options.cgroup;
     this.pid = child.pid ?? 0;

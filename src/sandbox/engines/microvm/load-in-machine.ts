@@ -1,0 +1,71 @@
+/** Has a machine that went on from a stem load a function, for a snapshot. Nothing is called. */
+
+import type { ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { NemoError } from '../../../errors.js';
+import { SANDBOX } from '../../../tunables.js';
+import type { LoadOptions } from '../../engine.js';
+import { Deferred } from '../ends.js';
+import { Channel } from '../process/channel.js';
+import { Fd, socketOf } from './machine.js';
+import type { Qmp } from './qmp.js';
+import { syncMessage } from './sync-program.js';
+
+/**
+ * Where the clock stands at the end: whatever it is set to after a restore is before the time at which OpenSSL drew
+ * its last seed, so that it draws a new one.
+ */
+const FUTURE_MS = 10 * 365 * 86_400_000;
+
+/** Rejects as a load does, or with SANDBOX_START. */
+export async function loadInMachine(
+  child: ChildProcess,
+  qmp: Qmp,
+  load: LoadOptions,
+  code: Buffer,
+): Promise<void> {
+  const loaded = new Deferred();
+  const settled = new Deferred();
+  const failed = (why: string) => new NemoError('SANDBOX_START', `the virtual machine ${why}`);
+  const fail = (error: NemoError): void => {
+    loaded.reject(error);
+    settled.reject(error);
+  };
+  child.once('exit', (exitCode, signal) => fail(failed(`ended with ${signal ?? `exit code ${exitCode}`}`)));
+  child.once('error', (error) => fail(failed(`was not started: ${error.message}`)));
+  // What the function prints while it is loaded was said before, by the sandbox that serves.
+  for (const stream of [child.stdout, child.stderr, socketOf(child, Fd.console)]) stream!.resume();
+  const channel = new Channel(socketOf(child, Fd.runner), {
+    onReady: () => settled.resolve(),
+    onLoaded: () => loaded.resolve(),
+    onLoadFailed: fail,
+    onViolation: (reason) => fail(failed(`said what makes no sense: ${reason}`)),
+  });
+  const timeoutMs = Math.max(load.timeoutMs, SANDBOX.loadTimeoutMs);
+  const timer = setTimeout(() => fail(failed(`was not ready within ${timeoutMs} ms`)), timeoutMs);
+  try {
+    await goOn(qmp);
+    const sync = socketOf(child, Fd.sync);
+    await Promise.race([synchronise(sync, Date.now()), loaded.promise]);
+    channel.load(load, load.bundlePath, code);
+    await loaded.promise;
+    await Promise.race([synchronise(sync, Date.now() + FUTURE_MS), settled.promise]);
+    channel.settle();
+    await settled.promise;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The machine runs once its devices are loaded. What goes wrong ends QEMU, which says why. */
+export async function goOn(qmp: Qmp): Promise<void> {
+  await qmp.run('migrate-incoming', { uri: `fd:${Fd.devices}` }).catch(() => {});
+}
+
+/** Sets a guest's clock and gives it new random numbers. Its answer also says that the machine runs. */
+export function synchronise(sync: Socket, nowMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    sync.once('data', () => resolve());
+    sync.write(syncMessage(nowMs));
+  });
+}
