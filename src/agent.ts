@@ -28,7 +28,7 @@ import { Pool } from './sandbox/pool.js';
 import { none } from './sandbox/prewarm/none.js';
 import { openStore } from './store/open-store.js';
 import { createEventLog } from './telemetry/event-log.js';
-import { createLogBook } from './telemetry/log-book.js';
+import { createLogBook, logFailure } from './telemetry/log-book.js';
 import { SandboxUsage } from './telemetry/sandbox-usage.js';
 import { Snapshot } from './telemetry/snapshot.js';
 import { CallTraces } from './telemetry/traces/call-traces.js';
@@ -128,7 +128,10 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     functionCores: config.functionCores,
     fallbackCore: config.housekeepingCores[0]!,
     selection: config.pool.selection,
-    onFailure: (functionName, error, sandboxId) => events.callFailed(functionName, error, sandboxId),
+    onFailure: (functionName, error, sandboxId) => {
+      events.callFailed(functionName, error, sandboxId);
+      logFailure(logs, functionName, error, sandboxId);
+    },
     observer: traces,
   });
   const planner = new Planner({

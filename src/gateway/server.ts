@@ -70,16 +70,21 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     clientErrorHandler: onClientError,
     // Fastify's own refusal has another form than our errors; connections end with their request anyway.
     return503OnClosing: false,
+    frameworkErrors: (error, _request, reply) => {
+      reply.hijack();
+      sendError(reply.raw, refused(error));
+    },
     logger: options.logLevel === 'silent' ? false : { level: options.logLevel, stream: process.stderr },
     logController: new LogController({ disableRequestLogging: true }),
   }) as unknown as FastifyInstance;
+  const methodsAt = watchRoutes(server);
   addBodyParser(server);
   addErrorReplies(server);
   addFunctionRoutes(server, platform);
   const endLogs = addLogRoutes(server, platform);
   addTraceRoutes(server, platform);
   addObserveRoutes(server, platform, calls, isStopping);
-  addConsole(server, options.consoleDir);
+  addConsole(server, options.consoleDir, methodsAt);
   platform.registry.onChange((name, spec) => {
     if (spec === undefined) calls.forget(name);
   });
@@ -149,7 +154,7 @@ function addErrorReplies(server: FastifyInstance): void {
       thrown.code === 'FST_ERR_CTP_BODY_TOO_LARGE'
         ? bodyTooLarge(GATEWAY_HTTP.deployMaxBytes)
         : thrown.code?.startsWith('FST_') && (thrown.statusCode ?? 500) < 500
-          ? new NemoError('BAD_REQUEST', thrown.message, { hint: 'see the API of the agent', cause: thrown })
+          ? refused(thrown)
           : asNemoError(thrown);
     if (error.code === 'INTERNAL') request.log.error(thrown);
     reply.hijack();
@@ -157,12 +162,36 @@ function addErrorReplies(server: FastifyInstance): void {
   });
 }
 
-function addConsole(server: FastifyInstance, directory: string | undefined): void {
+function refused(cause: FastifyError): NemoError {
+  return new NemoError('BAD_REQUEST', cause.message, { hint: 'see the API of the agent', cause });
+}
+
+/** Call it before any route is added. Gives what may be done at a path: nothing if no route of any method leads there. */
+function watchRoutes(server: FastifyInstance): (path: string) => string[] {
+  const routes: Array<{ pattern: RegExp; method: string }> = [];
+  server.addHook('onRoute', ({ url, method }) => {
+    const pattern = new RegExp(`^${url.replace(/:\w+/g, '[^/]+')}$`);
+    for (const one of [method].flat()) routes.push({ pattern, method: one });
+  });
+  return (path) => routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
+}
+
+function addConsole(
+  server: FastifyInstance,
+  directory: string | undefined,
+  methodsAt: (path: string) => string[],
+): void {
   const files = new StaticFiles(directory ?? '');
   server.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0]!;
     const ifNoneMatch = request.headers['if-none-match'];
     reply.hijack();
+    const allowed = methodsAt(path).join(', ');
+    if (allowed !== '') {
+      const hint = `there is ${allowed}`;
+      const error = new NemoError('BAD_REQUEST', `${request.method} is nothing for ${path}`, { hint });
+      return sendError(reply.raw, error, ['Allow', allowed], 405);
+    }
     try {
       files.send(path, request.method, ifNoneMatch, reply.raw);
     } catch (thrown) {

@@ -38,7 +38,7 @@ export interface DispatcherOptions {
   placement?: PlacementPolicy;
   selection?: SelectionPolicy;
   admission?: AdmissionPolicy;
-  /** A call failed; for the event log. */
+  /** A call failed, or the code could not be loaded ahead of calls; for the event log. */
   onFailure: (functionName: string, error: NemoError, sandboxId: string | undefined) => void;
   observer?: CallObserver;
 }
@@ -135,8 +135,15 @@ export class Dispatcher {
   }
 
   /** Gives a stem its code and joins it to a function, ahead of calls. Rejects if the code cannot be loaded. */
-  prewarm(fn: FunctionState, worker: Worker): Promise<void> {
-    return this.growth.loadInto(fn, worker, 'warm');
+  async prewarm(fn: FunctionState, worker: Worker): Promise<void> {
+    const known = fn.loadError !== undefined;
+    try {
+      await this.growth.loadInto(fn, worker, 'warm');
+    } catch (thrown) {
+      // Said once, although nobody has called yet; it will be tried again and again.
+      if (!known && fn.loadError !== undefined) this.options.onFailure(fn.spec.name, fn.loadError, worker.id);
+      throw thrown;
+    }
   }
 
   /** Gives waiting calls to workers until nothing more fits. */

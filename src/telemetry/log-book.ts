@@ -3,6 +3,7 @@
  * take the agent's memory by printing. Followers are called in the same turn as `append`.
  */
 
+import type { NemoError } from '../errors.js';
 import type { LogBook } from '../gateway/platform.js';
 import type { LogLine } from '../invoke/function.js';
 import { LOGS } from '../tunables.js';
@@ -12,6 +13,21 @@ interface Page {
   /** Lines before this index are forgotten; they are cut off in bulk. */
   first: number;
   chars: number;
+}
+
+/** Why a call failed stands where its author looks, as far as it was the function's doing. */
+export function logFailure(
+  book: LogBook,
+  functionName: string,
+  error: NemoError,
+  sandboxId: string | undefined,
+): void {
+  if (error.blame !== 'function' && error.code !== 'BAD_FUNCTION') return;
+  const stack = typeof error.details?.stack === 'string' ? error.details.stack : '';
+  const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
+  for (const text of [`${error.code}: ${error.message}`, ...frames]) {
+    book.append({ timeMs: Date.now(), functionName, sandboxId: sandboxId ?? '', stream: 'stderr', text });
+  }
 }
 
 export function createLogBook(limits: { [K in keyof typeof LOGS]: number } = LOGS): LogBook {

@@ -15,6 +15,9 @@ export interface Usage {
   cpuRatio: number;
 }
 
+/** pidusage keeps a file open for each process it was asked about; by default for a minute after its end. */
+const KEPT_MS = 3 * FEED.usagePeriodMs;
+
 const NONE: Usage = { memoryBytes: 0, cpuRatio: 0 };
 
 export class SandboxUsage {
@@ -47,7 +50,7 @@ export class SandboxUsage {
     const all = [...pidsOf.values()].flat();
     if (all.length === 0) return;
     this.running = true;
-    pidusage(all)
+    pidusage(all, { maxage: KEPT_MS })
       .then((stats) => {
         for (const [id, pids] of pidsOf) {
           const usage = { memoryBytes: 0, cpuRatio: 0 };

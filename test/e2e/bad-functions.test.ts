@@ -39,7 +39,19 @@ describe('an agent with bad functions', function () {
     );
     expect(await agent.call('throws')).to.include({ status: 500, code: 'FUNCTION_ERROR' });
     const second = await agent.call('throws');
-    expect(second.body).to.include('no 2');
+    expect(second.body).to.include('no 2').and.not.include('/runner/');
+    const lines = await agent.logs('throws');
+    expect(lines).to.include('FUNCTION_ERROR: throws threw TypeError: no 1');
+    expect(
+      lines.find((line) => /^\s+at .*function\.mjs:\d+/.test(line)),
+      lines.join('\n'),
+    ).to.be.a('string');
+  });
+
+  it('says in its log why one cannot be loaded', async () => {
+    await agent.deploy('five', 'export default 5;');
+    expect(await agent.call('five')).to.include({ status: 400, code: 'BAD_FUNCTION' });
+    expect((await agent.logs('five'))[0]).to.match(/^BAD_FUNCTION: five is not a function/);
   });
 
   it('answers 502 for one that throws while it is loaded, at once the second time', async () => {

@@ -90,7 +90,6 @@ describe('function API', () => {
       ['DELETE', '/v1/functions/nobody'],
       ['GET', '/v1/functions/nobody/logs'],
       ['GET', '/function/nobody'],
-      ['POST', '/v1/functions'],
       ['GET', '/nowhere'],
       ['GET', '/'],
     ] as const) {
@@ -99,6 +98,32 @@ describe('function API', () => {
       expect(answer.json().error.code, path).to.equal('NOT_FOUND');
       expect(answer.json().error.hint, path).to.be.a('string');
     }
+  });
+
+  it('says what may be done at a path where something else was asked for', async () => {
+    for (const [method, path, allowed] of [
+      ['POST', '/v1/functions', 'GET'],
+      ['POST', '/v1/functions/echo', 'PUT'],
+      ['DELETE', '/v1/functions/echo/logs', 'GET'],
+      ['PATCH', '/healthz', 'GET'],
+    ] as const) {
+      const answer = await ask(url + path, { method });
+      expect(answer.status, path).to.equal(405);
+      expect(answer.headers.allow!.split(', '), path).to.include(allowed);
+      expect(answer.json().error).to.include({ code: 'BAD_REQUEST' });
+      expect(answer.json().error.hint).to.contain(allowed);
+    }
+    const feed = await ask(`${url}/feed`);
+    expect(feed.status).to.equal(426);
+    expect(feed.headers.upgrade).to.equal('websocket');
+    expect(feed.json().error.hint).to.contain('/v1/status');
+  });
+
+  it('refuses an address that cannot be decoded in the form of every error', async () => {
+    const answer = await ask(`${url}/v1/functions/%ff`);
+    expect(answer.status).to.equal(400);
+    expect(answer.headers['x-nemo-error']).to.equal('BAD_REQUEST');
+    expect(answer.json().error).to.include({ code: 'BAD_REQUEST' });
   });
 
   it('gives status, events since a number, and health', async () => {

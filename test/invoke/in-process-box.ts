@@ -192,6 +192,8 @@ export class InProcessBox implements SandboxSlots {
   readonly slots = new Map<number, boolean>();
   /** Thrown by the next starts, in order. */
   readonly startErrors: NemoError[] = [];
+  /** What went into the event log and the functions' own logs. */
+  readonly failures: string[] = [];
   /** Called in a load; may throw. */
   loading: ((sandbox: TestSandbox) => Promise<void> | void) | undefined;
   /** Called in a start; it waits. */
@@ -235,7 +237,7 @@ export class InProcessBox implements SandboxSlots {
       policy: policyByName('nemo'),
       functionCores,
       fallbackCore: FALLBACK,
-      onFailure: () => {},
+      onFailure: (name, error) => this.failures.push(`${name}: ${error.code}`),
     });
     this.planner = new Planner({
       control: this,

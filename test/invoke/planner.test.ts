@@ -68,7 +68,7 @@ describe('the planner, beside the dispatcher', () => {
     expect(box.live).to.have.length(0);
   });
 
-  it('does not try to prewarm code that failed to load again at once', async () => {
+  it('does not try to prewarm code that failed to load again at once, and says why it failed', async () => {
     open({ prewarm: { policy: 'fixed', stems: 0, warmPerFunction: 1 } });
     let loads = 0;
     box.loading = () => {
@@ -81,5 +81,6 @@ describe('the planner, beside the dispatcher', () => {
       await settled();
     }
     expect(loads).to.equal(1);
+    expect(box.failures).to.deep.equal(['a: BAD_FUNCTION']);
   });
 });

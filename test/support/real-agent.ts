@@ -135,6 +135,16 @@ export class RealAgent {
     return { status: reply.status, body: text, code };
   }
 
+  /** What a function printed, and why its calls failed. */
+  async logs(name: string): Promise<string[]> {
+    const text = await (await this.fetch(`/v1/functions/${name}/logs`)).text();
+    return text
+      .trim()
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => (JSON.parse(line) as { text: string }).text);
+  }
+
   async status(): Promise<FeedFrame> {
     return (await (await this.fetch('/v1/status')).json()) as FeedFrame;
   }

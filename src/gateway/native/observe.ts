@@ -1,10 +1,12 @@
 /** What watches the agent: status, events, health, metrics, and the machine that it runs on. */
 
 import type { FastifyInstance } from 'fastify';
+import { NemoError } from '../../errors.js';
 import type { CallCounts } from '../../telemetry/call-counts.js';
 import type { HostInventory } from '../../telemetry/inventory.js';
 import type { Metrics } from '../../telemetry/metrics.js';
 import { FEED } from '../../tunables.js';
+import { sendError } from '../error-reply.js';
 import type { Platform } from '../platform.js';
 import { stoppingError } from './invoke.js';
 import { countParameter } from './query.js';
@@ -15,6 +17,15 @@ export function addObserveRoutes(
   calls: CallCounts,
   stopping: () => boolean,
 ): void {
+  // WebSocket upgrades never come this far.
+  server.get('/feed', (_request, reply) => {
+    reply.hijack();
+    const error = new NemoError('BAD_REQUEST', '/feed is a WebSocket', {
+      hint: 'one frame of it is at /v1/status',
+    });
+    sendError(reply.raw, error, ['Connection', 'Upgrade', 'Upgrade', 'websocket'], 426);
+  });
+
   server.get('/v1/status', async () => platform.frame());
 
   server.get<{ Querystring: { since?: string; limit?: string } }>('/v1/events', async (request) => {

@@ -346,8 +346,16 @@ function parseTold(meta: Buffer): { code: string; name: string; message: string;
     code: text('code', 40),
     name: text('name', 200) || 'Error',
     message: text('message', 4000),
-    stack: text('stack', 4000),
+    stack: ownFrames(text('stack', 4000)),
   };
+}
+
+/** A stack without the frames of the runner, which say nothing to whoever wrote the function. */
+function ownFrames(stack: string): string {
+  return stack
+    .split('\n')
+    .filter((line) => !/^\s+at .*file:\/\/\/runner\//.test(line))
+    .join('\n');
 }
 
 function parseObject(meta: Buffer): Record<string, unknown> | undefined {

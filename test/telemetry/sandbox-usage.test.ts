@@ -1,0 +1,59 @@
+/** Usage of sandboxes is read from real processes; a sandbox is what its group lists. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { Worker } from '../../src/invoke/worker.js';
+import { SandboxUsage } from '../../src/telemetry/sandbox-usage.js';
+
+/** Files of `/proc/PID/stat` that this process has open. */
+function openFor(pids: readonly number[]): string[] {
+  const paths = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  });
+  return paths.filter((path) => pids.some((pid) => path.startsWith(`/proc/${pid}/`)));
+}
+
+describe('usage of sandboxes', function () {
+  this.timeout(30_000);
+  let folder: string;
+  const children: ChildProcess[] = [];
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'nemo-usage-'));
+  });
+  after(() => {
+    for (const child of children) child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('is told for each, and keeps nothing open of those that ended', async () => {
+    const usage = new SandboxUsage();
+    while (children.length < 3) children.push(spawn('sleep', ['60']));
+    await Promise.all(children.map((child) => once(child, 'spawn')));
+    const pids = children.map((child) => child.pid!);
+    const list = join(folder, 'cgroup.procs');
+    writeFileSync(list, pids.join('\n'));
+    const worker = { id: 'sb-1', sandbox: { cgroup: { joinPaths: [list] } } } as unknown as Worker;
+    while (usage.of('sb-1').memoryBytes === 0) {
+      usage.sample([worker]);
+      await delay(20);
+    }
+    expect(openFor(pids)).to.have.length(3);
+    const ended = Promise.all(children.map((child) => once(child, 'exit')));
+    for (const child of children) child.kill('SIGKILL');
+    await ended;
+    while (openFor(pids).length > 0 || usage.of('sb-1').memoryBytes > 0) {
+      usage.sample([]);
+      await delay(50);
+    }
+    usage.close();
+  });
+});
