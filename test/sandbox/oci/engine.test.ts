@@ -91,6 +91,20 @@ describe('an image that is an HTTP server', () => {
   });
 });
 
+/** Says goodbye to its first connection, as servers do whose client asks nothing for a minute; or accepts none at all. */
+const SERVER = `
+  import { createServer } from 'node:http';
+  const server = createServer((request, response) => response.end('served'));
+  let first = true;
+  server.prependListener('connection', (socket) => {
+    if (!first) return;
+    first = false;
+    socket.end('HTTP/1.1 408 Request Timeout\\r\\nConnection: close\\r\\n\\r\\n');
+    socket.once('finish', () => console.log('gone'));
+  });
+  const deaf = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  server.listen(process.env.PORT, process.env.DEAF && deaf);`;
+
 describe('an image with node and a handler', () => {
   const bench = new OciBench();
   let variant: string;
@@ -100,12 +114,28 @@ describe('an image with node and a handler', () => {
     const layers = [
       nodeLayer(),
       busyboxLayer(),
-      [{ path: 'app/index.mjs', content: EVALUATOR, mode: 0o600 }],
+      [
+        { path: 'app/index.mjs', content: EVALUATOR, mode: 0o600 },
+        { path: 'app/server.mjs', content: SERVER },
+      ],
     ];
-    writeLayout(join(bench.directory, 'image'), { layers });
+    const config = { Cmd: ['node', '/app/server.mjs'] };
+    writeLayout(join(bench.directory, 'image'), { layers, config });
     variant = await bench.deploy({ image: join(bench.directory, 'image'), handler: '/app/index.mjs' });
   });
   after(() => bench.close());
+
+  it('may also be a server: it ends before its first call, or hangs up while it waits for that, and nobody is hurt', async () => {
+    const server = await bench.deploy(join(bench.directory, 'image'));
+    // What nobody has accepted is reset.
+    const deaf = await bench.run(server, { env: { DEAF: '1' } });
+    await deaf.kill();
+    await deaf.exited;
+    const sandbox = await bench.run(server);
+    while (!bench.logs.some(({ text }) => text === 'gone')) await new Promise((done) => setTimeout(done, 5));
+    expect((await call(sandbox, { method: 'POST' })).body.toString()).to.equal('served');
+    await sandbox.kill();
+  });
 
   it('is accounted, capped and frozen in its group like any other', async () => {
     const other = await bench.run(variant);

@@ -134,7 +134,7 @@ export class HttpChannel {
       setTimeout(() => this.awaitServer(), OCI.acceptPollMs).unref();
       return;
     }
-    // Its first connection is the one that the first call uses.
+    // Its first connection is the one that the first call uses, unless the server has given up waiting for it by then.
     let first: Socket | undefined = socket;
     this.pool = new Pool('http://function.invalid', {
       connections: this.concurrency,
@@ -144,7 +144,8 @@ export class HttpChannel {
       keepAliveTimeout: OCI.keepAliveMs,
       keepAliveMaxTimeout: OCI.keepAliveMs,
       connect: (_options, done) => {
-        const connection = first ?? this.tryConnect();
+        const connection = first !== undefined && isFresh(first) ? first : this.tryConnect();
+        if (connection !== first) first?.destroy();
         first = undefined;
         // Not at once: the client is not ready for an answer before it has asked.
         if (connection !== undefined) process.nextTick(done, null, connection);
@@ -159,12 +160,19 @@ export class HttpChannel {
     if (namespace === undefined) return undefined;
     try {
       const fd = insideNamespace(namespace, () => connectLoopback(this.port));
-      return fd < 0 ? undefined : new Socket({ fd, readable: true, writable: true }).setNoDelay(true);
+      if (fd < 0) return undefined;
+      // One that breaks before a call uses it is nobody's error.
+      return new Socket({ fd, readable: true, writable: true }).setNoDelay(true).on('error', () => {});
     } catch {
       // Its last process has just ended.
       return undefined;
     }
   }
+}
+
+/** Nothing was said on it, not even goodbye. */
+function isFresh(socket: Socket): boolean {
+  return !socket.destroyed && !socket.readableEnded && socket.readableLength === 0;
 }
 
 const AF_INET = 2;
