@@ -5,8 +5,9 @@
  */
 
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { NemoError } from '../src/errors.js';
 import type { CallRequest } from '../src/invoke/function.js';
 import type { Cgroup, CgroupDriver } from '../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
@@ -16,6 +17,7 @@ import { Egress } from '../src/network/egress.js';
 import type { Engine, Sandbox } from '../src/sandbox/engine.js';
 import { builtinEngines } from '../src/sandbox/engines/builtin.js';
 import type { MicrovmEngine } from '../src/sandbox/engines/microvm/engine.js';
+import { imageRequest, writeNodeImage } from './engine-image.js';
 import { Echo, proportionalBytes, Workerd } from './engine-peers.js';
 import { median } from './statistics.js';
 
@@ -37,8 +39,11 @@ const ROWS = [
   { name: 'isolate', kind: 'isolate', code: Buffer.from(NOOP_JS) },
   { name: 'wasm (instance kept)', kind: 'wasm', code: REACTOR_WASM },
   { name: 'wasm (instance a call)', kind: 'wasm', code: COMMAND_WASM },
+  { name: 'oci (handler)', kind: 'oci', code: Buffer.from('handler') },
+  { name: 'oci (server in node)', kind: 'oci', code: Buffer.from('server') },
   { name: 'microvm', kind: 'microvm', code: Buffer.from(NOOP_JS) },
 ] as const;
+type Row = (typeof ROWS)[number];
 
 export interface EngineFigures {
   name: string;
@@ -61,7 +66,7 @@ export interface EngineBenchReport {
   /** Many warm sandboxes of one owner, each with its group, that all served a call. */
   many: Array<{ name: string; count: number; mbEach: number; startMs: number | null; callMs: number | null }>;
   /** A virtual machine's boot, and a start from its snapshot until the guest answers. `how`: with KVM or emulated. */
-  microvm: { how: string; bootMs: number | null; restoreMs: number | null; restores: number };
+  microvm?: { how: string; bootMs: number | null; restoreMs: number | null; restores: number };
   /** Not there where workerd is not installed. */
   workerd?: { coldMs: number | null; callsPerS: number | null; callsPerCpuS: number | null };
 }
@@ -74,6 +79,8 @@ export interface EngineBenchOptions {
   sandboxes: number;
   /** Of each kind in `MANY`, at most. */
   many: number;
+  /** Only rows whose name holds this. */
+  only?: string;
   progress: (what: string) => void;
 }
 
@@ -85,6 +92,8 @@ const MANY = [
   { row: 'isolate', count: 500 },
 ] as const;
 const MEMORY_BYTES = 128 * 2 ** 20;
+/** The one row that is no engine of ours. */
+const WORKERD = 'workerd';
 
 type Samples = Record<'cold' | 'stem' | 'warm' | 'ratio' | 'perS' | 'perCpuS' | 'mb', number[]>;
 
@@ -98,8 +107,14 @@ export async function runEngineBench(options: EngineBenchOptions): Promise<Engin
 }
 
 async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBenchReport> {
-  const { rounds, seconds, sandboxes, progress } = options;
-  const samples = ROWS.map(
+  const { rounds, seconds, sandboxes, progress, only = '' } = options;
+  const rows = ROWS.filter(({ name }) => name.includes(only));
+  if (rows.length === 0 && !WORKERD.includes(only)) {
+    throw new NemoError('BAD_CONFIG', `--only ${only} leaves no engine`, {
+      hint: `there are ${[...ROWS.map(({ name }) => name), WORKERD].join(', ')}`,
+    });
+  }
+  const samples = rows.map(
     (): Samples => ({ cold: [], stem: [], warm: [], ratio: [], perS: [], perCpuS: [], mb: [] }),
   );
   const echoes: number[] = [];
@@ -109,22 +124,22 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
   const echo = await Echo.start(bed.directory, bed.core);
   try {
     for (let round = 0; round < rounds; round++) {
-      for (const [i, row] of ROWS.entries()) {
+      for (const [i, row] of rows.entries()) {
         progress(`round ${round + 1} of ${rounds}: ${row.name}`);
         const into = samples[i]!;
         const owner = `round-${round}-${i}`;
         if (row.kind === 'microvm') boots.push(await bed.bootMachine());
         // The first of its owner: nothing of the engine runs for it yet.
         const startMs = performance.now();
-        const sandbox = await bed.warm(row.kind, row.code, owner);
+        const sandbox = await bed.warm(row, owner);
         await call(sandbox);
         into.cold.push(performance.now() - startMs);
         for (let n = 0; n < STEMS; n++) {
           const fromMs = performance.now();
-          const stem = await bed.stem(row.kind, owner);
+          const stem = await bed.stem(row, owner);
           const stemMs = performance.now();
           if (row.kind === 'microvm') restores.push(stemMs - fromMs);
-          await bed.load(stem, row.code);
+          await bed.load(stem, row);
           into.stem.push(performance.now() - stemMs);
           await stem.kill();
         }
@@ -139,9 +154,10 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
         const { perS, perCpuS } = await throughput(sandbox, seconds);
         into.perS.push(perS);
         into.perCpuS.push(perCpuS);
-        if (round === 0) into.mb.push(await bed.memoryEach(row.kind, row.code, sandboxes));
+        if (round === 0) into.mb.push(await bed.memoryEach(row, sandboxes));
         await sandbox.kill();
       }
+      if (!WORKERD.includes(only)) continue;
       progress(`round ${round + 1} of ${rounds}: workerd`);
       const peer = await Workerd.start(bed.directory, bed.core);
       if (peer === undefined) continue;
@@ -154,7 +170,7 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
   } finally {
     echo.close();
   }
-  const engines = ROWS.map(({ name }, i): EngineFigures => {
+  const engines = rows.map(({ name }, i): EngineFigures => {
     const { cold, stem, warm, ratio, perS, perCpuS, mb } = samples[i]!;
     return {
       name,
@@ -169,10 +185,11 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
   });
   const many: EngineBenchReport['many'] = [];
   for (const { row, count } of MANY) {
-    const { name, kind, code } = ROWS.find((one) => one.name === row)!;
+    const found = rows.find((one) => one.name === row);
+    if (found === undefined) continue;
     const wanted = Math.min(count, options.many);
-    progress(`${wanted} of ${name}`);
-    many.push({ name, count: wanted, ...(await bed.many(kind, code, wanted)) });
+    progress(`${wanted} of ${row}`);
+    many.push({ name: row, count: wanted, ...(await bed.many(found, wanted)) });
   }
   return {
     schema: 'nemo.bench.engines/1',
@@ -180,10 +197,14 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
     echoP50Us: median(echoes),
     engines,
     many,
-    microvm: {
-      how: await bed.machineKind(),
-      ...{ bootMs: median(boots), restoreMs: median(restores), restores: restores.length },
-    },
+    ...(boots.length === 0
+      ? {}
+      : {
+          microvm: {
+            how: await bed.machineKind(),
+            ...{ bootMs: median(boots), restoreMs: median(restores), restores: restores.length },
+          },
+        }),
     ...(workerd.perS.length === 0
       ? {}
       : {
@@ -203,6 +224,7 @@ class Bed {
   private readonly driver: CgroupDriver;
   private readonly egress = new Egress();
   private readonly engines: Map<string, Promise<Engine>>;
+  private readonly variants = new Map<Row, Promise<string>>();
   private count = 0;
 
   constructor() {
@@ -221,15 +243,45 @@ class Bed {
     this.engines = new Map(builtinEngines(context).map((entry) => [entry.kind, entry.open()]));
   }
 
-  async stem(kind: string, owner: string): Promise<Sandbox> {
-    const engine = await this.engines.get(kind)!;
+  async stem(row: Row, owner: string): Promise<Sandbox> {
+    const engine = await this.engines.get(row.kind)!;
+    // A stem of an image is of that image.
+    const image = row.kind === 'oci' ? await this.imageOf(row) : '';
     const id = `sb-${++this.count}`;
     const within: Cgroup | undefined = await engine.processGroup?.(owner, 'default');
     const limits = { memoryMaxBytes: MEMORY_BYTES, pidsMax: 64, cpus: [this.core] };
     const cgroup = this.driver.create(id, limits, within);
     // The process engine knows one variant for JavaScript.
-    const variant = within === undefined ? '' : owner;
+    const variant = within === undefined ? image : owner;
     return engine.start({ id, cgroup, scheduling: 'default', variant, onLog: () => {} });
+  }
+
+  /** Deploys the image, once. */
+  private imageOf(row: Row): Promise<string> {
+    let variant = this.variants.get(row);
+    if (variant === undefined) {
+      variant = this.deployImage(row);
+      this.variants.set(row, variant);
+    }
+    return variant;
+  }
+
+  private async deployImage({ code, kind }: Row): Promise<string> {
+    const folder = join(this.directory, 'image');
+    if (!existsSync(folder)) {
+      mkdirSync(folder);
+      writeNodeImage(folder);
+    }
+    const request = imageRequest(folder, code.toString() === 'handler');
+    const engine = await this.engines.get(kind)!;
+    const { content, ending } = await engine.prepare({
+      ...{ functionName: 'noop', content: request, filename: 'noop' },
+    });
+    const hash = createHash('sha256').update(content).digest('hex');
+    const bundles = join(this.directory, 'state', 'bundles');
+    mkdirSync(bundles, { recursive: true });
+    writeFileSync(join(bundles, `${hash}.${ending}`), content);
+    return hash;
   }
 
   /** Anew, whatever snapshot there is: ms until the guest's runner was ready. */
@@ -245,8 +297,8 @@ class Bed {
     return report.ok ? (report.note ?? '') : report.reason;
   }
 
-  async load(sandbox: Sandbox, code: Buffer): Promise<void> {
-    const bundlePath = this.bundle(code);
+  async load(sandbox: Sandbox, { kind, code }: Row): Promise<void> {
+    const bundlePath = kind === 'oci' ? '' : this.bundle(code);
     const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
     await sandbox.load({ functionName: 'noop', bundlePath, env: {}, ...limits });
   }
@@ -258,21 +310,20 @@ class Bed {
     return path;
   }
 
-  async warm(kind: string, code: Buffer, owner: string): Promise<Sandbox> {
-    const sandbox = await this.stem(kind, owner);
-    await this.load(sandbox, code);
+  async warm(row: Row, owner: string): Promise<Sandbox> {
+    const sandbox = await this.stem(row, owner);
+    await this.load(sandbox, row);
     return sandbox;
   }
 
   /** MB of each of `count` warm sandboxes that served a call, their common process included in the first. */
-  async memoryEach(kind: string, code: Buffer, count: number): Promise<number> {
-    return (await this.many(kind, code, count)).mbEach;
+  async memoryEach(row: Row, count: number): Promise<number> {
+    return (await this.many(row, count)).mbEach;
   }
 
   /** Also what starting each took, and a call of each after all were there. */
   async many(
-    kind: string,
-    code: Buffer,
+    row: Row,
     count: number,
   ): Promise<{ mbEach: number; startMs: number | null; callMs: number | null }> {
     const all: Sandbox[] = [];
@@ -280,7 +331,7 @@ class Bed {
     const calls: number[] = [];
     for (let i = 0; i < count; i++) {
       const startMs = performance.now();
-      const sandbox = await this.warm(kind, code, 'memory');
+      const sandbox = await this.warm(row, 'memory');
       starts.push(performance.now() - startMs);
       await call(sandbox);
       all.push(sandbox);
@@ -348,41 +399,4 @@ async function throughput(sandbox: Sandbox, seconds: number): Promise<{ perS: nu
   const wallS = (performance.now() - startMs) / 1_000;
   const cpuS = (sandbox.cgroup.usage().cpuNs - cpuBefore) / 1e9;
   return { perS: calls / wallS, perCpuS: calls / cpuS };
-}
-
-export function renderEngines(report: EngineBenchReport): string {
-  const show = (value: number | null, digits = 1): string => (value === null ? '-' : value.toFixed(digits));
-  const lines = [
-    `${report.rounds} rounds, medians; echo over a UNIX socket p50 ${show(report.echoP50Us)} us`,
-    '',
-    '| engine | cold ms | from a stem ms | warm p50 us | x echo | calls/s | calls per CPU-second | MB each |',
-    '| --- | --- | --- | --- | --- | --- | --- | --- |',
-    ...report.engines.map(
-      (row) =>
-        `| ${row.name} | ${show(row.coldMs)} | ${show(row.stemMs, 2)} | ${show(row.warmP50Us)} | ${show(row.echoRatio, 2)} | ` +
-        `${show(row.callsPerS, 0)} | ${show(row.callsPerCpuS, 0)} | ${show(row.memoryMb)} |`,
-    ),
-  ];
-  const { workerd, many, microvm } = report;
-  if (workerd !== undefined) {
-    const { coldMs, callsPerS, callsPerCpuS } = workerd;
-    lines.push(
-      `| workerd, over HTTP | ${show(coldMs)} | - | - | - | ${show(callsPerS, 0)} | ${show(callsPerCpuS, 0)} | - |`,
-    );
-  }
-  const { how, bootMs, restoreMs, restores } = microvm;
-  const times = bootMs === null || restoreMs === null ? null : bootMs / restoreMs;
-  lines.push(
-    '',
-    `A virtual machine (${how.split(':', 1)[0]}): boot ${show(bootMs, 0)} ms, start from its snapshot ${show(restoreMs)} ms (${restores} times): ${show(times)} times faster`,
-    '',
-    '| many warm ones of an owner | count | MB each | start ms | call of each in turn ms |',
-    '| --- | --- | --- | --- | --- |',
-    ...many.map(
-      ({ name, count, mbEach, startMs, callMs }) =>
-        `| ${name} | ${count} | ${mbEach.toFixed(2)} | ${show(startMs, 2)} | ${show(callMs, 2)} |`,
-    ),
-    '',
-  );
-  return lines.join('\n');
 }

@@ -35,7 +35,10 @@ export function register(program: Command): void {
     .description('measure NEMO against the NF alone and against what an operator could do by hand')
     .option('--set <name>', `scenarios to run: ${SET_NAMES.join(', ')}`, 'quick')
     .option('--scenario <name>', `one scenario instead: ${FORM}; or engines`)
-    .option('--only <pattern>', 'of the set, only scenarios whose name holds this; * stands for anything')
+    .option(
+      '--only <pattern>',
+      'of the set, only scenarios whose name holds this; * stands for anything; of engines, only such rows',
+    )
     .option('--policies <names>', `instead of the set's: solo, ${POLICY_NAMES.join(', ')}`)
     .option('--rounds <number>', "interleaved rounds, instead of the set's")
     .option('--seconds <number>', 'measured seconds of each policy in each round')
@@ -176,12 +179,14 @@ function secondsOf({ seconds }: BenchCliOptions): number | undefined {
 }
 
 async function runEngines(options: BenchCliOptions): Promise<void> {
-  const { renderEngines, runEngineBench } = await import('../../bench/engines.js');
+  const { runEngineBench } = await import('../../bench/engines.js');
+  const { renderEngines } = await import('../../bench/engine-report.js');
   const report = await runEngineBench({
     rounds: roundsOf(options) ?? 5,
     seconds: secondsOf(options) ?? 1,
     sandboxes: 20,
     many: 2_000,
+    ...(options.only === undefined ? {} : { only: options.only }),
     progress: (what) => void process.stderr.write(`${what}\n`),
   });
   const text = renderEngines(report);
