@@ -47,6 +47,9 @@ describe('console lists', function () {
     expect(await rows.count()).to.equal(9);
     await page.getByRole('button', { name: /Resume/ }).click();
     await console.says('.event >> nth=0', /throttle[\s\S]*later core 2 · level 0 → 2 · reacted in 640 µs/);
+    const message = 'core 2: half -> full: calm';
+    source.event('recover', 'info', message, { core: 2, fromLevel: 2, toLevel: 0, cause: 'calm' });
+    await console.says('.event >> nth=0', new RegExp(`recover\\s+${message}$`));
   });
 
   it('shows markup in names and messages as text', async () => {

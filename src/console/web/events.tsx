@@ -74,13 +74,16 @@ export function EventSection({ model }: { model: ConsoleModel }) {
 }
 
 function EventRow({ event }: { event: FeedEvent }) {
+  // What the message says already is not said again.
+  const told = (text: string): boolean => event.message.includes(text);
   const facts = [
-    event.core !== undefined && `core ${event.core}`,
+    event.core !== undefined && !told(`core ${event.core}`) && `core ${event.core}`,
     event.fromLevel !== undefined &&
       event.toLevel !== undefined &&
+      !told('->') &&
       `level ${event.fromLevel} → ${event.toLevel}`,
     event.reactionUs !== undefined && `reacted in ${micros(event.reactionUs)}`,
-    event.cause && `cause: ${event.cause}`,
+    event.cause && !told(event.cause) && `cause: ${event.cause}`,
   ].filter(Boolean);
   return (
     <li class={`event ${event.severity}`} data-event={event.seq}>
