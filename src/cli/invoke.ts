@@ -19,13 +19,16 @@ export function register(program: Command): void {
     .command('invoke')
     .description('call a function and print its answer')
     .argument('<name>', 'name of the function')
-    .option('-d, --data <text>', 'body of the call; - reads it from stdin')
+    .option(
+      '-d, --data <text>',
+      'body of the call; - reads it from stdin. A JSON object or array is sent as JSON',
+    )
     .option('-X, --method <method>', 'HTTP method (default: POST with a body, else GET)')
     .option('--path <path>', 'what the function sees as path, may hold a query', '/')
     .option('-H, --header <name:value>', 'header, may be repeated', addHeader, {})
     .addHelpText(
       'after',
-      '\nExample:\n  nemo invoke resize -d \'{"width": 100}\' -H content-type:application/json\n',
+      '\nExample:\n  nemo invoke resize -d \'{"width": 100}\'\n  nemo invoke thumb -d - -H content-type:image/png < photo.png\n',
     );
   agentOptions(command).action(invoke);
 }
@@ -37,7 +40,7 @@ async function invoke(name: string, options: InvokeOptions): Promise<void> {
   const answer = await client.open({
     method: (options.method ?? (body === undefined ? 'GET' : 'POST')).toUpperCase(),
     path: `/function/${encodeURIComponent(name)}${path === '/' ? '' : path}`,
-    headers: options.header,
+    headers: { ...(body !== undefined && isJson(body) ? JSON_TYPE : {}), ...options.header },
     ...(body === undefined ? {} : { body }),
   });
   const status = answer.statusCode ?? 0;
@@ -71,6 +74,20 @@ async function printBody(answer: AsyncIterable<Buffer>, client: AgentClient): Pr
   if (process.stdout.isTTY && last?.at(-1) !== 0x0a) process.stdout.write('\n');
 }
 
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+/** Bare texts and numbers would parse too, but are as often meant as they stand. */
+function isJson(body: Buffer | string): boolean {
+  const text = body.toString();
+  if (!/^\s*[[{]/.test(text)) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The answer's chunks; FUNCTION_ERROR if it ends before its end. */
 async function* unbroken(answer: AsyncIterable<Buffer>, client: AgentClient): AsyncGenerator<Buffer> {
   try {
@@ -92,5 +109,5 @@ function addHeader(text: string, headers: Record<string, string>): Record<string
   if (colon < 1) {
     throw new NemoError('BAD_REQUEST', `'${text}' is no header`, { hint: 'write -H name:value' });
   }
-  return { ...headers, [text.slice(0, colon).trim()]: text.slice(colon + 1).trim() };
+  return { ...headers, [text.slice(0, colon).trim().toLowerCase()]: text.slice(colon + 1).trim() };
 }

@@ -119,7 +119,7 @@ function badFunction(message: string, hint?: string, details?: Record<string, st
 }
 
 function endingHint(): string {
-  return `name it with one of ${Object.keys(LOADERS).join(' ')}`;
+  return `name it with one of ${Object.keys(LOADERS).join(' ')}; nemo deploy --exec takes programs of any language`;
 }
 
 async function findEntry(path: string): Promise<string> {

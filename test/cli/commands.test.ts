@@ -232,6 +232,21 @@ describe('commands that talk to an agent', function () {
       expect(seen).to.match(/^GET \/%C3%BC%20b%20c\?q=%E2%86%92&r=1 /);
     });
 
+    it('sends JSON as JSON unless it is told another type, and everything else as it is', async () => {
+      const types: Array<string | undefined> = [];
+      await box.serve('types', (call, sink, timeline) => {
+        types.push(call.headers['content-type']);
+        sink.onHead(200, {});
+        sink.onEnd(timeline);
+      });
+      await run(['invoke', 'types', '-d', '{"name": "edge"}']);
+      await run(['invoke', 'types', '-d', '-'], ' [1]\n');
+      await run(['invoke', 'types', '-d', '{"name": "edge"}', '-H', 'Content-Type: text/plain']);
+      for (const text of ['edge', '5', '{name', '']) await run(['invoke', 'types', '-d', text]);
+      expect(types.slice(0, 3)).to.deep.equal(['application/json', 'application/json', 'text/plain']);
+      expect(types.slice(3)).to.deep.equal([undefined, undefined, undefined, undefined]);
+    });
+
     it('refuses what cannot be sent', async () => {
       for (const args of [
         ['-H', 'nonsense'],
