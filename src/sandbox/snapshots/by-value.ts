@@ -23,7 +23,7 @@ export const byValue: SnapshotPolicy = {
         continue;
       }
       onDisk += bytes;
-      if (!needed && inMemory + bytes > memoryMaxBytes) continue;
+      if (inMemory + bytes > memoryMaxBytes) continue;
       inMemory += bytes;
       memory.add(key);
     }

@@ -1,17 +1,19 @@
 /**
  * Snapshots of machines: made once, kept on disk across agents, the valuable ones also in memory, within budgets. Machines
- * map the sealed copy in memory, so none can change what others start from. A snapshot is a folder that appears whole
- * or not at all:
+ * map the sealed copy in memory, or the file, opened for reading only: none can change what others start from. A
+ * snapshot is a folder that appears whole or not at all:
  *
- *   <key>/memory    the machine's memory
- *         devices   the state of its devices
- *         meta.json what made it: one from anything else is not used
+ *   <key>/memory           the machine's memory
+ *         devices          the state of its devices
+ *         meta.json        what made it: one from anything else is not used
+ *         working-set.json the pages that a start needs, once one was seen
  */
 
 import {
   chmodSync,
   closeSync,
   existsSync,
+  fstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -28,9 +30,11 @@ import { SNAPSHOT } from '../../tunables.js';
 import { byValue } from './by-value.js';
 import { loadIntoMemory } from './memory-file.js';
 import type { SnapshotBudgets, SnapshotFacts, SnapshotPolicy } from './policy.js';
+import { bytesOf, readAhead, touchedPages, type WorkingSet } from './working-set.js';
 
 const SCHEMA = 'nemo.snapshot/1';
 const MAKING = '.making-';
+const WORKING_SET = 'working-set.json';
 
 /** Everything that has to be the same for a snapshot to fit, by name. */
 export type MadeBy = Readonly<Record<string, string | number>>;
@@ -52,10 +56,19 @@ export interface SnapshotManagerOptions {
 
 /** A snapshot opened for one start. */
 export interface OpenSnapshot {
+  /** For reading. Where it is the file on disk, what a start needs of it is being read ahead. */
   memoryFd: number;
   devicesFd: number;
+  tier: Tier;
+  /** The machine has both. */
   close(): void;
+  /** The start is over, well or not. */
+  over(): void;
+  /** The machine that these processes are has given its first answer. */
+  answered(pids: () => readonly number[]): void;
 }
+
+export type Tier = 'memory' | 'disk';
 
 interface Snapshot {
   key: string;
@@ -67,6 +80,7 @@ interface Snapshot {
   accessedMs: number;
   /** Starts from it under way. */
   opening: number;
+  workingSet: WorkingSet | undefined;
 }
 
 export class SnapshotManager {
@@ -134,26 +148,39 @@ export class SnapshotManager {
     return this.snapshots.get(key)?.meta.madeBy;
   }
 
-  /** For one start: in memory, read from the disk first if it is not. NOT_FOUND where there is none (any more). */
-  async open(key: string): Promise<OpenSnapshot> {
+  /** For one start. NOT_FOUND where there is none (any more). */
+  open(key: string): OpenSnapshot {
     const snapshot = this.snapshots.get(key);
     if (snapshot === undefined) throw new NemoError('NOT_FOUND', `there is no snapshot ${key}`);
-    this.note(snapshot);
+    const { directory, memoryFd: held, workingSet } = snapshot;
+    const path = join(directory, 'memory');
+    const memoryFd = openSync(held === undefined ? path : `/proc/self/fd/${held}`, 'r');
+    const { ino } = fstatSync(memoryFd);
+    const devicesFd = openSync(join(directory, 'devices'), 'r');
+    if (held === undefined && workingSet !== undefined) readAhead(path, workingSet).catch(() => {});
+    this.count(snapshot);
     snapshot.opening++;
-    try {
-      await this.placing;
-      const { directory, memoryFd: held } = snapshot;
-      if (held === undefined) throw new NemoError('NOT_FOUND', `the snapshot ${key} is gone`);
-      const memoryFd = openSync(`/proc/self/fd/${held}`, 'r+');
-      const devicesFd = openSync(join(directory, 'devices'), 'r');
-      const close = (): void => {
+    let over = false;
+    return {
+      ...{ memoryFd, devicesFd, tier: held === undefined ? 'disk' : 'memory' },
+      close() {
         closeSync(memoryFd);
         closeSync(devicesFd);
-      };
-      return { memoryFd, devicesFd, close };
-    } finally {
-      snapshot.opening--;
-    }
+      },
+      over: () => {
+        if (over) return;
+        over = true;
+        snapshot.opening--;
+        // Not before: it would read beside the machine.
+        this.placing = this.placing.then(() => this.place());
+      },
+      answered: (pids) => this.learn(snapshot, pids, ino),
+    };
+  }
+
+  /** Resolves when every snapshot is where the policy wants it. */
+  placed(): Promise<void> {
+    return this.placing;
   }
 
   remove(key: string): void {
@@ -166,10 +193,11 @@ export class SnapshotManager {
   }
 
   /** For operators. */
-  list(): Array<SnapshotFacts & { tier: 'memory' | 'disk' }> {
+  list(): Array<SnapshotFacts & { tier: Tier; workingSetBytes: number | undefined }> {
     return [...this.snapshots.values()].map((one) => ({
       ...this.facts(one),
       tier: one.memoryFd === undefined ? 'disk' : 'memory',
+      workingSetBytes: one.workingSet && bytesOf(one.workingSet),
     }));
   }
 
@@ -199,7 +227,8 @@ export class SnapshotManager {
       writeFileSync(join(path, 'meta.json'), JSON.stringify(meta), { mode: 0o600 });
       rmSync(place, { recursive: true, force: true });
       renameSync(path, place);
-      this.note(this.add(key, place, meta));
+      this.count(this.add(key, place, meta));
+      this.placing = this.placing.then(() => this.place());
     } catch (thrown) {
       rmSync(path, { recursive: true, force: true });
       throw diskFull(thrown, directory) ?? thrown;
@@ -233,15 +262,28 @@ export class SnapshotManager {
     const snapshot: Snapshot = {
       ...{ key, directory, meta, bytes: blocks * 512 },
       ...{ memoryFd: undefined, accesses: 0, accessedMs: this.now(), opening: 0 },
+      workingSet: readJson<WorkingSet>(join(directory, WORKING_SET)),
     };
     this.snapshots.set(key, snapshot);
     return snapshot;
   }
 
-  private note(snapshot: Snapshot): void {
+  private count(snapshot: Snapshot): void {
     snapshot.accesses = this.decayed(snapshot) + 1;
     snapshot.accessedMs = this.now();
-    this.placing = this.placing.then(() => this.place());
+  }
+
+  /** Once: what the first machine touched, any other will. */
+  private learn(snapshot: Snapshot, pids: () => readonly number[], inode: number): void {
+    if (snapshot.workingSet !== undefined) return;
+    try {
+      const pages = touchedPages(pids(), inode);
+      if (pages === undefined) return;
+      writeFileSync(join(snapshot.directory, WORKING_SET), JSON.stringify(pages), { mode: 0o600 });
+      snapshot.workingSet = pages;
+    } catch {
+      // It has ended, or was removed: the next one will tell.
+    }
   }
 
   private decayed({ accesses, accessedMs }: Snapshot): number {
@@ -285,10 +327,14 @@ export class SnapshotManager {
 }
 
 function readMeta(directory: string): Meta | undefined {
+  const meta = readJson<Meta>(join(directory, 'meta.json'));
+  const whole = ['memory', 'devices'].every((name) => existsSync(join(directory, name)));
+  return meta?.schema === SCHEMA && whole ? meta : undefined;
+}
+
+function readJson<T>(path: string): T | undefined {
   try {
-    const meta = JSON.parse(readFileSync(join(directory, 'meta.json'), 'utf8')) as Meta;
-    const whole = ['memory', 'devices'].every((name) => existsSync(join(directory, name)));
-    return meta.schema === SCHEMA && whole ? meta : undefined;
+    return JSON.parse(readFileSync(path, 'utf8')) as T;
   } catch {
     return undefined;
   }

@@ -8,7 +8,7 @@ export interface SnapshotFacts {
   readonly savedMs: number;
   /** Starts from it lately; old ones count less. */
   readonly accesses: number;
-  /** A start from it is under way: it stays, and in memory, whatever the budgets. */
+  /** A start from it is under way, or it is being made: it stays on disk, whatever the budget. */
   readonly needed: boolean;
 }
 
@@ -18,7 +18,7 @@ export interface SnapshotBudgets {
 }
 
 export interface Placement {
-  /** Keys of those to hold in memory. All that are not evicted are on disk; a start from there reads them first. */
+  /** Keys of those to hold in memory. All that are not evicted are on disk, from where starts map them. */
   readonly memory: ReadonlySet<string>;
   readonly evict: ReadonlySet<string>;
 }
@@ -35,6 +35,6 @@ export interface SnapshotPolicy {
     snapshots: readonly SnapshotFacts[],
     budgets: SnapshotBudgets,
   ): boolean;
-  /** Called before a snapshot is made, and at each start from one. */
+  /** Called before a snapshot is made, and after each start from one. */
   place(snapshots: readonly SnapshotFacts[], budgets: SnapshotBudgets): Placement;
 }

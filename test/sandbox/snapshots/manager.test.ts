@@ -64,7 +64,7 @@ describe('the snapshot manager', () => {
     const manager = open();
     await manager.ensure('stem', MADE_BY, MB, make());
     for (let i = 0; i < 2; i++) {
-      const snapshot = await manager.open('stem');
+      const snapshot = manager.open('stem');
       const again = openSync(`/proc/self/fd/${snapshot.memoryFd}`, 'r+');
       expect(() => writeSync(again, 'x', MB)).to.throw('EPERM');
       const copy = readFileSync(`/proc/self/fd/${snapshot.memoryFd}`);
@@ -120,7 +120,12 @@ describe('the snapshot manager', () => {
     const manager = open({ diskMaxBytes: 2.5 * MB, memoryMaxBytes: 1.5 * MB }, () => nowMs);
     const tiers = (): Record<string, string> =>
       Object.fromEntries(manager.list().map(({ key, tier }) => [key, tier]));
-    const use = async (key: string): Promise<void> => (await manager.open(key)).close();
+    const use = async (key: string): Promise<void> => {
+      const snapshot = manager.open(key);
+      snapshot.close();
+      snapshot.over();
+      await manager.placed();
+    };
     await manager.ensure('a', MADE_BY, MB, make());
     await manager.ensure('b', MADE_BY, MB, make());
     await use('a');
@@ -134,6 +139,6 @@ describe('the snapshot manager', () => {
     await manager.ensure('c', MADE_BY, MB, make());
     expect(Object.keys(tiers()).sort()).to.deep.equal(['a', 'c']);
     expect(existsSync(join(directory, 'b'))).to.equal(false);
-    expect((await errorOf(manager.open('b'))).code).to.equal('NOT_FOUND');
+    expect(() => manager.open('b')).to.throw('there is no snapshot b');
   });
 });

@@ -5,25 +5,26 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import { chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { NemoError } from '../../../errors.js';
 import type { FunctionSpec } from '../../../invoke/function.js';
-import type { CgroupDriver } from '../../../linux/cgroup/driver.js';
+import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
 import { installLine, missingPackages } from '../../../linux/packages.js';
 import { MICROVM, POOL } from '../../../tunables.js';
 import { checkFunction } from '../../bundle.js';
 import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
-import { SnapshotManager } from '../../snapshots/manager.js';
+import { type OpenSnapshot, SnapshotManager } from '../../snapshots/manager.js';
 import type { SnapshotBudgets } from '../../snapshots/policy.js';
 import { Channel } from '../process/channel.js';
 import { makeOpenDirectory, prepareRuntime, requireReachable } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
 import { FunctionSnapshots } from './function-snapshots.js';
 import { goOn, synchronise } from './load-in-machine.js';
-import { type Accelerator, Fd, launchMachine, socketOf } from './machine.js';
+import { type Accelerator, Fd, launchMachine, type MachineRuntime, socketOf } from './machine.js';
+import { memoryLibrary } from './memory-library.js';
 import { Qmp } from './qmp.js';
 import { Stems, type StemsOptions } from './stems.js';
 import { microvmVariant } from './variant.js';
@@ -55,7 +56,7 @@ export class MicrovmEngine implements Engine {
   private readonly stems: Stems;
   private readonly functions: FunctionSnapshots;
   private readonly live = new Map<number, ProcessSandbox>();
-  private seccompPath: string | undefined;
+  private runtime: MachineRuntime | undefined;
   private nextUid = 0;
   private closed = false;
 
@@ -65,7 +66,7 @@ export class MicrovmEngine implements Engine {
     const common: StemsOptions = {
       ...{ stateDir, runDir: directory, snapshots: this.snapshots, driver, accelerator, kernel, onNote },
       cores: housekeepingCores,
-      seccompPath: () => this.layOut(),
+      runtime: () => this.layOut(),
       uid: MICROVM.firstUid + MICROVM.uidCount,
     };
     this.stems = new Stems(common);
@@ -96,14 +97,16 @@ export class MicrovmEngine implements Engine {
     const startMs = performance.now();
     const directory = join(this.options.directory, id);
     let sandbox: ProcessSandbox;
+    let snapshot: OpenSnapshot | undefined;
     let restored = false;
     let uid = 0;
     try {
-      const seccompPath = this.layOut();
+      const runtime = this.layOut();
       const heapMb = Number(variant || microvmVariant(POOL.memoryMaxDefaultBytes));
       const loaded = willLoad === undefined ? undefined : await this.functions.open(willLoad);
       restored = loaded !== undefined;
-      const { snapshot, ...machine } = loaded ?? (await this.stems.open(heapMb));
+      const { snapshot: opened, ...machine } = loaded ?? (await this.stems.open(heapMb));
+      snapshot = opened;
       try {
         uid = this.takeUid(id);
         mkdirSync(directory);
@@ -112,15 +115,16 @@ export class MicrovmEngine implements Engine {
         cgroup.setMemoryMax(POOL.memoryMaxDefaultBytes + MICROVM.hostBytes);
         const child = launchMachine(
           { ...machine, share: false, incoming: true },
-          { uid, joinPaths: cgroup.joinPaths, scheduling, directory, seccompPath },
-          { ...machine.files, memoryFd: snapshot.memoryFd, devicesFd: snapshot.devicesFd },
+          { uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime },
+          { ...machine.files, memoryFd: opened.memoryFd, devicesFd: opened.devicesFd },
         );
         void goOn(new Qmp(socketOf(child, Fd.qmp)));
-        sandbox = this.wrap(options, child, directory, uid, restored ? willLoad : undefined);
+        sandbox = this.wrap(options, child, directory, uid, opened, restored ? willLoad : undefined);
       } finally {
-        snapshot.close();
+        opened.close();
       }
     } catch (thrown) {
+      snapshot?.over();
       rmSync(directory, { recursive: true, force: true });
       await cgroup.remove();
       if (thrown instanceof NemoError) throw thrown;
@@ -135,6 +139,8 @@ export class MicrovmEngine implements Engine {
     } catch (thrown) {
       if (restored && !this.closed) this.functions.spoilt(willLoad!.functionName);
       throw thrown;
+    } finally {
+      snapshot.over();
     }
     this.functions.started(performance.now() - startMs);
     return sandbox;
@@ -146,6 +152,7 @@ export class MicrovmEngine implements Engine {
     child: ChildProcess,
     directory: string,
     uid: number,
+    snapshot: OpenSnapshot,
     restored: LoadOptions | undefined,
   ): ProcessSandbox {
     const { functions } = this;
@@ -167,6 +174,7 @@ export class MicrovmEngine implements Engine {
             onLoaded();
             events.onLoaded(kind);
           },
+          onAnswered: () => snapshot.answered(() => pidsIn(options.cgroup)),
         });
         void synchronise(socketOf(child, Fd.sync), Date.now()).then(() => events.onReady({}));
         return {
@@ -208,16 +216,20 @@ export class MicrovmEngine implements Engine {
     rmSync(this.options.directory, { recursive: true, force: true });
   }
 
-  /** Once: clears what a dead agent left; returns the system call filter that all machines share. */
-  private layOut(): string {
-    if (this.seccompPath !== undefined) return this.seccompPath;
+  /** Once: clears what a dead agent left, then lays out what all machines share. */
+  private layOut(): MachineRuntime {
+    if (this.runtime !== undefined) return this.runtime;
     const { directory } = this.options;
     makeOpenDirectory(directory);
     requireReachable(directory);
     for (const name of readdirSync(directory))
       rmSync(join(directory, name), { recursive: true, force: true });
-    this.seccompPath = prepareRuntime(join(directory, 'runtime')).seccompPath;
-    return this.seccompPath;
+    const { seccompPath } = prepareRuntime(join(directory, 'runtime'));
+    const libraryPath = join(directory, 'runtime', 'memory.so');
+    writeFileSync(libraryPath, memoryLibrary());
+    chmodSync(libraryPath, 0o644);
+    this.runtime = { seccompPath, libraryPath };
+    return this.runtime;
   }
 
   private takeUid(id: string): number {
@@ -227,4 +239,8 @@ export class MicrovmEngine implements Engine {
     }
     throw new NemoError('NO_CAPACITY', `sandbox ${id} is not started: ${MICROVM.uidCount} are running`);
   }
+}
+
+function pidsIn({ joinPaths }: Cgroup): number[] {
+  return readFileSync(joinPaths[0]!, 'utf8').split('\n').filter(Boolean).map(Number);
 }

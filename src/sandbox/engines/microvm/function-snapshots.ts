@@ -62,7 +62,7 @@ export class FunctionSnapshots {
     if (snapshots.madeByOf(key) === undefined) return undefined;
     const stem = await this.stems.look(heapMbOf(load));
     if (!snapshots.has(key, madeBy(stem, await identityOf(load)))) return undefined;
-    return { ...stem, snapshot: await snapshots.open(key) };
+    return { ...stem, snapshot: snapshots.open(key) };
   }
 
   /** Whether a start from a snapshot is quicker than a load into a stem that is there. */
@@ -158,7 +158,7 @@ export class FunctionSnapshots {
     stem: Stem,
     savedMs: number,
   ): Promise<void> {
-    const { snapshots, driver, cores, runDir, seccompPath, uid } = this.options;
+    const { snapshots, driver, cores, runDir, runtime, uid } = this.options;
     const name = `microvm-load-${++this.makings}`;
     const memoryMaxBytes = stem.memoryMb * 2 ** 20 + 2 * MICROVM.hostBytes;
     const making = { cgroup: driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores }) };
@@ -170,7 +170,7 @@ export class FunctionSnapshots {
         await makeSnapshot(
           {
             ...{ spec: stem, files: stem.files, directory, from, cgroup: making.cgroup, scheduling: 'idle' },
-            ...{ runDirectory: join(runDir, name), seccompPath: seccompPath(), uid },
+            ...{ runDirectory: join(runDir, name), runtime: runtime(), uid },
           },
           (child, qmp) => loadInMachine(child, qmp, load, code),
         );

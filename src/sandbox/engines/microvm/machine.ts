@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import { cpus } from 'node:os';
 import { MICROVM } from '../../../tunables.js';
 import { type Launch, launchCommand } from '../process/launch.js';
+import { MEMORY_PATH } from './memory-library.js';
 
 export type Accelerator = 'kvm' | 'tcg';
 
@@ -28,7 +29,7 @@ export interface MachineFiles {
   kernel: string;
   initrd: string;
   root: string;
-  /** Open for reading and writing. */
+  /** Open for reading; to make a snapshot, for writing too. */
   memoryFd: number;
   /** Open for reading; with `incoming` only. */
   devicesFd?: number;
@@ -50,7 +51,7 @@ const PORTS = [
 /** QEMU's arguments. Pure. */
 export function machineArgs(spec: MachineSpec): string[] {
   const { accelerator, memoryMb, heapMb, share, incoming } = spec;
-  const memory = `id=mem,size=${memoryMb}M,mem-path=${file(Fd.memory)},share=${share ? 'on' : 'off'}`;
+  const memory = `id=mem,size=${memoryMb}M,mem-path=${MEMORY_PATH},share=${share ? 'on' : 'off'}`;
   return [
     ...['-M', 'microvm,memory-backend=mem,rtc=off,pit=off,pic=off'],
     ...(accelerator === 'kvm'
@@ -85,17 +86,27 @@ export function socketOf(child: ChildProcess, fd: number): Socket {
   return (child.stdio as unknown as Socket[])[fd]!;
 }
 
-export type MachineLaunch = Omit<Launch, 'runtime'> & { seccompPath: string };
+/** What all machines share. */
+export interface MachineRuntime {
+  seccompPath: string;
+  /** See memory-library.ts. */
+  libraryPath: string;
+}
 
+export type MachineLaunch = Omit<Launch, 'runtime'> & { runtime: MachineRuntime };
+
+const LIBRARY = '/memory.so';
 const HOST_FOLDERS = ['/usr', '/bin', '/lib', '/lib64', '/etc/ld.so.cache'];
 
 /** The child's stdio: stdout and stderr the function's, then as in `Fd`. Its sockets' errors are told by its end. */
 export function launchMachine(spec: MachineSpec, launch: MachineLaunch, files: MachineFiles): ChildProcess {
-  const { seccompPath, ...rest } = launch;
+  const { runtime: shared, ...rest } = launch;
+  const { seccompPath, libraryPath } = shared;
   const folders = HOST_FOLDERS.filter((path) => existsSync(path)).map((path) => [path, path] as const);
-  const runtime = { binds: folders, nodeInside: '', runnerInside: '', seccompPath };
+  const binds = [...folders, [libraryPath, LIBRARY] as const];
+  const runtime = { binds, nodeInside: '', runnerInside: '', seccompPath };
   const kvm = spec.accelerator === 'kvm';
-  const program = ['qemu-system-x86_64', ...machineArgs(spec)];
+  const program = ['env', `LD_PRELOAD=${LIBRARY}`, 'qemu-system-x86_64', ...machineArgs(spec)];
   const [shell, ...args] = launchCommand(
     { ...rest, runtime, ...(kvm ? { devices: ['/dev/kvm'] } : {}) },
     program,

@@ -12,7 +12,14 @@ import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import { copyWithHoles } from '../../snapshots/memory-file.js';
 import { Deferred } from '../ends.js';
 import { FUNCTION_DIRECTORY } from '../process/launch.js';
-import { Fd, launchMachine, type MachineFiles, type MachineSpec, socketOf } from './machine.js';
+import {
+  Fd,
+  launchMachine,
+  type MachineFiles,
+  type MachineRuntime,
+  type MachineSpec,
+  socketOf,
+} from './machine.js';
 import { Qmp } from './qmp.js';
 
 export interface MakeOptions {
@@ -24,7 +31,7 @@ export interface MakeOptions {
   from?: string;
   /** Every user can pass through; for the socket on which QEMU hands over its devices. */
   runDirectory: string;
-  seccompPath: string;
+  runtime: MachineRuntime;
   scheduling: 'default' | 'idle';
   uid: number;
   /** Removed at the end. */
@@ -36,11 +43,10 @@ export async function makeSnapshot(
   options: MakeOptions,
   makeReady: (child: ChildProcess, qmp: Qmp) => Promise<void>,
 ): Promise<number> {
-  const { spec, files, directory, from, runDirectory, seccompPath, scheduling, uid, cgroup } = options;
-  const memory = join(directory, 'memory');
+  const { spec, files, directory, from, runDirectory, runtime, scheduling, uid, cgroup } = options;
   mkdirSync(runDirectory, { recursive: true });
   chmodSync(runDirectory, 0o755);
-  const memoryFd = openSync(memory, 'w+', 0o600);
+  const memoryFd = openSync(join(directory, 'memory'), 'w+', 0o600);
   let devicesFd: number | undefined;
   let child: ChildProcess | undefined;
   let server: Server | undefined;
@@ -50,12 +56,10 @@ export async function makeSnapshot(
       await copyWithHoles(join(from, 'memory'), memoryFd);
       devicesFd = openSync(join(from, 'devices'), 'r');
     }
-    // QEMU opens once more what it was given open. Nobody else can reach it: the folder is root's alone.
-    chmodSync(memory, 0o666);
     const startMs = performance.now();
     child = launchMachine(
       { ...spec, share: true, incoming: from !== undefined },
-      { uid, joinPaths: cgroup.joinPaths, scheduling, directory: runDirectory, seccompPath },
+      { uid, joinPaths: cgroup.joinPaths, scheduling, directory: runDirectory, runtime },
       { ...files, memoryFd, ...(devicesFd === undefined ? {} : { devicesFd }) },
     );
     const qmp = new Qmp(socketOf(child, Fd.qmp));
@@ -79,7 +83,6 @@ export async function makeSnapshot(
     closeSync(memoryFd);
     if (devicesFd !== undefined) closeSync(devicesFd);
     await cgroup.remove();
-    chmodSync(memory, 0o600);
     for (const stream of child?.stdio ?? []) stream?.destroy();
     rmSync(runDirectory, { recursive: true, force: true });
   }

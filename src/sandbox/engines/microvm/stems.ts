@@ -14,14 +14,14 @@ import type { MadeBy, OpenSnapshot, SnapshotManager } from '../../snapshots/mana
 import { untilReady } from './boot.js';
 import { buildGuestImage, type GuestImage } from './guest-image.js';
 import { fetchKernel, type Kernel, kernelOf } from './kernel.js';
-import type { Accelerator, MachineFiles } from './machine.js';
+import type { Accelerator, MachineFiles, MachineRuntime } from './machine.js';
 import { makeSnapshot } from './make-snapshot.js';
 
 export interface StemsOptions {
   /** Kernel and image; kept. */
   stateDir: string;
   runDir: string;
-  seccompPath: () => string;
+  runtime: () => MachineRuntime;
   snapshots: SnapshotManager;
   driver: CgroupDriver;
   /** Where machines boot: not beside an NF. */
@@ -56,7 +56,7 @@ export class Stems {
   /** The snapshot for functions of so many MB, made if it is not there. Throws MISSING_PACKAGE, SANDBOX_START. */
   async open(heapMb: number): Promise<Stem & { snapshot: OpenSnapshot }> {
     const stem = await this.ensure(heapMb);
-    return { ...stem, snapshot: await this.options.snapshots.open(stem.key) };
+    return { ...stem, snapshot: this.options.snapshots.open(stem.key) };
   }
 
   /** What the snapshot is like, whether it is there or not. */
@@ -148,14 +148,14 @@ export class Stems {
     directory: string,
     initTimeoutMs: number,
   ): Promise<number> {
-    const { driver, cores, runDir, uid, seccompPath } = this.options;
+    const { driver, cores, runDir, uid, runtime } = this.options;
     const name = `microvm-boot-${++this.boots}`;
     const memoryMaxBytes = stem.memoryMb * 2 ** 20 + 2 * MICROVM.hostBytes;
     const cgroup = driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores });
     return makeSnapshot(
       {
         ...{ spec: stem, files: stem.files, directory, uid, cgroup, scheduling: 'default' },
-        ...{ runDirectory: join(runDir, name), seccompPath: seccompPath() },
+        ...{ runDirectory: join(runDir, name), runtime: runtime() },
       },
       (child) => untilReady(child, { timeoutMs: MICROVM.bootTimeoutMs, initTimeoutMs }),
     );

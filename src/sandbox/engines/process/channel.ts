@@ -34,6 +34,8 @@ export interface ChannelEvents {
   /** Printed text, of runners that have no pipe for it; `stream` is 1 or 2. */
   onLog?(stream: number, text: Buffer): void;
   onMemory?(kib: number): void;
+  /** A call has its whole answer. */
+  onAnswered?(): void;
   /** It was told to load a path whose code it does not have. */
   onWanted?(): void;
   /** The peer is broken or hostile. */
@@ -216,6 +218,7 @@ export class Channel {
         reply.onHead(200, headersOf(header.kind, body));
         if (body.length > 0) reply.onChunk(body);
         reply.onEnd();
+        this.events.onAnswered?.();
         return true;
       case FrameType.head: {
         const headers = parseHeaders(meta);
@@ -234,6 +237,7 @@ export class Channel {
         if (!call.headSent) return false;
         this.open.delete(header.callId);
         reply.onEnd();
+        this.events.onAnswered?.();
         return true;
       case FrameType.error:
         this.open.delete(header.callId);
