@@ -13,10 +13,11 @@ export const LEADING_COUNTERS = [
   'packets dropped by interfaces',
   'packets dropped at full sockets or rings of the NF',
   'milliseconds of stalls on memory',
+  'packets that the NF itself dropped for want of room',
 ] as const;
 
 /** Growth from which it is a sign, whatever is usual: one squeeze or one stray drop is none. */
-const LEAST = [1, 20, 20, 1, 20];
+const LEAST = [1, 20, 20, 1, 20, 1];
 
 export class LeadingSigns {
   private readonly last = new Float64Array(LEADING_COUNTERS.length).fill(Number.NaN);
@@ -31,6 +32,8 @@ export class LeadingSigns {
    */
   observe(index: number, value: number, functionsRan: boolean): boolean {
     const last = this.last[index]!;
+    // What is not known now is as it was.
+    if (Number.isNaN(value)) return false;
     this.last[index] = value;
     // The first look, or a counter that began anew.
     if (Number.isNaN(last) || value < last) return false;

@@ -321,6 +321,7 @@ function shapeOf(nf: ControlNf): string {
     nf.gate,
     nf.source?.kind,
     nf.telemetry !== undefined,
+    nf.polls,
     nf.socketInodes,
   ].join(';');
 }

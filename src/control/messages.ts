@@ -18,8 +18,10 @@ export interface ControlNf {
   gate?: boolean;
   /** A kernel NF: the softirq time of its cores is its load, it has no threads. */
   softirq: boolean;
-  /** Of an NF that polls and tells how much of its time had packets; see nf/telemetry/memory. */
+  /** What it tells of itself; see nf/telemetry/memory. */
   telemetry?: SharedArrayBuffer | undefined;
+  /** It polls and does not sleep: how busy it is only its telemetry knows. */
+  polls?: boolean;
   /** Inode numbers of its UDP and listening TCP sockets. */
   socketInodes?: readonly number[];
   /** Undefined: its packet latency is not known. */

@@ -76,7 +76,7 @@ export class NfWatch {
     this.waitDeltaNs = 0;
     this.slicesDelta = 0;
     this.take(this.packetThreads);
-    if (this.telemetry !== undefined) {
+    if (this.telemetry !== undefined && this.nf.polls === true) {
       const busyRatio = this.telemetry.busyRatio();
       // A polling thread always runs; this much of it was for packets.
       if (!Number.isNaN(busyRatio)) this.runDeltaNs *= busyRatio;
@@ -99,7 +99,7 @@ export class NfWatch {
       this.packets = 0;
       this.aboveSlo = 0;
     } else this.look();
-    this.queues.tick(this.functionsRan, this.source?.missed ?? 0);
+    this.queues.tick(this.functionsRan, this.source?.missed ?? 0, this.telemetry?.drops() ?? Number.NaN);
     this.functionsRan = false;
   }
 

@@ -1,5 +1,5 @@
 /**
- * The sensors before an NF: backlog and drops of its core, its interfaces and its sockets, and stalls on memory. One of
+ * The sensors before an NF: backlog and drops of its core, its interfaces, its sockets and itself, stalls on memory. One of
  * them is read a turn, so that a tick pays for one file at most; what a sensor says holds until its next turn.
  */
 
@@ -31,17 +31,20 @@ export class QueueWatch {
     this.sockets = inodes.size === 0 ? undefined : new SocketQueues(nf.pid, inodes);
   }
 
-  /** Once a tick. `missed`: packets that found no room in the NF's own ring so far, where it tells. */
-  tick(functionsRan: boolean, missed: number): void {
+  /**
+   * Once a tick. `missed`: packets that found no room in the NF's own ring so far, where it tells. `nfDrops`: what its
+   * telemetry says that it dropped so far, for want of room; NaN if it does not tell. That comes twice a second.
+   */
+  tick(functionsRan: boolean, missed: number, nfDrops: number): void {
     if (functionsRan) this.ranSince.fill(true);
     if (++this.ticks % CONTROL.queueTicks !== 0) return;
     this.turn = (this.turn + 1) % TURNS;
-    this.found[this.turn] = this.look(this.turn, this.ranSince[this.turn]!, missed);
+    this.found[this.turn] = this.look(this.turn, this.ranSince[this.turn]!, missed, nfDrops);
     this.ranSince[this.turn] = false;
     this.sign = this.found[0] ?? this.found[1] ?? this.found[2] ?? this.found[3];
   }
 
-  private look(turn: number, ran: boolean, missed: number): string | undefined {
+  private look(turn: number, ran: boolean, missed: number, nfDrops: number): string | undefined {
     switch (turn) {
       case 0: {
         let dropped = 0;
@@ -59,7 +62,8 @@ export class QueueWatch {
       case 2: {
         const { sockets } = this;
         sockets?.read();
-        const sign = this.judge(3, missed + (sockets?.dropped ?? 0), ran);
+        const full = this.judge(3, missed + (sockets?.dropped ?? 0), ran);
+        const sign = this.judge(5, nfDrops, ran) ?? full;
         if (sign !== undefined || sockets === undefined || !ran) return sign;
         return queueIsLong(sockets.udpBytes, sockets.connections)
           ? 'long queues at the sockets of the NF'

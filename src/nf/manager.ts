@@ -219,7 +219,8 @@ export class NfManager {
       softirq: nf.profile.match.kernel !== undefined,
       socketInodes: [...queueInodes(nf.pid)],
       // What runs while it polls says nothing; what runs while it sleeps between packets says all.
-      telemetry: nf.profile.mode === 'poll' && !sleeps ? measurements.telemetry?.shared : undefined,
+      telemetry: measurements.telemetry?.shared,
+      polls: nf.profile.mode === 'poll' && !sleeps,
       source: this.sourceFor(nf, packetTids),
     };
   }

@@ -120,7 +120,7 @@ describe('counters of the packet path', () => {
       };
       const watch = new QueueWatch(nf);
       const round = (ran: boolean) => {
-        for (let i = 0; i < 4 * CONTROL.queueTicks; i++) watch.tick(ran, 0);
+        for (let i = 0; i < 4 * CONTROL.queueTicks; i++) watch.tick(ran, 0, Number.NaN);
       };
       round(true);
       flood();

@@ -5,6 +5,8 @@ import { WorkerMemory } from '../worker-memory.js';
 const FIGURES = ['packetsPerS', 'dropsPerS', 'busyRatio', 'packets', 'drops'] as const;
 export type TelemetryFigure = (typeof FIGURES)[number];
 const BUSY_RATIO = FIGURES.indexOf('busyRatio');
+const PACKETS_PER_S = FIGURES.indexOf('packetsPerS');
+const DROPS = FIGURES.indexOf('drops');
 
 export class TelemetryMemory extends WorkerMemory<TelemetryFigure> {
   private constructor(shared: SharedArrayBuffer) {
@@ -26,6 +28,11 @@ export class TelemetryMemory extends WorkerMemory<TelemetryFigure> {
 
   static over(shared: SharedArrayBuffer): TelemetryMemory {
     return new TelemetryMemory(shared);
+  }
+
+  /** Packets that the NF dropped for want of room or time so far; NaN while it is not known. Allocates nothing. */
+  drops(): number {
+    return this.broken || Number.isNaN(this.figure(PACKETS_PER_S)) ? Number.NaN : this.figure(DROPS);
   }
 
   /** For the control loop: NaN while it is not known. Allocates nothing. */
