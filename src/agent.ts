@@ -115,6 +115,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     ...(config.pool.memoryMaxBytes === undefined ? {} : { memoryMaxBytes: config.pool.memoryMaxBytes }),
     makeRoom: (bytes) => planner.makeRoom(bytes),
     bundlePath: (spec) => registry.bundlePath(spec),
+    packagePath: (hash) => registry.packagePath(hash),
     onLog: (line) => logs.append(line),
     onEnded: (worker, exit) => {
       dispatcher.sandboxEnded(worker);
@@ -143,6 +144,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     keepAlive: config.pool.keepAlive,
     onEvicted: (functionName, sandboxId, why) => events.sandboxEvicted(functionName, sandboxId, why),
     onWarning: (message) => events.warn(message),
+    onNote: (message) => void log.emit({ kind: 'engine', severity: 'info', message }),
   });
   for (const spec of registry.list()) dispatcher.setFunction(spec.name, spec);
   await engines.retain(registry.list());
@@ -196,7 +198,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     housekeepingCores: config.housekeepingCores,
     functions: () => dispatcher.functions.values(),
     workers: () => pool.workers.values(),
-    stems: () => pool.stems.length,
+    stems: () => pool.stems,
     nfs: () => nfs.feed(),
     recentEvents: () => log.since(0, 100),
     usage,

@@ -7,6 +7,7 @@ import { NemoError } from '../errors.js';
 import type { FunctionView } from '../gateway/native/function-view.js';
 import type { DeployInput } from '../gateway/platform.js';
 import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
+import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
 
 interface DeployOptions extends AgentOptions {
@@ -16,6 +17,7 @@ interface DeployOptions extends AgentOptions {
   port?: number;
   owner?: string;
   exec?: true | string;
+  bundle?: true;
   memory?: string;
   timeout?: string;
   concurrency?: number;
@@ -43,6 +45,7 @@ export function register(program: Command): void {
       wholeNumber,
     )
     .option('--owner <owner>', 'whose it is: engines that share a process do so within one owner')
+    .option('--bundle', 'put packages into the code, also those that could be kept apart from it')
     .option('--exec [stdio|http]', 'a program of any language: one run a call, or a server on $PORT')
     .option('--memory <amount>', 'memory limit of one sandbox, for example 128Mi')
     .option('--timeout <duration>', 'longest time of one call, for example 30s')
@@ -90,8 +93,10 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
   });
   if (options.json) return printJson(answer);
   const verb = answer.createdAt === answer.updatedAt ? 'deployed' : 'updated';
+  const { packages = [] } = answer;
+  const apart = packages.length === 0 ? '' : ` beside ${packages.map((one) => one.name).join(', ')}`;
   process.stdout.write(
-    `${verb} ${answer.name} (engine ${answer.engine}, ${formatBytes(answer.codeBytes)} of code, ${formatBytes(answer.memoryBytes)} memory, ` +
+    `${verb} ${answer.name} (engine ${answer.engine}, ${formatBytes(answer.codeBytes)} of code${apart}, ${formatBytes(answer.memoryBytes)} memory, ` +
       `${formatDurationMs(answer.timeoutMs)} timeout)\n` +
       `call it: nemo invoke ${answer.name}   or   curl ${client.url.origin}/function/${answer.name}\n`,
   );
@@ -107,9 +112,14 @@ async function sourceOf(
   if (engine === 'oci') return { code: await imageRequest(path, options), filename: name };
   const wasm = extname(path) === '.wasm';
   if (exec === undefined && engine !== 'wasm' && !(wasm && engine === undefined)) {
-    const { bundleFunction } = await import('../sandbox/bundle.js');
-    const { code } = await bundleFunction(path);
-    return { code, filename: `${name}.mjs` };
+    const filename = `${name}.mjs`;
+    if (options.bundle || (engine !== undefined && engine !== ENGINE_DEFAULT)) {
+      const { bundleFunction } = await import('../sandbox/bundle.js');
+      return { code: (await bundleFunction(path)).code, filename };
+    }
+    const { bundleApart } = await import('../sandbox/packages/bundle-apart.js');
+    const { code, packages } = await bundleApart(path);
+    return { code, filename, ...(packages.length === 0 ? {} : { packages }) };
   }
   const codeBase64 = (await readFile(path)).toString('base64');
   const filename = basename(path);

@@ -41,6 +41,7 @@ async function describe(name: string | undefined, options: AgentOptions & { host
     ['may reach', spec.egress?.join(', ') ?? 'nothing'],
     ['environment', spec.env.length === 0 ? 'none' : `${spec.env.join(', ')} (values are not shown)`],
     ['code', `${formatBytes(spec.codeBytes)}, sha256 ${spec.codeHash.slice(0, 16)}`],
+    ...packageFacts(spec),
     ['created', spec.createdAt],
     ['updated', spec.updatedAt],
   ];
@@ -69,6 +70,10 @@ async function describe(name: string | undefined, options: AgentOptions & { host
     }
   }
   printFacts(facts);
+}
+
+function packageFacts({ packages = [] }: FunctionView): Array<[string, string]> {
+  return packages.map(({ name, bytes }, i) => [i === 0 ? 'packages' : '', `${name}  ${formatBytes(bytes)}`]);
 }
 
 async function describeHost(client: AgentClient, json: boolean): Promise<void> {

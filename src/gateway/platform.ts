@@ -5,6 +5,7 @@
 
 import type { CallRequest, FunctionSpec, LogLine, Sink } from '../invoke/function.js';
 import type { EngineReport } from '../sandbox/engines/engines.js';
+import type { PackageInput } from '../sandbox/packages/pack.js';
 import type { FeedEvent, FeedFrame } from '../telemetry/feed.js';
 import type { CallTrace } from '../telemetry/traces/call-traces.js';
 
@@ -13,6 +14,8 @@ export interface DeployInput {
   name: string;
   /** Source text: one JavaScript or TypeScript module (folders are bundled to one by the CLI). */
   code?: string;
+  /** What the code imports from below `/function/packages`; sent by `nemo deploy`. */
+  packages?: PackageInput[];
   /** In its place, for engines that run no text: the bytes of a WebAssembly module or a program. */
   codeBase64?: string;
   /** `codeBase64` is a program: run once a call (body on stdin, answer on stdout), or a server on $PORT. */
@@ -41,6 +44,8 @@ export interface FunctionRegistry {
   remove(name: string): Promise<void>;
   /** Absolute path of the bundled module, for the sandbox. */
   bundlePath(spec: FunctionSpec): string;
+  /** Absolute path of a stored package. */
+  packagePath(hash: string): string;
   /** Called after every change, with the new spec, or undefined when the function was removed. */
   onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void;
 }

@@ -7,6 +7,7 @@ import { NemoError } from '../errors.js';
 import type { DeployInput } from '../gateway/platform.js';
 import { checkEgress } from '../network/egress-rules.js';
 import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
+import { checkPackages, type Package } from '../sandbox/packages/pack.js';
 import { checkSchedule } from '../triggers/schedule.js';
 import { FUNCTION_LIMITS, GATEWAY, POOL } from '../tunables.js';
 import type { FunctionSpec } from './function.js';
@@ -15,9 +16,10 @@ import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from './qu
 /** A spec without what only the registry knows. */
 export type CheckedInput = Omit<
   FunctionSpec,
-  'codeHash' | 'codeEnding' | 'codeBytes' | 'createdAt' | 'updatedAt'
+  'codeHash' | 'codeEnding' | 'codeBytes' | 'packages' | 'createdAt' | 'updatedAt'
 > & {
   content: Buffer;
+  packages: Package[];
   exec: 'stdio' | 'http' | undefined;
   filename: string;
 };
@@ -28,6 +30,7 @@ const FIELDS = [
   'owner',
   'code',
   'codeBase64',
+  'packages',
   'filename',
   'exec',
   'memory',
@@ -67,6 +70,7 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
     engine: checkEngine(input.engine ?? ENGINE_DEFAULT),
     owner: checkOwner(input.owner ?? OWNER_DEFAULT),
     content: checkCode(input),
+    packages: checkPackages(input.packages ?? []),
     exec: checkExec(input.exec),
     filename: input.filename ?? `${name}.ts`,
     memoryBytes: checkMemory(input.memory ?? POOL.memoryMaxDefaultBytes, hostMemoryBytes),

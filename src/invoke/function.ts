@@ -1,6 +1,7 @@
 /** What a deployed function is, and what one call of it is. Plain data: stored, sent between parts, shown. */
 
 import type { NemoError } from '../errors.js';
+import type { PackageRef } from '../sandbox/packages/pack.js';
 
 /** `[a-z0-9]([-a-z0-9_.]*)`, at most 63 characters. */
 export type FunctionName = string;
@@ -16,6 +17,8 @@ export interface FunctionSpec {
   codeHash: string;
   codeEnding: string;
   codeBytes: number;
+  /** Packages that are kept apart from its code, in the order of their hashes; none without it. */
+  packages?: PackageRef[];
   memoryBytes: number;
   timeoutMs: number;
   /** Calls that one sandbox may serve at the same time. */

@@ -36,7 +36,6 @@ export class Growth {
     }
     fn.starting++;
     fn.usage.misses.record(nowMs);
-    this.options.pool.noteAsked(this.options.pool.stemKind(fn.spec));
     void this.make(fn, core)
       .catch((thrown: unknown) => this.failed(fn, asNemoError(thrown)))
       .finally(() => {
@@ -48,7 +47,10 @@ export class Growth {
   private async make(fn: FunctionState, core: number): Promise<void> {
     const { pool } = this.options;
     const fromMs = performance.now();
+    const kind = pool.stemKind(fn.spec);
     const stem = await pool.takeStemFor(fn.spec, core);
+    // One with packages was there in its place.
+    if (stem === undefined || stem.stemKind.key === kind.key) pool.noteAsked(kind);
     const worker = stem ?? (await this.makeWithRetries(core, fn.spec));
     worker.askedMs = fromMs;
     await this.loadInto(fn, worker, stem === undefined ? 'cold' : 'stem');
@@ -84,7 +86,7 @@ export class Growth {
     const { pool, isCurrent } = this.options;
     const { spec } = fn;
     // Meanwhile it was removed, or deployed again, or for another engine: whoever still waits is looked at again.
-    const fits = (worker.madeFor ?? spec) === spec && pool.stemKind(spec).key === worker.stemKind.key;
+    const fits = (worker.madeFor ?? spec) === spec && pool.saves(worker.stemKind, spec) !== undefined;
     if (!isCurrent(fn) || !fits) return void pool.end(worker);
     worker.origin = origin;
     fn.workers.push(worker);

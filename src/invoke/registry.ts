@@ -9,6 +9,7 @@ import { NemoError } from '../errors.js';
 import type { DeployInput, FunctionRegistry } from '../gateway/platform.js';
 import type { Artifact, FunctionSource } from '../sandbox/engine.js';
 import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
+import { PACKAGE_ENDING, type PackageRef } from '../sandbox/packages/pack.js';
 import type { Store } from '../store/store.js';
 import { FUNCTION_LIMITS } from '../tunables.js';
 import { BundleFiles } from './bundle-files.js';
@@ -62,10 +63,10 @@ class Registry implements StoredRegistry {
   async restore(): Promise<void> {
     for (const { key, value } of await this.options.store.list<StoredSpec>(TABLE)) {
       const spec = { ...LATER_FIELDS, ...value };
-      if (await this.bundles.intact(spec.codeHash, spec.codeEnding)) {
+      if (await this.intact(spec)) {
         this.specs.set(key, spec);
       } else {
-        this.orphans.add(spec.codeHash);
+        for (const hash of hashesOf(spec)) this.orphans.add(hash);
         this.warnings.push(`the code of function '${key}' is missing or damaged: deploy it again`);
       }
     }
@@ -73,7 +74,7 @@ class Registry implements StoredRegistry {
   }
 
   async deploy(input: DeployInput): Promise<{ spec: FunctionSpec; created: boolean }> {
-    const { content, filename, exec, ...checked } = checkDeployInput(input, totalmem());
+    const { content, filename, exec, packages, ...checked } = checkDeployInput(input, totalmem());
     const functionName = checked.name;
     const egress = checked.egress !== undefined;
     const artifact = await this.options.prepare(checked.engine, {
@@ -82,9 +83,11 @@ class Registry implements StoredRegistry {
       filename,
       egress,
       ...(exec === undefined ? {} : { exec }),
+      ...(packages.length === 0 ? {} : { packages }),
     });
     return this.change(async () => {
       const codeHash = await this.bundles.write(artifact.content, artifact.ending);
+      for (const one of packages) await this.bundles.write(one.content, PACKAGE_ENDING);
       const before = this.specs.get(checked.name);
       const now = new Date().toISOString();
       const spec: FunctionSpec = {
@@ -92,12 +95,13 @@ class Registry implements StoredRegistry {
         codeHash,
         codeEnding: artifact.ending,
         codeBytes: artifact.content.length,
+        ...(packages.length === 0 ? {} : { packages: packages.map(refOf).sort(byHash) }),
         createdAt: before?.createdAt ?? now,
         updatedAt: now,
       };
       await this.options.store.put(TABLE, spec.name, spec);
       this.specs.set(spec.name, spec);
-      if (before !== undefined && before.codeHash !== codeHash) this.sweepLater();
+      if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.sweepLater();
       this.tell(spec.name, spec);
       return { spec, created: before === undefined };
     });
@@ -123,6 +127,17 @@ class Registry implements StoredRegistry {
 
   bundlePath(spec: FunctionSpec): string {
     return this.bundles.path(spec.codeHash, spec.codeEnding);
+  }
+
+  packagePath(hash: string): string {
+    return this.bundles.path(hash, PACKAGE_ENDING);
+  }
+
+  private async intact(spec: FunctionSpec): Promise<boolean> {
+    for (const { hash } of spec.packages ?? []) {
+      if (!(await this.bundles.intact(hash, PACKAGE_ENDING))) return false;
+    }
+    return this.bundles.intact(spec.codeHash, spec.codeEnding);
   }
 
   onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void {
@@ -152,11 +167,24 @@ class Registry implements StoredRegistry {
 
   private sweep(): Promise<void> {
     const kept = new Set(this.orphans);
-    for (const spec of this.specs.values()) kept.add(spec.codeHash);
+    for (const spec of this.specs.values()) for (const hash of hashesOf(spec)) kept.add(hash);
     return this.bundles.sweep(kept).catch(() => {
       // A file that cannot be removed now is tried again at the next sweep.
     });
   }
+}
+
+/** Of all files that a function needs. */
+function hashesOf({ codeHash, packages = [] }: FunctionSpec): string[] {
+  return [codeHash, ...packages.map(({ hash }) => hash)];
+}
+
+function refOf({ hash, name, bytes, entries }: PackageRef): PackageRef {
+  return { hash, name, bytes, entries };
+}
+
+function byHash(a: PackageRef, b: PackageRef): number {
+  return a.hash < b.hash ? -1 : 1;
 }
 
 export function noSuchFunction(name: string): NemoError {

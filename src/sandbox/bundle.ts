@@ -4,10 +4,11 @@
  * nothing to import but node's own modules, so whatever cannot be resolved is refused here, with its place.
  */
 
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import type { BuildFailure, BuildOptions, Loader, Message } from 'esbuild';
+import type { BuildFailure, BuildOptions, BuildResult, Loader, Message, Metafile } from 'esbuild';
 import { NemoError } from '../errors.js';
+import { PACKAGES_DIRECTORY } from './packages/pack.js';
 
 const LOADERS: Record<string, Loader> = {
   '.js': 'js',
@@ -28,37 +29,65 @@ const REQUIRE_BANNER =
  * Throws NOT_FOUND, or BAD_FUNCTION with file, line, column and the source line.
  */
 export async function bundleFunction(path: string): Promise<{ code: string }> {
+  const { source, shownName } = await sourceAt(path);
+  return build(source, shownName);
+}
+
+/** What to build for a path, and the folder that its files are told from. */
+export async function sourceAt(
+  path: string,
+): Promise<{ source: BuildOptions; folder: string; shownName: string }> {
   const entry = await findEntry(resolve(path));
-  return build({ entryPoints: [entry], absWorkingDir: dirname(entry) }, basename(entry));
+  const folder = await realpath(dirname(entry));
+  const source: BuildOptions = { entryPoints: [join(folder, basename(entry))], absWorkingDir: folder };
+  return { source, folder, shownName: basename(entry) };
 }
 
 /**
  * Checks one module and strips its types. `filename` is shown in errors, its ending says the language.
- * Throws BAD_FUNCTION as above, also for imports other than node's own modules; those are in `imports`.
+ * Throws BAD_FUNCTION as above, also for imports other than node's own modules and, with `packages`, of packages kept
+ * apart; those are in `imports`.
  */
 export async function checkFunction(
   code: string,
   filename: string,
+  packages = false,
 ): Promise<{ code: string; imports: string[] }> {
   const loader = LOADERS[extname(filename)];
   if (loader === undefined)
     throw badFunction(`${filename} is not a JavaScript or TypeScript file`, endingHint());
-  return build({ stdin: { contents: code, sourcefile: filename, loader } }, filename);
+  const external = packages ? [`${PACKAGES_DIRECTORY}/*`] : [];
+  return build({ stdin: { contents: code, sourcefile: filename, loader }, external }, filename);
 }
 
 /** Builds that use esbuild's service process now: it is stopped after the last, so that it holds no memory. */
 let building = 0;
 
-async function build(source: BuildOptions, shownName: string): Promise<{ code: string; imports: string[] }> {
+export async function build(
+  source: BuildOptions,
+  shownName: string,
+): Promise<{ code: string; imports: string[]; metafile: Metafile }> {
+  const { outputFiles, metafile } = await runBuild({ ...source, outfile: 'function.mjs' }, shownName);
+  const output = Object.values(metafile!.outputs)[0];
+  if (output !== undefined && !output.exports.includes('default')) {
+    throw badFunction(
+      `${shownName} has no default export`,
+      'export default async (event, context) => ..., or export default { fetch(request) { ... } }',
+    );
+  }
+  const imports = (output?.imports ?? []).filter(({ external }) => external).map(({ path }) => path);
+  return { code: withRequire(outputFiles![0]!.text), imports: [...new Set(imports)], metafile: metafile! };
+}
+
+export async function runBuild(source: BuildOptions, shownName: string): Promise<BuildResult> {
   const esbuild = await import('esbuild');
   building++;
   try {
-    const result = await esbuild.build({
+    return await esbuild.build({
       ...source,
       bundle: true,
       write: false,
       metafile: true,
-      outfile: 'function.mjs',
       format: 'esm',
       platform: 'node',
       target: 'node20',
@@ -66,18 +95,6 @@ async function build(source: BuildOptions, shownName: string): Promise<{ code: s
       logLevel: 'silent',
       define: { __dirname: '"/function"', __filename: '"/function/function.mjs"' },
     });
-    const output = Object.values(result.metafile.outputs)[0];
-    if (output !== undefined && !output.exports.includes('default')) {
-      throw badFunction(
-        `${shownName} has no default export`,
-        'export default async (event, context) => ..., or export default { fetch(request) { ... } }',
-      );
-    }
-    const text = result.outputFiles[0]!.text;
-    // What the CLI bundled already has the banner: the agent's check must not add another.
-    const bare = text.includes('__require = ') && !text.includes('nemoCreateRequire');
-    const imports = (output?.imports ?? []).filter(({ external }) => external).map(({ path }) => path);
-    return { code: bare ? REQUIRE_BANNER + text : text, imports: [...new Set(imports)] };
   } catch (thrown) {
     const message = (thrown as Partial<BuildFailure>).errors?.[0];
     if (message === undefined) throw thrown;
@@ -85,6 +102,12 @@ async function build(source: BuildOptions, shownName: string): Promise<{ code: s
   } finally {
     if (--building === 0) await esbuild.stop();
   }
+}
+
+/** What the CLI bundled already has the banner: the agent's check must not add another. */
+export function withRequire(text: string): string {
+  const bare = text.includes('__require = ') && !text.includes('nemoCreateRequire');
+  return bare ? REQUIRE_BANNER + text : text;
 }
 
 function describe(message: Message, shownName: string): NemoError {

@@ -7,6 +7,25 @@ import type { NemoError } from '../errors.js';
 import type { FunctionScheduling } from '../harvest/policies.js';
 import type { CallRequest, FunctionSpec, LogLine } from '../invoke/function.js';
 import type { Cgroup } from '../linux/cgroup/driver.js';
+import type { PackageRef } from './packages/pack.js';
+
+export interface StoredPackage extends PackageRef {
+  /** Absolute path on the host. */
+  path: string;
+}
+
+/** What a stem saw of the packages that it imported ahead: the word of their code, for nothing but its own good. */
+export interface AheadReport {
+  cpuMs: number;
+  /** Memory that they took. */
+  bytes: number;
+  /** Environment variables that they read. */
+  reads: readonly string[];
+  /** They looked at the whole environment. */
+  readsAll: boolean;
+  /** Why they must not run ahead, in words. */
+  effect?: string;
+}
 
 export interface StartOptions {
   /** Unique in the box: `sb-<number>`. */
@@ -14,6 +33,8 @@ export interface StartOptions {
   cgroup: Cgroup;
   /** `EngineEntry.variant` of the functions that it is for: what else than the engine this stem has to fit. */
   variant?: string;
+  /** What the stem imports before it is ready: it serves only functions that import all of these. */
+  packages?: readonly StoredPackage[];
   /** Threads start as SCHED_IDLE (`idle`) or at default scheduling. */
   scheduling: FunctionScheduling;
   /** What it will be told to load, and nothing else: an engine may start it with that loaded already. */
@@ -30,6 +51,8 @@ export interface LoadOptions {
   timeoutMs: number;
   /** Calls that run at the same time; those beyond it wait in the sandbox, in order. Default 1. */
   concurrency?: number;
+  /** What its code imports beside itself. */
+  packages?: readonly StoredPackage[];
   /** What it may connect to, as `egress-rules.ts` has it; nothing without it. */
   egress?: readonly string[];
 }
@@ -72,6 +95,8 @@ export interface Sandbox {
    * ends, `details.started` of the error tells whether the call may have begun; one that has not can be sent again.
    */
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void;
+  /** Of a stem that imported packages ahead. */
+  readonly ahead?: AheadReport | undefined;
   /** Memory it holds, where its process does not tell because others share it. */
   readonly heldBytes?: number;
   /** Calls sent and not yet ended. */
@@ -92,6 +117,8 @@ export interface FunctionSource {
   exec?: 'stdio' | 'http';
   /** It wants to connect to something. */
   egress?: boolean;
+  /** What it imports beside its content. */
+  packages?: readonly PackageRef[];
 }
 
 /** What is stored of a function, under its hash, and given to `Sandbox.load` as a file. */
@@ -117,6 +144,8 @@ export interface EngineEntry {
   readonly exec?: boolean;
   /** Whether it keeps something of functions on disk, also of earlier agents: `Engine.retain` is told of changes then. */
   keeps?(): boolean;
+  /** Takes packages apart from the code, and stems that imported some ahead. */
+  readonly packages?: boolean;
   open(): Promise<Engine>;
 }
 

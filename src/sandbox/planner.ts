@@ -18,6 +18,7 @@ import type { Pool } from './pool.js';
 import { nextToMake, type PrewarmFunction } from './prewarm/next.js';
 import type { PrewarmPolicy, StemDemand } from './prewarm/policy.js';
 import { RecentTimes } from './recent-times.js';
+import type { WantedZygote, ZygoteKind } from './zygotes.js';
 
 const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
 const NEVER = new RecentTimes();
@@ -31,6 +32,8 @@ export interface PlannerOptions {
   keepAlive: KeepAlivePolicy;
   onEvicted: (functionName: string, sandboxId: string, why: string) => void;
   onWarning: (message: string) => void;
+  /** Something that an operator may want to know and need not act upon. */
+  onNote?: (message: string) => void;
 }
 
 export class Planner {
@@ -82,7 +85,9 @@ export class Planner {
         }
       }
     }
-    const wanted = new Map(this.stemDemands().map((demand) => [demand.key, prewarm.stems(demand, nowMs)]));
+    const wanted = new Map(
+      this.stemDemands(nowMs).map((demand) => [demand.key, demand.wanted ?? prewarm.stems(demand, nowMs)]),
+    );
     const surplus = pool.stems.find(({ stemKind: { key } }) => pool.stemCount(key) > (wanted.get(key) ?? 0));
     if (surplus !== undefined) void pool.end(surplus);
   }
@@ -134,7 +139,7 @@ export class Planner {
     const core = this.growCore();
     const decision = nextToMake(prewarm, {
       nowMs,
-      stems: this.stemDemands(),
+      stems: this.stemDemands(nowMs),
       mayGrow: core >= 0 && pool.lackingBytes(POOL.memoryMaxDefaultBytes) <= 0,
       functions: [...dispatcher.functions.values()].map(describe),
     });
@@ -166,7 +171,22 @@ export class Planner {
     return [...kinds.values()];
   }
 
-  private stemDemands(): Array<StemDemand & { count: number }> {
+  private stemDemands(nowMs: number): Array<StemDemand & { count: number; wanted?: number }> {
+    const { pool } = this.options;
+    return [
+      ...this.plainDemands(),
+      ...this.zygotes(nowMs).map(({ kind: { key }, wanted }) => ({
+        ...{ key, wanted, count: pool.stemCount(key), functions: 1, asked: NEVER },
+      })),
+    ];
+  }
+
+  private zygotes(nowMs: number): readonly WantedZygote[] {
+    const { pool, dispatcher, prewarm } = this.options;
+    return pool.zygotes.wanted(dispatcher.functions.values(), prewarm, nowMs);
+  }
+
+  private plainDemands(): Array<StemDemand & { count: number }> {
     const { pool, dispatcher } = this.options;
     const functions = new Map<string, number>();
     for (const fn of dispatcher.functions.values()) {
@@ -183,7 +203,23 @@ export class Planner {
 
   private async makeStem(key: string, core: number): Promise<void> {
     const kind = this.stemKinds().find((one) => one.key === key);
-    if (kind !== undefined) await this.options.pool.makeStem(core, kind);
+    if (kind !== undefined) return this.options.pool.makeStem(core, kind);
+    const zygote = this.zygotes(performance.now()).find((one) => one.kind.key === key)?.kind;
+    if (zygote !== undefined) await this.makeZygote(core, zygote);
+  }
+
+  /** Whatever packages do to their stem is no reason to make nothing else. */
+  private async makeZygote(core: number, kind: ZygoteKind): Promise<void> {
+    const { pool, onNote } = this.options;
+    try {
+      await pool.makeStem(core, kind);
+    } catch (thrown) {
+      const error = asNemoError(thrown);
+      if (error.code === 'NO_CAPACITY' || error.code === 'STOPPING') throw error;
+      if (error.code !== 'FUNCTION_LOAD') pool.zygotes.failed(kind, performance.now());
+      const names = kind.packages.map(({ name }) => name).join(', ');
+      onNote?.(`no stem imports ${names} ahead of calls: ${error.message}`);
+    }
   }
 
   private async makeWarm(functionName: string, core: number): Promise<void> {

@@ -4,7 +4,8 @@
  *
  *   make() -> stem -> load(spec) -> warm -> end()
  *
- * A stem serves only functions of its own kind (see `Engines.stemKind`).
+ * A stem serves only functions of its own kind (see `Engines.stemKind`); one that has imported packages, only those
+ * that import these too (see `Zygotes`).
  */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
@@ -14,9 +15,11 @@ import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
 import type { CgroupDriver } from '../linux/cgroup/driver.js';
 import { POOL } from '../tunables.js';
-import type { LoadOptions, SandboxExit } from './engine.js';
+import type { LoadOptions, SandboxExit, StoredPackage } from './engine.js';
 import type { Engines, StemKind } from './engines/engines.js';
+import type { PackageRef } from './packages/pack.js';
 import { RecentTimes } from './recent-times.js';
+import { isZygote, type ZygoteKind, Zygotes } from './zygotes.js';
 
 export interface PoolOptions {
   engines: Engines;
@@ -24,6 +27,7 @@ export interface PoolOptions {
   control: SandboxSlots;
   scheduling: FunctionScheduling;
   bundlePath: (spec: FunctionSpec) => string;
+  packagePath: (hash: string) => string;
   /** Most that the limits of all sandboxes may come to. Default: what the host has. */
   memoryMaxBytes?: number;
   /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
@@ -41,6 +45,7 @@ export class Pool {
   readonly stemsStarting = new Map<string, number>();
   /** When calls asked for a new sandbox, by the key of its stem. */
   readonly asked = new Map<string, RecentTimes>();
+  readonly zygotes = new Zygotes();
   /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
   clock = 0;
   private counter = 0;
@@ -109,7 +114,8 @@ export class Pool {
         variant: kind.variant,
         scheduling,
         ...(spec === undefined ? {} : { willLoad: this.loadOptions(spec) }),
-        onLog: (line) => this.options.onLog({ ...line, functionName: worker.functionName }),
+        ...(isZygote(kind) ? { packages: this.stored(kind.packages) } : {}),
+        onLog: (line) => this.log(worker, line),
       });
       worker.sandbox = sandbox;
       if (sandbox.preloaded) worker.madeFor = spec;
@@ -152,20 +158,20 @@ export class Pool {
   }
 
   private loadOptions(spec: FunctionSpec): LoadOptions {
-    const { name, env, memoryBytes, timeoutMs, concurrency, egress } = spec;
+    const { name, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
     return {
       ...{ functionName: name, bundlePath: this.options.bundlePath(spec) },
       ...{ env, memoryBytes, timeoutMs, concurrency },
+      ...(packages === undefined ? {} : { packages: this.stored(packages) }),
       ...(egress === undefined ? {} : { egress }),
     };
   }
 
   /** A stem for a function, unless its engine has the function loaded in a snapshot, which is quicker. */
   async takeStemFor(spec: FunctionSpec, preferredCore: number): Promise<Worker | undefined> {
-    const kind = this.stemKind(spec);
-    const engine = await this.options.engines.get(kind.engine);
+    const engine = await this.options.engines.get(spec.engine);
     if (await engine.restores?.(this.loadOptions(spec))) return undefined;
-    return this.takeStem(preferredCore, kind);
+    return this.takeStem(preferredCore, spec);
   }
 
   /** Keeps a ready stem; it may have ended meanwhile. */
@@ -173,29 +179,64 @@ export class Pool {
     if (worker.state === 'stem' && this.workers.has(worker.id)) this.stems.push(worker);
   }
 
-  /** Makes a stem ahead of calls and keeps it. Rejects as `make`. */
+  private stored(packages: readonly PackageRef[]): StoredPackage[] {
+    return packages.map((one) => ({ ...one, path: this.options.packagePath(one.hash) }));
+  }
+
+  private log(worker: Worker, line: Omit<LogLine, 'functionName'>): void {
+    const { stemKind: kind, functionName } = worker;
+    if (functionName !== '' || !isZygote(kind)) this.options.onLog({ ...line, functionName });
+    else {
+      // What packages print belongs into the log of the function that imports them.
+      this.zygotes.printed(kind);
+      void this.end(worker);
+    }
+  }
+
+  /** Makes a stem ahead of calls and keeps it, unless it turns out to be of no use. Rejects as `make`. */
   async makeStem(core: number, kind: StemKind): Promise<void> {
     const { key } = kind;
     const count = (by: number) => this.stemsStarting.set(key, (this.stemsStarting.get(key) ?? 0) + by);
     count(1);
     try {
-      this.addStem(await this.make(core, kind));
+      const stem = await this.make(core, kind);
+      if (isZygote(kind)) await this.requireUsable(stem, kind);
+      this.addStem(stem);
     } finally {
       count(-1);
     }
   }
 
-  /** The stems that fit a function. */
+  private async requireUsable(stem: Worker, kind: ZygoteKind): Promise<void> {
+    // What it printed before it was ready is read by then: the pipe is looked at once more.
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+    const imported = this.zygotes.imported(kind, stem.sandbox!.ahead);
+    if (imported.ok) return;
+    await this.end(stem);
+    throw new NemoError('FUNCTION_LOAD', `its code ${imported.why}`);
+  }
+
+  /** The stems without packages that fit a function. */
   stemKind(spec: FunctionSpec): StemKind {
     return this.options.engines.stemKind(spec);
   }
 
-  /** A stem on that core, best one that is there already. */
-  takeStem(preferredCore: number, { key }: StemKind): Worker | undefined {
+  /** How much of the function's loading a stem of that kind saves, ms; undefined: it must not serve it. */
+  saves(kind: StemKind, spec: FunctionSpec): number | undefined {
+    if (isZygote(kind)) return this.zygotes.saves(kind, spec);
+    return kind.key === this.stemKind(spec).key ? 0 : undefined;
+  }
+
+  /** Of the stems that fit and save most, one that is on that core already if there is one. */
+  takeStem(preferredCore: number, spec: FunctionSpec): Worker | undefined {
     for (;;) {
       let stem: Worker | undefined;
+      let most = -1;
       for (const one of this.stems) {
-        if (one.stemKind.key === key && (stem === undefined || one.core === preferredCore)) stem = one;
+        const saved = this.saves(one.stemKind, spec) ?? -1;
+        if (saved < most || saved < 0 || (saved === most && one.core !== preferredCore)) continue;
+        stem = one;
+        most = saved;
       }
       if (stem === undefined) return undefined;
       this.dropStem(stem);
@@ -250,8 +291,11 @@ export class Pool {
 
   private forget(worker: Worker, exit: SandboxExit): void {
     if (!this.workers.delete(worker.id)) return;
+    const unused = worker.state === 'stem';
     worker.state = 'ending';
     this.dropStem(worker);
+    // Nobody ended it: its packages did.
+    if (unused && isZygote(worker.stemKind)) this.zygotes.failed(worker.stemKind, performance.now());
     this.options.control.removeSandbox(worker.slot);
     this.options.onEnded(worker, exit);
   }

@@ -32,6 +32,8 @@ export interface FeedAgent {
   /** Readers that lost frames, ever. */
   slowReaders: number;
   stems: number;
+  /** Of those that have imported packages ahead, the names of what each has. */
+  zygotes?: string[];
   memory: { agentRssBytes: number; sandboxesBytes: number; hostAvailableBytes: number };
   /** What this host cannot enforce or observe, in words. */
   warnings: string[];
@@ -139,6 +141,8 @@ export interface FeedSandbox {
   memoryBytes: number;
   cpuRatio: number;
   calls: number;
+  /** Names of the packages that it had imported before it got its function. */
+  ahead?: string[];
 }
 
 export interface FeedFunction {

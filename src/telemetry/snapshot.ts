@@ -8,6 +8,7 @@ import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
 import type { FunctionState } from '../invoke/function-state.js';
 import type { Worker } from '../invoke/worker.js';
 import { CpuStat, Tick } from '../linux/procfs.js';
+import { isZygote } from '../sandbox/zygotes.js';
 import { CONTROL, FEED, PREDICTION } from '../tunables.js';
 import {
   FEED_SCHEMA,
@@ -29,7 +30,7 @@ export interface SnapshotSources {
   housekeepingCores: readonly number[];
   functions: () => Iterable<FunctionState>;
   workers: () => Iterable<Worker>;
-  stems: () => number;
+  stems: () => readonly Worker[];
   nfs: () => FeedNf[];
   recentEvents: () => FeedEvent[];
   usage: SandboxUsage;
@@ -115,7 +116,7 @@ export class Snapshot {
         },
         ...reactionsOf(board),
         slowReaders: sources.slowReaders(),
-        stems: sources.stems(),
+        ...stemsOf(sources.stems()),
         memory: {
           agentRssBytes: process.memoryUsage.rss(),
           sandboxesBytes,
@@ -219,8 +220,15 @@ export class Snapshot {
       memoryBytes: usage.memoryBytes,
       cpuRatio: usage.cpuRatio,
       calls: worker.served,
+      ...(isZygote(worker.stemKind) ? { ahead: worker.stemKind.packages.map(({ name }) => name) } : {}),
     };
   }
+}
+
+function stemsOf(stems: readonly Worker[]): Pick<FeedFrame['agent'], 'stems' | 'zygotes'> {
+  const zygotes = stems.map(({ stemKind }) => stemKind).filter(isZygote);
+  const names = zygotes.map(({ packages }) => packages.map(({ name }) => name).join(' '));
+  return { stems: stems.length, ...(names.length === 0 ? {} : { zygotes: names.sort() }) };
 }
 
 function idleShare(core: number, before: Mark, now: Mark): number {

@@ -13,6 +13,26 @@ export const FUNCTION_LIMITS = {
   bundleGraceMs: 60_000,
 } as const;
 
+/** Packages kept apart from functions. */
+export const PACKAGES = {
+  perFunctionMax: 64,
+  /** A smaller one loads in the time that looking for it takes. */
+  bytesMin: 16 * 1024,
+  /** Kept apart, a package is whole; a bundle has only what is used of it. */
+  usedRatioMin: 0.5,
+  /** What loading is taken to cost until a stem has done it, a KiB of code. */
+  importMsPerKib: 0.1,
+  /** Of memory, a byte of code. */
+  heldPerByte: 10,
+  /** What a stem may say that its packages cost at most, and how much more than their size tells. */
+  importMaxMs: 2_000,
+  toldMaxRatio: 10,
+  heldMaxBytes: 256 * 1024 * 1024,
+  /** Before packages that failed in a stem are tried again, doubled each time up to the maximum. */
+  refusedMs: 60_000,
+  refusedMaxMs: 3_600_000,
+} as const;
+
 export const DISPATCH = {
   /** Timeouts, keep-alive and prewarming are looked at this often. */
   sweepMs: 50,

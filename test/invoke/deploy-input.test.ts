@@ -24,6 +24,7 @@ describe('deploy input', () => {
       engine: 'process',
       owner: 'default',
       content: Buffer.from('export default () => 1'),
+      packages: [],
       exec: undefined,
       filename: 'resize.ts',
       memoryBytes: 128 * 2 ** 20,

@@ -11,12 +11,14 @@ import { Dispatcher } from '../../src/invoke/dispatcher.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from '../../src/invoke/function.js';
 import type { Cgroup, CgroupDriver, CgroupLimits } from '../../src/linux/cgroup/driver.js';
 import type {
+  AheadReport,
   Engine,
   LoadOptions,
   Sandbox,
   SandboxExit,
   SandboxReply,
   StartOptions,
+  StoredPackage,
 } from '../../src/sandbox/engine.js';
 import { Engines, stemKind } from '../../src/sandbox/engines/engines.js';
 import { Planner } from '../../src/sandbox/planner.js';
@@ -81,6 +83,7 @@ export class TestSandbox implements Sandbox {
   readonly exited: Promise<SandboxExit>;
   readonly cgroup: TestCgroup;
   code: string | undefined;
+  ahead: AheadReport | undefined;
   ended = false;
   concurrency = 1;
   private reason: NemoError | undefined;
@@ -198,6 +201,8 @@ export class InProcessBox implements SandboxSlots {
   loading: ((sandbox: TestSandbox) => Promise<void> | void) | undefined;
   /** Called in a start; it waits. */
   starting: (() => Promise<void>) | undefined;
+  /** What a stem tells of its packages. */
+  importing: ((packages: readonly StoredPackage[]) => AheadReport) | undefined;
   onInvoke: ((sandbox: TestSandbox, request: CallRequest) => void) | undefined;
   private nextSlot = 0;
   private nextCall = 0;
@@ -225,6 +230,7 @@ export class InProcessBox implements SandboxSlots {
       control: this,
       scheduling: 'idle',
       bundlePath: (spec) => spec.codeHash,
+      packagePath: (hash) => hash,
       ...(memoryMaxBytes === undefined ? {} : { memoryMaxBytes }),
       makeRoom: (bytes) => this.planner.makeRoom(bytes),
       onLog: () => {},
@@ -262,6 +268,7 @@ export class InProcessBox implements SandboxSlots {
     const error = this.startErrors.shift();
     if (error !== undefined) throw error;
     const sandbox = new TestSandbox(options.id, options.cgroup, this);
+    if (options.packages !== undefined) sandbox.ahead = this.importing?.(options.packages);
     this.sandboxes.push(sandbox);
     return sandbox;
   }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { NemoError } from '../../src/errors.js';
 import { createRegistry, type StoredRegistry } from '../../src/invoke/registry.js';
+import type { PackageRef } from '../../src/sandbox/packages/pack.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
 import { esbuildPrepare } from '../gateway/in-process-platform.js';
@@ -149,6 +150,30 @@ describe('function registry', () => {
     await shut();
     await open();
     expect(registry.get('a')!.codeHash).to.equal(spec.codeHash);
+  });
+
+  it('keeps one copy of a package while a function has it, and warns of a damaged one', async () => {
+    await shut();
+    await open(0);
+    const packages = [{ name: 'p@1', entries: ['p.mjs'], files: { 'p.mjs': 'export const p = 1;' } }];
+    const code = 'export default () => 1;';
+    const { spec } = await registry.deploy({ name: 'a', code, packages });
+    await registry.deploy({ name: 'b', code, packages });
+    expect(spec.packages).to.have.length(1);
+    const [{ hash }] = spec.packages as [PackageRef];
+    await registry.deploy({ name: 'a', code });
+    expect(registry.get('a')).to.not.have.property('packages');
+    await shut();
+    await open(0);
+    expect(registry.get('b')!.packages).to.deep.equal(spec.packages);
+    await shut();
+    await writeFile(registry.packagePath(hash), 'something else');
+    await open(0);
+    expect(registry.warnings[0]).to.contain("'b'");
+    await registry.deploy({ name: 'b', code });
+    await shut();
+    await open();
+    expect(await readdir(bundleDir())).to.deep.equal([basename(registry.bundlePath(registry.get('b')!))]);
   });
 
   it('runs changes of many callers one after the other', async () => {

@@ -12,8 +12,16 @@ import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { onlineCores } from '../../src/linux/online-cores.js';
 import { Egress } from '../../src/network/egress.js';
-import type { Engine, EngineEntry, LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
+import type {
+  Engine,
+  EngineEntry,
+  LoadOptions,
+  Sandbox,
+  StartOptions,
+  StoredPackage,
+} from '../../src/sandbox/engine.js';
 import { builtinEngines } from '../../src/sandbox/engines/builtin.js';
+import { type PackageInput, sealPackage } from '../../src/sandbox/packages/pack.js';
 
 export interface Answer {
   status: number;
@@ -94,6 +102,14 @@ export class SandboxBench {
       timeoutMs: 10_000,
       ...options,
     });
+  }
+
+  /** A package as the agent has it. */
+  store(input: PackageInput): StoredPackage {
+    const { content, ...ref } = sealPackage(input);
+    const path = join(this.directory, `${ref.hash}.pkg`);
+    writeFileSync(path, content);
+    return { ...ref, path };
   }
 
   /** A warm sandbox with this code. */

@@ -37,6 +37,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       about: 'a process tree each: namespaces, system call filter, cgroup',
       egress: true,
       exec: true,
+      packages: true,
       // A program needs the host's libraries and interpreters, which a JavaScript function does not see.
       variant: ({ codeEnding }) => (isProgram(codeEnding) ? EXEC_VARIANT : ''),
       async open() {

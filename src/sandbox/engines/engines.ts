@@ -69,6 +69,11 @@ export class Engines {
         hint: 'leave exec out, or choose the engine process',
       });
     }
+    if (source.packages !== undefined && this.entry(kind).packages !== true) {
+      throw new NemoError('BAD_REQUEST', `functions of the engine ${kind} have their packages in the code`, {
+        hint: `deploy with \`nemo deploy --engine ${kind}\`, which puts them there`,
+      });
+    }
     const engine = await this.get(kind);
     const { ok, reason = '', hint = '' } = await this.check(kind);
     if (!ok) throw new NemoError('UNSUPPORTED', `the engine ${kind} does not work here: ${reason}`, { hint });

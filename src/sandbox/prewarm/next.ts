@@ -19,8 +19,8 @@ export interface PrewarmFunction {
 
 export interface PrewarmSnapshot {
   nowMs: number;
-  /** Of each kind that is wanted; `count` are ready or being made. */
-  stems: ReadonlyArray<StemDemand & { count: number }>;
+  /** Of each kind that is wanted; `count` are ready or being made. `wanted`: the policy has said how many. */
+  stems: ReadonlyArray<StemDemand & { count: number; wanted?: number }>;
   /** False under memory pressure, or while every function core is throttled. */
   mayGrow: boolean;
   functions: readonly PrewarmFunction[];
@@ -39,6 +39,6 @@ export function nextToMake(policy: PrewarmPolicy, snapshot: PrewarmSnapshot): Pr
     if (candidate.sandboxes < policy.warm(candidate.usage, nowMs).sandboxes) chosen = candidate;
   }
   if (chosen !== undefined) return { kind: 'warm', functionName: chosen.name };
-  const short = snapshot.stems.find((stem) => stem.count < policy.stems(stem, nowMs));
+  const short = snapshot.stems.find((stem) => stem.count < (stem.wanted ?? policy.stems(stem, nowMs)));
   return short === undefined ? undefined : { kind: 'stem', key: short.key };
 }

@@ -18,6 +18,36 @@ export interface StemDemand {
   readonly asked: Pick<RecentTimes, 'since'>;
 }
 
+/** What a function imports, of what may be imported before the function is known. */
+export interface ImportingFunction {
+  /** A stem with packages serves functions of one owner. */
+  readonly owner: string;
+  readonly packages: readonly ImportedPackage[];
+  /** Calls for which no sandbox was ready: each took a stem, or would have. */
+  readonly misses: Pick<RecentTimes, 'since'>;
+}
+
+export interface ImportedPackage {
+  readonly hash: string;
+  /** What importing it takes, and what it then holds of memory. */
+  readonly loadMs: number;
+  readonly bytes: number;
+}
+
+export interface ImportSnapshot {
+  readonly functions: readonly ImportingFunction[];
+  /** These failed together in a stem. */
+  refused(hashes: readonly string[]): boolean;
+}
+
+/** A node of the tree of zygotes: stems that have imported these packages, and serve only who imports all of them. */
+export interface Zygote {
+  readonly owner: string;
+  /** In order. */
+  readonly hashes: readonly string[];
+  readonly stems: number;
+}
+
 export interface PrewarmPolicy {
   readonly name: string;
   /** Start from a snapshot of the function where the engine has one, rather than from a stem. */
@@ -26,6 +56,8 @@ export interface PrewarmPolicy {
   warm(usage: FunctionUsage, nowMs: number): Wanted;
   /** Called at every sweep for each kind in use. Returns how many stems should be ready or being made. */
   stems(demand: StemDemand, nowMs: number): number;
+  /** Called every second. Returns the zygotes that there should be, beside the stems, the most useful first. */
+  zygotes?(snapshot: ImportSnapshot, nowMs: number): readonly Zygote[];
 }
 
 export const FOREVER = Number.POSITIVE_INFINITY;

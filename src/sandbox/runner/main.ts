@@ -2,13 +2,23 @@
 
 import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { type Ahead, importAhead, packagesUseWeb, usesWeb } from './ahead.js';
+import { describeError } from './calls.js';
 import { serve } from './serve.js';
 
 const isProgram = (path: string): boolean => /\.(bin|srv)$/.test(path);
-/** Node loads its fetch with the first use of one of these, some 30 ms of CPU: with the code rather than in the first call. */
-const WEB = ['Response', 'Request', 'Headers', 'FormData', 'fetch('];
-const usesWeb = (source: Buffer): boolean => WEB.some((name) => source.includes(name));
 const exit = process.exit.bind(process);
+/** Packages to import before anything is known of a function; gone from the arguments that code sees. */
+const packages = process.argv.splice(2);
+const ahead: Ahead | undefined =
+  packages.length === 0 ? undefined : await importAhead(packages).catch(giveUp);
+
+/** In one line, which the agent shows. */
+function giveUp(thrown: unknown): never {
+  const { name, message } = describeError(thrown);
+  process.stderr.write(`${name}: ${message.replaceAll('\n', ' ')}\n`);
+  return process.exit(1);
+}
 
 serve(new Socket({ fd: 3, readable: true, writable: true }), {
   async evaluate({ path, env }) {
@@ -17,8 +27,10 @@ serve(new Socket({ fd: 3, readable: true, writable: true }), {
     for (const name of Object.keys(env)) process.env[name] = env[name];
     return ((await import(path)) as { default?: unknown }).default;
   },
-  usesWeb: ({ path }) => !isProgram(path) && usesWeb(readFileSync(path)),
+  // With the code rather than in the first call.
+  usesWeb: ({ path }) => !isProgram(path) && (usesWeb(readFileSync(path)) || packagesUseWeb()),
   raw: ({ path }) => isProgram(path),
   printError: process.stderr.write.bind(process.stderr),
   exit,
+  ...(ahead === undefined ? {} : { hello: { ahead } }),
 });

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { getScheduling } from '../../../src/linux/sched.js';
 import type { Sandbox } from '../../../src/sandbox/engine.js';
+import { packagePath } from '../../../src/sandbox/packages/pack.js';
 import { SANDBOX } from '../../../src/tunables.js';
 import { attempt, EVALUATOR, itHoldsAgainstEscapes, pidsBelow } from '../../support/escapes.js';
 import { SandboxBench } from '../../support/sandboxes.js';
@@ -9,9 +10,20 @@ describe('a function that tries to get out', () => {
   const bench = new SandboxBench();
   after(() => bench.close());
 
+  // From a stem that has imported a package: no less holds for it.
+  const own = bench.store({
+    name: 'own@1',
+    entries: ['own.mjs'],
+    files: { 'own.mjs': 'export const own = 1;' },
+  });
+  const ownPath = packagePath(own.hash, 'own.mjs');
   itHoldsAgainstEscapes({
-    run: ({ owner: _, ...options } = {}) => bench.run(EVALUATOR, options),
-    codePaths: ['/function/function.mjs', '/runner/main.js', '/usr/bin/node'],
+    async run({ owner: _, ...options } = {}) {
+      const sandbox = await bench.start({ packages: [own] });
+      await bench.load(sandbox, `import '${ownPath}';${EVALUATOR}`, { packages: [own], ...options });
+      return sandbox;
+    },
+    codePaths: ['/function/function.mjs', ownPath, '/runner/main.js', '/usr/bin/node'],
     native: true,
     uids: [SANDBOX.firstUid, SANDBOX.uidCount],
   });

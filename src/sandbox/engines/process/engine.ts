@@ -12,12 +12,15 @@ import type { Egress } from '../../../network/egress.js';
 import { SANDBOX } from '../../../tunables.js';
 import { checkFunction } from '../../bundle.js';
 import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
+import { packagePath, requireImported } from '../../packages/pack.js';
 import { launchCommand, launchRunner } from './launch.js';
+import { PackageShelf } from './package-shelf.js';
 import { EXEC_VARIANT, prepareProgram, withHostPrograms } from './programs.js';
 import { makeOpenDirectory, prepareRuntime, type Runtime, requireReachable } from './runtime.js';
 import { ProcessSandbox } from './sandbox.js';
 
 const RUNTIME = 'runtime';
+const PACKAGES = 'packages';
 const PROBE = 'probe';
 
 export interface ProcessEngineOptions {
@@ -34,10 +37,13 @@ export class ProcessEngine implements Engine {
   readonly kind = 'process';
   private readonly live = new Map<number, ProcessSandbox>();
   private runtime: Runtime | undefined;
+  private readonly shelf: PackageShelf;
   private nextUid = 0;
   private closed = false;
 
-  constructor(private readonly options: ProcessEngineOptions) {}
+  constructor(private readonly options: ProcessEngineOptions) {
+    this.shelf = new PackageShelf(join(options.directory, PACKAGES));
+  }
 
   async check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }> {
     if (process.getuid?.() !== 0) {
@@ -88,8 +94,9 @@ export class ProcessEngine implements Engine {
 
   async prepare(source: FunctionSource): Promise<Artifact> {
     if (source.exec !== undefined) return prepareProgram(source);
-    const { content, filename } = source;
-    const { code } = await checkFunction(content.toString(), filename);
+    const { content, filename, packages = [] } = source;
+    const { code, imports } = await checkFunction(content.toString(), filename, packages.length > 0);
+    requireImported(packages, imports);
     return { content: Buffer.from(code), ending: 'mjs' };
   }
 
@@ -105,10 +112,18 @@ export class ProcessEngine implements Engine {
       mkdirSync(directory);
       makeOpenDirectory(directory, 0o750);
       chownSync(directory, 0, uid);
-      const { scheduling, cgroup } = options;
-      const child = launchRunner({ uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime });
-      sandbox = new ProcessSandbox(options, child, directory, uid, this.options.egress);
+      const { scheduling, cgroup, packages = [] } = options;
+      await this.shelf.place(packages, options.id, directory);
+      const ahead = packages.flatMap(({ hash, entries }) => entries.map((entry) => packagePath(hash, entry)));
+      const launch = { uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime };
+      const child = launchRunner(launch, SANDBOX.nodeFlags, ahead);
+      sandbox = new ProcessSandbox(options, child, directory, uid, this.options.egress, {
+        engine: this.kind,
+        placePackages: (more) => this.shelf.place(more, options.id, directory),
+        cleanUp: async () => this.shelf.release(options.id),
+      });
     } catch (thrown) {
+      this.shelf.release(options.id);
       rmSync(directory, { recursive: true, force: true });
       await options.cgroup.remove();
       if (thrown instanceof NemoError) throw thrown;
@@ -119,7 +134,7 @@ export class ProcessEngine implements Engine {
     }
     this.live.set(uid, sandbox);
     void sandbox.exited.then(() => this.live.delete(uid));
-    await sandbox.ready();
+    await sandbox.ready(options.packages === undefined ? undefined : SANDBOX.loadTimeoutMs);
     return sandbox;
   }
 

@@ -14,6 +14,7 @@ import { type SeccompOptions, seccompProgram } from './seccomp.js';
 const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
 const RUNNER_FILES = [
   'main.js',
+  'ahead.js',
   'serve.js',
   'cgi.js',
   'program.js',

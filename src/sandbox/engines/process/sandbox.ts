@@ -15,8 +15,17 @@ import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import type { Egress } from '../../../network/egress.js';
 import { ownNetworkNamespace } from '../../../network/namespace-of.js';
 import { SANDBOX } from '../../../tunables.js';
-import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
+import type {
+  AheadReport,
+  LoadOptions,
+  Sandbox,
+  SandboxExit,
+  SandboxReply,
+  StartOptions,
+  StoredPackage,
+} from '../../engine.js';
 import { Deferred, endError, exitError, startError } from '../ends.js';
+import { readReport } from './ahead-report.js';
 import { Channel, type ChannelEvents } from './channel.js';
 import { FUNCTION_DIRECTORY, HOSTS_NAME } from './launch.js';
 import { LogLines } from './log-lines.js';
@@ -42,6 +51,8 @@ export interface SandboxTraits {
   outlivesSocket?: boolean;
   /** Puts the function where the sandbox finds it; its path there. */
   install?: (options: LoadOptions) => Promise<string>;
+  /** Puts packages beside the function. */
+  placePackages?: (packages: readonly StoredPackage[]) => Promise<void>;
   /** What its own processes take beside the function; the sandbox's limit is higher by it. */
   hostBytes?: number;
   /** Whether the function's memory was used up, where its end does not say so. */
@@ -56,6 +67,7 @@ export class ProcessSandbox implements Sandbox {
   readonly cgroup: Cgroup;
   readonly pid: number;
   readonly preloaded: boolean;
+  ahead: AheadReport | undefined;
   readonly exited: Promise<SandboxExit>;
   private readonly channel: SandboxChannel;
   private readonly stderr: LogLines;
@@ -94,7 +106,7 @@ export class ProcessSandbox implements Sandbox {
     this.stderr = new LogLines(child.stderr!, log('stderr'));
     const socket = child.stdio[3] as Socket;
     const events: ChannelEvents = {
-      onReady: () => this.started?.resolve(),
+      onReady: (hello) => this.becameReady(hello),
       onLoaded: () => this.loading?.resolve(),
       onLoadFailed: (error) => this.loading?.reject(error),
       onViolation: (reason) => this.endFor(reason),
@@ -104,6 +116,11 @@ export class ProcessSandbox implements Sandbox {
     if (traits.outlivesSocket !== true)
       socket.on('close', () => setTimeout(() => this.endFor('it closed its socket'), LAST_WORDS_MS).unref());
     this.exited = this.watch();
+  }
+
+  private becameReady({ ahead }: Record<string, unknown>): void {
+    this.ahead = readReport(ahead);
+    this.started?.resolve();
   }
 
   get inFlight(): number {
@@ -130,6 +147,7 @@ export class ProcessSandbox implements Sandbox {
       if (this.ended) throw this.endError('ended before the code was loaded', true);
       this.cgroup.setMemoryMax(options.memoryBytes + (this.traits.hostBytes ?? 0));
       const path = await (this.traits.install ?? ((of) => this.copyCode(of)))(options);
+      if (options.packages !== undefined) await this.traits.placePackages?.(options.packages);
       if (options.egress !== undefined) await this.openNetwork(options.egress);
       this.channel.load(options, path);
       const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);

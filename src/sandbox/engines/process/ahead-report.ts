@@ -1,0 +1,25 @@
+/** What a stem says of the packages that it imported, which is the word of their code: numbers are bounded, text is cut. */
+
+import { PACKAGES } from '../../../tunables.js';
+import type { AheadReport } from '../../engine.js';
+
+const NAMES_MAX = 1_000;
+const TEXT_MAX = 200;
+
+/** Undefined: it said nothing, or nothing that can be used. */
+export function readReport(told: unknown): AheadReport | undefined {
+  if (typeof told !== 'object' || told === null) return undefined;
+  const { cpuMs, bytes, reads, readsAll, effect } = told as Partial<Record<keyof AheadReport, unknown>>;
+  const names = Array.isArray(reads) ? reads.filter((name) => typeof name === 'string') : [];
+  return {
+    cpuMs: bounded(cpuMs, PACKAGES.importMaxMs),
+    bytes: bounded(bytes, PACKAGES.heldMaxBytes),
+    reads: names.slice(0, NAMES_MAX),
+    readsAll: readsAll !== false || names.length > NAMES_MAX,
+    ...(effect === undefined ? {} : { effect: String(effect).slice(0, TEXT_MAX) }),
+  };
+}
+
+function bounded(value: unknown, most: number): number {
+  return typeof value === 'number' && value >= 0 ? Math.min(value, most) : 0;
+}

@@ -1,0 +1,157 @@
+/**
+ * Packages that a stem imports before it knows its function, and what they do meanwhile: one that depends on what only
+ * the function brings (its environment), or that leaves something behind, must be imported with the function instead.
+ */
+
+import type { Buffer } from 'node:buffer';
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** As `AheadReport` in engine.ts. */
+export interface Ahead {
+  cpuMs: number;
+  bytes: number;
+  reads: string[];
+  readsAll: boolean;
+  effect?: string;
+}
+
+const PACKAGES = '/function/packages';
+/** Node loads its fetch with the first use of one of these, some 30 ms of CPU. */
+const WEB = ['Response', 'Request', 'Headers', 'FormData', 'fetch('];
+
+const ownNames = Object.getOwnPropertyNames;
+const ownSymbols = Object.getOwnPropertySymbols;
+const descriptorOf = Object.getOwnPropertyDescriptor;
+
+export function usesWeb(source: Buffer): boolean {
+  return WEB.some((name) => source.includes(name));
+}
+
+/** Of all packages that are there. */
+export function packagesUseWeb(): boolean {
+  let files: string[];
+  try {
+    files = readdirSync(PACKAGES, { recursive: true }) as string[];
+  } catch {
+    return false;
+  }
+  return files.some((file) => file.endsWith('.mjs') && usesWeb(readFileSync(`${PACKAGES}/${file}`)));
+}
+
+/** Rejects with whatever a package threw. */
+export async function importAhead(paths: readonly string[]): Promise<Ahead> {
+  if (packagesUseWeb()) void globalThis.Response;
+  const directory = process.cwd();
+  const before = fingerprint();
+  const environment = watchEnvironment();
+  const heldBefore = process.memoryUsage.rss();
+  const spentBefore = process.cpuUsage();
+  for (const path of paths) await import(path);
+  const spent = process.cpuUsage(spentBefore);
+  // What it began for later shows itself in the next turns.
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+  environment.stop();
+  const pending = process.getActiveResourcesInfo().filter((kind) => kind !== 'Immediate');
+  const changed = difference(before, fingerprint());
+  const effect =
+    changed !== undefined
+      ? `changes ${changed}`
+      : pending.length > 0
+        ? `leaves something to do (${pending[0]})`
+        : process.cwd() !== directory
+          ? 'changes the working directory'
+          : environment.written
+            ? 'changes the environment'
+            : undefined;
+  return {
+    cpuMs: (spent.user + spent.system) / 1000,
+    bytes: Math.max(0, process.memoryUsage.rss() - heldBefore),
+    reads: [...environment.reads],
+    readsAll: environment.readsAll,
+    ...(effect === undefined ? {} : { effect }),
+  };
+}
+
+/** In place of process.env. Whoever keeps it has the environment of now, later too. */
+function watchEnvironment() {
+  const real = process.env;
+  const seen = { reads: new Set<string>(), readsAll: false, written: false, stop };
+  let watching = true;
+  const read = (name: string | symbol): void => {
+    if (watching && typeof name === 'string') seen.reads.add(name);
+  };
+  const wrote = (): void => {
+    if (watching) seen.written = true;
+  };
+  const watched = new Proxy(real, {
+    get(target, name) {
+      read(name);
+      return Reflect.get(target, name);
+    },
+    has(target, name) {
+      read(name);
+      return Reflect.has(target, name);
+    },
+    getOwnPropertyDescriptor(target, name) {
+      read(name);
+      return Reflect.getOwnPropertyDescriptor(target, name);
+    },
+    ownKeys(target) {
+      if (watching) seen.readsAll = true;
+      return Reflect.ownKeys(target);
+    },
+    set(target, name, value) {
+      wrote();
+      return Reflect.set(target, name, value);
+    },
+    defineProperty(target, name, descriptor) {
+      wrote();
+      return Reflect.defineProperty(target, name, descriptor);
+    },
+    deleteProperty(target, name) {
+      wrote();
+      return Reflect.deleteProperty(target, name);
+    },
+  });
+  process.env = watched;
+  function stop(): void {
+    watching = false;
+    process.env = real;
+  }
+  return seen;
+}
+
+/** What packages have in common with all other code: globals, and what everything inherits from. */
+function fingerprint(): Map<string, unknown> {
+  const held = new Map<string, unknown>();
+  const note = (name: string, of: object): void => {
+    for (const key of [...ownNames(of), ...ownSymbols(of)]) {
+      const descriptor = descriptorOf(of, key);
+      // Node puts some of its own in place when they are used first.
+      const value = descriptor?.get === undefined ? descriptor?.value : 'by a getter';
+      held.set(`${name}.${String(key)}`, value);
+    }
+  };
+  note('globalThis', globalThis);
+  note('process', process);
+  for (const name of ownNames(globalThis)) {
+    const value: unknown = descriptorOf(globalThis, name)?.value;
+    if (typeof value !== 'function' && (typeof value !== 'object' || value === null)) continue;
+    if (value === globalThis || value === process) continue;
+    note(name, value);
+    const inherited = (value as { prototype?: unknown }).prototype;
+    if (typeof inherited === 'object' && inherited !== null) note(`${name}.prototype`, inherited);
+  }
+  return held;
+}
+
+/** The first name that differs. */
+function difference(before: Map<string, unknown>, after: Map<string, unknown>): string | undefined {
+  for (const [name, value] of after) {
+    if (!before.has(name)) return name;
+    const was = before.get(name);
+    if (was !== 'by a getter' && !Object.is(was, value)) return name;
+  }
+  for (const name of before.keys()) if (!after.has(name)) return name;
+  return undefined;
+}
