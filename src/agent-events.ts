@@ -6,6 +6,10 @@ import type { NemoError } from './errors.js';
 import type { EventLog } from './gateway/platform.js';
 import type { Worker } from './invoke/worker.js';
 import type { SandboxExit } from './sandbox/engine.js';
+import { CONFLICT } from './tunables.js';
+
+/** `awayMs`: how long the function shall keep away from that core; 0: it may come back at once. */
+type OnBlamed = (worker: Worker, core: number, awayMs: number, cause: string) => void;
 
 export class AgentEvents {
   constructor(private readonly log: EventLog) {}
@@ -14,22 +18,32 @@ export class AgentEvents {
     this.log.emit({ kind: 'warning', severity: 'warning', message });
   }
 
-  /** The ladder's steps, and who was blamed for a conflict. */
-  follow(control: Control, workers: ReadonlyMap<string, Worker>): void {
+  /** The ladder's steps, and who was blamed for a conflict; owners see it where they look for what their function prints. */
+  follow(control: Control, workers: ReadonlyMap<string, Worker>, blamed: OnBlamed): void {
+    const runs = (slot: number | undefined): Worker | undefined => {
+      if (slot === undefined) return undefined;
+      for (const worker of workers.values())
+        if (worker.slot === slot && worker.functionName !== '') return worker;
+      return undefined;
+    };
     control.on('warning', (message) => this.warn(message));
-    control.on('level', ({ core, from, to, cause, reactionUs }) => {
+    control.on('level', ({ core, from, to, cause, reactionUs, soleSlot }) => {
       const down = to > from;
       const [before, after] = [LADDER[from]!.name, LADDER[to]!.name];
+      const alone = runs(soleSlot);
+      const beside = alone === undefined ? '' : `, "${alone.functionName}" ran alone`;
       this.log.emit({
         kind: down ? 'throttle' : 'recover',
         severity: to >= FROZEN ? 'warning' : 'info',
-        message: `core ${core}: ${before} -> ${after}: ${cause}`,
+        message: `core ${core}: ${before} -> ${after}: ${cause}${beside}`,
         ...{ core, cause, fromLevel: from, toLevel: to },
+        ...(alone === undefined ? {} : { functionName: alone.functionName, sandboxId: alone.id }),
         ...(down ? { reactionUs } : {}),
       });
+      if (alone !== undefined) blamed(alone, core, 0, `${cause}: nothing else ran on core ${core}`);
     });
-    control.on('culprit', ({ core, slot, cause, reactionUs }) => {
-      const worker = [...workers.values()].find((one) => one.slot === slot);
+    control.on('culprit', ({ core, slot, holdMs, cause, reactionUs }) => {
+      const worker = runs(slot);
       if (worker === undefined) return;
       const { functionName, id: sandboxId } = worker;
       const message = `"${functionName}" slowed packets on core ${core}: ${cause}`;
@@ -38,6 +52,7 @@ export class AgentEvents {
         kind: 'conflict',
         ...{ severity, message, core, functionName, sandboxId, cause, reactionUs },
       });
+      blamed(worker, core, holdMs * CONFLICT.awayPerHold, cause);
     });
   }
 

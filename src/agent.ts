@@ -159,7 +159,11 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     planner.tick();
   });
   control.on('level', ({ core, to }) => dispatcher.coreChanged(core, LADDER[to]!.offCore));
-  events.follow(control, pool.workers);
+  events.follow(control, pool.workers, ({ functionName, id: sandboxId }, core, awayMs, cause) => {
+    if (!dispatcher.blames.blame(functionName, core, awayMs, cause, performance.now())) return;
+    const text = `nemo: slowed packets on core ${core}: ${cause}`;
+    logs.append({ functionName, sandboxId, timeMs: Date.now(), stream: 'stderr', text });
+  });
 
   if (protection.restoredAtStart > 0) {
     events.warn(
@@ -197,6 +201,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     functionCores: config.functionCores,
     housekeepingCores: config.housekeepingCores,
     functions: () => dispatcher.functions.values(),
+    blameOf: (name, nowMs) => dispatcher.blames.record(name, nowMs),
     workers: () => pool.workers.values(),
     stems: () => pool.stems,
     nfs: () => nfs.feed(),

@@ -6,6 +6,7 @@ import type { FunctionView } from '../gateway/native/function-view.js';
 import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
 import type { FeedFrame } from '../telemetry/feed.js';
 import type { HostInventory } from '../telemetry/inventory.js';
+import { CONFLICT } from '../tunables.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
 
 export function register(program: Command): void {
@@ -56,11 +57,12 @@ async function describe(name: string | undefined, options: AgentOptions & { host
       ['starts', `${starts.cold} cold, ${starts.stem} stem, ${starts.warm} warm`],
       ['sandboxes', sandboxes.length === 0 ? 'none' : ''],
     );
-    const conflicts = frame.events.filter(
-      (event) => event.kind === 'conflict' && event.functionName === name,
-    );
-    if (conflicts.length > 0)
-      facts.push(['conflicts', `${conflicts.length} lately; last: ${conflicts.at(-1)!.message}`]);
+    if (now.blame !== undefined) {
+      const { times, penalty, cause } = now.blame;
+      const forgiven =
+        penalty < CONFLICT.blameLeast ? 'forgiven by now' : `penalty ${penalty.toFixed(2)} now`;
+      facts.push(['conflicts', `to blame ${times} times, ${forgiven}; last: ${cause}`]);
+    }
     for (const box of sandboxes) {
       const memory = formatBytes(box.memoryBytes);
       facts.push([

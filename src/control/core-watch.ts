@@ -100,6 +100,8 @@ export class CoreWatch {
       this.sloUs = sloUs;
       this.detector = sloUs > 0 ? new ConflictDetector(sloUs) : undefined;
       this.evidence = new Evidence();
+      this.board.set(this.core, Core.unmeetable, 0);
+      this.board.set(this.core, Core.acquitted, 0);
     }
     this.board.set(this.core, Core.sloUs, sloUs);
     this.board.set(this.core, Core.hasNf, nfs.length > 0 ? 1 : 0);
@@ -149,7 +151,7 @@ export class CoreWatch {
         signs.aboveSlo = 0;
       }
       if (this.how.conflict) change = this.decide(nowMs);
-    }
+    } else change = this.letGo(nowMs);
     if (this.state.level > 0) this.throttledNs += wallNs;
     const wasOut = this.outOfTurn;
     this.outOfTurn = this.nfs.length > 0 && !functionsTurn(nowMs, this.how.shareRatio);
@@ -288,6 +290,15 @@ export class CoreWatch {
           : `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us`;
     const sole = to > from && verdict !== 'leading' ? soleSuspect(this.sandboxes, nowMs) : -1;
     return { from, to, cause, ...(sole >= 0 ? { soleSlot: this.sandboxes[sole]!.slot } : {}) };
+  }
+
+  /** Nobody is left whose packets could be late: it ended, moved to another core, or lost its SLO while throttled. */
+  private letGo(nowMs: number): LevelChange | undefined {
+    const from = this.state.level;
+    if (from === 0) return undefined;
+    release(this.state, nowMs);
+    this.publishBudget();
+    return { from, to: 0, cause: 'no NF with an SLO is on this core any more' };
   }
 
   /** Only now counters are read, and only if there is somebody to choose between. */

@@ -6,9 +6,10 @@
  * which workers came. Weights are written only where two workers contend, since each write costs some microseconds.
  */
 
+import { type Blame, NO_BLAME } from '../conflict/blame-book.js';
 import { OFF } from '../conflict/ladder.js';
 import { type Board, Core } from '../control/board.js';
-import { mostSpare, type PlacementCore, type PlacementPolicy } from '../harvest/placement.js';
+import { mostSpare, type PlacementCore, type PlacementPolicy, tightnessOf } from '../harvest/placement.js';
 import { HARVEST } from '../tunables.js';
 import type { Worker } from './worker.js';
 
@@ -44,6 +45,7 @@ export class CorePlaces {
       budgetRunning: options.runningPerCore,
       predictedSpareRatio: 1,
       throttleLevel: 0,
+      tightness: 0,
     });
     this.cores = options.functionCores.map(place);
     this.fallback = place(options.fallbackCore);
@@ -70,6 +72,7 @@ export class CorePlaces {
       place.budgetRunning = board.get(place.core, Core.budgetRunning);
       place.predictedSpareRatio = board.get(place.core, Core.predictedSpareRatio);
       place.throttleLevel = board.get(place.core, Core.throttleLevel);
+      place.tightness = tightnessOf(board.get(place.core, Core.sloUs), board.get(place.core, Core.p99Us));
     }
     this.fallback.running = 0;
     this.fallback.staged = 0;
@@ -118,9 +121,10 @@ export class CorePlaces {
   }
 
   /** A core with all its places taken, on which one more worker may be staged; undefined if there is none. */
-  chooseStaged(stagedMax: number): number | undefined {
+  chooseStaged(stagedMax: number, { away }: Blame = NO_BLAME): number | undefined {
     let best: Place | undefined;
     for (const place of this.cores) {
+      if (away.has(place.core)) continue;
       if (place.throttleLevel > 0 || place.budgetRunning === 0 || place.staged >= stagedMax) continue;
       if (best === undefined || place.predictedSpareRatio > best.predictedSpareRatio) best = place;
     }
@@ -138,8 +142,8 @@ export class CorePlaces {
   }
 
   /** The core for a call that could start now, or undefined: it has to wait. */
-  choose(): number | undefined {
-    const index = this.placement.choose(this.cores);
+  choose(blame: Blame = NO_BLAME): number | undefined {
+    const index = this.placement.choose(this.cores, blame);
     if (index >= 0) return this.cores[index]!.core;
     // A short freeze is waited for; elsewhere a call goes only if no core may take it for longer.
     for (const { core, budgetRunning, throttleLevel } of this.cores) {

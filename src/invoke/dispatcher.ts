@@ -7,6 +7,7 @@
  * Invariant: a call is in exactly one queue or one worker until its sink heard onEnd or onError, once.
  */
 
+import { BlameBook } from '../conflict/blame-book.js';
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { NemoError } from '../errors.js';
 import type { PlacementPolicy } from '../harvest/placement.js';
@@ -44,10 +45,11 @@ export interface DispatcherOptions {
 }
 
 /** How an attempt to move a function's first call forward went. */
-type Placed = 'sent' | 'starting' | 'no place';
+type Placed = 'sent' | 'starting' | 'keeps away' | 'no place';
 
 export class Dispatcher {
   readonly functions = new Map<string, FunctionState>();
+  readonly blames = new BlameBook();
   private readonly places: CorePlaces;
   private readonly growth: Growth;
   private readonly workers: WorkerChoice;
@@ -119,6 +121,7 @@ export class Dispatcher {
     }
     if (spec === undefined) {
       this.functions.delete(name);
+      this.blames.forget(name);
       this.failQueued(fn, new NemoError('NOT_FOUND', `function "${name}" was removed`));
     } else {
       fn.replace(spec, performance.now());
@@ -173,26 +176,26 @@ export class Dispatcher {
 
   /**
    * The function that received least goes first. One that waits for a place keeps those behind it from taking more
-   * than they have; one whose sandbox is only being made does not.
+   * than they have; one whose sandbox is only being made, or that keeps away from a core itself, does not.
    */
   private placeAll(): void {
-    let starting: Set<FunctionState> | undefined;
-    while (this.backlog.size > (starting?.size ?? 0)) {
+    let passed: Set<FunctionState> | undefined;
+    while (this.backlog.size > (passed?.size ?? 0)) {
       let next: FunctionState | undefined;
       for (const fn of this.backlog) {
-        if (starting?.has(fn)) continue;
+        if (passed?.has(fn)) continue;
         if (next === undefined || fn.virtualMs < next.virtualMs) next = fn;
       }
       if (next === undefined) return;
       const placed = this.place(next);
       if (placed === 'no place') return;
-      if (placed === 'starting') {
-        starting ??= new Set();
-        starting.add(next);
+      if (placed === 'starting' || placed === 'keeps away') {
+        passed ??= new Set();
+        passed.add(next);
       }
       if (next.queued === 0) {
         this.backlog.delete(next);
-        starting?.delete(next);
+        passed?.delete(next);
       }
     }
   }
@@ -201,7 +204,9 @@ export class Dispatcher {
   private place(fn: FunctionState): Placed {
     const shared = this.workers.shared(fn);
     if (shared !== undefined) return this.send(fn, shared);
-    const core = this.places.choose();
+    const blame = this.blames.of(fn.spec.name, performance.now());
+    const none: Placed = blame.away.size > 0 ? 'keeps away' : 'no place';
+    const core = this.places.choose(blame);
     if (core !== undefined) {
       const worker = this.moveIdle(fn, core);
       if (worker !== undefined) return this.send(fn, worker);
@@ -212,12 +217,12 @@ export class Dispatcher {
     const { sendAhead } = this.options.policy;
     const ahead = this.workers.ahead(fn, sendAhead);
     if (ahead !== undefined) return this.send(fn, ahead);
-    const beside = this.places.chooseStaged(sendAhead);
+    const beside = this.places.chooseStaged(sendAhead, blame);
     // Not beside itself: the sandbox that runs has its caches warm, and takes its next call ahead.
     const itself = fn.workers.some((worker) => worker.turn && worker.core === beside);
-    if (beside === undefined || itself) return 'no place';
+    if (beside === undefined || itself) return none;
     const staged = this.moveIdle(fn, beside);
-    return staged === undefined ? 'no place' : this.send(fn, staged, false);
+    return staged === undefined ? none : this.send(fn, staged, false);
   }
 
   /** An idle worker of `fn`, moved to the core. One that cannot be moved is ending: the next is tried. */

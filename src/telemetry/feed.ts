@@ -3,6 +3,7 @@
  * the demo and the bench all read this and nothing else.
  */
 
+import type { BlameRecord } from '../conflict/blame-book.js';
 import type { QueueStats } from '../control/messages.js';
 import type { StartKind } from '../invoke/function.js';
 
@@ -157,6 +158,8 @@ export interface FeedFunction {
   p50Ms: number | null;
   p99Ms: number | null;
   ratePerS: number;
+  /** Conflicts for which it was to blame, since the agent started. Absent before the first. */
+  blame?: BlameRecord;
   sandboxes: FeedSandbox[];
 }
 

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import type { BlameRecord } from '../conflict/blame-book.js';
 import { LADDER } from '../conflict/ladder.js';
 import { type Board, Core, type CoreField, Head, PACKET_SOURCES } from '../control/board.js';
 import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
@@ -29,6 +30,7 @@ export interface SnapshotSources {
   functionCores: readonly number[];
   housekeepingCores: readonly number[];
   functions: () => Iterable<FunctionState>;
+  blameOf: (functionName: string, nowMs: number) => BlameRecord | undefined;
   workers: () => Iterable<Worker>;
   stems: () => readonly Worker[];
   nfs: () => FeedNf[];
@@ -195,6 +197,7 @@ export class Snapshot {
     const ms = (quantile: number): number | null =>
       total === 0 ? null : merged.quantileNs(quantile, total) / 1e6;
     const wallS = Math.max(0.001, (nowMs - before.atMs) / 1000);
+    const blame = this.sources.blameOf(fn.spec.name, nowMs);
     return {
       name: fn.spec.name,
       engine: fn.spec.engine,
@@ -206,6 +209,7 @@ export class Snapshot {
       p50Ms: ms(0.5),
       p99Ms: ms(0.99),
       ratePerS: Math.max(0, (fn.completed - (before.completed.get(fn.spec.name) ?? 0)) / wallS),
+      ...(blame === undefined ? {} : { blame }),
       sandboxes,
     };
   }

@@ -63,6 +63,11 @@ export const CONFLICT = {
   growthLeastBytesPerS: 256 * 1024 * 1024,
   /** First freeze of a culprit alone; doubled for each recent blame. */
   culpritHoldMs: 10,
+  /** What placement remembers of a culprit halves in this time; below the least it is forgiven. */
+  blameHalfLifeMs: 10_000,
+  blameLeast: 0.05,
+  /** A culprit starts no call on the core of the conflict for so many times as long as it was frozen there. */
+  awayPerHold: 2,
   /** The loop waking later than this means that the host stood still: its p99 is below 0.1 ms. */
   hostLateUs: 1_500,
   /** Host stalls are excused once in so long. */

@@ -236,6 +236,18 @@ describe('the control thread', function () {
     expect(levels.find((event) => event.to === FROZEN)!.state).to.be.oneOf(['FROZEN', 'FREEZING']);
   });
 
+  it('gives all back when the NF leaves a core that is throttled', async () => {
+    await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
+    control.setNfs([nf(0.5)]);
+    await untilLevel(OFF);
+    control.setNfs([{ ...nf(0.5), cores: [0] }]);
+    await untilLevel(0);
+    expect(total(Core.budgetRunning)).to.equal(1);
+    expect(total(Core.hasNf)).to.equal(0);
+    const used = group.usage().cpuNs;
+    await waitFor(() => group.usage().cpuNs > used + 50e6);
+  });
+
   it('leaves nothing frozen and nothing capped when it stops', async () => {
     await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
     control.setNfs([nf(0.5)]);

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { mostSpare, type PlacementCore } from '../../src/harvest/placement.js';
+import { mostSpare, type PlacementCore, tightnessOf } from '../../src/harvest/placement.js';
 import { POLICY_NAMES, policyByName } from '../../src/harvest/policies.js';
 
 const core = (number: number, over: Partial<PlacementCore> = {}): PlacementCore => ({
@@ -8,6 +8,7 @@ const core = (number: number, over: Partial<PlacementCore> = {}): PlacementCore 
   budgetRunning: 1,
   predictedSpareRatio: 0.5,
   throttleLevel: 0,
+  tightness: 0,
   ...over,
 });
 
@@ -26,6 +27,34 @@ describe('harvest/placement', () => {
   it('prefers a calm core to a throttled one with more spare time', () => {
     const throttled = core(1, { throttleLevel: 1, predictedSpareRatio: 0.9 });
     expect(mostSpare.choose([throttled, core(2, { predictedSpareRatio: 0.1 })])).to.equal(1);
+  });
+
+  describe('of a function that was to blame', () => {
+    const tight = core(1, { tightness: 0.9, predictedSpareRatio: 0.9 });
+    const free = core(2, { predictedSpareRatio: 0.3 });
+    const blamed = (penalty: number, ...away: number[]) => ({ penalty, away: new Set(away) });
+
+    it('goes rather where no packets are near their SLO', () => {
+      expect(mostSpare.choose([tight, free])).to.equal(0);
+      expect(mostSpare.choose([tight, free], blamed(1))).to.equal(1);
+      expect(mostSpare.choose([tight, core(2, { running: 1 })], blamed(1))).to.equal(0);
+    });
+
+    it('is forgiven with time', () => expect(mostSpare.choose([tight, free], blamed(0.1))).to.equal(0));
+
+    it('waits rather than go back at once', () => {
+      expect(mostSpare.choose([tight], blamed(1, 1))).to.equal(-1);
+      expect(mostSpare.choose([tight, free], blamed(0, 1))).to.equal(1);
+    });
+
+    it('minds an NF that is well now, and none that has no SLO', () => {
+      expect(tightnessOf(0, 900)).to.equal(0);
+      expect(tightnessOf(1_000, 900)).to.be.closeTo(0.9, 1e-9);
+      expect(tightnessOf(1_000, 5_000)).to.equal(1);
+      for (const p99Us of [10, Number.NaN, Number.NEGATIVE_INFINITY]) {
+        expect(tightnessOf(1_000, p99Us)).to.be.closeTo(0.2, 1e-9);
+      }
+    });
   });
 });
 

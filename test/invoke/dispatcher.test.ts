@@ -64,6 +64,30 @@ describe('the dispatcher', () => {
     expect([one.calls.length, two.calls.length].sort()).to.deep.equal([0, 2]);
   });
 
+  it('keeps a culprit away from the core of its conflict for its time, and lets others go ahead of it', async () => {
+    open().deploy('culprit');
+    box.deploy('other');
+    const [culprit, other] = [await box.warm('culprit'), await box.warm('other')];
+    box.dispatcher.blames.blame('culprit', 1, 1e9, 'faults', performance.now());
+    box.call('culprit');
+    box.call('other');
+    expect([culprit.calls.length, other.calls.length]).to.deep.equal([0, 1]);
+    other.answer();
+    expect(culprit.calls).to.have.length(0);
+    box.dispatcher.blames.forget('culprit');
+    box.dispatcher.pump();
+    expect(culprit.calls).to.have.length(1);
+  });
+
+  it('gives a culprit another core at once, if one has a place', async () => {
+    open({ functionCores: [1, 2] }).deploy('culprit');
+    const sandbox = await box.warm('culprit');
+    box.dispatcher.blames.blame('culprit', 1, 1e9, 'faults', performance.now());
+    box.call('culprit');
+    expect(sandbox.core).to.equal(2);
+    expect(sandbox.calls).to.have.length(1);
+  });
+
   it('lets a quiet function go next, whatever another one has queued', async () => {
     open().deploy('busy');
     box.deploy('quiet');
