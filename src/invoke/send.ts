@@ -26,6 +26,10 @@ class Reply implements SandboxReply {
     this.call.sink.onChunk(chunk);
   }
 
+  get gone(): boolean {
+    return this.call.sink.gone === true;
+  }
+
   get backlogBytes(): number {
     return this.call.sink.backlogBytes ?? 0;
   }

@@ -76,6 +76,8 @@ export interface SandboxReply {
   /** As in `Sink`: a sandbox that can wait does so above a bound, so that a slow reader slows its function. */
   readonly backlogBytes?: number;
   whenDrained?: (resume: () => void) => void;
+  /** As in `Sink`: nobody reads on. A sandbox that can ends the answer. */
+  readonly gone?: boolean;
 }
 
 export interface Sandbox {

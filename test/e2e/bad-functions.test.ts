@@ -168,6 +168,25 @@ describe('an agent with bad functions', function () {
     expect(most - before).to.be.lessThan(40 * 1024 * 1024);
   });
 
+  for (const engine of ['process', 'isolate']) {
+    it(`ends a stream without an end whose reader has left (${engine})`, async () => {
+      const code = `let ended = 0;
+        async function* endless() { try { for (;;) { yield 'x'; await new Promise((done) => setTimeout(done, 5)); } } finally { ended++; } }
+        export default (_event, context) => context.path === '/ended' ? ended : endless();`;
+      const name = `endless-${engine}`;
+      await agent.deploy(name, code, { engine, timeout: '50s' });
+      const leave = new AbortController();
+      const reply = await agent.fetch(`/function/${name}`, { signal: leave.signal });
+      await reply.body!.getReader().read();
+      leave.abort();
+      const { completed, failed } = (
+        await agent.until(({ functions }) => functions.find((fn) => fn.name === name)?.inFlight === 0)
+      ).functions.find((fn) => fn.name === name)!;
+      expect([completed, failed]).to.deep.equal([1, 0]);
+      expect(await (await agent.fetch(`/function/${name}/ended`)).text()).to.equal('1');
+    });
+  }
+
   it('puts a sandbox that was killed from outside in its place again', async () => {
     await agent.deploy(
       'victim',

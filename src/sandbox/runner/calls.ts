@@ -7,7 +7,7 @@
 import type { Buffer } from 'node:buffer';
 import { BadBody, CallContext, type CallMeta, decodeEvent, toRequest } from './event.js';
 import { EMPTY, FrameType, utf8 } from './frames.js';
-import { BadReply, type Outlet, sendResult } from './reply.js';
+import { type Answered, BadReply, type Outlet, sendResult } from './reply.js';
 
 export type Handler = (event: unknown, context: CallContext) => unknown;
 /** The body as it came. */
@@ -21,8 +21,7 @@ export type Style =
   | { kind: 'raw'; handler: RawHandler };
 export type FetchHandler = (request: Request, context: CallContext) => unknown;
 
-interface Call {
-  id: number;
+interface Call extends Answered {
   /** Null once the call runs: the body is the function's from then on. */
   meta: Buffer;
   body: Buffer;
@@ -82,11 +81,16 @@ export class CallQueue {
   ) {}
 
   push(id: number, remainingMs: number, meta: Buffer, body: Buffer): void {
-    const call: Call = { id, meta, body, arrivedMs: now(), remainingMs, next: undefined };
+    const call: Call = { id, cancelled: false, meta, body, arrivedMs: now(), remainingMs, next: undefined };
     if (this.last === undefined) this.first = call;
     else this.last.next = call;
     this.last = call;
     this.startNext();
+  }
+
+  /** Whoever asked for it has left. */
+  cancel(id: number): void {
+    for (const call of this.running) if (call.id === id) call.cancelled = true;
   }
 
   /** Ends every running call with `error`: the process is about to end. */
@@ -142,7 +146,7 @@ export class CallQueue {
 
   private answer(call: Call, value: unknown): void {
     try {
-      const streaming = sendResult(this.out, call.id, value);
+      const streaming = sendResult(this.out, call, value);
       if (streaming === undefined) this.finish(call);
       else
         then(

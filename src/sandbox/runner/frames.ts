@@ -27,6 +27,8 @@ export const FrameType = {
   settle: 5,
   /** It goes on from a snapshot that was made when its function was loaded. Answered by `loaded`. */
   wake: 6,
+  /** Nobody reads this call's answer any more: a stream ends with the chunk that it makes next. */
+  cancel: 7,
   // runner -> agent
   ready: 16,
   loaded: 17,

@@ -19,6 +19,7 @@ const META = JSON.stringify({
   headers: { 'content-type': 'application/json' },
 });
 
+const NO_CALL = { id: 0, cancelled: false };
 const nowhere: Outlet = { writer: new FrameWriter(() => true), drained: () => undefined };
 
 async function* chunks(): AsyncGenerator<string> {
@@ -60,9 +61,11 @@ export function rehearseResponses(): void {
       },
     });
     for (const body of ['whole', stream]) {
-      void sendResult(nowhere, 0, new Response(body, { headers: { 'content-type': 'text/plain' } }))?.catch(
-        () => {},
-      );
+      void sendResult(
+        nowhere,
+        NO_CALL,
+        new Response(body, { headers: { 'content-type': 'text/plain' } }),
+      )?.catch(() => {});
     }
   }
 }

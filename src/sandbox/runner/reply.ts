@@ -20,6 +20,13 @@ export interface Outlet {
   drained(): Promise<void> | undefined;
 }
 
+/** The call that is answered. */
+export interface Answered {
+  readonly id: number;
+  /** Its caller has left. */
+  cancelled: boolean;
+}
+
 /** The function's answer cannot be sent. `code` is one of the error codes that the agent accepts from a runner. */
 export class BadReply extends Error {
   constructor(
@@ -32,7 +39,8 @@ export class BadReply extends Error {
 }
 
 /** Sends the answer, or returns the promise of it when it is a stream. Throws BadReply before the first byte. */
-export function sendResult(out: Outlet, callId: number, value: unknown): Promise<void> | undefined {
+export function sendResult(out: Outlet, call: Answered, value: unknown): Promise<void> | undefined {
+  const callId = call.id;
   switch (typeof value) {
     case 'undefined':
       whole(out, callId, BodyKind.none, EMPTY);
@@ -47,9 +55,9 @@ export function sendResult(out: Outlet, callId: number, value: unknown): Promise
       if (value === null) whole(out, callId, BodyKind.none, EMPTY);
       else if (isView(value)) whole(out, callId, BodyKind.bytes, viewBytes(value));
       else if (value instanceof ArrayBuffer) whole(out, callId, BodyKind.bytes, new Uint8Array(value));
-      else if (isResponse(value)) return sendResponse(out, callId, value);
+      else if (isResponse(value)) return sendResponse(out, call, value);
       else if (isAsyncIterable(value)) {
-        return sendStream(out, callId, 200, { 'content-type': 'application/octet-stream' }, value);
+        return sendStream(out, call, 200, { 'content-type': 'application/octet-stream' }, value);
       } else whole(out, callId, BodyKind.json, toJson(value) ?? 'null');
       return undefined;
     default:
@@ -83,7 +91,7 @@ function isAsyncIterable(value: object): value is AsyncIterable<unknown> {
   return typeof (value as AsyncIterable<unknown>)[Symbol.asyncIterator] === 'function';
 }
 
-function sendResponse(out: Outlet, callId: number, response: Response): Promise<void> | undefined {
+function sendResponse(out: Outlet, call: Answered, response: Response): Promise<void> | undefined {
   const headers: Record<string, string> = {};
   response.headers.forEach((value, name) => {
     headers[name] = value;
@@ -91,23 +99,25 @@ function sendResponse(out: Outlet, callId: number, response: Response): Promise<
   // `forEach` gives each of several cookies in turn; the agent wants them as one value.
   const cookies = response.headers.getSetCookie();
   if (cookies.length > 1) headers['set-cookie'] = cookies.join('\n');
-  if (response.body !== null) return sendStream(out, callId, response.status, headers, response.body);
-  out.writer.add(FrameType.head, 0, response.status, callId, 0, toJson(headers), EMPTY);
-  out.writer.add(FrameType.end, 0, 0, callId, 0, '', EMPTY);
+  if (response.body !== null) return sendStream(out, call, response.status, headers, response.body);
+  out.writer.add(FrameType.head, 0, response.status, call.id, 0, toJson(headers), EMPTY);
+  out.writer.add(FrameType.end, 0, 0, call.id, 0, '', EMPTY);
   out.writer.flush();
   return undefined;
 }
 
 async function sendStream(
   out: Outlet,
-  callId: number,
+  call: Answered,
   status: number,
   headers: Record<string, string>,
   source: unknown,
 ): Promise<void> {
+  const callId = call.id;
   out.writer.add(FrameType.head, 0, status, callId, 0, toJson(headers), EMPTY);
   out.writer.flush();
   for await (const item of source as AsyncIterable<unknown>) {
+    if (call.cancelled) break;
     const chunk = chunkBytes(item);
     for (let at = 0; at < chunk.byteLength; at += CHUNK_MAX_BYTES) {
       const part = chunk.subarray(at, at + CHUNK_MAX_BYTES);

@@ -156,6 +156,7 @@ export function serve(socket: Socket, host: Host): void {
       queue.push(header.callId, header.timeMs, meta, body);
     } else if (header.type === FrameType.load && (queue === undefined || host.several))
       void load(header.callId, parseJson(utf8(meta)) as LoadMeta, body);
+    else if (header.type === FrameType.cancel) queue?.cancel(header.callId);
     else if (header.type === FrameType.select) queue = queues.get(header.callId);
     else if (header.type === FrameType.forget) {
       if (queue === queues.get(header.callId)) queue = undefined;

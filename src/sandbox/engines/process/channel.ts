@@ -22,6 +22,8 @@ import { Deferred } from '../ends.js';
 interface OpenCall {
   reply: SandboxReply;
   headSent: boolean;
+  /** Its reader has left, and the runner was told. */
+  cancelled: boolean;
 }
 
 /** Outcome of a stem's start or of a load, as the runner told it. */
@@ -158,7 +160,7 @@ export class Channel {
     const timeMs = Math.min(Math.max(Math.ceil(remainingMs), 0), 0xffffffff);
     try {
       this.send(FrameType.call, id, timeMs, JSON.stringify({ callId, method, path, query, headers }), body);
-      this.open.set(id, { reply, headSent: false });
+      this.open.set(id, { reply, headSent: false, cancelled: false });
     } catch (error) {
       reply.onError(
         new NemoError(
@@ -167,6 +169,13 @@ export class Channel {
         ),
       );
     }
+  }
+
+  /** A stream without an end would otherwise run, for nobody, until its time is up. */
+  private cancel(id: number, call: OpenCall): void {
+    if (call.cancelled) return;
+    call.cancelled = true;
+    this.send(FrameType.cancel, id, 0, '', EMPTY);
   }
 
   /** Ends all open calls; `errorFor` is told whether the call may have been started. */
@@ -231,7 +240,8 @@ export class Channel {
       case FrameType.chunk:
         if (!call.headSent) return false;
         reply.onChunk(body);
-        this.holdBack(reply);
+        if (reply.gone) this.cancel(header.callId, call);
+        else this.holdBack(reply);
         return true;
       case FrameType.end:
         if (!call.headSent) return false;
