@@ -27,6 +27,8 @@ export interface NfReport {
 
 /** Frames taken at once: bounds how long the other direction waits. */
 const BATCH = 64;
+/** No packet waits that long in a ring. */
+const LATENCY_MAX_NS = 60e9;
 
 export class Forwarder {
   forwarded = 0;
@@ -69,8 +71,11 @@ export class Forwarder {
     const leftNs = realtimeNs();
     for (let i = 0; i < sent; i++) {
       const arrivedNs = this.arrivalsNs[i]!;
-      buckets.recordPacket(leftNs - arrivedNs, toUnixNs(arrivedNs));
-      doorbell?.passed(leftNs - arrivedNs);
+      const latencyNs = leftNs - arrivedNs;
+      // Else the clock was set while it was here: nobody can say.
+      if (latencyNs < 0 || latencyNs > LATENCY_MAX_NS) continue;
+      buckets.recordPacket(latencyNs, toUnixNs(arrivedNs));
+      doorbell?.passed(latencyNs);
     }
     doorbell?.done(leftNs);
     counters[PacketCounter.received] = counters[PacketCounter.received]! + taken;

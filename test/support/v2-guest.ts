@@ -15,6 +15,7 @@ import { readTopology } from '../../src/linux/topology.js';
 import { CoreKeeper } from '../../src/nf/core-keeper.js';
 import { CGROUP_CHECKS, type CgroupCheck, runCheck } from './cgroup-checks.js';
 import { startIn, until } from './in-cgroup.js';
+import { harvestsThroughClockSteps } from './v2-clock.js';
 import { V2_TITLES } from './v2-titles.js';
 
 const CORE_1 = '/sys/devices/system/cpu/cpu1/online';
@@ -91,6 +92,7 @@ const V2_CHECKS: Record<keyof typeof V2_TITLES, CgroupCheck['run']> = {
     assert.deepEqual(listThreads(child.pid!)[0]!.cpus, [1]);
     await group.kill();
   },
+  clock: harvestsThroughClockSteps,
 };
 
 function report(title: string, error: string | null): void {

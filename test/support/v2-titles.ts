@@ -4,4 +4,5 @@ export const V2_TITLES = {
   swap: 'gives a limited group no swap',
   peers: 'moves the processes of a container aside to pass controllers on, and puts them back',
   unplug: 'has functions leave a core that is unplugged, for real, and come back with it',
+  clock: 'goes on harvesting and throttling when the wall clock is set forth and back by minutes',
 } as const;

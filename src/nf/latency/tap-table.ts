@@ -90,7 +90,8 @@ export class TapTable {
 
   private expire(i: number, nowNs: number): void {
     const state = this.state[i];
-    if (state === FREE || nowNs - this.timeNs[i]! < this.expiryNs) return;
+    // Also one of a time to come, for which nobody waits: the clock was set back.
+    if (state === FREE || Math.abs(nowNs - this.timeNs[i]!) < this.expiryNs) return;
     if (state === WAITING) this.lost++;
     this.state[i] = FREE;
   }

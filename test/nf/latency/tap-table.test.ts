@@ -54,6 +54,14 @@ describe('packets under way', () => {
     for (let key = 0; key < 20; key++) expect(table.leave(8, key, 100)).to.equal(key < 12 ? -1 : 100 - key);
   });
 
+  it('what was under way when the clock was set back by a lot is forgotten as if its time were over', () => {
+    table.enter(1, 1, 1e12);
+    table.sweep(1_000);
+    expect(table.lost).to.equal(1);
+    table.enter(1, 1, 2_000);
+    expect(table.leave(1, 1, 2_100)).to.equal(100);
+  });
+
   it('a clock that was set back gives no latency', () => {
     table.enter(1, 1, 100);
     expect(table.leave(1, 1, 50)).to.equal(-1);
