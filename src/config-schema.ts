@@ -78,7 +78,10 @@ export const CONFIG_SCHEMA: AnySchema = map({
               source: { type: 'string', enum: ['reported', 'runqueue', 'tap', 'probe', 'none'] },
               ingress: { type: 'string' },
               egress: { type: 'string' },
-              invariant: { type: 'string', enum: ['payload-tail', 'ipv4-id', 'five-tuple-payload'] },
+              invariant: {
+                type: 'string',
+                enum: ['payload-tail', 'packet-tail', 'ipv4-id', 'five-tuple-payload'],
+              },
               probe: map(
                 {
                   kind: { type: 'string', enum: ['http', 'udp', 'icmp'] },

@@ -50,7 +50,7 @@ export interface NfProfile {
     /** `tap`: interfaces where packets enter and leave, and the invariant that survives the NF. */
     ingress?: string;
     egress?: string;
-    invariant?: 'payload-tail' | 'ipv4-id' | 'five-tuple-payload';
+    invariant?: 'payload-tail' | 'packet-tail' | 'ipv4-id' | 'five-tuple-payload';
     /** `probe`: what is sent through the NF. */
     probe?: ProbeSpec;
   };

@@ -49,6 +49,8 @@ const FRAGMENT = 0x3fff;
 const SPREAD = 0x9e3779b1;
 /** Payloads below this say too little to tell packets apart. */
 export const PAYLOAD_MIN_BYTES = 8;
+/** Shorter packets are padded to the least frame of Ethernet, and a tunnel would carry that padding behind them. */
+export const TAIL_PACKET_MIN_BYTES = 46;
 
 /** An instruction, jumping to labels if its condition holds or not (undefined: the next line), or a label. */
 type Line = readonly [code: number, k: number, jt?: string | undefined, jf?: string] | string;
@@ -59,7 +61,7 @@ export function tapFilter(invariant: Invariant, outgoing: boolean, shift: number
     [LD_W, PACKET_TYPE],
     outgoing ? [JEQ, OUTGOING, undefined, 'drop'] : [JEQ, OUTGOING, 'drop'],
     [LD_H, 12],
-    ...(invariant === 'ipv4-id' ? IDENTIFICATION : PAYLOAD_SUM),
+    ...LINES[invariant],
     [MUL, SPREAD],
     // A shift by 32 is refused by the kernel.
     ...(shift === 0
@@ -133,6 +135,34 @@ const PAYLOAD_SUM: readonly Line[] = [
   [LDX_MEM, 3],
   [ADD_X, 0],
 ];
+
+/** A = sum of the last 8 bytes of an IP packet that is no fragment, as words. */
+const TAIL_SUM: readonly Line[] = [
+  [JEQ, IPV4, 'v4'],
+  [JEQ, IPV6, undefined, 'drop'],
+  [LD_H, ETHERNET_BYTES + 4],
+  [ADD, 40],
+  [JA, 0, 'tail'],
+  'v4',
+  [LD_H, ETHERNET_BYTES + 6],
+  [JSET, FRAGMENT, 'drop'],
+  [LD_H, ETHERNET_BYTES + 2],
+  'tail',
+  [JGE, TAIL_PACKET_MIN_BYTES, undefined, 'drop'],
+  [TAX, 0],
+  [LD_W_AT_X, ETHERNET_BYTES - 4],
+  [ST, 0],
+  [LD_W_AT_X, ETHERNET_BYTES - 8],
+  [LDX_MEM, 0],
+  [ADD_X, 0],
+];
+
+const LINES: Record<Invariant, readonly Line[]> = {
+  'ipv4-id': IDENTIFICATION,
+  'payload-tail': PAYLOAD_SUM,
+  'five-tuple-payload': PAYLOAD_SUM,
+  'packet-tail': TAIL_SUM,
+};
 
 function assemble(lines: readonly Line[]): BpfInstruction[] {
   const labels = new Map<string, number>();

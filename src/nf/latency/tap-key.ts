@@ -3,7 +3,7 @@
  * invariant parts. Also decides that a packet cannot be told (cut, a fragment, too little payload).
  */
 
-import { type Invariant, PAYLOAD_MIN_BYTES } from './tap-filter.js';
+import { type Invariant, PAYLOAD_MIN_BYTES, TAIL_PACKET_MIN_BYTES } from './tap-filter.js';
 
 const ETHERNET_BYTES = 14;
 /** Of the payload, at most so many of the first and the last bytes are hashed. */
@@ -48,6 +48,12 @@ export class PacketKey {
     } else return false;
     // The frame may be longer (padding), but a frame that is shorter was cut.
     if (packetEnd > end || transport + 8 > packetEnd) return false;
+    if (this.invariant === 'packet-tail') {
+      if (packetEnd - ip < TAIL_PACKET_MIN_BYTES) return false;
+      // Nothing else: around it stands something else on the other side of a tunnel.
+      this.mixRange(bytes, packetEnd - TAIL_BYTES, packetEnd);
+      return true;
+    }
     const payload = protocol === 17 ? transport + 8 : transport + (bytes[transport + 12]! >>> 4) * 4;
     if ((protocol !== 17 && protocol !== 6) || packetEnd - payload < PAYLOAD_MIN_BYTES) return false;
     this.mix(protocol);
