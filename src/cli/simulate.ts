@@ -5,6 +5,7 @@ import { formatBytes, parseBytes, parseDurationMs } from '../invoke/quantity.js'
 import { KEEP_ALIVE_POLICIES, PREWARM_POLICIES, SELECTION_POLICIES } from '../sandbox/policies.js';
 import { comparePolicies, parsePolicySet } from '../sim/compare.js';
 import { COSTS, type Costs } from '../sim/costs.js';
+import { readPackages } from '../sim/packages.js';
 import { plotHtml, plotSvg } from '../sim/plot.js';
 import { readTrace } from '../sim/read-trace.js';
 import type { SimResult } from '../sim/result.js';
@@ -24,6 +25,7 @@ interface SimulateOptions {
   cold?: string;
   stem?: string;
   restore?: string;
+  packages?: string;
   json?: boolean;
   plot?: string;
 }
@@ -53,6 +55,10 @@ export function register(program: Command): void {
     .option('--cold <time>', 'start of a sandbox from nothing', `${COSTS.coldMs}ms`)
     .option('--stem <time>', 'start from a stem', `${COSTS.stemMs}ms`)
     .option('--restore <time>', 'start from a snapshot, for the policy snapshot (default: there are none)')
+    .option(
+      '--packages <file>',
+      'JSON: what functions import, and what loading that takes (default: nothing)',
+    )
     .option('--json', 'print the results as JSON')
     .option('--plot <file>', 'write a plot, .svg or .html')
     .addHelpText(
@@ -93,6 +99,9 @@ async function simulate(options: SimulateOptions): Promise<void> {
     capacitiesBytes,
     costs,
     ...(cores === undefined ? {} : { cores }),
+    ...(options.packages === undefined
+      ? {}
+      : { packages: readPackages(options.packages, trace.functionNames) }),
     onStep: (done, total, what) => progress.step(done, total, what),
   });
   progress.end();

@@ -3,6 +3,7 @@
 import { NemoError } from '../errors.js';
 import { createPolicies } from '../sandbox/policies.js';
 import type { PolicyChoice } from '../sandbox/policy-entry.js';
+import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
 import type { Costs } from './costs.js';
 import type { SimResult } from './result.js';
 import type { Trace } from './trace.js';
@@ -45,12 +46,14 @@ export interface CompareOptions {
   capacitiesBytes: ReadonlyArray<number | undefined>;
   costs: Costs;
   cores?: number;
+  /** As in `SimOptions`. */
+  packages?: ReadonlyArray<readonly ImportedPackage[]>;
   onStep?: (done: number, total: number, what: string) => void;
 }
 
 export function comparePolicies(trace: Trace, options: CompareOptions): SimResult[] {
   const results: SimResult[] = [];
-  const { policies, capacitiesBytes, costs, cores } = options;
+  const { policies, capacitiesBytes, costs, cores, packages } = options;
   const total = policies.length * capacitiesBytes.length;
   for (const capacityBytes of capacitiesBytes) {
     for (const set of policies) {
@@ -60,6 +63,7 @@ export function comparePolicies(trace: Trace, options: CompareOptions): SimResul
         costs,
         ...(capacityBytes === undefined ? {} : { capacityBytes }),
         ...(cores === undefined ? {} : { cores }),
+        ...(packages === undefined ? {} : { packages }),
       });
       results.push({ ...world.run(), policies: set.text });
     }

@@ -1,6 +1,7 @@
 /** What the parts of a simulated box share: its clock, what will happen, its sandboxes, and what came of it so far. */
 
 import type { PoolPolicies } from '../sandbox/policies.js';
+import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
 import { RecentTimes } from '../sandbox/recent-times.js';
 import type { Costs } from './costs.js';
 import { EventQueue } from './event-queue.js';
@@ -17,6 +18,8 @@ export interface SimOptions {
   capacityBytes?: number;
   /** Function cores whose places are counted; default: every call runs at once. */
   cores?: number;
+  /** What functions import, by their index; default: nothing. */
+  packages?: ReadonlyArray<readonly ImportedPackage[]>;
 }
 
 export type SimEvent =
@@ -48,7 +51,9 @@ export class SimBox {
     onRemoved: (fn: SimFunction) => void,
   ) {
     const { policies, costs, capacityBytes, cores } = options;
-    this.functions = trace.functionNames.map(() => new SimFunction());
+    this.functions = trace.functionNames.map((_, i) =>
+      Object.assign(new SimFunction(), { packages: options.packages?.[i] ?? [] }),
+    );
     this.pool = new SimPool(
       costs.sandboxBytes,
       capacityBytes ?? Number.POSITIVE_INFINITY,

@@ -1,6 +1,7 @@
 /** A function and a sandbox of the simulated world: the state that a box keeps in FunctionState and Worker. */
 
 import type { IdleSandbox } from '../sandbox/keepalive/policy.js';
+import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
 import type { SelectionCandidate } from '../sandbox/selection/policy.js';
 import { Usage } from '../sandbox/usage.js';
 import { DISPATCH } from '../tunables.js';
@@ -29,6 +30,8 @@ export class SimSandbox implements IdleSandbox, SelectionCandidate {
   long = false;
 
   chargedMs = 0;
+  /** Packages that it imported while it was a stem. */
+  hashes: readonly string[] = [];
 
   constructor(readonly memoryBytes: number) {}
 }
@@ -47,6 +50,7 @@ export class SimFunction {
   lastUsedMs = 0;
   growNotBeforeMs = 0;
   hasImage = false;
+  packages: readonly ImportedPackage[] = [];
   /** Events that are under way for it. */
   expireMs = Number.POSITIVE_INFINITY;
   lookMs = Number.POSITIVE_INFINITY;
@@ -59,6 +63,14 @@ export class SimFunction {
 
   get head(): number {
     return this.queue[this.first]!;
+  }
+
+  /** What loading its packages takes where `stem` has imported some; undefined: it has others too. */
+  importMs(stem?: SimSandbox): number | undefined {
+    if (stem?.hashes.some((hash) => !this.packages.some((one) => one.hash === hash))) return undefined;
+    let ms = 0;
+    for (const { hash, loadMs } of this.packages) if (!stem?.hashes.includes(hash)) ms += loadMs;
+    return ms;
   }
 
   push(call: number): void {

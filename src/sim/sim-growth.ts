@@ -17,18 +17,21 @@ export class SimGrowth {
     const { costs, policies } = options;
     if (nowMs < fn.growNotBeforeMs) return;
     fn.usage.misses.record(nowMs);
-    asked.record(nowMs);
     let sandbox: SimSandbox | undefined;
     let origin: SimStart = 'cold';
-    let tookMs = costs.coldMs;
+    let tookMs = costs.coldMs + fn.importMs()!;
     if (policies.prewarm.restoreFirst === true && fn.hasImage && costs.restoreMs !== undefined) {
       origin = 'restored';
       tookMs = costs.restoreMs;
-    } else if (pool.stems.length > 0) {
-      sandbox = pool.takeStem();
-      origin = 'stem';
-      tookMs = costs.stemMs;
+    } else {
+      sandbox = pool.takeStem(fn);
+      if (sandbox !== undefined) {
+        origin = 'stem';
+        tookMs = costs.stemMs + fn.importMs(sandbox)!;
+      }
     }
+    // One with packages was there in its place.
+    if (sandbox === undefined || sandbox.hashes.length === 0) asked.record(nowMs);
     if (sandbox === undefined) {
       if (!pool.makeRoom()) {
         this.noRoom(fn);

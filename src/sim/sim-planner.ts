@@ -1,11 +1,13 @@
 /** What the planner of a box does, in virtual time: ends what expired, and makes sandboxes ahead one after the other. */
 
+import type { Zygote } from '../sandbox/prewarm/policy.js';
 import { DISPATCH } from '../tunables.js';
 import type { SimBox } from './sim-box.js';
 import type { SimFunction, SimSandbox } from './sim-function.js';
 
 /** A box looks at its stems at every sweep; here more seldom, since nothing else happens for hours. */
 const TRIM_MS = 10_000;
+const PLAN_MS = 1_000;
 const STEM_KEY = 'process';
 
 export class SimPlanner {
@@ -14,6 +16,9 @@ export class SimPlanner {
   private making = false;
   /** When it looks for something to make; Infinity: nobody asked. */
   private prewarmMs = Number.POSITIVE_INFINITY;
+
+  private plan: readonly Zygote[] = [];
+  private plannedMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly box: SimBox) {}
 
@@ -92,26 +97,66 @@ export class SimPlanner {
     for (const fn of this.short) {
       if (chosen === undefined || fn.lastUsedMs > chosen.lastUsedMs) chosen = fn;
     }
-    if (chosen === undefined && pool.stems.length >= this.stemsWanted()) return;
-    const stem = chosen !== undefined && pool.stems.length > 0 ? pool.takeStem() : undefined;
+    const short = chosen === undefined ? this.shortStems() : undefined;
+    if (chosen === undefined && short === undefined) return;
+    const stem = chosen === undefined ? undefined : pool.takeStem(chosen);
     const sandbox = stem ?? pool.make();
+    let tookMs = stem === undefined ? costs.coldMs : costs.stemMs;
     this.making = true;
     result.prewarmed++;
     if (chosen !== undefined) {
       sandbox.fn = chosen;
       sandbox.usage = chosen.usage;
       sandbox.origin = 'warm';
+      tookMs += chosen.importMs(sandbox)!;
       chosen.making++;
       this.look(chosen);
+    } else if (short !== undefined) {
+      sandbox.hashes = short.hashes;
+      tookMs += short.importMs;
     }
-    starts.add(nowMs, stem === undefined ? costs.coldMs : costs.stemMs, { kind: 'made', sandbox });
+    starts.add(nowMs, tookMs, { kind: 'made', sandbox });
   }
 
   /** Ends stems that nobody wants any more. */
   trim(): void {
     const { events, nowMs, pool } = this.box;
     events.push(nowMs + TRIM_MS, { kind: 'trim' });
-    while (pool.stems.length > this.stemsWanted()) pool.dropStem();
+    const wanted = new Map(this.wanted().map(({ hashes, stems }) => [hashes.join(), stems]));
+    for (const key of new Set(pool.stems.map(({ hashes }) => hashes.join()))) {
+      for (const stem of pool.stemsWith(key).slice(wanted.get(key) ?? 0)) pool.dropStem(stem);
+    }
+  }
+
+  /** Plain stems, and those with packages. */
+  private wanted(): Array<Pick<Zygote, 'hashes' | 'stems'>> {
+    return [{ hashes: [], stems: this.stemsWanted() }, ...this.zygotes()];
+  }
+
+  private shortStems(): { hashes: readonly string[]; importMs: number } | undefined {
+    const short = this.wanted().find(
+      ({ hashes, stems }) => this.box.pool.stemsWith(hashes.join()).length < stems,
+    );
+    if (short === undefined) return undefined;
+    const { hashes } = short;
+    let importMs = 0;
+    const packages =
+      this.box.functions.find((fn) => hashes.every((hash) => fn.packages.some((one) => one.hash === hash)))
+        ?.packages ?? [];
+    for (const { hash, loadMs } of packages) if (hashes.includes(hash)) importMs += loadMs;
+    return { hashes, importMs };
+  }
+
+  /** As a box, which asks every second. */
+  private zygotes(): readonly Zygote[] {
+    const { functions, nowMs, options } = this.box;
+    const { prewarm } = options.policies;
+    if (prewarm.zygotes === undefined || options.packages === undefined) return [];
+    if (nowMs - this.plannedMs < PLAN_MS) return this.plan;
+    this.plannedMs = nowMs;
+    const importing = functions.map(({ packages, usage }) => ({ owner: '', packages, misses: usage.misses }));
+    this.plan = prewarm.zygotes({ functions: importing, refused: () => false }, nowMs);
+    return this.plan;
   }
 
   private stemsWanted(): number {

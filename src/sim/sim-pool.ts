@@ -57,14 +57,34 @@ export class SimPool {
     this.idleBytes += stem.memoryBytes;
   }
 
-  takeStem(): SimSandbox | undefined {
-    const stem = this.stems.pop();
-    if (stem !== undefined) this.idleBytes -= stem.memoryBytes;
-    return stem;
+  /** The newest of those that leave the function least to load. */
+  takeStem(fn: SimFunction): SimSandbox | undefined {
+    let best: SimSandbox | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    for (const stem of this.stems) {
+      const importMs = fn.importMs(stem);
+      if (importMs === undefined || importMs > least) continue;
+      best = stem;
+      least = importMs;
+    }
+    if (best !== undefined) this.removeStem(best);
+    return best;
   }
 
-  dropStem(): void {
-    this.committed -= this.takeStem()?.memoryBytes ?? 0;
+  /** Those that have imported just these packages. */
+  stemsWith(key: string): SimSandbox[] {
+    return this.stems.filter(({ hashes }) => hashes.join() === key);
+  }
+
+  dropStem(stem: SimSandbox | undefined = this.stems.at(-1)): void {
+    if (stem === undefined) return;
+    this.removeStem(stem);
+    this.committed -= stem.memoryBytes;
+  }
+
+  private removeStem(stem: SimSandbox): void {
+    this.stems.splice(this.stems.indexOf(stem), 1);
+    this.idleBytes -= stem.memoryBytes;
   }
 
   becameIdle(sandbox: SimSandbox): void {

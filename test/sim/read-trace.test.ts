@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { NemoError } from '../../src/errors.js';
+import { readPackages } from '../../src/sim/packages.js';
 import { readTrace } from '../../src/sim/read-trace.js';
 
 const AZURE = fileURLToPath(new URL('../../../data/azure2021-200.csv', import.meta.url));
@@ -74,5 +75,20 @@ describe('reading traces', () => {
     );
     expect((await failure(file('d.csv', header))).code).to.equal('BAD_REQUEST');
     expect((await failure(join(folder, 'none.csv'))).code).to.equal('NOT_FOUND');
+  });
+
+  it('reads what functions import, and names what is missing in the file', () => {
+    const ajv = { loadMs: 24, kib: 2 };
+    const good = { packages: { ajv }, functions: { a: ['ajv'], b: [] }, others: ['ajv'] };
+    const one = { hash: 'ajv', loadMs: 24, bytes: 2048 };
+    const path = file('p.json', JSON.stringify(good));
+    expect(readPackages(path, ['a', 'b', 'c'])).to.deep.equal([[one], [], [one]]);
+    for (const [name, content, told] of [
+      ['q.json', '{', /q\.json: /],
+      ['r.json', '{"others":["x"]}', /r\.json: it says no loadMs of the package x/],
+      ['s.json', '{"others":"x"}', /s\.json: the packages of a function are a list/],
+    ] as const) {
+      expect(() => readPackages(file(name, content), ['a'])).to.throw(told);
+    }
   });
 });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Random } from '../../src/packet/random.js';
-import { comparePolicies, parsePolicySet } from '../../src/sim/compare.js';
+import { type CompareOptions, comparePolicies, parsePolicySet } from '../../src/sim/compare.js';
 import { EventQueue } from '../../src/sim/event-queue.js';
 import type { SimResult } from '../../src/sim/result.js';
 import { type Trace, TraceBuilder } from '../../src/sim/trace.js';
@@ -15,11 +15,18 @@ function trace(...calls: Array<[string, number, number]>): Trace {
   return builder.finish();
 }
 
-function run(of: Trace, policies: string, capacityBytes?: number, cores?: number): SimResult {
+function run(
+  of: Trace,
+  policies: string,
+  capacityBytes?: number,
+  cores?: number,
+  packages: CompareOptions['packages'] = [],
+): SimResult {
   return comparePolicies(of, {
     policies: [parsePolicySet(policies)],
     capacitiesBytes: [capacityBytes],
     costs: COSTS,
+    packages,
     ...(cores === undefined ? {} : { cores }),
   })[0]!;
 }
@@ -37,6 +44,20 @@ describe('the simulated box', () => {
   it('gives stems to the first calls, one after the other', () => {
     const calls = trace(['a', 0, 5], ['b', 0, 5], ['c', 0, 5]);
     expect(run(calls, 'fixed:stems=2:warmPerFunction=0+ttl')).to.include({ stem: 2, cold: 1 });
+  });
+
+  it('charges what loading packages takes, less what a stem of the policy had imported, and gives it to no other', () => {
+    const calls = trace(['a', 0, 5], ['b', 100_000, 5], ['c', 200_000, 5], ['d', 300_000, 5]);
+    const ajv = { hash: 'ajv', loadMs: 40, bytes: MIB };
+    const png = { hash: 'png', loadMs: 40, bytes: MIB };
+    const packages = [[ajv, png], [ajv], [ajv], []];
+    const sum = (policies: string) =>
+      4 * run(calls, policies, undefined, undefined, packages).startLatencyMs.mean;
+    expect(sum('none+ttl')).to.be.closeTo(180 + 140 + 140 + 100, 0.01);
+    expect(sum('template:zygotes=0+ttl')).to.be.closeTo(90 + 50 + 50 + 10, 0.01);
+    expect(sum('template:zygotes=2+ttl')).to.be.closeTo(10 + 10 + 10 + 10, 0.01);
+    // One, of what most import: what only the first needs is loaded with it.
+    expect(sum('template:zygotes=1+ttl')).to.be.closeTo(50 + 10 + 10 + 10, 0.01);
   });
 
   it('has a warm sandbox for every function before the trace begins, with the policy that says so', () => {
@@ -96,10 +117,13 @@ describe('the simulated box', () => {
         builder.add(`f${random.below(20)}`, burst, random.exponential(random.below(2) === 0 ? 10 : 3000));
       }
       const calls = builder.finish();
+      const packages = calls.functionNames.map(() =>
+        ['a', 'b', 'c'].slice(random.below(4)).map((hash) => ({ hash, loadMs: 30, bytes: MIB })),
+      );
       for (const set of sets) {
         for (const capacity of [undefined, 128 * MIB, 1024 * MIB]) {
           for (const cores of [undefined, 1, 4]) {
-            const one = run(calls, set, capacity, cores);
+            const one = run(calls, set, capacity, cores, packages);
             const of = `${set} in ${capacity} on ${cores}`;
             expect(one.cold + one.stem + one.restored + one.warm + one.rejected, of).to.equal(3000);
             expect(one.memoryMaxBytes, of).to.be.at.most(capacity ?? Number.POSITIVE_INFINITY);

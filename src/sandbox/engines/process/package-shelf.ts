@@ -3,10 +3,12 @@
  * directory, so it sees those of its function and no others. Nobody but root can write to them, whatever the mount.
  */
 
-import { chmod, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { linkSync } from 'node:fs';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { StoredPackage } from '../../engine.js';
 import { openPackage, PACKAGES_DIRECTORY } from '../../packages/pack.js';
+import { makeOpenDirectory } from './runtime.js';
 
 interface Shelved {
   /** Names of its files, once they are written. */
@@ -28,16 +30,19 @@ export class PackageShelf {
     sandboxId: string,
     functionDirectory: string,
   ): Promise<void> {
-    for (const one of packages) {
+    const placing = packages.map(async (one) => {
       const shelved = this.shelve(one);
-      if (shelved.users.has(sandboxId)) continue;
+      if (shelved.users.has(sandboxId)) return;
       shelved.users.add(sandboxId);
       const files = await shelved.files;
+      // It ended meanwhile: its directory must not come back.
+      if (!shelved.users.has(sandboxId)) return;
+      // A few microseconds each: sooner done than handed to a thread.
       const inside = join(functionDirectory, basename(PACKAGES_DIRECTORY), one.hash);
-      await mkdir(inside, { recursive: true });
-      for (const folder of [dirname(inside), inside]) await chmod(folder, 0o755);
-      for (const file of files) await link(join(this.directory, one.hash, file), join(inside, file));
-    }
+      for (const folder of [dirname(inside), inside]) makeOpenDirectory(folder);
+      for (const file of files) linkSync(join(this.directory, one.hash, file), join(inside, file));
+    });
+    await Promise.all(placing);
   }
 
   /** A sandbox is gone. */
@@ -65,10 +70,11 @@ export class PackageShelf {
     const { files } = openPackage(await readFile(path), hash);
     const directory = join(this.directory, hash);
     await mkdir(directory, { recursive: true });
-    for (const [file, text] of Object.entries(files)) {
+    const writing = Object.entries(files).map(async ([file, text]) => {
       await writeFile(join(directory, file), text);
       await chmod(join(directory, file), 0o644);
-    }
+    });
+    await Promise.all(writing);
     return Object.keys(files);
   }
 }
