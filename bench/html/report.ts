@@ -6,6 +6,7 @@
 import type { BenchReport, ScenarioResult } from '../types.js';
 import { coreShares, dotPlot, latencyCdf, policiesOf, timeline } from './charts.js';
 import { legend } from './policies.js';
+import { reactionSection } from './reactions.js';
 import { css } from './style.js';
 import { escapeHtml } from './svg.js';
 import { cell, scenarioTable, table, verdictTable } from './tables.js';
@@ -76,7 +77,7 @@ export function renderReport(report: BenchReport): string {
           unit: 'ms',
         }),
     ),
-    section('How fast is a conflict answered?', '', reactionTable(results)),
+    section('How fast is a conflict answered?', '', reactionSection(results)),
     section('The box without NF load', '', boxTable(results)),
     section(
       'All figures',
@@ -107,34 +108,6 @@ function details(result: ScenarioResult): string {
   }
   const said = notes.map((note) => `<p class="soft">${escapeHtml(note)}</p>`).join('');
   return `<h3>${escapeHtml(scenario.name)}</h3><p class="soft">${escapeHtml(scenario.about)}</p>${scenarioTable(result)}${said}`;
-}
-
-function reactionTable(results: readonly ScenarioResult[]): string {
-  const us = (value: number | undefined): string => (value === undefined ? '-' : String(Math.round(value)));
-  const rows = results.flatMap(({ scenario, rounds }) =>
-    rounds
-      .filter(({ policy, reactions_us }) => policy === 'nemo' && (reactions_us?.count ?? 0) > 0)
-      .map(({ round, reactions_us: all }) => [
-        cell(`${scenario.name}, round ${round}`),
-        cell(all!.count),
-        cell(us(all!.p50)),
-        cell(us(all!.p99)),
-        cell(us(all!.packet?.over_slo_p50)),
-        cell(us(all!.packet?.over_slo_p99)),
-      ]),
-  );
-  if (rows.length === 0) return '';
-  return table(
-    [
-      'round',
-      'throttles',
-      'from the loop’s tick, p50 us',
-      'p99 us',
-      'from the end of the packet’s SLO, p50 us',
-      'p99 us',
-    ],
-    rows,
-  );
 }
 
 function boxTable(results: readonly ScenarioResult[]): string {

@@ -36,7 +36,10 @@ function sample(): BenchReport {
       count: 3,
       p50: 900,
       p99: 1500,
-      packet: { count: 3, p50: 900, p99: 1700, over_slo_p50: 300, over_slo_p99: 900 },
+      packet: {
+        ...{ count: 3, p50: 900, p99: 1700, over_slo_p50: 300, over_slo_p99: 900 },
+        ...{ known_p50: 200, known_p99: 400 },
+      },
     };
   }
   return { ...report, scenarios: [...report.scenarios, evil] };
