@@ -25,14 +25,14 @@ export class BundleFiles {
       await mkdir(this.directory, { recursive: true, mode: 0o755 });
       if (!(await this.intact(hash, ending))) {
         const temporary = join(this.directory, `${hash}.${randomBytes(4).toString('hex')}.tmp`);
-        const file = await open(temporary, 'wx', 0o644);
         try {
-          await file.writeFile(content);
-          await file.sync();
-        } finally {
-          await file.close();
+          await writeDurably(temporary, content);
+          await rename(temporary, this.path(hash, ending));
+        } catch (thrown) {
+          // What was written of it would keep a full disk full.
+          await rm(temporary, { force: true });
+          throw thrown;
         }
-        await rename(temporary, this.path(hash, ending));
         await syncDirectory(this.directory);
       }
     } catch (cause) {
@@ -69,6 +69,16 @@ export class BundleFiles {
 
 function sha256(content: Buffer): string {
   return createHash('sha256').update(content).digest('hex');
+}
+
+async function writeDurably(path: string, content: Buffer): Promise<void> {
+  const file = await open(path, 'wx', 0o644);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 async function syncDirectory(path: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { NemoError } from '../../src/errors.js';
 import { createRegistry, type StoredRegistry } from '../../src/invoke/registry.js';
+import { runCommand } from '../../src/linux/tied-process.js';
 import type { PackageRef } from '../../src/sandbox/packages/pack.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
@@ -150,6 +151,23 @@ describe('function registry', () => {
     await shut();
     await open();
     expect(registry.get('a')!.codeHash).to.equal(spec.codeHash);
+  });
+
+  it('says that the disk is full, keeps nothing of what did not fit, and takes what does', async () => {
+    await mkdir(bundleDir());
+    const code = (bytes: number) => `export default () => ${JSON.stringify('x'.repeat(bytes))};`;
+    await runCommand('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'nemo-test', bundleDir()]);
+    try {
+      await registry.deploy({ name: 'a', code: code(1000) });
+      const error = await rejection(registry.deploy({ name: 'b', code: code(200_000) }));
+      expect(error.code).to.equal('STORE');
+      expect(error.message).to.contain(bundleDir()).and.to.contain('no space left');
+      expect(registry.list().map(({ name }) => name)).to.deep.equal(['a']);
+      expect(await readdir(bundleDir())).to.have.length(1);
+      await registry.deploy({ name: 'c', code: code(60_000) });
+    } finally {
+      await runCommand('umount', ['-l', bundleDir()]);
+    }
   });
 
   it('keeps one copy of a package while a function has it, and warns of a damaged one', async () => {
