@@ -138,7 +138,7 @@ function look(now: number, previous: number): void {
 }
 
 function tick(wallNs: number, now: number, previous: number, lateNs: number, calm: boolean): void {
-  for (let i = 0; i < nfList.length; i++) nfList[i]!.tick(calm);
+  for (let i = 0; i < nfList.length; i++) nfList[i]!.tick(calm, wallNs);
   for (let i = 0; i < cores.length; i++) {
     const core = cores[i]!;
     const change = core.tick(wallNs, now / 1e6, lateNs);

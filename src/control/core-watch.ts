@@ -70,6 +70,8 @@ export class CoreWatch {
   private holding = false;
   /** All functions pause until then; 0: they do not. */
   private pausedUntilMs = 0;
+  /** When the NF last left something of the core. */
+  private spareMs = 0;
   /** Policy `static`: this is the NF's part of the period. */
   private outOfTurn = false;
   /** Its NF polls, and a gate that works lends the core. */
@@ -139,6 +141,8 @@ export class CoreWatch {
     const functionNs = this.readSandboxes(signs, ticks);
     signs.queueSign = this.readQueues(signs.functionsRan);
     this.model.tick(wallNs, nfNs, functionNs, signs.slices, ticks);
+    const someoneWaits = signs.functionsRan || this.state.level === OFF;
+    if (!someoneWaits || this.gated || this.model.nfRatio() < CONFLICT.saturatedRatio) this.spareMs = nowMs;
 
     let change: LevelChange | undefined;
     if (this.detector !== undefined) {
@@ -249,16 +253,18 @@ export class CoreWatch {
     this.board.set(this.core, Core.unmeetable, unmeetable && from === OFF ? 1 : 0);
     const acquitted = !unmeetable && this.evidence.acquits();
     this.board.set(this.core, Core.acquitted, acquitted ? 1 : 0);
-    if (acquitted) {
+    // What was accepted has to finish, elsewhere if need be.
+    const starved = nowMs - this.spareMs > CONFLICT.frozenMaxMs;
+    if (acquitted && !starved) {
       if (from === 0) return undefined;
       release(this.state, nowMs);
       detector.reset();
       this.publishBudget();
       return { from, to: 0, cause: 'packets are as late without functions' };
     }
-    const verdict = alone ? 'severe' : detector.judge();
+    const verdict = alone || starved ? 'severe' : detector.judge();
     const aboveShare = detector.aboveShare();
-    if (from < FROZEN && (verdict === 'broken' || verdict === 'severe')) {
+    if (from < FROZEN && !starved && (verdict === 'broken' || verdict === 'severe')) {
       const culprit = this.findCulprit(nowMs);
       if (culprit !== undefined) {
         // The others go on; if that was not enough, the next packets above the SLO throttle the core.
@@ -285,9 +291,11 @@ export class CoreWatch {
     const cause =
       to < from
         ? 'calm'
-        : verdict === 'leading'
-          ? (this.queueSign ?? 'NF threads wait for their core')
-          : `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us`;
+        : starved
+          ? 'the NF leaves nothing of its core'
+          : verdict === 'leading'
+            ? (this.queueSign ?? 'NF threads wait for their core')
+            : `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us`;
     const sole = to > from && verdict !== 'leading' ? soleSuspect(this.sandboxes, nowMs) : -1;
     return { from, to, cause, ...(sole >= 0 ? { soleSlot: this.sandboxes[sole]!.slot } : {}) };
   }

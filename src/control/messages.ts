@@ -12,6 +12,8 @@ export interface ControlNf {
   tids: number[];
   /** Those of `tids` that carry packets. */
   packetTids: number[];
+  /** That NEMO gave to them; undefined: their scheduling is not to be touched. */
+  fifoPriority?: number | undefined;
   sloUs: number;
   harvest: boolean;
   /** It polls and does not sleep: its cores are harvested by their slice gates or not at all. */

@@ -9,6 +9,7 @@ import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
 import { CONTROL, NF } from '../tunables.js';
 import type { ControlNf, NfStats } from './messages.js';
 import { QueueWatch } from './queue-watch.js';
+import { RealTimeTurn } from './real-time-turn.js';
 
 /** A thread and its counters when they were last taken. */
 interface Watched {
@@ -16,6 +17,8 @@ interface Watched {
   runNs: number;
   waitNs: number;
   slices: number;
+  /** Of a packet thread that NEMO made real-time. */
+  turn?: RealTimeTurn;
 }
 
 /** /proc/stat counts in USER_HZ, which is 100 everywhere. */
@@ -64,18 +67,20 @@ export class NfWatch {
     for (const tid of nf.tids) {
       const stat = new ThreadStat(nf.pid, tid);
       if (stat.read()) {
-        const list = nf.packetTids.includes(tid) ? this.packetThreads : this.otherThreads;
-        list.push({ stat, runNs: stat.runNs, waitNs: stat.waitNs, slices: stat.slices });
+        const packets = nf.packetTids.includes(tid);
+        const thread: Watched = { stat, runNs: stat.runNs, waitNs: stat.waitNs, slices: stat.slices };
+        if (packets && nf.fifoPriority !== undefined) thread.turn = new RealTimeTurn(tid, nf.fifoPriority);
+        (packets ? this.packetThreads : this.otherThreads).push(thread);
       }
     }
   }
 
   /** `calm`: nothing is lost if packets are counted a few ticks later; those that are late ring. */
-  tick(calm: boolean): void {
+  tick(calm: boolean, wallNs: number): void {
     this.runDeltaNs = 0;
     this.waitDeltaNs = 0;
     this.slicesDelta = 0;
-    this.take(this.packetThreads);
+    this.take(this.packetThreads, wallNs);
     if (this.telemetry !== undefined && this.nf.polls === true) {
       const busyRatio = this.telemetry.busyRatio();
       // A polling thread always runs; this much of it was for packets.
@@ -83,7 +88,7 @@ export class NfWatch {
     }
     if (++this.ticks % CONTROL.otherThreadsTicks === 0) {
       const { waitDeltaNs, slicesDelta } = this;
-      this.take(this.otherThreads);
+      this.take(this.otherThreads, wallNs);
       // Only threads that carry packets tell by waiting that packets wait.
       this.waitDeltaNs = waitDeltaNs;
       this.slicesDelta = slicesDelta;
@@ -139,7 +144,7 @@ export class NfWatch {
     return this.queues.sign;
   }
 
-  private take(threads: readonly Watched[]): void {
+  private take(threads: readonly Watched[], wallNs: number): void {
     for (let i = 0; i < threads.length; i++) {
       const thread = threads[i]!;
       const stat = thread.stat;
@@ -148,6 +153,7 @@ export class NfWatch {
       this.runDeltaNs += stat.runNs - thread.runNs;
       this.waitDeltaNs += stat.waitNs - thread.waitNs;
       this.slicesDelta += stat.slices - thread.slices;
+      thread.turn?.tick(stat.runNs - thread.runNs, wallNs);
       thread.runNs = stat.runNs;
       thread.waitNs = stat.waitNs;
       thread.slices = stat.slices;

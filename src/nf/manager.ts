@@ -20,7 +20,7 @@ import { feedOf, isHarvested, type ManagedNf, mayHarvest, slicesRefusedBy } from
 import type { ExplicitNf } from './match.js';
 import { Measurements } from './measurements.js';
 import type { NfInstance, NfProfile } from './profile.js';
-import type { NfProtection } from './protection.js';
+import { fifoPriorityOf, type NfProtection } from './protection.js';
 import type { SleepControls } from './sleep-control.js';
 import { type NfChange, NfWatcher } from './watcher.js';
 
@@ -213,6 +213,7 @@ export class NfManager {
       cores: bound ? nf.cores : [],
       tids: nf.threads.map((thread) => thread.tid),
       packetTids,
+      fifoPriority: fifoPriorityOf(managed.protection),
       sloUs: nf.profile.sloP99Us,
       harvest: isHarvested(managed),
       gate,

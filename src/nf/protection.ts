@@ -129,6 +129,11 @@ export class NfProtection {
   }
 }
 
+/** The priority in `applied` of a report, if NEMO gave one. */
+export function fifoPriorityOf(applied: string): number | undefined {
+  return applied.startsWith('fifo:') ? Number(applied.slice('fifo:'.length)) : undefined;
+}
+
 /** Returns what the thread has now. */
 function apply(protection: NfProfile['protection'], tid: number, nfId: string, warnings: string[]): string {
   // What the thread creates later must not inherit: nobody would put it back there.

@@ -74,6 +74,11 @@ export const CONFLICT = {
   hostExcuseGapMs: 20,
   /** Longest freeze: then functions go to a housekeeping core, so that no accepted call waits without end. */
   frozenMaxMs: 250,
+  /**
+   * An NF that uses this share of its core leaves nothing to functions: those that wait go elsewhere. Its time is told in
+   * ticks of the kernel of 4 ms, which is 4 % of the window over which shares are taken.
+   */
+  saturatedRatio: 0.95,
   /** Windows without functions that it takes to acquit them: 160 ms. */
   evidenceWindows: 8,
   /** Packets that a window holds at least to be counted. */

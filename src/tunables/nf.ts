@@ -10,6 +10,14 @@ export const NF = {
   recheckScans: 20,
   /** The nice value that protects an NF's packet threads where the kernel refuses FIFO. */
   fallbackNice: -15,
+  /**
+   * Real-time threads that use more than 0.95 s of a second of their core are stopped for the rest of it by the kernel
+   * (sched_rt_runtime_us), or for 50 ms by its fair server if anybody waits. Above the first of these shares of the
+   * last second a thread goes on at the nice value instead; below the second it is real-time again.
+   */
+  realTimeMost: 0.8,
+  realTimeAgain: 0.7,
+  realTimeParts: 10,
   /** The control loop looks once in so many ticks for the report of an NF that has not made one yet. */
   reportRetryTicks: 1_000,
   /** An NF's own control program (ovs-vsctl, ovs-appctl) that has not answered by then is given up. */

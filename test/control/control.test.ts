@@ -19,6 +19,7 @@ import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
 import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
 
 const NF_CORE = 1;
+const HOG = 'echo up; while :; do :; done';
 const BURN = 'for path; do echo 0 > "$path"; done; exec chrt -i 0 sh -c "while :; do :; done"';
 
 describe('the control thread', function () {
@@ -221,6 +222,35 @@ describe('the control thread', function () {
     });
     expect(levels.filter(({ cause }) => cause.includes('SLO'))).to.deep.equal([]);
     report.close();
+  });
+
+  it('moves functions away from an NF that needs its whole core, and lets them come back', async () => {
+    const hog = spawnTied('/usr/bin/taskset', ['-c', `${NF_CORE}`, 'chrt', '-f', '50', 'sh', '-c', HOG], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const ended = once(hog, 'exit');
+    await once(hog.stdout!, 'data');
+    const pid = hog.pid!;
+    control.setNfs([
+      {
+        ...nf(10_000_000),
+        pid,
+        tids: [pid],
+        packetTids: [pid],
+        source: { kind: 'runqueue', pid, tids: [pid] },
+      },
+    ]);
+    await untilLevel(OFF);
+    expect(levels[0]!.to).to.equal(FROZEN);
+    expect(levels[0]!.cause).to.include('leaves nothing of its core');
+    // FREEZING: v1 freezes a thread when it gets the core.
+    expect(levels[0]!.state).to.be.oneOf(['FROZEN', 'FREEZING']);
+    process.kill(pid, 'SIGSTOP');
+    await untilLevel(0);
+    const used = group.usage().cpuNs;
+    await waitFor(() => group.usage().cpuNs > used + 50e6);
+    process.kill(pid, 'SIGKILL');
+    await ended;
   });
 
   it('goes on watching a sandbox that left its core and came back', async () => {

@@ -22,7 +22,7 @@ describe('what the loop hears of an NF by its telemetry', () => {
     let seen = false;
     for (let i = 0; i < CONTROL.queueTicks * 8; i++) {
       watch!.functionsRan = functionsRan;
-      watch!.tick(false);
+      watch!.tick(false, 1e6);
       seen ||= /itself dropped/.test(watch!.queueSign ?? '');
     }
     return seen;
