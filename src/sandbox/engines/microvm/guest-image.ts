@@ -23,7 +23,7 @@ import { NemoError } from '../../../errors.js';
 import { CpioWriter } from '../../../linux/cpio.js';
 import { run } from '../../../linux/packages.js';
 import { findProgram } from '../../../linux/programs.js';
-import { MICROVM } from '../../../tunables.js';
+import { MICROVM, SANDBOX } from '../../../tunables.js';
 import { librariesOf } from '../process/runtime.js';
 import type { Kernel } from './kernel.js';
 import { syncProgram } from './sync-program.js';
@@ -59,17 +59,19 @@ $b mount -t devtmpfs devtmpfs /dev
 for m in /modules/*.ko; do $b insmod $m || echo "$m was not loaded"; done
 $b mount -t ext4 -o ro,noatime /dev/vda /root || exec $b poweroff -f
 $b mount -o move /dev /root/dev
-$b mount -t proc proc /root/proc
-$b mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /root/tmp
+$b mount -t proc -o hidepid=2 proc /root/proc
+$b mount -t tmpfs -o mode=1777,nosuid,nodev,size=${SANDBOX.tmpMaxBytes} tmpfs /root/tmp
 $b mount -t tmpfs -o mode=1777,nosuid,nodev,size=16m tmpfs /root/function
 for n in 1 2 3 4; do $b mv /root/dev/vport?p$n /root/dev/port$n; done
 $b chown ${GUEST_UID}:${GUEST_UID} /root/dev/port1
 cd /root
-exec $b chroot /root /bin/busybox sh /run
+exec $b chroot /root /bin/busybox sh /start
 `;
 
 const RUN = `export HOME=/tmp TZ=UTC PATH=/bin UV_THREADPOOL_SIZE=1
 /bin/sync <>/dev/port2 &
+echo 1000 >/proc/self/oom_score_adj
+ulimit -n ${SANDBOX.openFilesMax}
 busybox start-stop-daemon -S -c ${GUEST_UID}:${GUEST_UID} -x /usr/bin/node -- ${MICROVM.nodeFlags.join(' ')} $(busybox sed -n 's/.*nemo.heap=\\([0-9]*\\).*/--max-old-space-size=\\1/p' /proc/cmdline) /runner/guest-main.js >/dev/port3 2>/dev/port4
 echo "its program ended with code $?" >/dev/port4
 busybox reboot -f
@@ -121,7 +123,7 @@ function contents(): Map<string, Content> {
     ['bin/sync', { text: syncProgram() }],
     ['etc/passwd', { text: `function:x:${GUEST_UID}:${GUEST_UID}::/tmp:/bin/false\n` }],
     ['etc/group', { text: `function:x:${GUEST_UID}:\n` }],
-    ['run', { text: RUN }],
+    ['start', { text: RUN }],
     ['runner/package.json', { text: '{"type":"module"}' }],
     ['usr/bin/node', node],
   ]);

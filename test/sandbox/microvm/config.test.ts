@@ -1,0 +1,55 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { type AgentConfig, readConfig, resolveConfig } from '../../../src/config.js';
+import { asNemoError } from '../../../src/errors.js';
+import { SNAPSHOT } from '../../../src/tunables.js';
+
+describe('virtual machines in the configuration', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nemo-config-'));
+  const file = join(folder, 'nemo.yaml');
+  after(() => rmSync(folder, { recursive: true }));
+  const microvm = (yaml: string): AgentConfig['microvm'] => {
+    writeFileSync(file, `microvm:\n  ${yaml}\n`);
+    return resolveConfig(readConfig(file), [0, 1]).microvm;
+  };
+
+  it('takes an accelerator, a kernel and the budgets of snapshots, and has defaults for each', () => {
+    expect(
+      microvm('{ accelerator: tcg, kernel: /boot/k, snapshots: { memory: 1Gi, disk: 2Gi } }'),
+    ).to.deep.equal({
+      accelerator: 'tcg',
+      kernel: '/boot/k',
+      budgets: { memoryMaxBytes: 2 ** 30, diskMaxBytes: 2 ** 31 },
+    });
+    const { memoryMaxBytes, diskMaxBytes } = SNAPSHOT;
+    expect(microvm('{}')).to.deep.equal({
+      accelerator: 'auto',
+      kernel: undefined,
+      budgets: { memoryMaxBytes, diskMaxBytes },
+    });
+  });
+
+  const wrong: Array<[string, RegExp]> = [
+    ['accelerator: xen', /nemo\.yaml:2:16: microvm\.accelerator must be one of auto, kvm, tcg$/],
+    ['kernel: vmlinuz', /nemo\.yaml:2:11: microvm\.kernel /],
+    ['snapshots: { memory: lots }', /nemo\.yaml:2:24: microvm\.snapshots\.memory must be like 2Gi/],
+    ['snapshots: { disk: -1 }', /nemo\.yaml:2:22: microvm\.snapshots\.disk /],
+    ['snapshots: { tape: 1Gi }', /nemo\.yaml:2:16: unknown key "tape"/],
+    ['cpus: 2', /nemo\.yaml:2:3: unknown key "cpus"/],
+  ];
+  for (const [yaml, message] of wrong) {
+    it(`says where "${yaml}" is wrong`, () => {
+      try {
+        microvm(yaml);
+      } catch (thrown) {
+        const error = asNemoError(thrown);
+        expect(error.code).to.equal('BAD_CONFIG');
+        expect(error.message).to.match(message);
+        return;
+      }
+      expect.fail('it was taken');
+    });
+  }
+});
