@@ -113,6 +113,22 @@ function isPattern(text: string): boolean {
   }
 }
 
+const TYPES: Record<string, string> = {
+  object: 'a map of keys and values',
+  array: 'a list',
+  string: 'a text',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+};
+
+function inWords(types: string | string[]): string {
+  return [types]
+    .flat()
+    .map((type) => TYPES[type] ?? type)
+    .join(' or ');
+}
+
 /** From the checker's path to the place in the text: a wrong value's own place, an unknown key's, or a map's start. */
 function describe(
   error: ErrorObject,
@@ -155,6 +171,8 @@ function describe(
     }
     case 'format':
       return { ...start, key: path.join('.'), message: `${here} is not a regular expression: ${error.data}` };
+    case 'type':
+      return { ...start, key: path.join('.'), message: `${here} must be ${inWords(params.type!)}` };
     default:
       return { ...start, key: path.join('.'), message: `${here} ${error.message}` };
   }

@@ -184,10 +184,14 @@ export function readConfig(file: string): UserConfig {
   try {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new NemoError('NOT_FOUND', `the configuration ${file} cannot be read`, {
-      hint: 'give an existing file with --config, or leave it out for the defaults',
-      cause,
-    });
+    throw new NemoError(
+      'NOT_FOUND',
+      `the configuration ${file} cannot be read: ${(cause as Error).message}`,
+      {
+        hint: 'give an existing file with --config, or leave it out for the defaults',
+        cause,
+      },
+    );
   }
   return parseCheckedYaml<UserConfig>(text, file, {
     code: 'BAD_CONFIG',

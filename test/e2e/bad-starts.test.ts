@@ -62,6 +62,22 @@ describe('an agent that cannot start', function () {
     expect(error.message).to.include(`${agent.configFile}:3`).and.include('prot');
   });
 
+  it('says in words what a value should have been, and why a file cannot be read', async () => {
+    const agent = newAgent();
+    for (const [text, wanted] of [
+      ['http: 8080\n', 'http must be a map of keys and values'],
+      ['profileDirs: /etc/nemo\n', 'profileDirs must be a list'],
+    ] as const) {
+      writeFileSync(agent.configFile, text);
+      expect((await up(agent)).error.message).to.equal(
+        `${agent.configFile}:1:${text.indexOf(':') + 3}: ${wanted}`,
+      );
+    }
+    const { code, err } = await nemo(['up', '--config', agent.folder]);
+    expect(code).to.equal(1);
+    expect(err).to.include('NOT_FOUND').and.include('EISDIR');
+  });
+
   it('names file, line and key of a typo in a profile', async () => {
     const agent = newAgent();
     const profileDir = join(agent.folder, 'profiles');

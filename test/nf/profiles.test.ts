@@ -49,7 +49,7 @@ describe('NF profiles', () => {
     ['FIFO 99', `${GOOD}protection: {kind: fifo, value: 99}\n`, 6, 33, 'protection.value', /<= 98/],
     ['a key given twice', `${GOOD}mode: poll\n`, 6, 1, '', /unique/],
     ['broken YAML', `${GOOD}latency: [\n`, 7, 1, '', /./],
-    ['an empty file', '', 1, 1, '', /must be object/],
+    ['an empty file', '', 1, 1, '', /must be a map of keys and values/],
   ];
   for (const [what, text, line, column, key, words] of bad) {
     it(`${what} is reported with its line, column and key`, () => {

@@ -9,7 +9,9 @@ import { charts, Pace, TEXT_INTERVAL_MS } from './pace.js';
 import { refreshPalette } from './palette.js';
 import { openFeed } from './socket.js';
 import './styles.css';
+import './header.css';
 import './sections.css';
+import './lists.css';
 
 const model = new ConsoleModel();
 let link: LinkStatus;
