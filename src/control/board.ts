@@ -9,7 +9,7 @@
 import { wakeAll } from '../linux/futex.js';
 
 const HEADER_FIELDS = 24;
-const CORE_FIELDS = 32;
+const CORE_FIELDS = 43;
 
 /** Fields of the header. `*Wanted` are written by the main thread, all others by the control thread. */
 export const Head = {
@@ -42,6 +42,9 @@ export const Head = {
 
 /** Bits of `Head.packetSources`. */
 export const PACKET_SOURCES = { reported: 1, tap: 2 } as const;
+
+/** For each horizon of prediction, from `Core.horizons` on: which predictor, its careful guess, how often that came true. */
+export const HORIZON_FIELDS = 3;
 
 /** Fields of a core. Ratios are 0..1 of wall time over the loop's window; `*Ns` count up from the start. */
 export const Core = {
@@ -88,6 +91,8 @@ export const Core = {
   hostStalls: 28,
   /** 1 while late packets are not the functions' doing: they are as late without them. */
   acquitted: 30,
+  /** HORIZON_FIELDS each for PREDICTION.horizonTicks. */
+  horizons: 31,
 } as const;
 
 export type HeadField = (typeof Head)[keyof typeof Head];

@@ -14,7 +14,7 @@ import { ThreadStat } from '../linux/procfs.js';
 import { setAffinity, setScheduling } from '../linux/sched.js';
 import { LatencyBuckets } from '../packet/latency-buckets.js';
 import { CONTROL } from '../tunables.js';
-import { Board, Core, Head } from './board.js';
+import { Board, Core, type CoreField, Head, HORIZON_FIELDS } from './board.js';
 import { CoreWatch, type LevelChange, type WatchedSandbox } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
@@ -185,6 +185,12 @@ function report(now: number, self: ThreadStat): void {
     board.set(core.core, Core.predictedP10, spareRatioP10);
     board.set(core.core, Core.predictionCoverage, coverage);
     board.set(core.core, Core.predictor, PREDICTOR_NAMES.indexOf(predictor));
+    for (const [i, one] of core.model.predictions().entries()) {
+      const at = Core.horizons + i * HORIZON_FIELDS;
+      board.set(core.core, at as CoreField, PREDICTOR_NAMES.indexOf(one.predictor));
+      board.set(core.core, (at + 1) as CoreField, one.spareRatioP10);
+      board.set(core.core, (at + 2) as CoreField, one.coverage);
+    }
     tellUnmeetable(core);
     core.markCounters(now / 1e6);
     board.set(core.core, Core.idleWindowP50Us, core.model.idleWindowUs(0.5));

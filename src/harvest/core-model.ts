@@ -89,6 +89,11 @@ export class CoreModel {
     return { spareRatioP10: predictor.quantile(0.1), ...predictor.calibration() };
   }
 
+  /** The same at each of PREDICTION.horizonTicks. */
+  predictions(): Array<Calibration & { spareRatioP10: number }> {
+    return this.predictors.map((one) => ({ spareRatioP10: one.quantile(0.1), ...one.calibration() }));
+  }
+
   /** Length of an idle window, microseconds; sorts a copy, so call it a few times a second at most. */
   idleWindowUs(quantile: number): number {
     const count = Math.min(this.windowCount, this.windows.length);

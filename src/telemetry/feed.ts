@@ -65,6 +65,8 @@ export interface FeedCore {
   predictedSpareRatio: number;
   /** The careful prediction: a spare share that will be there nine times in ten, and how often that came true. */
   prediction?: { predictor: string; horizonMs: number; spareRatioP10: number; coverage: number };
+  /** The same for the next 1, 10, 100 and 1,000 ms, each by whichever predictor was right most lately. */
+  predictions?: Array<NonNullable<FeedCore['prediction']>>;
   /** True while the SLO is not met even without functions: nothing is harvested then. */
   unmeetable?: boolean;
   /** True while late packets are not the functions' doing: they are as late without them, so nothing is throttled. */

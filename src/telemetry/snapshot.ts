@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { BlameRecord } from '../conflict/blame-book.js';
 import { LADDER } from '../conflict/ladder.js';
-import { type Board, Core, type CoreField, Head, PACKET_SOURCES } from '../control/board.js';
+import { type Board, Core, type CoreField, Head, HORIZON_FIELDS, PACKET_SOURCES } from '../control/board.js';
 import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
 import type { FunctionState } from '../invoke/function-state.js';
 import type { Worker } from '../invoke/worker.js';
@@ -287,10 +287,20 @@ function gateOf(get: (field: CoreField) => number): Pick<FeedCore, 'gate'> {
   return { gate: { sliceUs, periodUs, lentRatio: get(Core.gateLentRatio) } };
 }
 
-function predictionOf(get: (field: CoreField) => number): Pick<FeedCore, 'prediction'> {
+function predictionOf(get: (field: CoreField) => number): Pick<FeedCore, 'prediction' | 'predictions'> {
   const predictor = PREDICTOR_NAMES[get(Core.predictor)];
   if (predictor === undefined || get(Core.wallNs) === 0) return {};
   const horizonMs = (PREDICTION.horizonTicks[PREDICTION.placementHorizon] * CONTROL.periodUs) / 1000;
   const spareRatioP10 = get(Core.predictedP10);
-  return { prediction: { predictor, horizonMs, spareRatioP10, coverage: get(Core.predictionCoverage) } };
+  const predictions = PREDICTION.horizonTicks.map((ticks, i) => {
+    const at = Core.horizons + i * HORIZON_FIELDS;
+    return {
+      predictor: PREDICTOR_NAMES[get(at as CoreField)] ?? '',
+      horizonMs: (ticks * CONTROL.periodUs) / 1000,
+      spareRatioP10: get((at + 1) as CoreField),
+      coverage: get((at + 2) as CoreField),
+    };
+  });
+  const coverage = get(Core.predictionCoverage);
+  return { prediction: { predictor, horizonMs, spareRatioP10, coverage }, predictions };
 }

@@ -9,9 +9,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { FROZEN, OFF } from '../../src/conflict/ladder.js';
-import { Core, Head, PACKET_SOURCES } from '../../src/control/board.js';
+import { Core, type CoreField, Head, HORIZON_FIELDS, PACKET_SOURCES } from '../../src/control/board.js';
 import { Control, type CulpritEvent, type LevelEvent } from '../../src/control/control.js';
 import type { ControlNf } from '../../src/control/messages.js';
+import { PREDICTOR_NAMES } from '../../src/harvest/prediction/predictor.js';
 import type { Cgroup, CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
@@ -169,6 +170,11 @@ describe('the control thread', function () {
     );
     expect(total(Core.harvestedNs)).to.be.at.most(total(Core.spareNs));
     expect(functionNs).to.be.greaterThan(0);
+    for (let at = Core.horizons as number; at < Core.horizons + 4 * HORIZON_FIELDS; at += HORIZON_FIELDS) {
+      expect(PREDICTOR_NAMES[total(at as CoreField)]).to.be.a('string');
+      expect(total((at + 1) as CoreField)).to.be.within(0, 1);
+      expect(total((at + 2) as CoreField)).to.be.within(0.1, 1);
+    }
     expect(levels).to.deep.equal([]);
   });
 

@@ -22,6 +22,18 @@ describe('harvest/core-model', () => {
     expect(model.totalSpareNs).to.equal(1000 * MS);
   });
 
+  it('predicts each horizon by itself, and says how often its careful guess came true', () => {
+    const model = new CoreModel(100);
+    // Spare in turns of a millisecond: the next one is anybody's guess, the next ten are sure.
+    for (let i = 0; i < 20_000; i++) model.tick(MS, i % 2 === 0 ? 0.9 * MS : 0.1 * MS, 0, 5);
+    const [one, ten, ...longer] = model.predictions();
+    expect(one!.spareRatioP10).to.be.within(0, 0.2);
+    for (const horizon of [ten!, longer[0]!]) expect(horizon.spareRatioP10).to.be.within(0.4, 0.5);
+    expect(longer).to.have.length(2);
+    for (const horizon of [one!, ten!, longer[0]!]) expect(horizon.coverage).to.be.within(0.6, 1);
+    expect(model.prediction()).to.deep.equal(ten);
+  });
+
   it('learns from a look that stands for two ticks what it learns from two', () => {
     const [each, calm] = [new CoreModel(100), new CoreModel(100)];
     for (let i = 0; i < 2000; i++) each.tick(MS, 0.4 * MS, 0.1 * MS, 2);
