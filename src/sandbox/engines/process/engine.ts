@@ -134,7 +134,7 @@ export class ProcessEngine implements Engine {
     }
     this.live.set(uid, sandbox);
     void sandbox.exited.then(() => this.live.delete(uid));
-    await sandbox.ready(options.packages === undefined ? undefined : SANDBOX.loadTimeoutMs);
+    await sandbox.ready();
     return sandbox;
   }
 
