@@ -36,7 +36,6 @@ export interface Package extends PackageRef {
   content: Buffer;
 }
 
-const HASH = /^[0-9a-f]{64}$/;
 const FILE = /^[A-Za-z0-9_@][-A-Za-z0-9_.@+]{0,120}\.mjs$/;
 const NAME = /^[-@a-zA-Z0-9_./+~ ]{1,200}$/;
 
@@ -99,10 +98,6 @@ export function requireImported(packages: readonly PackageRef[], imports: readon
   }
   const [unused] = brought.values();
   if (unused !== undefined) throw bad(`the code does not import all of the package ${unused}`);
-}
-
-export function isPackageHash(text: string): boolean {
-  return HASH.test(text);
 }
 
 function hashOf(content: Buffer): string {
