@@ -11,7 +11,7 @@ import { asNemoError, NemoError } from './errors.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
 import { ResctrlGroup } from './linux/resctrl.js';
-import { setProcessAffinity } from './linux/sched.js';
+import { getAffinity, setProcessAffinity } from './linux/sched.js';
 import { NfProtection } from './nf/protection.js';
 import { settingsPath } from './nf/sleep-control.js';
 
@@ -41,7 +41,10 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   }
   // The agent keeps off the cores that it lends; its threads made from now on inherit this.
+  const before = getAffinity(process.pid);
   setProcessAffinity(process.pid, config.housekeepingCores);
+  // Whoever runs an agent inside a program of his own gets his cores back.
+  closers.push(async () => setProcessAffinity(process.pid, before));
 
   const resctrl = openResctrl(config, warnings);
   if (resctrl !== undefined) closers.push(() => resctrl.remove());
