@@ -9,6 +9,16 @@ describe('the planner, beside the dispatcher', () => {
     return box;
   };
   afterEach(() => box.close());
+  /** What waits for time to pass sees it passed. */
+  const tickTwoSecondsLater = (): void => {
+    const real = performance.now;
+    performance.now = () => real.call(performance) + 2_000;
+    try {
+      box.planner.tick();
+    } finally {
+      performance.now = real;
+    }
+  };
 
   it('prewarms through the planner, and ends what was not used beyond what it keeps', async () => {
     open({
@@ -23,13 +33,7 @@ describe('the planner, beside the dispatcher', () => {
     box.live[0]!.answer();
     expect(call.timeline).to.include({ start: 'warm', firstInSandbox: true });
     const newer = await box.warm('a');
-    const real = performance.now;
-    performance.now = () => real.call(performance) + 2_000;
-    try {
-      box.planner.tick();
-    } finally {
-      performance.now = real;
-    }
+    tickTwoSecondsLater();
     expect(box.evicted).to.deep.equal(['a: unused']);
     expect(newer.ended).to.equal(false);
   });
@@ -49,13 +53,7 @@ describe('the planner, beside the dispatcher', () => {
     expect(
       box.pool.workers.get(stems.find((one) => one.stemKind.key === 'process')!.id)!.functionName,
     ).to.equal('a');
-    const real = performance.now;
-    performance.now = () => real.call(performance) + 2_000;
-    try {
-      box.planner.tick();
-    } finally {
-      performance.now = real;
-    }
+    tickTwoSecondsLater();
     await settled();
     expect(keys()).to.not.include('other');
   });

@@ -1,6 +1,7 @@
 /** Words for the ends of sandboxes, the same for every engine. */
 
 import { NemoError } from '../../errors.js';
+import type { Cgroup } from '../../linux/cgroup/driver.js';
 import type { SandboxExit } from '../engine.js';
 
 export function startError(id: string, reason: string, stderrTail = ''): NemoError {
@@ -46,6 +47,13 @@ export function exitError(
 
 function lastLine(text: string): string {
   return text.trimEnd().split('\n').at(-1)?.slice(0, 300) ?? '';
+}
+
+/** The last step of an end: whatever fails here hurts nobody, but somebody should know. */
+export async function removeGroup(cgroup: Cgroup, owner: string): Promise<void> {
+  await cgroup.remove().catch((error: unknown) => {
+    process.emitWarning(`cgroup of ${owner} is left behind: ${String(error)}`);
+  });
 }
 
 /** A promise settled from outside, once. */

@@ -4,7 +4,7 @@
  * owner apart is V8, and what of node they are given.
  */
 
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { NemoError } from '../../../errors.js';
 import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
@@ -14,7 +14,7 @@ import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '..
 import { BODY_MAX_BYTES } from '../../runner/frames.js';
 import { isAllowed, refusal } from '../../runner/isolate/allowed.js';
 import { ProcessEngine } from '../process/engine.js';
-import { makeOpenDirectory, type Runtime, requireReachable } from '../process/runtime.js';
+import { emptyOpenDirectory, type Runtime } from '../process/runtime.js';
 import { IsolateHost } from './host.js';
 import { JS_PROGRAM, JS_REHEARSAL, prepareIsolateRuntime, THREAD_INSIDE } from './runtime.js';
 import { IsolateSandbox } from './sandbox.js';
@@ -127,11 +127,7 @@ export class IsolateEngine implements Engine {
   protected layOut(): Promise<Runtime> {
     this.runtime ??= (async () => {
       const { directory } = this.options;
-      mkdirSync(directory, { recursive: true });
-      makeOpenDirectory(directory);
-      requireReachable(directory);
-      for (const name of readdirSync(directory))
-        rmSync(join(directory, name), { recursive: true, force: true });
+      emptyOpenDirectory(directory);
       return prepareIsolateRuntime(join(directory, RUNTIME), this.program);
     })();
     return this.runtime;

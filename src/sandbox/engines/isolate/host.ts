@@ -16,11 +16,12 @@ import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
 import { processGroupThreads, threadInside } from '../../../linux/threads.js';
 import { ISOLATE, SANDBOX } from '../../../tunables.js';
 import type { FromHost, ToHost } from '../../runner/isolate/host-main.js';
-import { Deferred, startError } from '../ends.js';
+import { Deferred, removeGroup, startError } from '../ends.js';
 import { Channel, type ChannelEvents } from '../process/channel.js';
 import { FUNCTION_DIRECTORY, launchRunner } from '../process/launch.js';
 import { LogLines } from '../process/log-lines.js';
 import { makeOpenDirectory, type Runtime } from '../process/runtime.js';
+import type { ThreadEnd } from './thread-end.js';
 
 const SOCKET_NAME = 'agent.sock';
 
@@ -53,7 +54,7 @@ export interface ThreadOwner extends Omit<ChannelEvents, 'onReady'> {
   /** Lets the thread run wherever and as fast as it can, so that it can end. */
   release(): void;
   /** The thread is gone; `host`: because its process is. */
-  onThreadEnded(end: { oom: boolean; code: number; host: boolean; stderrTail: string }): void;
+  onThreadEnded(end: ThreadEnd): void;
 }
 
 const NOBODY: ThreadOwner = {
@@ -322,9 +323,7 @@ export class IsolateHost {
 
   private async removeGroups(): Promise<void> {
     await this.mainGroup.remove().catch(() => {});
-    await this.group.remove().catch((error: unknown) => {
-      process.emitWarning(`cgroup of ${this.options.name} is left behind: ${String(error)}`);
-    });
+    await removeGroup(this.group, this.options.name);
   }
 
   private outOfMemory(): boolean {

@@ -13,9 +13,10 @@ import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import { setScheduling } from '../../../linux/sched.js';
 import { ISOLATE, POOL, SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
-import { Deferred, endError, exitError, startError } from '../ends.js';
+import { Deferred, endError, removeGroup, startError } from '../ends.js';
 import type { Channel } from '../process/channel.js';
 import type { Connected, IsolateHost, ThreadOwner } from './host.js';
+import { type ThreadEnd, threadExit, threadExitError } from './thread-end.js';
 import { ThreadLogs } from './thread-logs.js';
 
 export class IsolateSandbox implements Sandbox, ThreadOwner {
@@ -168,15 +169,8 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     this.strike();
   }
 
-  onThreadEnded({ oom, code, host, stderrTail }: Parameters<ThreadOwner['onThreadEnded']>[0]): void {
-    const killed = this.dying || this.ended;
-    const cause = oom || code === EXIT_OOM ? 'oom' : killed ? 'killed' : host ? 'crashed' : 'exited';
-    this.threadGone.resolve({
-      cause,
-      exitCode: code,
-      signal: null,
-      stderrTail: host ? stderrTail : this.logs.tail,
-    });
+  onThreadEnded(end: ThreadEnd): void {
+    this.threadGone.resolve(threadExit(end, this.dying || this.ended, this.logs.tail));
   }
 
   private strike(): void {
@@ -212,20 +206,13 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
       this.loading?.reject(this.errorOf(exit, true, 'FUNCTION_LOAD'));
     }
     this.socket?.destroy();
-    await this.cgroup.remove().catch((error: unknown) => {
-      process.emitWarning(`cgroup of ${this.id} is left behind: ${String(error)}`);
-    });
+    await removeGroup(this.cgroup, this.id);
     return exit;
   }
 
   private errorOf(exit: SandboxExit, started: boolean, otherwise?: 'FUNCTION_LOAD'): NemoError {
-    const why =
-      this.violation !== ''
-        ? `was ended: ${this.violation}`
-        : exit.cause === 'crashed'
-          ? 'ended with the process that its owner’s functions share'
-          : `ended with exit code ${exit.exitCode}`;
-    return exitError(this.id, this.functionName, exit, why, started, otherwise);
+    const { id, functionName, violation } = this;
+    return threadExitError({ id, functionName, violation }, exit, started, otherwise);
   }
 }
 
@@ -233,6 +220,3 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
 export async function readCode(path: string): Promise<Buffer> {
   return statSync(path).size <= ISOLATE.readAtOnceBytes ? readFileSync(path) : await readFile(path);
 }
-
-/** The runner's own word for a sandbox beyond its memory limit. */
-export const EXIT_OOM = 72;

@@ -5,7 +5,7 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -19,8 +19,9 @@ import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptio
 import { type OpenSnapshot, SnapshotManager } from '../../snapshots/manager.js';
 import type { SnapshotBudgets } from '../../snapshots/policy.js';
 import { Channel } from '../process/channel.js';
-import { makeOpenDirectory, prepareRuntime, requireReachable } from '../process/runtime.js';
+import { emptyOpenDirectory, makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
+import { UidRange } from '../uids.js';
 import { FunctionSnapshots } from './function-snapshots.js';
 import { goOn, synchronise } from './load-in-machine.js';
 import { type Accelerator, Fd, launchMachine, type MachineRuntime, socketOf } from './machine.js';
@@ -57,7 +58,7 @@ export class MicrovmEngine implements Engine {
   private readonly functions: FunctionSnapshots;
   private readonly live = new Map<number, ProcessSandbox>();
   private runtime: MachineRuntime | undefined;
-  private nextUid = 0;
+  private readonly uids = new UidRange(MICROVM.firstUid, MICROVM.uidCount);
   private closed = false;
 
   constructor(private readonly options: MicrovmEngineOptions) {
@@ -108,7 +109,7 @@ export class MicrovmEngine implements Engine {
       const { snapshot: opened, ...machine } = loaded ?? (await this.stems.open(heapMb));
       snapshot = opened;
       try {
-        uid = this.takeUid(id);
+        uid = this.uids.take(id, this.live);
         mkdirSync(directory);
         makeOpenDirectory(directory, 0o750);
         chownSync(directory, 0, uid);
@@ -220,24 +221,13 @@ export class MicrovmEngine implements Engine {
   private layOut(): MachineRuntime {
     if (this.runtime !== undefined) return this.runtime;
     const { directory } = this.options;
-    makeOpenDirectory(directory);
-    requireReachable(directory);
-    for (const name of readdirSync(directory))
-      rmSync(join(directory, name), { recursive: true, force: true });
+    emptyOpenDirectory(directory);
     const { seccompPath } = prepareRuntime(join(directory, 'runtime'));
     const libraryPath = join(directory, 'runtime', 'memory.so');
     writeFileSync(libraryPath, memoryLibrary());
     chmodSync(libraryPath, 0o644);
     this.runtime = { seccompPath, libraryPath };
     return this.runtime;
-  }
-
-  private takeUid(id: string): number {
-    for (let tries = 0; tries < MICROVM.uidCount; tries++) {
-      const uid = MICROVM.firstUid + (this.nextUid++ % MICROVM.uidCount);
-      if (!this.live.has(uid)) return uid;
-    }
-    throw new NemoError('NO_CAPACITY', `sandbox ${id} is not started: ${MICROVM.uidCount} are running`);
   }
 }
 

@@ -18,27 +18,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { NemoError } from '../../../errors.js';
 import { CpioWriter } from '../../../linux/cpio.js';
 import { run } from '../../../linux/packages.js';
 import { findProgram } from '../../../linux/programs.js';
 import { MICROVM, SANDBOX } from '../../../tunables.js';
-import { librariesOf } from '../process/runtime.js';
+import { librariesOf, RUNNER_FILES, RUNNER_SOURCE } from '../process/runtime.js';
 import type { Kernel } from './kernel.js';
 import { syncProgram } from './sync-program.js';
 
-const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
-const RUNNER_FILES = [
-  'guest-main.js',
-  'guest-random.js',
-  'serve.js',
-  'calls.js',
-  'event.js',
-  'frames.js',
-  'reply.js',
-  'rehearse.js',
-];
+const OWN_RUNNER_FILES = ['guest-main.js', 'guest-random.js'];
 /** In the order of loading: each needs those before it. */
 const MODULES = [
   'drivers/virtio/virtio_ring',
@@ -128,7 +117,8 @@ function contents(): Map<string, Content> {
     ['usr/bin/node', node],
   ]);
   for (const [inside, host] of librariesOf(node)) files.set(inside.slice(1), host);
-  for (const file of RUNNER_FILES) files.set(`runner/${file}`, join(RUNNER_SOURCE, file));
+  for (const file of [...OWN_RUNNER_FILES, ...RUNNER_FILES])
+    files.set(`runner/${file}`, join(RUNNER_SOURCE, file));
   return files;
 }
 

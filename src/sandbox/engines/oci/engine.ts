@@ -24,6 +24,7 @@ import { OCI, SANDBOX } from '../../../tunables.js';
 import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
 import { makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
+import { UidRange } from '../uids.js';
 import { HttpChannel } from './http-channel.js';
 import { importInThread } from './image/import-worker.js';
 import { parseRequest } from './image/reference.js';
@@ -58,7 +59,7 @@ export class OciEngine implements Engine {
   private readonly images = new Map<string, KnownImage>();
   private readonly foreignGroups = new Set<string>();
   private laidOut: Promise<string> | undefined;
-  private nextUid = 0;
+  private readonly uids = new UidRange(OCI.firstUid, SANDBOX.uidCount);
   private trials = 0;
   private closed = false;
 
@@ -107,7 +108,7 @@ export class OciEngine implements Engine {
   async start(options: StartOptions): Promise<Sandbox> {
     const { id, cgroup, variant = '', scheduling } = options;
     if (this.closed) throw new NemoError('STOPPING', `sandbox ${id} is not started: the agent is stopping`);
-    const uid = this.takeUid(id);
+    const uid = this.uids.take(id, this.live);
     let bundle = '';
     let sandbox: ProcessSandbox;
     try {
@@ -227,14 +228,6 @@ export class OciEngine implements Engine {
       this.foreignGroups.add(group);
       await rmdir(group).catch(() => {});
     }
-  }
-
-  private takeUid(id: string): number {
-    for (let tries = 0; tries < SANDBOX.uidCount; tries++) {
-      const uid = OCI.firstUid + (this.nextUid++ % SANDBOX.uidCount);
-      if (!this.live.has(uid)) return uid;
-    }
-    throw new NemoError('NO_CAPACITY', `sandbox ${id} is not started: ${SANDBOX.uidCount} are running`);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { type ExecFileException, execFile } from 'node:child_process';
-import { chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chownSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { asNemoError, NemoError } from '../../../errors.js';
@@ -13,10 +13,11 @@ import { SANDBOX } from '../../../tunables.js';
 import { checkFunction } from '../../bundle.js';
 import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
 import { packagePath, requireImported } from '../../packages/pack.js';
+import { UidRange } from '../uids.js';
 import { launchCommand, launchRunner } from './launch.js';
 import { PackageShelf } from './package-shelf.js';
 import { EXEC_VARIANT, prepareProgram, withHostPrograms } from './programs.js';
-import { makeOpenDirectory, prepareRuntime, type Runtime, requireReachable } from './runtime.js';
+import { emptyOpenDirectory, makeOpenDirectory, prepareRuntime, type Runtime } from './runtime.js';
 import { ProcessSandbox } from './sandbox.js';
 
 const RUNTIME = 'runtime';
@@ -38,7 +39,7 @@ export class ProcessEngine implements Engine {
   private readonly live = new Map<number, ProcessSandbox>();
   private runtime: Runtime | undefined;
   private readonly shelf: PackageShelf;
-  private nextUid = 0;
+  private readonly uids = new UidRange(SANDBOX.firstUid, SANDBOX.uidCount);
   private closed = false;
 
   constructor(private readonly options: ProcessEngineOptions) {
@@ -103,7 +104,7 @@ export class ProcessEngine implements Engine {
   async start(options: StartOptions): Promise<Sandbox> {
     if (this.closed)
       throw new NemoError('STOPPING', `sandbox ${options.id} is not started: the agent is stopping`);
-    const uid = this.takeUid(options.id);
+    const uid = this.uids.take(options.id, this.live);
     const directory = join(this.options.directory, options.id);
     let sandbox: ProcessSandbox;
     try {
@@ -148,21 +149,9 @@ export class ProcessEngine implements Engine {
   private layOut(): Runtime {
     if (this.runtime !== undefined) return this.runtime;
     const { directory } = this.options;
-    makeOpenDirectory(directory);
-    requireReachable(directory);
-    for (const name of readdirSync(directory))
-      rmSync(join(directory, name), { recursive: true, force: true });
+    emptyOpenDirectory(directory);
     this.runtime = prepareRuntime(join(directory, RUNTIME));
     return this.runtime;
-  }
-
-  /** Users of two live sandboxes differ, so neither could signal or trace the other even without namespaces. */
-  private takeUid(id: string): number {
-    for (let tries = 0; tries < SANDBOX.uidCount; tries++) {
-      const uid = SANDBOX.firstUid + (this.nextUid++ % SANDBOX.uidCount);
-      if (!this.live.has(uid)) return uid;
-    }
-    throw new NemoError('NO_CAPACITY', `sandbox ${id} is not started: ${SANDBOX.uidCount} are running`);
   }
 }
 

@@ -5,25 +5,25 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NemoError } from '../../../errors.js';
 import { type SeccompOptions, seccompProgram } from './seccomp.js';
 
-const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
-const RUNNER_FILES = [
-  'main.js',
-  'ahead.js',
-  'serve.js',
-  'cgi.js',
-  'program.js',
-  'calls.js',
-  'event.js',
-  'frames.js',
-  'reply.js',
-  'rehearse.js',
-];
+export const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
+/** Of the runner, wherever JavaScript runs. */
+export const RUNNER_FILES = ['serve.js', 'calls.js', 'event.js', 'frames.js', 'reply.js', 'rehearse.js'];
+const OWN_RUNNER_FILES = ['main.js', 'ahead.js', 'cgi.js', 'program.js'];
 
 export interface Runtime {
   /** Host path -> path inside, for files of the read-only root. */
@@ -43,7 +43,8 @@ export function prepareRuntime(
   makeOpenDirectory(directory);
   const runner = join(directory, 'runner');
   makeOpenDirectory(runner);
-  for (const file of RUNNER_FILES) writeOpen(join(runner, file), undefined, join(RUNNER_SOURCE, file));
+  for (const file of [...OWN_RUNNER_FILES, ...RUNNER_FILES])
+    writeOpen(join(runner, file), undefined, join(RUNNER_SOURCE, file));
   writeOpen(join(runner, 'package.json'), '{"type":"module"}');
   const seccompPath = join(directory, 'seccomp.bpf');
   writeFileSync(seccompPath, seccompProgram(process.arch, seccomp), { mode: 0o600 });
@@ -82,6 +83,13 @@ export function librariesOf(program: string): Map<string, string> {
 export function makeOpenDirectory(path: string, mode = 0o755): void {
   mkdirSync(path, { recursive: true });
   chmodSync(path, mode);
+}
+
+/** For an engine to lay out: open to all, and without what a dead agent left. Throws for one that users cannot reach. */
+export function emptyOpenDirectory(path: string): void {
+  makeOpenDirectory(path);
+  requireReachable(path);
+  for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true, force: true });
 }
 
 function writeOpen(path: string, text: string | undefined, from?: string): void {

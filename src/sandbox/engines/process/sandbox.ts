@@ -24,7 +24,7 @@ import type {
   StartOptions,
   StoredPackage,
 } from '../../engine.js';
-import { Deferred, endError, exitError, startError } from '../ends.js';
+import { Deferred, endError, exitError, removeGroup, startError } from '../ends.js';
 import { readReport } from './ahead-report.js';
 import { Channel, type ChannelEvents } from './channel.js';
 import { FUNCTION_DIRECTORY, HOSTS_NAME } from './launch.js';
@@ -254,9 +254,7 @@ export class ProcessSandbox implements Sandbox {
       this.loading?.reject(this.exitError(exit, true, 'FUNCTION_LOAD'));
       this.started?.reject(this.startError(`it ended with ${exitWords(exit)}`));
     }
-    await this.cgroup.remove().catch((error: unknown) => {
-      process.emitWarning(`cgroup of ${this.id} is left behind: ${String(error)}`);
-    });
+    await removeGroup(this.cgroup, this.id);
     await this.traits.cleanUp?.().catch(() => {});
     await rm(this.directory, { recursive: true, force: true }).catch(() => {});
     (this.child.stdio[3] as Socket).destroy();

@@ -14,10 +14,11 @@ import { ISOLATE, WASM } from '../../../tunables.js';
 import { KEEPS_INSTANCE } from '../../runner/frames.js';
 import { Deferred, startError } from '../ends.js';
 import type { IsolateHost, ThreadOwner } from '../isolate/host.js';
+import type { ThreadEnd } from '../isolate/thread-end.js';
 import type { Channel } from '../process/channel.js';
 import { REHEARSAL } from './rehearsal.js';
 
-export type CarrierEnd = Parameters<ThreadOwner['onThreadEnded']>[0] & { violation: string };
+export type CarrierEnd = ThreadEnd & { violation: string };
 
 /** What a sandbox is to the thread that it sits on. */
 export interface Sitter {
@@ -151,7 +152,7 @@ export class Carrier implements ThreadOwner {
     this.end();
   }
 
-  onThreadEnded(end: Parameters<ThreadOwner['onThreadEnded']>[0]): void {
+  onThreadEnded(end: ThreadEnd): void {
     this.ended = true;
     clearInterval(this.giveUpTimer);
     this.socket?.destroy();

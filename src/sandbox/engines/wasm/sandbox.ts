@@ -13,10 +13,11 @@ import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import { POOL, SANDBOX, WASM } from '../../../tunables.js';
 import type { LoadOptions, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
-import { Deferred, endError, exitError, startError } from '../ends.js';
+import { Deferred, endError, removeGroup, startError } from '../ends.js';
 import type { Startable } from '../isolate/engine.js';
 import type { IsolateHost } from '../isolate/host.js';
-import { EXIT_OOM, readCode } from '../isolate/sandbox.js';
+import { readCode } from '../isolate/sandbox.js';
+import { threadExit, threadExitError } from '../isolate/thread-end.js';
 import { ThreadLogs } from '../isolate/thread-logs.js';
 import type { Channel } from '../process/channel.js';
 import type { Carrier, CarrierEnd, Sitter } from './carrier.js';
@@ -275,15 +276,9 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
   }
 
   /** `channel`: that of the thread on which it sat. */
-  private over({ oom, code, host, stderrTail, violation }: CarrierEnd, channel?: Channel): void {
-    const cause = oom || code === EXIT_OOM ? 'oom' : this.ended ? 'killed' : host ? 'crashed' : 'exited';
-    const exit = {
-      cause,
-      exitCode: code,
-      signal: null,
-      stderrTail: host ? stderrTail : this.logs.tail,
-    } as const;
-    this.violation ||= violation;
+  private over(end: CarrierEnd, channel?: Channel): void {
+    const exit = threadExit(end, this.ended, this.logs.tail);
+    this.violation ||= end.violation;
     this.gone.resolve(exit);
     if (this.ended) return;
     this.ended = true;
@@ -296,21 +291,14 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
   private async watch(): Promise<SandboxExit> {
     const exit = await this.gone.promise;
     this.logs.end();
-    await this.cgroup.remove().catch((error: unknown) => {
-      process.emitWarning(`cgroup of ${this.id} is left behind: ${String(error)}`);
-    });
+    await removeGroup(this.cgroup, this.id);
     this.carriers.leave(this);
     this.host.hold(-1, -this.memoryBytes);
     return exit;
   }
 
   private errorOf(exit: SandboxExit, started: boolean, otherwise?: 'FUNCTION_LOAD'): NemoError {
-    const why =
-      this.violation !== ''
-        ? `was ended: ${this.violation}`
-        : exit.cause === 'crashed'
-          ? 'ended with the process that its owner’s functions share'
-          : `ended with exit code ${exit.exitCode}`;
-    return exitError(this.id, this.functionName, exit, why, started, otherwise);
+    const { id, functionName, violation } = this;
+    return threadExitError({ id, functionName, violation }, exit, started, otherwise);
   }
 }
