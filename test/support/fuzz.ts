@@ -12,15 +12,15 @@ export const FUZZ_TIMEOUT_MS = 60_000 + FUZZ_RUNS * 5;
 
 const seed = process.env.FUZZ_SEED === undefined ? {} : { seed: Number(process.env.FUZZ_SEED) };
 
-/** For properties without I/O. */
-export function fuzz<T>(messages: fc.Arbitrary<T>, holds: (message: T) => boolean | void): void {
+/** For properties without I/O. False, or anything thrown, is a failure. */
+export function fuzz<T>(messages: fc.Arbitrary<T>, holds: (message: T) => boolean): void {
   fc.assert(fc.property(messages, holds), { numRuns: FUZZ_RUNS, ...seed });
 }
 
 /** For properties with a real peer; `share` of the runs where each costs milliseconds. */
 export async function fuzzAsync<T>(
   messages: fc.Arbitrary<T>,
-  holds: (message: T) => Promise<boolean | void>,
+  holds: (message: T) => Promise<boolean>,
   share = 1,
 ): Promise<void> {
   const numRuns = Math.ceil(FUZZ_RUNS * share);
