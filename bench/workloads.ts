@@ -1,8 +1,9 @@
-/** The functions that are called beside an NF: ordinary ones of several kinds, and hostile ones. By name. */
+/** The functions that are called beside an NF: ordinary ones of several kinds, and those of hostile.ts. By name. */
 
 import { fileURLToPath } from 'node:url';
 import { NemoError } from '../src/errors.js';
 import { bundleFunction } from '../src/sandbox/bundle.js';
+import { HOSTILE } from './hostile.js';
 
 export interface Workload {
   about: string;
@@ -94,43 +95,6 @@ export default async () => {
   return { bytes: decipher.update(sealed).length + decipher.final().length };
 };`;
 
-const FORKS_CODE = `import { spawn } from 'node:child_process';
-export default async () => {
-  let ended = 0;
-  await Promise.all(Array.from({ length: 12 }, () => new Promise((done) => {
-    const child = spawn('/proc/self/exe', ['--version'], { stdio: 'ignore' });
-    child.on('error', done);
-    child.on('close', () => { ended++; done(); });
-  })));
-  return { ended };
-};`;
-
-const STREAM_CODE = `const from = Buffer.alloc(24 << 20, 1), to = Buffer.alloc(24 << 20);
-export default async () => {
-  for (let i = 0; i < 6; i++) { from.copy(to); to.copy(from); }
-  return { bytes: 12 * from.length };
-};`;
-
-const FLOOD_CODE = `import { createSocket } from 'node:dgram';
-const socket = createSocket('udp4');
-socket.on('error', () => {});
-const block = Buffer.alloc(1400);
-export default async () => {
-  const end = performance.now() + 20;
-  let sent = 0;
-  while (performance.now() < end) {
-    await Promise.all(Array.from({ length: 64 }, () => new Promise((done) => socket.send(block, 9, '127.0.0.1', () => { sent++; done(); }))));
-  }
-  return { sent };
-};`;
-
-const CHURN_CODE = `export default async () => {
-  let sum = 0;
-  for (let i = 0; i < 6; i++) { const block = Buffer.alloc(16 << 20, i + 1); sum += block[i << 12]; }
-  globalThis.gc?.();
-  return { sum };
-};`;
-
 const file = (name: string): { file: string } => ({
   file: fileURLToPath(new URL(`./functions/${name}.js`, import.meta.url)),
 });
@@ -152,22 +116,7 @@ const WORKLOADS: Record<string, Workload> = {
   markdown: { about: 'a page of Markdown to HTML', code: file('markdown'), cpuMs: 3 },
   json: { about: 'parses, groups and writes 50 KB of JSON', code: JSON_CODE, cpuMs: 1 },
   aes: { about: 'encrypts and decrypts 256 KB with AES-256-GCM', code: AES_CODE, cpuMs: 1 },
-  forks: {
-    about: 'starts twelve processes at once, again and again',
-    code: FORKS_CODE,
-    options: ROOMY,
-    hostile: true,
-    cpuMs: 200,
-  },
-  memstream: {
-    about: 'streams 288 MB through the memory bus',
-    code: STREAM_CODE,
-    options: ROOMY,
-    hostile: true,
-    cpuMs: 40,
-  },
-  udpflood: { about: 'sends UDP as fast as it can for 20 ms', code: FLOOD_CODE, hostile: true, cpuMs: 20 },
-  churn: { about: 'maps, fills and drops 96 MB', code: CHURN_CODE, options: ROOMY, hostile: true, cpuMs: 30 },
+  ...HOSTILE,
 };
 
 export const WORKLOAD_NAMES: readonly string[] = Object.keys(WORKLOADS);
