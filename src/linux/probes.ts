@@ -3,7 +3,6 @@
  * versions instead would be wrong in containers, under seccomp, and on kernels built without the feature.
  */
 
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Controller } from './cgroup/driver.js';
@@ -12,6 +11,7 @@ import { close, schedGetscheduler, schedSetscheduler, socket } from './libc.js';
 import { SoftnetStat } from './net-counters.js';
 import { insideNamespace } from './netns.js';
 import { ThreadStat } from './procfs.js';
+import { spawn } from './spawn.js';
 
 const SCHED_OTHER = 0;
 const SCHED_FIFO = 1;

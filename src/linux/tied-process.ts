@@ -4,8 +4,8 @@
  * dies before the child has asked to be told.
  */
 
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { NemoError } from '../errors.js';
+import { type ChildProcess, type SpawnOptions, spawn } from './spawn.js';
 
 const CHECK_PARENT = 'test "$PPID" = "$0" && exec "$@"';
 

@@ -4,8 +4,8 @@
  * container's own namespaces and stays as its parent, inside the same cgroup.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
+import { type ChildProcess, spawn } from '../../../linux/spawn.js';
 import { overlayCommand } from './rootfs.js';
 
 export interface Launch {

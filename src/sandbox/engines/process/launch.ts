@@ -4,9 +4,9 @@
  * and node starts. Every process of the sandbox inherits all of it from birth.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
+import { type ChildProcess, spawn } from '../../../linux/spawn.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { Runtime } from './runtime.js';
 

@@ -4,7 +4,6 @@
  * directories open to all, so what lies elsewhere (a clone or an nvm under /root) is copied once.
  */
 
-import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -18,6 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NemoError } from '../../../errors.js';
+import { execFileSync } from '../../../linux/spawn.js';
 import { type SeccompOptions, seccompProgram } from './seccomp.js';
 
 export const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
