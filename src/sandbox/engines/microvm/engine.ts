@@ -222,7 +222,7 @@ export class MicrovmEngine implements Engine {
     if (this.runtime !== undefined) return this.runtime;
     const { directory } = this.options;
     emptyOpenDirectory(directory);
-    const { seccompPath } = prepareRuntime(join(directory, 'runtime'));
+    const { seccompPath } = prepareRuntime(join(directory, 'runtime'), undefined, 'machine');
     const libraryPath = join(directory, 'runtime', 'memory.so');
     writeFileSync(libraryPath, memoryLibrary());
     chmodSync(libraryPath, 0o644);

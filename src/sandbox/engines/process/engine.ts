@@ -115,7 +115,10 @@ export class ProcessEngine implements Engine {
       const { scheduling, cgroup, packages = [] } = options;
       await this.shelf.place(packages, options.id, directory);
       const ahead = packages.flatMap(({ hash, entries }) => entries.map((entry) => packagePath(hash, entry)));
-      const launch = { uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime };
+      const launch = {
+        ...{ uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime },
+        sharedMemoryBytes: SANDBOX.sharedMemoryMaxBytes,
+      };
       const child = launchRunner(launch, SANDBOX.nodeFlags, ahead);
       sandbox = new ProcessSandbox(options, child, directory, uid, this.options.egress, {
         engine: this.kind,

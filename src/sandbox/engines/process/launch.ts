@@ -24,6 +24,8 @@ export interface Launch {
   directory: string;
   runtime: Runtime;
   openFiles?: number;
+  /** Size of /dev/shm, which is private and counts against the sandbox's memory; without it there is none. */
+  sharedMemoryBytes?: number;
   /** Device files to see, with the group that may open each. */
   devices?: readonly string[];
 }
@@ -36,7 +38,7 @@ shift; exec "$@"`;
 
 /** The whole command line. */
 export function launchCommand(launch: Launch, program: readonly string[]): string[] {
-  const { uid, runtime, openFiles = SANDBOX.openFilesMax, devices = [] } = launch;
+  const { uid, runtime, openFiles = SANDBOX.openFilesMax, sharedMemoryBytes = 0, devices = [] } = launch;
   const groups = devices.map((path) => statSync(path).gid).join();
   const binds = runtime.binds.flatMap(([host, inside]) => ['--ro-bind', host, inside]);
   return [
@@ -75,6 +77,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],
     ...devices.flatMap((path) => ['--dev-bind', path, path]),
     ...['--remount-ro', '/dev'],
+    ...(sharedMemoryBytes > 0 ? ['--size', `${sharedMemoryBytes}`, '--tmpfs', '/dev/shm'] : []),
     ...['--size', `${SANDBOX.tmpMaxBytes}`, '--tmpfs', '/tmp', '--remount-ro', '/'],
     ...['--chdir', '/tmp', '--seccomp', '4', '--', ...program],
   ];
