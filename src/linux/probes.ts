@@ -17,7 +17,7 @@ const SCHED_OTHER = 0;
 const SCHED_FIFO = 1;
 const SCHED_IDLE = 5;
 const AF_PACKET = 17;
-const SOCK_RAW = 3;
+const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NOBODY = 65_534;
 
 export interface SchedulingFacts {
@@ -47,7 +47,7 @@ export async function probeScheduling(): Promise<SchedulingFacts> {
 
 /** Protocol 0: the socket receives nothing, which is all that is wanted here. */
 export function probePacketSocket(): boolean {
-  const fd = socket(AF_PACKET, SOCK_RAW, 0);
+  const fd = socket(AF_PACKET, SOCK_RAW_CLOEXEC, 0);
   if (fd < 0) return false;
   close(fd);
   return true;

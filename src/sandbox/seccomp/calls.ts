@@ -15,7 +15,8 @@ export interface SystemCall {
 export type Architecture = 'x64' | 'arm64';
 
 /*
- * Each entry: name, `*` if threads may make it, then its numbers.
+ * Each entry: name, `*` if threads may make it, then its numbers. Threads may also wait for children and execute: bwrap's
+ * own process at their side does the first, and becomes node by the second.
  */
 
 /** Files: their content, their names, their attributes. */
@@ -68,8 +69,8 @@ const SIGNALS = `
   pidfd_send_signal 424 424`;
 
 const PROCESSES = `
-  fork 57 -, vfork 58 -, execve* 59 221, execveat 322 281, exit* 60 93, exit_group* 231 94, wait4 61 260,
-  waitid 247 95, getpid* 39 172, getppid* 110 173, gettid* 186 178, getpgid 121 155, getpgrp 111 -,
+  fork 57 -, vfork 58 -, execve* 59 221, execveat 322 281, exit* 60 93, exit_group* 231 94, wait4* 61 260,
+  waitid* 247 95, getpid* 39 172, getppid* 110 173, gettid* 186 178, getpgid 121 155, getpgrp 111 -,
   setpgid 109 154, getsid 124 156, setsid 112 157, set_tid_address* 218 96, set_robust_list* 273 99,
   get_robust_list* 274 100, rseq* 334 293, arch_prctl* 158 -, getcpu* 309 168, getrusage* 98 165,
   getrlimit* 97 163, setrlimit 160 164, prlimit64* 302 261, getpriority* 140 141, ioprio_get 252 31,

@@ -7,6 +7,7 @@
 import { statSync } from 'node:fs';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
 import { type ChildProcess, spawn } from '../../../linux/spawn.js';
+import { whileParentLives } from '../../../linux/tied-process.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { Runtime } from './runtime.js';
 
@@ -55,8 +56,9 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...(launch.scheduling === 'nice' ? ['nice', '-n', '19'] : []),
     ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`],
     ...(groups === '' ? ['--clear-groups'] : ['--groups', groups]),
-    '--no-new-privs',
-    ...['bwrap', '--unshare-all', '--die-with-parent', '--new-session', '--clearenv'],
+    // bwrap's own tie comes too late for an agent that dies now. Giving up root would have undone an earlier one.
+    ...['--no-new-privs', '--pdeathsig', 'KILL', ...whileParentLives('bwrap', [])],
+    ...['--unshare-all', '--die-with-parent', '--new-session', '--clearenv'],
     ...[
       '--hostname',
       'sandbox',
