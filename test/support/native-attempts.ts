@@ -3,6 +3,42 @@
  * `killed`. The last line is how often it could fork.
  */
 
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+
+/** Compiles it in `folder`; undefined without a compiler. */
+export function buildNativeAttempts(folder: string): string | undefined {
+  try {
+    execFileSync('cc', ['--version'], { stdio: 'ignore' });
+  } catch {
+    return undefined;
+  }
+  const [source, program] = [join(folder, 'try.c'), join(folder, 'try')];
+  writeFileSync(source, NATIVE_ATTEMPTS);
+  execFileSync('cc', ['-static', '-pthread', '-o', program, source]);
+  return program;
+}
+
+/** Name of each attempt -> what came of it. */
+export function outcomesOf(printed: string): Map<string, string> {
+  const lines = printed.trim().split('\n');
+  return new Map(lines.map((line) => line.split(' ') as [string, string]));
+}
+
+/** Every attempt that `answers` does not name was refused with EPERM. */
+export function expectRefused(
+  outcomes: ReadonlyMap<string, string>,
+  answers: Readonly<Record<string, string>>,
+): void {
+  expect(outcomes.size).to.be.greaterThan(60);
+  const unexpected = [...outcomes].filter(
+    ([name, outcome]) => name !== 'forks' && outcome !== (answers[name] ?? 'EPERM'),
+  );
+  expect(unexpected).to.deep.equal([]);
+}
+
 /** What it must be told that is not EPERM: calls that a kernel may lack, and what ordinary programs do. */
 export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
   clone3: 'ENOSYS',
@@ -26,7 +62,24 @@ export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
   itimer: 'worked',
 };
 
-export const NATIVE_ATTEMPTS = `
+/** Where /dev/shm is not mounted. */
+const NO_SHARED_MEMORY = { shm_file: 'EROFS', shm_map: 'EBADF', semaphore: 'EROFS' };
+
+/** The same, of a machine emulator: requests to devices are its work, and end at the device. */
+export const MACHINE_ANSWERS: Readonly<Record<string, string>> = {
+  ...NATIVE_ANSWERS,
+  ...NO_SHARED_MEMORY,
+  line_discipline: 'ENOTTY',
+};
+
+/** The same, of a process that makes threads only. */
+export const THREAD_ANSWERS: Readonly<Record<string, string>> = {
+  ...NO_SHARED_MEMORY,
+  clone3: 'ENOSYS',
+  futex_thread: 'worked',
+};
+
+const NATIVE_ATTEMPTS = `
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
@@ -59,6 +112,7 @@ static void in_child(const char *name, void (*attempt)(void)) {
   fflush(stdout);
   pid_t child = fork();
   if (child == 0) { attempt(); _exit(0); }
+  if (child < 0) { say(name, -1); return; }
   waitpid(child, &status, 0);
   printf("%s %s\\n", name, WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS ? "killed" : "worked");
 }
@@ -140,12 +194,13 @@ int main(void) {
   TRY("mknod_file", syscall(SYS_mknodat, AT_FDCWD, "/tmp/file", S_IFREG | 0600, 0));
   TRY("socketpair_unix", socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
   TRY("tcp", syscall(SYS_socket, AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 6));
-  int shm = shm_open("/attempt", O_RDWR | O_CREAT, 0600);
-  TRY("shm_file", shm < 0 ? -1 : ftruncate(shm, 4096));
-  void *map = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, shm, 0);
-  TRY("shm_map", map == MAP_FAILED ? -1 : shm_unlink("/attempt"));
-  sem_t *semaphore = sem_open("/attempt", O_CREAT, 0600, 1);
-  TRY("semaphore", semaphore == SEM_FAILED ? -1 : sem_wait(semaphore) | sem_unlink("/attempt"));
+  int shm;
+  TRY("shm_file", (shm = shm_open("/attempt", O_RDWR | O_CREAT, 0600)) < 0 ? -1 : ftruncate(shm, 4096));
+  TRY("shm_map", mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, shm, 0) == MAP_FAILED
+    ? -1 : shm_unlink("/attempt"));
+  sem_t *semaphore;
+  TRY("semaphore", (semaphore = sem_open("/attempt", O_CREAT, 0600, 1)) == SEM_FAILED
+    ? -1 : sem_wait(semaphore) | sem_unlink("/attempt"));
   pthread_t thread;
   TRY("futex_thread", pthread_create(&thread, 0, nothing, 0) || pthread_join(thread, 0) ? -1 : 0);
   struct itimerval never = {0};
