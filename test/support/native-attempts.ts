@@ -39,9 +39,18 @@ export function expectRefused(
   expect(unexpected).to.deep.equal([]);
 }
 
+const LACKING = {
+  clone3: 'ENOSYS',
+  timer_create: 'ENOSYS',
+  io_setup: 'ENOSYS',
+  membarrier_global: 'ENOSYS',
+  membarrier_register: 'ENOSYS',
+  membarrier_expedited: 'ENOSYS',
+};
+
 /** What it must be told that is not EPERM: calls that a kernel may lack, and what ordinary programs do. */
 export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
-  clone3: 'ENOSYS',
+  ...LACKING,
   packet_socket: 'EAFNOSUPPORT',
   vsock: 'EAFNOSUPPORT',
   tipc: 'EAFNOSUPPORT',
@@ -75,7 +84,7 @@ export const MACHINE_ANSWERS: Readonly<Record<string, string>> = {
 /** The same, of a process that makes threads only. */
 export const THREAD_ANSWERS: Readonly<Record<string, string>> = {
   ...NO_SHARED_MEMORY,
-  clone3: 'ENOSYS',
+  ...LACKING,
   futex_thread: 'worked',
 };
 

@@ -94,10 +94,11 @@ const IPC = `
   mq_open 240 180, mq_unlink 241 181, mq_timedsend 242 182, mq_timedreceive 243 183, mq_notify 244 184,
   mq_getsetattr 245 185`;
 
-/** With arguments of `rules.ts` only. */
+/** As `rules.ts` says: by their arguments, or as where the kernel lacks them. */
 const CONDITIONAL_ENTRIES = `
   clone* 56 220, clone3* 435 435, socket* 41 198, socketpair 53 199, ioctl* 16 29, prctl* 157 167,
-  mknod 133 -, mknodat 259 33`;
+  mknod 133 -, mknodat 259 33,
+  timer_create* 222 107, io_setup* 206 0, membarrier* 324 283`;
 
 function parse(entries: string): SystemCall[] {
   return entries.split(',').map((entry) => {

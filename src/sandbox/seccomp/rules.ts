@@ -106,6 +106,10 @@ const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
   clone: [allow(argument(0, [0], CLONE_NEW_ANY))],
   // Its flags lie in memory, out of a filter's sight; libraries fall back to clone.
   clone3: [refuse(ENOSYS)],
+  // Kernels are built without these, so programs know what to do.
+  timer_create: [refuse(ENOSYS)],
+  io_setup: [refuse(ENOSYS)],
+  membarrier: [refuse(ENOSYS)],
   socket: [allow(FAMILY(AF.unix)), ...IP_SOCKETS, refuse(EAFNOSUPPORT, FAMILY(...OTHER_FAMILIES))],
   socketpair: [allow(FAMILY(AF.unix)), refuse(EAFNOSUPPORT, FAMILY(...OTHER_FAMILIES))],
   ioctl: [allow(argument(1, [...TERMINAL_REQUESTS, ...FILE_REQUESTS, ...SOCKET_REQUESTS]))],
