@@ -17,6 +17,7 @@ import type { BoxPolicy } from './harvest/policies.js';
 import { Dispatcher } from './invoke/dispatcher.js';
 import { createRegistry } from './invoke/registry.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
+import { closeOnExec } from './linux/close-on-exec.js';
 import { Egress } from './network/egress.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
@@ -49,6 +50,8 @@ const DRAIN_MS = 5_000;
 
 /** Starts everything or nothing. NOT_ROOT, AGENT_RUNNING, PORT_IN_USE, BAD_PROFILE, STORE, UNSUPPORTED. */
 export async function startAgent(config: AgentConfig): Promise<Agent> {
+  // Whoever started it may have left files open. Libraries start programs too.
+  closeOnExec();
   const closers: Closers = [];
   const closeAll = async (): Promise<void> => {
     for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();

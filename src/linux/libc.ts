@@ -133,6 +133,13 @@ export const fcntl = libc.func('int fcntl(int fd, int command, int argument)') a
   command: number,
   argument: number,
 ) => number;
+/** By number: the C library has it only since glibc 2.34. */
+export const closeRange = (first: number, last: number, flags: number): number =>
+  closeRangeCall(CLOSE_RANGE, first, last, flags);
+const CLOSE_RANGE = 436;
+const closeRangeCall = libc.func(
+  'long syscall(long number, uint32_t first, uint32_t last, uint32_t flags)',
+) as (number: number, first: number, last: number, flags: number) => number;
 export const posixFadvise = libc.func(
   'int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)',
 ) as (fd: number, offset: number, length: number, advice: number) => number;

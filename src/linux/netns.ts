@@ -4,10 +4,10 @@
  * (`ip netns add` would leave a mount.)
  */
 
-import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { NemoError } from '../errors.js';
 import { check, gettid, setns } from './libc.js';
+import type { ChildProcess, SpawnOptions } from './spawn.js';
 import { endProcess, runCommand, spawnTied } from './tied-process.js';
 
 /** The namespace's own addresses and neighbour discovery off: only the packets of the test bed shall flow. */

@@ -5,10 +5,10 @@
  * leaves no trap.
  */
 
-import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { NemoError } from '../errors.js';
 import { findProgram, PACKAGE_PROGRAMS } from './programs.js';
+import { spawn } from './spawn.js';
 
 export interface EnsureOptions {
   /** Told what is going on, one line each; nothing is said when nothing is missing. */

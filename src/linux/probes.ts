@@ -3,7 +3,6 @@
  * versions instead would be wrong in containers, under seccomp, and on kernels built without the feature.
  */
 
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Controller } from './cgroup/driver.js';
@@ -12,12 +11,13 @@ import { close, schedGetscheduler, schedSetscheduler, socket } from './libc.js';
 import { SoftnetStat } from './net-counters.js';
 import { insideNamespace } from './netns.js';
 import { ThreadStat } from './procfs.js';
+import { spawn } from './spawn.js';
 
 const SCHED_OTHER = 0;
 const SCHED_FIFO = 1;
 const SCHED_IDLE = 5;
 const AF_PACKET = 17;
-const SOCK_RAW = 3;
+const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NOBODY = 65_534;
 
 export interface SchedulingFacts {
@@ -47,7 +47,7 @@ export async function probeScheduling(): Promise<SchedulingFacts> {
 
 /** Protocol 0: the socket receives nothing, which is all that is wanted here. */
 export function probePacketSocket(): boolean {
-  const fd = socket(AF_PACKET, SOCK_RAW, 0);
+  const fd = socket(AF_PACKET, SOCK_RAW_CLOEXEC, 0);
   if (fd < 0) return false;
   close(fd);
   return true;

@@ -4,17 +4,19 @@
  * dies before the child has asked to be told.
  */
 
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { NemoError } from '../errors.js';
+import { type ChildProcess, type SpawnOptions, spawn } from './spawn.js';
 
 const CHECK_PARENT = 'test "$PPID" = "$0" && exec "$@"';
 
 /** The command line that runs `command` tied to this process. Its pid becomes the command's own: all steps exec. */
 export function tiedCommand(command: string, args: readonly string[]): [string, string[]] {
-  return [
-    'setpriv',
-    ['--pdeathsig', 'KILL', 'sh', '-c', CHECK_PARENT, String(process.pid), command, ...args],
-  ];
+  return ['setpriv', ['--pdeathsig', 'KILL', ...whileParentLives(command, args)]];
+}
+
+/** Of such a command line, what follows once the kernel knows of the tie. */
+export function whileParentLives(command: string, args: readonly string[]): string[] {
+  return ['sh', '-c', CHECK_PARENT, String(process.pid), command, ...args];
 }
 
 /** In a session of its own: Ctrl-C in a terminal asks this process to end, which ends its children in its own order. */

@@ -3,12 +3,12 @@
  * the few calls that open sockets there. A destination that is not allowed is refused like a closed port.
  */
 
-import { execFileSync } from 'node:child_process';
 import { lookup } from 'node:dns';
 import { connect, createServer, type LookupFunction, type Server, type Socket } from 'node:net';
 import { parentPort } from 'node:worker_threads';
 import { listenTcp } from '../linux/blocking-socket.js';
 import { insideNamespace } from '../linux/netns.js';
+import { execFileSync } from '../linux/spawn.js';
 import { EGRESS } from '../tunables.js';
 import type { EgressOrder, EgressReport } from './egress.js';
 import { EgressRules, mayStandFor } from './egress-rules.js';

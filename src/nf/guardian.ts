@@ -5,11 +5,11 @@
  * group spares it.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NemoError } from '../errors.js';
 import { listPids, processArgs } from '../linux/process.js';
+import { type ChildProcess, spawn } from '../linux/spawn.js';
 
 const NAME = 'nemo-guardian';
 

@@ -8,11 +8,11 @@
  * Everything is tied to the process that made it: however that ends, no process, namespace or link stays.
  */
 
-import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, NemoError } from '../errors.js';
 import { connect, createNamespace, type Namespace } from '../linux/netns.js';
+import type { ChildProcess } from '../linux/spawn.js';
 import { endProcess } from '../linux/tied-process.js';
 import type { NfMode } from '../nf/profile.js';
 import type { NfProcessOptions } from './nf-process.js';

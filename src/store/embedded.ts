@@ -6,6 +6,7 @@
 import { mkdirSync } from 'node:fs';
 import { open, type RootDatabase } from 'lmdb';
 import { NemoError } from '../errors.js';
+import { closeOnExec } from '../linux/close-on-exec.js';
 import type { Store } from './store.js';
 
 /** Above every key of a table: U+FFFF stands in no valid text. */
@@ -17,6 +18,8 @@ export function openEmbeddedStore(directory: string): Store {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     database = open({ path: directory, noSubdir: false, encoding: 'json' });
+    // LMDB opens its data file so that every program started from now on would have it.
+    closeOnExec();
   } catch (cause) {
     throw new NemoError('STORE', `cannot open the store in ${directory}: ${(cause as Error).message}`, {
       hint: 'check that the directory is writable, its disk not full, and that it holds only a store',

@@ -27,6 +27,8 @@ export const SANDBOX = {
   uidCount: 1_000,
   /** Private /tmp; its pages also count against the sandbox's memory. */
   tmpMaxBytes: 16 * 1024 * 1024,
+  /** Private /dev/shm, for POSIX shared memory and semaphores; its pages count as well. What Docker gives. */
+  sharedMemoryMaxBytes: 64 * 1024 * 1024,
   openFilesMax: 1_024,
   /** One core, so one thread for V8's background work; small young generation, so small resident size. */
   nodeFlags: ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation'],

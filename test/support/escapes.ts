@@ -4,7 +4,6 @@
  * Attempts of one engine alone, and those of WebAssembly, stand beside the engine.
  */
 
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -13,7 +12,8 @@ import { expect } from 'chai';
 import { tasksPath } from '../../src/control/gate.js';
 import { listPids } from '../../src/linux/process.js';
 import type { LoadOptions, Sandbox } from '../../src/sandbox/engine.js';
-import { NATIVE_ATTEMPTS } from './native-attempts.js';
+import { SANDBOX } from '../../src/tunables.js';
+import { buildNativeAttempts, expectRefused, NATIVE_ANSWERS, outcomesOf } from './native-attempts.js';
 import { ask, call, errorOf, json } from './sandboxes.js';
 
 /** Runs the event as the body of a function. */
@@ -82,7 +82,7 @@ const connect = (to: string): string =>
 const HOST_SETTINGS = [
   ...['/proc/sysrq-trigger', '/proc/sys/kernel/core_pattern', '/proc/sys/vm/overcommit_memory'],
   ...['/sys/kernel/uevent_helper', '/sys/fs/cgroup/cgroup.procs', '/sys/fs/cgroup/memory/release_agent'],
-  ...['/dev/sda', '/dev/mem', '/dev/kmsg', '/dev/shm/x', '/etc/passwd', '/usr/bin/node', '/x', '/var/x'],
+  ...['/dev/sda', '/dev/mem', '/dev/kmsg', '/dev/x', '/etc/passwd', '/usr/bin/node', '/x', '/var/x'],
 ];
 
 /** What the benches of sandboxes allow. */
@@ -164,6 +164,7 @@ export function itHoldsAgainstEscapes(box: EscapeBox): void {
   it('changes neither its own code nor the runner’s, and no setting of the host', async () => {
     await expectNothing(writeFiles(box.codePaths));
     await expectNothing(writeFiles(HOST_SETTINGS));
+    if (!box.native || box.ownKernel) await expectNothing(writeFiles(['/dev/shm/x']));
     const folders = [...(box.ownKernel ? [] : ['/function']), '/runner', '/app', '/.nemo', '/', '/usr/bin'];
     await expectNothing(
       `${FS} ${TAKEN} return taken(${JSON.stringify(folders)}, (folder) => fs.writeFileSync(folder + '/new', 'x') ?? 'written')`,
@@ -256,13 +257,27 @@ export function itHoldsAgainstEscapes(box: EscapeBox): void {
   });
 
   if (!box.native || box.ownKernel) return;
+  it('has shared memory of its own only: bounded, counted as its memory, and gone with it', async () => {
+    const fill = `${FS} let bytes = 0; try { for (;; bytes += 1 << 20) fs.appendFileSync('/dev/shm/big', Buffer.alloc(1 << 20)); } catch { return bytes; }`;
+    const filler = await box.run();
+    const { value } = await attempt(filler, fill);
+    expect(value).to.be.within(SANDBOX.sharedMemoryMaxBytes - (1 << 20), SANDBOX.sharedMemoryMaxBytes);
+    expect(await attempt(sandbox, `return require('fs').readdirSync('/dev/shm')`)).to.deep.equal({
+      value: [],
+    });
+    // Either of the two alone would fit.
+    const more = `globalThis.held = Buffer.alloc(${SANDBOX.sharedMemoryMaxBytes}, 1); return 1`;
+    expect((await errorOf(attempt(filler, more))).code).to.equal('FUNCTION_OOM');
+    const holder = await box.run();
+    expect(await attempt(holder, more)).to.deep.equal({ value: 1 });
+    await holder.kill();
+  });
+
   describe('by system calls that node does not offer', () => {
     let outcomes: Map<string, string>;
     before(async function () {
-      if (!canCompile()) return this.skip();
-      const [source, program] = [join(scratch, 'try.c'), join(scratch, 'try')];
-      writeFileSync(source, NATIVE_ATTEMPTS);
-      execFileSync('cc', ['-static', '-o', program, source]);
+      const program = buildNativeAttempts(scratch);
+      if (program === undefined) return this.skip();
       const code = readFileSync(program).toString('base64');
       const { value, error } = await attempt(
         sandbox,
@@ -270,18 +285,11 @@ export function itHoldsAgainstEscapes(box: EscapeBox): void {
          return require('child_process').execFileSync('/tmp/try', { encoding: 'utf8' })`,
       );
       expect(error).to.equal(undefined);
-      const lines = String(value).trim().split('\n');
-      outcomes = new Map(lines.map((line) => line.split(' ') as [string, string]));
+      outcomes = outcomesOf(String(value));
     });
 
-    it('every one is refused', () => {
-      expect(outcomes.size).to.be.greaterThan(20);
-      const unknown = { packet_socket: 'EAFNOSUPPORT', vsock: 'EAFNOSUPPORT', clone3: 'ENOSYS' };
-      const expected = (name: string) => unknown[name as keyof typeof unknown] ?? 'EPERM';
-      const through = [...outcomes].filter(
-        ([name, outcome]) => name !== 'forks' && outcome !== expected(name),
-      );
-      expect(through).to.deep.equal([]);
+    it('every one is refused, and what ordinary programs do is not', () => {
+      expectRefused(outcomes, NATIVE_ANSWERS);
     });
 
     it('it forks no further than its limit of processes', () => {
@@ -320,15 +328,6 @@ export function expectHarmless(status: string, [first, count]: EscapeBox['uids']
   for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
     expect(field(set), `${who} ${set}`).to.equal('0000000000000000');
   expect([field('NoNewPrivs'), field('Seccomp'), field('Groups')], who).to.deep.equal(['1', '2', '']);
-}
-
-function canCompile(): boolean {
-  try {
-    execFileSync('cc', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function isRunning(id: string): boolean {

@@ -1,14 +1,111 @@
-/** A C program that tries what node offers no way to, and prints a line each: the name, and `worked` or the error.
- * The last line is how often it could fork. */
+/**
+ * A C program that tries what node offers no way to, and prints a line each: the name, and `worked`, the error, or
+ * `killed`. The last line is how often it could fork.
+ */
 
-export const NATIVE_ATTEMPTS = `
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+
+/** Compiles it in `folder`; undefined without a compiler. */
+export function buildNativeAttempts(folder: string): string | undefined {
+  try {
+    execFileSync('cc', ['--version'], { stdio: 'ignore' });
+  } catch {
+    return undefined;
+  }
+  const [source, program] = [join(folder, 'try.c'), join(folder, 'try')];
+  writeFileSync(source, NATIVE_ATTEMPTS);
+  execFileSync('cc', ['-static', '-pthread', '-o', program, source]);
+  return program;
+}
+
+/** Name of each attempt -> what came of it. */
+export function outcomesOf(printed: string): Map<string, string> {
+  const lines = printed.trim().split('\n');
+  return new Map(lines.map((line) => line.split(' ') as [string, string]));
+}
+
+/** Every attempt that `answers` does not name was refused with EPERM. */
+export function expectRefused(
+  outcomes: ReadonlyMap<string, string>,
+  answers: Readonly<Record<string, string>>,
+): void {
+  expect(outcomes.size).to.be.greaterThan(60);
+  const unexpected = [...outcomes].filter(
+    ([name, outcome]) => name !== 'forks' && outcome !== (answers[name] ?? 'EPERM'),
+  );
+  expect(unexpected).to.deep.equal([]);
+}
+
+const LACKING = {
+  clone3: 'ENOSYS',
+  timer_create: 'ENOSYS',
+  io_setup: 'ENOSYS',
+  membarrier_global: 'ENOSYS',
+  membarrier_register: 'ENOSYS',
+  membarrier_expedited: 'ENOSYS',
+};
+
+/** What it must be told that is not EPERM: calls that a kernel may lack, and what ordinary programs do. */
+export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
+  ...LACKING,
+  packet_socket: 'EAFNOSUPPORT',
+  vsock: 'EAFNOSUPPORT',
+  tipc: 'EAFNOSUPPORT',
+  alg: 'EAFNOSUPPORT',
+  can: 'EAFNOSUPPORT',
+  socketpair_tipc: 'EAFNOSUPPORT',
+  mptcp: 'EPROTONOSUPPORT',
+  i386_table: 'killed',
+  x32_table: 'killed',
+  mkfifo: 'worked',
+  mknod_file: 'worked',
+  socketpair_unix: 'worked',
+  tcp: 'worked',
+  shm_file: 'worked',
+  shm_map: 'worked',
+  semaphore: 'worked',
+  futex_thread: 'worked',
+  itimer: 'worked',
+};
+
+/** Where /dev/shm is not mounted. */
+const NO_SHARED_MEMORY = { shm_file: 'EROFS', shm_map: 'EBADF', semaphore: 'EROFS' };
+
+/** The same, of a machine emulator: requests to devices are its work, and end at the device. */
+export const MACHINE_ANSWERS: Readonly<Record<string, string>> = {
+  ...NATIVE_ANSWERS,
+  ...NO_SHARED_MEMORY,
+  line_discipline: 'ENOTTY',
+};
+
+/** The same, of a process that makes threads only. */
+export const THREAD_ANSWERS: Readonly<Record<string, string>> = {
+  ...NO_SHARED_MEMORY,
+  ...LACKING,
+  futex_thread: 'worked',
+};
+
+const NATIVE_ATTEMPTS = `
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -17,6 +114,20 @@ static void say(const char *name, long result) {
   printf("%s %s\\n", name, result < 0 ? strerrorname_np(errno) : "worked");
 }
 #define TRY(name, call) errno = 0, say(name, call)
+static void *nothing(void *arg) { return arg; }
+#ifdef __x86_64__
+static void in_child(const char *name, void (*attempt)(void)) {
+  int status;
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) { attempt(); _exit(0); }
+  if (child < 0) { say(name, -1); return; }
+  waitpid(child, &status, 0);
+  printf("%s %s\\n", name, WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS ? "killed" : "worked");
+}
+static void i386(void) { long result; __asm__ volatile("int $0x80" : "=a"(result) : "a"(20L)); }
+static void x32(void) { syscall(0x40000000 | 39); }
+#endif
 int main(void) {
   struct sched_param zero = {0}, one = {1};
   struct timespec now = {1000000000, 0};
@@ -48,6 +159,61 @@ int main(void) {
   TRY("sched_fifo", syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &one));
   TRY("setpriority", setpriority(PRIO_PROCESS, 0, -5));
   TRY("settime", syscall(SYS_clock_settime, CLOCK_REALTIME, &now));
+  int pair[2], ends[2], one_int = 1;
+  void *context = 0;
+  struct iovec part = {bytes, sizeof bytes};
+  struct sigevent ignored = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+  timer_t timer;
+  pipe(ends);
+  signal(SIGUSR1, SIG_IGN);
+  TRY("tipc", syscall(SYS_socket, 30, SOCK_STREAM, 0));
+  TRY("alg", syscall(SYS_socket, 38, SOCK_SEQPACKET, 0));
+  TRY("can", syscall(SYS_socket, 29, SOCK_RAW, 1));
+  TRY("sctp", syscall(SYS_socket, AF_INET, SOCK_STREAM, 132));
+  TRY("udplite", syscall(SYS_socket, AF_INET6, SOCK_DGRAM, 136));
+  TRY("dccp", syscall(SYS_socket, AF_INET, 6, 33));
+  TRY("mptcp", syscall(SYS_socket, AF_INET, SOCK_STREAM, 262));
+  TRY("audit", syscall(SYS_socket, AF_NETLINK, SOCK_RAW, 9));
+  TRY("socketpair_tipc", syscall(SYS_socketpair, 30, SOCK_SEQPACKET, 0, pair));
+  TRY("socketpair_inet", syscall(SYS_socketpair, AF_INET, SOCK_STREAM, 0, pair));
+  TRY("timer_create", syscall(SYS_timer_create, CLOCK_MONOTONIC, &ignored, &timer));
+  TRY("sync", syscall(SYS_sync));
+  TRY("syncfs", syscall(SYS_syncfs, 1));
+  TRY("membarrier_global", syscall(SYS_membarrier, 1, 0, 0));
+  TRY("membarrier_register", syscall(SYS_membarrier, 4, 0, 0));
+  TRY("membarrier_expedited", syscall(SYS_membarrier, 2, 0, 0));
+  TRY("io_setup", syscall(SYS_io_setup, 1, &context));
+  TRY("io_submit", syscall(SYS_io_submit, context, 0, 0));
+  TRY("vmsplice", syscall(SYS_vmsplice, ends[1], &part, 1, 0));
+  TRY("memfd_secret", syscall(447, 0));
+  TRY("mknodat_null", syscall(SYS_mknodat, AT_FDCWD, "/tmp/null", S_IFCHR | 0666, 0x103));
+  TRY("mknodat_wide", syscall(SYS_mknodat, AT_FDCWD, "/tmp/wide", 0x100000000L | S_IFBLK | 0666, 0x800));
+  TRY("line_discipline", syscall(SYS_ioctl, 0, 0x5423, &one_int));
+  TRY("type_into", syscall(SYS_ioctl, 0, 0x5412, "x"));
+  TRY("core_scheduling", syscall(SYS_prctl, 62, 1, 0, 0, 0));
+  TRY("fanotify", syscall(SYS_fanotify_init, 0, 0));
+  TRY("name_to_handle", syscall(SYS_name_to_handle_at, AT_FDCWD, "/", bytes, &one_int, 0));
+  TRY("kcmp", syscall(SYS_kcmp, getpid(), getpid(), 0, 0, 0));
+  TRY("ioprio", syscall(SYS_ioprio_set, 1, 0, 0x2000));
+#ifdef __x86_64__
+  in_child("i386_table", i386);
+  in_child("x32_table", x32);
+#endif
+  TRY("mkfifo", mkfifo("/tmp/fifo", 0600));
+  TRY("mknod_file", syscall(SYS_mknodat, AT_FDCWD, "/tmp/file", S_IFREG | 0600, 0));
+  TRY("socketpair_unix", socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+  TRY("tcp", syscall(SYS_socket, AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 6));
+  int shm;
+  TRY("shm_file", (shm = shm_open("/attempt", O_RDWR | O_CREAT, 0600)) < 0 ? -1 : ftruncate(shm, 4096));
+  TRY("shm_map", mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, shm, 0) == MAP_FAILED
+    ? -1 : shm_unlink("/attempt"));
+  sem_t *semaphore;
+  TRY("semaphore", (semaphore = sem_open("/attempt", O_CREAT, 0600, 1)) == SEM_FAILED
+    ? -1 : sem_wait(semaphore) | sem_unlink("/attempt"));
+  pthread_t thread;
+  TRY("futex_thread", pthread_create(&thread, 0, nothing, 0) || pthread_join(thread, 0) ? -1 : 0);
+  struct itimerval never = {0};
+  TRY("itimer", setitimer(ITIMER_REAL, &never, 0));
   TRY("reboot", syscall(SYS_reboot, 0, 0, 0, 0));
   fflush(stdout);
   int forks = 0;

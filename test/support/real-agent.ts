@@ -69,10 +69,12 @@ export class RealAgent {
     return this.child!.pid!;
   }
 
-  async start(): Promise<this> {
+  /** `inherited`: descriptors that it finds open, from 60 on. */
+  async start(inherited: readonly number[] = []): Promise<this> {
+    const unused = inherited.length > 0 ? Array<'ignore'>(57).fill('ignore') : [];
     // Tied: a test run that is killed or gives up must leave no agent behind.
     const child = spawnTied(process.execPath, [CLI, 'up', '--config', this.configFile, '--json'], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', ...unused, ...inherited],
     });
     this.child = child;
     let err = '';

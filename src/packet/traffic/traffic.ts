@@ -3,12 +3,12 @@
  * its own core, in its own network namespace. The process ends with its owner, whatever happens to that.
  */
 
-import type { ChildProcess } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { NemoError } from '../../errors.js';
 import type { Namespace } from '../../linux/netns.js';
 import { requireCore } from '../../linux/online-cores.js';
+import type { ChildProcess } from '../../linux/spawn.js';
 import { endProcess } from '../../linux/tied-process.js';
 import { TRAFFIC } from '../../tunables.js';
 import {

@@ -4,7 +4,6 @@
  * the process's: its group may hold what its sandboxes may, together.
  */
 
-import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -13,6 +12,7 @@ import { createInterface } from 'node:readline';
 import type { NemoError } from '../../../errors.js';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
 import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
 import { processGroupThreads, threadInside } from '../../../linux/threads.js';
 import { ISOLATE, SANDBOX } from '../../../tunables.js';
 import type { FromHost, ToHost } from '../../runner/isolate/host-main.js';

@@ -22,7 +22,7 @@ export const CHECK_INSIDE = '/runner/check.cjs';
 
 /** Makes `directory` (all of it is replaced). Throws SANDBOX_START with the way out. */
 export async function prepareIsolateRuntime(directory: string, program: string): Promise<Runtime> {
-  const runtime = prepareRuntime(directory, undefined, { threadsOnly: true });
+  const runtime = prepareRuntime(directory, undefined, 'threads');
   const runner = join(directory, 'runner');
   const { buildSync } = await import('esbuild');
   const bundle = (source: string, name: string): void => {

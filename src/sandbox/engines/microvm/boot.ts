@@ -1,7 +1,7 @@
 /** Boots a machine and waits until its runner has done ahead what every function will need: what a stem is. */
 
-import type { ChildProcess } from 'node:child_process';
 import { NemoError } from '../../../errors.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
 import { MICROVM } from '../../../tunables.js';
 import { Deferred } from '../ends.js';
 import { Channel } from '../process/channel.js';

@@ -4,7 +4,6 @@
  * a read-only root. QEMU is a process in the sandbox's cgroup, so it is pinned, throttled, frozen and accounted like any.
  */
 
-import type { ChildProcess } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,6 +12,7 @@ import { NemoError } from '../../../errors.js';
 import type { FunctionSpec } from '../../../invoke/function.js';
 import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
 import { installLine, missingPackages } from '../../../linux/packages.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
 import { MICROVM, POOL } from '../../../tunables.js';
 import { checkFunction } from '../../bundle.js';
 import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
@@ -222,7 +222,7 @@ export class MicrovmEngine implements Engine {
     if (this.runtime !== undefined) return this.runtime;
     const { directory } = this.options;
     emptyOpenDirectory(directory);
-    const { seccompPath } = prepareRuntime(join(directory, 'runtime'));
+    const { seccompPath } = prepareRuntime(join(directory, 'runtime'), undefined, 'machine');
     const libraryPath = join(directory, 'runtime', 'memory.so');
     writeFileSync(libraryPath, memoryLibrary());
     chmodSync(libraryPath, 0o644);

@@ -1,8 +1,8 @@
 /** Has a machine that went on from a stem load a function, for a snapshot. Nothing is called. */
 
-import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { NemoError } from '../../../errors.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { LoadOptions } from '../../engine.js';
 import { Deferred } from '../ends.js';

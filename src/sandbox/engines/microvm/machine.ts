@@ -4,10 +4,10 @@
  * call filter on top. Everything it needs comes as an open file or socket, so no path of the host has to be shared.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { cpus } from 'node:os';
+import { type ChildProcess, spawn } from '../../../linux/spawn.js';
 import { MICROVM } from '../../../tunables.js';
 import { type Launch, launchCommand } from '../process/launch.js';
 import { MEMORY_PATH } from './memory-library.js';

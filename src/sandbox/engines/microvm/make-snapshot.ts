@@ -3,12 +3,12 @@
  * that any number of machines go on from. Whatever happens, no process and no group is left.
  */
 
-import type { ChildProcess } from 'node:child_process';
 import { chmodSync, closeSync, createWriteStream, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
 import { copyWithHoles } from '../../snapshots/memory-file.js';
 import { Deferred } from '../ends.js';
 import { FUNCTION_DIRECTORY } from '../process/launch.js';

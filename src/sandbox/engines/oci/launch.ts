@@ -4,8 +4,9 @@
  * container's own namespaces and stays as its parent, inside the same cgroup.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
+import { type ChildProcess, spawn } from '../../../linux/spawn.js';
+import { tiedCommand } from '../../../linux/tied-process.js';
 import { overlayCommand } from './rootfs.js';
 
 export interface Launch {
@@ -25,7 +26,7 @@ export interface Launch {
 const SCRIPT = `while [ "$1" != -- ]; do echo 0 >"$1" || exit 97; shift; done
 shift; exec "$@"`;
 
-/** Pure. */
+/** Tied to this process: the chain ends if this one was gone before the kernel knew of the tie. */
 export function launchCommand({
   id,
   stateDirectory,
@@ -40,9 +41,10 @@ export function launchCommand({
     ...['/bin/sh', '-c', SCRIPT, 'sandbox', ...joinPaths, '--'],
     ...(scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
     ...(scheduling === 'nice' ? ['nice', '-n', '19'] : []),
-    ...['setpriv', '--pdeathsig', 'KILL'],
-    ...['unshare', '--pid', '--mount-proc', '--fork', '--kill-child=KILL'],
-    ...overlayCommand(from.store, from.layers, from.image, run),
+    ...tiedCommand('unshare', [
+      ...['--pid', '--mount-proc', '--fork', '--kill-child=KILL'],
+      ...overlayCommand(from.store, from.layers, from.image, run),
+    ]).flat(),
   ];
 }
 

@@ -4,9 +4,9 @@
  */
 
 import { OCI, SANDBOX } from '../../../tunables.js';
+import { seccompProfile } from '../../seccomp/profile.js';
 import type { ImagePlan } from './plan.js';
 import { NEMO_DIRECTORY } from './rootfs.js';
-import { seccompProfile } from './seccomp-profile.js';
 
 export interface SpecInput {
   plan: ImagePlan;
@@ -42,11 +42,11 @@ export function containerSpec(input: SpecInput): Record<string, unknown> {
     source,
     options: ['bind', 'ro', 'nosuid', 'nodev', 'rprivate'],
   });
-  const scratch = (destination: string) => ({
+  const scratch = (destination: string, bytes: number = SANDBOX.tmpMaxBytes, more: string[] = []) => ({
     destination,
     type: 'tmpfs',
     source: 'tmpfs',
-    options: ['nosuid', 'nodev', 'mode=1777', `size=${SANDBOX.tmpMaxBytes}`, `nr_inodes=${OCI.tmpFilesMax}`],
+    options: ['nosuid', 'nodev', 'mode=1777', `size=${bytes}`, `nr_inodes=${OCI.tmpFilesMax}`, ...more],
   });
   const args =
     run.kind === 'node'
@@ -80,8 +80,9 @@ export function containerSpec(input: SpecInput): Record<string, unknown> {
         source: 'tmpfs',
         options: ['nosuid', 'noexec', 'mode=755', 'size=65536', 'nr_inodes=64'],
       },
+      scratch('/dev/shm', SANDBOX.sharedMemoryMaxBytes, ['noexec']),
       scratch('/tmp'),
-      ...plan.volumes.map(scratch),
+      ...plan.volumes.map((volume) => scratch(volume)),
       bind(directory, 'function'),
       ...(run.kind === 'node' ? [bind(runner, 'runner')] : [bind(busybox, 'busybox')]),
     ],

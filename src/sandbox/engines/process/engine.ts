@@ -3,11 +3,10 @@
  * never to run: what is inside has no privilege on the host.
  */
 
-import { type ExecFileException, execFile } from 'node:child_process';
 import { chownSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { asNemoError, NemoError } from '../../../errors.js';
+import { type ExecFileException, execFile } from '../../../linux/spawn.js';
 import type { Egress } from '../../../network/egress.js';
 import { SANDBOX } from '../../../tunables.js';
 import { checkFunction } from '../../bundle.js';
@@ -76,7 +75,7 @@ export class ProcessEngine implements Engine {
         runtime,
       } as const;
       const [shell, ...args] = launchCommand(launch, [runtime.nodeInside, '--version']);
-      await promisify(execFile)(shell!, args, { timeout: SANDBOX.startTimeoutMs });
+      await execFile(shell!, args, { timeout: SANDBOX.startTimeoutMs });
       return { ok: true };
     } catch (thrown) {
       const { stderr, signal, code } = thrown as ExecFileException;
@@ -116,7 +115,10 @@ export class ProcessEngine implements Engine {
       const { scheduling, cgroup, packages = [] } = options;
       await this.shelf.place(packages, options.id, directory);
       const ahead = packages.flatMap(({ hash, entries }) => entries.map((entry) => packagePath(hash, entry)));
-      const launch = { uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime };
+      const launch = {
+        ...{ uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime },
+        sharedMemoryBytes: SANDBOX.sharedMemoryMaxBytes,
+      };
       const child = launchRunner(launch, SANDBOX.nodeFlags, ahead);
       sandbox = new ProcessSandbox(options, child, directory, uid, this.options.egress, {
         engine: this.kind,
@@ -157,7 +159,7 @@ export class ProcessEngine implements Engine {
 
 async function succeeds(program: string, args: string[]): Promise<boolean> {
   try {
-    await promisify(execFile)(program, args);
+    await execFile(program, args);
     return true;
   } catch {
     return false;

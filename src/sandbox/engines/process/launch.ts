@@ -4,9 +4,10 @@
  * and node starts. Every process of the sandbox inherits all of it from birth.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
+import { type ChildProcess, spawn } from '../../../linux/spawn.js';
+import { whileParentLives } from '../../../linux/tied-process.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { Runtime } from './runtime.js';
 
@@ -24,6 +25,8 @@ export interface Launch {
   directory: string;
   runtime: Runtime;
   openFiles?: number;
+  /** Size of /dev/shm, which is private and counts against the sandbox's memory; without it there is none. */
+  sharedMemoryBytes?: number;
   /** Device files to see, with the group that may open each. */
   devices?: readonly string[];
 }
@@ -36,7 +39,7 @@ shift; exec "$@"`;
 
 /** The whole command line. */
 export function launchCommand(launch: Launch, program: readonly string[]): string[] {
-  const { uid, runtime, openFiles = SANDBOX.openFilesMax, devices = [] } = launch;
+  const { uid, runtime, openFiles = SANDBOX.openFilesMax, sharedMemoryBytes = 0, devices = [] } = launch;
   const groups = devices.map((path) => statSync(path).gid).join();
   const binds = runtime.binds.flatMap(([host, inside]) => ['--ro-bind', host, inside]);
   return [
@@ -53,8 +56,9 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...(launch.scheduling === 'nice' ? ['nice', '-n', '19'] : []),
     ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`],
     ...(groups === '' ? ['--clear-groups'] : ['--groups', groups]),
-    '--no-new-privs',
-    ...['bwrap', '--unshare-all', '--die-with-parent', '--new-session', '--clearenv'],
+    // bwrap's own tie comes too late for an agent that dies now. Giving up root would have undone an earlier one.
+    ...['--no-new-privs', '--pdeathsig', 'KILL', ...whileParentLives('bwrap', [])],
+    ...['--unshare-all', '--die-with-parent', '--new-session', '--clearenv'],
     ...[
       '--hostname',
       'sandbox',
@@ -75,6 +79,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],
     ...devices.flatMap((path) => ['--dev-bind', path, path]),
     ...['--remount-ro', '/dev'],
+    ...(sharedMemoryBytes > 0 ? ['--size', `${sharedMemoryBytes}`, '--tmpfs', '/dev/shm'] : []),
     ...['--size', `${SANDBOX.tmpMaxBytes}`, '--tmpfs', '/tmp', '--remount-ro', '/'],
     ...['--chdir', '/tmp', '--seccomp', '4', '--', ...program],
   ];

@@ -4,7 +4,6 @@
  * directories open to all, so what lies elsewhere (a clone or an nvm under /root) is copied once.
  */
 
-import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -18,7 +17,9 @@ import {
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NemoError } from '../../../errors.js';
-import { type SeccompOptions, seccompProgram } from './seccomp.js';
+import { execFileSync } from '../../../linux/spawn.js';
+import { seccompProgram } from '../../seccomp/program.js';
+import type { Confinement } from '../../seccomp/rules.js';
 
 export const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
 /** Of the runner, wherever JavaScript runs. */
@@ -37,7 +38,7 @@ export interface Runtime {
 export function prepareRuntime(
   directory: string,
   nodePath = realpathSync(process.execPath),
-  seccomp: SeccompOptions = {},
+  confinement: Confinement = 'processes',
 ): Runtime {
   rmSync(directory, { recursive: true, force: true });
   makeOpenDirectory(directory);
@@ -47,7 +48,7 @@ export function prepareRuntime(
     writeOpen(join(runner, file), undefined, join(RUNNER_SOURCE, file));
   writeOpen(join(runner, 'package.json'), '{"type":"module"}');
   const seccompPath = join(directory, 'seccomp.bpf');
-  writeFileSync(seccompPath, seccompProgram(process.arch, seccomp), { mode: 0o600 });
+  writeFileSync(seccompPath, seccompProgram(confinement), { mode: 0o600 });
 
   let node = nodePath;
   if (!openToAll(dirname(nodePath))) {

@@ -4,7 +4,6 @@
  * then `exited` resolves. Calls in flight are failed as soon as it is known that no answer can come.
  */
 
-import type { ChildProcess } from 'node:child_process';
 import { chmod, chown, copyFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
@@ -12,6 +11,7 @@ import { extname, join } from 'node:path';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
 import type { Egress } from '../../../network/egress.js';
 import { ownNetworkNamespace } from '../../../network/namespace-of.js';
 import { SANDBOX } from '../../../tunables.js';

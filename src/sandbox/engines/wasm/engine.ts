@@ -4,10 +4,10 @@
  * socket. A module is looked at in a sandbox of its own at deploy, never by the agent.
  */
 
-import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { NemoError } from '../../../errors.js';
+import { spawn } from '../../../linux/spawn.js';
 import { ISOLATE, WASM } from '../../../tunables.js';
 import type { Artifact, FunctionSource, StartOptions } from '../../engine.js';
 import { artifact, IsolateEngine } from '../isolate/engine.js';

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { getScheduling } from '../../../src/linux/sched.js';
-import type { Sandbox } from '../../../src/sandbox/engine.js';
-import { packagePath } from '../../../src/sandbox/packages/pack.js';
-import { SANDBOX } from '../../../src/tunables.js';
-import { attempt, EVALUATOR, itHoldsAgainstEscapes, pidsBelow } from '../../support/escapes.js';
-import { SandboxBench } from '../../support/sandboxes.js';
+import { getScheduling } from '../../src/linux/sched.js';
+import type { Sandbox } from '../../src/sandbox/engine.js';
+import { packagePath } from '../../src/sandbox/packages/pack.js';
+import { SANDBOX } from '../../src/tunables.js';
+import { attempt, EVALUATOR, itHoldsAgainstEscapes, pidsBelow } from '../support/escapes.js';
+import { SandboxBench } from '../support/sandboxes.js';
 
 describe('a function that tries to get out', () => {
   const bench = new SandboxBench();

@@ -1,12 +1,11 @@
 /**
  * Just enough of an assembler for classic BPF over `struct seccomp_data`. A check is a small run of instructions
- * that falls through when it does not apply, so no jump ever needs to cross more than its own check.
+ * that falls through when it does not apply, so a jump crosses no more than its own check.
  */
 
 const LOAD_WORD = 0x20;
 const JUMP_EQUAL = 0x15;
 const JUMP_GREATER_EQUAL = 0x35;
-const JUMP_ANY_BIT = 0x45;
 const AND = 0x54;
 const RETURN = 0x06;
 
@@ -21,17 +20,20 @@ export const load = (offset: number): Instruction => [LOAD_WORD, 0, 0, offset];
 export const and = (mask: number): Instruction => [AND, 0, 0, mask];
 export const ret = (action: number): Instruction => [RETURN, 0, 0, action];
 
-/** Runs `then` if the accumulator equals `value`, else skips it. */
-export const whenEqual = (value: number, then: readonly Instruction[]): Instruction[] => [
-  [JUMP_EQUAL, 0, distance(then), value],
+/** Runs `then` if the accumulator equals one of `values`, else skips it. */
+export const whenOneOf = (values: readonly number[], then: readonly Instruction[]): Instruction[] => [
+  ...values.map((value, i): Instruction => {
+    const left = values.length - 1 - i;
+    return [JUMP_EQUAL, near(left), left === 0 ? distance(then) : 0, value];
+  }),
   ...then,
 ];
 export const whenAtLeast = (value: number, then: readonly Instruction[]): Instruction[] => [
   [JUMP_GREATER_EQUAL, 0, distance(then), value],
   ...then,
 ];
-export const whenAnyBit = (bits: number, then: readonly Instruction[]): Instruction[] => [
-  [JUMP_ANY_BIT, 0, distance(then), bits],
+export const whenLess = (value: number, then: readonly Instruction[]): Instruction[] => [
+  [JUMP_GREATER_EQUAL, distance(then), 0, value],
   ...then,
 ];
 export const unlessEqual = (value: number, then: readonly Instruction[]): Instruction[] => [
@@ -40,8 +42,12 @@ export const unlessEqual = (value: number, then: readonly Instruction[]): Instru
 ];
 
 function distance(block: readonly Instruction[]): number {
-  if (block.length > 255) throw new RangeError(`a BPF jump over ${block.length} instructions`);
-  return block.length;
+  return near(block.length);
+}
+
+function near(instructions: number): number {
+  if (instructions > 255) throw new RangeError(`a BPF jump over ${instructions} instructions`);
+  return instructions;
 }
 
 /** `struct sock_filter[]`: u16 code, u8 jt, u8 jf, u32 k. */

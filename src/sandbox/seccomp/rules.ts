@@ -1,0 +1,144 @@
+/**
+ * What a function may make of each system call: policy, told in conditions that both a BPF program and an OCI runtime can
+ * check. A filter sees numbers only, never what a pointer leads to. Pure.
+ */
+
+import { CONDITIONAL, type SystemCall, UNCONDITIONAL } from './calls.js';
+
+/**
+ * `processes`: a function that may start programs. `threads`: one process that makes threads only and speaks to the agent
+ * only. `machine`: a machine emulator, whose devices are driven by calls of `ioctl` that nobody can list.
+ */
+export type Confinement = 'processes' | 'threads' | 'machine';
+
+/** Of one argument: its lower 32 bits under `mask` are one of `values`. */
+export interface Condition {
+  argument: number;
+  mask?: number;
+  values: readonly number[];
+}
+
+export type Verdict = 'allow' | { errno: number };
+
+export interface Clause {
+  /** All of them; none: always. */
+  when: readonly Condition[];
+  verdict: Verdict;
+}
+
+export interface Rule {
+  call: SystemCall;
+  /** None: always allowed. At most one applies, but for one without conditions, which comes last; else DEFAULT_ERRNO. */
+  clauses: readonly Clause[];
+}
+
+const EPERM = 1;
+const ENOSYS = 38;
+const EPROTONOSUPPORT = 93;
+const EAFNOSUPPORT = 97;
+export const DEFAULT_ERRNO = EPERM;
+/** Of a call that this table cannot know: libraries then do without it. */
+export const UNKNOWN_ERRNO = ENOSYS;
+
+const allow = (...when: Condition[]): Clause => ({ when, verdict: 'allow' });
+const refuse = (errno: number, ...when: Condition[]): Clause => ({ when, verdict: { errno } });
+const argument = (index: number, values: readonly number[], mask?: number): Condition => ({
+  argument: index,
+  values,
+  ...(mask === undefined ? {} : { mask }),
+});
+
+const CLONE_NEW_ANY = 0x7e020000;
+const CLONE_THREAD = 0x00010000;
+
+const AF = { unix: 1, inet: 2, inet6: 10, netlink: 16 };
+const FAMILIES_MAX = 46;
+const SOCK_TYPE_MASK = 0xf;
+const SOCK = { stream: 1, dgram: 2 };
+const IP = { any: 0, tcp: 6, udp: 17, mptcp: 262 };
+const NETLINK_ROUTE = 0;
+
+const FAMILY = (...families: number[]) => argument(0, families);
+const TYPE = (type: number) => argument(1, [type], SOCK_TYPE_MASK);
+const PROTOCOL = (...protocols: number[]) => argument(2, protocols);
+const known = Object.values(AF);
+/** Each of them is a protocol of the kernel, in part one that it would load a module for: TIPC, AF_ALG, vsock. */
+const OTHER_FAMILIES = Array.from({ length: FAMILIES_MAX + 1 }, (_, family) => family).filter(
+  (family) => !known.includes(family),
+);
+
+const IP_SOCKETS: readonly Clause[] = [
+  allow(FAMILY(AF.inet, AF.inet6), TYPE(SOCK.stream), PROTOCOL(IP.any, IP.tcp)),
+  allow(FAMILY(AF.inet, AF.inet6), TYPE(SOCK.dgram), PROTOCOL(IP.any, IP.udp)),
+  // Go asks for it first, and takes TCP then.
+  refuse(EPROTONOSUPPORT, FAMILY(AF.inet, AF.inet6), TYPE(SOCK.stream), PROTOCOL(IP.mptcp)),
+  // libc asks it for the own addresses.
+  allow(FAMILY(AF.netlink), PROTOCOL(NETLINK_ROUTE)),
+];
+
+/** Terminals and pipes, without those that type into a terminal (TIOCSTI, TIOCLINUX) or load a line discipline. */
+const TERMINAL_REQUESTS = [
+  ...[0x5401, 0x5402, 0x5403, 0x5404, 0x5405, 0x5406, 0x5407, 0x5408, 0x5409, 0x540a, 0x540b, 0x540c],
+  ...[0x540e, 0x540f, 0x5410, 0x5411, 0x5413, 0x5414, 0x541b, 0x5420, 0x5421, 0x5422, 0x5424, 0x5425],
+  ...[0x5429, 0x5441, 0x5450, 0x5451, 0x5452, 0x80045430, 0x40045431, 0x802c542a, 0x402c542b, 0x402c542c],
+];
+/** Of a file: flags, extents, block size, clones; how much randomness there is. */
+const FILE_REQUESTS = [0x80086601, 0xc020660b, 2, 0x40049409, 0x4020940d, 0x80045200];
+/** Of a socket and its interfaces, to read. */
+const SOCKET_REQUESTS = [
+  ...[0x8904, 0x8905, 0x8906, 0x8907, 0x8910, 0x8912, 0x8913, 0x8915, 0x8917, 0x8919, 0x891b, 0x891d],
+  ...[0x8921, 0x8927, 0x8933, 0x8942, 0x8970],
+];
+const TIOCSTI = 0x5412;
+const TIOCLINUX = 0x541c;
+
+/** Names, ends, privileges given up, memory policy of itself. Not core scheduling, nor what needs a privilege. */
+const PRCTL_OPTIONS = [
+  ...[1, 2, 3, 4, 7, 8, 15, 16, 21, 22, 23, 25, 26, 27, 29, 30, 36, 37, 38, 39, 40, 41, 42, 47],
+  ...[50, 51, 52, 53, 54, 55, 56, 60, 61, 65, 66, 0x53564d41, 0x59616d61, 0x41555856],
+];
+
+const S_IFMT = 0o170000;
+/** FIFO, regular file (also as 0), socket: not a device. */
+const PLAIN_FILES = [0o010000, 0o100000, 0o140000, 0];
+
+const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
+  clone: [allow(argument(0, [0], CLONE_NEW_ANY))],
+  // Its flags lie in memory, out of a filter's sight; libraries fall back to clone.
+  clone3: [refuse(ENOSYS)],
+  // Kernels are built without these, so programs know what to do.
+  timer_create: [refuse(ENOSYS)],
+  io_setup: [refuse(ENOSYS)],
+  membarrier: [refuse(ENOSYS)],
+  socket: [allow(FAMILY(AF.unix)), ...IP_SOCKETS, refuse(EAFNOSUPPORT, FAMILY(...OTHER_FAMILIES))],
+  socketpair: [allow(FAMILY(AF.unix)), refuse(EAFNOSUPPORT, FAMILY(...OTHER_FAMILIES))],
+  ioctl: [allow(argument(1, [...TERMINAL_REQUESTS, ...FILE_REQUESTS, ...SOCKET_REQUESTS]))],
+  prctl: [allow(argument(0, PRCTL_OPTIONS))],
+  mknod: [allow(argument(1, PLAIN_FILES, S_IFMT))],
+  mknodat: [allow(argument(2, PLAIN_FILES, S_IFMT))],
+};
+
+const OF_THREADS: typeof CLAUSES = {
+  clone: [allow(argument(0, [CLONE_THREAD], CLONE_NEW_ANY | CLONE_THREAD))],
+  socket: [allow(FAMILY(AF.unix), TYPE(SOCK.stream))],
+};
+
+const OF_MACHINES: typeof CLAUSES = {
+  ioctl: [refuse(EPERM, argument(1, [TIOCSTI, TIOCLINUX])), allow()],
+};
+
+const OWN_CLAUSES: Readonly<Record<Confinement, typeof CLAUSES>> = {
+  processes: {},
+  threads: OF_THREADS,
+  machine: OF_MACHINES,
+};
+
+/** One rule for each call that is allowed at all. */
+export function rulesFor(confinement: Confinement): Rule[] {
+  const clauses = { ...CLAUSES, ...OWN_CLAUSES[confinement] };
+  const applies = ({ threads }: SystemCall) => threads || confinement !== 'threads';
+  return [
+    ...UNCONDITIONAL.filter(applies).map((call) => ({ call, clauses: [] })),
+    ...CONDITIONAL.filter(applies).map((call) => ({ call, clauses: clauses[call.name]! })),
+  ];
+}
