@@ -5,15 +5,16 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { lockAgent } from './agent-lock.js';
+import { lockAgent, lockGuard } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { asNemoError, NemoError } from './errors.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
 import { ResctrlGroup } from './linux/resctrl.js';
 import { getAffinity, setProcessAffinity } from './linux/sched.js';
+import { Claims } from './nf/claims.js';
 import { NfProtection } from './nf/protection.js';
-import { settingsPath } from './nf/sleep-control.js';
+import { settingsPath } from './nf/settings-journal.js';
 
 /** What is to be done at the end, last first. */
 export type Closers = Array<() => Promise<void> | void>;
@@ -21,6 +22,7 @@ export type Closers = Array<() => Promise<void> | void>;
 export interface AgentHost {
   driver: CgroupDriver;
   protection: NfProtection;
+  claims: Claims;
   /** What this host cannot do, in words. */
   warnings: string[];
 }
@@ -36,7 +38,10 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   }
   const { policy } = config;
   const warnings: string[] = [];
-  closers.push(await lockAgent(config.name));
+  const lock = lockAgent(config.name);
+  closers.push(() => lock.release());
+  const guard = lockGuard(config.name);
+  closers.push(() => guard.release());
   for (const directory of [config.stateDir, config.runDir]) {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   }
@@ -63,6 +68,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     claim,
     groups: resctrl === undefined ? driver.rootPaths : [...driver.rootPaths, resctrl.path],
     settings: settingsPath(config.stateDir),
+    lockFd: guard.fd,
   });
   closers.push(() => protection.close());
   if (driver.missing.length > 0) {
@@ -73,7 +79,8 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   if (policy.scheduling === 'idle' && !driver.idleGroup) {
     warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
   }
-  return { driver, protection, warnings };
+  const claims = new Claims({ agent: config.name, guard: guard.path });
+  return { driver, protection, claims, warnings };
 }
 
 /** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */

@@ -133,6 +133,10 @@ export const fcntl = libc.func('int fcntl(int fd, int command, int argument)') a
   command: number,
   argument: number,
 ) => number;
+export const flock = libc.func('int flock(int fd, int operation)') as (
+  fd: number,
+  operation: number,
+) => number;
 export const posixFadvise = libc.func(
   'int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)',
 ) as (fd: number, offset: number, length: number, advice: number) => number;
