@@ -3,7 +3,7 @@
  * all of it back, whatever happens to the agent.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockAgent, lockGuard } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
@@ -76,11 +76,26 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
       `this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`,
     );
   }
+  if (driver.missing.includes('cpu') && isAutogrouping()) {
+    warnings.push(
+      'the kernel groups threads by session here (autogroup), so a function may get as much of a core as an NF: ' +
+        'sysctl -w kernel.sched_autogroup_enabled=0',
+    );
+  }
   if (policy.scheduling === 'idle' && !driver.idleGroup) {
     warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
   }
   const claims = new Claims({ agent: config.name, guard: guard.path });
   return { driver, protection, claims, warnings };
+}
+
+/** Threads outside of any cpu cgroup share a core by session first; their own SCHED_IDLE counts within it only. */
+function isAutogrouping(): boolean {
+  try {
+    return readFileSync('/proc/sys/kernel/sched_autogroup_enabled', 'latin1').trim() === '1';
+  } catch {
+    return false;
+  }
 }
 
 /** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */
