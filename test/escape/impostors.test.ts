@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { processArgs, processStat, startTicks } from '../../src/linux/process.js';
+import { processArgs, startTicks } from '../../src/linux/process.js';
 import { readProcessFacts } from '../../src/linux/process-facts.js';
 import { endProcess } from '../../src/linux/tied-process.js';
 import { Discovery, discover } from '../../src/nf/discovery.js';
@@ -99,17 +99,15 @@ describe('who calls himself an NF', () => {
   }
 
   it('root in a user namespace of its own is nobody’s root', async () => {
-    const inside = await run(
-      '/usr/bin/unshare',
-      ['--user', '--map-root-user', 'sleep', '60'],
-      NOBODY,
-      'unshare',
-    );
-    await untilTrue(() => processStat(inside)?.name === 'sleep');
-    const facts = readProcessFacts(inside, startTicks(inside)!, new Set())!;
-    expect(facts.userNamespace).to.equal('other');
-    const byName = { ...PROFILE, match: { process: '^sleep$', args: '^sleep 60$' } };
-    expect(discover([byName], [], { users: [NOBODY] }).map(({ pid }) => pid)).to.not.include(inside);
+    const become = `exec { '/bin/sleep' } '${NAME}', '60'`;
+    const args = ['--user', '--map-root-user', 'perl', '-e', become];
+    const child = spawn('unshare', args, { stdio: 'ignore' });
+    children.push(child);
+    await untilTrue(() => processArgs(child.pid!)[0] === NAME);
+    const { pids, refused } = found();
+    expect(pids).to.deep.equal([]);
+    expect(refused).to.match(new RegExp(`process ${child.pid} .*lives in a user namespace of its own`));
+    expect(found({}, [{ profile: 'probe', pid: child.pid! }]).pids).to.deep.equal([child.pid]);
   });
 
   it('a worker that root’s master forked is the master’s; what it executes is not', async () => {
@@ -164,15 +162,19 @@ describe('who calls himself an NF', () => {
   });
 
   it('`nemo nf scan` proposes no profile for a user’s program', async () => {
-    const pin = (uid: number) =>
-      run('/usr/bin/taskset', ['-c', '0', 'perl', '-e', PACKET_SOCKET(uid), NAME], 0, 'taskset');
+    const pin = async (uid: number): Promise<number> => {
+      const args = ['-c', '0', 'perl', '-e', packetSocket(uid), NAME];
+      const child = spawn('taskset', args, { stdio: ['pipe', 'pipe', 'inherit'] });
+      children.push(child);
+      await once(child.stdout!, 'data');
+      return child.pid!;
+    };
     const pids = [await pin(0), await pin(NOBODY)];
-    for (const child of children) await once(child.stdout!, 'data');
     const proposed = (await scanForNfs(new Set())).map(({ pid }) => pid);
     expect(pids.map((pid) => proposed.includes(pid))).to.deep.equal([true, false]);
   });
 });
 
 /** Opens a packet socket as root, goes on as the user, says so and waits. */
-const PACKET_SOCKET = (uid: number): string =>
+const packetSocket = (uid: number): string =>
   `$| = 1; socket(my $s, 17, 3, 0) or die; $< = $> = ${uid}; print "there\\n"; sleep 60`;
