@@ -2,7 +2,7 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -24,6 +24,8 @@ function sweepFolders(): void {
   for (const name of readdirSync(tmpdir())) {
     const owner = new RegExp(`^${FOLDER}(\\d+)-`).exec(name)?.[1];
     if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
+    // Anybody may make folders there; root follows nobody else into his.
+    if (lstatSync(join(tmpdir(), name)).uid !== process.getuid?.()) continue;
     if (!listPids().some((pid) => processArgs(pid).some((arg) => arg.includes(name)))) {
       rmSync(join(tmpdir(), name), { recursive: true, force: true });
     }

@@ -3,17 +3,18 @@
  * all of it back, whatever happens to the agent.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { lockAgent } from './agent-lock.js';
+import { lockAgent, lockGuard } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { asNemoError, NemoError } from './errors.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
 import { ResctrlGroup } from './linux/resctrl.js';
 import { getAffinity, setProcessAffinity } from './linux/sched.js';
+import { Claims } from './nf/claims.js';
 import { NfProtection } from './nf/protection.js';
-import { settingsPath } from './nf/sleep-control.js';
+import { settingsPath } from './nf/settings-journal.js';
 
 /** What is to be done at the end, last first. */
 export type Closers = Array<() => Promise<void> | void>;
@@ -21,6 +22,7 @@ export type Closers = Array<() => Promise<void> | void>;
 export interface AgentHost {
   driver: CgroupDriver;
   protection: NfProtection;
+  claims: Claims;
   /** What this host cannot do, in words. */
   warnings: string[];
 }
@@ -36,7 +38,10 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   }
   const { policy } = config;
   const warnings: string[] = [];
-  closers.push(await lockAgent(config.name));
+  const lock = lockAgent(config.name);
+  closers.push(() => lock.release());
+  const guard = lockGuard(config.name);
+  closers.push(() => guard.release());
   for (const directory of [config.stateDir, config.runDir]) {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   }
@@ -63,6 +68,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     claim,
     groups: resctrl === undefined ? driver.rootPaths : [...driver.rootPaths, resctrl.path],
     settings: settingsPath(config.stateDir),
+    lockFd: guard.fd,
   });
   closers.push(() => protection.close());
   if (driver.missing.length > 0) {
@@ -70,10 +76,26 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
       `this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`,
     );
   }
+  if (driver.missing.includes('cpu') && isAutogrouping()) {
+    warnings.push(
+      'the kernel groups threads by session here (autogroup), so a function may get as much of a core as an NF: ' +
+        'sysctl -w kernel.sched_autogroup_enabled=0',
+    );
+  }
   if (policy.scheduling === 'idle' && !driver.idleGroup) {
     warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
   }
-  return { driver, protection, warnings };
+  const claims = new Claims({ agent: config.name, guard: guard.path });
+  return { driver, protection, claims, warnings };
+}
+
+/** Threads outside of any cpu cgroup share a core by session first; their own SCHED_IDLE counts within it only. */
+function isAutogrouping(): boolean {
+  try {
+    return readFileSync('/proc/sys/kernel/sched_autogroup_enabled', 'latin1').trim() === '1';
+  } catch {
+    return false;
+  }
 }
 
 /** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */

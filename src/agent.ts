@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { AgentEvents } from './agent-events.js';
 import { type Closers, takeHost } from './agent-host.js';
+import { agentNames } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { LADDER } from './conflict/ladder.js';
 import { CONSOLE_FOLDER } from './console/assets.js';
@@ -66,7 +67,7 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
 
 async function build(config: AgentConfig, closers: Closers, closeAll: () => Promise<void>): Promise<Agent> {
   const { policy } = config;
-  const { driver, protection, warnings } = await takeHost(config, closers);
+  const { driver, protection, claims, warnings } = await takeHost(config, closers);
   const log = createEventLog();
   const events = new AgentEvents(log);
   const logs = createLogBook();
@@ -182,6 +183,9 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
         : [],
     explicit: config.nfs,
     discovery: config.discovery,
+    users: config.nfUsers,
+    agents: agentNames,
+    claims,
     functionCores: config.functionCores,
     allowSmtSiblings: config.allowSmtSiblings,
     onBarred: (core) => dispatcher.coreChanged(core, true),

@@ -107,6 +107,7 @@ export const CONFIG_SCHEMA: AnySchema = map({
             {
               kind: { type: 'string', enum: ['ovs-pmd-maxsleep'] },
               value: { type: 'integer', minimum: 1, maximum: 10_000 },
+              database: { type: 'string', pattern: '^(/[A-Za-z0-9_.-]+)+$' },
             },
             ['kind', 'value'],
           ),
@@ -117,6 +118,16 @@ export const CONFIG_SCHEMA: AnySchema = map({
       },
       ['profile'],
     ),
+  },
+  nfUsers: {
+    type: 'array',
+    items: {
+      anyOf: [
+        { type: 'string', pattern: '^[A-Za-z0-9_.-]+$' },
+        { type: 'integer', minimum: 0 },
+      ],
+    },
+    uniqueItems: true,
   },
   discovery: { type: 'boolean' },
   queues: {

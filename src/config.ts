@@ -12,6 +12,7 @@ import { type BoxPolicy, policyByName } from './harvest/policies.js';
 import { parseBytes } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
 import type { ResctrlLimits } from './linux/resctrl.js';
+import { userId } from './linux/users.js';
 import type { ExplicitNf } from './nf/match.js';
 import type { MicrovmConfig } from './sandbox/engines/microvm/engine.js';
 import { createPolicies, type PoolPolicies } from './sandbox/policies.js';
@@ -65,6 +66,8 @@ export interface UserConfig {
   profileDirs?: string[];
   /** NFs that profiles alone do not find, or that want another SLO. */
   nfs?: ExplicitNf[];
+  /** Users, by name or number, whose processes may be found as NFs, beside root's. Default: none. */
+  nfUsers?: Array<string | number>;
   /** Find NFs by profile. Default true; false leaves only what `nfs` names. */
   discovery?: boolean;
   /** Sends the time line of calls to an OpenTelemetry collector, by OTLP over HTTP. `sampleRatio` default 0.01. */
@@ -89,6 +92,7 @@ export interface AgentConfig {
   microvm: MicrovmConfig;
   profileDirs: string[];
   nfs: ExplicitNf[];
+  nfUsers: number[];
   discovery: boolean;
   discoveryPeriodMs: number;
   otlp: OtlpOptions | undefined;
@@ -132,12 +136,21 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     microvm: resolveMicrovm(user.microvm ?? {}),
     profileDirs: user.profileDirs ?? [],
     nfs: user.nfs ?? [],
+    nfUsers: (user.nfUsers ?? []).map(resolveUser),
     discovery: user.discovery ?? true,
     discoveryPeriodMs: DISCOVERY.periodMs,
     otlp: user.telemetry?.otlp && { sampleRatio: TRACE.otlpSampleRatio, ...user.telemetry.otlp },
     queues: user.queues ?? [],
     logLevel: user.logLevel ?? 'warn',
   };
+}
+
+function resolveUser(user: string | number): number {
+  const id = userId(user);
+  if (id !== undefined) return id;
+  throw new NemoError('BAD_CONFIG', `nfUsers: there is no user called ${user} in /etc/passwd`, {
+    hint: `give the number that \`id -u ${user}\` prints`,
+  });
 }
 
 function resolvePool(pool: NonNullable<UserConfig['pool']>): AgentConfig['pool'] {

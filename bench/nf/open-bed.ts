@@ -47,8 +47,14 @@ function packetNf({ nfs, mode, loadRatio }: Scenario, cpu: number): PacketNf {
   switch (first) {
     case 'testpmd':
       return single(startTestpmd);
-    case 'ovs':
-      return { ...single((place) => Ovs.start(place)), ready: (nf) => nf.mode === 'sleep' };
+    case 'ovs': {
+      let ovs: Ovs | undefined;
+      const start: StartNf = async (place) => {
+        ovs = await Ovs.start(place);
+        return ovs;
+      };
+      return { ...single(start), ready: (nf) => nf.mode === 'sleep', config: () => ovs!.config };
+    }
     case 'nftables': {
       const latency = {
         source: 'tap' as const,

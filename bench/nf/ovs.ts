@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCommand } from '../../src/linux/tied-process.js';
+import type { ExplicitNf } from '../../src/nf/match.js';
 import type { RunningNf, StartNf } from '../../src/packet/testbed.js';
 import { startProgram } from './programs.js';
 
@@ -27,12 +28,22 @@ export class Ovs implements RunningNf {
     return this.programs.at(-1)!.ended;
   }
 
+  /** Its database is not where Debian's package has it, and an agent asks no process where that is. */
+  get config(): { nfs: ExplicitNf[] } {
+    const sleepControl = {
+      kind: 'ovs-pmd-maxsleep',
+      value: 100,
+      database: `${this.folder}/db.sock`,
+    } as const;
+    return { nfs: [{ profile: 'ovs-vswitchd', overrides: { sleepControl } }] };
+  }
+
   /** Runs ovs-vsctl; resolves with its output. */
   vsctl(...args: string[]): Promise<string> {
     return runCommand('ovs-vsctl', ['--timeout=20', `--db=unix:${this.folder}/db.sock`, ...args]);
   }
 
-  static readonly start: StartNf = async ({ namespace, cpu }) => {
+  static async start({ namespace, cpu }: Parameters<StartNf>[0]): Promise<Ovs> {
     const folder = mkdtempSync(join(tmpdir(), 'nemo-ovs-'));
     const pagesBefore = readFileSync(HUGE_PAGES, 'latin1').trim();
     const ovs = new Ovs(folder, pagesBefore, []);
@@ -92,7 +103,7 @@ export class Ovs implements RunningNf {
       await ovs.close();
       throw new Error(`${String(thrown)}\n${log}`);
     }
-  };
+  }
 
   async close(): Promise<void> {
     for (const program of this.programs.toReversed()) await program.close();

@@ -1,6 +1,7 @@
 /** `nemo nf`: the NFs of this box, the profiles by which they are recognised, and the reference NFs. */
 
 import type { Command } from 'commander';
+import { agentNames } from '../agent-lock.js';
 import { NemoError } from '../errors.js';
 import { formatCpuList } from '../linux/process.js';
 import { discover } from '../nf/discovery.js';
@@ -67,13 +68,21 @@ async function list(options: AgentOptions & ProfileOptions): Promise<void> {
     }
     return;
   }
-  const found = discover(loadProfiles([BUILTIN_PROFILES, ...options.profiles]));
+  const found = look(options);
   if (options.json) {
     printJson({ source: 'discovery', nfs: found });
     return;
   }
   process.stderr.write(`no agent answers at ${options.agent}: this is what runs now, without measurements\n`);
   printTable(HEADINGS.slice(0, 7), found.map(discoveredRow), 'no NF of a known profile runs here');
+}
+
+/** What runs now. Processes that are called like an NF but are not believed are named on stderr. */
+function look({ profiles }: ProfileOptions): NfInstance[] {
+  return discover(loadProfiles([BUILTIN_PROFILES, ...profiles]), [], {
+    agents: agentNames,
+    onRefused: (sentence) => process.stderr.write(`${sentence}\n`),
+  });
 }
 
 /** undefined without an agent. */
@@ -128,8 +137,8 @@ function discoveredRow(nf: NfInstance): string[] {
 }
 
 async function scan(options: ProfileOptions): Promise<void> {
-  const known = discover(loadProfiles([BUILTIN_PROFILES, ...options.profiles]));
-  const proposals = await scanForNfs(new Set(known.map((nf) => nf.pid)));
+  const known = look(options);
+  const proposals = await scanForNfs(new Set(known.map((nf) => nf.pid)), agentNames());
   if (options.json) printJson({ proposals });
   else process.stdout.write(proposals.map(({ yaml }) => yaml).join('---\n'));
   if (proposals.length === 0 && !options.json) process.stderr.write('no other process looks like an NF\n');

@@ -73,6 +73,8 @@ export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof s
       policy: options.policy,
       http: { port: options.port },
       cores: { functions: [nfCore], housekeeping: online.filter((core) => core !== nfCore) },
+      // By its pid: a node in somebody's home folder is not believed to be an NF by its name.
+      nfs: [{ profile: 'firewall', pid: testbed.nfPid }],
     });
     closers.push(() => agent.stop());
     const functions = demoFunctions();

@@ -1,6 +1,6 @@
 /**
- * Cores on which no function may run at the moment, whatever their budget: those that are offline, and SMT siblings of
- * NF cores. Two siblings share pipelines and first-level caches, so a function slows the NF beside it in a way that no
+ * Cores on which no function may run at the moment, whatever their budget: those that are offline, NF cores of another
+ * agent, and SMT siblings of NF cores. Two siblings share pipelines and first-level caches, so a function slows the NF beside it in a way that no
  * scheduling and no throttle of its own core stops. Pure.
  */
 
@@ -12,17 +12,23 @@ export interface BarredCore {
   why: string;
 }
 
-/** `nfCores`: cores to which NFs are bound, and one of the NFs of each. */
+/**
+ * `nfCores`: cores to which NFs are bound, and one of the NFs of each; `ofOthers`: those whose NFs another agent of this
+ * box guards, and its name.
+ */
 export function barredCores(
   topology: readonly Pick<CoreFacts, 'id' | 'online' | 'siblings'>[],
   functionCores: readonly number[],
   nfCores: ReadonlyMap<number, string>,
   allowSmtSiblings: boolean,
+  ofOthers: ReadonlyMap<number, string> = new Map(),
 ): BarredCore[] {
   return functionCores.flatMap((core) => {
     const facts = topology.find(({ id }) => id === core);
     if (facts === undefined || !facts.online) return [{ core, why: `core ${core} is offline` }];
-    const sibling = allowSmtSiblings ? undefined : facts.siblings.find((other) => nfCores.has(other));
+    const other = ofOthers.get(core);
+    if (other !== undefined) return [{ core, why: `core ${core} is an NF core of the agent ${other}` }];
+    const sibling = allowSmtSiblings ? undefined : facts.siblings.find((one) => nfCores.has(one));
     if (sibling === undefined) return [];
     const why =
       `core ${core} shares a physical core with core ${sibling} of ${nfCores.get(sibling)}: ` +

@@ -13,6 +13,7 @@ import {
   connect,
   errno,
   errnoName,
+  getsockopt,
   listen,
   recv,
   send,
@@ -26,6 +27,9 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
+const SO_PEERCRED = 17;
+/** struct ucred: pid, user, group. */
+const CREDENTIALS_BYTES = 12;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const MSG_TRUNC = 0x20;
@@ -90,6 +94,14 @@ export class BlockingSocket {
       close(fd);
       throw thrown;
     }
+  }
+
+  /** Of a UNIX socket: the user who listened there. Throws SYSCALL. */
+  peerUser(): number {
+    const credentials = new Uint32Array(CREDENTIALS_BYTES / 4);
+    const bytes = new Uint8Array(credentials.buffer);
+    check(getsockopt(this.fd, SOL_SOCKET, SO_PEERCRED, bytes, [bytes.length]), 'getsockopt', this.name);
+    return credentials[1]!;
   }
 
   /** Throws SYSCALL. */

@@ -140,6 +140,10 @@ const CLOSE_RANGE = 436;
 const closeRangeCall = libc.func(
   'long syscall(long number, uint32_t first, uint32_t last, uint32_t flags)',
 ) as (number: number, first: number, last: number, flags: number) => number;
+export const flock = libc.func('int flock(int fd, int operation)') as (
+  fd: number,
+  operation: number,
+) => number;
 export const posixFadvise = libc.func(
   'int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)',
 ) as (fd: number, offset: number, length: number, advice: number) => number;

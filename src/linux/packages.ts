@@ -1,11 +1,9 @@
 /**
  * Installs Debian packages that NEMO needs, unattended. A package counts as there when its programs are, however
- * they came: costs no process where nothing is missing. Installing a server must not leave it running: a
- * policy-rc.d says no to that meanwhile, and says nothing any more once this process is gone, so that a kill -9
- * leaves no trap.
+ * they came: costs no process where nothing is missing. Installing a server must not leave it running.
  */
 
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statSync } from 'node:fs';
 import { NemoError } from '../errors.js';
 import { findProgram, PACKAGE_PROGRAMS } from './programs.js';
 import { spawn } from './spawn.js';
@@ -16,7 +14,6 @@ export interface EnsureOptions {
 }
 
 const POLICY_PATH = '/usr/sbin/policy-rc.d';
-const POLICY_MARK = 'Written by nemo';
 const APT_OPTIONS = ['-y', '-q', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120'];
 const OUTPUT_KEPT_LINES = 6;
 
@@ -56,14 +53,15 @@ export async function ensurePackages(
 
   progress(`installing ${missing.join(', ')} ...`);
   const startMs = performance.now();
-  const restore = forbidServiceStarts();
+  const { command, tidy } = await withoutServiceStarts(['apt-get', 'install', ...APT_OPTIONS, ...missing]);
+  const install = () => run(command[0]!, command.slice(1));
   try {
-    let result = await run('apt-get', ['install', ...APT_OPTIONS, ...missing]);
+    let result = await install();
     if (result.exitCode !== 0) {
       // No package lists yet, or stale ones: the usual state of a fresh machine.
       progress('refreshing the package lists ...');
       await run('apt-get', ['update', '-q', '-o', 'DPkg::Lock::Timeout=120']);
-      result = await run('apt-get', ['install', ...APT_OPTIONS, ...missing]);
+      result = await install();
     }
     if (result.exitCode !== 0) {
       const lines = result.output.trim().split('\n');
@@ -72,7 +70,7 @@ export async function ensurePackages(
       throw cannotInstall(missing, `apt-get ended with ${result.exitCode}: ${told.join(' | ')}`);
     }
   } finally {
-    restore();
+    tidy();
   }
   progress(`installed ${missing.join(', ')} in ${Math.ceil((performance.now() - startMs) / 1_000)} s`);
   return missing;
@@ -85,24 +83,46 @@ function cannotInstall(names: readonly string[], why: string): NemoError {
   });
 }
 
-/** An administrator's own policy stays; one of ours, left by a kill, is replaced. Returns what undoes it. */
-function forbidServiceStarts(): () => void {
-  const oneIsThere = existsSync(POLICY_PATH);
-  if (oneIsThere && !readFileSync(POLICY_PATH, 'utf8').includes(POLICY_MARK)) return () => {};
-  const script = [
-    '#!/bin/sh',
-    `# ${POLICY_MARK} (process ${process.pid}) while it installs packages, without effect after that.`,
-    `[ -d /proc/${process.pid} ] && exit 101`,
-    'exit 0',
-    '',
-  ].join('\n');
-  writeFileSync(POLICY_PATH, script, { mode: 0o755 });
-  const remove = () => rmSync(POLICY_PATH, { force: true });
-  process.once('exit', remove);
-  return () => {
-    process.off('exit', remove);
-    remove();
+/**
+ * The command line that runs a command so that packages which it installs start no service: in a mount namespace of its
+ * own, where the policy says no. An administrator's own policy stays. Nothing of it can outlive the command but an empty
+ * file that says nothing, where there was none before.
+ */
+export async function withoutServiceStarts(
+  command: readonly string[],
+  policy = POLICY_PATH,
+): Promise<{ command: readonly string[]; tidy: () => void }> {
+  if (isExecutable(policy)) return { command, tidy: () => {} };
+  // In a container without the right to mount, nothing starts services as a rule.
+  if ((await run('unshare', ['--mount', 'true'])).exitCode !== 0) return { command, tidy: () => {} };
+  if (!existsSync(policy)) closeSync(openSync(policy, 'ax', 0o644));
+  return {
+    command: ['unshare', '--mount', 'sh', '-c', FORBID_STARTS, 'sh', policy, ...command],
+    tidy: () => {
+      if (statSync(policy, { throwIfNoEntry: false })?.size === 0) rmSync(policy);
+    },
   };
+}
+
+/** $1 where the policy is looked for, then the command. What is mounted at one place is there only for a moment. */
+const FORBID_STARTS = `set -e
+folder=$(mktemp -d) policy=$1
+shift
+mount -t tmpfs -o mode=700,size=64k nemo "$folder"
+printf '#!/bin/sh\\nexit 101\\n' > "$folder/policy"
+chmod 755 "$folder/policy"
+mount --bind "$folder/policy" "$policy"
+umount "$folder"
+rmdir "$folder"
+exec "$@"`;
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Never rejects: a program that cannot be started has exit code 127. Both outputs come as one text. */

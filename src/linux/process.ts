@@ -63,24 +63,19 @@ export interface ProcessStat {
   startTicks: number;
   /** It has ended, and only its parent has not asked for its exit code yet. */
   ended: boolean;
+  /** It was forked and has executed nothing since: it runs what its parent ran. */
+  onlyForked: boolean;
 }
+
+/** PF_FORKNOEXEC of linux/sched.h. */
+const FORKED_ONLY = 0x40;
 
 const statBytes = Buffer.alloc(1024);
 
-/** `id` may be a thread's: name and start are then its own. Cheap enough (7 us) to ask of every process twice a second. */
-export function processStat(id: number): ProcessStat | undefined {
-  let length: number;
-  try {
-    const fd = openSync(`/proc/${id}/stat`, 'r');
-    try {
-      length = readSync(fd, statBytes, 0, statBytes.length, 0);
-    } finally {
-      closeSync(fd);
-    }
-  } catch {
-    return undefined;
-  }
-  const stat = statBytes.toString('latin1', 0, length);
+/** `id` may be a thread's, or `<pid>/task/<tid>`: name and start are then its own. Cheap enough (7 us) to ask of every process twice a second. */
+export function processStat(id: number | string): ProcessStat | undefined {
+  const stat = readStart(`/proc/${id}/stat`, statBytes);
+  if (stat === undefined) return undefined;
   // comm may hold blanks and parentheses; after the last ")" come state (field 3) and so on.
   const end = stat.lastIndexOf(')');
   const fields = stat.slice(end + 2).split(' ', 22 - 2);
@@ -90,17 +85,23 @@ export function processStat(id: number): ProcessStat | undefined {
     startTicks: Number(fields[22 - 3]),
     // A main thread may end before the others: then the process lives on, with more than one thread.
     ended: (fields[3 - 3] === 'Z' || fields[3 - 3] === 'X') && Number(fields[20 - 3]) <= 1,
+    onlyForked: (Number(fields[9 - 3]) & FORKED_ONLY) !== 0,
   };
 }
 
-/** When the process or thread started, in ticks since boot. */
-export function startTicks(id: number): number | undefined {
-  return processStat(id)?.startTicks;
+/** When the process or thread started, in ticks since boot; with `pid`, only if it is a thread of that process. */
+export function startTicks(id: number, pid?: number): number | undefined {
+  return processStat(pid === undefined ? id : `${pid}/task/${id}`)?.startTicks;
 }
 
-/** Arguments with the program's name first; empty for kernel threads, zombies and processes that are gone. */
+const argsBytes = Buffer.alloc(16 * 1024);
+
+/**
+ * Arguments with the program's name first, in 16 KB: a stranger's may be as long as he likes. Empty for kernel threads,
+ * zombies and processes that are gone.
+ */
 export function processArgs(pid: number): string[] {
-  const text = read(`/proc/${pid}/cmdline`) ?? '';
+  const text = readStart(`/proc/${pid}/cmdline`, argsBytes) ?? '';
   return text === '' ? [] : text.replace(/\0$/, '').split('\0');
 }
 
@@ -112,6 +113,20 @@ export function processName(pid: number): string | undefined {
 export function exeBaseName(pid: number): string | undefined {
   try {
     return basename(readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ''));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The start of a file, as far as `into` goes. */
+function readStart(path: string, into: Buffer): string | undefined {
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      return into.toString('latin1', 0, readSync(fd, into, 0, into.length, 0));
+    } finally {
+      closeSync(fd);
+    }
   } catch {
     return undefined;
   }

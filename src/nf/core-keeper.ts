@@ -25,11 +25,11 @@ export class CoreKeeper {
     return this.current.map(({ core }) => core);
   }
 
-  /** Looks anew, with the NFs of now. True if anything changed. */
-  look(nfCores: ReadonlyMap<number, string>): boolean {
+  /** Looks anew, with the NFs of now, and the NF cores of other agents. True if anything changed. */
+  look(nfCores: ReadonlyMap<number, string>, ofOthers: ReadonlyMap<number, string> = new Map()): boolean {
     const { functionCores, allowSmtSiblings, topology, onWarning, onBarred } = this.options;
     const before = this.current;
-    this.current = barredCores(topology(), functionCores, nfCores, allowSmtSiblings);
+    this.current = barredCores(topology(), functionCores, nfCores, allowSmtSiblings, ofOthers);
     const has = (list: readonly BarredCore[], one: BarredCore) =>
       list.some(({ core, why }) => core === one.core && why === one.why);
     const added = this.current.filter((one) => !has(before, one));

@@ -1,7 +1,8 @@
 /**
  * Finds running NFs in /proc. A scan is cheap enough for twice a second: one `stat` a process; everything else is read
  * of new processes only. What is remembered of a process holds for its pid, start time AND name: a shell that execs, or
- * a Node program that sets its title, becomes another program under the same pid and start time.
+ * a Node program that sets its title, becomes another program under the same pid and start time. What a process is called
+ * only chooses among those that nf/identity believes.
  */
 
 import { readFileSync } from 'node:fs';
@@ -13,9 +14,12 @@ import {
   parseCpuList,
   processArgs,
   processStat,
+  startTicks,
   type ThreadInfo,
 } from '../linux/process.js';
+import { type ProcessFacts, readProcessFacts } from '../linux/process-facts.js';
 import { NF } from '../tunables.js';
+import { type Distrust, distrust, distrustNamed, distrustText, isWorthTelling } from './identity.js';
 import { type Candidate, compileRules, type ExplicitNf, judge, profileFor, type Rule } from './match.js';
 import type { NfInstance, NfProfile } from './profile.js';
 
@@ -26,52 +30,99 @@ interface Known {
   /** undefined: no NF. */
   rule: Rule | undefined;
   profile: NfProfile | undefined;
+  uid: number;
+  /** It fits a rule, but is not believed. */
+  refused: Refused | undefined;
   /** The scan at which the verdict is reconsidered. */
   recheckAt: number;
 }
 
+export interface DiscoveryOptions {
+  /** Also find by profile what `explicit` does not name. Default true. */
+  byProfile?: boolean;
+  /** Users whose processes are believed, beside root's. */
+  users?: readonly number[];
+  /** Names of the cgroup roots of agents: what runs in them is never an NF. */
+  agents?: () => ReadonlySet<string>;
+}
+
+export interface Refused {
+  profile: string;
+  why: Distrust;
+}
+
 export class Discovery {
-  private readonly rules: Rule[];
+  private rules: Rule[];
   private known = new Map<number, Known>();
   private scans = 0;
+  private readonly users: ReadonlySet<number>;
+  private readonly agents: () => ReadonlySet<string>;
 
-  /** Throws BAD_CONFIG if an explicit entry names no known profile. */
-  constructor(profiles: readonly NfProfile[], explicit: readonly ExplicitNf[] = [], byProfile = true) {
-    this.rules = compileRules(profiles, explicit, byProfile);
+  /** Throws BAD_CONFIG if an explicit entry names no known profile. Its pids mean the processes that run now. */
+  constructor(
+    profiles: readonly NfProfile[],
+    explicit: readonly ExplicitNf[] = [],
+    { byProfile = true, users = [], agents = () => new Set() }: DiscoveryOptions = {},
+  ) {
+    this.rules = compileRules(profiles, explicit, byProfile, startTicks);
+    this.users = new Set(users);
+    this.agents = agents;
   }
 
   /** Entries of the configuration that are meant for one process but match several, in words. Of the last scan. */
   ambiguous: string[] = [];
+  /** Entries of the configuration whose process has ended, in words: each in one scan, then the entry is gone. */
+  ended: string[] = [];
+  /** Processes of the last scan that fit a profile but are not believed, by pid; functions are not told of. */
+  refused: ReadonlyMap<number, Refused> = new Map();
 
   /** The NFs that run now, by pid; those of an ambiguous entry are left out. */
   scan(): NfInstance[] {
     this.scans++;
+    const agents = this.agents();
     const seen = new Map<number, Known>();
+    const refused = new Map<number, Refused>();
     const supervisors = new Map<number, NfProfile>();
     for (const pid of listPids()) {
       const stat = processStat(pid);
       if (stat === undefined || stat.ended) continue;
-      const known = this.recall(pid, stat) ?? this.examine(pid, stat);
+      const known = this.recall(pid, stat) ?? this.examine(pid, stat, agents);
       known.parentPid = stat.parentPid;
       seen.set(pid, known);
+      if (known.refused !== undefined) refused.set(pid, known.refused);
       if (known.profile !== undefined) supervisors.set(known.parentPid, known.profile);
     }
     this.known = seen;
+    this.refused = refused;
+    this.endEntries(seen);
     const unclear = this.unclear(seen, supervisors);
     const online = onlineCores();
     const instances: NfInstance[] = [];
-    for (const [pid, { rule, profile, startTicks }] of seen) {
+    for (const [pid, { rule, profile, startTicks, uid }] of seen) {
       if (rule === undefined || profile === undefined) continue;
       if (isSupervisor(pid, rule, profile, supervisors) || unclear.has(rule)) continue;
       if (profile.match.kernel !== undefined) {
         const cores = profile.cores ?? [];
-        instances.push({ id: `${profile.name}-${pid}`, profile, pid, startTicks, threads: [], cores });
+        instances.push({ id: `${profile.name}-${pid}`, profile, pid, startTicks, uid, threads: [], cores });
         continue;
       }
       const threads = listThreads(pid);
-      if (threads.length > 0) instances.push(instanceOf(pid, startTicks, rule, profile, threads, online));
+      if (threads.length > 0) instances.push(instanceOf(pid, seen.get(pid)!, rule, profile, threads, online));
     }
     return instances;
+  }
+
+  /** A pid of the configuration is a process: with that, the entry is over, whoever gets the number next. */
+  private endEntries(seen: ReadonlyMap<number, Known>): void {
+    const over = this.rules.filter(
+      ({ pid, startTicks }) =>
+        pid !== undefined && (startTicks === undefined || seen.get(pid)?.startTicks !== startTicks),
+    );
+    this.ended = over.map(({ profile, pid, startTicks }) => {
+      const what = startTicks === undefined ? 'there is no such process' : 'its process has ended';
+      return `nfs: the entry for ${profile.name} with pid ${pid} holds no more: ${what}`;
+    });
+    if (over.length > 0) this.rules = this.rules.filter((rule) => !over.includes(rule));
   }
 
   /** Rules for one process that match several. */
@@ -99,20 +150,27 @@ export class Discovery {
     return known !== undefined && known.recheckAt > this.scans && isSame(known, stat) ? known : undefined;
   }
 
-  private examine(pid: number, { startTicks, name, parentPid }: ProcessStat): Known {
-    const candidate = new ProcCandidate(pid, name);
+  private examine(pid: number, stat: ProcessStat, agents: ReadonlySet<string>): Known {
+    const { startTicks, name, parentPid } = stat;
+    const candidate = new ProcCandidate(pid, startTicks, name, this.users, agents);
     // A process that is just being replaced by exec has its new name before its new arguments: the first verdict
     // lasts for one scan only.
     const known = this.known.get(pid);
     const isFirst = known === undefined || !isSame(known, { startTicks, name });
-    let recheckAt = this.scans + (isFirst ? 1 : NF.recheckScans);
+    const fresh: Known = {
+      ...{ startTicks, name, parentPid, rule: undefined, profile: undefined, uid: 0, refused: undefined },
+      recheckAt: this.scans + (isFirst ? 1 : NF.recheckScans),
+    };
     for (const rule of this.rules) {
       const verdict = judge(rule, candidate);
-      if (verdict === 'maybe') recheckAt = this.scans + 1;
+      if (verdict === 'maybe') fresh.recheckAt = this.scans + 1;
+      if (typeof verdict === 'object' && isWorthTelling(verdict))
+        fresh.refused ??= { profile: rule.profile.name, why: verdict };
       if (verdict !== 'yes') continue;
-      return { startTicks, name, parentPid, rule, profile: profileFor(rule, candidate.args()), recheckAt };
+      const profile = profileFor(rule, candidate.args());
+      return { ...fresh, rule, profile, uid: candidate.uid, refused: undefined };
     }
-    return { startTicks, name, parentPid, rule: undefined, profile: undefined, recheckAt };
+    return fresh;
   }
 }
 
@@ -130,19 +188,31 @@ function isSame(known: Known, stat: Pick<ProcessStat, 'startTicks' | 'name'>): b
   return known.startTicks === stat.startTicks && known.name === stat.name;
 }
 
-/** One look, without memory. */
-export function discover(profiles: readonly NfProfile[], explicit: readonly ExplicitNf[] = []): NfInstance[] {
-  return new Discovery(profiles, explicit).scan();
+/** One look, without memory. `onRefused` gets a sentence for each process that fits a profile but is not believed. */
+export function discover(
+  profiles: readonly NfProfile[],
+  explicit: readonly ExplicitNf[] = [],
+  options: DiscoveryOptions & { onRefused?: (sentence: string) => void } = {},
+): NfInstance[] {
+  const discovery = new Discovery(profiles, explicit, options);
+  const found = discovery.scan();
+  for (const [pid, { profile, why }] of discovery.refused)
+    options.onRefused?.(distrustText(pid, profile, why));
+  return found;
 }
 
 class ProcCandidate implements Candidate {
   private argsText: string | undefined;
   private exeText: string | undefined;
   private threads: string[] | undefined;
+  private known: ProcessFacts | 'gone' | undefined;
 
   constructor(
     readonly pid: number,
+    readonly startTicks: number,
     readonly name: string,
+    private readonly users: ReadonlySet<number>,
+    private readonly agents: ReadonlySet<string>,
   ) {}
 
   exe(): string | undefined {
@@ -156,6 +226,22 @@ class ProcCandidate implements Candidate {
     return this.argsText;
   }
 
+  distrust(named: boolean): Distrust | undefined {
+    const { facts } = this;
+    if (facts === 'gone') return { kind: 'gone' };
+    return named ? distrustNamed(facts) : distrust(facts, this.users);
+  }
+
+  /** Its effective user. */
+  get uid(): number {
+    return this.facts === 'gone' ? 0 : this.facts.uids[1]!;
+  }
+
+  private get facts(): ProcessFacts | 'gone' {
+    this.known ??= readProcessFacts(this.pid, this.startTicks, this.agents) ?? 'gone';
+    return this.known;
+  }
+
   threadNames(): readonly string[] {
     this.threads ??= listThreads(this.pid).map((thread) => thread.name);
     return this.threads;
@@ -164,7 +250,7 @@ class ProcCandidate implements Candidate {
 
 function instanceOf(
   pid: number,
-  startTicks: number,
+  { startTicks, uid }: Known,
   rule: Rule,
   profile: NfProfile,
   infos: readonly ThreadInfo[],
@@ -182,7 +268,7 @@ function instanceOf(
   // One packet thread that may run anywhere makes every core a possible NF core: then none can be promised.
   const bound = packet.every((thread) => thread.cores.length < online || online === 1);
   const cores = bound ? [...new Set(packet.flatMap((thread) => thread.cores))].sort((a, b) => a - b) : [];
-  return { id: `${profile.name}-${pid}`, profile, pid, startTicks, threads, cores };
+  return { id: `${profile.name}-${pid}`, profile, pid, startTicks, uid, threads, cores };
 }
 
 /** How many cores are online. */

@@ -10,12 +10,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NemoError } from '../errors.js';
 import { listPids, processArgs } from '../linux/process.js';
 import { type ChildProcess, spawn } from '../linux/spawn.js';
+import { NF } from '../tunables.js';
+import { RECORD_SED } from './settings-journal.js';
 
 const NAME = 'nemo-guardian';
 
 /**
- * $1 the journal, $2 the agent's pid, $3 the file that names the agent of now, $4 the script that puts back settings
- * of NFs, from $5 on the groups. Needs only util-linux and sed, which every Debian has. The sandboxes die by themselves, with the agent; but a frozen one
+ * $1 the journal, $2 the agent's pid, $3 the file that names the agent of now, $4 the journal of settings of NFs, from $5
+ * on the groups. Descriptor 3 is the agent's guard file: while it is open, no other agent takes over what is put back here.
+ * Needs only util-linux and sed, which every Debian has. The sandboxes die by themselves, with the agent; but a frozen one
  * only does when it is thawed, and a group can be removed only then.
  */
 const SCRIPT = `
@@ -58,13 +61,31 @@ restore() {
   rm -f "$journal"
 }
 restore
-if [ "$(sed -n 2p "$settings" 2>/dev/null)" = "# agent $agent" ]; then
-  # An NF's control program may be slow on a busy box. What cannot be put back is left for the next agent.
-  for i in 1 2 3 4 5 6 7 8 9 10; do
-    timeout 10 sh -e "$settings" && rm -f "$settings" && break
-    sleep 0.5
-  done
-fi
+is_ours() {
+  head -n 1 "$1" 2>/dev/null | grep -q "^{\\"agent\\":$agent,"
+}
+# One fixed command a kind of record: a path and a number come from the journal, nothing else.
+set_back() {
+  sed -n '${RECORD_SED}' "$settings" | {
+    failed=0
+    while read -r database old; do
+      case $old in
+        null) set -- remove Open_vSwitch . other_config pmd-maxsleep ;;
+        '' | *[!0-9]*) continue ;;
+        *) set -- set Open_vSwitch . "other_config:pmd-maxsleep=$old" ;;
+      esac
+      timeout 10 ovs-vsctl --timeout=${NF.askTimeoutS} --no-wait "--db=unix:$database" "$@" </dev/null || failed=1
+    done
+    exit $failed
+  }
+}
+# An NF's control program may be slow on a busy box. What cannot be put back is left for the next agent.
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  is_ours "$settings" || break
+  set_back && rm -f "$settings" && break
+  sleep 0.5
+done
+exec 3>&-
 sweep "$@"
 `;
 
@@ -74,8 +95,10 @@ const RESPAWN_MS = 1_000;
 export interface Watched {
   /** Of NF threads whose scheduling was changed. */
   journal: string;
-  /** A shell script that puts back what NFs were asked to do. */
+  /** Of what NFs were asked to do. */
   settings?: string;
+  /** Descriptor of a locked file, held until everything of NFs is put back. */
+  lockFd?: number;
   /** A file with the pid of the agent to which `groups` belong now. */
   claim?: string;
   /** Root directories of cgroups to remove. */
@@ -126,13 +149,13 @@ export class Guardian {
   }
 
   private start(): ChildProcess {
-    const { journal, claim = '', settings = '', groups = [] } = this.watched;
+    const { journal, claim = '', settings = '', groups = [], lockFd = 'ignore' } = this.watched;
     const parameters = [journal, String(process.pid), claim, settings, ...groups];
     const child = spawn('/bin/sh', ['-c', SCRIPT, NAME, ...parameters], {
       cwd: '/',
       detached: true,
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
-      stdio: ['pipe', 'pipe', 'ignore'],
+      stdio: ['pipe', 'pipe', 'ignore', lockFd],
     });
     this.child = child;
     child.on('error', () => this.lost(child));

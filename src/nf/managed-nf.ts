@@ -11,6 +11,8 @@ export interface ManagedNf {
   nf: NfInstance;
   /** Its packet threads are bound to function cores. */
   bound: boolean;
+  /** The other agent of this box to which it belongs; undefined: it is ours. */
+  guardedBy: string | undefined;
   protection: string;
   stats: NfStats | undefined;
   measurements: Measurements;
@@ -22,8 +24,8 @@ export interface ManagedNf {
   refusal: string | undefined;
 }
 
-export function mayHarvest({ nf, bound }: ManagedNf): boolean {
-  return nf.profile.harvest && bound;
+export function mayHarvest({ nf, bound, guardedBy }: ManagedNf): boolean {
+  return nf.profile.harvest && bound && guardedBy === undefined;
 }
 
 /** A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it. */
@@ -61,11 +63,12 @@ export function feedOf(managed: ManagedNf, isGated: (core: number) => boolean): 
 }
 
 function harvestOf(
-  { nf, bound, sleeps, gate, refusal }: ManagedNf,
+  { nf, bound, guardedBy, sleeps, gate, refusal }: ManagedNf,
   isGated: (core: number) => boolean,
 ): NonNullable<FeedNf['harvest']> {
   if (!nf.profile.harvest) return { how: 'not', why: 'its profile says harvest: false' };
   if (!bound) return { how: 'not', why: 'its packet threads are not bound to function cores' };
+  if (guardedBy !== undefined) return { how: 'not', why: `it belongs to the agent ${guardedBy}` };
   if (nf.profile.mode === 'sleep') return { how: 'sleep' };
   if (sleeps) return { how: 'asked to sleep' };
   if (gate && nf.cores.every(isGated)) return { how: 'slices' };

@@ -13,8 +13,11 @@ import { queueInodes } from '../linux/listening.js';
 import { onlineCores } from '../linux/online-cores.js';
 import { type CoreFacts, readTopology } from '../linux/topology.js';
 import type { FeedNf } from '../telemetry/feed.js';
+import { NF } from '../tunables.js';
+import { type Claims, coreKey, nfKey } from './claims.js';
 import { CoreKeeper } from './core-keeper.js';
 import { Discovery } from './discovery.js';
+import { distrustText } from './identity.js';
 import type { LatencySourceSpec } from './latency/open.js';
 import { feedOf, isHarvested, type ManagedNf, mayHarvest, slicesRefusedBy } from './managed-nf.js';
 import type { ExplicitNf } from './match.js';
@@ -31,6 +34,12 @@ export interface NfManagerOptions {
   explicit: readonly ExplicitNf[];
   /** Also find NFs by profile that `explicit` does not name. */
   discovery: boolean;
+  /** Users who may run NFs, beside root. */
+  users: readonly number[];
+  /** Names of the agents of this box: what runs in their cgroups is no NF. */
+  agents: () => ReadonlySet<string>;
+  /** Which NFs and cores this agent has, of all agents of the box. */
+  claims: Claims;
   functionCores: readonly number[];
   /** Which of them may be used. */
   allowSmtSiblings: boolean;
@@ -51,11 +60,14 @@ export class NfManager {
   private readonly discovery: Discovery;
   private readonly watcher: NfWatcher;
   private readonly saidAmbiguous = new Set<string>();
+  private readonly saidRefused = new Set<string>();
+  private coresOfOthers: ReadonlyMap<number, string> = new Map();
   private readonly cores: CoreKeeper;
   private coreTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: NfManagerOptions) {
-    this.discovery = new Discovery(options.profiles, options.explicit, options.discovery);
+    const { profiles, explicit, discovery: byProfile, users, agents } = options;
+    this.discovery = new Discovery(profiles, explicit, { byProfile, users, agents });
     this.watcher = new NfWatcher(
       this.discovery,
       (change) => this.changed(change),
@@ -88,14 +100,29 @@ export class NfManager {
     let online = String(onlineCores());
     this.coreTimer = setInterval(() => {
       const now = String(onlineCores());
-      if (now !== online) this.tellControl();
-      for (const message of this.discovery.ambiguous) {
-        if (!this.saidAmbiguous.has(message)) this.warn(`${message}; they are left alone`);
-      }
-      this.saidAmbiguous.clear();
-      for (const message of this.discovery.ambiguous) this.saidAmbiguous.add(message);
+      if (this.claim() || now !== online) this.tellControl();
       online = now;
+      this.sayFindings();
     }, this.options.periodMs).unref();
+    this.sayFindings();
+  }
+
+  /** What the last scan found out beside NFs. */
+  private sayFindings(): void {
+    const { ambiguous, ended, refused } = this.discovery;
+    for (const message of ambiguous) {
+      if (!this.saidAmbiguous.has(message)) this.warn(`${message}; they are left alone`);
+    }
+    this.saidAmbiguous.clear();
+    for (const message of ambiguous) this.saidAmbiguous.add(message);
+    for (const message of ended.splice(0)) this.warn(message);
+    for (const [pid, { profile, why }] of refused) {
+      // Whoever may start processes may start many: one of a kind is told, and not many kinds.
+      const kind = `${profile} ${why.kind}`;
+      if (this.saidRefused.has(kind) || this.saidRefused.size >= NF.refusalsToldMax) continue;
+      this.saidRefused.add(kind);
+      this.warn(distrustText(pid, profile, why));
+    }
   }
 
   private changed(change: NfChange): void {
@@ -124,10 +151,11 @@ export class NfManager {
 
   private adopt(nf: NfInstance): void {
     const known = this.managed.get(nf.id);
-    const { functionCores, protection } = this.options;
+    const { functionCores } = this.options;
     const managed: ManagedNf = {
       nf,
       bound: nf.cores.length > 0 && nf.cores.every((core) => functionCores.includes(core)),
+      guardedBy: known?.guardedBy,
       protection: 'none',
       stats: known?.stats,
       measurements: known?.measurements ?? this.measure(nf),
@@ -136,8 +164,15 @@ export class NfManager {
       refusal: known?.refusal,
     };
     this.managed.set(nf.id, managed);
-    if (known === undefined && mayHarvest(managed) && nf.profile.mode === 'poll')
-      void this.askToSleep(managed);
+    this.claim();
+    if (managed.guardedBy === undefined) this.guard(managed, known === undefined);
+  }
+
+  /** `anew`: it is ours since now. */
+  private guard(managed: ManagedNf, anew: boolean): void {
+    const { nf } = managed;
+    if (anew && mayHarvest(managed) && nf.profile.mode === 'poll') void this.askToSleep(managed);
+    const { protection } = this.options;
     if (protection === undefined) return;
     const report = protection.protect(nf);
     managed.protection = report.applied;
@@ -147,11 +182,46 @@ export class NfManager {
     }
   }
 
+  /** An NF, and a core of one, belongs to one agent of the box at a time. True if ours, or those of others, changed. */
+  private claim(): boolean {
+    const { claims, functionCores, protection } = this.options;
+    const wanted = new Map<string, boolean>();
+    for (const { nf } of this.managed.values()) {
+      const harvestable = nf.cores.filter((core) => functionCores.includes(core));
+      wanted.set(nfKey(nf), harvestable.length > 0 || nf.cores.length === 0);
+      for (const core of harvestable) wanted.set(coreKey(core), true);
+    }
+    const { taken, asked, cores } = claims.update(wanted);
+    let changed = String([...cores]) !== String([...this.coresOfOthers]);
+    this.coresOfOthers = cores;
+    for (const managed of this.managed.values()) {
+      const { nf, guardedBy } = managed;
+      managed.guardedBy = taken.get(nfKey(nf));
+      if (asked.includes(nfKey(nf))) {
+        // First its own scheduling, then the claim: who comes next must find it as it was.
+        protection?.release(nf.id);
+        managed.protection = 'none';
+        claims.yield(nfKey(nf));
+        managed.guardedBy = 'that harvests its core';
+      }
+      if (managed.guardedBy === guardedBy) continue;
+      changed = true;
+      if (managed.guardedBy !== undefined) {
+        if (guardedBy === undefined) this.warn(`${nf.id} is left to the agent ${managed.guardedBy}`);
+      } else {
+        this.say('nf-found', 'info', nf, `${nf.id} is guarded by this agent now: the other one has left it`);
+        this.guard(managed, true);
+      }
+    }
+    return changed;
+  }
+
   private drop(nf: NfInstance): void {
     void this.managed.get(nf.id)?.measurements.close();
     this.managed.delete(nf.id);
     this.options.protection?.release(nf.id);
     void this.options.sleepControls?.release(nf.id);
+    this.claim();
   }
 
   /** Its own controls answer in milliseconds at best; its core is not harvested before. */
@@ -197,6 +267,7 @@ export class NfManager {
     const managed = [...this.managed.values()];
     this.cores.look(
       new Map(managed.flatMap(({ nf }) => nf.cores.map((core): [number, string] => [core, nf.id]))),
+      this.coresOfOthers,
     );
     this.options.control.setNfs(
       managed.map((one) => this.forControl(one)),
@@ -229,7 +300,7 @@ export class NfManager {
   private sourceFor(nf: NfInstance, packetTids: number[]): LatencySourceSpec | undefined {
     switch (nf.profile.latency.source) {
       case 'reported':
-        return { kind: 'reported', pid: nf.pid };
+        return { kind: 'reported', pid: nf.pid, uid: nf.uid };
       case 'runqueue':
         return { kind: 'runqueue', pid: nf.pid, tids: packetTids };
       case 'tap':
@@ -262,6 +333,7 @@ export class NfManager {
     await Promise.all([...this.managed.values()].map(({ measurements }) => measurements.close()));
     for (const { nf } of this.managed.values()) this.options.protection?.release(nf.id);
     await this.options.sleepControls?.close();
+    this.options.claims.close();
   }
 
   private warn(message: string): void {

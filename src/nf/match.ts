@@ -2,12 +2,14 @@
 
 import { didYouMean } from '../did-you-mean.js';
 import { NemoError } from '../errors.js';
+import type { Distrust } from './identity.js';
 import type { NfProfile } from './profile.js';
 
 /** An NF that the operator names: by pid, or by patterns of its own, or by those of the profile. */
 export interface ExplicitNf {
   /** Name of the profile. */
   profile: string;
+  /** The process that runs under it when the agent starts: the entry ends with that process. */
   pid?: number;
   /** Instead of the profile's conditions. */
   match?: NfProfile['match'];
@@ -32,12 +34,15 @@ export interface ExplicitNf {
 /** What can be known of a process; the costly parts are asked for only when a condition needs them. */
 export interface Candidate {
   pid: number;
+  startTicks: number;
   /** comm of the process. */
   name: string;
   exe(): string | undefined;
   /** Arguments joined by blanks. */
   args(): string;
   threadNames(): readonly string[];
+  /** Why it is not believed; `named`: the operator named its pid. */
+  distrust(named: boolean): Distrust | undefined;
 }
 
 export interface Rule {
@@ -45,6 +50,8 @@ export interface Rule {
   /** It says what holds for one process only, so it must not match two. */
   singular: boolean;
   pid: number | undefined;
+  /** When the process started that `pid` names; undefined: there was none. */
+  startTicks: number | undefined;
   process: RegExp | undefined;
   argsPattern: RegExp | undefined;
   thread: RegExp | undefined;
@@ -54,17 +61,18 @@ export interface Rule {
 }
 
 /**
- * In order of precedence: pids, explicit patterns, then, unless `byProfile` is false, the profiles. Throws BAD_CONFIG
- * for an unknown profile.
+ * In order of precedence: pids, explicit patterns, then, unless `byProfile` is false, the profiles. `startOf` tells when
+ * the process of a pid started. Throws BAD_CONFIG for an unknown profile.
  */
 export function compileRules(
   profiles: readonly NfProfile[],
   explicit: readonly ExplicitNf[],
-  byProfile = true,
+  byProfile: boolean,
+  startOf: (pid: number) => number | undefined,
 ): Rule[] {
   const named = explicit.map((entry) => {
     const profile = profiles.find((candidate) => candidate.name === entry.profile);
-    if (profile !== undefined) return compileExplicit(profile, entry);
+    if (profile !== undefined) return compileExplicit(profile, entry, startOf);
     const names = profiles.map((candidate) => candidate.name);
     const near = didYouMean(entry.profile, names);
     throw new NemoError('BAD_CONFIG', `no NF profile is called ${entry.profile}`, {
@@ -78,7 +86,11 @@ export function compileRules(
   ];
 }
 
-function compileExplicit(profile: NfProfile, entry: ExplicitNf): Rule {
+function compileExplicit(
+  profile: NfProfile,
+  entry: ExplicitNf,
+  startOf: (pid: number) => number | undefined,
+): Rule {
   if (entry.pid === undefined && profile.match.kernel !== undefined) {
     throw new NemoError('BAD_CONFIG', `nfs: ${profile.name} is no process, so it cannot be found by itself`, {
       hint: 'give the `pid` of any process in its network namespace',
@@ -87,6 +99,7 @@ function compileExplicit(profile: NfProfile, entry: ExplicitNf): Rule {
   const rule = {
     ...compile({ ...profile, match: entry.match ?? profile.match, ...entry.overrides }, entry.pid),
     singular: isOfOneProcess(entry),
+    startTicks: entry.pid === undefined ? undefined : startOf(entry.pid),
   };
   // The operator's word on the mode outranks the guess from the arguments.
   return entry.overrides?.mode === undefined ? rule : { ...rule, pollArgs: undefined };
@@ -94,10 +107,9 @@ function compileExplicit(profile: NfProfile, entry: ExplicitNf): Rule {
 
 /** Cores, interfaces, addresses and sockets belong to one NF; an SLO or a protection may be meant for many. */
 function isOfOneProcess({ overrides = {} }: ExplicitNf): boolean {
-  const { cores, latency, telemetry } = overrides;
-  return [cores, latency?.ingress, latency?.probe?.target, telemetry?.socket].some(
-    (one) => one !== undefined,
-  );
+  const { cores, latency, telemetry, sleepControl } = overrides;
+  const ofOne = [cores, latency?.ingress, latency?.probe?.target, telemetry?.socket, sleepControl?.database];
+  return ofOne.some((one) => one !== undefined);
 }
 
 function compile(profile: NfProfile, pid: number | undefined): Rule {
@@ -107,6 +119,7 @@ function compile(profile: NfProfile, pid: number | undefined): Rule {
     profile: withoutPollingFifo(profile),
     singular: false,
     pid,
+    startTicks: undefined,
     process: pattern(match.process),
     argsPattern: pattern(match.args),
     thread: pattern(match.thread),
@@ -122,18 +135,24 @@ function withoutPollingFifo(profile: NfProfile): NfProfile {
 }
 
 /** `maybe`: only the thread names do not fit, and threads come later than the process. */
-export type Verdict = 'yes' | 'maybe' | 'no';
+export type Verdict = 'yes' | 'maybe' | 'no' | Distrust;
 
-/** Whether a process fits a rule. A pid alone is enough: the operator knows. */
+/** Whether a process fits a rule, and if it does, whether it is believed. A pid alone is enough: the operator knows. */
 export function judge(rule: Rule, candidate: Candidate): Verdict {
+  if (rule.pid !== undefined) {
+    // A number that another process has got since is not the operator's word.
+    const isIt = rule.pid === candidate.pid && rule.startTicks === candidate.startTicks;
+    return isIt ? (candidate.distrust(true) ?? 'yes') : 'no';
+  }
   // No process is a kernel NF: the operator names one that lives in its namespace.
-  if (rule.pid === undefined && rule.profile.match.kernel !== undefined) return 'no';
-  if (rule.pid !== undefined) return rule.pid === candidate.pid ? 'yes' : 'no';
+  if (rule.profile.match.kernel !== undefined) return 'no';
   if (rule.process !== undefined && !rule.process.test(candidate.name)) {
     const exe = candidate.exe();
     if (exe === undefined || !rule.process.test(exe)) return 'no';
   }
   if (rule.argsPattern !== undefined && !rule.argsPattern.test(candidate.args())) return 'no';
+  const distrust = candidate.distrust(false);
+  if (distrust !== undefined) return distrust;
   const { thread } = rule;
   if (thread === undefined || candidate.threadNames().some((name) => thread.test(name))) return 'yes';
   return 'maybe';

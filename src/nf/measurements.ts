@@ -33,14 +33,14 @@ export class Measurements {
   }
 
   private async start(): Promise<void> {
-    const { pid, profile } = this.nf;
+    const { profile } = this.nf;
     const { source } = profile.latency;
     if (source === 'tap' || source === 'probe') {
       this.tap = await this.attempt(source, () => this.startLatency());
       this.ready();
     }
     if (profile.telemetry !== undefined) {
-      this.telemetry = await this.attempt('telemetry', () => startTelemetry(pid, profile.telemetry!));
+      this.telemetry = await this.attempt('telemetry', () => startTelemetry(this.nf, profile.telemetry!));
       this.ready();
     }
   }

@@ -22,6 +22,14 @@ export interface TelemetrySpec {
   socket?: string;
 }
 
+export interface SleepControlSpec {
+  kind: 'ovs-pmd-maxsleep';
+  /** Longest sleep, microseconds. */
+  value: number;
+  /** Path of the socket of its database. Default: that of Debian's package. */
+  database?: string;
+}
+
 export interface NfProfile {
   name: string;
   title: string;
@@ -61,7 +69,7 @@ export interface NfProfile {
     value?: number;
   };
   /** How a poll-mode NF is asked to sleep while its core is harvested. */
-  sleepControl?: { kind: 'ovs-pmd-maxsleep' /** Longest sleep, microseconds. */; value: number };
+  sleepControl?: SleepControlSpec;
   /** Whether the core of a poll-mode NF that cannot be asked to sleep may be lent in slices: docs/slice-gate.md. */
   slices?: boolean;
   /** Whether its core may be harvested at all. */
@@ -77,6 +85,8 @@ export interface NfInstance {
   pid: number;
   /** From /proc/<pid>/stat: tells a restarted pid from the old one. */
   startTicks: number;
+  /** The user whose files and sockets are believed to be the NF's, beside root's. */
+  uid: number;
   threads: Array<{ tid: number; name: string; packet: boolean; cores: number[] }>;
   /** Cores to which its packet threads are bound. Empty if they may run anywhere: such an NF is not harvested. */
   cores: number[];

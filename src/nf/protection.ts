@@ -46,10 +46,7 @@ export class NfProtection {
    * Puts back what a dead agent left, and sets the guardian. `stateDir` belongs to one agent at a time. Rejects with
    * STORE for a journal that is none, and MISSING_PACKAGE.
    */
-  static async start(
-    stateDir: string,
-    groups: Pick<Watched, 'claim' | 'groups' | 'settings'> = {},
-  ): Promise<NfProtection> {
+  static async start(stateDir: string, groups: Omit<Watched, 'journal'> = {}): Promise<NfProtection> {
     const journal = journalPath(stateDir);
     const restored = restoreLeftovers(journal);
     return new NfProtection(journal, restored, await Guardian.watch({ journal, ...groups }));
@@ -81,6 +78,8 @@ export class NfProtection {
     for (const thread of added) this.threads.set(thread.tid, thread);
     this.save();
     for (const thread of added) {
+      // Writing took a while: what has this number now may be somebody else's thread.
+      if (threadStart(nf, thread.tid) !== thread.startTicks) continue;
       thread.applied = apply(nf.profile.protection, thread.tid, nf.id, report.warnings);
       if (thread.applied !== 'none') report.applied = thread.applied;
     }
@@ -100,7 +99,7 @@ export class NfProtection {
 
   /** The entry of a thread to protect; its description if it has real-time scheduling of its own; undefined if gone. */
   private inspect(nf: NfInstance, tid: number): Protected | string | undefined {
-    const ticks = startTicks(tid);
+    const ticks = threadStart(nf, tid);
     if (ticks === undefined) return undefined;
     try {
       const { policy, ...rest } = getScheduling(tid);
@@ -127,6 +126,12 @@ export class NfProtection {
   private save(): void {
     writeJournal(this.journal, [...this.threads.values()]);
   }
+}
+
+/** When a thread of this NF, and of no other process, started; undefined if it or the NF is gone. */
+function threadStart({ pid, startTicks: nfTicks }: NfInstance, tid: number): number | undefined {
+  const ticks = startTicks(tid, pid);
+  return startTicks(pid) === nfTicks ? ticks : undefined;
 }
 
 /** The priority in `applied` of a report, if NEMO gave one. */

@@ -8,9 +8,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { socketInodes } from '../linux/listening.js';
 import { onlineCores } from '../linux/online-cores.js';
-import { exeBaseName, listPids, listThreads, processName } from '../linux/process.js';
+import { exeBaseName, listPids, listThreads, processName, startTicks } from '../linux/process.js';
+import { readProcessFacts } from '../linux/process-facts.js';
 import { ThreadStat } from '../linux/procfs.js';
 import { NF } from '../tunables.js';
+import { distrust } from './identity.js';
 
 export interface Proposal {
   pid: number;
@@ -21,10 +23,16 @@ export interface Proposal {
   yaml: string;
 }
 
-/** Takes `NF.scanMs`. Processes in `known` are left out: a profile has them already. */
-export async function scanForNfs(known: ReadonlySet<number>): Promise<Proposal[]> {
+/**
+ * Takes `NF.scanMs`. Processes in `known` are left out: a profile has them already; so are those that would not be believed
+ * if a profile found them. `agents`: names of the agents of this box.
+ */
+export async function scanForNfs(
+  known: ReadonlySet<number>,
+  agents: ReadonlySet<string> = new Set(),
+): Promise<Proposal[]> {
   const watched = listPids()
-    .filter((pid) => !known.has(pid) && pid !== process.pid)
+    .filter((pid) => !known.has(pid) && pid !== process.pid && isBelieved(pid, agents))
     .map((pid) => ({ pid, threads: listThreads(pid).map((thread) => new Watched(pid, thread)) }));
   const from = performance.now();
   await delay(NF.scanMs);
@@ -47,6 +55,12 @@ export async function scanForNfs(known: ReadonlySet<number>): Promise<Proposal[]
     proposals.push(propose(pid, signs, polling.length > 0, all ? undefined : packet));
   }
   return proposals;
+}
+
+function isBelieved(pid: number, agents: ReadonlySet<string>): boolean {
+  const ticks = startTicks(pid);
+  const facts = ticks === undefined ? undefined : readProcessFacts(pid, ticks, agents);
+  return facts !== undefined && distrust(facts, new Set()) === undefined;
 }
 
 function propose(

@@ -1,19 +1,27 @@
 /**
- * Asks a poll-mode NF to sleep when it has nothing to do, through its own controls, while its core is harvested. What
- * undoes it is a shell script in the state directory, written before anything is changed: this process runs it at the
- * end, the guardian after `kill -9`, the next agent if even that was lost.
+ * Asks a poll-mode NF to sleep when it has nothing to do, through its own controls, while its core is harvested. What it
+ * was before stands in a journal, written before anything is changed: this process puts it back at the end, the guardian
+ * after `kill -9`, the next agent if even that was lost. Where a setting is to be made, the profile or the configuration
+ * says; what a process says of itself is at most compared with that.
  */
 
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { lstatSync, realpathSync } from 'node:fs';
 import { run } from '../linux/packages.js';
 import { processArgs } from '../linux/process.js';
-import { NF } from '../tunables.js';
+import { folderWritableByOthers } from '../linux/root-only.js';
+import { ovsVersion } from './ovs-version.js';
 import type { NfInstance } from './profile.js';
+import {
+  type OvsMaxSleep,
+  readSettings,
+  settingsPath,
+  undoArgs,
+  vsctlOptions,
+  writeSettings,
+} from './settings-journal.js';
 
-export function settingsPath(stateDir: string): string {
-  return join(stateDir, 'settings.sh');
-}
+/** Of Debian's package. */
+const OVS_DATABASE = '/var/run/openvswitch/db.sock';
 
 export interface SleepReport {
   /** True while the NF sleeps, by us or by its owner's own setting. */
@@ -23,28 +31,24 @@ export interface SleepReport {
 }
 
 interface Changed {
-  /** Shell command that puts the old value back. */
-  restore: string;
+  record: OvsMaxSleep;
   /** NFs that share the setting: one Open vSwitch may run twice in a row under two pids. */
   nfIds: Set<string>;
 }
 
 export class SleepControls {
+  /** By database. */
   private readonly changed = new Map<string, Changed>();
 
-  private constructor(private readonly script: string) {}
+  private constructor(private readonly journal: string) {}
 
   /** Puts back first what a dead agent left. What cannot be put back yet is kept, and tried again later. */
   static async start(stateDir: string): Promise<SleepControls> {
-    const script = settingsPath(stateDir);
-    const controls = new SleepControls(script);
-    if (existsSync(script)) {
-      const commands = readFileSync(script, 'utf8').split('\n');
-      for (const restore of commands.filter((line) => line !== '' && !line.startsWith('#'))) {
-        controls.changed.set(restore, { restore, nfIds: new Set() });
-      }
-      await controls.restoreUnused();
+    const controls = new SleepControls(settingsPath(stateDir));
+    for (const record of readSettings(controls.journal)) {
+      controls.changed.set(record.database, { record, nfIds: new Set() });
     }
+    await controls.restoreUnused();
     return controls;
   }
 
@@ -52,33 +56,28 @@ export class SleepControls {
   async apply(nf: NfInstance): Promise<SleepReport> {
     const control = nf.profile.sleepControl;
     if (control === undefined) return { sleeps: false, message: 'its profile names no way to let it sleep' };
-    const database = ovsDatabase(nf.pid);
+    const database = control.database ?? OVS_DATABASE;
+    const wrong = notItsDatabase(nf, database);
+    if (wrong !== undefined) return { sleeps: false, message: wrong };
     const ours = this.changed.get(database);
     if (ours !== undefined) {
       ours.nfIds.add(nf.id);
       return { sleeps: true, message: `pmd-maxsleep is ${control.value} us` };
     }
-    const ask = (...args: string[]) => run('ovs-vsctl', [...ovsOptions(database), ...args]);
-    const version = await run(`/proc/${nf.pid}/exe`, ['--version']);
-    if (!canSleep(version.output)) {
-      return {
-        sleeps: false,
-        message: 'its threads cannot sleep before Open vSwitch 3.1',
-      };
-    }
+    const version = await ovsVersion(nf);
+    if (typeof version === 'string') return { sleeps: false, message: version };
+    if (!canSleep(version))
+      return { sleeps: false, message: 'its threads cannot sleep before Open vSwitch 3.1' };
+    const ask = (...args: string[]) => run('ovs-vsctl', [...vsctlOptions(database), ...args]);
     const old = await ask('--if-exists', 'get', 'Open_vSwitch', '.', 'other_config:pmd-maxsleep');
     if (old.exitCode !== 0) return { sleeps: false, message: `ovs-vsctl: ${old.output.trim()}` };
-    const oldValue = /\d+/.exec(old.output)?.[0];
+    const oldValue = /\d{1,7}/.exec(old.output)?.[0];
     // Its owner lets it sleep already: not ours to change.
     if (oldValue !== undefined && oldValue !== '0') {
       return { sleeps: true, message: `its owner set pmd-maxsleep to ${oldValue} us` };
     }
-    const undo =
-      oldValue === undefined
-        ? ['remove', 'Open_vSwitch', '.', 'other_config', 'pmd-maxsleep']
-        : ['set', 'Open_vSwitch', '.', `other_config:pmd-maxsleep=${oldValue}`];
-    const restore = ['ovs-vsctl', '--no-wait', ...ovsOptions(database), ...undo].map(quote).join(' ');
-    this.changed.set(database, { restore, nfIds: new Set([nf.id]) });
+    const record = { kind: control.kind, database, oldValue: oldValue === undefined ? null : 0 };
+    this.changed.set(database, { record, nfIds: new Set([nf.id]) });
     this.save();
     const set = await ask('set', 'Open_vSwitch', '.', `other_config:pmd-maxsleep=${control.value}`);
     if (set.exitCode === 0) return { sleeps: true, message: `pmd-maxsleep is ${control.value} us` };
@@ -97,48 +96,49 @@ export class SleepControls {
     await this.restoreUnused();
   }
 
-  /** A command that fails stays in the script: for the next release, the guardian, or the next agent. */
+  /** What fails stays in the journal: for the next release, the guardian, or the next agent. */
   private async restoreUnused(): Promise<void> {
-    for (const [key, { restore, nfIds }] of [...this.changed]) {
+    for (const [database, { record, nfIds }] of [...this.changed]) {
       if (nfIds.size > 0) continue;
-      if ((await run('sh', ['-c', restore])).exitCode === 0 && nfIds.size === 0) this.changed.delete(key);
+      const { exitCode } = await run('ovs-vsctl', undoArgs(record));
+      if (exitCode === 0 && nfIds.size === 0) this.changed.delete(database);
     }
     this.save();
   }
 
   private save(): void {
-    if (this.changed.size === 0) {
-      rmSync(this.script, { force: true });
-      return;
-    }
-    const lines = [...this.changed.values()].map(({ restore }) => restore);
-    mkdirSync(dirname(this.script), { recursive: true });
-    const unfinished = `${this.script}.new`;
-    // The guardian acts for its own agent only: it must not undo what the next one did.
-    writeFileSync(unfinished, `#!/bin/sh\n# agent ${process.pid}\n${lines.join('\n')}\n`, { mode: 0o700 });
-    renameSync(unfinished, this.script);
+    writeSettings(
+      this.journal,
+      [...this.changed.values()].map(({ record }) => record),
+    );
   }
 }
 
-/** "ovs-vswitchd (Open vSwitch) 3.1.0 ..." can, 2.17.9 cannot. */
-function canSleep(version: string): boolean {
-  const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(version) ?? []).slice(1).map(Number);
+function canSleep([major, minor]: [number, number]): boolean {
   return major > 3 || (major === 3 && minor >= 1);
 }
 
-/** A database that does not answer must not hold the agent up. */
-function ovsOptions(database: string): string[] {
-  return [`--timeout=${NF.askTimeoutS}`, `--db=${database}`];
-}
-
-/** ovs-vswitchd's only argument that is no option. */
-function ovsDatabase(pid: number): string {
+/** Why a setting at that database would not be one of this NF, or not safe to make, in words. */
+function notItsDatabase({ pid, uid }: NfInstance, database: string): string | undefined {
+  // ovs-vswitchd's only argument that is no option.
   const given = processArgs(pid)
     .slice(1)
     .find((arg) => /^(unix|tcp|ssl):/.test(arg));
-  return given ?? 'unix:/var/run/openvswitch/db.sock';
+  if (given !== undefined && withoutVar(given) !== `unix:${withoutVar(database)}`) {
+    return `it uses another database than ${database}: name the path of its socket as sleepControl: database`;
+  }
+  try {
+    const path = realpathSync(database);
+    const socket = lstatSync(path);
+    if (!socket.isSocket()) return `${database} is not a socket`;
+    if (socket.uid !== 0 && socket.uid !== uid) return `${database} belongs to user ${socket.uid}`;
+    return folderWritableByOthers(path, '', uid);
+  } catch {
+    return `there is no ${database}: name the path of its database's socket as sleepControl: database`;
+  }
 }
 
-function quote(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
+/** /var/run is a link to /run. */
+function withoutVar(path: string): string {
+  return path.replace(/^(unix:)?\/var\/run\//, '$1/run/');
 }

@@ -10,11 +10,13 @@
  *   then, if the NF tells it, BUCKET_COUNT x f64: when the last packet of each bucket was received, Unix nanoseconds.
  */
 
+import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   constants,
   fstatSync,
   ftruncateSync,
+  lstatSync,
   openSync,
   readdirSync,
   renameSync,
@@ -27,7 +29,7 @@ import { BELL_WORDS, BellWord, bellLimit, Doorbell } from './doorbell.js';
 import { BUCKET_COUNT, LatencyBuckets } from './latency-buckets.js';
 
 const DIRECTORY = '/dev/shm';
-const FILE_NAME = /^nemo-nf-(\d+)\.latency(\.new)?$/;
+const FILE_NAME = /^nemo-nf-(\d+)\.latency(\.[0-9a-f-]{36})?$/;
 /** "NMLT" in memory order on a little-endian machine. */
 const MAGIC = 0x544c4d4e;
 const VERSION = 1;
@@ -50,7 +52,12 @@ export function sharedLatencyPath(pid: number): string {
 export function sweepSharedLatency(): void {
   for (const name of readdirSync(DIRECTORY)) {
     const pid = Number(FILE_NAME.exec(name)?.[1] ?? 0);
-    if (pid > 0 && !isAlive(pid)) rmSync(`${DIRECTORY}/${name}`, { force: true });
+    if (pid <= 0 || isAlive(pid)) continue;
+    try {
+      rmSync(`${DIRECTORY}/${name}`, { force: true });
+    } catch {
+      // Anybody may make a folder of that name there; it is not ours.
+    }
   }
 }
 
@@ -86,9 +93,11 @@ export class SharedLatencyWriter {
     sweepSharedLatency();
     const path = sharedLatencyPath(pid);
     const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
-    // Made complete under another name, then renamed: a reader sees a whole file or none.
-    const unfinished = `${path}.new`;
-    rmSync(unfinished, { force: true });
+    // Made complete under another name, then renamed: a reader sees a whole file or none. Anybody may make files there, so
+    // nobody can foresee this name, and a folder that takes the place of the report is put out of the way.
+    const unfinished = `${path}.${randomUUID()}`;
+    if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory())
+      renameSync(path, `${DIRECTORY}/not-a-report-${randomUUID()}`);
     const fd = openSync(unfinished, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
       ftruncateSync(fd, SHARED_LATENCY_BYTES);
@@ -127,13 +136,16 @@ export class SharedLatencyReader {
   private readonly unmap: (() => void) | undefined;
   private fd: number;
 
-  /** Throws NOT_FOUND if there is no file (yet), BAD_REQUEST if it is not one that this process may believe. */
-  constructor(pid: number) {
+  /**
+   * `uid`: the NF's user, whose file is believed beside root's. Throws NOT_FOUND if there is no file (yet), BAD_REQUEST if it
+   * is not one that this process may believe.
+   */
+  constructor(pid: number, uid = 0) {
     this.pid = pid;
     this.path = sharedLatencyPath(pid);
     this.counts = new Uint32Array(this.bytes.buffer, BUCKETS_OFFSET, BUCKET_COUNT);
     this.counters = new Float64Array(this.bytes.buffer, COUNTER_OFFSET, COUNTERS);
-    this.fd = openTrusted(this.path);
+    this.fd = openTrusted(this.path, uid);
     const problem = this.read();
     if (problem !== undefined) {
       this.close();
@@ -194,8 +206,8 @@ export class SharedLatencyReader {
   }
 }
 
-/** Opens without following a link and without blocking on a FIFO; takes a regular file of root that only root writes. */
-function openTrusted(path: string): number {
+/** Opens without following a link and without blocking on a FIFO; takes a regular file that only root or `uid` writes. */
+function openTrusted(path: string, uid: number): number {
   const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
   let fd: number;
   try {
@@ -209,10 +221,10 @@ function openTrusted(path: string): number {
   const stat = fstatSync(fd);
   const why = !stat.isFile()
     ? 'it is not a regular file'
-    : stat.uid !== 0
-      ? `it belongs to user ${stat.uid}, not to root`
+    : stat.uid !== 0 && stat.uid !== uid
+      ? `it belongs to user ${stat.uid}, not to ${uid === 0 ? 'root' : `root or user ${uid}`}`
       : (stat.mode & 0o022) !== 0
-        ? 'others than root may write it'
+        ? 'others than its owner may write it'
         : undefined;
   if (why === undefined) return fd;
   closeSync(fd);

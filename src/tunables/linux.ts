@@ -15,3 +15,9 @@ export const CGROUP = {
   pollMinMs: 1,
   pollMaxMs: 16,
 } as const;
+
+/** Locks between agents of one box: each is held for a file's reading and writing. */
+export const LOCK = {
+  pollMs: 2,
+  waitMaxMs: 2_000,
+} as const;

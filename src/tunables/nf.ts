@@ -8,6 +8,8 @@ export const DISCOVERY = {
 export const NF = {
   /** What was found out about a process is looked at again after this many scans: it may have changed its arguments. */
   recheckScans: 20,
+  /** Kinds of processes that look like NFs but are not believed, of which an agent tells. */
+  refusalsToldMax: 16,
   /** The nice value that protects an NF's packet threads where the kernel refuses FIFO. */
   fallbackNice: -15,
   /**

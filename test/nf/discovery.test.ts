@@ -117,7 +117,9 @@ describe('NF discovery', () => {
   it('an entry for one process that matches two finds neither, and names both', async () => {
     const pids = [(await start(TITLE)).pid, (await start(TITLE)).pid].sort((a, b) => a - b);
     const latency = { source: 'tap' as const, ingress: 'n0', egress: 'n1', invariant: 'ipv4-id' as const };
-    const discovery = new Discovery([profile()], [{ profile: 'probe', overrides: { latency } }], false);
+    const discovery = new Discovery([profile()], [{ profile: 'probe', overrides: { latency } }], {
+      byProfile: false,
+    });
     expect(discovery.scan()).to.deep.equal([]);
     expect(discovery.ambiguous).to.have.length(1);
     expect(discovery.ambiguous[0]).to.include(`${pids[0]} and ${pids[1]} match it`);
@@ -125,7 +127,9 @@ describe('NF discovery', () => {
     expect(discovery.scan()).to.have.length(1);
     expect(discovery.ambiguous).to.deep.equal([]);
     // An SLO may be meant for all of them.
-    const shared = new Discovery([profile()], [{ profile: 'probe', overrides: { sloP99Us: 5 } }], false);
+    const shared = new Discovery([profile()], [{ profile: 'probe', overrides: { sloP99Us: 5 } }], {
+      byProfile: false,
+    });
     await start(TITLE);
     expect(shared.scan()).to.have.length(2);
   });

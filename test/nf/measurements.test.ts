@@ -20,7 +20,7 @@ describe('what is measured of an NF', () => {
     };
     const { pid } = process;
     measurements = new Measurements(
-      { id: 'x-1', profile, pid, startTicks: startTicks(pid)!, threads: [], cores: [] },
+      { id: 'x-1', profile, pid, startTicks: startTicks(pid)!, uid: 0, threads: [], cores: [] },
       {
         board: Board.create(1).shared,
         onReady: () =>

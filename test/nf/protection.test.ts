@@ -29,6 +29,7 @@ function instance(victim: Victim, tids: readonly number[], protection: NfProfile
     },
     pid: victim.pid,
     startTicks: startTicks(victim.pid)!,
+    uid: 0,
     threads: tids.map((tid) => ({ tid, name: 'packet', packet: true, cores: [0] })),
     cores: [0],
   };

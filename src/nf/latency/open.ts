@@ -7,7 +7,7 @@ import { TapSource } from './tap.js';
 
 /** Structured-clonable. For a tap or a probe, the main thread has started it and passes its memory. */
 export type LatencySourceSpec =
-  | { kind: 'reported'; pid: number }
+  | { kind: 'reported'; pid: number /** The NF's user; default root. */; uid?: number }
   | { kind: 'runqueue'; pid: number; tids: readonly number[] }
   | { kind: 'tap' | 'probe'; shared: SharedArrayBuffer };
 
@@ -15,7 +15,7 @@ export type LatencySourceSpec =
 export function openLatencySource(spec: LatencySourceSpec): LatencySource {
   switch (spec.kind) {
     case 'reported':
-      return new ReportedSource(spec.pid);
+      return new ReportedSource(spec.pid, spec.uid);
     case 'runqueue':
       return new RunqueueSource(spec.pid, spec.tids);
     case 'tap':

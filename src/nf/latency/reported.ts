@@ -19,8 +19,11 @@ export class ReportedSource implements LatencySource {
   /** Ticks until the next look for a file; -1: never again. */
   private retryIn = 0;
 
-  /** Never throws: what is wrong with the file stands in `fault`. */
-  constructor(private readonly pid: number) {
+  /** `uid`: the NF's user. Never throws: what is wrong with the file stands in `fault`. */
+  constructor(
+    private readonly pid: number,
+    private readonly uid = 0,
+  ) {
     this.open();
   }
 
@@ -73,7 +76,7 @@ export class ReportedSource implements LatencySource {
 
   private open(): void {
     try {
-      this.reader = new SharedLatencyReader(this.pid);
+      this.reader = new SharedLatencyReader(this.pid, this.uid);
       // What happened before now is not ours to tell.
       this.before.set(this.reader.counts);
       this.fault = undefined;

@@ -6,10 +6,11 @@
 
 import { readFileSync } from 'node:fs';
 import { NemoError } from '../../errors.js';
-import { BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
+import { type BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
 import { monotonicNs } from '../../linux/clock.js';
 import { unixListeners } from '../../linux/listening.js';
 import { TELEMETRY } from '../../tunables.js';
+import { connectToNf } from '../own-socket.js';
 import {
   badTelemetry,
   counter,
@@ -24,9 +25,10 @@ export class DpdkTelemetry implements TelemetryAdapter {
   private readonly answer = Buffer.alloc(TELEMETRY.answerMaxBytes);
   private deadlineNs = 0;
 
-  /** `path`: instead of the socket at which the process listens. */
+  /** `uid`: the NF's user; `path`: instead of the socket at which the process listens. */
   constructor(
     private readonly pid: number,
+    private readonly uid: number,
     private readonly givenPath?: string,
   ) {}
 
@@ -64,7 +66,7 @@ export class DpdkTelemetry implements TelemetryAdapter {
       });
     }
     this.path = path;
-    const socket = BlockingSocket.unix('seqpacket', path, TELEMETRY.callMaxMs);
+    const socket = connectToNf('seqpacket', path, this.uid, TELEMETRY.callMaxMs);
     try {
       const { pid } = parseAnswer(this.receive(socket), path);
       // Somebody else's socket at this path would count somebody else's packets.

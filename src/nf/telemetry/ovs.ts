@@ -5,10 +5,11 @@
  */
 
 import { NemoError } from '../../errors.js';
-import { BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
+import { type BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
 import { monotonicNs } from '../../linux/clock.js';
 import { unixListeners } from '../../linux/listening.js';
 import { TELEMETRY } from '../../tunables.js';
+import { connectToNf } from '../own-socket.js';
 import {
   badTelemetry,
   counter,
@@ -25,9 +26,10 @@ export class OvsTelemetry implements TelemetryAdapter {
   private readonly answer = Buffer.alloc(TELEMETRY.answerMaxBytes);
   private nextId = 0;
 
-  /** `path`: instead of the socket at which the process listens. */
+  /** `uid`: the NF's user; `path`: instead of the socket at which the process listens. */
   constructor(
     private readonly pid: number,
+    private readonly uid: number,
     private readonly givenPath?: string,
   ) {}
 
@@ -55,7 +57,7 @@ export class OvsTelemetry implements TelemetryAdapter {
     if (path === undefined)
       throw new NemoError('NOT_FOUND', `process ${this.pid} has no control socket of Open vSwitch`);
     this.path = path;
-    return BlockingSocket.unix('stream', path, TELEMETRY.callMaxMs);
+    return connectToNf('stream', path, this.uid, TELEMETRY.callMaxMs);
   }
 
   /** An answer has no end mark: it is whole when it is JSON. */

@@ -17,18 +17,20 @@ import { ratesOf } from './rates.js';
 export interface TelemetryWorkerData {
   shared: SharedArrayBuffer;
   pid: number;
+  /** The NF's user. */
+  uid: number;
   spec: TelemetrySpec;
 }
 
-const { shared, pid, spec } = workerData as TelemetryWorkerData;
+const { shared, pid, uid, spec } = workerData as TelemetryWorkerData;
 const memory = TelemetryMemory.over(shared);
 
 function adapterFor({ kind, socket }: TelemetrySpec): TelemetryAdapter {
   switch (kind) {
     case 'dpdk':
-      return new DpdkTelemetry(pid, socket);
+      return new DpdkTelemetry(pid, uid, socket);
     case 'ovs':
-      return new OvsTelemetry(pid, socket);
+      return new OvsTelemetry(pid, uid, socket);
   }
 }
 

@@ -7,8 +7,8 @@ import type { TelemetryWorkerData } from './telemetry-worker.js';
 
 export type Telemetry = Measurement<TelemetryFigure>;
 
-export function startTelemetry(pid: number, spec: TelemetrySpec): Promise<Telemetry> {
+export function startTelemetry(nf: { pid: number; uid: number }, spec: TelemetrySpec): Promise<Telemetry> {
   const memory = TelemetryMemory.create();
-  const data: TelemetryWorkerData = { shared: memory.shared, pid, spec };
+  const data: TelemetryWorkerData = { shared: memory.shared, pid: nf.pid, uid: nf.uid, spec };
   return startWorker(new URL('./telemetry-worker.js', import.meta.url), data, memory);
 }

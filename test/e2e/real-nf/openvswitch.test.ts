@@ -30,7 +30,7 @@ describe('Open vSwitch with DPDK, from its Debian package', function () {
     if (core < 1 || freemem() < 2.5e9) this.skip();
     await ensurePackages(['openvswitch-switch-dpdk']);
     const startNf: StartNf = async (place) => {
-      ovs = (await Ovs.start(place)) as Ovs;
+      ovs = await Ovs.start(place);
       return ovs;
     };
     bed = await Testbed.create({ startNf, cpu: core, housekeepingCpu: 0 });
@@ -43,6 +43,7 @@ describe('Open vSwitch with DPDK, from its Debian package', function () {
       core,
       isNf: ({ pid, mode }) => pid === ovs.pid && mode === 'sleep',
       pid: ovs.pid,
+      config: ovs.config,
       measure: async () => ({ report: await bed!.traffic.measure(2), maxSleep: (await maxSleep()).trim() }),
     });
     expect(nf).to.include({ profile: 'ovs-vswitchd', mode: 'sleep' });
@@ -59,7 +60,10 @@ describe('Open vSwitch with DPDK, from its Debian package', function () {
   });
 
   it('gets its own setting back also when the agent is killed', async () => {
-    const agent = await AgentProcess.start({ cores: { functions: [core], housekeeping: [0] } });
+    const agent = await AgentProcess.start({
+      cores: { functions: [core], housekeeping: [0] },
+      ...ovs.config,
+    });
     try {
       const asleep = await agent.until((frame) => frame.nfs.some((nf) => nf.mode === 'sleep'), 60_000);
       expect(asleep).to.equal(true);

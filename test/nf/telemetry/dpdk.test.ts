@@ -34,7 +34,7 @@ describe('telemetry of DPDK', () => {
   }
 
   it('finds the socket of the process, and adds up its ports', async () => {
-    const adapter = new DpdkTelemetry(await serve('behaves'));
+    const adapter = new DpdkTelemetry(await serve('behaves'), 0);
     try {
       const { packets } = adapter.read();
       expect(adapter.read()).to.deep.equal({
@@ -49,7 +49,7 @@ describe('telemetry of DPDK', () => {
   });
 
   it('knows how busy its threads are where they count it', async () => {
-    const adapter = new DpdkTelemetry(await serve('counts cycles'));
+    const adapter = new DpdkTelemetry(await serve('counts cycles'), 0);
     try {
       const { cycles, busyCycles } = adapter.read();
       expect(busyCycles! / cycles!).to.equal(0.25);
@@ -74,7 +74,7 @@ describe('telemetry of DPDK', () => {
   ];
   for (const [manner, words] of refused) {
     it(`refuses one that ${manner}`, async () => {
-      const adapter = new DpdkTelemetry(await serve(manner));
+      const adapter = new DpdkTelemetry(await serve(manner), 0);
       expect(() => adapter.read())
         .to.throw(words)
         .with.property('code')
@@ -84,7 +84,7 @@ describe('telemetry of DPDK', () => {
 
   it('names a process that has none', async () => {
     await serve('behaves');
-    expect(() => new DpdkTelemetry(process.pid).read())
+    expect(() => new DpdkTelemetry(process.pid, 0).read())
       .to.throw(/has no DPDK telemetry socket/)
       .with.property('hint')
       .that.includes('--no-telemetry');
@@ -93,13 +93,19 @@ describe('telemetry of DPDK', () => {
   it('asks in a thread of its own: one that hangs holds nobody up, and one that comes back is heard', async () => {
     let telemetry: Telemetry | undefined;
     try {
-      telemetry = await startTelemetry(await serve('hangs later'), { kind: 'dpdk', socket: path });
+      telemetry = await startTelemetry(
+        { pid: await serve('hangs later'), uid: 0 },
+        { kind: 'dpdk', socket: path },
+      );
       await until(() => telemetry!.fault !== undefined);
       expect(telemetry.fault).to.match(/does not answer/);
       await endProcess(server);
       rmSync(path);
       await telemetry.close();
-      telemetry = await startTelemetry(await serve('counts cycles'), { kind: 'dpdk', socket: path });
+      telemetry = await startTelemetry(
+        { pid: await serve('counts cycles'), uid: 0 },
+        { kind: 'dpdk', socket: path },
+      );
       await until(() => telemetry!.statistics().packetsPerS > 0);
       expect(telemetry.fault).to.equal(undefined);
       expect(telemetry.statistics()).to.include({ drops: 6, dropsPerS: 0, busyRatio: 0.25 });
@@ -111,7 +117,7 @@ describe('telemetry of DPDK', () => {
   });
 
   it('a path that no socket can have is an error, not a crash', () => {
-    expect(() => new DpdkTelemetry(process.pid, `/${'x'.repeat(200)}`).read())
+    expect(() => new DpdkTelemetry(process.pid, 0, `/${'x'.repeat(200)}`).read())
       .to.throw(/too long/)
       .satisfy((error: NemoError) => error.code === 'UNSUPPORTED');
   });
