@@ -8,6 +8,8 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { NemoError } from '../errors.js';
+import { TextTail } from '../streams/text-tail.js';
+import { OUTPUT } from '../tunables.js';
 import { findProgram, PACKAGE_PROGRAMS } from './programs.js';
 
 export interface EnsureOptions {
@@ -112,13 +114,10 @@ export function run(command: string, args: readonly string[]): Promise<{ exitCod
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
     });
-    let output = '';
-    const add = (chunk: Buffer) => {
-      output += chunk;
-    };
-    child.stdout.on('data', add);
-    child.stderr.on('data', add);
+    const output = new TextTail(OUTPUT.maxChars);
+    child.stdout.on('data', output.add);
+    child.stderr.on('data', output.add);
     child.once('error', (error) => resolve({ exitCode: 127, output: error.message }));
-    child.once('close', (code) => resolve({ exitCode: code ?? 128, output }));
+    child.once('close', (code) => resolve({ exitCode: code ?? 128, output: output.text }));
   });
 }

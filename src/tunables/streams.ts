@@ -3,12 +3,13 @@
 /** A sandbox's socket. */
 export const CHANNEL = {
   /**
-   * A read costs a token, and so does a frame: about 4 us of the thread that serves all. 20,000 are a tenth of it, and
-   * let a stream of 16 KiB chunks have 160 MB/s.
+   * A frame costs a token, about 5 us of the thread that serves all, a read costs four. 20,000 are a tenth of that
+   * thread, and let a stream of 16 KiB chunks have 64 MB/s, one of 256 KiB chunks 300 MB/s.
    */
   tokensPerSecond: 20_000,
+  tokensPerRead: 4,
   /** What a call may cost beyond that: its read and its frames, and what the runner says beside. */
-  tokensPerCall: 8,
+  tokensPerCall: 12,
   /** A frame of no call: text that a function printed, what a stem tells of its packages. */
   controlMaxBytes: 512 * 1024,
   /** Frames that no correct runner sends, before the sandbox is ended. */
@@ -45,4 +46,5 @@ export const CONTROL_LINE = {
 /** Programs of this machine that are run to their end, whose output is shown or read. */
 export const OUTPUT = {
   maxChars: 4 * 1024 * 1024,
+  complaintMaxChars: 4_000,
 } as const;

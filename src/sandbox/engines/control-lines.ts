@@ -4,6 +4,7 @@
  */
 
 import type { Socket } from 'node:net';
+import { parseObject } from '../../streams/json.js';
 import { LineReader } from '../../streams/lines.js';
 import { Pace } from '../../streams/pace.js';
 import { Valve } from '../../streams/valve.js';
@@ -53,15 +54,4 @@ export function readControlLines(
   );
   source.once('close', () => pace.stop());
   source.on('error', () => {});
-}
-
-export function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const parsed: unknown = JSON.parse(text);
-    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
-      ? (parsed as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -6,6 +6,7 @@
 
 import type { Socket } from 'node:net';
 import { NemoError } from '../../../errors.js';
+import { isObject } from '../../../streams/json.js';
 import { CONTROL_LINE, MICROVM } from '../../../tunables.js';
 import { readControlLines } from '../control-lines.js';
 import { Deferred } from '../ends.js';
@@ -80,5 +81,5 @@ function qemuError(why: string): NemoError {
 }
 
 function asObject(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  return isObject(value) ? value : {};
 }

@@ -7,6 +7,7 @@
 import type { Socket } from 'node:net';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
+import { parseObject } from '../../../streams/json.js';
 import { Pace } from '../../../streams/pace.js';
 import { Valve } from '../../../streams/valve.js';
 import { CHANNEL, GATEWAY_HTTP, ISOLATE, POOL } from '../../../tunables.js';
@@ -22,7 +23,6 @@ import {
   META_MAX_BYTES,
   utf8,
 } from '../../runner/frames.js';
-import { parseObject } from '../control-lines.js';
 import { Deferred } from '../ends.js';
 import { type Endings, guarded, tellAll } from '../guarded.js';
 import { headersOf, isStatus, parseHeaders, parseTold } from './told.js';
@@ -115,7 +115,7 @@ export class Channel {
       'data',
       guarded<Buffer>(ends, (bytes) => {
         if (this.over) return;
-        this.pace.spend(1);
+        this.pace.spend(CHANNEL.tokensPerRead);
         decoder.push(bytes);
       }),
     );

@@ -3,9 +3,9 @@
  * a form and bounds; what has another form is no head, or an error without words.
  */
 
+import { parseObject } from '../../../streams/json.js';
 import { CHANNEL } from '../../../tunables.js';
 import { BodyKind, utf8 } from '../../runner/frames.js';
-import { parseObject } from '../control-lines.js';
 
 const CONTENT_TYPES: Record<number, string> = {
   [BodyKind.text]: 'text/plain; charset=utf-8',
