@@ -9,4 +9,5 @@ export * from './tunables/microvm.js';
 export * from './tunables/nf.js';
 export * from './tunables/packet.js';
 export * from './tunables/sandbox.js';
+export * from './tunables/streams.js';
 export * from './tunables/telemetry.js';

@@ -3,9 +3,12 @@
 import { NemoError } from '../errors.js';
 import type { ActiveCall, Worker } from './worker.js';
 
-/** A function that threw, and a call that could not be sent, leave their sandbox as it was. */
+/**
+ * A function that threw, and a call that could not be sent, leave their sandbox as it was. INTERNAL: what the sandbox
+ * sent could not be handled.
+ */
 export function endsSandbox(error: NemoError): boolean {
-  return error.blame === 'function' && error.code !== 'FUNCTION_ERROR';
+  return (error.blame === 'function' && error.code !== 'FUNCTION_ERROR') || error.code === 'INTERNAL';
 }
 
 /** Only the call that ran too long is told that it did; others that shared its sandbox are told why theirs ended. */

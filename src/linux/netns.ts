@@ -6,6 +6,8 @@
 
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { NemoError } from '../errors.js';
+import { TextTail } from '../streams/text-tail.js';
+import { OUTPUT } from '../tunables.js';
 import { check, gettid, setns } from './libc.js';
 import type { ChildProcess, SpawnOptions } from './spawn.js';
 import { endProcess, runCommand, spawnTied } from './tied-process.js';
@@ -58,16 +60,16 @@ export async function createNamespace(): Promise<Namespace> {
   // `cat` on a pipe of ours: a second tie, which also works where the parent-death signal is filtered.
   const holder = spawnTied('unshare', ['--net', 'sh', '-c', HOLD], { stdio: ['pipe', 'pipe', 'pipe'] });
   await new Promise<void>((resolve, reject) => {
-    let complaint = '';
-    holder.stderr!.on('data', (text) => {
-      complaint += text;
-    });
+    const complaint = new TextTail(OUTPUT.complaintMaxChars);
+    holder.stderr!.on('data', complaint.add);
     holder.once('error', (cause) =>
       reject(
         new NemoError('MISSING_PACKAGE', cause.message, { cause, hint: 'apt install util-linux iproute2' }),
       ),
     );
-    holder.once('close', () => reject(new NemoError('SYSCALL', `unshare --net failed: ${complaint.trim()}`)));
+    holder.once('close', () =>
+      reject(new NemoError('SYSCALL', `unshare --net failed: ${complaint.text.trim()}`)),
+    );
     holder.stdout!.once('data', () => resolve());
   });
   const namespace = new Namespace(holder);

@@ -5,6 +5,8 @@
 
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statSync } from 'node:fs';
 import { NemoError } from '../errors.js';
+import { TextTail } from '../streams/text-tail.js';
+import { OUTPUT } from '../tunables.js';
 import { findProgram, PACKAGE_PROGRAMS } from './programs.js';
 import { spawn } from './spawn.js';
 
@@ -132,13 +134,10 @@ export function run(command: string, args: readonly string[]): Promise<{ exitCod
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
     });
-    let output = '';
-    const add = (chunk: Buffer) => {
-      output += chunk;
-    };
-    child.stdout.on('data', add);
-    child.stderr.on('data', add);
+    const output = new TextTail(OUTPUT.maxChars);
+    child.stdout.on('data', output.add);
+    child.stderr.on('data', output.add);
     child.once('error', (error) => resolve({ exitCode: 127, output: error.message }));
-    child.once('close', (code) => resolve({ exitCode: code ?? 128, output }));
+    child.once('close', (code) => resolve({ exitCode: code ?? 128, output: output.text }));
   });
 }

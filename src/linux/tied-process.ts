@@ -5,6 +5,8 @@
  */
 
 import { NemoError } from '../errors.js';
+import { TextTail } from '../streams/text-tail.js';
+import { OUTPUT } from '../tunables.js';
 import { type ChildProcess, type SpawnOptions, spawn } from './spawn.js';
 
 const CHECK_PARENT = 'test "$PPID" = "$0" && exec "$@"';
@@ -28,21 +30,17 @@ export function spawnTied(command: string, args: readonly string[], options: Spa
 export function runCommand(command: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawnTied(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    let complaint = '';
-    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      complaint += text;
-    });
+    const output = new TextTail(OUTPUT.maxChars);
+    const complaint = new TextTail(OUTPUT.complaintMaxChars);
+    child.stdout!.on('data', output.add);
+    child.stderr!.on('data', complaint.add);
     child.on('error', (cause) => reject(notInstalled(cause)));
     child.on('close', (code, signal) => {
-      if (code === 0) resolve(output);
+      if (code === 0) resolve(output.text);
       else {
         const line = [command, ...args].join(' ');
         const details = { command: line, exit: code ?? String(signal) };
-        reject(new NemoError('SYSCALL', `\`${line}\` failed: ${complaint.trim()}`, { details }));
+        reject(new NemoError('SYSCALL', `\`${line}\` failed: ${complaint.text.trim()}`, { details }));
       }
     });
   });

@@ -8,17 +8,20 @@
  * Everything is tied to the process that made it: however that ends, no process, namespace or link stays.
  */
 
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { type ErrorCode, NemoError } from '../errors.js';
+import { ERROR_CODES, type ErrorCode, NemoError } from '../errors.js';
 import { connect, createNamespace, type Namespace } from '../linux/netns.js';
 import type { ChildProcess } from '../linux/spawn.js';
 import { endProcess } from '../linux/tied-process.js';
 import type { NfMode } from '../nf/profile.js';
+import { isObject, parseObject } from '../streams/json.js';
+import { LineReader } from '../streams/lines.js';
 import type { NfProcessOptions } from './nf-process.js';
 import { sweepSharedLatency } from './shared-latency.js';
 import { Traffic } from './traffic/traffic.js';
 
+/** What an NF says of itself: that it is ready, or one error. */
+const NF_LINE_MAX_BYTES = 16 * 1024;
 const NF_MAIN = fileURLToPath(new URL('./nf-main.js', import.meta.url));
 
 export interface TestbedOptions {
@@ -137,16 +140,12 @@ class NfProcess implements RunningNf {
     let told: NemoError | undefined;
     const ended = new Promise<NemoError | undefined>((resolve) => child.once('close', () => resolve(told)));
     await new Promise<void>((resolve, reject) => {
-      createInterface({ input: child.stdout! }).on('line', (line) => {
-        const message = JSON.parse(line) as { ready: true } | ReturnType<NemoError['toJSON']>;
-        if ('ready' in message) resolve();
-        else
-          told = new NemoError(
-            message.error.code as ErrorCode,
-            message.error.message,
-            message.error.hint === undefined ? {} : { hint: message.error.hint },
-          );
+      const lines = new LineReader(NF_LINE_MAX_BYTES, (line) => {
+        const message = readNfLine(line);
+        if (message === 'ready') resolve();
+        else told ??= message;
       });
+      child.stdout!.on('data', (bytes: Buffer) => lines.push(bytes));
       child.once('error', (cause) => reject(new NemoError('INTERNAL', cause.message, { cause })));
       ended.then(() => reject(told ?? new NemoError('INTERNAL', 'the NF process ended before it was ready')));
     });
@@ -160,4 +159,13 @@ class NfProcess implements RunningNf {
   close(): Promise<void> {
     return endProcess(this.child);
   }
+}
+
+/** Undefined: it makes no sense. */
+function readNfLine(line: string): 'ready' | NemoError | undefined {
+  const { ready, error } = parseObject(line) ?? {};
+  if (ready === true) return 'ready';
+  if (!isObject(error) || typeof error.message !== 'string') return undefined;
+  const code = ERROR_CODES.find((one) => one === error.code) ?? ('INTERNAL' satisfies ErrorCode);
+  return new NemoError(code, error.message, typeof error.hint === 'string' ? { hint: error.hint } : {});
 }

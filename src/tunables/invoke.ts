@@ -55,6 +55,8 @@ export const DISPATCH = {
 
 export const QUEUE = {
   parallel: 4,
+  /** An answer is held whole until it is in the stream of replies: as long as one that the gateway takes. */
+  answerMaxBytes: 6 * 1024 * 1024,
   /** How long one read waits for an entry; bounds how late claims and removals are noticed. */
   blockMs: 1_000,
   /** Without a function, or after an error. */

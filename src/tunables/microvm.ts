@@ -24,6 +24,10 @@ export const MICROVM = {
   /** With KVM a kernel starts its first program within a second, or hangs. */
   kvmTrialMs: 5_000,
   consoleTailChars: 2_000,
+  /** A command of QEMU's; and the saving of its devices, which are some 100 KB, all of it. */
+  qmpAnswerMs: 60_000,
+  saveTimeoutMs: 60_000,
+  devicesMaxBytes: 64 * 1024 * 1024,
 } as const;
 
 export const SNAPSHOT = {

@@ -32,13 +32,6 @@ export const SANDBOX = {
   openFilesMax: 1_024,
   /** One core, so one thread for V8's background work; small young generation, so small resident size. */
   nodeFlags: ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation'],
-  logLineMaxChars: 8_192,
-  logLinesPerSecond: 2_000,
-  /** Beyond this the pipe is left full and the function waits in its own print. */
-  logBytesPerSecond: 2 * 1024 * 1024,
-  stderrTailChars: 2_000,
-  /** Frames that no correct runner sends, before the sandbox is ended. */
-  strayFramesMax: 1_000,
 } as const;
 
 /** Worker threads as sandboxes: engines `isolate` and `wasm`. */
@@ -117,6 +110,12 @@ export const OCI = {
   acceptPollMs: 2,
   connectWaitMs: 2,
   keepAliveMs: 600_000,
+  /** The head of an answer, as node's own limit; and those before it, 1xx, that announce it. */
+  headMaxBytes: 16 * 1024,
+  informationalMax: 16,
+  /** What may come from a container that is no content; each byte of content allows so much more: a chunk of one byte has five. */
+  framingMaxBytes: 1024 * 1024,
+  framingPerByte: 16,
   /** How long the end of a process may take to be known after its connection broke. */
   lastWordsMs: 600,
   /** Layers that no function has named for so long are removed. */

@@ -5,6 +5,7 @@
  */
 
 import { NemoError } from '../../errors.js';
+import { parseObject } from '../../streams/json.js';
 
 /** Counted since the NF started, or since its owner cleared the counters. */
 export interface TelemetryCounters {
@@ -26,9 +27,12 @@ export interface TelemetryAdapter {
   close(): void;
 }
 
+/** Counters of NFs have 64 bits: sums of them are numbers, whatever is said. */
+const COUNT_MAX = 2 ** 64;
+
 /** A counter out of an answer, or BAD_TELEMETRY. */
 export function counter(value: unknown, name: string): number {
-  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+  if (typeof value === 'number' && value >= 0 && value <= COUNT_MAX) return value;
   throw badTelemetry(`${name} is ${JSON.stringify(value) ?? 'missing'} where a count should be`);
 }
 
@@ -37,12 +41,7 @@ export function badTelemetry(message: string): NemoError {
 }
 
 export function parseAnswer(text: string, from: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return value as Record<string, unknown>;
-  } catch {
-    // said below
-  }
+  const answer = parseObject(text);
+  if (answer !== undefined) return answer;
   throw badTelemetry(`${from} answered what is no JSON object: ${text.slice(0, 60)}`);
 }

@@ -96,7 +96,8 @@ export function readPmdStats(text: string): TelemetryCounters {
   if (sections.length === 0) throw badTelemetry('Open vSwitch tells of no polling thread');
   for (const section of sections) {
     const figure = (name: string) => {
-      const digits = new RegExp(`^\\s+${name}: (\\d+)`, 'm').exec(section)?.[1];
+      // Spaces of one line only: a run of empty lines would be tried from each of them.
+      const digits = new RegExp(`^[ \\t]+${name}: (\\d{1,20})`, 'm').exec(section)?.[1];
       return counter(digits === undefined ? undefined : Number(digits), name);
     };
     sum.packets += figure('packets received');

@@ -17,6 +17,8 @@ export function requestEnvironment({
   };
   for (const [name, value] of Object.entries(headers)) {
     const key = name.toUpperCase().replace(/[^A-Z0-9]/g, '_');
+    // HTTP_PROXY is where programs take their proxy from: not the caller's to choose (https://httpoxy.org).
+    if (key === 'PROXY') continue;
     told[key === 'CONTENT_TYPE' ? key : `HTTP_${key}`] = value;
   }
   return told;

@@ -14,6 +14,8 @@ export const HEADER_BYTES = 20;
 export const META_MAX_BYTES = 256 * 1024;
 /** Above the 6 MB that the gateway lets in. A longer length is a broken or hostile peer. */
 export const BODY_MAX_BYTES = 8 * 1024 * 1024;
+/** Above this the receiver is asked whether it wants the frame, before it has any room for it. */
+const SMALL_BYTES = 64 * 1024;
 
 export const FrameType = {
   // agent -> runner
@@ -97,6 +99,10 @@ export interface FrameHeader {
 
 export type OnFrame = (header: FrameHeader, meta: Buffer, body: Buffer) => void;
 
+/** How long a frame with this header may be, meta and body together. */
+export type MaxBytesOf = (header: FrameHeader) => number;
+const anyLength: MaxBytesOf = () => META_MAX_BYTES + BODY_MAX_BYTES;
+
 /** Cuts a byte stream into frames. Each byte is copied at most once, and not at all when a read holds the frame. */
 export class FrameDecoder {
   private readonly header: FrameHeader = { type: 0, kind: 0, status: 0, callId: 0, timeMs: 0 };
@@ -109,7 +115,7 @@ export class FrameDecoder {
 
   constructor(
     private readonly onFrame: OnFrame,
-    private readonly bodyMaxBytes: number = BODY_MAX_BYTES,
+    private readonly maxBytesOf: MaxBytesOf = anyLength,
   ) {}
 
   /** Throws FrameError on a length above the bounds; the decoder must not be used after that. */
@@ -161,7 +167,12 @@ export class FrameDecoder {
     header.kind = from[at + 13]!;
     header.status = from[at + 14]! | (from[at + 15]! << 8);
     header.timeMs = u32(from, at + 16);
-    if (this.bodyBytes > this.bodyMaxBytes || this.metaBytes > META_MAX_BYTES) {
+    const bytes = this.bodyBytes + this.metaBytes;
+    if (
+      this.bodyBytes > BODY_MAX_BYTES ||
+      this.metaBytes > META_MAX_BYTES ||
+      (bytes > SMALL_BYTES && bytes > this.maxBytesOf(header))
+    ) {
       throw new FrameError(`a frame claims ${this.metaBytes} + ${this.bodyBytes} bytes`);
     }
   }

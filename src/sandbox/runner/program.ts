@@ -12,6 +12,7 @@ import { connect } from 'node:net';
 import { Readable } from 'node:stream';
 import type { RawHandler } from './calls.js';
 import { requestEnvironment } from './cgi.js';
+import { BODY_MAX_BYTES } from './frames.js';
 
 const COPY = '/tmp/.function';
 const PORT = 8080;
@@ -45,13 +46,20 @@ function stdioHandler(path: string, base: Record<string, string>): RawHandler {
         const env = { ...base, ...requestEnvironment(context) };
         const child = spawn(from, [], { stdio: ['pipe', 'pipe', 'inherit'], env });
         const chunks: Buffer[] = [];
+        let bytes = 0;
         const again = startable(from, run);
         child.once('error', (error) => again(error) || reject(error));
-        child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+        child.stdout.on('data', (chunk: Buffer) => {
+          bytes += chunk.length;
+          if (bytes <= BODY_MAX_BYTES) chunks.push(chunk);
+          else child.kill('SIGKILL');
+        });
         // It need not read its input.
         child.stdin.on('error', () => {});
         child.once('close', (code, signal) => {
-          if (code === 0) resolve(Buffer.concat(chunks));
+          if (bytes > BODY_MAX_BYTES)
+            reject(new Error(`the program answered with more than ${BODY_MAX_BYTES} bytes`));
+          else if (code === 0) resolve(Buffer.concat(chunks));
           else if (code === null || code > 0)
             reject(new Error(`the program ended with ${signal ?? `exit code ${code}`}`));
         });

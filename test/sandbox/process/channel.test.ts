@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import type { NemoError } from '../../../src/errors.js';
 import { Channel } from '../../../src/sandbox/engines/process/channel.js';
 import { FrameDecoder, FrameType, FrameWriter } from '../../../src/sandbox/runner/frames.js';
-import { SANDBOX } from '../../../src/tunables.js';
+import { CHANNEL } from '../../../src/tunables.js';
 
 /** A peer that may send anything; the channel is the real one, over a real socket. */
 describe('the agent facing a hostile sandbox', () => {
@@ -30,6 +30,7 @@ describe('the agent facing a hostile sandbox', () => {
         onLoaded: () => told.push('loaded'),
         onLoadFailed: (error) => told.push(`${error.code} ${error.message}`),
         onViolation: resolve,
+        onFault: (error) => told.push(`${error.code} ${error.message}`),
       });
     });
     forge = new FrameWriter((bytes) => peer.write(bytes));
@@ -153,8 +154,8 @@ describe('the agent facing a hostile sandbox', () => {
   });
 
   it('gives up on a flood of frames without a meaning', async () => {
-    for (let i = 0; i < SANDBOX.strayFramesMax; i++) forge.add(99, 0, 0, 0, 0, '', '');
+    for (let i = 0; i < CHANNEL.strayFramesMax; i++) forge.add(99, 0, 0, 0, 0, '', '');
     forge.flush();
-    expect(await violated).to.include('without a meaning');
+    expect(await violated).to.include('nobody asked for');
   });
 });

@@ -8,18 +8,20 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { NemoError } from '../../../errors.js';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
 import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
 import { processGroupThreads, threadInside } from '../../../linux/threads.js';
-import { ISOLATE, SANDBOX } from '../../../tunables.js';
+import type { Valve } from '../../../streams/valve.js';
+import { CONTROL_LINE, ISOLATE, SANDBOX } from '../../../tunables.js';
 import type { FromHost, ToHost } from '../../runner/isolate/host-main.js';
+import { readControlLines } from '../control-lines.js';
 import { Deferred, removeGroup, startError } from '../ends.js';
+import { type Endings, tellAll } from '../guarded.js';
 import { Channel, type ChannelEvents } from '../process/channel.js';
 import { FUNCTION_DIRECTORY, launchRunner } from '../process/launch.js';
-import { LogLines } from '../process/log-lines.js';
+import { type LogLines, readLog } from '../process/log-lines.js';
 import { makeOpenDirectory, type Runtime } from '../process/runtime.js';
 import type { ThreadEnd } from './thread-end.js';
 
@@ -47,10 +49,12 @@ export interface Connected {
 }
 
 /** What a host tells the owner of a thread. */
-export interface ThreadOwner extends Omit<ChannelEvents, 'onReady'> {
+export interface ThreadOwner extends Omit<ChannelEvents, 'onReady' | 'onLog'> {
   readonly memoryBytes: number;
   /** Resolves when nothing of the sandbox is left. */
   readonly exited: Promise<unknown>;
+  /** `valve`: of what the thread says. */
+  onLog?(stream: number, text: Buffer, valve: Valve): void;
   /** Lets the thread run wherever and as fast as it can, so that it can end. */
   release(): void;
   /** The thread is gone; `host`: because its process is. */
@@ -65,6 +69,7 @@ const NOBODY: ThreadOwner = {
   onLoaded: () => {},
   onLoadFailed: () => {},
   onViolation: () => {},
+  onFault: () => {},
 };
 
 interface Thread {
@@ -114,14 +119,12 @@ export class IsolateHost {
     const { joinPaths } = this.group;
     const launch = { uid, joinPaths, scheduling, directory, runtime, openFiles: ISOLATE.openFilesMax };
     this.child = launchRunner(launch, ISOLATE.nodeFlags, [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`]);
-    this.stderr = new LogLines(this.child.stderr!, () => {});
-    new LogLines(this.child.stdout!, () => {});
+    const end = (): void => void this.kill();
+    const ends: Endings = { onViolation: end, onFault: end };
+    this.stderr = readLog(this.child.stderr!, ends, () => {});
+    readLog(this.child.stdout!, ends, () => {});
     this.control = this.child.stdio[3] as Socket;
-    this.control.on('error', () => {});
-    const lines = createInterface({ input: this.control });
-    lines.on('line', (line) => this.hear(line));
-    // The same error once more; its end is told by the process.
-    lines.on('error', () => {});
+    readControlLines(this.control, CONTROL_LINE.hostMaxBytes, ends, (told) => this.hear(told));
     this.exited = this.watch();
     this.removed = this.exited.then(() => this.removeGroups());
   }
@@ -229,16 +232,17 @@ export class IsolateHost {
     if (!this.ended) this.control.write(`${JSON.stringify(message)}\n`);
   }
 
-  private hear(line: string): void {
-    let message: FromHost;
-    try {
-      message = JSON.parse(line.slice(0, 1_000)) as FromHost;
-    } catch {
-      return;
+  /** False if it makes no sense. */
+  private hear(told: Record<string, unknown>): boolean {
+    const message = readMessage(told);
+    if (message?.event === 'up') {
+      if (this.pid !== 0) return false;
+      this.ready();
+      return true;
     }
-    if (message.event === 'up') this.ready();
-    else if (message.event === 'exit')
-      this.threadEnded(message.id, message.oom === true, Number(message.code));
+    if (message === undefined || !this.threads.has(message.id)) return false;
+    this.threadEnded(message.id, message.oom, message.code);
+    return true;
   }
 
   private ready(): void {
@@ -286,15 +290,17 @@ export class IsolateHost {
         const { owner } = thread;
         events.onLoaded = (kind) => owner.onLoaded(kind);
         events.onLoadFailed = (error) => owner.onLoadFailed(error);
-        events.onLog = (stream, text) => owner.onLog?.(stream, text);
+        events.onLog = (stream, text) => owner.onLog?.(stream, text, channel.valve);
         events.onMemory = (kib) => owner.onMemory?.(kib);
         events.onWanted = () => owner.onWanted?.();
         events.onViolation = (reason) => owner.onViolation(reason);
+        events.onFault = (error) => owner.onFault(error);
         thread.connected.resolve({ channel, socket, tid });
       },
       onLoaded: nobody,
       onLoadFailed: nobody,
       onViolation: nobody,
+      onFault: nobody,
     };
     const channel = new Channel(socket, events);
   }
@@ -312,7 +318,7 @@ export class IsolateHost {
     this.stderr.writerEnded();
     this.up.reject(this.error('its process ended'));
     const owners = [...this.threads.values()].map(({ owner }) => owner);
-    for (const id of [...this.threads.keys()]) this.threadEnded(id, oom, 1, true);
+    tellAll([...this.threads.keys()], (id) => this.threadEnded(id, oom, 1, true));
     // Their groups may lie within those of this process.
     await Promise.all(owners.map(({ exited }) => exited));
     for (const socket of this.unclaimed) socket.destroy();
@@ -337,4 +343,11 @@ export class IsolateHost {
   private error(reason: string): NemoError {
     return startError(this.options.name, reason, this.stderr.tail);
   }
+}
+
+function readMessage({ event, id, oom, code }: Record<string, unknown>): FromHost | undefined {
+  if (event === 'up') return { event };
+  const ended =
+    event === 'exit' && typeof id === 'string' && typeof oom === 'boolean' && typeof code === 'number';
+  return ended ? { event, id, oom, code } : undefined;
 }

@@ -11,6 +11,7 @@ import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import { setScheduling } from '../../../linux/sched.js';
+import type { Valve } from '../../../streams/valve.js';
 import { ISOLATE, POOL, SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
 import { Deferred, endError, removeGroup, startError } from '../ends.js';
@@ -160,13 +161,20 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     this.heldBytes = kib * 1024;
   }
 
-  onLog(stream: number, text: Buffer): void {
-    this.logs.write(stream, text, this.socket);
+  onLog(stream: number, text: Buffer, valve: Valve): void {
+    this.logs.write(stream, text, valve);
   }
 
   onViolation(reason: string): void {
     if (this.violation === '') this.violation = reason;
     this.strike();
+  }
+
+  onFault(error: NemoError): void {
+    if (this.ended) return;
+    void this.kill(error);
+    // Later calls go elsewhere.
+    this.killReason = undefined;
   }
 
   onThreadEnded(end: ThreadEnd): void {

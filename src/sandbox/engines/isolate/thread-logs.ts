@@ -1,49 +1,45 @@
 /** What a sandbox without pipes prints, as lines, at the rate that the log takes. */
 
-import type { Socket } from 'node:net';
-import { PassThrough } from 'node:stream';
+import type { Valve } from '../../../streams/valve.js';
 import type { StartOptions } from '../../engine.js';
 import { LogLines } from '../process/log-lines.js';
 
 const STDERR = 2;
 
-interface Stream {
-  source: PassThrough;
-  lines: LogLines;
-}
-
 export class ThreadLogs {
-  private stdout: Stream | undefined;
-  private stderr: Stream | undefined;
+  private stdout: LogLines | undefined;
+  private stderr: LogLines | undefined;
+  /** Of the socket that spoke last. */
+  private valve!: Valve;
 
   constructor(private readonly options: Pick<StartOptions, 'id' | 'onLog'>) {}
 
-  write(stream: number, text: Buffer, socket: Socket | undefined): void {
+  /** `valve`: of the socket that it came from. Above the rate that the log takes, nothing more is read of it. */
+  write(stream: number, text: Buffer, valve: Valve): void {
+    this.valve = valve;
     if (stream === STDERR) this.stderr ??= this.open('stderr');
     else this.stdout ??= this.open('stdout');
-    const { source } = (stream === STDERR ? this.stderr : this.stdout)!;
-    // Above the rate that the log takes, nothing more is read of this sandbox.
-    if (source.write(text) || socket === undefined) return;
-    socket.pause();
-    source.once('drain', () => socket.resume());
+    (stream === STDERR ? this.stderr : this.stdout)!.take(text);
   }
 
   get tail(): string {
-    return this.stderr?.lines.tail ?? '';
+    return this.stderr?.tail ?? '';
   }
 
   end(): void {
-    this.stdout?.source.end();
-    this.stderr?.source.end();
+    this.stdout?.finish();
+    this.stderr?.finish();
   }
 
   /** With the first line: most sandboxes print nothing. */
-  private open(stream: 'stdout' | 'stderr'): Stream {
-    const source = new PassThrough();
+  private open(stream: 'stdout' | 'stderr'): LogLines {
     const { id: sandboxId, onLog } = this.options;
-    return {
-      source,
-      lines: new LogLines(source, (timeMs, text) => onLog({ timeMs, sandboxId, stream, text })),
+    let held: Valve | undefined;
+    const hold = (): void => {
+      held = this.valve;
+      held.hold();
     };
+    const release = (): void => held?.release();
+    return new LogLines({ hold, release }, (timeMs, text) => onLog({ timeMs, sandboxId, stream, text }));
   }
 }

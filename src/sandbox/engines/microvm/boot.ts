@@ -4,7 +4,9 @@ import { NemoError } from '../../../errors.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
 import { MICROVM } from '../../../tunables.js';
 import { Deferred } from '../ends.js';
+import type { Endings } from '../guarded.js';
 import { Channel } from '../process/channel.js';
+import { readLog } from '../process/log-lines.js';
 import { INIT_MARK } from './guest-image.js';
 import { Fd, socketOf } from './machine.js';
 
@@ -20,25 +22,34 @@ export async function untilReady(
   { timeoutMs, initTimeoutMs }: BootLimits,
 ): Promise<void> {
   const ready = new Deferred();
-  let console = '';
+  let begun = false;
   let initTimer: NodeJS.Timeout | undefined;
+  const ends: Endings = {
+    onViolation: (reason) => ready.reject(failed(`said what makes no sense: ${reason}`)),
+    onFault: (error) => ready.reject(error),
+  };
+  const hear = (_timeMs: number, line: string): void => {
+    if (!line.includes(INIT_MARK)) return;
+    begun = true;
+    clearTimeout(initTimer);
+  };
+  const outputs = [child.stderr!, socketOf(child, Fd.console)].map((output) => readLog(output, ends, hear));
   const failed = (why: string): NemoError => {
-    const tail = console.replace(/\r/g, '').trimEnd().slice(-MICROVM.consoleTailChars);
+    const tail = outputs
+      .map((output) => output.tail)
+      .join('')
+      .replace(/\r/g, '')
+      .trimEnd()
+      .slice(-MICROVM.consoleTailChars);
     return new NemoError(
       'SANDBOX_START',
       `the virtual machine ${why}${tail === '' ? '; it wrote nothing to its console' : `; the end of its console:\n${tail}`}`,
       {
         hint: 'leave microvm.kernel out for the kernel that NEMO fetches',
-        details: { console: tail, hung: !console.includes(INIT_MARK) && child.exitCode === null },
+        details: { console: tail, hung: !begun && child.exitCode === null },
       },
     );
   };
-  const hear = (chunk: Buffer): void => {
-    console = (console + chunk).slice(-4 * MICROVM.consoleTailChars);
-    if (console.includes(INIT_MARK)) clearTimeout(initTimer);
-  };
-  child.stderr!.on('data', hear);
-  socketOf(child, Fd.console).on('data', hear);
   child.once('error', (error) => ready.reject(failed(`was not started: ${error.message}`)));
   child.once('exit', (code, signal) => {
     const full = signal === 'SIGBUS' || code === 128 + 7 ? ' (the disk of its memory file may be full)' : '';
@@ -47,11 +58,11 @@ export async function untilReady(
   });
   let answers = 0;
   const channel = new Channel(socketOf(child, Fd.runner), {
+    ...ends,
     // First that it is there, then that it has rehearsed what every function will need.
     onReady: () => (answers++ === 0 ? channel.settle() : ready.resolve()),
     onLoaded: () => {},
     onLoadFailed: () => {},
-    onViolation: (reason) => ready.reject(failed(`said what makes no sense: ${reason}`)),
   });
   const late = (): void => ready.reject(failed(`did not start its first program within ${initTimeoutMs} ms`));
   initTimer = setTimeout(late, initTimeoutMs);

@@ -18,7 +18,8 @@ import { checkFunction } from '../../bundle.js';
 import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
 import { type OpenSnapshot, SnapshotManager } from '../../snapshots/manager.js';
 import type { SnapshotBudgets } from '../../snapshots/policy.js';
-import { Channel } from '../process/channel.js';
+import { Channel, type ChannelEvents } from '../process/channel.js';
+import { readLog } from '../process/log-lines.js';
 import { emptyOpenDirectory, makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
 import { UidRange } from '../uids.js';
@@ -158,8 +159,9 @@ export class MicrovmEngine implements Engine {
   ): ProcessSandbox {
     const { functions } = this;
     let exhausted = false;
-    socketOf(child, Fd.console).on('data', (text: Buffer) => {
-      exhausted ||= EXHAUSTED.test(text.toString());
+    const end = (): void => void child.kill('SIGKILL');
+    readLog(socketOf(child, Fd.console), { onViolation: end, onFault: end }, (_timeMs, line) => {
+      exhausted ||= EXHAUSTED.test(line);
     });
     let code: Buffer;
     return new ProcessSandbox(options, child, directory, uid, undefined, {
@@ -169,14 +171,16 @@ export class MicrovmEngine implements Engine {
       exhausted: (stderrTail) => exhausted || EXHAUSTED.test(stderrTail),
       openChannel(socket, events) {
         let onLoaded = (): void => {};
-        const channel = new Channel(socket, {
+        const own: ChannelEvents = {
           ...events,
           onLoaded(kind) {
             onLoaded();
             events.onLoaded(kind);
           },
           onAnswered: () => snapshot.answered(() => pidsIn(options.cgroup)),
-        });
+        };
+        // Its runner said that it is there before the snapshot was made.
+        const channel = new Channel(socket, own, 0);
         void synchronise(socketOf(child, Fd.sync), Date.now()).then(() => events.onReady({}));
         return {
           get inFlight() {

@@ -6,7 +6,9 @@ import type { ChildProcess } from '../../../linux/spawn.js';
 import { SANDBOX } from '../../../tunables.js';
 import type { LoadOptions } from '../../engine.js';
 import { Deferred } from '../ends.js';
-import { Channel } from '../process/channel.js';
+import type { Endings } from '../guarded.js';
+import { Channel, type ChannelEvents } from '../process/channel.js';
+import { readLog } from '../process/log-lines.js';
 import { Fd, socketOf } from './machine.js';
 import type { Qmp } from './qmp.js';
 import { syncMessage } from './sync-program.js';
@@ -33,14 +35,21 @@ export async function loadInMachine(
   };
   child.once('exit', (exitCode, signal) => fail(failed(`ended with ${signal ?? `exit code ${exitCode}`}`)));
   child.once('error', (error) => fail(failed(`was not started: ${error.message}`)));
+  const ends: Endings = {
+    onViolation: (reason) => fail(failed(`said what makes no sense: ${reason}`)),
+    onFault: fail,
+  };
   // What the function prints while it is loaded was said before, by the sandbox that serves.
-  for (const stream of [child.stdout, child.stderr, socketOf(child, Fd.console)]) stream!.resume();
-  const channel = new Channel(socketOf(child, Fd.runner), {
+  for (const stream of [child.stdout!, child.stderr!, socketOf(child, Fd.console)])
+    readLog(stream, ends, () => {});
+  const events: ChannelEvents = {
+    ...ends,
     onReady: () => settled.resolve(),
     onLoaded: () => loaded.resolve(),
     onLoadFailed: fail,
-    onViolation: (reason) => fail(failed(`said what makes no sense: ${reason}`)),
-  });
+  };
+  // It said that it is there before the snapshot that it goes on from was made.
+  const channel = new Channel(socketOf(child, Fd.runner), events, 0);
   const timeoutMs = Math.max(load.timeoutMs, SANDBOX.loadTimeoutMs);
   const timer = setTimeout(() => fail(failed(`was not ready within ${timeoutMs} ms`)), timeoutMs);
   try {
@@ -65,7 +74,12 @@ export async function goOn(qmp: Qmp): Promise<void> {
 /** Sets a guest's clock and gives it new random numbers. Its answer also says that the machine runs. */
 export function synchronise(sync: Socket, nowMs: number): Promise<void> {
   return new Promise((resolve) => {
-    sync.once('data', () => resolve());
+    sync.once('data', () => {
+      // Whatever else it says is not read.
+      sync.pause();
+      resolve();
+    });
     sync.write(syncMessage(nowMs));
+    sync.resume();
   });
 }

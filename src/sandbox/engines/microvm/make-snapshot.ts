@@ -3,12 +3,24 @@
  * that any number of machines go on from. Whatever happens, no process and no group is left.
  */
 
-import { chmodSync, closeSync, createWriteStream, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  createWriteStream,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { NemoError } from '../../../errors.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
+import { MICROVM } from '../../../tunables.js';
 import { copyWithHoles } from '../../snapshots/memory-file.js';
 import { Deferred } from '../ends.js';
 import { FUNCTION_DIRECTORY } from '../process/launch.js';
@@ -68,15 +80,17 @@ export async function makeSnapshot(
     const socketPath = join(runDirectory, 'devices.sock');
     const saved = new Deferred();
     server = createServer((socket) => {
-      pipeline(socket, createWriteStream(join(directory, 'devices'), { mode: 0o600 })).then(
-        saved.resolve,
-        saved.reject,
+      const file = createWriteStream(join(directory, 'devices'), { mode: 0o600 });
+      pipeline(socket, atMost(MICROVM.devicesMaxBytes), file).then(saved.resolve, (cause: Error) =>
+        saved.reject(failed(`its devices were not saved: ${cause.message}`)),
       );
     });
+    server.maxConnections = 1;
     await new Promise<void>((resolve) => server!.listen(socketPath, resolve));
-    chmodSync(socketPath, 0o666);
+    chownSync(socketPath, uid, uid);
+    chmodSync(socketPath, 0o600);
     await qmp.save(`unix:${FUNCTION_DIRECTORY}/devices.sock`);
-    await saved.promise;
+    await saved.within(MICROVM.saveTimeoutMs, () => failed('its devices did not come'));
     return readyMs;
   } finally {
     server?.close();
@@ -86,4 +100,20 @@ export async function makeSnapshot(
     for (const stream of child?.stdio ?? []) stream?.destroy();
     rmSync(runDirectory, { recursive: true, force: true });
   }
+}
+
+function failed(why: string): NemoError {
+  return new NemoError('SANDBOX_START', `QEMU: ${why}`);
+}
+
+/** Passes a stream on, and ends it with an error where it is longer: a disk is not QEMU's to fill. */
+function atMost(maxBytes: number): Transform {
+  let bytes = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) done(new RangeError(`more than ${maxBytes} bytes`));
+      else done(null, chunk);
+    },
+  });
 }

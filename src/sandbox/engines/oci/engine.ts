@@ -25,6 +25,7 @@ import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptio
 import { makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
 import { UidRange } from '../uids.js';
+import { connectInside } from './connect.js';
 import { HttpChannel } from './http-channel.js';
 import { importInThread } from './image/import-worker.js';
 import { parseRequest } from './image/reference.js';
@@ -139,7 +140,8 @@ export class OciEngine implements Engine {
         engine: OCI_ENGINE,
         ...(how.kind === 'http'
           ? {
-              openChannel: (socket, events) => new HttpChannel(socket, events, cgroup, how.port),
+              openChannel: (socket, events) =>
+                new HttpChannel(socket, events, () => connectInside(cgroup, how.port)),
               outlivesSocket: true,
               install: (load: LoadOptions) => writeEnvironment(directory, uid, load.env),
             }

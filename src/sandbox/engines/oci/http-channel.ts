@@ -1,32 +1,26 @@
 /**
- * Calls to an image that is an HTTP server. It listens in its own network namespace, which no packet enters or leaves:
- * the connection is made by this thread stepping into that namespace for the moment of a connect().
+ * Calls to an image that is an HTTP server. What answers was written by strangers: heads and their number are bounded,
+ * an answer that is more framing than content ends its sandbox, and one in tiny pieces is read slowly.
  */
 
-import { Socket } from 'node:net';
-import { Pool } from 'undici';
+import type { Socket } from 'node:net';
+import { type Dispatcher, Pool } from 'undici';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
-import type { Cgroup } from '../../../linux/cgroup/driver.js';
-import {
-  close,
-  connect,
-  errno,
-  errnoName,
-  fail,
-  getsockopt,
-  socket as openSocket,
-  poll,
-} from '../../../linux/libc.js';
-import { insideNamespace } from '../../../linux/netns.js';
-import { ownNetworkNamespace } from '../../../network/namespace-of.js';
-import { GATEWAY_HTTP, OCI } from '../../../tunables.js';
+import { Pace } from '../../../streams/pace.js';
+import { Valve } from '../../../streams/valve.js';
+import { CHANNEL, GATEWAY_HTTP, OCI } from '../../../tunables.js';
 import type { LoadOptions, SandboxReply } from '../../engine.js';
-import { type ChannelEvents, HOP_BY_HOP } from '../process/channel.js';
+import { guarded, tellAll } from '../guarded.js';
+import type { ChannelEvents } from '../process/channel.js';
+import { checkHeaders, HOP_BY_HOP, isStatus } from '../process/told.js';
 
 interface OpenCall {
   reply: SandboxReply;
-  abort(): void;
+  controller: Dispatcher.DispatchController | undefined;
+  /** Whoever cannot take more of its answer holds it. */
+  valve: Valve;
+  informational: number;
 }
 
 export class HttpChannel {
@@ -35,14 +29,30 @@ export class HttpChannel {
   private concurrency = 1;
   private functionName = '';
   private ended = false;
+  private readonly pace: Pace;
+  /** Calls that are held because the container is read slowly; undefined: it is not. */
+  private slowed: Set<OpenCall> | undefined;
+  /** What may still come that is no content. */
+  private framingBytes: number = OCI.framingMaxBytes;
 
+  /** `connect`: undefined while nobody listens. */
   constructor(
     private readonly gate: Socket,
     private readonly events: ChannelEvents,
-    private readonly cgroup: Cgroup,
-    private readonly port: number,
+    private readonly connect: () => Socket | undefined,
   ) {
-    gate.once('data', () => events.onReady({}));
+    this.pace = new Pace(
+      { hold: () => this.slowDown(), release: () => this.goOn() },
+      CHANNEL.tokensPerSecond,
+    );
+    gate.once(
+      'data',
+      guarded(events, () => {
+        // Nothing else that it says is read.
+        gate.pause();
+        events.onReady({});
+      }),
+    );
     gate.on('error', () => {});
   }
 
@@ -69,9 +79,17 @@ export class HttpChannel {
     for (const [name, value] of Object.entries(headers)) {
       if (!HOP_BY_HOP.has(name) && name !== 'content-length' && name !== 'expect') sent[name] = value;
     }
-    let stop: (reason: Error) => void = () => {};
-    const call: OpenCall = { reply, abort: () => stop(new Error('the sandbox ended')) };
+    const call: OpenCall = {
+      reply,
+      controller: undefined,
+      valve: new Valve({
+        pause: () => call.controller?.pause(),
+        resume: () => call.controller?.resume(),
+      }),
+      informational: 0,
+    };
     this.open.add(call);
+    this.pace.grant(CHANNEL.tokensPerCall);
     const bodiless = body.length === 0 && (method === 'GET' || method === 'HEAD');
     this.pool!.dispatch(
       {
@@ -80,40 +98,123 @@ export class HttpChannel {
         headers: sent,
         body: bodiless ? null : body,
       },
-      {
-        onRequestStart: (controller) => {
-          stop = (reason) => controller.abort(reason);
-        },
-        onResponseStart: (_controller, status, answered) => {
-          if (this.open.has(call)) reply.onHead(status, answerHeaders(answered));
-        },
-        onResponseData: (controller, chunk) => {
-          if (!this.open.has(call)) return;
-          reply.onChunk(chunk);
-          if (reply.whenDrained === undefined || (reply.backlogBytes ?? 0) <= GATEWAY_HTTP.backlogPauseBytes)
-            return;
-          controller.pause();
-          reply.whenDrained(() => controller.resume());
-        },
-        onResponseEnd: () => {
-          if (this.open.delete(call)) reply.onEnd();
-        },
-        // The end of the process is told in a moment, and says more.
-        onResponseError: (_controller, error) => {
-          setTimeout(() => this.failed(call, error), OCI.lastWordsMs).unref();
-        },
+      this.handler(call),
+    );
+  }
+
+  private handler(call: OpenCall): Dispatcher.DispatchHandler {
+    const safely = (step: () => void): void => guarded(this.events, step)();
+    return {
+      onRequestStart: (controller) => {
+        call.controller = controller;
+        if (this.slowed !== undefined) this.holdSlow(call, this.slowed);
+        if (call.valve.closed) controller.pause();
       },
+      onResponseStart: (controller, status, answered) =>
+        safely(() => {
+          if (!this.open.has(call)) return;
+          this.pace.spend(1);
+          this.allow(OCI.headMaxBytes);
+          const refused = this.takeHead(call, status, answered);
+          if (refused !== undefined) controller.abort(new Error(refused));
+        }),
+      onResponseData: (_controller, chunk) =>
+        safely(() => {
+          if (!this.open.has(call)) return;
+          this.pace.spend(1);
+          this.allow(chunk.length * OCI.framingPerByte);
+          call.reply.onChunk(chunk);
+          this.holdBack(call);
+        }),
+      onResponseEnd: () =>
+        safely(() => {
+          if (this.open.delete(call)) call.reply.onEnd();
+        }),
+      // The end of the process is told in a moment, and says more.
+      onResponseError: (_controller, error) => {
+        const fail = guarded(this.events, () => this.failed(call, error));
+        setTimeout(fail, OCI.lastWordsMs).unref();
+      },
+    };
+  }
+
+  /** What is wrong with the head, in words. */
+  private takeHead(
+    call: OpenCall,
+    status: number,
+    answered: Record<string, string | string[] | undefined>,
+  ): string | undefined {
+    // 103 Early Hints and its like: the answer is still to come.
+    if (status < 200) {
+      const tooMany = ++call.informational > OCI.informationalMax;
+      return tooMany ? 'it sent too many informational answers' : undefined;
+    }
+    const headers = checkHeaders(joinHeaders(answered));
+    if (!isStatus(status) || headers === undefined) return 'its answer has a head that is no HTTP';
+    call.reply.onHead(status, headers);
+    return undefined;
+  }
+
+  private holdBack({ reply, valve }: OpenCall): void {
+    const { backlogBytes = 0, whenDrained } = reply;
+    if (whenDrained === undefined || backlogBytes <= GATEWAY_HTTP.backlogPauseBytes) return;
+    valve.hold();
+    let waits = true;
+    whenDrained(
+      guarded(this.events, () => {
+        if (!waits) return;
+        waits = false;
+        valve.release();
+      }),
+    );
+  }
+
+  private slowDown(): void {
+    const slowed = new Set<OpenCall>();
+    this.slowed = slowed;
+    for (const call of this.open) this.holdSlow(call, slowed);
+  }
+
+  private holdSlow(call: OpenCall, slowed: Set<OpenCall>): void {
+    slowed.add(call);
+    call.valve.hold();
+  }
+
+  private goOn(): void {
+    const { slowed } = this;
+    this.slowed = undefined;
+    // What was read meanwhile is handled at once, and may slow it down again.
+    tellAll(slowed ?? [], ({ valve }) => valve.release());
+  }
+
+  private allow(bytes: number): void {
+    this.framingBytes = Math.min(this.framingBytes + bytes, OCI.framingMaxBytes);
+  }
+
+  /** Counts what comes: endless names of chunks, say, are told to nobody by a parser. */
+  private watch(socket: Socket): void {
+    let before = socket.bytesRead;
+    socket.on(
+      'readable',
+      guarded(this.events, () => {
+        this.framingBytes -= socket.bytesRead - before;
+        before = socket.bytesRead;
+        if (this.framingBytes >= 0) return;
+        socket.destroy();
+        this.events.onViolation('it answered with far more framing than content');
+      }),
     );
   }
 
   endAll(errorFor: (started: boolean) => NemoError): void {
     this.ended = true;
+    this.pace.stop();
     const calls = [...this.open];
     this.open.clear();
-    for (const [i, call] of calls.entries()) {
-      call.reply.onError(errorFor(i < this.concurrency));
-      call.abort();
-    }
+    tellAll(calls.entries(), ([i, { reply, controller }]) => {
+      reply.onError(errorFor(i < this.concurrency));
+      controller?.abort(new Error('the sandbox ended'));
+    });
     void this.pool?.destroy().catch(() => {});
   }
 
@@ -131,7 +232,10 @@ export class HttpChannel {
     if (this.ended) return;
     const socket = this.tryConnect();
     if (socket === undefined) {
-      setTimeout(() => this.awaitServer(), OCI.acceptPollMs).unref();
+      setTimeout(
+        guarded(this.events, () => this.awaitServer()),
+        OCI.acceptPollMs,
+      ).unref();
       return;
     }
     // Its first connection is the one that the first call uses, unless the server has given up waiting for it by then.
@@ -139,6 +243,7 @@ export class HttpChannel {
     this.pool = new Pool('http://function.invalid', {
       connections: this.concurrency,
       pipelining: 1,
+      maxHeaderSize: OCI.headMaxBytes,
       headersTimeout: 0,
       bodyTimeout: 0,
       keepAliveTimeout: OCI.keepAliveMs,
@@ -148,25 +253,20 @@ export class HttpChannel {
         if (connection !== first) first?.destroy();
         first = undefined;
         // Not at once: the client is not ready for an answer before it has asked.
-        if (connection !== undefined) process.nextTick(done, null, connection);
-        else process.nextTick(done, new Error('its server does not accept connections'), null);
+        if (connection !== undefined) {
+          this.watch(connection);
+          process.nextTick(done, null, connection);
+        } else process.nextTick(done, new Error('its server does not accept connections'), null);
       },
     });
     this.events.onLoaded(0);
   }
 
   private tryConnect(): Socket | undefined {
-    const namespace = ownNetworkNamespace(this.cgroup);
-    if (namespace === undefined) return undefined;
-    try {
-      const fd = insideNamespace(namespace, () => connectLoopback(this.port));
-      if (fd < 0) return undefined;
-      // One that breaks before a call uses it is nobody's error.
-      return new Socket({ fd, readable: true, writable: true }).setNoDelay(true).on('error', () => {});
-    } catch {
-      // Its last process has just ended.
-      return undefined;
-    }
+    // One that breaks before a call uses it is nobody's error.
+    return this.connect()
+      ?.setNoDelay(true)
+      .on('error', () => {});
   }
 }
 
@@ -175,39 +275,10 @@ function isFresh(socket: Socket): boolean {
   return !socket.destroyed && !socket.readableEnded && socket.readableLength === 0;
 }
 
-const AF_INET = 2;
-const POLLOUT = 4;
-const SOL_SOCKET = 1;
-const SO_ERROR = 4;
-const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
-
-/** A connected descriptor, or -1 if nobody listens. Loopback answers at once; one that does not is full. */
-function connectLoopback(port: number): number {
-  const fd = openSocket(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, 0);
-  if (fd < 0) fail('socket', 'a sandbox');
-  const address = Buffer.alloc(16);
-  address.writeUInt16LE(AF_INET, 0);
-  address.writeUInt16BE(port, 2);
-  address.set([127, 0, 0, 1], 4);
-  if (connect(fd, address, address.length) === 0) return fd;
-  if (errnoName(errno()) === 'EINPROGRESS' && isConnected(fd)) return fd;
-  close(fd);
-  return -1;
-}
-
-function isConnected(fd: number): boolean {
-  const request = Buffer.alloc(8);
-  request.writeInt32LE(fd, 0);
-  request.writeInt16LE(POLLOUT, 4);
-  if (poll(request, 1, OCI.connectWaitMs) !== 1) return false;
-  const error = new Uint8Array(4);
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, error, [4]) === 0 && error[0] === 0;
-}
-
-function answerHeaders(answered: Record<string, string | string[] | undefined>): Record<string, string> {
+function joinHeaders(answered: Record<string, string | string[] | undefined>): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(answered)) {
-    if (value === undefined || HOP_BY_HOP.has(name) || name === '__proto__') continue;
+    if (value === undefined || name === '__proto__') continue;
     // The one header that may come several times: its values are joined by newlines.
     headers[name] = Array.isArray(value) ? value.join(name === 'set-cookie' ? '\n' : ', ') : value;
   }

@@ -10,14 +10,20 @@ const TEXT_MAX = 200;
 export function readReport(told: unknown): AheadReport | undefined {
   if (typeof told !== 'object' || told === null) return undefined;
   const { cpuMs, bytes, reads, readsAll, effect } = told as Partial<Record<keyof AheadReport, unknown>>;
-  const names = Array.isArray(reads) ? reads.filter((name) => typeof name === 'string') : [];
+  const names = Array.isArray(reads) ? reads.filter(isName) : [];
   return {
     cpuMs: bounded(cpuMs, PACKAGES.importMaxMs),
     bytes: bounded(bytes, PACKAGES.heldMaxBytes),
     reads: names.slice(0, NAMES_MAX),
     readsAll: readsAll !== false || names.length > NAMES_MAX,
-    ...(effect === undefined ? {} : { effect: String(effect).slice(0, TEXT_MAX) }),
+    ...(effect === undefined
+      ? {}
+      : { effect: typeof effect === 'string' ? effect.slice(0, TEXT_MAX) : 'it has an effect' }),
   };
+}
+
+function isName(name: unknown): name is string {
+  return typeof name === 'string' && name.length <= TEXT_MAX;
 }
 
 function bounded(value: unknown, most: number): number {

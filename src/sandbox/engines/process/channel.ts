@@ -1,33 +1,43 @@
 /**
  * The agent's end of a sandbox's socket. Whatever arrives was written by the function's own process: lengths are
- * bounded, text is checked, and a frame about a call that is not open is counted and ignored.
+ * bounded, text is checked, a frame that nobody asked for is counted and ignored, and a peer that sends more than its
+ * calls need is read slowly. The types of frames and what each may hold are a closed list.
  */
 
 import type { Socket } from 'node:net';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
-import { GATEWAY_HTTP, ISOLATE, POOL, SANDBOX } from '../../../tunables.js';
+import { parseObject } from '../../../streams/json.js';
+import { Pace } from '../../../streams/pace.js';
+import { Valve } from '../../../streams/valve.js';
+import { CHANNEL, GATEWAY_HTTP, ISOLATE, POOL } from '../../../tunables.js';
 import type { LoadOptions, SandboxReply } from '../../engine.js';
 import {
-  BodyKind,
+  BODY_MAX_BYTES,
   EMPTY,
   FrameDecoder,
+  FrameError,
   type FrameHeader,
   FrameType,
   FrameWriter,
+  META_MAX_BYTES,
   utf8,
 } from '../../runner/frames.js';
 import { Deferred } from '../ends.js';
+import { type Endings, guarded, tellAll } from '../guarded.js';
+import { headersOf, isStatus, parseHeaders, parseTold } from './told.js';
 
 interface OpenCall {
   reply: SandboxReply;
   headSent: boolean;
   /** Its reader has left, and the runner was told. */
   cancelled: boolean;
+  /** Chunks since its reader had none left to take. */
+  unreadChunks: number;
 }
 
 /** Outcome of a stem's start or of a load, as the runner told it. */
-export interface ChannelEvents {
+export interface ChannelEvents extends Endings {
   /** `hello`: what the runner said of itself. */
   onReady(hello: Record<string, unknown>): void;
   /** `kind`: of the frame. */
@@ -40,8 +50,6 @@ export interface ChannelEvents {
   onAnswered?(): void;
   /** It was told to load a path whose code it does not have. */
   onWanted?(): void;
-  /** The peer is broken or hostile. */
-  onViolation(reason: string): void;
 }
 
 const REHEARSAL = {
@@ -69,27 +77,56 @@ export class Channel {
   private concurrency = 1;
   private functionName = '';
   private rehearsal: Deferred | undefined;
-  /** Readers of answers that are behind: the socket is paused while there is one. */
-  private waitingReaders = 0;
+  private readonly pace: Pace;
+  /** What the peer was asked for and has not said yet: how often each may come. */
+  private loadsAsked = 0;
+  private forgetsAsked = 0;
+  /** It broke off: whatever it still says is not looked at. */
+  private over = false;
+  /** Whoever cannot take more of what the sandbox says holds it: its socket fills, and the function waits. */
+  readonly valve: Valve;
   /** Frames ignored so far. */
   strayFrames = 0;
 
+  /** `readysAsked`: 0 for a peer that said that it is there before this channel was. */
   constructor(
-    private readonly socket: Socket,
+    socket: Socket,
     private readonly events: ChannelEvents,
+    private readysAsked = 1,
   ) {
+    this.valve = new Valve(socket);
+    this.pace = new Pace(this.valve, CHANNEL.tokensPerSecond);
     this.writer = new FrameWriter((bytes) => socket.write(bytes));
-    const decoder = new FrameDecoder((header, meta, body) => this.take(header, meta, body));
-    socket.on('data', (bytes: Buffer) => {
-      try {
+    const decoder = new FrameDecoder(
+      (header, meta, body) => this.take(header, meta, body),
+      ({ callId }) => (this.open.has(callId) ? META_MAX_BYTES + BODY_MAX_BYTES : CHANNEL.controlMaxBytes),
+    );
+    const ends: Endings = {
+      onViolation: (reason) => {
+        this.breakOff();
+        events.onViolation(reason);
+      },
+      onFault: (error) => {
+        this.breakOff();
+        events.onFault(error);
+      },
+    };
+    socket.on(
+      'data',
+      guarded<Buffer>(ends, (bytes) => {
+        if (this.over) return;
+        this.pace.spend(CHANNEL.tokensPerRead);
         decoder.push(bytes);
-      } catch (error) {
-        socket.removeAllListeners('data').resume();
-        events.onViolation((error as Error).message);
-      }
-    });
+      }),
+    );
+    socket.once('close', () => this.pace.stop());
     // A write to a sandbox that just ended; its end is told by the process.
     socket.on('error', () => {});
+  }
+
+  private breakOff(): void {
+    if (!this.over) this.valve.hold();
+    this.over = true;
   }
 
   get inFlight(): number {
@@ -127,6 +164,7 @@ export class Channel {
     this.concurrency = concurrency;
     this.functionName = functionName;
     const meta = JSON.stringify({ functionName, path, env, concurrency, memoryBytes });
+    this.loadsAsked++;
     this.send(FrameType.load, number, 0, meta, code);
   }
 
@@ -138,11 +176,13 @@ export class Channel {
   }
 
   forget(number: number): void {
+    this.forgetsAsked++;
     this.send(FrameType.forget, number, 0, '', EMPTY);
   }
 
   /** Before a snapshot. Answered by `onReady`. */
   settle(): void {
+    this.readysAsked++;
     this.send(FrameType.settle, 0, 0, '', EMPTY);
   }
 
@@ -150,6 +190,7 @@ export class Channel {
   wake({ functionName, concurrency = 1 }: LoadOptions): void {
     this.concurrency = concurrency;
     this.functionName = functionName;
+    this.loadsAsked++;
     this.send(FrameType.wake, 0, 0, '', EMPTY);
   }
 
@@ -160,7 +201,8 @@ export class Channel {
     const timeMs = Math.min(Math.max(Math.ceil(remainingMs), 0), 0xffffffff);
     try {
       this.send(FrameType.call, id, timeMs, JSON.stringify({ callId, method, path, query, headers }), body);
-      this.open.set(id, { reply, headSent: false, cancelled: false });
+      this.open.set(id, { reply, headSent: false, cancelled: false, unreadChunks: 0 });
+      this.pace.grant(CHANNEL.tokensPerCall);
     } catch (error) {
       reply.onError(
         new NemoError(
@@ -183,7 +225,7 @@ export class Channel {
     const calls = [...this.open.values()];
     this.open.clear();
     // The runner starts calls in order and answers one before it starts the next beyond its concurrency.
-    for (const [i, call] of calls.entries()) call.reply.onError(errorFor(i < this.concurrency));
+    tellAll(calls.entries(), ([i, { reply }]) => reply.onError(errorFor(i < this.concurrency)));
   }
 
   /** Frames of one turn leave in one write. */
@@ -198,23 +240,55 @@ export class Channel {
   }
 
   private take(header: FrameHeader, meta: Buffer, body: Buffer): void {
+    if (this.over) return;
+    this.pace.spend(1);
     const call = this.open.get(header.callId);
-    if (call === undefined) this.takeControl(header, meta, body);
-    else if (!this.takeAnswer(call, header, meta, body)) this.stray();
+    const makesSense =
+      call === undefined ? this.takeControl(header, meta, body) : this.takeAnswer(call, header, meta, body);
+    if (!makesSense) this.stray();
   }
 
-  private takeControl({ type, kind, timeMs }: FrameHeader, meta: Buffer, body: Buffer): void {
-    if (type === FrameType.ready) this.events.onReady(parseObject(meta) ?? {});
-    else if (type === FrameType.loaded)
-      this.rehearsal === undefined ? this.events.onLoaded(kind) : this.rehearsal.resolve();
-    else if (type === FrameType.loadFailed) {
-      const error = this.loadError(meta);
-      (this.rehearsal?.reject ?? this.events.onLoadFailed)(error);
-    } else if (type === FrameType.log) this.events.onLog?.(kind, body);
-    else if (type === FrameType.forgotten) this.rehearsal?.resolve();
-    else if (type === FrameType.wanted) this.events.onWanted?.();
-    else if (type === FrameType.memory) this.events.onMemory?.(timeMs);
-    else this.stray();
+  /** False if nobody asked for the frame. */
+  private takeControl(header: FrameHeader, meta: Buffer, body: Buffer): boolean {
+    if (header.callId !== 0) return false;
+    const { events, rehearsal } = this;
+    switch (header.type) {
+      case FrameType.log:
+        events.onLog?.(header.kind, body);
+        return events.onLog !== undefined;
+      case FrameType.memory:
+        events.onMemory?.(header.timeMs);
+        return events.onMemory !== undefined;
+      case FrameType.ready:
+        if (this.readysAsked === 0) return false;
+        this.readysAsked--;
+        events.onReady(parseObject(utf8(meta)) ?? {});
+        return true;
+      case FrameType.forgotten:
+        if (this.forgetsAsked === 0) return false;
+        this.forgetsAsked--;
+        rehearsal?.resolve();
+        return true;
+      case FrameType.loaded:
+      case FrameType.loadFailed:
+      case FrameType.wanted:
+        if (this.loadsAsked === 0) return false;
+        this.loadsAsked--;
+        this.takeLoaded(header, meta);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private takeLoaded({ type, kind }: FrameHeader, meta: Buffer): void {
+    const { events, rehearsal } = this;
+    if (type === FrameType.wanted) events.onWanted?.();
+    else if (type === FrameType.loaded) {
+      if (rehearsal === undefined) events.onLoaded(kind);
+      else rehearsal.resolve();
+    } else if (rehearsal === undefined) events.onLoadFailed(this.loadError(meta));
+    else rehearsal.reject(this.loadError(meta));
   }
 
   /** False if the frame makes no sense at this point of this call. */
@@ -231,17 +305,16 @@ export class Channel {
         return true;
       case FrameType.head: {
         const headers = parseHeaders(meta);
-        if (call.headSent || headers === undefined || header.status < 200 || header.status > 599)
-          return false;
+        if (call.headSent || headers === undefined || !isStatus(header.status)) return false;
         call.headSent = true;
         reply.onHead(header.status, headers);
         return true;
       }
       case FrameType.chunk:
         if (!call.headSent) return false;
-        reply.onChunk(body);
+        if (body.length > 0) reply.onChunk(body);
         if (reply.gone) this.cancel(header.callId, call);
-        else this.holdBack(reply);
+        else this.holdBack(call);
         return true;
       case FrameType.end:
         if (!call.headSent) return false;
@@ -259,25 +332,31 @@ export class Channel {
   }
 
   /**
-   * While a reader is behind, nothing more is read from this sandbox: its socket fills and the function waits.
-   * Calls that share the sandbox wait too; their memory is the agent's, which is worth more.
+   * While a reader is behind, nothing more is read from this sandbox. Calls that share the sandbox wait too; their
+   * memory is the agent's, which is worth more.
    */
-  private holdBack({ backlogBytes = 0, whenDrained }: SandboxReply): void {
-    if (whenDrained === undefined || backlogBytes <= GATEWAY_HTTP.backlogPauseBytes) return;
-    this.waitingReaders++;
-    this.socket.pause();
+  private holdBack(call: OpenCall): void {
+    const { backlogBytes = 0, whenDrained } = call.reply;
+    if (backlogBytes === 0) call.unreadChunks = 0;
+    else call.unreadChunks++;
+    const behind =
+      backlogBytes > GATEWAY_HTTP.backlogPauseBytes || call.unreadChunks > CHANNEL.unreadChunksMax;
+    if (whenDrained === undefined || !behind) return;
+    call.unreadChunks = 0;
+    this.valve.hold();
     let waits = true;
-    whenDrained(() => {
-      if (!waits) return;
-      waits = false;
-      if (--this.waitingReaders === 0) this.socket.resume();
-    });
+    whenDrained(
+      guarded(this.events, () => {
+        if (!waits) return;
+        waits = false;
+        this.valve.release();
+      }),
+    );
   }
 
   private stray(): void {
-    this.strayFrames++;
-    if (this.strayFrames === SANDBOX.strayFramesMax)
-      this.events.onViolation('too many frames without a meaning');
+    if (++this.strayFrames >= CHANNEL.strayFramesMax)
+      throw new FrameError('it sent too many frames that nobody asked for');
   }
 
   private callError(meta: Buffer): NemoError {
@@ -302,83 +381,5 @@ export class Channel {
           : 'run the file with node to see the error',
       details: { name: told.name, stack: told.stack },
     });
-  }
-}
-
-const CONTENT_TYPES: Record<number, string> = {
-  [BodyKind.text]: 'text/plain; charset=utf-8',
-  [BodyKind.json]: 'application/json',
-  [BodyKind.bytes]: 'application/octet-stream',
-};
-
-function headersOf(kind: number, body: Buffer): Record<string, string> {
-  const type = CONTENT_TYPES[kind];
-  const length = `${body.length}`;
-  return type === undefined
-    ? { 'content-length': length }
-    : { 'content-type': type, 'content-length': length };
-}
-
-const HEADER_NAME = /^[-!#$%&'*+.^_`|~0-9a-zA-Z]{1,200}$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a header value must not contain
-const HEADER_VALUE = /^[^\u0000-\u0008\u000a-\u001f\u007f\u0100-\uffff]*$/;
-const HEADERS_MAX = 200;
-/** They speak of one connection; the gateway's connection is not the function's. */
-export const HOP_BY_HOP: ReadonlySet<string> = new Set([
-  'connection',
-  'keep-alive',
-  'transfer-encoding',
-  'upgrade',
-  'trailer',
-  'te',
-]);
-
-/** Undefined if it is not an object of valid header texts. */
-function parseHeaders(meta: Buffer): Record<string, string> | undefined {
-  const parsed = parseObject(meta);
-  if (parsed === undefined) return undefined;
-  const entries = Object.entries(parsed);
-  if (entries.length > HEADERS_MAX) return undefined;
-  const headers: Record<string, string> = {};
-  for (const [name, value] of entries) {
-    if (typeof value !== 'string' || !HEADER_NAME.test(name)) return undefined;
-    // The one header that may come several times: its values are joined by newlines.
-    const values = name.toLowerCase() === 'set-cookie' ? value.replaceAll('\n', ' ') : value;
-    if (!HEADER_VALUE.test(values)) return undefined;
-    if (name !== '__proto__' && !HOP_BY_HOP.has(name.toLowerCase())) headers[name] = value;
-  }
-  return headers;
-}
-
-function parseTold(meta: Buffer): { code: string; name: string; message: string; stack: string } {
-  const parsed = parseObject(meta) ?? {};
-  const text = (key: string, most: number) => {
-    const value = parsed[key];
-    return typeof value === 'string' ? value.slice(0, most) : '';
-  };
-  return {
-    code: text('code', 40),
-    name: text('name', 200) || 'Error',
-    message: text('message', 4000),
-    stack: ownFrames(text('stack', 4000)),
-  };
-}
-
-/** A stack without the frames of the runner, which say nothing to whoever wrote the function. */
-function ownFrames(stack: string): string {
-  return stack
-    .split('\n')
-    .filter((line) => !/^\s+at .*file:\/\/\/runner\//.test(line))
-    .join('\n');
-}
-
-function parseObject(meta: Buffer): Record<string, unknown> | undefined {
-  try {
-    const parsed: unknown = JSON.parse(utf8(meta));
-    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
-      ? (parsed as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
   }
 }

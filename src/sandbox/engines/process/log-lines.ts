@@ -1,95 +1,85 @@
 /**
- * What a sandbox prints -> lines. Long lines are cut; above a rate lines are dropped and counted; above a byte
- * rate the pipe is not read at all, so that a flood piles up in its own process, within its own memory limit,
- * instead of costing the agent.
+ * What a sandbox prints -> lines. Long lines are cut; above a rate lines are dropped and counted; above another one the
+ * source is not read at all, so that a flood piles up in its own process, within its own memory limit, instead of
+ * costing the agent. Tiny writes are such a flood too: a read costs as much as ten lines.
  */
 
 import type { Readable } from 'node:stream';
-import { SANDBOX } from '../../../tunables.js';
+import { LineReader } from '../../../streams/lines.js';
+import { Pace } from '../../../streams/pace.js';
+import { Valve } from '../../../streams/valve.js';
+import { LOG } from '../../../tunables.js';
+import { type Endings, guarded } from '../guarded.js';
+
+export type OnLogLine = (timeMs: number, text: string) => void;
 
 export class LogLines {
-  private readonly decoder = new TextDecoder();
-  private line = '';
-  private cut = false;
+  private readonly lines = new LineReader(LOG.lineMaxBytes, (text, cut) => this.emit(text, cut));
+  private readonly pace: Pace;
+  private nowMs = 0;
   private secondStart = 0;
   private linesThisSecond = 0;
-  private bytesThisSecond = 0;
   private dropped = 0;
-  private resume: NodeJS.Timeout | undefined;
-  private ended = false;
   /** The end of everything read. */
   tail = '';
 
   constructor(
-    private readonly source: Readable,
-    private readonly onLine: (timeMs: number, text: string) => void,
+    valve: Pick<Valve, 'hold' | 'release'>,
+    private readonly onLine: OnLogLine,
   ) {
-    source.on('data', (bytes: Buffer) => this.take(bytes));
-    source.on('end', () => this.finish());
-    source.on('error', () => this.finish());
-    source.on('close', () => clearTimeout(this.resume));
+    this.pace = new Pace(valve, LOG.tokensPerSecond);
   }
 
-  /** The writer is gone: what is left in the pipe is read without pausing. */
+  take(bytes: Buffer): void {
+    this.nowMs = Date.now();
+    if (this.nowMs - this.secondStart >= 1000) this.newSecond();
+    this.pace.spend(LOG.tokensPerRead + Math.floor(bytes.length / LOG.bytesPerToken));
+    const end = bytes.length - LOG.stderrTailChars;
+    this.tail = (this.tail + bytes.toString('utf8', Math.max(0, end))).slice(-LOG.stderrTailChars);
+    this.lines.push(bytes);
+  }
+
+  /** The writer is gone: what is left is read without pausing. */
   writerEnded(): void {
-    this.ended = true;
-    clearTimeout(this.resume);
-    this.resume = undefined;
-    this.source.resume();
+    this.pace.stop();
   }
 
-  private take(bytes: Buffer): void {
-    const nowMs = Date.now();
-    if (nowMs - this.secondStart >= 1000) this.newSecond(nowMs);
-    this.bytesThisSecond += bytes.length;
-    const text = this.decoder.decode(bytes, { stream: true });
-    this.tail = (this.tail + text).slice(-SANDBOX.stderrTailChars);
-    let start = 0;
-    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
-      this.append(text, start, end);
-      this.emit(nowMs);
-      start = end + 1;
-    }
-    this.append(text, start, text.length);
-    if (this.bytesThisSecond > SANDBOX.logBytesPerSecond && this.resume === undefined && !this.ended) {
-      this.source.pause();
-      const waitMs = Math.max(1, this.secondStart + 1000 - nowMs);
-      this.resume = setTimeout(() => {
-        this.resume = undefined;
-        this.source.resume();
-      }, waitMs);
-    }
+  finish(): void {
+    this.pace.stop();
+    this.nowMs = Date.now();
+    this.lines.end();
+    this.reportDropped();
   }
 
-  private append(text: string, start: number, end: number): void {
-    const room = SANDBOX.logLineMaxChars - this.line.length;
-    if (end - start > room) this.cut = true;
-    if (room > 0) this.line += text.slice(start, Math.min(end, start + room));
-  }
-
-  private emit(nowMs: number): void {
-    const text = this.cut ? `${this.line}…` : this.line;
-    this.line = '';
-    this.cut = false;
-    if (this.linesThisSecond++ < SANDBOX.logLinesPerSecond) this.onLine(nowMs, text);
+  private emit(text: string, cut: boolean): void {
+    this.pace.spend(1);
+    if (this.linesThisSecond++ < LOG.linesPerSecond) this.onLine(this.nowMs, cut ? `${text}…` : text);
     else this.dropped++;
   }
 
-  private newSecond(nowMs: number): void {
-    this.secondStart = nowMs;
+  private newSecond(): void {
+    this.secondStart = this.nowMs;
     this.linesThisSecond = 0;
-    this.bytesThisSecond = 0;
-    this.reportDropped(nowMs);
+    this.reportDropped();
   }
 
-  private reportDropped(nowMs: number): void {
-    if (this.dropped > 0) this.onLine(nowMs, `… ${this.dropped} lines dropped: the function prints too much`);
+  private reportDropped(): void {
+    const { dropped } = this;
     this.dropped = 0;
+    if (dropped > 0) this.onLine(this.nowMs, `… ${dropped} lines dropped: the function prints too much`);
   }
+}
 
-  private finish(): void {
-    const nowMs = Date.now();
-    if (this.line !== '') this.emit(nowMs);
-    this.reportDropped(nowMs);
-  }
+/** Of a pipe or socket, until it ends. */
+export function readLog(source: Readable, ends: Endings, onLine: OnLogLine): LogLines {
+  const lines = new LogLines(new Valve(source), onLine);
+  const finish = guarded(ends, () => lines.finish());
+  source.on(
+    'data',
+    guarded<Buffer>(ends, (bytes) => lines.take(bytes)),
+  );
+  source.once('end', finish);
+  source.once('error', finish);
+  source.once('close', finish);
+  return lines;
 }

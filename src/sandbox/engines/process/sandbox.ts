@@ -25,10 +25,11 @@ import type {
   StoredPackage,
 } from '../../engine.js';
 import { Deferred, endError, exitError, removeGroup, startError } from '../ends.js';
+import { type Endings, guarded } from '../guarded.js';
 import { readReport } from './ahead-report.js';
 import { Channel, type ChannelEvents } from './channel.js';
 import { FUNCTION_DIRECTORY, HOSTS_NAME } from './launch.js';
-import { LogLines } from './log-lines.js';
+import { type LogLines, readLog } from './log-lines.js';
 import { isProgram } from './programs.js';
 
 const MODULE_NAME = 'function.mjs';
@@ -102,19 +103,23 @@ export class ProcessSandbox implements Sandbox {
     this.oomKillsBefore = options.cgroup.oomKills();
     const log = (stream: 'stdout' | 'stderr') => (timeMs: number, text: string) =>
       options.onLog({ timeMs, sandboxId: options.id, stream, text });
-    this.stdout = new LogLines(child.stdout!, log('stdout'));
-    this.stderr = new LogLines(child.stderr!, log('stderr'));
+    const ends: Endings = {
+      onViolation: (reason) => this.endFor(reason),
+      onFault: (error) => this.failFor(error),
+    };
+    this.stdout = readLog(child.stdout!, ends, log('stdout'));
+    this.stderr = readLog(child.stderr!, ends, log('stderr'));
     const socket = child.stdio[3] as Socket;
     const events: ChannelEvents = {
+      ...ends,
       onReady: (hello) => this.becameReady(hello),
       onLoaded: () => this.loading?.resolve(),
       onLoadFailed: (error) => this.loading?.reject(error),
-      onViolation: (reason) => this.endFor(reason),
     };
     this.channel = traits.openChannel?.(socket, events) ?? new Channel(socket, events);
     // Usually its process has just ended and says why in a moment; one that closed its end and lives on is of no use.
-    if (traits.outlivesSocket !== true)
-      socket.on('close', () => setTimeout(() => this.endFor('it closed its socket'), LAST_WORDS_MS).unref());
+    const closed = guarded(ends, () => this.endFor('it closed its socket'));
+    if (traits.outlivesSocket !== true) socket.on('close', () => setTimeout(closed, LAST_WORDS_MS).unref());
     this.exited = this.watch();
   }
 
@@ -220,6 +225,13 @@ export class ProcessSandbox implements Sandbox {
     }
     this.strike();
     await this.exited;
+  }
+
+  /** What it did could not be handled: its calls get that error, and later ones go elsewhere. */
+  private failFor(error: NemoError): void {
+    if (this.ended) return;
+    void this.kill(error);
+    this.killReason = undefined;
   }
 
   private strike(): void {

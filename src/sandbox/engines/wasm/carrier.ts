@@ -10,6 +10,7 @@ import type { NemoError } from '../../../errors.js';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import { setScheduling } from '../../../linux/sched.js';
+import type { Valve } from '../../../streams/valve.js';
 import { ISOLATE, WASM } from '../../../tunables.js';
 import { KEEPS_INSTANCE } from '../../runner/frames.js';
 import { Deferred, startError } from '../ends.js';
@@ -28,8 +29,10 @@ export interface Sitter {
   onLoaded(keeps: boolean): void;
   onLoadFailed(error: NemoError): void;
   onWanted(): void;
-  onLog(stream: number, text: Buffer, socket: Socket): void;
+  onLog(stream: number, text: Buffer, valve: Valve): void;
   onMemory(kib: number): void;
+  /** What it did could not be handled. */
+  onFault(error: NemoError): void;
   onThreadEnded(end: CarrierEnd): void;
 }
 
@@ -139,8 +142,8 @@ export class Carrier implements ThreadOwner {
     this.sitter?.onWanted();
   }
 
-  onLog(stream: number, text: Buffer): void {
-    this.sitter?.onLog(stream, text, this.socket);
+  onLog(stream: number, text: Buffer, valve: Valve): void {
+    this.sitter?.onLog(stream, text, valve);
   }
 
   onMemory(kib: number): void {
@@ -149,6 +152,11 @@ export class Carrier implements ThreadOwner {
 
   onViolation(reason: string): void {
     if (this.violation === '') this.violation = reason;
+    this.end();
+  }
+
+  onFault(error: NemoError): void {
+    this.sitter?.onFault(error);
     this.end();
   }
 

@@ -14,6 +14,7 @@ import { artifact, IsolateEngine } from '../isolate/engine.js';
 import type { IsolateHost } from '../isolate/host.js';
 import { CHECK_INSIDE, WASM_PROGRAM } from '../isolate/runtime.js';
 import { launchCommand } from '../process/launch.js';
+import { readLog } from '../process/log-lines.js';
 import { makeOpenDirectory } from '../process/runtime.js';
 import { Carriers } from './carriers.js';
 import { WasmSandbox } from './sandbox.js';
@@ -78,20 +79,17 @@ function answerOf(program: string, args: string[], input: Buffer): Promise<strin
       timeout: WASM.checkTimeoutMs,
       killSignal: 'SIGKILL',
     });
-    let told = '';
-    let errors = '';
-    child.stdout.on('data', (text: Buffer) => {
-      told = `${told}${text}`.slice(0, 1_000);
-    });
-    child.stderr.on('data', (text: Buffer) => {
-      errors = `${errors}${text}`.slice(-1_000);
-    });
+    const end = (): void => void child.kill('SIGKILL');
+    const ends = { onViolation: end, onFault: end };
+    const told = readLog(child.stdout, ends, () => {});
+    const complaint = readLog(child.stderr, ends, () => {});
     // It may end before it has read all.
     child.stdin.on('error', () => {});
     child.once('error', reject);
     child.once('close', (code) => {
-      const ended = `compiling it took too much memory or time${errors && `: ${errors.trim().split('\n').at(-1)}`}`;
-      resolve(code === 0 ? told : ended);
+      const last = complaint.tail.trim().split('\n').at(-1)!;
+      const ended = `compiling it took too much memory or time${last && `: ${last}`}`;
+      resolve(code === 0 ? told.tail : ended);
     });
     child.stdin.end(input);
   });

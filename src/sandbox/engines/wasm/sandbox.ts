@@ -5,15 +5,16 @@
  * whose instance stays waits a little before it begins anew.
  */
 
-import type { Socket } from 'node:net';
 import { basename } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { asNemoError, NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
+import type { Valve } from '../../../streams/valve.js';
 import { POOL, SANDBOX, WASM } from '../../../tunables.js';
 import type { LoadOptions, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
 import { Deferred, endError, removeGroup, startError } from '../ends.js';
+import { tellAll } from '../guarded.js';
 import type { Startable } from '../isolate/engine.js';
 import type { IsolateHost } from '../isolate/host.js';
 import { readCode } from '../isolate/sandbox.js';
@@ -239,7 +240,7 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
   }
 
   private failWaiting(error: NemoError): void {
-    for (const { reply } of this.waiting.splice(0)) reply.onError(error);
+    tellAll(this.waiting.splice(0), ({ reply }) => reply.onError(error));
   }
 
   onLoaded(keeps: boolean): void {
@@ -260,8 +261,15 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
     this.heldBytes = kib * 1024;
   }
 
-  onLog(stream: number, text: Buffer, socket: Socket): void {
-    this.logs.write(stream, text, socket);
+  onLog(stream: number, text: Buffer, valve: Valve): void {
+    this.logs.write(stream, text, valve);
+  }
+
+  onFault(error: NemoError): void {
+    if (this.ended) return;
+    void this.kill(error);
+    // Later calls go elsewhere.
+    this.killReason = undefined;
   }
 
   /** While it runs nothing, it just needs another thread with its next call. */

@@ -1,0 +1,50 @@
+/** What others than the agent write to the agent: how much of it, and how fast, it reads. */
+
+/** A sandbox's socket. */
+export const CHANNEL = {
+  /**
+   * A frame costs a token, about 5 us of the thread that serves all, a read costs four. 20,000 are a tenth of that
+   * thread, and let a stream of 16 KiB chunks have 64 MB/s, one of 256 KiB chunks 300 MB/s.
+   */
+  tokensPerSecond: 20_000,
+  tokensPerRead: 4,
+  /** What a call may cost beyond that: its read and its frames, and what the runner says beside. */
+  tokensPerCall: 12,
+  /** A frame of no call: text that a function printed, what a stem tells of its packages. */
+  controlMaxBytes: 512 * 1024,
+  /** Frames that no correct runner sends, before the sandbox is ended. */
+  strayFramesMax: 64,
+  /** Chunks that a reader has not taken: each costs some hundred bytes, however short it is. */
+  unreadChunksMax: 1_024,
+  /** Headers of one answer, and their names and values together. */
+  headersMax: 200,
+  headersMaxBytes: 64 * 1024,
+} as const;
+
+/** What a sandbox prints. */
+export const LOG = {
+  lineMaxBytes: 8_192,
+  linesPerSecond: 2_000,
+  /** Beyond this the pipe is left full and the function waits in its own print: a token a line, and ... */
+  tokensPerSecond: 20_000,
+  tokensPerRead: 10,
+  /** ... a token for so many bytes: 2 MB a second. */
+  bytesPerToken: 100,
+  stderrTailChars: 2_000,
+} as const;
+
+/** Programs that speak in lines: the main thread of a process of isolates, QEMU. */
+export const CONTROL_LINE = {
+  hostMaxBytes: 1_000,
+  /** QEMU's longest answer, of the commands that are used, is below 4 KiB. */
+  qemuMaxBytes: 64 * 1024,
+  tokensPerSecond: 1_000,
+  /** Lines without a meaning, before the program is ended. */
+  straysMax: 16,
+} as const;
+
+/** Programs of this machine that are run to their end, whose output is shown or read. */
+export const OUTPUT = {
+  maxChars: 4 * 1024 * 1024,
+  complaintMaxChars: 4_000,
+} as const;
