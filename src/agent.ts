@@ -74,7 +74,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     traces.onTrace((trace) => exporter.export(trace));
     closers.push(() => exporter.close());
   }
-  const egress = new Egress();
+  const egress = new Egress(config.egressAllow);
   closers.push(() => egress.close());
   const engines = new Engines(
     builtinEngines({

@@ -12,6 +12,7 @@ import { type BoxPolicy, policyByName } from './harvest/policies.js';
 import { parseBytes } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
 import type { ResctrlLimits } from './linux/resctrl.js';
+import { parseEgressRule } from './network/egress-rules.js';
 import type { ExplicitNf } from './nf/match.js';
 import type { MicrovmConfig } from './sandbox/engines/microvm/engine.js';
 import { createPolicies, type PoolPolicies } from './sandbox/policies.js';
@@ -36,6 +37,11 @@ export interface UserConfig {
     /** Functions may run on the SMT siblings of NF cores. Default false. */
     allowSmtSiblings?: boolean;
   };
+  /**
+   * `allow`: what functions may reach although it is barred (this box's own addresses, link-local, metadata services), as
+   * `address:port` or `network/bits:port`, if their own allow-list has the address too. Default: nothing.
+   */
+  egress?: { allow?: string[] };
   /** Shares of the last-level cache and of memory bandwidth for all functions together, 0 to 1, where the host has resctrl. */
   resctrl?: ResctrlLimits;
   store?: { kind: 'embedded' } | { kind: 'redis'; url: string };
@@ -83,6 +89,7 @@ export interface AgentConfig {
   functionCores: number[];
   housekeepingCores: number[];
   allowSmtSiblings: boolean;
+  egressAllow: string[];
   resctrl: ResctrlLimits | undefined;
   store: StoreConfig;
   pool: PoolPolicies & { memoryMaxBytes: number | undefined };
@@ -125,6 +132,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     functionCores: functions,
     housekeepingCores: housekeeping,
     allowSmtSiblings: user.cores?.allowSmtSiblings ?? false,
+    egressAllow: resolveEgress(user.egress?.allow ?? []),
     resctrl: user.resctrl,
     store:
       user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
@@ -138,6 +146,14 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     queues: user.queues ?? [],
     logLevel: user.logLevel ?? 'warn',
   };
+}
+
+function resolveEgress(allow: string[]): string[] {
+  const name = allow.find((rule) => parseEgressRule(rule).kind === 'name');
+  if (name === undefined) return allow;
+  throw new NemoError('BAD_CONFIG', `egress.allow: '${name}' is a name`, {
+    hint: 'write address:port or network/bits:port: a name may be pointed anywhere by whoever owns it',
+  });
 }
 
 function resolvePool(pool: NonNullable<UserConfig['pool']>): AgentConfig['pool'] {

@@ -3,6 +3,7 @@
  * the connection is made by this thread stepping into that namespace for the moment of a connect().
  */
 
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Pool } from 'undici';
 import { NemoError } from '../../../errors.js';
@@ -19,7 +20,7 @@ import {
   poll,
 } from '../../../linux/libc.js';
 import { insideNamespace } from '../../../linux/netns.js';
-import { ownNetworkNamespace } from '../../../network/namespace-of.js';
+import { openNetworkNamespace } from '../../../network/namespace-of.js';
 import { GATEWAY_HTTP, OCI } from '../../../tunables.js';
 import type { LoadOptions, SandboxReply } from '../../engine.js';
 import { type ChannelEvents, HOP_BY_HOP } from '../process/channel.js';
@@ -156,7 +157,7 @@ export class HttpChannel {
   }
 
   private tryConnect(): Socket | undefined {
-    const namespace = ownNetworkNamespace(this.cgroup);
+    const namespace = openNetworkNamespace(this.cgroup);
     if (namespace === undefined) return undefined;
     try {
       const fd = insideNamespace(namespace, () => connectLoopback(this.port));
@@ -166,6 +167,8 @@ export class HttpChannel {
     } catch {
       // Its last process has just ended.
       return undefined;
+    } finally {
+      closeSync(namespace);
     }
   }
 }
