@@ -149,10 +149,16 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
 }
 
 function resolveEgress(allow: string[]): string[] {
-  const name = allow.find((rule) => parseEgressRule(rule).kind === 'name');
-  if (name === undefined) return allow;
-  throw new NemoError('BAD_CONFIG', `egress.allow: '${name}' is a name`, {
-    hint: 'write address:port or network/bits:port: a name may be pointed anywhere by whoever owns it',
+  const wrong = allow.find((rule) => {
+    try {
+      return parseEgressRule(rule).kind === 'name';
+    } catch {
+      return true;
+    }
+  });
+  if (wrong === undefined) return allow;
+  throw new NemoError('BAD_CONFIG', `egress.allow: '${wrong}' is not an address with a port`, {
+    hint: 'write address:port or network/bits:port; not a name, which its owner may point anywhere',
   });
 }
 

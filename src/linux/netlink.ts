@@ -71,7 +71,13 @@ export function routeKind(address: string): RouteKind {
   return KINDS[kind ?? 0] ?? 'refused';
 }
 
-const KINDS: Record<number, RouteKind> = { 0: 'none', 1: 'unicast', 2: 'local', 3: 'broadcast', 5: 'multicast' };
+const KINDS: Record<number, RouteKind> = {
+  0: 'none',
+  1: 'unicast',
+  2: 'local',
+  3: 'broadcast',
+  5: 'multicast',
+};
 
 /** Makes a whole network (`10.0.0.0`, 8) answer at the loopback here. Throws SYSCALL. */
 export function addLocalRoute(network: string, bits: number): void {

@@ -119,7 +119,8 @@ async function relay(id: string, inside: Socket, port: number, entry: Opened): P
   });
   const address = target.isName ? await byName(entry, target.host) : target.host;
   if (inside.destroyed) return;
-  const why = address === undefined ? 'no name server knows it' : barredFor(address, port, target.isName, entry);
+  const why =
+    address === undefined ? 'no name server knows it' : barredFor(address, port, target.isName, entry);
   if (address === undefined || why !== undefined) {
     tell(id, entry, `${target.host}:${port}`, why ?? '');
     return void inside.resetAndDestroy();
@@ -140,14 +141,19 @@ async function byName({ share: { lookups } }: Opened, name: string): Promise<str
 
 function barredFor(address: string, port: number, isName: boolean, { rules }: Opened): string | undefined {
   if (!isName && rules.opened(address, port)) return undefined;
-  return whyBarred(address, own.with(address));
+  const why = whyBarred(address, own.with(address));
+  if (why === undefined || isName) return why;
+  return `${why}; the operator can open it (egress.allow in the agent's configuration)`;
 }
 
 /** Once a destination, in the function's own log: its owner sees no more than a connection that was reset. */
 function tell(id: string, { told }: Opened, destination: string, why: string): void {
   if (told.has(destination) || told.size >= EGRESS.toldMax) return;
   told.add(destination);
-  parentPort!.postMessage({ id, refused: `${destination} may not be reached: ${why}` } satisfies EgressReport);
+  parentPort!.postMessage({
+    id,
+    refused: `${destination} may not be reached: ${why}`,
+  } satisfies EgressReport);
 }
 
 function join(inside: Socket, host: string, port: number, sockets: Set<Socket>): void {
@@ -174,4 +180,3 @@ function join(inside: Socket, host: string, port: number, sockets: Set<Socket>):
     outside.pipe(inside);
   });
 }
-

@@ -1,9 +1,12 @@
+import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { EGRESS } from '../../src/tunables.js';
 import { BOX, inTheBox, METADATA, WORLD } from '../support/egress-world.js';
 
 const CHILD = fileURLToPath(new URL('./support/egress-child.js', import.meta.url));
+const REUSED_PID = fileURLToPath(new URL('./support/reused-pid-child.js', import.meta.url));
 const REACHED = 'you said hello';
 
 describe('escape by egress', function () {
@@ -12,7 +15,12 @@ describe('escape by egress', function () {
 
   before(async () => {
     const names = [
-      ...[`127.0.0.1 localhost loopback.test`, `${BOX} box.test`, '10.253.0.2 nf.test', `${WORLD} world.test`],
+      ...[
+        `127.0.0.1 localhost loopback.test`,
+        `${BOX} box.test`,
+        '10.253.0.2 nf.test',
+        `${WORLD} world.test`,
+      ],
       ...METADATA.map((address, i) => `${address} metadata${i}.test`),
     ];
     seen = await inTheBox(CHILD, `${names.join('\n')}\n`);
@@ -22,7 +30,12 @@ describe('escape by egress', function () {
     expect(seen['world.test']).to.equal(REACHED);
   });
 
-  for (const name of ['loopback.test', 'box.test', 'nf.test', ...METADATA.map((_, i) => `metadata${i}.test`)]) {
+  for (const name of [
+    'loopback.test',
+    'box.test',
+    'nf.test',
+    ...METADATA.map((_, i) => `metadata${i}.test`),
+  ]) {
     it(`does not reach the box or a metadata service by the name ${name}`, () => {
       expect(seen[name]).to.equal('ECONNRESET');
     });
@@ -46,5 +59,17 @@ describe('escape by egress', function () {
     expect(seen.storm).to.be.at.most(EGRESS.connectionsPerFunction);
     expect(seen.storm).to.be.greaterThan(0);
     expect(seen.besideStorm).to.equal(REACHED);
+  });
+
+  it("opens nothing in an NF's network when the NF gets the pid of a sandbox that has just ended", async () => {
+    const { stdout } = await promisify(execFile)(
+      'unshare',
+      [
+        ...['--pid', '--fork', '--mount-proc', '--kill-child'],
+        ...[process.execPath, REUSED_PID, String(process.pid)],
+      ],
+      { timeout: 50_000 },
+    );
+    expect(JSON.parse(stdout)).to.deep.equal({ reused: true, touched: false });
   });
 });

@@ -43,15 +43,21 @@ const bench = new SandboxBench('process', new Egress([`${BOX}:7001`]));
 const first = async (sandbox: Sandbox, event?: unknown) => ((await ask(sandbox, event)) as unknown[])[0];
 const seen: Record<string, unknown> = {};
 try {
-  const byName = await bench.run(CONNECTS, { egress: [...NAMES, 'world.test'].map((name) => `${name}:7001`) });
+  const byName = await bench.run(CONNECTS, {
+    egress: [...NAMES, 'world.test'].map((name) => `${name}:7001`),
+  });
   for (const name of NAMES) seen[name] = await first(byName, [name, 7001, 'hello']);
   seen['world.test'] = await first(byName, ['world.test', 7001, 'hello']);
   const written = ['127.0.0.1', NF, ...METADATA];
   const networks = ['10.253.0.0/16:7001', '169.254.0.0/16:7001', '10.254.0.0/16:7001'];
-  const byAddress = await bench.run(CONNECTS, { egress: [...written.map((one) => `${one}:7001`), ...networks] });
+  const byAddress = await bench.run(CONNECTS, {
+    egress: [...written.map((one) => `${one}:7001`), ...networks],
+  });
   for (const address of written) seen[address] = await first(byAddress, [address, 7001, 'hello']);
   seen.openedByOperator = await first(byAddress, [BOX, 7001, 'hello']);
-  seen.told = bench.logs.filter(({ text }) => /^nemo: 127\.0\.0\.1:7001 may not be reached/.test(text)).length;
+  seen.told = bench.logs.filter(({ text }) =>
+    /^nemo: 127\.0\.0\.1:7001 is not reached/.test(text),
+  ).length;
   const storm = await bench.run(STORM, { egress: ['world.test:7001'], functionName: 'storm' });
   seen.storm = await first(storm, [300]);
   seen.besideStorm = await first(byName, ['world.test', 7001, 'hello']);
