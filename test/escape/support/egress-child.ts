@@ -55,9 +55,7 @@ try {
   });
   for (const address of written) seen[address] = await first(byAddress, [address, 7001, 'hello']);
   seen.openedByOperator = await first(byAddress, [BOX, 7001, 'hello']);
-  seen.told = bench.logs.filter(({ text }) =>
-    /^nemo: 127\.0\.0\.1:7001 is not reached/.test(text),
-  ).length;
+  seen.told = bench.logs.filter(({ text }) => /^nemo: 127\.0\.0\.1:7001 is not reached/.test(text)).length;
   const storm = await bench.run(STORM, { egress: ['world.test:7001'], functionName: 'storm' });
   seen.storm = await first(storm, [300]);
   seen.besideStorm = await first(byName, ['world.test', 7001, 'hello']);
