@@ -3,13 +3,14 @@
  * all of it back, whatever happens to the agent.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockAgent } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { asNemoError, NemoError } from './errors.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
+import { takeDirectory } from './linux/owned-directory.js';
 import { ResctrlGroup } from './linux/resctrl.js';
 import { getAffinity, setProcessAffinity } from './linux/sched.js';
 import { NfProtection } from './nf/protection.js';
@@ -25,7 +26,7 @@ export interface AgentHost {
   warnings: string[];
 }
 
-/** NOT_ROOT, AGENT_RUNNING. */
+/** NOT_ROOT, AGENT_RUNNING, BAD_CONFIG. */
 export async function takeHost(config: AgentConfig, closers: Closers): Promise<AgentHost> {
   if (process.getuid?.() !== 0) {
     throw new NemoError(
@@ -37,9 +38,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   const { policy } = config;
   const warnings: string[] = [];
   closers.push(await lockAgent(config.name));
-  for (const directory of [config.stateDir, config.runDir]) {
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
-  }
+  takeDirectories(config, closers);
   // The agent keeps off the cores that it lends; its threads made from now on inherit this.
   const before = getAffinity(process.pid);
   setProcessAffinity(process.pid, config.housekeepingCores);
@@ -55,7 +54,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     capCores: policy.capRatio && policy.capRatio * config.functionCores.length,
   });
   const claim = join(config.runDir, 'agent.pid');
-  writeFileSync(claim, String(process.pid));
+  writeFileSync(claim, String(process.pid), { mode: 0o640 });
   await driver.removeAll();
   closers.push(() => driver.removeAll());
   // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
@@ -74,6 +73,15 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
   }
   return { driver, protection, warnings };
+}
+
+/** Nobody but root reads the state. Sandboxes' users pass through `runDir` to what is theirs; they cannot list it. */
+function takeDirectories({ stateDir, runDir }: AgentConfig, closers: Closers): void {
+  // Whatever whoever started the agent had: what has no mode of its own is not for others to write.
+  const before = process.umask(0o022);
+  closers.push(() => void process.umask(before));
+  takeDirectory({ what: 'stateDir', path: stateDir, mode: 0o750, within: ['store', 'bundles'] });
+  takeDirectory({ what: 'runDir', path: runDir, mode: 0o751 });
 }
 
 /** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */

@@ -12,6 +12,7 @@ import { type BoxPolicy, policyByName } from './harvest/policies.js';
 import { parseBytes } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
 import type { ResctrlLimits } from './linux/resctrl.js';
+import { maskUrl } from './mask-url.js';
 import { parseEgressRule } from './network/egress-rules.js';
 import type { ExplicitNf } from './nf/match.js';
 import type { MicrovmConfig } from './sandbox/engines/microvm/engine.js';
@@ -118,6 +119,8 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
   ];
   const others = online.filter((core) => !housekeeping.includes(core));
   const functions = user.cores?.functions ?? (others.length > 0 ? others : [...online]);
+  if (user.store?.kind === 'redis') checkRedisUrl(user.store.url, 'store.url');
+  for (const [i, { url }] of (user.queues ?? []).entries()) checkRedisUrl(url, `queues.${i}.url`);
   const stateDir = user.stateDir ?? '/var/lib/nemo';
   return {
     name: user.name ?? 'nemo',
@@ -146,6 +149,14 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     queues: user.queues ?? [],
     logLevel: user.logLevel ?? 'warn',
   };
+}
+
+/** Here, because a program that cannot read it would quote it. */
+function checkRedisUrl(url: string, key: string): void {
+  if (URL.canParse(url)) return;
+  throw new NemoError('BAD_CONFIG', `${key}: ${maskUrl(url)} is not an address of a Redis server`, {
+    hint: 'write redis://:password@host:port, with %XX for what is no letter or digit in the password',
+  });
 }
 
 function resolveEgress(allow: string[]): string[] {
