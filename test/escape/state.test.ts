@@ -1,21 +1,34 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { spawnTied } from '../../src/linux/tied-process.js';
 import { maskUrl, maskUrls } from '../../src/mask-url.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
-import { type Ended, nemo, RealAgent } from '../support/real-agent.js';
+import { CLI, type Ended, nemo, RealAgent } from '../support/real-agent.js';
 
 const NOBODY = 65_534;
 /** Of which no part may be shown. */
 const PASSWORD = 'SA1/SB2@SC3?SD4%40SE5#SF6';
 const ESCAPED = encodeURIComponent(PASSWORD);
 
-/** `nemo up` of an agent that is not expected to start. */
-function refused(agent: RealAgent): Promise<Ended> {
-  return nemo(['up', '--config', agent.configFile], { PATH: process.env.PATH });
+/** `nemo up` of an agent that is not expected to start; one that does is asked to end. */
+async function refused(agent: RealAgent): Promise<Ended> {
+  const child = spawnTied(process.execPath, [CLI, 'up', '--config', agent.configFile], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let err = '';
+  child.stdout!.on('data', (text) => {
+    out += text;
+    child.kill('SIGTERM');
+  });
+  child.stderr!.on('data', (text) => (err += text));
+  const [code] = await once(child, 'close');
+  return { code, out, err };
 }
 
 describe('escape by the state of the agent', function () {
