@@ -3,13 +3,14 @@
  * all of it back, whatever happens to the agent.
  */
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockAgent, lockGuard } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { asNemoError, NemoError } from './errors.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
+import { takeDirectory } from './linux/owned-directory.js';
 import { ResctrlGroup } from './linux/resctrl.js';
 import { getAffinity, setProcessAffinity } from './linux/sched.js';
 import { Claims } from './nf/claims.js';
@@ -27,7 +28,7 @@ export interface AgentHost {
   warnings: string[];
 }
 
-/** NOT_ROOT, AGENT_RUNNING. */
+/** NOT_ROOT, AGENT_RUNNING, BAD_CONFIG. */
 export async function takeHost(config: AgentConfig, closers: Closers): Promise<AgentHost> {
   if (process.getuid?.() !== 0) {
     throw new NemoError(
@@ -42,9 +43,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   closers.push(() => lock.release());
   const guard = lockGuard(config.name);
   closers.push(() => guard.release());
-  for (const directory of [config.stateDir, config.runDir]) {
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
-  }
+  takeDirectories(config, closers);
   // The agent keeps off the cores that it lends; its threads made from now on inherit this.
   const before = getAffinity(process.pid);
   setProcessAffinity(process.pid, config.housekeepingCores);
@@ -60,7 +59,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     capCores: policy.capRatio && policy.capRatio * config.functionCores.length,
   });
   const claim = join(config.runDir, 'agent.pid');
-  writeFileSync(claim, String(process.pid));
+  writeFileSync(claim, String(process.pid), { mode: 0o640 });
   await driver.removeAll();
   closers.push(() => driver.removeAll());
   // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
@@ -96,6 +95,15 @@ function isAutogrouping(): boolean {
   } catch {
     return false;
   }
+}
+
+/** Nobody but root reads the state. Sandboxes' users pass through `runDir` to what is theirs; they cannot list it. */
+function takeDirectories({ stateDir, runDir }: AgentConfig, closers: Closers): void {
+  // Whatever whoever started the agent had: what has no mode of its own is not for others to write.
+  const before = process.umask(0o022);
+  closers.push(() => void process.umask(before));
+  takeDirectory({ what: 'stateDir', path: stateDir, mode: 0o750, within: ['store', 'bundles'] });
+  takeDirectory({ what: 'runDir', path: runDir, mode: 0o751 });
 }
 
 /** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */

@@ -23,6 +23,7 @@ import { Egress } from './network/egress.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { SleepControls } from './nf/sleep-control.js';
+import { printable } from './printable.js';
 import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
 import { Engines } from './sandbox/engines/engines.js';
 import { Planner } from './sandbox/planner.js';
@@ -78,7 +79,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     traces.onTrace((trace) => exporter.export(trace));
     closers.push(() => exporter.close());
   }
-  const egress = new Egress();
+  const egress = new Egress(config.egressAllow);
   closers.push(() => egress.close());
   const engines = new Engines(
     builtinEngines({
@@ -268,7 +269,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
   };
   control.on('failed', (error) => {
     // Without its loop the agent cannot guard the NF: functions end, the NF gets back what it had.
-    process.stderr.write(`nemo: the control thread failed: ${error.message}\n`);
+    process.stderr.write(`nemo: the control thread failed: ${printable(error.message)}\n`);
     process.exitCode = 2;
     stopped ??= stop();
     void stopped.finally(() => process.exit(2));

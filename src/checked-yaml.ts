@@ -7,6 +7,7 @@ import { Ajv, type AnySchema, type ErrorObject, type ValidateFunction } from 'aj
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from 'yaml';
 import { didYouMean } from './did-you-mean.js';
 import { type ErrorCode, NemoError } from './errors.js';
+import { maskUrls } from './mask-url.js';
 
 export interface Place {
   line: number;
@@ -167,7 +168,11 @@ function describe(
     }
     case 'pattern': {
       const said = (error.parentSchema as { description?: string }).description ?? error.message;
-      return { ...start, key: path.join('.'), message: `${here} ${said}, not "${String(error.data)}"` };
+      return {
+        ...start,
+        key: path.join('.'),
+        message: `${here} ${said}, not "${maskUrls(String(error.data))}"`,
+      };
     }
     case 'format':
       return { ...start, key: path.join('.'), message: `${here} is not a regular expression: ${error.data}` };

@@ -25,6 +25,7 @@ export const CONFIG_SCHEMA: AnySchema = map({
     allowedHosts: { type: 'array', items: { type: 'string' } },
   }),
   cores: map({ functions: cores, housekeeping: cores, allowSmtSiblings: { type: 'boolean' } }),
+  egress: map({ allow: { type: 'array', items: { type: 'string' } } }),
   resctrl: {
     ...map({
       cacheShare: { type: 'number', exclusiveMinimum: 0, maximum: 1 },

@@ -13,6 +13,8 @@ import { parseBytes } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
 import type { ResctrlLimits } from './linux/resctrl.js';
 import { userId } from './linux/users.js';
+import { maskUrl } from './mask-url.js';
+import { parseEgressRule } from './network/egress-rules.js';
 import type { ExplicitNf } from './nf/match.js';
 import type { MicrovmConfig } from './sandbox/engines/microvm/engine.js';
 import { createPolicies, type PoolPolicies } from './sandbox/policies.js';
@@ -37,6 +39,11 @@ export interface UserConfig {
     /** Functions may run on the SMT siblings of NF cores. Default false. */
     allowSmtSiblings?: boolean;
   };
+  /**
+   * `allow`: what functions may reach although it is barred (this box's own addresses, link-local, metadata services), as
+   * `address:port` or `network/bits:port`, if their own allow-list has the address too. Default: nothing.
+   */
+  egress?: { allow?: string[] };
   /** Shares of the last-level cache and of memory bandwidth for all functions together, 0 to 1, where the host has resctrl. */
   resctrl?: ResctrlLimits;
   store?: { kind: 'embedded' } | { kind: 'redis'; url: string };
@@ -86,6 +93,7 @@ export interface AgentConfig {
   functionCores: number[];
   housekeepingCores: number[];
   allowSmtSiblings: boolean;
+  egressAllow: string[];
   resctrl: ResctrlLimits | undefined;
   store: StoreConfig;
   pool: PoolPolicies & { memoryMaxBytes: number | undefined };
@@ -115,6 +123,8 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
   ];
   const others = online.filter((core) => !housekeeping.includes(core));
   const functions = user.cores?.functions ?? (others.length > 0 ? others : [...online]);
+  if (user.store?.kind === 'redis') checkRedisUrl(user.store.url, 'store.url');
+  for (const [i, { url }] of (user.queues ?? []).entries()) checkRedisUrl(url, `queues.${i}.url`);
   const stateDir = user.stateDir ?? '/var/lib/nemo';
   return {
     name: user.name ?? 'nemo',
@@ -129,6 +139,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     functionCores: functions,
     housekeepingCores: housekeeping,
     allowSmtSiblings: user.cores?.allowSmtSiblings ?? false,
+    egressAllow: resolveEgress(user.egress?.allow ?? []),
     resctrl: user.resctrl,
     store:
       user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
@@ -150,6 +161,28 @@ function resolveUser(user: string | number): number {
   if (id !== undefined) return id;
   throw new NemoError('BAD_CONFIG', `nfUsers: there is no user called ${user} in /etc/passwd`, {
     hint: `give the number that \`id -u ${user}\` prints`,
+  });
+}
+
+/** Here, because a program that cannot read it would quote it. */
+function checkRedisUrl(url: string, key: string): void {
+  if (URL.canParse(url)) return;
+  throw new NemoError('BAD_CONFIG', `${key}: ${maskUrl(url)} is not an address of a Redis server`, {
+    hint: 'write redis://:password@host:port, with %XX for what is no letter or digit in the password',
+  });
+}
+
+function resolveEgress(allow: string[]): string[] {
+  const wrong = allow.find((rule) => {
+    try {
+      return parseEgressRule(rule).kind === 'name';
+    } catch {
+      return true;
+    }
+  });
+  if (wrong === undefined) return allow;
+  throw new NemoError('BAD_CONFIG', `egress.allow: '${wrong}' is not an address with a port`, {
+    hint: 'write address:port or network/bits:port; not a name, which its owner may point anywhere',
   });
 }
 

@@ -13,6 +13,7 @@ import { ensurePackages } from '../linux/packages.js';
 import { RUNTIME_PACKAGES } from './diagnosis.js';
 import { ABOVE_ZERO, COUNT, checkOutput, numberOption, writeOutput } from './options.js';
 import { Progress } from './progress.js';
+import { complain, print } from './terminal.js';
 
 interface BenchCliOptions {
   set: string;
@@ -64,9 +65,7 @@ export function register(program: Command): void {
 
 async function bench(options: BenchCliOptions, command: Command): Promise<void> {
   if (options.list) {
-    process.stdout.write(
-      command.getOptionValueSource('set') === 'cli' ? listPlan(planOf(options.set)) : listing(),
-    );
+    print(command.getOptionValueSource('set') === 'cli' ? listPlan(planOf(options.set)) : listing());
     return;
   }
   for (const [path, option] of [
@@ -124,7 +123,7 @@ async function show(report: BenchReport, { md, report: page }: BenchCliOptions):
     const { renderReport } = await import('../../bench/html/report.js');
     writeOutput(page, '--report', renderReport(report));
   }
-  process.stdout.write(text);
+  print(text);
 }
 
 function planFrom(options: BenchCliOptions): PlanEntry[] {
@@ -187,10 +186,10 @@ async function runEngines(options: BenchCliOptions): Promise<void> {
     sandboxes: 20,
     many: 2_000,
     ...(options.only === undefined ? {} : { only: options.only }),
-    progress: (what) => void process.stderr.write(`${what}\n`),
+    progress: (what) => void complain(`${what}\n`),
   });
   const text = renderEngines(report);
-  process.stdout.write(text);
+  print(text);
   if (options.out !== undefined) writeOutput(options.out, '--out', `${JSON.stringify(report, null, 2)}\n`);
   if (options.md !== undefined) writeOutput(options.md, '--md', text);
 }

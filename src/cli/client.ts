@@ -7,6 +7,8 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import { request as httpsRequest } from 'node:https';
 import type { Command } from 'commander';
 import { asNemoError, ERROR_CODES, type ErrorCode, NemoError } from '../errors.js';
+import { maskUrl } from '../mask-url.js';
+import { printableJson } from '../printable.js';
 
 export const AGENT_DEFAULT = 'http://127.0.0.1:8080';
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -27,7 +29,7 @@ export class AgentClient {
     const text = agent.includes('://') ? agent : `http://${agent}`;
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-      throw new NemoError('BAD_REQUEST', `'${agent}' is no address of an agent`, {
+      throw new NemoError('BAD_REQUEST', `'${maskUrl(agent)}' is no address of an agent`, {
         hint: `for example ${AGENT_DEFAULT}`,
       });
     }
@@ -106,7 +108,7 @@ export function agentOptions(command: Command): Command {
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  process.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
 }
 
 export async function readAll(stream: AsyncIterable<Buffer>): Promise<Buffer> {

@@ -10,7 +10,7 @@ import { GATEWAY } from '../tunables.js';
 import { RUNTIME_PACKAGES } from './diagnosis.js';
 import { checkOutput, numberOption, PORT, writeOutput } from './options.js';
 import { Progress } from './progress.js';
-import { ENTER_SCREEN, inPlace, LEAVE_SCREEN } from './terminal.js';
+import { complain, ENTER_SCREEN, inPlace, LEAVE_SCREEN, print } from './terminal.js';
 import { renderTop, TopHistory } from './top-view.js';
 
 interface DemoCliOptions {
@@ -77,12 +77,12 @@ async function demo(options: DemoCliOptions): Promise<void> {
     view.close();
     progress.end();
     if (summary === undefined) {
-      process.stderr.write('ended before any function ran: there is nothing to sum up\n');
+      complain('ended before any function ran: there is nothing to sum up\n');
       process.exitCode = 130;
       return;
     }
-    process.stdout.write(`\n${summary.seconds.toFixed(0)} s of policy ${summary.policy}:\n`);
-    process.stdout.write(`${renderDemoSummary(summary)}\n`);
+    print(`\n${summary.seconds.toFixed(0)} s of policy ${summary.policy}:\n`);
+    print(`${renderDemoSummary(summary)}\n`);
     if (options.json !== undefined) {
       writeOutput(options.json, '--json', `${JSON.stringify(summary, null, 1)}\n`);
     }

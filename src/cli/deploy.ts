@@ -9,6 +9,7 @@ import type { DeployInput } from '../gateway/platform.js';
 import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
 import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
+import { print } from './terminal.js';
 
 interface DeployOptions extends AgentOptions {
   name?: string;
@@ -95,7 +96,7 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
   const verb = answer.createdAt === answer.updatedAt ? 'deployed' : 'updated';
   const { packages = [] } = answer;
   const apart = packages.length === 0 ? '' : ` beside ${packages.map((one) => one.name).join(', ')}`;
-  process.stdout.write(
+  print(
     `${verb} ${answer.name} (engine ${answer.engine}, ${formatBytes(answer.codeBytes)} of code${apart}, ${formatBytes(answer.memoryBytes)} memory, ` +
       `${formatDurationMs(answer.timeoutMs)} timeout)\n` +
       `call it: nemo invoke ${answer.name}   or   curl ${client.url.origin}/function/${answer.name}\n`,

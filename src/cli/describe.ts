@@ -4,10 +4,12 @@ import type { Command } from 'commander';
 import { NemoError } from '../errors.js';
 import type { FunctionView } from '../gateway/native/function-view.js';
 import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
+import { printable } from '../printable.js';
 import type { FeedFrame } from '../telemetry/feed.js';
 import type { HostInventory } from '../telemetry/inventory.js';
 import { CONFLICT } from '../tunables.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
+import { print } from './terminal.js';
 
 export function register(program: Command): void {
   const command = program
@@ -101,5 +103,5 @@ async function describeHost(client: AgentClient, json: boolean): Promise<void> {
 }
 
 function printFacts(facts: ReadonlyArray<[string, string]>): void {
-  for (const [key, value] of facts) process.stdout.write(`${`${key.padEnd(13)}${value}`.trimEnd()}\n`);
+  for (const [key, value] of facts) print(`${printable(`${key.padEnd(13)}${value}`).trimEnd()}\n`);
 }

@@ -7,7 +7,10 @@ import type { Command } from 'commander';
 import { asNemoError } from '../errors.js';
 import { type HostFacts, readHostFacts } from '../linux/host.js';
 import { ensurePackages } from '../linux/packages.js';
+import { printable } from '../printable.js';
+import { printJson } from './client.js';
 import { canRun, diagnose, type Finding, RUNTIME_PACKAGES, TEST_PACKAGES } from './diagnosis.js';
+import { complain } from './terminal.js';
 
 export interface DoctorOptions {
   json?: boolean;
@@ -44,7 +47,7 @@ Examples:
 
 /** Prints to stdout; progress and what is in the way to stderr. True if NEMO can run. */
 export async function doctor(options: DoctorOptions): Promise<boolean> {
-  const say = (line: string) => process.stderr.write(`nemo: ${line}\n`);
+  const say = (line: string) => complain(`nemo: ${line}\n`);
   let installed = true;
   if (options.install) {
     try {
@@ -60,8 +63,7 @@ export async function doctor(options: DoctorOptions): Promise<boolean> {
   const host = await readHostFacts();
   const findings = diagnose(host);
   const ok = canRun(findings) && installed;
-  if (options.json)
-    process.stdout.write(`${JSON.stringify({ schema: 'nemo.doctor/1', ok, host, findings }, null, 2)}\n`);
+  if (options.json) printJson({ schema: 'nemo.doctor/1', ok, host, findings });
   else if (options.quiet) for (const finding of inTheWay(findings)) say(oneLine(finding));
   else process.stdout.write(renderTable(host, findings, process.stdout.isTTY && !process.env.NO_COLOR));
   return ok;
@@ -72,12 +74,12 @@ export function renderTable(host: HostFacts, findings: readonly Finding[], colou
   const indent = ' '.repeat(10);
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   const lines = [
-    `${host.hostname}: Linux ${host.kernel} ${host.arch}, Node ${host.nodeVersion}, ${gib(host.memoryBytes)} memory` +
-      ` (${gib(host.memoryAvailableBytes)} available)${host.virtualisation ? `, on ${host.virtualisation}` : ''}`,
+    `${printable(host.hostname)}: Linux ${host.kernel} ${host.arch}, Node ${host.nodeVersion}, ${gib(host.memoryBytes)} memory` +
+      ` (${gib(host.memoryAvailableBytes)} available)${host.virtualisation ? `, on ${printable(host.virtualisation)}` : ''}`,
     '',
   ];
   for (const finding of findings) {
-    lines.push(`${paint(finding, colour)} ${finding.what.padEnd(width)}  ${finding.detail}`);
+    lines.push(`${paint(finding, colour)} ${finding.what.padEnd(width)}  ${printable(finding.detail)}`);
     if (finding.lost !== undefined) lines.push(`${indent}without it: ${finding.lost}`);
     if (finding.wayOut !== undefined) lines.push(`${indent}way out:    ${finding.wayOut}`);
   }

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { EngineReport } from '../sandbox/engines/engines.js';
 import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
 import { formatTable } from './table.js';
+import { print } from './terminal.js';
 
 export function register(program: Command): void {
   const command = program
@@ -21,9 +22,9 @@ async function list(options: AgentOptions): Promise<void> {
   const answer = await client.json<{ engines: EngineReport[] }>({ method: 'GET', path: '/v1/engines' });
   if (options.json) return printJson(answer);
   const rows = answer.engines.map(({ kind, about, ok }) => [kind, ok ? 'ok' : 'missing', about]);
-  process.stdout.write(formatTable(['ENGINE', 'HERE', 'ISOLATION'], rows));
+  print(formatTable(['ENGINE', 'HERE', 'ISOLATION'], rows));
   for (const { kind, ok, note, reason, hint } of answer.engines) {
-    if (note !== undefined) process.stdout.write(`${kind}: ${note}\n`);
-    if (!ok) process.stdout.write(`${kind}: ${reason}\n  way out: ${hint}\n`);
+    if (note !== undefined) print(`${kind}: ${note}\n`);
+    if (!ok) print(`${kind}: ${reason}\n  way out: ${hint}\n`);
   }
 }

@@ -1,10 +1,13 @@
 /**
- * `nemo invoke NAME`: one call; the answer's body goes to stdout as it is. Exit code 0 below status 400, 1 for
+ * `nemo invoke NAME`: one call; the answer's body goes to stdout as it is, on a terminal with its control
+ * characters made visible. Exit code 0 below status 400, 1 for
  * an answer of 400 and above that the function gave itself; errors of the platform end as those of every command.
  */
 
+import { StringDecoder } from 'node:string_decoder';
 import type { Command } from 'commander';
 import { NemoError } from '../errors.js';
+import { printableLines } from '../printable.js';
 import { AgentClient, type AgentOptions, agentOptions, errorOf, printJson, readAll } from './client.js';
 
 interface InvokeOptions extends AgentOptions {
@@ -65,10 +68,13 @@ async function invoke(name: string, options: InvokeOptions): Promise<void> {
 }
 
 async function printBody(answer: AsyncIterable<Buffer>, client: AgentClient): Promise<void> {
+  // What goes to a file or a program goes there as it is.
+  const decoder = process.stdout.isTTY ? new StringDecoder() : undefined;
   let last: Buffer | undefined;
   for await (const chunk of unbroken(answer, client)) {
     last = chunk;
-    if (!process.stdout.write(chunk)) await new Promise((drained) => process.stdout.once('drain', drained));
+    if (!process.stdout.write(decoder === undefined ? chunk : printableLines(decoder.write(chunk))))
+      await new Promise((drained) => process.stdout.once('drain', drained));
   }
   // A prompt behind the last byte is ugly; a pipe gets the bytes and nothing else.
   if (process.stdout.isTTY && last?.at(-1) !== 0x0a) process.stdout.write('\n');

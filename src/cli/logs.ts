@@ -3,6 +3,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Command } from 'commander';
 import type { LogLine } from '../invoke/function.js';
+import { printable, printableJson } from '../printable.js';
 import { AgentClient, type AgentOptions, agentOptions, errorOf, functionPath, readAll } from './client.js';
 
 interface LogsOptions extends AgentOptions {
@@ -28,7 +29,7 @@ async function logs(name: string, options: LogsOptions): Promise<void> {
   if (answer.statusCode !== 200) throw errorOf(answer, (await readAll(answer)).toString());
   try {
     for await (const text of linesOf(answer)) {
-      process.stdout.write(`${options.json ? text : readable(JSON.parse(text) as LogLine)}\n`);
+      process.stdout.write(`${options.json ? printableJson(text) : readable(JSON.parse(text) as LogLine)}\n`);
     }
   } catch (cause) {
     throw client.unreachable(cause);
@@ -48,5 +49,5 @@ async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
 
 function readable(line: LogLine): string {
   const time = new Date(line.timeMs).toISOString().slice(11, 23);
-  return `${time} ${line.sandboxId || '-'} ${line.stream === 'stderr' ? '! ' : ''}${line.text}`;
+  return printable(`${time} ${line.sandboxId || '-'} ${line.stream === 'stderr' ? '! ' : ''}${line.text}`);
 }

@@ -5,6 +5,7 @@ import type { FunctionView } from '../gateway/native/function-view.js';
 import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
 import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
 import { formatTable } from './table.js';
+import { print } from './terminal.js';
 
 export function register(program: Command): void {
   const command = program
@@ -19,7 +20,7 @@ async function list(options: AgentOptions): Promise<void> {
   const answer = await client.json<{ functions: FunctionView[] }>({ method: 'GET', path: '/v1/functions' });
   if (options.json) return printJson(answer);
   if (answer.functions.length === 0) {
-    process.stdout.write("no functions yet: 'nemo deploy PATH' makes one\n");
+    print("no functions yet: 'nemo deploy PATH' makes one\n");
     return;
   }
   const rows = answer.functions.map((spec) => [
@@ -42,5 +43,5 @@ async function list(options: AgentOptions): Promise<void> {
     'SCHEDULE',
     'UPDATED (UTC)',
   ];
-  process.stdout.write(formatTable(headings, rows));
+  print(formatTable(headings, rows));
 }

@@ -6,7 +6,10 @@
 
 import { Command } from 'commander';
 import { asNemoError } from '../errors.js';
+import { maskUrls } from '../mask-url.js';
+import { printableJson } from '../printable.js';
 import { VERSION } from '../version.js';
+import { complain } from './terminal.js';
 
 /** Command word -> module that registers it. */
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
@@ -39,7 +42,7 @@ function followReaders(): void {
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (stdout.listenerCount('error') > 1) return;
     if (error.code === 'EPIPE') process.exit();
-    stderr.write(`nemo: the output cannot be written: ${error.message}\n`);
+    complain(`nemo: the output cannot be written: ${error.message}\n`);
     process.exit(2);
   });
   stderr.on('error', () => undefined);
@@ -61,14 +64,19 @@ export async function main(argv: string[]): Promise<number> {
     if (thrown instanceof Error && 'exitCode' in thrown) return Number(thrown.exitCode);
     const error = asNemoError(thrown);
     if (argv.includes('--json') && !JSON_TO_FILE.includes(argv[2]!))
-      process.stderr.write(`${JSON.stringify(error)}\n`);
+      process.stderr.write(`${printableJson(JSON.stringify(error))}\n`);
     else {
-      process.stderr.write(`nemo: ${error.message} [${error.code}]\n`);
-      if (error.hint !== undefined) process.stderr.write(`      ${error.hint}\n`);
-      if (process.env.NEMO_DEBUG) process.stderr.write(`${error.stack}\n`);
+      complain(`nemo: ${indented(error.message)} [${error.code}]\n`);
+      if (error.hint !== undefined) complain(`      ${indented(error.hint)}\n`);
+      if (process.env.NEMO_DEBUG) complain(`${maskUrls(error.stack ?? '')}\n`);
     }
     return error.blame === 'user' ? 1 : 2;
   }
+}
+
+/** Lines that a message has of its own must not look like others of this command. */
+function indented(text: string): string {
+  return text.trimEnd().replace(/\n/g, '\n      ');
 }
 
 followReaders();

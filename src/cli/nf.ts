@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { agentNames } from '../agent-lock.js';
 import { NemoError } from '../errors.js';
 import { formatCpuList } from '../linux/process.js';
+import { maskUrl } from '../mask-url.js';
 import { discover } from '../nf/discovery.js';
 import type { NfInstance } from '../nf/profile.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../nf/profiles.js';
@@ -12,6 +13,7 @@ import type { FeedFrame, FeedNf } from '../telemetry/feed.js';
 import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
 import { registerRun } from './nf-run.js';
 import { formatTable } from './table.js';
+import { complain, print } from './terminal.js';
 
 interface ProfileOptions {
   profiles: string[];
@@ -63,7 +65,7 @@ async function list(options: AgentOptions & ProfileOptions): Promise<void> {
     else {
       printTable(HEADINGS, running.map(agentRow), 'no NF runs here');
       for (const { id, harvest } of running) {
-        if (harvest?.why !== undefined) process.stdout.write(`${id} is not harvested: ${harvest.why}\n`);
+        if (harvest?.why !== undefined) print(`${id} is not harvested: ${harvest.why}\n`);
       }
     }
     return;
@@ -73,7 +75,7 @@ async function list(options: AgentOptions & ProfileOptions): Promise<void> {
     printJson({ source: 'discovery', nfs: found });
     return;
   }
-  process.stderr.write(`no agent answers at ${options.agent}: this is what runs now, without measurements\n`);
+  complain(`no agent answers at ${maskUrl(options.agent)}: this is what runs now, without measurements\n`);
   printTable(HEADINGS.slice(0, 7), found.map(discoveredRow), 'no NF of a known profile runs here');
 }
 
@@ -140,8 +142,8 @@ async function scan(options: ProfileOptions): Promise<void> {
   const known = look(options);
   const proposals = await scanForNfs(new Set(known.map((nf) => nf.pid)), agentNames());
   if (options.json) printJson({ proposals });
-  else process.stdout.write(proposals.map(({ yaml }) => yaml).join('---\n'));
-  if (proposals.length === 0 && !options.json) process.stderr.write('no other process looks like an NF\n');
+  else print(proposals.map(({ yaml }) => yaml).join('---\n'));
+  if (proposals.length === 0 && !options.json) complain('no other process looks like an NF\n');
 }
 
 function listProfiles(options: ProfileOptions): void {
@@ -159,5 +161,5 @@ function listProfiles(options: ProfileOptions): void {
 }
 
 function printTable(headings: readonly string[], rows: string[][], otherwise: string): void {
-  process.stdout.write(rows.length === 0 ? `${otherwise}\n` : formatTable(headings, rows));
+  print(rows.length === 0 ? `${otherwise}\n` : formatTable(headings, rows));
 }

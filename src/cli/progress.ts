@@ -1,6 +1,7 @@
 /** One progress line on stderr: a bar with the time left, rewritten in place on a terminal, a line a step elsewhere. */
 
 import type { WriteStream } from 'node:tty';
+import { printable } from '../printable.js';
 
 const WIDTH = 24;
 
@@ -18,7 +19,8 @@ export class Progress {
     this.say(`[${'#'.repeat(filled)}${'.'.repeat(WIDTH - filled)}] ${done}/${total} ${what}${left}`);
   }
 
-  say(line: string): void {
+  say(text: string): void {
+    const line = printable(text);
     if (line === this.last) return;
     this.last = line;
     this.stream.write(this.stream.isTTY ? `\r\x1b[K${line}` : `${line}\n`);

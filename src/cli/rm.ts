@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
+import { print } from './terminal.js';
 
 export function register(program: Command): void {
   const command = program
@@ -17,7 +18,7 @@ async function remove(names: string[], options: AgentOptions): Promise<void> {
   const client = new AgentClient(options.agent);
   for (const name of names) {
     await client.json({ method: 'DELETE', path: functionPath(name) });
-    if (!options.json) process.stdout.write(`removed ${name}\n`);
+    if (!options.json) print(`removed ${name}\n`);
   }
   if (options.json) printJson({ removed: names });
 }

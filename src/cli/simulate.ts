@@ -12,6 +12,7 @@ import type { SimResult } from '../sim/result.js';
 import { ABOVE_ZERO, COUNT, checkOutput, numberOption, writeOutput } from './options.js';
 import { Progress } from './progress.js';
 import { formatTable } from './table.js';
+import { print } from './terminal.js';
 
 interface SimulateOptions {
   trace: string;
@@ -116,12 +117,12 @@ async function simulate(options: SimulateOptions): Promise<void> {
   const calls = trace.arrivalsMs.length;
   if (options.json) {
     const { functionNames } = trace;
-    process.stdout.write(
+    print(
       `${JSON.stringify({ schema: 'nemo.simulate/1', trace: options.trace, calls, functions: functionNames.length, costs, results }, null, 1)}\n`,
     );
     return;
   }
-  process.stdout.write(
+  print(
     `${calls} calls of ${trace.functionNames.length} functions in ${Math.round((trace.arrivalsMs[calls - 1] ?? 0) / 1000)} s; ` +
       `cold ${costs.coldMs} ms, stem ${costs.stemMs} ms, ${formatBytes(costs.sandboxBytes)} a sandbox\n\n${view(results)}` +
       `\nread in ${(readMs / 1000).toFixed(1)} s, simulated ${results.length} times in ${(simulatedMs / 1000).toFixed(1)} s\n`,

@@ -1,7 +1,19 @@
 /**
- * Lines for a terminal as spans of text and colour: measured and cut by what is seen, coloured last. Control
- * characters are replaced, because some text comes from functions and must not steer the terminal.
+ * Lines for a terminal as spans of text and colour: measured and cut by what is seen, coloured last. Control characters
+ * are made visible before that, because some text comes from functions and must not steer the terminal.
  */
+
+import { printable, printableLines } from '../printable.js';
+
+/** Every command's text for people goes out by one of these two: nothing in it steers the terminal. */
+export function print(text: string): void {
+  process.stdout.write(printableLines(text));
+}
+
+/** To stderr. */
+export function complain(text: string): void {
+  process.stderr.write(printableLines(text));
+}
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'blue' | 'cyan' | 'magenta';
 export type Span = readonly [text: string, style?: Style];
@@ -21,12 +33,13 @@ const SPARKS = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] as const
 
 /** One line of at most `columns` characters; what does not fit is cut, with an ellipsis. */
 export function renderLine(spans: readonly Span[], columns: number, colour: boolean): string {
-  const total = spans.reduce((sum, [text]) => sum + text.length, 0);
+  const safe = spans.map(([text, style]) => [printable(text), style] as const);
+  const total = safe.reduce((sum, [text]) => sum + text.length, 0);
   let left = total > columns ? columns - 1 : columns;
   let line = '';
-  for (const [text, style] of spans) {
+  for (const [text, style] of safe) {
     if (left <= 0) break;
-    const shown = printable(text).slice(0, left);
+    const shown = text.slice(0, left);
     left -= shown.length;
     line += colour && style !== undefined && shown !== '' ? `\x1b[${SGR[style]}m${shown}\x1b[0m` : shown;
   }
@@ -56,11 +69,6 @@ export function sparkline(values: readonly (number | null)[], top: number, limit
     const step = Math.floor((Math.max(0, value) / (top || 1)) * SPARKS.length);
     return [SPARKS[Math.min(step, SPARKS.length - 1)]!, limit !== null && value > limit ? 'red' : 'cyan'];
   });
-}
-
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
 }
 
 /** The alternate screen without a cursor, and back. */

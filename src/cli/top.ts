@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
 import { WebSocket } from 'ws';
+import { printable, printableJson } from '../printable.js';
 import type { FeedFrame } from '../telemetry/feed.js';
 import { AgentClient, type AgentOptions, agentOptions } from './client.js';
 import { ENTER_SCREEN, inPlace, LEAVE_SCREEN } from './terminal.js';
@@ -55,7 +56,7 @@ async function top(options: TopOptions): Promise<void> {
   const onFrame = (frame: FeedFrame): void => {
     shown = frame;
     history.add(frame);
-    if (options.json) stdout.write(`${JSON.stringify(frame)}\n`);
+    if (options.json) stdout.write(`${printableJson(JSON.stringify(frame))}\n`);
     else draw(frame, '');
     if (options.once) stop.abort();
   };
@@ -67,7 +68,7 @@ async function top(options: TopOptions): Promise<void> {
       });
       if (stop.signal.aborted) break;
       if (shown === undefined || !live) throw client.unreachable(cause);
-      draw(shown, `\n\nthe agent does not answer (${cause.message}); trying again, Ctrl-C ends`);
+      draw(shown, `\n\nthe agent does not answer (${printable(cause.message)}); trying again, Ctrl-C ends`);
       await pause(RETRY_MS, stop.signal);
     }
   } finally {

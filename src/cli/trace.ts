@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { CallTrace } from '../telemetry/traces/call-traces.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
+import { print } from './terminal.js';
 import { traceView } from './trace-view.js';
 
 interface TraceOptions extends AgentOptions {
@@ -31,5 +32,5 @@ async function trace(name: string, options: TraceOptions): Promise<void> {
     path: `${functionPath(name)}/traces?${query}`,
   });
   if (options.json) return printJson(answer);
-  process.stdout.write(answer.traces.length === 0 ? `no calls of "${name}" yet\n` : traceView(answer.traces));
+  print(answer.traces.length === 0 ? `no calls of "${name}" yet\n` : traceView(answer.traces));
 }

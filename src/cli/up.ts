@@ -5,6 +5,7 @@ import { startAgent } from '../agent.js';
 import { readConfig, resolveConfig, type UserConfig } from '../config.js';
 import { POLICY_NAMES } from '../harvest/policies.js';
 import { numberOption, PORT } from './options.js';
+import { complain, print } from './terminal.js';
 
 interface UpOptions {
   config?: string;
@@ -61,13 +62,13 @@ async function up(options: UpOptions): Promise<void> {
     if (!ended) throw thrown;
   });
   if (agent === undefined) return;
-  for (const warning of agent.warnings) process.stderr.write(`nemo: ${warning}\n`);
-  process.stdout.write(
+  for (const warning of agent.warnings) complain(`nemo: ${warning}\n`);
+  print(
     options.json
       ? `${JSON.stringify({ ready: agent.url, pid: process.pid })}\n`
       : `NEMO is up: ${agent.url}\n`,
   );
   await asked;
   await agent.stop();
-  if (!options.json) process.stdout.write('NEMO has stopped; the NFs have their own scheduling back.\n');
+  if (!options.json) print('NEMO has stopped; the NFs have their own scheduling back.\n');
 }

@@ -6,6 +6,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify';
 import { asNemoError, NemoError } from '../errors.js';
+import { printableJson } from '../printable.js';
 import { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
 import { GATEWAY_HTTP } from '../tunables.js';
@@ -74,7 +75,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
       reply.hijack();
       sendError(reply.raw, refused(error));
     },
-    logger: options.logLevel === 'silent' ? false : { level: options.logLevel, stream: process.stderr },
+    logger: options.logLevel === 'silent' ? false : { level: options.logLevel, stream: PRINTABLE_STDERR },
     logController: new LogController({ disableRequestLogging: true }),
   }) as unknown as FastifyInstance;
   const methodsAt = watchRoutes(server);
@@ -110,6 +111,9 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     },
   };
 }
+
+/** Log lines quote what clients sent. */
+const PRINTABLE_STDERR = { write: (line: string) => void process.stderr.write(printableJson(line)) };
 
 /** An address that a program on this box can call. */
 function urlOf(host: string, port: number): string {

@@ -22,7 +22,7 @@ export class BundleFiles {
   async write(content: Buffer, ending: string): Promise<string> {
     const hash = sha256(content);
     try {
-      await mkdir(this.directory, { recursive: true, mode: 0o755 });
+      await mkdir(this.directory, { recursive: true, mode: 0o750 });
       if (!(await this.intact(hash, ending))) {
         const temporary = join(this.directory, `${hash}.${randomBytes(4).toString('hex')}.tmp`);
         try {
@@ -72,7 +72,7 @@ function sha256(content: Buffer): string {
 }
 
 async function writeDurably(path: string, content: Buffer): Promise<void> {
-  const file = await open(path, 'wx', 0o644);
+  const file = await open(path, 'wx', 0o640);
   try {
     await file.writeFile(content);
     await file.sync();

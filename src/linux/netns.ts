@@ -114,17 +114,17 @@ export async function connect(
 const CLONE_NEWNET = 0x40000000;
 
 /**
- * Calls `action` with this thread inside the namespace at `path`: sockets that it opens stay there. It must not
- * return a promise, as the thread is outside again when this returns.
+ * Calls `action` with this thread inside the namespace at a path, or behind a descriptor, which stays open: sockets that it
+ * opens stay there. It must not return a promise, as the thread is outside again when this returns.
  */
-export function insideNamespace<T>(path: string, action: () => T): T {
+export function insideNamespace<T>(where: string | number, action: () => T): T {
   const home = openSync(`/proc/self/task/${gettid()}/ns/net`, 'r');
   try {
-    const target = openSync(path, 'r');
+    const target = typeof where === 'number' ? where : openSync(where, 'r');
     try {
-      check(setns(target, CLONE_NEWNET), 'setns', path);
+      check(setns(target, CLONE_NEWNET), 'setns', `network namespace ${where}`);
     } finally {
-      closeSync(target);
+      if (target !== where) closeSync(target);
     }
     try {
       return action();

@@ -1,83 +1,166 @@
 /**
  * The relay thread: listens inside the namespaces of sandboxes and connects outside. It enters a namespace only for
- * the few calls that open sockets there. A destination that is not allowed is refused like a closed port.
+ * the few calls that open sockets there. A destination that is not allowed is refused like a closed port. A name is looked
+ * up once for a connection; the address that was checked is the very address that is connected to.
  */
 
-import { lookup } from 'node:dns';
-import { connect, createServer, type LookupFunction, type Server, type Socket } from 'node:net';
+import { Resolver } from 'node:dns/promises';
+import { closeSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { parentPort } from 'node:worker_threads';
 import { listenTcp } from '../linux/blocking-socket.js';
+import { addLocalRoute } from '../linux/netlink.js';
 import { insideNamespace } from '../linux/netns.js';
-import { execFileSync } from '../linux/spawn.js';
 import { EGRESS } from '../tunables.js';
+import { whyBarred } from './barred-addresses.js';
 import type { EgressOrder, EgressReport } from './egress.js';
-import { EgressRules, mayStandFor } from './egress-rules.js';
+import { EgressRules } from './egress-rules.js';
+import { hostsThen, Lookups } from './lookups.js';
+import { OwnAddresses } from './own-addresses.js';
+
+/** What all sandboxes of one function have together. */
+interface Share {
+  lookups: Lookups;
+  connections: number;
+  sandboxes: number;
+}
 
 interface Opened {
+  functionName: string;
+  rules: EgressRules;
   servers: Server[];
   sockets: Set<Socket>;
+  share: Share;
+  /** Destinations of which its owner was told that they are barred. */
+  told: Set<string>;
 }
 
 const opened = new Map<string, Opened>();
+const shares = new Map<string, Share>();
+const own = new OwnAddresses(EGRESS.ownAddressesKeptMs);
+let connections = 0;
 
 parentPort!.on('message', (order: EgressOrder) => {
   if (order.order === 'close') return close(order.id);
   const report: EgressReport = { id: order.id };
   try {
-    open(order.id, order.namespace, new EgressRules(order.rules));
+    open(order);
   } catch (thrown) {
     close(order.id);
     report.error = (thrown as Error).message;
+  } finally {
+    closeSync(order.namespace);
   }
   parentPort!.postMessage(report);
 });
 
-function open(id: string, namespace: string, rules: EgressRules): void {
-  const entry: Opened = { servers: [], sockets: new Set() };
+function open({ id, functionName, namespace, rules: texts, allow }: EgressOrder & { order: 'open' }): void {
+  const rules = new EgressRules(texts, allow);
+  const entry: Opened = {
+    ...{ functionName, rules, servers: [], sockets: new Set(), told: new Set() },
+    share: shareOf(functionName),
+  };
   opened.set(id, entry);
-  for (const network of rules.networks) {
+  const fds = insideNamespace(namespace, () => {
     // Local addresses need no interface of their own: the sandbox's loopback answers for them.
-    execFileSync(
-      'nsenter',
-      [`--net=${namespace}`, '--', 'ip', 'route', 'add', 'local', network, 'dev', 'lo'],
-      {
-        stdio: ['ignore', 'ignore', 'pipe'],
-        timeout: EGRESS.attachTimeoutMs,
-      },
-    );
-  }
-  const fds = insideNamespace(namespace, () => rules.ports.map((port) => listenTcp('0.0.0.0', port)));
+    for (const { address, bits } of rules.networks) addLocalRoute(address, bits);
+    return rules.ports.map((port) => listenTcp('0.0.0.0', port));
+  });
   for (const [i, fd] of fds.entries()) {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (inside) => {
-      relay(inside, rules, rules.ports[i]!, entry);
+    const { bufferBytes: highWaterMark } = EGRESS;
+    const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark }, (inside) => {
+      void relay(id, inside, rules.ports[i]!, entry);
     });
-    server.maxConnections = EGRESS.connectionsPerPort;
     server.on('error', () => server.close());
     server.listen({ fd });
     entry.servers.push(server);
   }
 }
 
+function shareOf(functionName: string): Share {
+  let share = shares.get(functionName);
+  if (share === undefined) {
+    const { lookupTryMs: timeout, lookupTries: tries } = EGRESS;
+    const resolver = new Resolver({ timeout, tries });
+    const lookups = new Lookups(
+      hostsThen(async (name) =>
+        (await resolver.resolve4(name, { ttl: true })).map(({ address, ttl }) => ({ address, ttlS: ttl })),
+      ),
+    );
+    share = { lookups, connections: 0, sandboxes: 0 };
+    shares.set(functionName, share);
+  }
+  share.sandboxes++;
+  return share;
+}
+
 function close(id: string): void {
   const entry = opened.get(id);
+  if (entry === undefined) return;
   opened.delete(id);
-  for (const server of entry?.servers ?? []) server.close();
-  for (const socket of entry?.sockets ?? []) socket.destroy();
+  for (const server of entry.servers) server.close();
+  for (const socket of entry.sockets) socket.destroy();
+  if (--entry.share.sandboxes === 0) shares.delete(entry.functionName);
 }
 
 /** `localAddress` is where the function wanted to go. */
-function relay(inside: Socket, rules: EgressRules, port: number, { sockets }: Opened): void {
-  const target = rules.target(inside.localAddress ?? '', port);
+async function relay(id: string, inside: Socket, port: number, entry: Opened): Promise<void> {
+  const { share, sockets } = entry;
+  const { connectionsPerFunction, connectionsMax } = EGRESS;
   inside.on('error', () => undefined);
-  if (target === undefined) return void inside.resetAndDestroy();
+  const target = entry.rules.target(inside.localAddress ?? '', port);
+  const full = share.connections >= connectionsPerFunction || connections >= connectionsMax;
+  if (target === undefined || full) return void inside.resetAndDestroy();
+  count(share, 1);
+  sockets.add(inside);
+  inside.once('close', () => {
+    sockets.delete(inside);
+    count(share, -1);
+  });
+  const address = target.isName ? await byName(entry, target.host) : target.host;
+  if (inside.destroyed) return;
+  const why =
+    address === undefined ? 'no name server knows it' : barredFor(address, port, target.isName, entry);
+  if (address === undefined || why !== undefined) {
+    tell(id, entry, `${target.host}:${port}`, why ?? '');
+    return void inside.resetAndDestroy();
+  }
+  join(inside, address, port, sockets);
+}
+
+function count(share: Share, by: 1 | -1): void {
+  share.connections += by;
+  connections += by;
+}
+
+/** The first of its addresses that is not barred, or else the first. */
+async function byName({ share: { lookups } }: Opened, name: string): Promise<string | undefined> {
+  const addresses = await lookups.addresses(name);
+  return addresses.find((one) => whyBarred(one, own.with(one)) === undefined) ?? addresses[0];
+}
+
+function barredFor(address: string, port: number, isName: boolean, { rules }: Opened): string | undefined {
+  if (!isName && rules.opened(address, port)) return undefined;
+  const why = whyBarred(address, own.with(address));
+  if (why === undefined || isName) return why;
+  return `${why}; the operator can open it (egress.allow in the agent's configuration)`;
+}
+
+/** Once a destination, in the function's own log: its owner sees no more than a connection that was reset. */
+function tell(id: string, { told }: Opened, destination: string, why: string): void {
+  if (told.has(destination) || told.size >= EGRESS.toldMax) return;
+  told.add(destination);
+  parentPort!.postMessage({
+    id,
+    refused: `${destination} may not be reached: ${why}`,
+  } satisfies EgressReport);
+}
+
+function join(inside: Socket, host: string, port: number, sockets: Set<Socket>): void {
+  const { bufferBytes: highWaterMark } = EGRESS;
   const outside = connect({
-    host: target.host,
-    port,
-    autoSelectFamily: false,
-    family: 4,
-    allowHalfOpen: true,
-    noDelay: true,
-    ...(target.isName ? { lookup: publicLookup } : {}),
+    ...{ host, port, family: 4, autoSelectFamily: false, allowHalfOpen: true, noDelay: true },
+    ...{ highWaterMark },
   });
   for (const [socket, other] of [
     [inside, outside],
@@ -97,12 +180,3 @@ function relay(inside: Socket, rules: EgressRules, port: number, { sockets }: Op
     outside.pipe(inside);
   });
 }
-
-/** A name that leads to this machine itself, or to nothing, does not exist. */
-const publicLookup: LookupFunction = (name, _options, callback) => {
-  lookup(name, { family: 4, all: true }, (error, addresses) => {
-    const allowed = addresses?.find(({ address }) => mayStandFor(address));
-    if (allowed !== undefined) callback(null, allowed.address, 4);
-    else callback(error ?? new Error(`${name} may not be reached`), '', 4);
-  });
-};

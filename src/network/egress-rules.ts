@@ -1,7 +1,7 @@
 /**
  * Where a function may connect to: an allow-list of `host:port`, `address:port` and `network/bits:port`, TCP over
- * IPv4. Pure: what a rule means is decided here, and nowhere else. Easy to get wrong: a *name* must never lead to
- * this very machine or its cloud's metadata service, whatever its DNS says; a written address may.
+ * IPv4. Pure: what a rule means is decided here, and nowhere else. Easy to get wrong: what a list allows may still be barred
+ * (see `barred-addresses.ts`), unless the operator's own list `allow` opens that very address.
  */
 
 import { BlockList, isIPv4 } from 'node:net';
@@ -17,13 +17,6 @@ const NAME_NETWORK = '127.77';
 export const RULES_MAX = 64;
 const NAME = /^(?=.{1,253}$)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9])?)*$/;
 const RULE = /^([^:/]+)(?:\/(\d{1,2}))?:(\d{1,5})$/;
-
-/** Where no name may lead. */
-const OWN = new BlockList();
-OWN.addSubnet('0.0.0.0', 8);
-OWN.addSubnet('127.0.0.0', 8);
-OWN.addSubnet('169.254.0.0', 16);
-OWN.addSubnet('224.0.0.0', 3);
 
 /** BAD_REQUEST naming the rule. */
 export function parseEgressRule(text: unknown): EgressRule {
@@ -64,17 +57,19 @@ function badRule(text: unknown, hint: string): NemoError {
 
 export class EgressRules {
   readonly ports: readonly number[];
-  /** What becomes local inside the sandbox, beside its loopback: `address/bits`. */
-  readonly networks: readonly string[];
+  /** What becomes local inside the sandbox, beside its loopback. */
+  readonly networks: ReadonlyArray<{ address: string; bits: number }>;
   private readonly byName = new Map<string, string>();
   private readonly byAddress = new Map<string, string>();
   private readonly names = new Set<string>();
   private readonly blocks = new Map<number, BlockList>();
+  private readonly allowed = new Map<number, BlockList>();
 
-  constructor(rules: readonly string[]) {
+  /** `allow`: the operator's rules, of written addresses. */
+  constructor(rules: readonly string[], allow: readonly string[] = []) {
     const parsed = rules.map(parseEgressRule);
     this.ports = [...new Set(parsed.map((rule) => rule.port))];
-    const networks = new Set<string>();
+    const networks = new Map<string, { address: string; bits: number }>();
     for (const rule of parsed) {
       if (rule.kind === 'name') {
         const address = this.addressOf(rule.name);
@@ -82,12 +77,12 @@ export class EgressRules {
         this.names.add(`${rule.name}:${rule.port}`);
         continue;
       }
-      if (!rule.address.startsWith('127.')) networks.add(`${rule.address}/${rule.bits}`);
-      const block = this.blocks.get(rule.port) ?? new BlockList();
-      this.blocks.set(rule.port, block);
-      block.addSubnet(rule.address, rule.bits);
+      const { address, bits } = rule;
+      if (!address.startsWith('127.')) networks.set(`${address}/${bits}`, { address, bits });
+      addTo(this.blocks, rule);
     }
-    this.networks = [...networks];
+    this.networks = [...networks.values()];
+    for (const rule of allow.map(parseEgressRule)) if (rule.kind === 'network') addTo(this.allowed, rule);
   }
 
   private addressOf(name: string): string {
@@ -113,9 +108,15 @@ export class EgressRules {
     if (this.blocks.get(port)?.check(address)) return { host: address, isName: false };
     return undefined;
   }
+
+  /** Whether the operator opens this address, which is barred otherwise, to functions that have it in their list. */
+  opened(address: string, port: number): boolean {
+    return this.allowed.get(port)?.check(address) === true;
+  }
 }
 
-/** Whether a name may stand for this address. */
-export function mayStandFor(address: string): boolean {
-  return isIPv4(address) && !OWN.check(address);
+function addTo(blocks: Map<number, BlockList>, rule: EgressRule & { kind: 'network' }): void {
+  const block = blocks.get(rule.port) ?? new BlockList();
+  blocks.set(rule.port, block);
+  block.addSubnet(rule.address, rule.bits);
 }

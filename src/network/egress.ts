@@ -2,42 +2,76 @@
  * Lets sandboxes connect to what their functions' allow-lists name, and to nothing else. A sandbox keeps its empty
  * network namespace: no interface, no route, no packet of it ever reaches the host's network stack or its filters.
  * Instead a relay thread of the agent listens *inside* the namespace where the allowed destinations would be, and
- * connects outside, from the housekeeping cores. So egress costs an NF no conntrack, no forwarding and no softirq.
+ * connects outside, from the housekeeping cores. What that costs: the relay's own work is there; its packets are ordinary
+ * ones of this box, handled where the interrupts of the network card arrive, and tracked if the host tracks its own.
  */
 
+import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { asNemoError, NemoError } from '../errors.js';
 import { EGRESS } from '../tunables.js';
 import { EgressRules } from './egress-rules.js';
 
-/** To the relay thread. */
+/** To the relay thread. `namespace` is a descriptor, which the thread closes. */
 export type EgressOrder =
-  | { order: 'open'; id: string; namespace: string; rules: readonly string[] }
+  | {
+      order: 'open';
+      id: string;
+      functionName: string;
+      namespace: number;
+      rules: readonly string[];
+      allow: readonly string[];
+    }
   | { order: 'close'; id: string };
 
-/** From it: the answer to `open`. */
+/** From it: the answer to `open`, or with `refused` what a function tried in vain. */
 export interface EgressReport {
   id: string;
   error?: string;
+  refused?: string;
+}
+
+export interface EgressRequest {
+  /** Of the sandbox. */
+  id: string;
+  functionName: string;
+  /** A descriptor of the sandbox's network namespace; taken over, and closed. */
+  namespace: number;
+  rules: readonly string[];
+  /** Told of barred destinations, in words, a few times at most. */
+  onRefused?: (message: string) => void;
 }
 
 export class Egress {
   private worker: Worker | undefined;
   private readonly opening = new Map<string, (report: EgressReport) => void>();
-  private readonly open = new Set<string>();
+  private readonly open = new Map<string, EgressRequest>();
+
+  /** `allow`: rules of the operator, for addresses that are barred otherwise (see `barred-addresses.ts`). */
+  constructor(private readonly allow: readonly string[] = []) {}
 
   /**
-   * Opens the allowed destinations inside the network namespace at `namespace` (a path below /proc) and gives the
-   * /etc/hosts that the sandbox needs. SANDBOX_START if that fails; nothing is open then.
+   * Opens the allowed destinations inside a sandbox's network namespace and gives the /etc/hosts that the sandbox needs.
+   * SANDBOX_START if that fails; nothing is open then.
    */
-  async attach(id: string, namespace: string, rules: readonly string[]): Promise<string> {
-    const hosts = new EgressRules(rules).hosts();
-    const worker = this.relay();
-    this.open.add(id);
+  async attach(request: EgressRequest): Promise<string> {
+    const { id, functionName, namespace, rules } = request;
+    let hosts: string;
+    let worker: Worker;
+    try {
+      hosts = new EgressRules(rules).hosts();
+      worker = this.relay();
+    } catch (thrown) {
+      closeSync(namespace);
+      throw thrown;
+    }
+    this.open.set(id, request);
+    const { allow } = this;
     const report = await new Promise<EgressReport>((resolve) => {
       this.opening.set(id, resolve);
       setTimeout(() => resolve({ id, error: 'the relay did not answer' }), EGRESS.attachTimeoutMs).unref();
-      worker.postMessage({ order: 'open', id, namespace, rules } satisfies EgressOrder);
+      const order: EgressOrder = { order: 'open', id, functionName, namespace, rules, allow };
+      worker.postMessage(order);
     });
     this.opening.delete(id);
     if (report.error === undefined) return hosts;
@@ -65,7 +99,11 @@ export class Egress {
       if (this.worker === worker) this.worker = undefined;
       for (const [id, resolve] of this.opening) resolve({ id, error });
     };
-    worker.on('message', (report: EgressReport) => this.opening.get(report.id)?.(report));
+    worker.on('message', (report: EgressReport) => {
+      const { id, refused } = report;
+      if (refused !== undefined) this.open.get(id)?.onRefused?.(refused);
+      else this.opening.get(id)?.(report);
+    });
     worker.on('error', (thrown) => gone(asNemoError(thrown).message));
     worker.on('exit', () => gone('the relay ended'));
     worker.unref();

@@ -1,21 +1,38 @@
-/** The network namespace that a sandbox has for itself, as a path below /proc that setns() takes. */
+/**
+ * The network namespace that a sandbox has for itself, as a descriptor. A pid is only a number: between a look at it and an
+ * open() the process may have ended and an NF may have got the number. So the process's directory below /proc is opened
+ * first; it stays that process's for ever, and leads nowhere when the process is gone.
+ */
 
-import { readlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Cgroup } from '../linux/cgroup/driver.js';
 import { membersOf } from '../linux/cgroup/files.js';
 
-/** Undefined if every process of the group shares this process's namespace, or none is left. */
-export function ownNetworkNamespace(cgroup: Cgroup): string | undefined {
-  const own = readlinkSync('/proc/self/ns/net');
-  const directory = dirname(cgroup.joinPaths[0] ?? '');
-  for (const pid of membersOf(directory)) {
-    const path = `/proc/${pid}/ns/net`;
-    try {
-      if (readlinkSync(path) !== own) return path;
-    } catch {
-      // It has just ended.
-    }
+/** For whoever called to close. Undefined if every process of the group shares this process's namespace, or none is left. */
+export function openNetworkNamespace(cgroup: Cgroup): number | undefined {
+  const own = statSync('/proc/self/ns/net').ino;
+  const group = dirname(cgroup.joinPaths[0] ?? '');
+  for (const pid of membersOf(group)) {
+    const fd = openOf(pid, group);
+    if (fd === undefined) continue;
+    if (fstatSync(fd).ino !== own) return fd;
+    closeSync(fd);
   }
   return undefined;
+}
+
+function openOf(pid: number, group: string): number | undefined {
+  let directory: number | undefined;
+  try {
+    directory = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY);
+    // The one that is opened now, not one that had its number before, is of the group.
+    if (!membersOf(group).has(pid)) return undefined;
+    return openSync(`/proc/self/fd/${directory}/ns/net`, 'r');
+  } catch {
+    // It has just ended.
+    return undefined;
+  } finally {
+    if (directory !== undefined) closeSync(directory);
+  }
 }

@@ -3,7 +3,8 @@
  * which survives kill -9 but not a power cut: `flushed` is what survives both, so that is what we wait for.
  */
 
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { NemoError } from '../errors.js';
 import { closeOnExec } from '../linux/close-on-exec.js';
@@ -17,9 +18,12 @@ export function openEmbeddedStore(directory: string): Store {
   let database: RootDatabase<unknown, [string, string]>;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
+    chmodSync(directory, 0o700);
     database = open({ path: directory, noSubdir: false, encoding: 'json' });
     // LMDB opens its data file so that every program started from now on would have it.
     closeOnExec();
+    // They hold what functions have in their environment. The directory is closed to others before they are there.
+    for (const file of ['data.mdb', 'lock.mdb']) chmodSync(join(directory, file), 0o640);
   } catch (cause) {
     throw new NemoError('STORE', `cannot open the store in ${directory}: ${(cause as Error).message}`, {
       hint: 'check that the directory is writable, its disk not full, and that it holds only a store',

@@ -6,6 +6,7 @@
 
 import { Redis } from 'ioredis';
 import { NemoError } from '../errors.js';
+import { maskUrl } from '../mask-url.js';
 import type { Store } from './store.js';
 
 const PREFIX = 'nemo:';
@@ -19,7 +20,7 @@ export interface RedisStore extends Store {
 
 /** `url`: redis://[:password@]host:port[/db]. STORE if no server answers. The password is never shown. */
 export async function openRedisStore(url: string): Promise<RedisStore> {
-  const shown = hidePassword(url);
+  const shown = maskUrl(url);
   const client = new Redis(url, {
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
@@ -35,10 +36,14 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
   const failure = (what: string, cause: unknown): NemoError => {
     const why =
       cause instanceof Error && cause.message !== 'Connection is closed.' ? cause.message : lastError;
-    return new NemoError('STORE', `cannot ${what} at ${shown}: ${why || String(cause)}`, {
-      hint: 'check that a Redis server listens there and that the password is right',
-      cause,
-    });
+    return new NemoError(
+      'STORE',
+      `cannot ${what} at ${shown}: ${(why || String(cause)).replaceAll(url, shown)}`,
+      {
+        hint: 'check that a Redis server listens there and that the password is right',
+        cause,
+      },
+    );
   };
   const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     try {
@@ -87,8 +92,4 @@ async function durabilityWarnings(client: Redis, shown: string): Promise<string[
   return [
     `the Redis server at ${shown} keeps no append-only file: functions are lost when it ends unexpectedly`,
   ];
-}
-
-export function hidePassword(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//***@');
 }

@@ -11,7 +11,7 @@ import { asNemoError } from '../errors.js';
 import type { Platform } from '../gateway/platform.js';
 import { callFunction } from '../invoke/call-function.js';
 import type { FunctionSpec } from '../invoke/function.js';
-import { hidePassword } from '../store/redis.js';
+import { maskUrl, maskUrls } from '../mask-url.js';
 import { QUEUE } from '../tunables.js';
 import type { TriggeredCallEnded } from './cron.js';
 
@@ -240,7 +240,9 @@ export class RedisStreamSource {
     if (this.troubled || this.stop.signal.aborted) return;
     this.troubled = true;
     const why = (thrown as Error).message || String((thrown as NodeJS.ErrnoException).code ?? thrown);
-    this.warn(`the queue "${this.config.stream}" at ${hidePassword(this.config.url)} cannot be read: ${why}`);
+    this.warn(
+      `the queue "${this.config.stream}" at ${maskUrl(this.config.url)} cannot be read: ${maskUrls(why)}`,
+    );
   }
 
   private warn(message: string): void {

@@ -77,6 +77,21 @@ export const QUEUE = {
 export const EGRESS = {
   attachTimeoutMs: 5_000,
   connectTimeoutMs: 10_000,
-  /** Connections of one sandbox to one port: beyond it they are refused. */
-  connectionsPerPort: 64,
+  /** Connections of all sandboxes of a function, and of all functions: beyond it they are refused. */
+  connectionsPerFunction: 256,
+  connectionsMax: 1_024,
+  /** Read and not yet written, each way of a connection; beside it one read of 64 KiB. */
+  bufferBytes: 32 * 1024,
+  /** Names of one function that are looked up at the same time; how long a connection waits for that. */
+  lookupsParallel: 4,
+  lookupTimeoutMs: 5_000,
+  lookupTryMs: 1_500,
+  lookupTries: 2,
+  /** How long an answer is believed: what it says itself, within these. Failures: the shorter. */
+  answerMinMs: 5_000,
+  answerMaxMs: 60_000,
+  /** An address that another namespace of this box gets is known after this. */
+  ownAddressesKeptMs: 1_000,
+  /** Barred destinations that a sandbox's owner is told of. */
+  toldMax: 16,
 } as const;

@@ -41,14 +41,16 @@ export class SandboxBench {
   readonly driver: CgroupDriver;
   private readonly entry: EngineEntry;
   private readonly opened: Promise<Engine>;
-  readonly egress = new Egress();
   readonly logs: LogEntry[] = [];
   private count = 0;
 
-  constructor(kind = 'process') {
+  constructor(
+    kind = 'process',
+    readonly egress = new Egress(),
+  ) {
     chmodSync(this.directory, 0o755);
     this.driver = openCgroupDriver({ rootName: `nemo-test-sandbox-${process.pid}-${groups++}`, idle: false });
-    const { driver, egress } = this;
+    const { driver } = this;
     const cores = { functionCores: onlineCores(), housekeepingCores: [onlineCores()[0]!] };
     const entries = builtinEngines({
       directory: join(this.directory, 'sandboxes'),

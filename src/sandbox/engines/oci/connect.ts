@@ -3,6 +3,7 @@
  * thread steps into that namespace for the moment of a connect().
  */
 
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import {
@@ -16,12 +17,12 @@ import {
   poll,
 } from '../../../linux/libc.js';
 import { insideNamespace } from '../../../linux/netns.js';
-import { ownNetworkNamespace } from '../../../network/namespace-of.js';
+import { openNetworkNamespace } from '../../../network/namespace-of.js';
 import { OCI } from '../../../tunables.js';
 
 /** Undefined if nobody listens, or nobody is left. */
 export function connectInside(cgroup: Cgroup, port: number): Socket | undefined {
-  const namespace = ownNetworkNamespace(cgroup);
+  const namespace = openNetworkNamespace(cgroup);
   if (namespace === undefined) return undefined;
   try {
     const fd = insideNamespace(namespace, () => connectLoopback(port));
@@ -29,6 +30,8 @@ export function connectInside(cgroup: Cgroup, port: number): Socket | undefined 
   } catch {
     // Its last process has just ended.
     return undefined;
+  } finally {
+    closeSync(namespace);
   }
 }
 

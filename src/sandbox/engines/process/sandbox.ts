@@ -13,7 +13,7 @@ import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
 import type { Egress } from '../../../network/egress.js';
-import { ownNetworkNamespace } from '../../../network/namespace-of.js';
+import { openNetworkNamespace } from '../../../network/namespace-of.js';
 import { SANDBOX } from '../../../tunables.js';
 import type {
   AheadReport,
@@ -71,6 +71,8 @@ export class ProcessSandbox implements Sandbox {
   ahead: AheadReport | undefined;
   readonly exited: Promise<SandboxExit>;
   private readonly channel: SandboxChannel;
+  /** Into the function's own log. */
+  private readonly say: (message: string) => void;
   private readonly stderr: LogLines;
   private readonly stdout: LogLines;
   private readonly oomKillsBefore: number;
@@ -103,6 +105,7 @@ export class ProcessSandbox implements Sandbox {
     this.oomKillsBefore = options.cgroup.oomKills();
     const log = (stream: 'stdout' | 'stderr') => (timeMs: number, text: string) =>
       options.onLog({ timeMs, sandboxId: options.id, stream, text });
+    this.say = (message) => log('stderr')(Date.now(), `nemo: ${message}`);
     const ends: Endings = {
       onViolation: (reason) => this.endFor(reason),
       onFault: (error) => this.failFor(error),
@@ -153,7 +156,7 @@ export class ProcessSandbox implements Sandbox {
       this.cgroup.setMemoryMax(options.memoryBytes + (this.traits.hostBytes ?? 0));
       const path = await (this.traits.install ?? ((of) => this.copyCode(of)))(options);
       if (options.packages !== undefined) await this.traits.placePackages?.(options.packages);
-      if (options.egress !== undefined) await this.openNetwork(options.egress);
+      if (options.egress !== undefined) await this.openNetwork(options.egress, options.functionName);
       this.channel.load(options, path);
       const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
       await loading.within(
@@ -192,13 +195,15 @@ export class ProcessSandbox implements Sandbox {
     await chmod(path, mode);
   }
 
-  private async openNetwork(rules: readonly string[]): Promise<void> {
-    const namespace = ownNetworkNamespace(this.cgroup);
+  private async openNetwork(rules: readonly string[], functionName: string): Promise<void> {
+    const namespace = this.egress === undefined ? undefined : openNetworkNamespace(this.cgroup);
     if (this.egress === undefined || namespace === undefined) {
       throw new NemoError('SANDBOX_START', `${this.id} has no network that could be opened`);
     }
     const hosts = join(this.directory, HOSTS_NAME);
-    await writeFile(hosts, await this.egress.attach(this.id, namespace, rules));
+    const onRefused = (message: string) => this.say(message);
+    const request = { id: this.id, functionName, namespace, rules, onRefused };
+    await writeFile(hosts, await this.egress.attach(request));
     await this.giveToFunction(hosts);
     void this.exited.then(() => this.egress?.detach(this.id));
   }

@@ -1,0 +1,75 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import { EGRESS } from '../../src/tunables.js';
+import { BOX, inTheBox, METADATA, WORLD } from '../support/egress-world.js';
+
+const CHILD = fileURLToPath(new URL('./support/egress-child.js', import.meta.url));
+const REUSED_PID = fileURLToPath(new URL('./support/reused-pid-child.js', import.meta.url));
+const REACHED = 'you said hello';
+
+describe('escape by egress', function () {
+  this.timeout(90_000);
+  let seen: Record<string, unknown>;
+
+  before(async () => {
+    const names = [
+      ...[
+        `127.0.0.1 localhost loopback.test`,
+        `${BOX} box.test`,
+        '10.253.0.2 nf.test',
+        `${WORLD} world.test`,
+      ],
+      ...METADATA.map((address, i) => `${address} metadata${i}.test`),
+    ];
+    seen = await inTheBox(CHILD, `${names.join('\n')}\n`);
+  });
+
+  it('reaches the world outside, so that what follows means something', () => {
+    expect(seen['world.test']).to.equal(REACHED);
+  });
+
+  for (const name of [
+    'loopback.test',
+    'box.test',
+    'nf.test',
+    ...METADATA.map((_, i) => `metadata${i}.test`),
+  ]) {
+    it(`does not reach the box or a metadata service by the name ${name}`, () => {
+      expect(seen[name]).to.equal('ECONNRESET');
+    });
+  }
+
+  for (const address of ['127.0.0.1', '10.253.0.2', ...METADATA]) {
+    it(`does not reach ${address}, though the function's own list has it`, () => {
+      expect(seen[address]).to.equal('ECONNRESET');
+    });
+  }
+
+  it('tells the owner why, once', () => {
+    expect(seen.told).to.equal(1);
+  });
+
+  it('reaches an address of the box only where the operator opened it', () => {
+    expect(seen.openedByOperator).to.equal(REACHED);
+  });
+
+  it('holds no more connections than a function may have, and others go on', () => {
+    expect(seen.storm).to.be.at.most(EGRESS.connectionsPerFunction);
+    expect(seen.storm).to.be.greaterThan(0);
+    expect(seen.besideStorm).to.equal(REACHED);
+  });
+
+  it("opens nothing in an NF's network when the NF gets the pid of a sandbox that has just ended", async () => {
+    const { stdout } = await promisify(execFile)(
+      'unshare',
+      [
+        ...['--pid', '--fork', '--mount-proc', '--kill-child'],
+        ...[process.execPath, REUSED_PID, String(process.pid)],
+      ],
+      { timeout: 50_000 },
+    );
+    expect(JSON.parse(stdout)).to.deep.equal({ reused: true, touched: false });
+  });
+});
