@@ -3,13 +3,14 @@
  * all of it back, whatever happens to the agent.
  */
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockAgent, lockGuard } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { asNemoError, NemoError } from './errors.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
+import { isAutogrouping } from './linux/host.js';
 import { ResctrlGroup } from './linux/resctrl.js';
 import { getAffinity, setProcessAffinity } from './linux/sched.js';
 import { Claims } from './nf/claims.js';
@@ -87,15 +88,6 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   }
   const claims = new Claims({ agent: config.name, guard: guard.path });
   return { driver, protection, claims, warnings };
-}
-
-/** Threads outside of any cpu cgroup share a core by session first; their own SCHED_IDLE counts within it only. */
-function isAutogrouping(): boolean {
-  try {
-    return readFileSync('/proc/sys/kernel/sched_autogroup_enabled', 'latin1').trim() === '1';
-  } catch {
-    return false;
-  }
 }
 
 /** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */
