@@ -3,13 +3,14 @@
  * all of it back, whatever happens to the agent.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockAgent, lockGuard } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { asNemoError, NemoError } from './errors.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
+import { isAutogrouping } from './linux/host.js';
 import { takeDirectory } from './linux/owned-directory.js';
 import { ResctrlGroup } from './linux/resctrl.js';
 import { getAffinity, setProcessAffinity } from './linux/sched.js';
@@ -86,15 +87,6 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   }
   const claims = new Claims({ agent: config.name, guard: guard.path });
   return { driver, protection, claims, warnings };
-}
-
-/** Threads outside of any cpu cgroup share a core by session first; their own SCHED_IDLE counts within it only. */
-function isAutogrouping(): boolean {
-  try {
-    return readFileSync('/proc/sys/kernel/sched_autogroup_enabled', 'latin1').trim() === '1';
-  } catch {
-    return false;
-  }
 }
 
 /** Nobody but root reads the state. Sandboxes' users pass through `runDir` to what is theirs; they cannot list it. */

@@ -59,6 +59,11 @@ const LIMIT_LOST = {
   freezer: 'conflicts cannot be answered by freezing, and a fork storm is hard to end',
 } as const;
 
+/** Without the cpu controller nothing keeps the kernel from grouping threads itself. */
+function groupsBySession({ autogroup, cgroup }: HostFacts): boolean {
+  return autogroup && cgroup.missing.includes('cpu');
+}
+
 const RULES: Rule[] = [
   {
     what: 'root',
@@ -125,6 +130,13 @@ const RULES: Rule[] = [
     detail: (host) => (host.cgroup.idle ? 'yes' : 'no, smallest weight instead'),
     lost: 'functions yield by their own scheduling only, not as one group',
     wayOut: () => 'use a kernel of version 5.15 or later',
+  },
+  {
+    what: 'thread groups',
+    state: (host) => (groupsBySession(host) ? 'degraded' : 'ok'),
+    detail: (host) => (groupsBySession(host) ? 'by session (autogroup)' : 'by cgroup'),
+    lost: 'a function may get as much of a core as an NF, whatever their scheduling',
+    wayOut: () => 'sysctl -w kernel.sched_autogroup_enabled=0, or a kernel with the cpu controller',
   },
   {
     what: 'packet sockets',

@@ -48,6 +48,8 @@ export interface HostFacts {
   namespaceEntry: boolean;
   counters: CounterFacts;
   pressure: boolean;
+  /** The kernel groups threads that are in no cpu cgroup by session. */
+  autogroup: boolean;
   /** Cache and memory-bandwidth allocation (Intel RDT, AMD QoS). */
   resctrl: 'mounted' | 'available' | 'absent';
   /** Answers on 127.0.0.1:6379. */
@@ -87,9 +89,15 @@ export async function readHostFacts(): Promise<HostFacts> {
     namespaceEntry: probeNamespaceEntry(),
     counters: probeCounters(),
     pressure: pressure !== undefined,
+    autogroup: isAutogrouping(),
     resctrl: resctrl(),
     redis,
   };
+}
+
+/** Threads outside of any cpu cgroup share a core by session first; their own SCHED_IDLE counts within it only. */
+export function isAutogrouping(): boolean {
+  return read('/proc/sys/kernel/sched_autogroup_enabled').trim() === '1';
 }
 
 function kibibytes(meminfo: string, key: string): number {

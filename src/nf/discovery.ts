@@ -71,8 +71,8 @@ export class Discovery {
 
   /** Entries of the configuration that are meant for one process but match several, in words. Of the last scan. */
   ambiguous: string[] = [];
-  /** Entries of the configuration whose process has ended, in words: each in one scan, then the entry is gone. */
-  ended: string[] = [];
+  /** Entries of the configuration that ended with their process, in words; whoever tells of them takes them out. */
+  readonly ended: string[] = [];
   /** Processes of the last scan that fit a profile but are not believed, by pid; functions are not told of. */
   refused: ReadonlyMap<number, Refused> = new Map();
 
@@ -118,10 +118,10 @@ export class Discovery {
       ({ pid, startTicks }) =>
         pid !== undefined && (startTicks === undefined || seen.get(pid)?.startTicks !== startTicks),
     );
-    this.ended = over.map(({ profile, pid, startTicks }) => {
+    for (const { profile, pid, startTicks } of over) {
       const what = startTicks === undefined ? 'there is no such process' : 'its process has ended';
-      return `nfs: the entry for ${profile.name} with pid ${pid} holds no more: ${what}`;
-    });
+      this.ended.push(`nfs: the entry for ${profile.name} with pid ${pid} holds no more: ${what}`);
+    }
     if (over.length > 0) this.rules = this.rules.filter((rule) => !over.includes(rule));
   }
 

@@ -60,6 +60,7 @@ export class NfManager {
   private readonly discovery: Discovery;
   private readonly watcher: NfWatcher;
   private readonly saidAmbiguous = new Set<string>();
+  private saidClaimsFail = false;
   private readonly saidRefused = new Set<string>();
   private coresOfOthers: ReadonlyMap<number, string> = new Map();
   private readonly cores: CoreKeeper;
@@ -191,7 +192,9 @@ export class NfManager {
       wanted.set(nfKey(nf), harvestable.length > 0 || nf.cores.length === 0);
       for (const core of harvestable) wanted.set(coreKey(core), true);
     }
-    const { taken, asked, cores } = claims.update(wanted);
+    const state = this.attempt(() => claims.update(wanted));
+    if (state === undefined) return false;
+    const { taken, asked, cores } = state;
     let changed = String([...cores]) !== String([...this.coresOfOthers]);
     this.coresOfOthers = cores;
     for (const managed of this.managed.values()) {
@@ -201,7 +204,7 @@ export class NfManager {
         // First its own scheduling, then the claim: who comes next must find it as it was.
         protection?.release(nf.id);
         managed.protection = 'none';
-        claims.yield(nfKey(nf));
+        this.attempt(() => claims.yield(nfKey(nf)));
         managed.guardedBy = 'that harvests its core';
       }
       if (managed.guardedBy === guardedBy) continue;
@@ -214,6 +217,20 @@ export class NfManager {
       }
     }
     return changed;
+  }
+
+  /** Without its claims this agent goes on guarding what it guards: they are between agents, the NF comes first. */
+  private attempt<T>(ask: () => T): T | undefined {
+    try {
+      const answer = ask();
+      this.saidClaimsFail = false;
+      return answer;
+    } catch (thrown) {
+      const { message } = asNemoError(thrown);
+      if (!this.saidClaimsFail) this.warn(`other agents of this box cannot be told of its NFs: ${message}`);
+      this.saidClaimsFail = true;
+      return undefined;
+    }
   }
 
   private drop(nf: NfInstance): void {
@@ -333,7 +350,7 @@ export class NfManager {
     await Promise.all([...this.managed.values()].map(({ measurements }) => measurements.close()));
     for (const { nf } of this.managed.values()) this.options.protection?.release(nf.id);
     await this.options.sleepControls?.close();
-    this.options.claims.close();
+    this.attempt(() => this.options.claims.close());
   }
 
   private warn(message: string): void {

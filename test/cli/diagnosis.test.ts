@@ -25,6 +25,11 @@ describe('diagnosis of a host', () => {
       ['cgroups', true, () => ({ cgroup: { layout: 'none', missing: [], idle: false, refusal: 'EROFS' } })],
       ['cgroup memory', false, () => ({ cgroup: { layout: 'v2', missing: ['memory'], idle: true } })],
       ['cpu.idle groups', false, () => ({ cgroup: { layout: 'v1', missing: [], idle: false } })],
+      [
+        'thread groups',
+        false,
+        () => ({ autogroup: true, cgroup: { layout: 'v2', missing: ['cpu'], idle: true } }),
+      ],
       ['packet sockets', true, () => ({ packetSocket: false })],
       ['ip', true, (host) => ({ programs: { ...host.programs, ip: null } })],
       [
