@@ -40,6 +40,11 @@ export class LineReader {
     this.hold(bytes, start, bytes.length);
   }
 
+  /** The line that has no end yet is too long already. */
+  get overlong(): boolean {
+    return this.cut;
+  }
+
   /** The stream ended: what came after its last newline is a line too. */
   end(): void {
     if (this.heldBytes > 0 || this.cut) this.finishLine();

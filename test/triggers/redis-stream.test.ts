@@ -110,6 +110,25 @@ describe('the queue source', function () {
     expect(await pending()).to.equal(0);
   });
 
+  it('holds no answer that is longer than it may be, and lets its function stop', async () => {
+    const gone: boolean[] = [];
+    await box.serve('work', (_call, sink) => {
+      sink.onHead(200, {});
+      const chunk = Buffer.alloc(QUEUE.answerMaxBytes / 2 + 1);
+      for (let i = 0; i < 3; i++) {
+        sink.onChunk(chunk);
+        gone.push(sink.gone === true);
+      }
+    });
+    await redis.xadd('jobs', '*', 'body', 'much');
+    open({ replies: 'answers' });
+    await until(async () => (await redis.xlen('jobs:dead')) === 1);
+    expect(gone.slice(0, 3)).to.deep.equal([false, true, true]);
+    const [[, fields]] = (await redis.xrange('jobs:dead', '-', '+')) as [[string, string[]]];
+    expect(fields.at(-1)).to.contain('BODY_TOO_LARGE: "work" answered with more than 6291456 bytes');
+    expect(await redis.xlen('answers')).to.equal(0);
+  });
+
   it('calls what an agent that ended had taken', async () => {
     await redis.xgroup('CREATE', 'jobs', 'nemo', '0', 'MKSTREAM');
     const id = (await redis.xadd('jobs', '*', 'body', 'left'))!;

@@ -1,6 +1,7 @@
 /**
  * A program that tells the agent something in lines of JSON: the main thread of a process of isolates, QEMU. A line
- * that is too long, no JSON object or of no known form is a stray; after a few of them nothing more is read of it.
+ * that is no JSON object or of no known form is a stray; after a few of them, or one line that does not end, nothing
+ * more is read of it.
  */
 
 import type { Socket } from 'node:net';
@@ -50,6 +51,7 @@ export function readControlLines(
       if (over) return;
       pace.spend(1);
       lines.push(bytes);
+      if (lines.overlong) throw new FrameError(`it sent a line of more than ${maxBytes} bytes`);
     }),
   );
   source.once('close', () => pace.stop());

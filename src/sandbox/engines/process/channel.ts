@@ -297,9 +297,10 @@ export class Channel {
     switch (header.type) {
       case FrameType.reply:
         if (call.headSent) return false;
-        this.open.delete(header.callId);
         reply.onHead(200, headersOf(header.kind, body));
         if (body.length > 0) reply.onChunk(body);
+        // Not before: a call whose reader threw is told of the end of its sandbox.
+        this.open.delete(header.callId);
         reply.onEnd();
         this.events.onAnswered?.();
         return true;
