@@ -12,7 +12,7 @@ import { ISOLATE } from '../../../tunables.js';
 import { checkFunction } from '../../bundle.js';
 import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
 import { BODY_MAX_BYTES } from '../../runner/frames.js';
-import { isAllowed, refusal } from '../../runner/isolate/allowed.js';
+import { allowedName, refusal } from '../../runner/isolate/allowed.js';
 import { ProcessEngine } from '../process/engine.js';
 import { emptyOpenDirectory, type Runtime } from '../process/runtime.js';
 import { IsolateHost } from './host.js';
@@ -57,7 +57,7 @@ export class IsolateEngine implements Engine {
 
   async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
     const { code, imports } = await checkFunction(content.toString(), filename);
-    const refused = imports.find((name) => !isAllowed(name));
+    const refused = imports.find((name) => allowedName(name) === undefined);
     if (refused !== undefined) {
       throw new NemoError('BAD_FUNCTION', `${filename}: ${refusal(refused)}`, {
         hint: 'deploy it with --engine process, or without what needs that module',

@@ -21,6 +21,7 @@ import { Channel, type ChannelEvents } from '../process/channel.js';
 import { FUNCTION_DIRECTORY, launchRunner } from '../process/launch.js';
 import { LogLines } from '../process/log-lines.js';
 import { makeOpenDirectory, type Runtime } from '../process/runtime.js';
+import { permissionFlags } from './runtime.js';
 import type { ThreadEnd } from './thread-end.js';
 
 const SOCKET_NAME = 'agent.sock';
@@ -113,7 +114,11 @@ export class IsolateHost {
     chmodSync(path, 0o600);
     const { joinPaths } = this.group;
     const launch = { uid, joinPaths, scheduling, directory, runtime, openFiles: ISOLATE.openFilesMax };
-    this.child = launchRunner(launch, ISOLATE.nodeFlags, [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`]);
+    this.child = launchRunner(
+      launch,
+      [...ISOLATE.nodeFlags, ...permissionFlags()],
+      [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`],
+    );
     this.stderr = new LogLines(this.child.stderr!, () => {});
     new LogLines(this.child.stdout!, () => {});
     this.control = this.child.stdio[3] as Socket;
