@@ -230,7 +230,8 @@ class Bed {
     const cgroup = this.driver.create(id, limits, within);
     // The process engine knows one variant for JavaScript.
     const variant = within === undefined ? image : owner;
-    return engine.start({ id, cgroup, scheduling: 'default', variant, onLog: () => {} });
+    const processGroup = within === undefined ? {} : { processGroup: within };
+    return engine.start({ id, cgroup, scheduling: 'default', variant, ...processGroup, onLog: () => {} });
   }
 
   /** Deploys the image, once. */

@@ -65,9 +65,10 @@ export class SandboxBench {
     return this.opened;
   }
 
-  /** Of the stems that functions of this owner may have. */
-  variantFor(owner: string): string {
-    const spec: Partial<FunctionSpec> = { owner, codeHash: '', codeEnding: 'mjs' };
+  /** Of the stems that functions of this sharing group, or of none, may have. */
+  variantFor(group?: string): string {
+    const sharing = group === undefined ? {} : { sharingGroup: group };
+    const spec: Partial<FunctionSpec> = { ...sharing, codeHash: '', codeEnding: 'mjs' };
     return this.entry.variant?.(spec as FunctionSpec) ?? '';
   }
 
@@ -83,8 +84,9 @@ export class SandboxBench {
     const id = `sb-${this.count++}`;
     const within = await engine.processGroup?.(options.variant ?? '', options.scheduling ?? 'default');
     const cgroup = this.driver.create(id, { memoryMaxBytes: 128 * 1024 * 1024, pidsMax }, within);
+    const processGroup = within === undefined ? {} : { processGroup: within };
     const onLog = (line: LogEntry) => this.logs.push(line);
-    return engine.start({ id, cgroup, scheduling: 'default', onLog, ...options });
+    return engine.start({ id, cgroup, scheduling: 'default', onLog, ...processGroup, ...options });
   }
 
   async load(

@@ -104,8 +104,11 @@ function sendResponse(out: Outlet, call: Answered, response: Response): Promise<
   if (cookies.length > 1) headers['set-cookie'] = cookies.join('\n');
   // What looks like a Response may be the function's own object: read once, and looked at before it is used.
   const { status, body } = response;
-  if (typeof status !== 'number' || !isInteger(status) || status < 100 || status > 999) {
-    throw new BadReply('FUNCTION_ERROR', 'the function returned a response whose status is not a number');
+  if (typeof status !== 'number' || !isInteger(status) || status < 200 || status > 599) {
+    throw new BadReply(
+      'FUNCTION_ERROR',
+      'the function returned a response whose status is not one of 200 to 599',
+    );
   }
   if (body !== null) return sendStream(out, call, status, headers, body);
   out.writer.add(FrameType.head, 0, status, call.id, 0, toJson(headers), EMPTY);

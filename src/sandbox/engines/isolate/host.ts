@@ -1,5 +1,5 @@
 /**
- * One process whose worker threads are the sandboxes of one owner. Its main thread runs no function and stays on the
+ * One process whose worker threads are the sandboxes of one function, or of one sharing group. Its main thread runs no function and stays on the
  * housekeeping cores; each worker thread is put into the cgroup of its sandbox before it is given code. Memory is
  * the process's: its group may hold what its sandboxes may, together.
  */
@@ -15,7 +15,7 @@ import type { FunctionScheduling } from '../../../harvest/policies.js';
 import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
 import { processGroupThreads, threadInside } from '../../../linux/threads.js';
 import { ISOLATE, SANDBOX } from '../../../tunables.js';
-import type { FromHost, ToHost } from '../../runner/isolate/host-main.js';
+import { type FromHost, SHARES_MODULES, type ToHost } from '../../runner/isolate/to-host.js';
 import { Deferred, removeGroup, startError } from '../ends.js';
 import { Channel, type ChannelEvents } from '../process/channel.js';
 import { FUNCTION_DIRECTORY, launchRunner } from '../process/launch.js';
@@ -37,6 +37,8 @@ export interface HostOptions {
   runtime: Runtime;
   /** Path inside of what its threads run. */
   program: string;
+  /** What a thread compiled is given to the others. */
+  sharesModules: boolean;
   scheduling: FunctionScheduling;
 }
 
@@ -117,7 +119,7 @@ export class IsolateHost {
     this.child = launchRunner(
       launch,
       [...ISOLATE.nodeFlags, ...permissionFlags()],
-      [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`],
+      [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`, ...(options.sharesModules ? [SHARES_MODULES] : [])],
     );
     this.stderr = new LogLines(this.child.stderr!, () => {});
     new LogLines(this.child.stdout!, () => {});
@@ -266,7 +268,7 @@ export class IsolateHost {
     thread.owner.onThreadEnded({ oom, code, host, stderrTail: host ? this.stderr.tail : '' });
     if (this.ended) return;
     this.fit();
-    // Nobody uses it: the next sandbox of its owner gets another.
+    // Nobody uses it: the next sandbox of its group gets another.
     this.endUnused();
   }
 

@@ -75,7 +75,9 @@ export async function prepareIsolateRuntime(directory: string, program: string):
   chmodSync(join(runner, basename(THREAD_INSIDE)), 0o644);
   symlinkSync('/proc/thread-self/status', join(runner, OWN_STATUS));
   if (program === WASM_PROGRAM) bundle(WASM_CHECK, basename(CHECK_INSIDE));
-  copyFileSync(join(RUNNER_SOURCE, 'isolate', HOST_FILE), join(runner, HOST_FILE));
-  chmodSync(join(runner, HOST_FILE), 0o644);
+  for (const file of [HOST_FILE, 'to-host.js']) {
+    copyFileSync(join(RUNNER_SOURCE, 'isolate', file), join(runner, file));
+    chmodSync(join(runner, file), 0o644);
+  }
   return { ...runtime, runnerInside: `/runner/${HOST_FILE}` };
 }
