@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
@@ -43,6 +44,21 @@ describe('the isolate engine', () => {
     expect([answer.status, answer.headers.a, answer.body.toString()]).to.deep.equal([201, 'b', 'hi!']);
     const stream = await bench.run(`export default async function* () { yield 'a'; yield 'b'; }`);
     expect((await call(stream)).body.toString()).to.equal('ab');
+  });
+
+  it('takes and gives more than a socket holds, whole and in pieces', async () => {
+    const sandbox = await bench.run(
+      `export default async function (event) {
+         if (event !== null) return Buffer.concat([event, event.subarray(0, 1 << 20)]);
+         return (async function* () { for (let i = 0; i < 32; i++) yield Buffer.alloc(1 << 19, i) })();
+       }`,
+    );
+    const sent = randomBytes(5 << 20);
+    const { body } = await call(sandbox, { body: sent });
+    expect(body.equals(Buffer.concat([sent, sent.subarray(0, 1 << 20)]))).to.equal(true);
+    const streamed = await call(sandbox, { headers: { 'content-type': 'text/plain' }, body: '' });
+    expect(streamed.body).to.have.length(16 << 20);
+    expect([streamed.body[0], streamed.body.at(-1)]).to.deep.equal([0, 31]);
   });
 
   it('shares one process between functions of a group, and none otherwise', async () => {

@@ -12,7 +12,7 @@ import { ISOLATE, WASM } from '../../../tunables.js';
 import type { Artifact, FunctionSource, StartOptions } from '../../engine.js';
 import { artifact, IsolateEngine, type IsolateEngineOptions } from '../isolate/engine.js';
 import type { IsolateHost } from '../isolate/host.js';
-import { CHECK_INSIDE, WASM_PROGRAM } from '../isolate/runtime.js';
+import { CHECK_INSIDE, permissionFlags, WASM_PROGRAM } from '../isolate/runtime.js';
 import { launchCommand } from '../process/launch.js';
 import { makeOpenDirectory } from '../process/runtime.js';
 import { Carriers } from './carriers.js';
@@ -61,6 +61,7 @@ export class WasmEngine extends IsolateEngine {
       const launch = { uid, joinPaths, scheduling: 'default', directory, runtime } as const;
       const [shell, ...args] = launchCommand(launch, [
         runtime.nodeInside,
+        ...permissionFlags(),
         CHECK_INSIDE,
         `${WASM.checkMemoryBytes}`,
       ]);

@@ -33,6 +33,7 @@ export function lockLanguage(): void {
   const typedArray = prototypeOf(Uint8Array.prototype)!;
   for (const name of ['buffer', 'byteLength', 'byteOffset', 'length'])
     Object.defineProperty(typedArray, name, { configurable: false });
+  Object.defineProperty(ArrayBuffer.prototype, 'byteLength', { configurable: false });
 }
 
 /** A thread speaks to the main thread by ports of its own, which inherit from these. */
