@@ -33,7 +33,7 @@ export function renderEngines(report: EngineBenchReport): string {
   if (many.length === 0) return `${lines.join('\n')}\n`;
   lines.push(
     '',
-    '| many warm ones of an owner | count | MB each | start ms | call of each in turn ms |',
+    '| many warm ones of a sharing group | count | MB each | start ms | call of each in turn ms |',
     '| --- | --- | --- | --- | --- |',
     ...many.map(
       ({ name, count, mbEach, startMs, callMs }) =>

@@ -16,7 +16,7 @@ interface DeployOptions extends AgentOptions {
   engine?: string;
   handler?: string;
   port?: number;
-  owner?: string;
+  sharingGroup?: string;
   exec?: true | string;
   bundle?: true;
   memory?: string;
@@ -45,7 +45,10 @@ export function register(program: Command): void {
       'engine oci: where that server listens (default: what the image exposes)',
       wholeNumber,
     )
-    .option('--owner <owner>', 'whose it is: engines that share a process do so within one owner')
+    .option(
+      '--sharing-group <name>',
+      'engines isolate and wasm: share a process with the functions that name this group (default: with none)',
+    )
     .option('--bundle', 'put packages into the code, also those that could be kept apart from it')
     .option('--exec [stdio|http]', 'a program of any language: one run a call, or a server on $PORT')
     .option('--memory <amount>', 'memory limit of one sandbox, for example 128Mi')
@@ -67,7 +70,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       '\nExample:\n  nemo deploy ./resize.ts --memory 256Mi --timeout 10s --env LEVEL=debug\n' +
-        '  nemo deploy ./resize.ts --engine isolate --owner team-a\n' +
+        '  nemo deploy ./resize.ts --engine isolate --sharing-group team-a\n' +
         '  nemo deploy ./resize.wasm\n  nemo deploy ./wordcount.py --exec\n  nemo deploy ./app.tar --engine oci --port 8080\n',
     );
   agentOptions(command).action(deploy);
@@ -78,7 +81,7 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
   const name = options.name ?? (await nameFromPath(path, options.engine));
   const input: Omit<DeployInput, 'name'> = await sourceOf(path, name, options);
   if (options.engine !== undefined) input.engine = options.engine;
-  if (options.owner !== undefined) input.owner = options.owner;
+  if (options.sharingGroup !== undefined) input.sharingGroup = options.sharingGroup;
   if (options.memory !== undefined) input.memory = options.memory;
   if (options.timeout !== undefined) input.timeout = options.timeout;
   if (options.concurrency !== undefined) input.concurrency = options.concurrency;

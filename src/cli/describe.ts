@@ -36,7 +36,7 @@ async function describe(name: string | undefined, options: AgentOptions & { host
   const facts: Array<[string, string]> = [
     ['name', spec.name],
     ['engine', spec.engine],
-    ['owner', spec.owner],
+    ['sharing group', spec.sharingGroup ?? 'none'],
     ['memory', formatBytes(spec.memoryBytes)],
     ['timeout', formatDurationMs(spec.timeoutMs)],
     ['concurrency', `${spec.concurrency} in a sandbox`],

@@ -23,7 +23,7 @@ export interface DeployInput {
   /** Isolation engine; default `process`. */
   engine?: string;
   /** Whose function it is; default `default`. */
-  owner?: string;
+  sharingGroup?: string;
   /** Name to show in syntax errors; its ending says the language. Default `<name>.ts`. */
   filename?: string;
   memory?: string | number;

@@ -27,7 +27,7 @@ export type CheckedInput = Omit<
 const FIELDS = [
   'name',
   'engine',
-  'owner',
+  'sharingGroup',
   'code',
   'codeBase64',
   'packages',
@@ -40,9 +40,7 @@ const FIELDS = [
   'schedule',
   'egress',
 ];
-/** The owner of functions that name none. */
-export const OWNER_DEFAULT = 'default';
-const OWNER = /^[a-z0-9][-a-z0-9_.]{0,39}$/;
+const SHARING_GROUP = /^[a-z0-9][-a-z0-9_.]{0,39}$/;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 const NAME = /^[a-z0-9][-a-z0-9_.]{0,62}$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -68,7 +66,6 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
   const checked: CheckedInput = {
     name,
     engine: checkEngine(input.engine ?? ENGINE_DEFAULT),
-    owner: checkOwner(input.owner ?? OWNER_DEFAULT),
     content: checkCode(input),
     packages: checkPackages(input.packages ?? []),
     exec: checkExec(input.exec),
@@ -84,6 +81,7 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
     checkSchedule(input.schedule);
     checked.schedule = input.schedule.trim();
   }
+  if (input.sharingGroup !== undefined) checked.sharingGroup = checkSharingGroup(input.sharingGroup);
   const egress = checkEgress(input.egress ?? []);
   if (egress.length > 0) checked.egress = egress;
   return checked;
@@ -103,11 +101,11 @@ function checkEngine(engine: unknown): string {
   throw bad('engine is not a string', '`nemo engines` lists the engines');
 }
 
-function checkOwner(owner: unknown): string {
-  if (typeof owner === 'string' && OWNER.test(owner)) return owner;
+function checkSharingGroup(group: unknown): string {
+  if (typeof group === 'string' && SHARING_GROUP.test(group)) return group;
   throw bad(
-    `${typeof owner === 'string' ? `'${owner.slice(0, 80)}'` : 'the owner'} cannot name an owner`,
-    'use 1 to 40 of a-z 0-9 - _ . and start with a letter or digit',
+    `${typeof group === 'string' ? `'${group.slice(0, 80)}'` : 'sharingGroup'} cannot name a sharing group`,
+    'leave it out, or use 1 to 40 of a-z 0-9 - _ . and start with a letter or digit',
   );
 }
 

@@ -11,8 +11,8 @@ export interface FunctionSpec {
   name: FunctionName;
   /** The isolation engine that runs it (`nemo engines`). */
   engine: string;
-  /** Whose it is. Engines that share a process between functions do so among those of one owner only. */
-  owner: string;
+  /** Functions of one group may share a process, in engines that do that. Without it, it shares with none. */
+  sharingGroup?: string;
   /** sha256 of what the engine made of the code, hex; with its ending it names the file in the bundle directory. */
   codeHash: string;
   codeEnding: string;

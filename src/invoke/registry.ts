@@ -13,7 +13,7 @@ import { PACKAGE_ENDING, type PackageRef } from '../sandbox/packages/pack.js';
 import type { Store } from '../store/store.js';
 import { FUNCTION_LIMITS } from '../tunables.js';
 import { BundleFiles } from './bundle-files.js';
-import { checkDeployInput, OWNER_DEFAULT } from './deploy-input.js';
+import { checkDeployInput } from './deploy-input.js';
 import type { FunctionSpec } from './function.js';
 
 /** An engine's part of a deploy: `Engines.prepare`. */
@@ -35,9 +35,19 @@ export interface StoredRegistry extends FunctionRegistry {
 }
 
 const TABLE = 'functions';
-/** What an agent stored that knew one engine and no owners lacks these. */
-const LATER_FIELDS = { engine: ENGINE_DEFAULT, owner: OWNER_DEFAULT, codeEnding: 'mjs' };
-type StoredSpec = Omit<FunctionSpec, keyof typeof LATER_FIELDS> & Partial<typeof LATER_FIELDS>;
+/** What an agent stored that knew one engine lacks these. */
+const LATER_FIELDS = { engine: ENGINE_DEFAULT, codeEnding: 'mjs' };
+/** What earlier agents gave to functions that shared their process with all others which named nobody. */
+const FORMER_OWNER_DEFAULT = 'default';
+type StoredSpec = Omit<FunctionSpec, keyof typeof LATER_FIELDS> &
+  Partial<typeof LATER_FIELDS> & { owner?: string };
+
+/** An owner that was named is a sharing group now; one that was given is none. */
+function toSpec({ owner, ...stored }: StoredSpec): FunctionSpec {
+  const spec: FunctionSpec = { ...LATER_FIELDS, ...stored };
+  if (owner !== undefined && owner !== FORMER_OWNER_DEFAULT) spec.sharingGroup = owner;
+  return spec;
+}
 
 /** Brings back every stored function whose code is intact. STORE if the store cannot be read. */
 export async function createRegistry(options: RegistryOptions): Promise<StoredRegistry> {
@@ -62,7 +72,7 @@ class Registry implements StoredRegistry {
 
   async restore(): Promise<void> {
     for (const { key, value } of await this.options.store.list<StoredSpec>(TABLE)) {
-      const spec = { ...LATER_FIELDS, ...value };
+      const spec = toSpec(value);
       if (await this.intact(spec)) {
         this.specs.set(key, spec);
       } else {

@@ -35,6 +35,8 @@ export interface StartOptions {
   variant?: string;
   /** What the stem imports before it is ready: it serves only functions that import all of these. */
   packages?: readonly StoredPackage[];
+  /** What `Engine.processGroup` gave for it. */
+  processGroup?: Cgroup;
   /** Threads start as SCHED_IDLE (`idle`) or at default scheduling. */
   scheduling: FunctionScheduling;
   /** What it will be told to load, and nothing else: an engine may start it with that loaded already. */
@@ -136,7 +138,7 @@ export interface EngineEntry {
   /** One line for `nemo engines`. */
   readonly about: string;
   /**
-   * A stem fits every function of its engine and variant: for example the owner who shares a process, or an image.
+   * A stem fits every function of its engine and variant: for example the group that shares a process, or an image.
    * Left out: one variant, ''.
    */
   variant?(spec: FunctionSpec): string;

@@ -101,7 +101,8 @@ export class Pool {
     const { driver, control, scheduling } = this.options;
     const id = `sb-${++this.counter}`;
     const limits = { memoryMaxBytes: POOL.memoryMaxDefaultBytes, pidsMax: POOL.pidsMax, cpus: [core] };
-    const cgroup = driver.create(id, limits, await engine.processGroup?.(kind.variant, scheduling));
+    const processGroup = await engine.processGroup?.(kind.variant, scheduling);
+    const cgroup = driver.create(id, limits, processGroup);
     let slot = -1;
     try {
       slot = control.addSandbox(core, cgroup.handle);
@@ -113,6 +114,7 @@ export class Pool {
         cgroup,
         variant: kind.variant,
         scheduling,
+        ...(processGroup === undefined ? {} : { processGroup }),
         ...(spec === undefined ? {} : { willLoad: this.loadOptions(spec) }),
         ...(isZygote(kind) ? { packages: this.stored(kind.packages) } : {}),
         onLog: (line) => this.log(worker, line),

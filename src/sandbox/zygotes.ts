@@ -1,8 +1,9 @@
 /**
  * Stems that have imported packages ahead: what is known of packages, which stem may serve which function, and which
- * stems there should be. A stem with packages serves a function of the same owner that imports every one of them, by
- * hash, and for which they would have seen and done the same: they read nothing that its environment sets, changed
- * nothing, left nothing to do and printed nothing. Before packages share a stem, each is tried in a stem of its own.
+ * stems there should be. A stem with packages serves one function, of the same sharing group (or of none, as it), that
+ * imports every one of them, by hash, and for which they would have seen and done the same: they read nothing that its
+ * environment sets, changed nothing, left nothing to do and printed nothing. Before packages share a stem, each is
+ * tried in a stem of its own.
  */
 
 import type { FunctionSpec } from '../invoke/function.js';
@@ -15,7 +16,7 @@ import type { FunctionUsage } from './usage.js';
 
 /** A kind of stem that has imported packages. */
 export interface ZygoteKind extends StemKind {
-  readonly owner: string;
+  readonly group: string;
   readonly packages: readonly PackageRef[];
 }
 
@@ -43,7 +44,7 @@ export class Zygotes {
 
   /** What importing a stem's packages would cost the function, ms; undefined: the stem must not serve it. */
   saves(kind: ZygoteKind, spec: FunctionSpec): number | undefined {
-    if (kind.owner !== spec.owner || kind.engine !== spec.engine) return undefined;
+    if (kind.group !== (spec.sharingGroup ?? '') || kind.engine !== spec.engine) return undefined;
     const usable = new Set(this.usable(spec).map(({ hash }) => hash));
     let [loadMs, bytes] = [0, 0];
     for (const one of kind.packages) {
@@ -69,7 +70,8 @@ export class Zygotes {
     for (const { spec, usage } of functions) {
       for (const ref of spec.packages ?? []) refs.set(ref.hash, { ref, engine: spec.engine });
       const packages = this.usable(spec).map((ref) => ({ hash: ref.hash, ...this.cost(ref) }));
-      if (packages.length > 0) importing.push({ owner: spec.owner, packages, misses: usage.misses });
+      if (packages.length > 0)
+        importing.push({ group: spec.sharingGroup ?? '', packages, misses: usage.misses });
     }
     for (const hash of this.tried.keys()) if (!refs.has(hash)) this.tried.delete(hash);
     for (const key of this.refusals.keys()) {
@@ -77,13 +79,13 @@ export class Zygotes {
     }
     const refused = (hashes: readonly string[]) => this.refused(hashes, nowMs);
     const plan = new Map<string, WantedZygote>();
-    for (const { owner, hashes, stems } of policy.zygotes({ functions: importing, refused }, nowMs)) {
+    for (const { group, hashes, stems } of policy.zygotes({ functions: importing, refused }, nowMs)) {
       const untried = hashes.find((hash) => !this.tried.has(hash));
       const now = untried === undefined ? hashes : [untried];
       const { engine } = refs.get(now[0]!)!;
       const kind = zygoteKind(
         engine,
-        owner,
+        group,
         now.map((hash) => refs.get(hash)!.ref),
       );
       const wanted = untried === undefined ? stems : 1;
@@ -164,7 +166,7 @@ export function isZygote(kind: StemKind): kind is ZygoteKind {
   return 'packages' in kind;
 }
 
-function zygoteKind(engine: string, owner: string, packages: readonly PackageRef[]): ZygoteKind {
+function zygoteKind(engine: string, group: string, packages: readonly PackageRef[]): ZygoteKind {
   const hashes = packages.map(({ hash }) => hash).join();
-  return { ...stemKind(engine), key: `${engine}/${owner}:${hashes}`, owner, packages };
+  return { ...stemKind(engine), key: `${engine}/${group}:${hashes}`, group, packages };
 }

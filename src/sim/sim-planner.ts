@@ -154,7 +154,7 @@ export class SimPlanner {
     if (prewarm.zygotes === undefined || options.packages === undefined) return [];
     if (nowMs - this.plannedMs < PLAN_MS) return this.plan;
     this.plannedMs = nowMs;
-    const importing = functions.map(({ packages, usage }) => ({ owner: '', packages, misses: usage.misses }));
+    const importing = functions.map(({ packages, usage }) => ({ group: '', packages, misses: usage.misses }));
     this.plan = prewarm.zygotes({ functions: importing, refused: () => false }, nowMs);
     return this.plan;
   }

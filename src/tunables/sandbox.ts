@@ -77,7 +77,7 @@ export const ISOLATE = {
 /** Engine `wasm`, beside what it has in common with `isolate`. */
 export const WASM = {
   firstUid: 62_000,
-  /** Threads of an owner's process that sandboxes share; busy ones beyond it are there as long as they are needed. */
+  /** Threads of a process that its sandboxes share; busy ones beyond it are there as long as they are needed. */
   threads: 8,
   /** Those beyond it end when they have had nothing to do for this long. */
   threadKeptMs: 1_000,

@@ -138,7 +138,7 @@ describe('commands that talk to an agent', function () {
         'GIVEN',
         '--engine',
         'wasm',
-        '--owner',
+        '--sharing-group',
         'me',
       ];
       const result = await run(['deploy', join(directory, 'Resize.ts'), ...limits]);
@@ -153,7 +153,7 @@ describe('commands that talk to an agent', function () {
         concurrency: 3,
         engine: 'wasm',
       });
-      expect(spec.owner).to.equal('me');
+      expect(spec.sharingGroup).to.equal('me');
       expect(spec.env).to.deep.equal({ A: 'b=c', GIVEN: 'from here' });
       expect((await run(['deploy', join(directory, 'Resize.ts')])).out.toString()).to.match(
         /^updated resize/,

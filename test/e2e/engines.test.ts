@@ -21,9 +21,9 @@ describe('an agent with functions of several engines', function () {
   describe('isolate', () => {
     it('serves, on its core, from stems of its own', async () => {
       const code = 'export default (event) => ({ got: event });';
-      const reply = await agent.deploy('iso', code, { engine: 'isolate', owner: 'me' });
+      const reply = await agent.deploy('iso', code, { engine: 'isolate', sharingGroup: 'me' });
       expect(reply.status).to.equal(201);
-      expect(await reply.json()).to.include({ engine: 'isolate', owner: 'me' });
+      expect(await reply.json()).to.include({ engine: 'isolate', sharingGroup: 'me' });
       expect(await agent.call('iso', '1')).to.include({ status: 200, body: '{"got":"1"}' });
       expect(await agent.call('plain')).to.include({ status: 200 });
       const { engine, sandboxes } = await box('iso');

@@ -88,14 +88,19 @@ describe('an agent that keeps stems with packages', function () {
     expect(out).to.match(/packages +shared@1\.0\.0 +[\d.]+ ?Ki/);
   });
 
-  it('never gives such a stem to a function that does not import its package, or to another owner', async () => {
+  it('never gives such a stem to a function that does not import its package, or to another sharing group', async () => {
     await ready('shared@1.0.0');
     const look = `import { readdirSync } from 'node:fs'; export default () => readdirSync('/function').join();`;
     await agent.deploy('without', look);
     for (let i = 0; i < 3; i++) expect((await agent.call('without')).body).to.equal('function.mjs');
     // Its own are made only once it is there, and this asks at once.
     const other = `import { ahead, table } from 'shared'; ${ANSWER}`;
-    await deploy('third', projects.make({ 'index.js': other }, { shared: SHARED }), '--owner', 'other');
+    await deploy(
+      'third',
+      projects.make({ 'index.js': other }, { shared: SHARED }),
+      '--sharing-group',
+      'other',
+    );
     const answer = await ask('third');
     const sandboxes = ({ functions }: FeedFrame) => functions.find(({ name }) => name === 'third')!.sandboxes;
     const [own] = sandboxes(await agent.until((frame) => sandboxes(frame).length > 0));

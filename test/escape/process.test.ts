@@ -18,7 +18,7 @@ describe('a function that tries to get out', () => {
   });
   const ownPath = packagePath(own.hash, 'own.mjs');
   itHoldsAgainstEscapes({
-    async run({ owner: _, ...options } = {}) {
+    async run({ group: _, ...options } = {}) {
       const sandbox = await bench.start({ packages: [own] });
       await bench.load(sandbox, `import '${ownPath}';${EVALUATOR}`, { packages: [own], ...options });
       return sandbox;

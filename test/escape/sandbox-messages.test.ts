@@ -234,7 +234,14 @@ describe('what a sandbox sends to the agent', function () {
         const cores = onlineCores();
         const host = new IsolateHost({
           ...{ name: `evil-${what.length}`, driver: bench.driver, cores, housekeepingCores: [cores[0]!] },
-          ...{ directory, uid: 63_899, runtime, program: '/runner/main.js', scheduling: 'default' },
+          ...{
+            directory,
+            uid: 63_899,
+            runtime,
+            program: '/runner/main.js',
+            scheduling: 'default',
+            sharesModules: false,
+          },
         });
         // It ends: nobody asked it to.
         await host.exited;

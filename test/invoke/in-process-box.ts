@@ -333,7 +333,6 @@ export function spec(name: string, over: Partial<FunctionSpec> = {}): FunctionSp
   return {
     name,
     engine: 'process',
-    owner: 'default',
     codeHash: `${name}-1`,
     codeEnding: 'mjs',
     codeBytes: 1,

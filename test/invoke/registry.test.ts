@@ -50,14 +50,18 @@ describe('function registry', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  it('brings back what an agent stored that knew one engine and no owners', async () => {
+  it('brings back what earlier agents stored: without an engine, or with an owner in the place of a sharing group', async () => {
     const { spec } = await registry.deploy({ name: 'old', code: 'export default () => 1;' });
-    const { engine: _engine, owner: _owner, codeEnding: _ending, ...old } = spec;
+    const { engine: _engine, codeEnding: _ending, ...old } = spec;
     await registry.close();
     await store.put('functions', 'old', old);
+    await store.put('functions', 'given', { ...spec, owner: 'default' });
+    await store.put('functions', 'named', { ...spec, owner: 'team-a' });
     await store.close();
     await open();
     expect(registry.get('old')).to.deep.equal(spec);
+    expect(registry.get('given')).to.deep.equal(spec);
+    expect(registry.get('named')).to.deep.equal({ ...spec, sharingGroup: 'team-a' });
     expect(registry.warnings).to.deep.equal([]);
   });
 

@@ -63,14 +63,14 @@ describe('stems that have imported packages', () => {
     expect(await served('one')).to.equal('a');
   });
 
-  it('never serve a function without all of these packages, of another owner, or with less memory', async () => {
+  it('never serve a function without all of these packages, of another sharing group, or with less memory', async () => {
     box.deploy('one', { ...MEMORY, packages: [A] });
     expect(await stems()).to.deep.equal(['a', 'plain']);
     await box.pool.end(box.pool.stems.find(({ stemKind }) => !isZygote(stemKind))!);
     for (const [name, over] of [
       ['none', MEMORY],
       ['different', { ...MEMORY, packages: [B] }],
-      ['foreign', { ...MEMORY, packages: [A], owner: 'other' }],
+      ['foreign', { ...MEMORY, packages: [A], sharingGroup: 'other' }],
       ['small', { memoryBytes: 32 * 2 ** 20, packages: [A] }],
       ['elsewhere', { ...MEMORY, engine: 'other', packages: [A] }],
     ] as const) {

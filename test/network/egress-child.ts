@@ -5,7 +5,7 @@ import type { Sandbox } from '../../src/sandbox/engine.js';
 import { BOX, CONNECTS, echoIn, WORLD } from '../support/egress-world.js';
 import { ask, SandboxBench } from '../support/sandboxes.js';
 
-const bench = new SandboxBench('process', new Egress(['127.0.0.1:7001']));
+const bench = new SandboxBench('process', { egress: new Egress(['127.0.0.1:7001']) });
 const server = echoIn();
 const first = async (sandbox: Sandbox, event?: unknown) => ((await ask(sandbox, event)) as unknown[])[0];
 const seen: Record<string, unknown> = {};

@@ -102,10 +102,13 @@ describe('the engines of a box', () => {
   });
 
   it('tells stems apart by engine and variant', () => {
-    const engines = new Engines([entry('a'), entry('b', true, { variant: ({ owner }) => owner })]);
+    const engines = new Engines([
+      entry('a'),
+      entry('b', true, { variant: ({ sharingGroup }) => sharingGroup ?? '' }),
+    ]);
     const kind = (over: object) => engines.stemKind(spec('f', over)).key;
-    expect(kind({ engine: 'a' })).to.equal(kind({ engine: 'a', owner: 'me' }));
-    expect(kind({ engine: 'b', owner: 'me' })).to.equal('b/me');
-    expect(kind({ engine: 'b', owner: 'you' })).to.equal('b/you');
+    expect(kind({ engine: 'a' })).to.equal(kind({ engine: 'a', sharingGroup: 'me' }));
+    expect(kind({ engine: 'b', sharingGroup: 'me' })).to.equal('b/me');
+    expect(kind({ engine: 'b', sharingGroup: 'you' })).to.equal('b/you');
   });
 });

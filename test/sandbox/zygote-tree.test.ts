@@ -14,15 +14,15 @@ const COSTS: Record<string, { loadMs: number; bytes: number }> = {
 };
 
 /** A function that imports these, and for which no sandbox was ready so many times, `agoMs` ago. */
-function imports(packages: string, starts = 0, { owner = 'me', agoMs = 60_000 } = {}): ImportingFunction {
+function imports(packages: string, starts = 0, { group = 'me', agoMs = 60_000 } = {}): ImportingFunction {
   const misses = new RecentTimes();
   for (let i = 0; i < starts; i++) misses.record(NOW_MS - agoMs);
-  return { owner, packages: packages.split(' ').map((hash) => ({ hash, ...COSTS[hash]! })), misses };
+  return { group, packages: packages.split(' ').map((hash) => ({ hash, ...COSTS[hash]! })), misses };
 }
 function tree(functions: ImportingFunction[], zygotes = 4, over: Partial<ImportSnapshot> = {}): string[] {
   const { prewarm } = createPolicies({ prewarm: { policy: 'template', zygotes } });
   return prewarm.zygotes!({ functions, refused: () => false, ...over }, NOW_MS).map(
-    ({ owner, hashes, stems }: Zygote) => `${owner}: ${hashes.join(' ')} x${stems}`,
+    ({ group, hashes, stems }: Zygote) => `${group}: ${hashes.join(' ')} x${stems}`,
   );
 }
 
@@ -52,10 +52,10 @@ describe('sandbox/prewarm: the tree of stems that have imported packages', () =>
     expect(tree([imports('a', 5, { agoMs: 60_000 })])).to.deep.equal(['me: a x1']);
   });
 
-  it('counts starts of its window only, and lets owners share nothing', () => {
+  it('counts starts of its window only, and lets groups share nothing', () => {
     const old = imports('a', 60, { agoMs: 900_000 });
     expect(tree([old, imports('b', 4)], 1)).to.deep.equal(['me: b x1']);
-    const two = [imports('a', 1), imports('a', 1, { owner: 'other' })];
+    const two = [imports('a', 1), imports('a', 1, { group: 'other' })];
     expect(tree(two)).to.have.members(['me: a x1', 'other: a x1']);
   });
 

@@ -44,10 +44,16 @@ export class SandboxBench {
   readonly logs: LogEntry[] = [];
   private count = 0;
 
+  private readonly group: string;
+  readonly egress: Egress;
+
+  /** `group`: of the sandboxes that are started without a variant; without it, engines of threads give each a process. */
   constructor(
     kind = 'process',
-    readonly egress = new Egress(),
+    { group = '', egress = new Egress() }: { group?: string; egress?: Egress } = {},
   ) {
+    this.group = group;
+    this.egress = egress;
     chmodSync(this.directory, 0o755);
     this.driver = openCgroupDriver({ rootName: `nemo-test-sandbox-${process.pid}-${groups++}`, idle: false });
     const { driver } = this;
@@ -67,9 +73,10 @@ export class SandboxBench {
     return this.opened;
   }
 
-  /** Of the stems that functions of this owner may have. */
-  variantFor(owner: string): string {
-    const spec: Partial<FunctionSpec> = { owner, codeHash: '', codeEnding: 'mjs' };
+  /** Of the stems that functions of this sharing group, or of none, may have. */
+  variantFor(group?: string): string {
+    const sharing = group === undefined ? {} : { sharingGroup: group };
+    const spec: Partial<FunctionSpec> = { ...sharing, codeHash: '', codeEnding: 'mjs' };
     return this.entry.variant?.(spec as FunctionSpec) ?? '';
   }
 
@@ -83,10 +90,12 @@ export class SandboxBench {
   async start(options: Partial<StartOptions> = {}, pidsMax = 64): Promise<Sandbox> {
     const engine = await this.opened;
     const id = `sb-${this.count++}`;
-    const within = await engine.processGroup?.(options.variant ?? '', options.scheduling ?? 'default');
+    const { variant = this.group } = options;
+    const within = await engine.processGroup?.(variant, options.scheduling ?? 'default');
     const cgroup = this.driver.create(id, { memoryMaxBytes: 128 * 1024 * 1024, pidsMax }, within);
+    const processGroup = within === undefined ? {} : { processGroup: within };
     const onLog = (line: LogEntry) => this.logs.push(line);
-    return engine.start({ id, cgroup, scheduling: 'default', onLog, ...options });
+    return engine.start({ id, cgroup, scheduling: 'default', onLog, ...processGroup, ...options, variant });
   }
 
   async load(
@@ -115,7 +124,10 @@ export class SandboxBench {
   }
 
   /** A warm sandbox with this code. */
-  async run(code: string | Buffer, { pidsMax, variant = '', ...options }: LoadInput = {}): Promise<Sandbox> {
+  async run(
+    code: string | Buffer,
+    { pidsMax, variant = this.group, ...options }: LoadInput = {},
+  ): Promise<Sandbox> {
     const sandbox = await this.start({ variant }, pidsMax);
     await this.load(sandbox, code, options);
     return sandbox;

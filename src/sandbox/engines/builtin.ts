@@ -9,6 +9,7 @@ import type { EngineEntry } from '../engine.js';
 import type { MicrovmConfig } from './microvm/engine.js';
 import { microvmVariant } from './microvm/variant.js';
 import { EXEC_VARIANT, isProgram } from './process/programs.js';
+import { sharingVariant } from './sharing.js';
 
 export const ENGINE_DEFAULT = 'process';
 
@@ -47,8 +48,8 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
     },
     {
       kind: 'isolate',
-      about: 'a V8 isolate each, in one sandboxed process per owner',
-      variant: ({ owner }) => owner,
+      about: 'a V8 isolate each, in a sandboxed process of its own or of its sharing group',
+      variant: sharingVariant,
       async open() {
         const { IsolateEngine } = await import('./isolate/engine.js');
         return new IsolateEngine({ directory: join(directory, 'isolate'), driver, cores, housekeepingCores });
@@ -56,8 +57,9 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
     },
     {
       kind: 'wasm',
-      about: 'a WebAssembly module (WASI preview 1), in one sandboxed process per owner',
-      variant: ({ owner }) => owner,
+      about:
+        'a WebAssembly module (WASI preview 1), in a sandboxed process of its own or of its sharing group',
+      variant: sharingVariant,
       async open() {
         const { WasmEngine } = await import('./wasm/engine.js');
         return new WasmEngine({ directory: join(directory, 'wasm'), driver, cores, housekeepingCores });

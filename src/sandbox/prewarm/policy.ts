@@ -20,8 +20,8 @@ export interface StemDemand {
 
 /** What a function imports, of what may be imported before the function is known. */
 export interface ImportingFunction {
-  /** A stem with packages serves functions of one owner. */
-  readonly owner: string;
+  /** A stem with packages serves functions of one sharing group, or of none. */
+  readonly group: string;
   readonly packages: readonly ImportedPackage[];
   /** Calls for which no sandbox was ready: each took a stem, or would have. */
   readonly misses: Pick<RecentTimes, 'since'>;
@@ -42,7 +42,7 @@ export interface ImportSnapshot {
 
 /** A node of the tree of zygotes: stems that have imported these packages, and serve only who imports all of them. */
 export interface Zygote {
-  readonly owner: string;
+  readonly group: string;
   /** In order. */
   readonly hashes: readonly string[];
   readonly stems: number;

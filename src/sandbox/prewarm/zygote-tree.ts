@@ -19,12 +19,12 @@ export interface TreeOptions {
   recentMs: number;
 }
 
-/** Different sets of packages that are looked at, of each owner. */
+/** Different sets of packages that are looked at, of each group. */
 const SETS_MAX = 48;
 
-/** Functions of one owner that import the same. */
+/** Functions that import the same, of one sharing group or of none. */
 interface Users {
-  owner: string;
+  group: string;
   packages: ReadonlyMap<string, ImportedPackage>;
   starts: number;
   recent: number;
@@ -33,7 +33,7 @@ interface Users {
 }
 
 interface Node {
-  owner: string;
+  group: string;
   hashes: string[];
   savesMs: number;
   bytes: number;
@@ -58,7 +58,7 @@ export function growTree(snapshot: ImportSnapshot, nowMs: number, options: TreeO
     if (best.stems++ === 0) taken.push(best);
     for (const users of best.users) users.savedMs = Math.max(users.savedMs, best.savesMs);
   }
-  return taken.map(({ owner, hashes, stems }) => ({ owner, hashes, stems }));
+  return taken.map(({ group, hashes, stems }) => ({ group, hashes, stems }));
 }
 
 /** Milliseconds of loading saved a byte, by one more stem. */
@@ -76,14 +76,14 @@ function gain({ users, savesMs, bytes, stems }: Node): number {
 
 function usersOf({ functions }: ImportSnapshot, nowMs: number, { windowMs, recentMs }: TreeOptions): Users[] {
   const bySet = new Map<string, Users>();
-  for (const { owner, packages, misses } of functions) {
+  for (const { group, packages, misses } of functions) {
     if (packages.length === 0) continue;
     const sorted = [...packages].sort((a, b) => (a.hash < b.hash ? -1 : 1));
-    const key = `${owner}:${sorted.map(({ hash }) => hash).join()}`;
+    const key = `${group}:${sorted.map(({ hash }) => hash).join()}`;
     let users = bySet.get(key);
     if (users === undefined) {
       const imported = new Map(sorted.map((one) => [one.hash, one]));
-      users = { owner, packages: imported, starts: 0, recent: 0, savedMs: 0 };
+      users = { group, packages: imported, starts: 0, recent: 0, savedMs: 0 };
       bySet.set(key, users);
     }
     // Also one that was never called will be.
@@ -96,26 +96,26 @@ function usersOf({ functions }: ImportSnapshot, nowMs: number, { windowMs, recen
 /** What functions import, and what two of them have in common. */
 function nodesOf(all: readonly Users[]): Node[] {
   const nodes = new Map<string, Node>();
-  for (const owner of new Set(all.map((users) => users.owner))) {
-    const own = all.filter((users) => users.owner === owner).sort((a, b) => b.starts - a.starts);
+  for (const group of new Set(all.map((users) => users.group))) {
+    const own = all.filter((users) => users.group === group).sort((a, b) => b.starts - a.starts);
     const sets = own.slice(0, SETS_MAX);
     for (const [i, one] of sets.entries()) {
       for (const other of sets.slice(i)) {
         const hashes = [...one.packages.keys()].filter((hash) => other.packages.has(hash));
-        const key = `${owner}:${hashes.join()}`;
-        if (hashes.length > 0 && !nodes.has(key)) nodes.set(key, nodeOf(owner, hashes, one, own));
+        const key = `${group}:${hashes.join()}`;
+        if (hashes.length > 0 && !nodes.has(key)) nodes.set(key, nodeOf(group, hashes, one, own));
       }
     }
   }
   return [...nodes.values()];
 }
 
-function nodeOf(owner: string, hashes: string[], one: Users, own: readonly Users[]): Node {
+function nodeOf(group: string, hashes: string[], one: Users, own: readonly Users[]): Node {
   let [savesMs, bytes] = [0, 0];
   for (const hash of hashes) {
     savesMs += one.packages.get(hash)!.loadMs;
     bytes += one.packages.get(hash)!.bytes;
   }
   const users = own.filter(({ packages }) => hashes.every((hash) => packages.has(hash)));
-  return { owner, hashes, savesMs, bytes, users, stems: 0 };
+  return { group, hashes, savesMs, bytes, users, stems: 0 };
 }

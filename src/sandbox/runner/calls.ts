@@ -7,6 +7,7 @@
 import type { Buffer } from 'node:buffer';
 import { BadBody, CallContext, type CallMeta, decodeEvent, toRequest } from './event.js';
 import { EMPTY, FrameType, utf8 } from './frames.js';
+import { promiseThen, setAdd, setDelete, setForEach, toPromise } from './primordials.js';
 import { type Answered, BadReply, type Outlet, sendResult } from './reply.js';
 
 export type Handler = (event: unknown, context: CallContext) => unknown;
@@ -33,17 +34,6 @@ interface Call extends Answered {
 const parseJson = JSON.parse;
 const toJson = JSON.stringify;
 const now = performance.now.bind(performance);
-const toPromise = Promise.resolve.bind(Promise) as (value: unknown) => Promise<unknown>;
-const addTo = Function.prototype.call.bind(Set.prototype.add) as (set: Set<Call>, call: Call) => unknown;
-const deleteFrom = Function.prototype.call.bind(Set.prototype.delete) as unknown as (
-  set: Set<Call>,
-  call: Call,
-) => boolean;
-const then = Function.prototype.call.bind(Promise.prototype.then) as unknown as (
-  promise: Promise<unknown>,
-  done: (value: unknown) => void,
-  failed: (error: unknown) => void,
-) => void;
 
 /** Name, message and the first stack lines of anything thrown; never throws itself. */
 export function describeError(
@@ -64,6 +54,17 @@ export function describeError(
   } catch {
     return { name: 'Error', message: 'an error that cannot be shown', stack: '' };
   }
+}
+
+/** Never throws: even to ask a proxy what it is runs the function's code. */
+function codeOf(thrown: unknown): string {
+  try {
+    if (thrown instanceof BadBody) return 'BAD_REQUEST';
+    if (thrown instanceof BadReply) return thrown.code;
+  } catch {
+    // The function's own.
+  }
+  return 'FUNCTION_ERROR';
 }
 
 export class CallQueue {
@@ -90,12 +91,14 @@ export class CallQueue {
 
   /** Whoever asked for it has left. */
   cancel(id: number): void {
-    for (const call of this.running) if (call.id === id) call.cancelled = true;
+    setForEach(this.running, (call) => {
+      if (call.id === id) call.cancelled = true;
+    });
   }
 
   /** Ends every running call with `error`: the process is about to end. */
   failRunning(error: unknown): void {
-    for (const call of this.running) this.sendError(call, error);
+    setForEach(this.running, (call) => this.sendError(call, error));
   }
 
   private startNext(): void {
@@ -113,7 +116,7 @@ export class CallQueue {
 
   private start(call: Call): void {
     this.runningCount++;
-    addTo(this.running, call);
+    setAdd(this.running, call);
     const { body } = call;
     try {
       const meta = parseJson(utf8(call.meta)) as CallMeta;
@@ -133,7 +136,7 @@ export class CallQueue {
         result !== null &&
         typeof (result as PromiseLike<unknown>).then === 'function'
       ) {
-        then(
+        promiseThen(
           toPromise(result),
           (value) => this.answer(call, value),
           (error) => this.fail(call, error),
@@ -149,7 +152,7 @@ export class CallQueue {
       const streaming = sendResult(this.out, call, value);
       if (streaming === undefined) this.finish(call);
       else
-        then(
+        promiseThen(
           streaming,
           () => this.finish(call),
           (error) => this.fail(call, error),
@@ -165,15 +168,13 @@ export class CallQueue {
   }
 
   private finish(call: Call): void {
-    if (!deleteFrom(this.running, call)) return;
+    if (!setDelete(this.running, call)) return;
     this.runningCount--;
     this.startNext();
   }
 
   private sendError(call: Call, thrown: unknown): void {
-    const code =
-      thrown instanceof BadBody ? 'BAD_REQUEST' : thrown instanceof BadReply ? thrown.code : 'FUNCTION_ERROR';
-    const meta = toJson({ code, ...describeError(thrown) });
+    const meta = toJson({ code: codeOf(thrown), ...describeError(thrown) });
     this.out.writer.add(FrameType.error, 0, 0, call.id, 0, meta, EMPTY);
     this.out.writer.flush();
   }

@@ -7,6 +7,7 @@
 import { openSync, unlinkSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { keepNoRandomness, reseed } from './guest-random.js';
+import { socketLink } from './link.js';
 import { serve } from './serve.js';
 
 const PORT = '/dev/port1';
@@ -27,7 +28,7 @@ const WARM_MODULE = '/function/warm.mjs';
 let loaded = false;
 
 keepNoRandomness();
-serve(openPort(PORT), {
+serve(socketLink(openPort(PORT)), {
   async evaluate({ env }, code) {
     reseed();
     for (const name of Object.keys(env)) process.env[name] = env[name];

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { type Ahead, importAhead, packagesUseWeb, usesWeb } from './ahead.js';
 import { describeError } from './calls.js';
+import { socketLink } from './link.js';
 import { serve } from './serve.js';
 
 const isProgram = (path: string): boolean => /\.(bin|srv)$/.test(path);
@@ -20,7 +21,7 @@ function giveUp(thrown: unknown): never {
   return process.exit(1);
 }
 
-serve(new Socket({ fd: 3, readable: true, writable: true }), {
+serve(socketLink(new Socket({ fd: 3, readable: true, writable: true })), {
   async evaluate({ path, env }) {
     // What starts programs is loaded only for them.
     if (isProgram(path)) return (await import('./program.js')).programHandler(path, env);

@@ -5,11 +5,14 @@
 
 import { Buffer } from 'node:buffer';
 import { BODY_MAX_BYTES, BodyKind, EMPTY, FrameType, type FrameWriter } from './frames.js';
+import { ownBytes } from './primordials.js';
 
 const toJson = JSON.stringify;
-const isView = ArrayBuffer.isView;
 const bytesOf = Buffer.from as (buffer: ArrayBufferLike, at: number, length: number) => Buffer;
-const byteLength = Buffer.byteLength;
+const isInteger = Number.isInteger;
+const noNames = Object.create.bind(Object, null) as () => object;
+const textBytes = Buffer.byteLength;
+const least = Math.min;
 const fromText = Buffer.from as (text: string) => Buffer;
 /** A frame holds at most this much of a stream, so that other calls get their turn on the socket. */
 const CHUNK_MAX_BYTES = 256 * 1024;
@@ -51,15 +54,19 @@ export function sendResult(out: Outlet, call: Answered, value: unknown): Promise
     case 'function':
     case 'symbol':
       throw new BadReply('FUNCTION_ERROR', `the function returned a ${typeof value}, which cannot be sent`);
-    case 'object':
-      if (value === null) whole(out, callId, BodyKind.none, EMPTY);
-      else if (isView(value)) whole(out, callId, BodyKind.bytes, viewBytes(value));
-      else if (value instanceof ArrayBuffer) whole(out, callId, BodyKind.bytes, new Uint8Array(value));
+    case 'object': {
+      if (value === null) {
+        whole(out, callId, BodyKind.none, EMPTY);
+        return undefined;
+      }
+      const bytes = ownBytes(value);
+      if (bytes !== undefined) whole(out, callId, BodyKind.bytes, bytes);
       else if (isResponse(value)) return sendResponse(out, call, value);
       else if (isAsyncIterable(value)) {
         return sendStream(out, call, 200, { 'content-type': 'application/octet-stream' }, value);
       } else whole(out, callId, BodyKind.json, toJson(value) ?? 'null');
       return undefined;
+    }
     default:
       whole(out, callId, BodyKind.json, toJson(value));
       return undefined;
@@ -67,16 +74,12 @@ export function sendResult(out: Outlet, call: Answered, value: unknown): Promise
 }
 
 function whole(out: Outlet, callId: number, kind: number, body: Uint8Array | string): void {
-  const bytes = typeof body === 'string' ? byteLength(body) : body.byteLength;
+  const bytes = typeof body === 'string' ? textBytes(body) : body.byteLength;
   if (bytes > BODY_MAX_BYTES) {
     throw new BadReply('BODY_TOO_LARGE', `the answer has ${bytes} bytes; return a stream for so much`);
   }
   out.writer.add(FrameType.reply, kind, 200, callId, 0, '', body);
   out.writer.flush();
-}
-
-function viewBytes(view: ArrayBufferView): Uint8Array {
-  return view instanceof Uint8Array ? view : bytesOf(view.buffer, view.byteOffset, view.byteLength);
 }
 
 /** By its looks: naming the global would load the whole fetch implementation for functions without it. */
@@ -92,15 +95,23 @@ function isAsyncIterable(value: object): value is AsyncIterable<unknown> {
 }
 
 function sendResponse(out: Outlet, call: Answered, response: Response): Promise<void> | undefined {
-  const headers: Record<string, string> = {};
+  const headers = noNames() as Record<string, string>;
   response.headers.forEach((value, name) => {
-    headers[name] = value;
+    headers[`${name}`] = `${value}`;
   });
   // `forEach` gives each of several cookies in turn; the agent wants them as one value.
   const cookies = response.headers.getSetCookie();
   if (cookies.length > 1) headers['set-cookie'] = cookies.join('\n');
-  if (response.body !== null) return sendStream(out, call, response.status, headers, response.body);
-  out.writer.add(FrameType.head, 0, response.status, call.id, 0, toJson(headers), EMPTY);
+  // What looks like a Response may be the function's own object: read once, and looked at before it is used.
+  const { status, body } = response;
+  if (typeof status !== 'number' || !isInteger(status) || status < 200 || status > 599) {
+    throw new BadReply(
+      'FUNCTION_ERROR',
+      'the function returned a response whose status is not one of 200 to 599',
+    );
+  }
+  if (body !== null) return sendStream(out, call, status, headers, body);
+  out.writer.add(FrameType.head, 0, status, call.id, 0, toJson(headers), EMPTY);
   out.writer.add(FrameType.end, 0, 0, call.id, 0, '', EMPTY);
   out.writer.flush();
   return undefined;
@@ -118,9 +129,9 @@ async function sendStream(
   out.writer.flush();
   for await (const item of source as AsyncIterable<unknown>) {
     if (call.cancelled) break;
-    const chunk = chunkBytes(item);
-    for (let at = 0; at < chunk.byteLength; at += CHUNK_MAX_BYTES) {
-      const part = chunk.subarray(at, at + CHUNK_MAX_BYTES);
+    const { buffer, byteOffset, byteLength } = chunkBytes(item);
+    for (let at = 0; at < byteLength; at += CHUNK_MAX_BYTES) {
+      const part = bytesOf(buffer, byteOffset + at, least(CHUNK_MAX_BYTES, byteLength - at));
       out.writer.add(FrameType.chunk, 0, 0, callId, 0, '', part);
       out.writer.flush();
       const wait = out.drained();
@@ -133,7 +144,7 @@ async function sendStream(
 
 function chunkBytes(item: unknown): Uint8Array {
   if (typeof item === 'string') return fromText(item);
-  if (isView(item)) return viewBytes(item);
-  if (item instanceof ArrayBuffer) return new Uint8Array(item);
+  const bytes = typeof item === 'object' && item !== null ? ownBytes(item) : undefined;
+  if (bytes !== undefined) return bytes;
   throw new BadReply('FUNCTION_ERROR', `a streamed chunk must be a string or bytes, not ${typeof item}`);
 }

@@ -5,9 +5,10 @@
  */
 
 import type { Buffer } from 'node:buffer';
-import type { Socket } from 'node:net';
 import { CallQueue, describeError, type FetchHandler, type Handler, type RawHandler } from './calls.js';
 import { EMPTY, FrameDecoder, FrameType, FrameWriter, KEEPS_INSTANCE, utf8 } from './frames.js';
+import type { Link } from './link.js';
+import { mapDelete, mapGet, mapSet } from './primordials.js';
 import { rehearseCalls, rehearseResponses } from './rehearse.js';
 import type { Outlet } from './reply.js';
 
@@ -57,24 +58,9 @@ const startTimer = setTimeout;
 const stopTimer = clearTimeout;
 const onProcess = process.on.bind(process);
 
-export function serve(socket: Socket, host: Host): void {
+export function serve({ write, drained, receive }: Link, host: Host): void {
   const { evaluate, printError, exit } = host;
-  const write = socket.write.bind(socket) as (bytes: Uint8Array, sent?: () => void) => boolean;
-  const once = socket.once.bind(socket);
-  let draining: Promise<void> | undefined;
-  const out: Outlet = {
-    writer: new FrameWriter(write),
-    drained() {
-      if (!socket.writableNeedDrain) return undefined;
-      draining ??= new Promise((resolve) => {
-        once('drain', () => {
-          draining = undefined;
-          resolve();
-        });
-      });
-      return draining;
-    },
-  };
+  const out: Outlet = { writer: new FrameWriter(write), drained };
   /** Of the function that calls are of now; and of all, by number. */
   let queue: CallQueue | undefined;
   const queues = new Map<number, CallQueue>();
@@ -83,7 +69,7 @@ export function serve(socket: Socket, host: Host): void {
   let rehearsals = [rehearseCalls];
   let timer: NodeJS.Timeout | undefined;
   const rehearse = (): void => {
-    for (const one of rehearsals) one();
+    for (let i = 0; i < rehearsals.length; i++) rehearsals[i]!();
     rehearsals = [];
   };
   const rehearseSoon = (): void => {
@@ -125,11 +111,11 @@ export function serve(socket: Socket, host: Host): void {
       tell(FrameType.loadFailed, { code: 'BAD_FUNCTION', name: 'Error', message, stack: '' });
       return;
     }
-    queues.set(number, queue);
+    mapSet(queues, number, queue);
     // Node loads its fetch with the first use, some 30 ms of CPU: now rather than in the first call.
     if (typeof exported === 'object' || host.usesWeb?.(meta)) {
       void globalThis.Response;
-      rehearsals.push(rehearseResponses);
+      rehearsals[rehearsals.length] = rehearseResponses;
     }
     const keeps = host.raw?.(meta) && (exported as RawHandler).keepsInstance === true;
     tell(FrameType.loaded, undefined, keeps ? KEEPS_INSTANCE : 0);
@@ -157,10 +143,10 @@ export function serve(socket: Socket, host: Host): void {
     } else if (header.type === FrameType.load && (queue === undefined || host.several))
       void load(header.callId, parseJson(utf8(meta)) as LoadMeta, body);
     else if (header.type === FrameType.cancel) queue?.cancel(header.callId);
-    else if (header.type === FrameType.select) queue = queues.get(header.callId);
+    else if (header.type === FrameType.select) queue = mapGet(queues, header.callId);
     else if (header.type === FrameType.forget) {
-      if (queue === queues.get(header.callId)) queue = undefined;
-      queues.delete(header.callId);
+      if (queue === mapGet(queues, header.callId)) queue = undefined;
+      mapDelete(queues, header.callId);
       host.onForget?.();
       tell(FrameType.forgotten, undefined);
     } else if (header.type === FrameType.settle) {
@@ -173,17 +159,18 @@ export function serve(socket: Socket, host: Host): void {
   });
   onProcess('uncaughtException', uncaught);
   onProcess('unhandledRejection', uncaught);
-  socket.on('data', (bytes) => {
-    try {
-      decoder.push(bytes as Buffer);
-    } catch (error) {
-      printError(`${describeError(error).message}\n`);
-      exit(EXIT_PROTOCOL);
-    }
-  });
-  // Without its agent a sandbox has nothing to live for.
-  socket.on('close', () => exit(0));
-  socket.on('error', () => exit(0));
+  receive(
+    (bytes) => {
+      try {
+        decoder.push(bytes);
+      } catch (error) {
+        printError(`${describeError(error).message}\n`);
+        exit(EXIT_PROTOCOL);
+      }
+    },
+    // Without its agent a sandbox has nothing to live for.
+    () => exit(0),
+  );
   host.onOutlet?.(out);
   tell(FrameType.ready, host.hello);
   rehearseSoon();

@@ -39,7 +39,7 @@ async function linkNf(): Promise<Namespace> {
 
 const nf = await linkNf();
 echoIn();
-const bench = new SandboxBench('process', new Egress([`${BOX}:7001`]));
+const bench = new SandboxBench('process', { egress: new Egress([`${BOX}:7001`]) });
 const first = async (sandbox: Sandbox, event?: unknown) => ((await ask(sandbox, event)) as unknown[])[0];
 const seen: Record<string, unknown> = {};
 try {

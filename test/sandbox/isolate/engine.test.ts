@@ -1,10 +1,12 @@
-import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
+import { until } from '../../support/in-cgroup.js';
 import { ask, call, errorOf, SandboxBench } from '../../support/sandboxes.js';
 
 describe('the isolate engine', () => {
-  const bench = new SandboxBench('isolate');
+  const bench = new SandboxBench('isolate', { group: 'mine' });
   after(() => bench.close());
 
   it('works here', async () => {
@@ -44,11 +46,37 @@ describe('the isolate engine', () => {
     expect((await call(stream)).body.toString()).to.equal('ab');
   });
 
-  it('shares one process between functions of an owner, and none between owners', async () => {
-    const own = await Promise.all([1, 2].map(() => bench.start({ variant: 'me' })));
-    const other = await bench.start({ variant: 'you' });
-    expect(own[0]!.pid).to.equal(own[1]!.pid);
-    expect(own[0]!.pid).to.not.equal(other.pid);
+  it('takes and gives more than a socket holds, whole and in pieces', async () => {
+    const sandbox = await bench.run(
+      `export default async function (event) {
+         if (event !== null) return Buffer.concat([event, event.subarray(0, 1 << 20)]);
+         return (async function* () { for (let i = 0; i < 32; i++) yield Buffer.alloc(1 << 19, i) })();
+       }`,
+    );
+    const sent = randomBytes(5 << 20);
+    const { body } = await call(sandbox, { body: sent });
+    expect(body.equals(Buffer.concat([sent, sent.subarray(0, 1 << 20)]))).to.equal(true);
+    const streamed = await call(sandbox, { headers: { 'content-type': 'text/plain' }, body: '' });
+    expect(streamed.body).to.have.length(16 << 20);
+    expect([streamed.body[0], streamed.body.at(-1)]).to.deep.equal([0, 31]);
+  });
+
+  it('shares one process between functions of a group, and none otherwise', async () => {
+    const [one, two] = await Promise.all([1, 2].map(() => bench.start({ variant: 'me' })));
+    expect(one!.pid).to.equal(two!.pid);
+    const others = [await bench.start({ variant: 'you' })];
+    for (let i = 0; i < 2; i++) others.push(await bench.start({ variant: '' }));
+    expect(new Set([one!, ...others].map(({ pid }) => pid)).size).to.equal(4);
+  });
+
+  it('gives a process that was started for nobody to one function, and ends it with that', async () => {
+    const sandbox = await bench.start({ variant: '' });
+    await bench.load(sandbox, 'export default () => 1');
+    expect(await ask(sandbox)).to.equal(1);
+    expect((await errorOf(bench.load(sandbox, 'export default () => 2'))).code).to.equal('INTERNAL');
+    await sandbox.kill();
+    await until('its process is gone', () => !existsSync(`/proc/${sandbox.pid}`));
+    expect(await ask(await bench.run('export default () => 3', { variant: '' }))).to.equal(3);
   });
 
   it('has its thread, and only that, in its own group, at SCHED_IDLE when asked', async () => {

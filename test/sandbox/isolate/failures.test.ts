@@ -3,7 +3,7 @@ import { NemoError } from '../../../src/errors.js';
 import { ask, call, errorOf, SandboxBench } from '../../support/sandboxes.js';
 
 describe('a function in an isolate that fails', () => {
-  const bench = new SandboxBench('isolate');
+  const bench = new SandboxBench('isolate', { group: 'mine' });
   after(() => bench.close());
 
   it('throws, and serves on', async () => {
@@ -76,7 +76,7 @@ describe('a function in an isolate that fails', () => {
     expect(error?.code).to.equal('FUNCTION_OOM');
   });
 
-  it('takes the memory of the whole process at once: other owners do not notice', async () => {
+  it('takes the memory of the whole process at once: other processes do not notice', async () => {
     const start = async (variant: string, code: string) => {
       const sandbox = await bench.start({ variant });
       await bench.load(sandbox, code);
@@ -133,7 +133,7 @@ describe('a function in an isolate that fails', () => {
   });
 
   it('ends with the agent’s engine, whatever it does', async () => {
-    const own = new SandboxBench('isolate');
+    const own = new SandboxBench('isolate', { group: 'mine' });
     const busy = await own.run('export default () => { for (;;); }');
     const running = errorOf(call(busy));
     await own.close();

@@ -27,7 +27,7 @@ describe('a function that tries to get out of a virtual machine', function () {
   });
 
   itHoldsAgainstEscapes({
-    run: ({ owner: _, ...options } = {}) => run(options),
+    run: ({ group: _, ...options } = {}) => run(options),
     codePaths: ['/runner/guest-main.js', '/usr/bin/node', '/bin/sync', '/start'],
     native: true,
     ownKernel: true,

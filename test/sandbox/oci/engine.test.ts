@@ -161,7 +161,7 @@ describe('an image with node and a handler', () => {
   });
 
   itHoldsAgainstEscapes({
-    run: ({ owner: _, ...options } = {}) => bench.run(variant, options),
+    run: ({ group: _, ...options } = {}) => bench.run(variant, options),
     codePaths: ['/app/index.mjs', '/.nemo/runner/main.js', '/usr/bin/node'],
     native: true,
     uids: [OCI.firstUid, SANDBOX.uidCount],

@@ -20,7 +20,7 @@ import {
 } from '../../support/wasm-modules.js';
 
 describe('the wasm engine', () => {
-  const bench = new SandboxBench('wasm');
+  const bench = new SandboxBench('wasm', { group: 'mine' });
   const MIB = 2 ** 20;
   after(() => bench.close());
 

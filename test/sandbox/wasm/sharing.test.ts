@@ -12,8 +12,8 @@ import {
   TRACES_COMMAND,
 } from '../../support/wasm-modules.js';
 
-describe('wasm functions of one owner, more than there are threads', () => {
-  const bench = new SandboxBench('wasm');
+describe('wasm functions of one sharing group, more than there are threads', () => {
+  const bench = new SandboxBench('wasm', { group: 'mine' });
   const all: Sandbox[] = [];
   const count = async (sandbox: Sandbox) => (await call(sandbox)).body[0];
   const threads = (sandbox: Sandbox): string[] => {

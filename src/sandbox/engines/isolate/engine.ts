@@ -1,7 +1,8 @@
 /**
- * The `isolate` engine: functions of one owner as V8 isolates, a worker thread each, in one sandboxed process. What
- * keeps owners apart is the process: namespaces, system call filter, user, memory limit. What keeps functions of one
- * owner apart is V8, and what of node they are given.
+ * The `isolate` engine: functions as V8 isolates, a worker thread each, in sandboxed processes. A process is started
+ * for nobody and becomes that of the first function it is given, for good; or it is that of a sharing group. What
+ * keeps processes apart are namespaces, system call filter, user and memory limit. What keeps functions of one group
+ * apart is V8, and what of node they are given.
  */
 
 import { readFileSync, rmSync } from 'node:fs';
@@ -12,11 +13,13 @@ import { ISOLATE } from '../../../tunables.js';
 import { checkFunction } from '../../bundle.js';
 import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
 import { BODY_MAX_BYTES } from '../../runner/frames.js';
-import { isAllowed, refusal } from '../../runner/isolate/allowed.js';
+import { allowedName, refusal } from '../../runner/isolate/allowed.js';
 import { ProcessEngine } from '../process/engine.js';
 import { emptyOpenDirectory, type Runtime } from '../process/runtime.js';
+import { ALONE } from '../sharing.js';
+import { UidRange } from '../uids.js';
 import { IsolateHost } from './host.js';
-import { JS_PROGRAM, JS_REHEARSAL, prepareIsolateRuntime, THREAD_INSIDE } from './runtime.js';
+import { JS_PROGRAM, JS_REHEARSAL, prepareIsolateRuntime, THREAD_INSIDE, WASM_PROGRAM } from './runtime.js';
 import { IsolateSandbox } from './sandbox.js';
 
 const RUNTIME = 'runtime';
@@ -39,15 +42,24 @@ export class IsolateEngine implements Engine {
   readonly kind: string = 'isolate';
   /** What its threads run. */
   protected readonly program: string = JS_PROGRAM;
-  protected readonly firstUid: number = ISOLATE.firstUid;
   /** What a stem runs before it is one. */
   private readonly rehearsal: Buffer = readFileSync(JS_REHEARSAL);
-  private readonly hosts = new Map<string, IsolateHost>();
+  /** All that there are, with their users. */
+  private readonly hosts = new Map<IsolateHost, number>();
+  private readonly ofGroups = new Map<string, IsolateHost>();
+  /** Made for one sandbox, which has not come yet; by the group that it was told. */
+  private readonly expecting = new Map<Cgroup, IsolateHost>();
+  private readonly uids: UidRange;
   private runtime: Promise<Runtime> | undefined;
   private counter = 0;
   private closed = false;
 
-  constructor(protected readonly options: IsolateEngineOptions) {}
+  constructor(
+    protected readonly options: IsolateEngineOptions,
+    firstUid: number = ISOLATE.firstUid,
+  ) {
+    this.uids = new UidRange(firstUid, ISOLATE.uidCount);
+  }
 
   /** As for the process engine, with a trial of its own. */
   async check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }> {
@@ -57,7 +69,7 @@ export class IsolateEngine implements Engine {
 
   async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
     const { code, imports } = await checkFunction(content.toString(), filename);
-    const refused = imports.find((name) => !isAllowed(name));
+    const refused = imports.find((name) => allowedName(name) === undefined);
     if (refused !== undefined) {
       throw new NemoError('BAD_FUNCTION', `${filename}: ${refusal(refused)}`, {
         hint: 'deploy it with --engine process, or without what needs that module',
@@ -67,17 +79,26 @@ export class IsolateEngine implements Engine {
   }
 
   async processGroup(variant: string, scheduling: StartOptions['scheduling']): Promise<Cgroup> {
-    return this.hostOf(variant, scheduling, await this.layOut()).group;
+    const runtime = await this.layOut();
+    if (variant !== ALONE) return this.hostOf(variant, scheduling, runtime).group;
+    const host = this.launch(scheduling, runtime);
+    this.expecting.set(host.group, host);
+    setTimeout(() => this.expecting.delete(host.group) && void host.close(), ISOLATE.unclaimedMs).unref();
+    return host.group;
   }
 
   async start(options: StartOptions): Promise<Sandbox> {
-    const owner = options.variant ?? '';
+    const { variant = ALONE, scheduling, processGroup } = options;
     let sandbox: Startable;
     try {
       const runtime = await this.layOut();
       if (this.closed)
         throw new NemoError('STOPPING', `sandbox ${options.id} is not started: the agent is stopping`);
-      sandbox = this.sandboxOn(this.hostOf(owner, options.scheduling, runtime), options);
+      const host =
+        variant === ALONE
+          ? (this.expected(processGroup) ?? this.launch(scheduling, runtime))
+          : this.hostOf(variant, scheduling, runtime);
+      sandbox = this.sandboxOn(host, options);
     } catch (thrown) {
       await options.cgroup.remove();
       if (thrown instanceof NemoError) throw thrown;
@@ -96,31 +117,45 @@ export class IsolateEngine implements Engine {
 
   async close(): Promise<void> {
     this.closed = true;
-    await Promise.all([...this.hosts.values()].map((host) => host.close()));
+    await Promise.all([...this.hosts.keys()].map((host) => host.close()));
     rmSync(join(this.options.directory, RUNTIME), { recursive: true, force: true });
   }
 
-  private hostOf(owner: string, scheduling: StartOptions['scheduling'], runtime: Runtime): IsolateHost {
-    const known = this.hosts.get(owner);
+  private expected(group: Cgroup | undefined): IsolateHost | undefined {
+    const host = group && this.expecting.get(group);
+    if (host !== undefined) this.expecting.delete(host.group);
+    return host;
+  }
+
+  private hostOf(group: string, scheduling: StartOptions['scheduling'], runtime: Runtime): IsolateHost {
+    const known = this.ofGroups.get(group);
     if (known !== undefined && !known.closing) return known;
+    const host = this.launch(scheduling, runtime);
+    this.ofGroups.set(group, host);
+    void host.exited.then(() => {
+      if (this.ofGroups.get(group) === host) this.ofGroups.delete(group);
+    });
+    return host;
+  }
+
+  private launch(scheduling: StartOptions['scheduling'], runtime: Runtime): IsolateHost {
     const { directory, driver, cores, housekeepingCores } = this.options;
-    const number = ++this.counter;
-    const name = `${this.kind}-${number}`;
+    const name = `${this.kind}-${++this.counter}`;
+    const uid = this.uids.take(name, new Set(this.hosts.values()));
     const host = new IsolateHost({
       name,
       driver,
       cores,
       housekeepingCores,
       directory: join(directory, name),
-      uid: this.firstUid + (number % ISOLATE.uidCount),
+      uid,
       runtime,
       program: THREAD_INSIDE,
+      sharesModules: this.program === WASM_PROGRAM,
       scheduling,
     });
-    this.hosts.set(owner, host);
-    void host.exited.then(() => {
-      if (this.hosts.get(owner) === host) this.hosts.delete(owner);
-    });
+    this.hosts.set(host, uid);
+    void host.exited.then(() => this.hosts.delete(host));
     return host;
   }
 

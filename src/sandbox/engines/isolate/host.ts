@@ -1,5 +1,5 @@
 /**
- * One process whose worker threads are the sandboxes of one owner. Its main thread runs no function and stays on the
+ * One process whose worker threads are the sandboxes of one function, or of one sharing group. Its main thread runs no function and stays on the
  * housekeeping cores; each worker thread is put into the cgroup of its sandbox before it is given code. Memory is
  * the process's: its group may hold what its sandboxes may, together.
  */
@@ -15,7 +15,7 @@ import type { ChildProcess } from '../../../linux/spawn.js';
 import { processGroupThreads, threadInside } from '../../../linux/threads.js';
 import type { Valve } from '../../../streams/valve.js';
 import { CONTROL_LINE, ISOLATE, SANDBOX } from '../../../tunables.js';
-import type { FromHost, ToHost } from '../../runner/isolate/host-main.js';
+import { type FromHost, SHARES_MODULES, type ToHost } from '../../runner/isolate/to-host.js';
 import { readControlLines } from '../control-lines.js';
 import { Deferred, removeGroup, startError } from '../ends.js';
 import { type Endings, tellAll } from '../guarded.js';
@@ -23,6 +23,7 @@ import { Channel, type ChannelEvents } from '../process/channel.js';
 import { FUNCTION_DIRECTORY, launchRunner } from '../process/launch.js';
 import { type LogLines, readLog } from '../process/log-lines.js';
 import { makeOpenDirectory, type Runtime } from '../process/runtime.js';
+import { permissionFlags } from './runtime.js';
 import type { ThreadEnd } from './thread-end.js';
 
 const SOCKET_NAME = 'agent.sock';
@@ -38,6 +39,8 @@ export interface HostOptions {
   runtime: Runtime;
   /** Path inside of what its threads run. */
   program: string;
+  /** What a thread compiled is given to the others. */
+  sharesModules: boolean;
   scheduling: FunctionScheduling;
 }
 
@@ -118,7 +121,11 @@ export class IsolateHost {
     chmodSync(path, 0o600);
     const { joinPaths } = this.group;
     const launch = { uid, joinPaths, scheduling, directory, runtime, openFiles: ISOLATE.openFilesMax };
-    this.child = launchRunner(launch, ISOLATE.nodeFlags, [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`]);
+    this.child = launchRunner(
+      launch,
+      [...ISOLATE.nodeFlags, ...permissionFlags()],
+      [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`, ...(options.sharesModules ? [SHARES_MODULES] : [])],
+    );
     const end = (): void => void this.kill();
     const ends: Endings = { onViolation: end, onFault: end };
     this.stderr = readLog(this.child.stderr!, ends, () => {});
@@ -265,7 +272,7 @@ export class IsolateHost {
     thread.owner.onThreadEnded({ oom, code, host, stderrTail: host ? this.stderr.tail : '' });
     if (this.ended) return;
     this.fit();
-    // Nobody uses it: the next sandbox of its owner gets another.
+    // Nobody uses it: the next sandbox of its group gets another.
     this.endUnused();
   }
 

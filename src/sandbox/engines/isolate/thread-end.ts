@@ -1,4 +1,4 @@
-/** The end of a function's thread in a process that its owner's functions share, as an exit and in words. */
+/** The end of a function's thread in a process that it may share, as an exit and in words. */
 
 import type { NemoError } from '../../../errors.js';
 import type { SandboxExit } from '../../engine.js';
@@ -37,7 +37,7 @@ export function threadExitError(
     whose.violation !== ''
       ? `was ended: ${whose.violation}`
       : exit.cause === 'crashed'
-        ? 'ended with the process that its owner’s functions share'
+        ? 'ended with its process, which others of its sharing group may have ended'
         : `ended with exit code ${exit.exitCode}`;
   return exitError(whose.id, whose.functionName, exit, why, started, otherwise);
 }

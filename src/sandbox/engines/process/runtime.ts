@@ -23,7 +23,10 @@ import type { Confinement } from '../../seccomp/rules.js';
 
 export const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
 /** Of the runner, wherever JavaScript runs. */
-export const RUNNER_FILES = ['serve.js', 'calls.js', 'event.js', 'frames.js', 'reply.js', 'rehearse.js'];
+export const RUNNER_FILES = [
+  ...['serve.js', 'calls.js', 'event.js', 'frames.js', 'reply.js', 'rehearse.js'],
+  ...['link.js', 'primordials.js'],
+];
 const OWN_RUNNER_FILES = ['main.js', 'ahead.js', 'cgi.js', 'program.js'];
 
 export interface Runtime {

@@ -1,5 +1,5 @@
 /**
- * A worker thread that runs the functions of an owner, one at a time. The sandbox that it serves now *sits* on it:
+ * A worker thread that runs the functions of a process, one at a time. The sandbox that it serves now *sits* on it:
  * the thread is in that sandbox's cgroup, so it is pinned, throttled, frozen and accounted as that sandbox, and its
  * calls are the only ones. Others that sat on it before have their modules and instances still there, and cost nothing
  * but that memory until they sit again.

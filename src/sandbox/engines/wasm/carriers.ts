@@ -1,5 +1,5 @@
 /**
- * The threads of one owner's process, which its sandboxes share: WASM.threads that stay, and more while all are busy.
+ * The threads of one process, which its sandboxes share: WASM.threads that stay, and more while all are busy.
  * Who needs one and has none takes that which was used least recently, of those whose sandbox runs nothing.
  */
 

@@ -1,5 +1,5 @@
 /**
- * The `wasm` engine: WebAssembly modules with WASI preview 1. Threads, processes and owners as in the `isolate`
+ * The `wasm` engine: WebAssembly modules with WASI preview 1. Threads, processes and sharing groups as in the `isolate`
  * engine; within a thread, a module reaches its own memory and what preview 1 gives it, which is no file and no
  * socket. A module is looked at in a sandbox of its own at deploy, never by the agent.
  */
@@ -10,9 +10,9 @@ import { NemoError } from '../../../errors.js';
 import { spawn } from '../../../linux/spawn.js';
 import { ISOLATE, WASM } from '../../../tunables.js';
 import type { Artifact, FunctionSource, StartOptions } from '../../engine.js';
-import { artifact, IsolateEngine } from '../isolate/engine.js';
+import { artifact, IsolateEngine, type IsolateEngineOptions } from '../isolate/engine.js';
 import type { IsolateHost } from '../isolate/host.js';
-import { CHECK_INSIDE, WASM_PROGRAM } from '../isolate/runtime.js';
+import { CHECK_INSIDE, permissionFlags, WASM_PROGRAM } from '../isolate/runtime.js';
 import { launchCommand } from '../process/launch.js';
 import { readLog } from '../process/log-lines.js';
 import { makeOpenDirectory } from '../process/runtime.js';
@@ -22,9 +22,12 @@ import { WasmSandbox } from './sandbox.js';
 export class WasmEngine extends IsolateEngine {
   override readonly kind = 'wasm';
   protected override readonly program = WASM_PROGRAM;
-  protected override readonly firstUid = WASM.firstUid;
   private readonly carriers = new WeakMap<IsolateHost, Carriers>();
   private checks = 0;
+
+  constructor(options: IsolateEngineOptions) {
+    super(options, WASM.firstUid);
+  }
 
   override async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
     const prepared = artifact(content, 'wasm', filename);
@@ -55,10 +58,11 @@ export class WasmEngine extends IsolateEngine {
       mkdirSync(directory);
       makeOpenDirectory(directory);
       const { joinPaths } = group;
-      const uid = this.firstUid + ISOLATE.uidCount;
+      const uid = WASM.firstUid + ISOLATE.uidCount;
       const launch = { uid, joinPaths, scheduling: 'default', directory, runtime } as const;
       const [shell, ...args] = launchCommand(launch, [
         runtime.nodeInside,
+        ...permissionFlags(),
         CHECK_INSIDE,
         `${WASM.checkMemoryBytes}`,
       ]);

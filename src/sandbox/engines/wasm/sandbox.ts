@@ -1,6 +1,6 @@
 /**
  * One WebAssembly function that is ready. It has a cgroup of its own and, while it runs, a thread in it; when it runs
- * nothing, another sandbox of its owner may take that thread. It then keeps its instance there, and sits down again
+ * nothing, another sandbox of its group may take that thread. It then keeps its instance there, and sits down again
  * with its next call; where that thread runs another's call, a module of `_start` goes to any other thread, and one
  * whose instance stays waits a little before it begins anew.
  */

@@ -5,13 +5,17 @@
 
 import { Console } from 'node:console';
 import { FrameType } from '../frames.js';
+import { uncurry } from '../primordials.js';
 import type { Outlet } from '../reply.js';
+import { GLOBAL_NAMES } from './global-names.js';
 
 const STDOUT = 1;
 const STDERR = 2;
 /** Printed and not yet taken by the agent: what is above it is dropped, so that a flood stays small. */
 const UNSENT_MAX_BYTES = 1024 * 1024;
 const LINE_MAX_CHARS = 64 * 1024;
+
+const cut = uncurry(String.prototype.slice) as (text: string, from: number, to: number) => string;
 
 export interface OwnGlobals {
   console: Console;
@@ -33,7 +37,7 @@ export function makeGlobals(
     const { writer } = out();
     if (dropped > 0) writer.add(FrameType.log, stream, 0, 0, 0, '', `... ${dropped} prints dropped\n`);
     dropped = 0;
-    writer.add(FrameType.log, stream, 0, 0, 0, '', text.slice(0, LINE_MAX_CHARS));
+    writer.add(FrameType.log, stream, 0, 0, 0, '', cut(text, 0, LINE_MAX_CHARS));
     writer.flush();
     return true;
   };
@@ -85,14 +89,24 @@ export function makeGlobals(
 
 const process_memoryUsage = process.memoryUsage.bind(process);
 
+/** Where the fetch of node 20 to 24, and that of later ones, finds what opens its connections. */
+const DISPATCHERS = ['undici.globalDispatcher.1', 'undici.globalDispatcher.2'];
+
+async function fetch(): Promise<never> {
+  throw new TypeError('fetch failed: an isolate has no network; deploy with --engine process and --egress');
+}
+
 /** Replaces and removes. */
 export function trimGlobals(own: OwnGlobals): void {
   const scope = globalThis as unknown as Record<string, unknown>;
-  // It speaks to every thread of the process.
-  delete scope.BroadcastChannel;
-  // V8 does not let it be deleted.
-  scope.gc = undefined;
-  for (const name of ['process', 'console'] as const) {
-    Object.defineProperty(globalThis, name, { value: own[name], writable: true, configurable: true });
+  for (const name of Object.getOwnPropertyNames(globalThis)) {
+    if (GLOBAL_NAMES.has(name)) continue;
+    // V8 does not let some be deleted.
+    if (!Reflect.deleteProperty(scope, name)) scope[name] = undefined;
   }
+  for (const [name, value] of Object.entries({ process: own.process, console: own.console, fetch })) {
+    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
+  }
+  // Node puts an agent there that connects to any socket, with the first Response, unless one is there.
+  for (const name of DISPATCHERS) Object.defineProperty(globalThis, Symbol.for(name), { value: null });
 }

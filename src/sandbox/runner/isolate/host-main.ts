@@ -6,13 +6,7 @@
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { type ResourceLimits, Worker } from 'node:worker_threads';
-
-/** Agent to host. */
-export type ToHost =
-  | { op: 'spawn'; id: string; token: string; heapMb: number; stackMb: number; youngMb: number }
-  | { op: 'end'; id: string };
-/** Host to agent. `id` is the spawn's; `oom`: the thread reached its heap limit. */
-export type FromHost = { event: 'up' } | { event: 'exit'; id: string; oom: boolean; code: number };
+import { type FromHost, SHARES_MODULES, type ToHost } from './to-host.js';
 
 /** What a thread compiled, for the others. */
 export interface SharedModule {
@@ -21,7 +15,7 @@ export interface SharedModule {
 }
 
 const SHARED_MAX = 256;
-const [, , program, socketPath] = process.argv as [string, string, string, string];
+const [, , program, socketPath, sharing] = process.argv as [string, string, string, string, string?];
 const agent = new Socket({ fd: 3, readable: true, writable: true });
 const workers = new Map<string, Worker>();
 const shared = new Map<string, SharedModule>();
@@ -41,23 +35,28 @@ function spawn({ id, token, heapMb, stackMb, youngMb }: ToHost & { op: 'spawn' }
   });
   let oom = false;
   workers.set(id, worker);
-  worker.on('error', (error: NodeJS.ErrnoException) => {
-    oom = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
-    if (!oom) process.stderr.write(`${error.stack ?? error.message}\n`);
+  // Whatever a function threw.
+  worker.on('error', (error: NodeJS.ErrnoException | null | undefined) => {
+    oom = error?.code === 'ERR_WORKER_OUT_OF_MEMORY';
+    if (!oom) process.stderr.write(`${error?.stack ?? String(error)}\n`);
   });
   // From code of NEMO's: no function reaches its thread's port.
-  worker.on('message', (module: SharedModule) => {
-    shared.set(module.path, module);
-    for (const oldest of shared.keys()) {
-      if (shared.size <= SHARED_MAX) break;
-      shared.delete(oldest);
-    }
-    for (const other of workers.values()) if (other !== worker) other.postMessage(module);
-  });
+  if (sharing === SHARES_MODULES) worker.on('message', (module: SharedModule) => share(module, worker));
   worker.on('exit', (code) => {
     workers.delete(id);
     tell({ event: 'exit', id, oom, code });
   });
+}
+
+/** What is there already is not replaced: the others run it. */
+function share(module: SharedModule, from: Worker): void {
+  if (shared.has(module.path)) return;
+  shared.set(module.path, module);
+  for (const oldest of shared.keys()) {
+    if (shared.size <= SHARED_MAX) break;
+    shared.delete(oldest);
+  }
+  for (const other of workers.values()) if (other !== from) other.postMessage(module);
 }
 
 const lines = createInterface({ input: agent });

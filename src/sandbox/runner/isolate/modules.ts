@@ -1,24 +1,37 @@
 /**
  * Evaluates a function's bundle as an ES module of this isolate whose every import, static or not, comes through
- * here. Modules that would reveal more than they need are given in a reduced form.
+ * here. Modules that would reveal more than they need are given in a reduced form. All of this runs again and again
+ * after the function's code has: see primordials.ts.
  */
 
 import { createRequire } from 'node:module';
 import { type Module, SourceTextModule, SyntheticModule } from 'node:vm';
-import { bareName, isAllowed, refusal } from './allowed.js';
+import { allowedName, refusal } from './allowed.js';
+import { asyncHooks } from './async-storage.js';
 
 const load = createRequire('/runner/');
 const MODULE_PATH = '/function/function.mjs';
+const keysOf = Object.keys;
+const noNames = Object.create.bind(Object, null) as () => object;
+
+type Exports = Record<string, unknown>;
+
+/** What acts on the whole process, or prints past the function's own log. */
+const LEFT_OUT: Record<string, readonly string[]> = Object.assign(noNames(), {
+  crypto: ['setEngine', 'setFips', 'fips'],
+  util: ['log', 'setTraceSigInt'],
+});
 
 export class Modules {
-  private readonly made = new Map<string, SyntheticModule>();
-  private readonly exported = new Map<string, Record<string, unknown>>();
+  private readonly made = noNames() as Record<string, SyntheticModule>;
+  private readonly exported = noNames() as Record<string, Exports>;
 
   constructor(own: { process: object; console: object }) {
-    this.exported.set('process', own.process as Record<string, unknown>);
-    this.exported.set('console', own.console as Record<string, unknown>);
+    this.exported.process = own.process as Exports;
+    this.exported.console = own.console as Exports;
+    this.exported.async_hooks = asyncHooks;
     // Bundled CommonJS code asks for it, to require what is allowed here.
-    this.exported.set('module', { createRequire: () => this.require });
+    this.exported.module = { createRequire: () => this.require };
   }
 
   async evaluate(code: string): Promise<unknown> {
@@ -39,35 +52,38 @@ export class Modules {
     return (module.namespace as { default?: unknown }).default;
   }
 
-  private readonly require = (specifier: string): unknown => {
-    if (!isAllowed(specifier)) throw new Error(refusal(specifier));
-    const name = bareName(specifier);
-    return this.exported.get(name) ?? reduced(name, load(`node:${name}`) as Record<string, unknown>);
+  private readonly require = (specifier: unknown): Exports => {
+    const name = allowedName(specifier);
+    if (name === undefined) throw new Error(refusal(specifier));
+    this.exported[name] ??= reduced(name, load(`node:${name}`) as Exports);
+    return this.exported[name];
   };
 
   private module(specifier: string): SyntheticModule {
-    const name = bareName(specifier);
-    let module = this.made.get(name);
-    if (module === undefined) {
-      const exported = this.require(specifier) as Record<string, unknown>;
-      const names = Object.keys(exported).filter((key) => key !== 'default');
-      module = new SyntheticModule(['default', ...names], function (this: SyntheticModule) {
-        this.setExport('default', exported);
-        for (const key of names) this.setExport(key, exported[key]);
-      });
-      this.made.set(name, module);
-    }
+    const exported = this.require(specifier);
+    const name = allowedName(specifier)!;
+    const known = this.made[name];
+    if (known !== undefined) return known;
+    const names = ['default'];
+    const keys = keysOf(exported);
+    for (let i = 0; i < keys.length; i++) if (keys[i] !== 'default') names[names.length] = keys[i]!;
+    const module = new SyntheticModule(names, () => {
+      module.setExport('default', exported);
+      for (let i = 1; i < names.length; i++) module.setExport(names[i]!, exported[names[i]!]);
+    });
+    this.made[name] = module;
     return module;
   }
 }
 
-/** Without what acts on the whole process, or shows what is the runner's own. */
-function reduced(name: string, exported: Record<string, unknown>): unknown {
-  if (name === 'async_hooks') {
-    const { AsyncLocalStorage, AsyncResource } = exported;
-    return { AsyncLocalStorage, AsyncResource };
+function reduced(name: string, exported: Exports): Exports {
+  const leftOut = LEFT_OUT[name];
+  if (leftOut === undefined) return exported;
+  const rest: Exports = {};
+  const keys = keysOf(exported);
+  next: for (let i = 0; i < keys.length; i++) {
+    for (let j = 0; j < leftOut.length; j++) if (leftOut[j] === keys[i]) continue next;
+    rest[keys[i]!] = exported[keys[i]!];
   }
-  if (name !== 'crypto') return exported;
-  const { setEngine: _engine, setFips: _fips, ...rest } = exported;
   return rest;
 }

@@ -3,19 +3,22 @@
  * thread, keeps an eye on its memory, and serves one function.
  */
 
-import { readlinkSync } from 'node:fs';
-import { connect } from 'node:net';
+import { readFileSync } from 'node:fs';
 import { getHeapStatistics } from 'node:v8';
 import { workerData } from 'node:worker_threads';
 import { EMPTY, FrameType } from '../frames.js';
 import type { Outlet } from '../reply.js';
 import { type LoadMeta, serve } from '../serve.js';
 import { makeGlobals, type OwnGlobals, trimGlobals } from './globals.js';
+import { linkTo, type ThreadLink } from './link.js';
+import { lockLanguage, lockPorts, privatize } from './lockdown.js';
 
 /** Memory is looked at after a call, at most this often; buffers are not in V8's own limit. */
 const LOOK_MS = 20;
 const TOLD_STEP_KIB = 256;
 const EXIT_OOM = 72;
+/** A link to /proc/thread-self/status: of /proc itself node's permission model lets nothing be read here. */
+const OWN_STATUS = '/runner/thread';
 
 const exit = process.exit.bind(process);
 const heap = getHeapStatistics;
@@ -34,21 +37,32 @@ export interface ThreadProgram {
 
 export function runThread(program: ThreadProgram): void {
   const { token, socketPath } = workerData as { token: string; socketPath: string };
-  /** "<pid>/task/<tid>": which thread this is, for the agent to give it its group. */
-  const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
-  const socket = connect(socketPath);
+  // Which thread this is, for the agent to give it its group.
+  const thread = Number(/^Pid:\s*(\d+)/m.exec(readFileSync(OWN_STATUS, 'latin1'))?.[1]);
   let out!: Outlet;
+  let link!: ThreadLink;
   const own = makeGlobals(
     () => out,
-    () => socket.writableLength,
+    () => link.unsentBytes(),
     exit,
   );
-  socket.once('error', () => exit(1));
-  socket.once('connect', () => {
-    trimGlobals(own);
+  linkTo(
+    socketPath,
+    () => exit(1),
+    (connected) => {
+      link = connected;
+      trimGlobals(own);
+      lockLanguage();
+      lockPorts();
+      privatize(process);
+      begin();
+    },
+  );
+
+  function begin(): void {
     let memory!: MemoryWatch;
     let collected = false;
-    serve(socket, {
+    serve(link, {
       async evaluate(meta, code) {
         if (!program.several) {
           Object.assign((own.process as { env: object }).env, meta.env);
@@ -73,7 +87,7 @@ export function runThread(program: ThreadProgram): void {
         collected = true;
       },
     });
-  });
+  }
 }
 
 function isolateBytes(): number {

@@ -13,6 +13,7 @@ const kept = new Map<string, Compiled>();
 const port = parentPort as MessagePort;
 
 function keep({ path, compiled }: SharedModule): void {
+  if (kept.has(path)) return;
   kept.set(path, compiled as Compiled);
   for (const oldest of kept.keys()) {
     if (kept.size <= KEPT_MAX) return;

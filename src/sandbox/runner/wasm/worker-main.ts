@@ -1,4 +1,4 @@
-/** The program of a thread that runs WebAssembly: functions of one owner, each a module that is compiled once. */
+/** The program of a thread that runs WebAssembly: functions of one process, each a module that is compiled once. */
 
 import { runThread } from '../isolate/thread.js';
 import { WANTED } from '../serve.js';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import type { Sandbox } from '../../../src/sandbox/engine.js';
-import { ISOLATE, WASM } from '../../../src/tunables.js';
-import { expectHarmless, processesThatShow, statusesOf } from '../../support/escapes.js';
-import { call, errorOf, SandboxBench } from '../../support/sandboxes.js';
+import type { Sandbox } from '../../src/sandbox/engine.js';
+import { ISOLATE, WASM } from '../../src/tunables.js';
+import { expectHarmless, processesThatShow, statusesOf } from '../support/escapes.js';
+import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
 import {
   COUNTER_COMMAND,
   COUNTER_REACTOR,
@@ -12,7 +12,7 @@ import {
   READ_BEYOND,
   WASI_ESCAPES,
   WASI_PROBE,
-} from '../../support/wasm-modules.js';
+} from '../support/wasm-modules.js';
 
 /** A module has no system calls and no imports but WASI's (see engine.test for others): these are its ways out. */
 describe('a wasm module that tries to get out', () => {
@@ -36,15 +36,15 @@ describe('a wasm module that tries to get out', () => {
     expect([error.code, /RangeError/.test(error.message)]).to.deep.equal(['FUNCTION_ERROR', true]);
   });
 
-  it('leaves nothing of a call to the next, nor to another function or owner', async () => {
+  it('leaves nothing of a call to the next, nor to another function, of its sharing group or not', async () => {
     const command = await bench.run(COUNTER_COMMAND);
     expect([await count(command), await count(command)]).to.deep.equal([1, 1]);
-    const reactor = await bench.run(COUNTER_REACTOR);
+    const reactor = await bench.run(COUNTER_REACTOR, { variant: bench.variantFor('mine') });
     expect([await count(reactor), await count(reactor)]).to.deep.equal([1, 2]);
-    for (const owner of ['', 'another']) {
-      const other = await bench.run(COUNTER_REACTOR, { variant: bench.variantFor(owner) });
-      expect(await count(other), owner).to.equal(1);
-      expect(other.pid === reactor.pid, owner).to.equal(owner === '');
+    for (const group of [undefined, 'mine', 'another']) {
+      const other = await bench.run(COUNTER_REACTOR, { variant: bench.variantFor(group) });
+      expect(await count(other), group).to.equal(1);
+      expect(other.pid === reactor.pid, group).to.equal(group === 'mine');
     }
   });
 

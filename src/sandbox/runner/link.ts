@@ -1,0 +1,37 @@
+/** The way to the agent, as a runner needs it: bytes out, bytes in, its end. */
+
+import type { Buffer } from 'node:buffer';
+import type { Socket } from 'node:net';
+
+export interface Link {
+  /** False: the agent reads too slowly. `sent` is called when the bytes have left. */
+  write(bytes: Uint8Array, sent?: () => void): boolean;
+  /** Resolves when it takes more; undefined if it does now. */
+  drained(): Promise<void> | undefined;
+  /** Called once, before anything comes. */
+  receive(onBytes: (bytes: Buffer) => void, onEnd: () => void): void;
+}
+
+/** Of a runner that has its process to itself. */
+export function socketLink(socket: Socket): Link {
+  const once = socket.once.bind(socket);
+  let draining: Promise<void> | undefined;
+  return {
+    write: socket.write.bind(socket) as Link['write'],
+    drained() {
+      if (!socket.writableNeedDrain) return undefined;
+      draining ??= new Promise((resolve) => {
+        once('drain', () => {
+          draining = undefined;
+          resolve();
+        });
+      });
+      return draining;
+    },
+    receive(onBytes, onEnd) {
+      socket.on('data', onBytes);
+      socket.on('close', onEnd);
+      socket.on('error', onEnd);
+    },
+  };
+}

@@ -1,0 +1,172 @@
+/**
+ * Modules that try to get out of their isolate through the code that they share it with: the runner's, and node's.
+ * Each answers or prints `ESCAPED` and what it got hold of; each did, before what stops it was there, on the versions
+ * of node that it names or on all.
+ */
+
+export const MARK = 'ESCAPED';
+
+/** Text of code that gets node's real modules and says so. */
+const IMPORT = `import('node:fs').then((fs) => { globalThis.got = 'ESC' + 'APED ' + fs.readdirSync('/').join() })`;
+const LATER = '(await new Promise((resolve) => setTimeout(resolve, 20)))';
+const GOT = `(${LATER}, globalThis.got ?? null)`;
+const REAL = `(real) => '${MARK} ' + (real.getBuiltinModule?.('fs').readdirSync('/').join() ?? Object.keys(real.binding('fs')))`;
+
+export interface Attack {
+  name: string;
+  code: string;
+  /** Body of its calls, as JSON. */
+  event?: unknown;
+}
+
+export const ATTACKS: readonly Attack[] = [
+  {
+    name: 'a key that the runner has it evaluate: toJSON is eval',
+    code: `let n = 0; export default async () => (n++ > 0 ? ${GOT} : { [${JSON.stringify(IMPORT)}]: { toJSON: eval } });`,
+  },
+  {
+    name: 'the same, as the headers of what looks like a Response',
+    code: `let n = 0;
+      const headers = { forEach: (each) => each({ toJSON: eval }, ${JSON.stringify(IMPORT)}), getSetCookie: () => [] };
+      export default async () => (n++ > 0 ? ${GOT} : { [Symbol.toStringTag]: 'Response', arrayBuffer() {}, status: 200, headers, body: null });`,
+  },
+  {
+    name: 'eval as the handler',
+    code: 'export default eval;',
+    event: `import('node:fs').then((fs) => '${MARK} ' + fs.readdirSync('/'))`,
+  },
+  {
+    name: 'a list of allowed modules that is asked by a method of its own',
+    code: `import { createRequire } from 'module';
+      Array.prototype.includes = () => true; Set.prototype.has = () => true; Object.hasOwn = () => true;
+      Object.prototype.hasOwnProperty = () => true; Array.prototype.indexOf = () => 0; Array.prototype.some = () => true;
+      export default () => '${MARK} ' + createRequire('/')('fs').readdirSync('/').join();`,
+  },
+  {
+    name: 'a specifier that says another name each time it is asked',
+    code: `import { createRequire } from 'module';
+      let n = 0; const two = () => (n++ % 2 === 0 ? 'path' : 'fs');
+      export default () => '${MARK} ' + createRequire('/')({ startsWith: () => true, slice: two, toString: two }).readdirSync('/').join();`,
+  },
+  {
+    name: 'the runner’s socket as the receiver of an event',
+    code: `import { EventEmitter } from 'events';
+      let socket; const real = EventEmitter.prototype.emit;
+      EventEmitter.prototype.emit = function (...args) { if (this?._handle?.writeBuffer) socket = this; return real.apply(this, args); };
+      export default async () => { ${LATER}; return socket ? '${MARK} ' + typeof socket.connect : null; };`,
+  },
+  ...['push', 'read'].map((method) => ({
+    name: `the runner’s socket as the receiver of Readable’s ${method}`,
+    code: `import { Duplex, Readable } from 'stream';
+      let socket;
+      for (const { prototype } of [Duplex, Readable]) {
+        const real = prototype.${method};
+        prototype.${method} = function (...args) { if (this?._handle?.writeBuffer) socket = this; return real.apply(this, args); };
+      }
+      export default async () => { ${LATER}; return socket ? '${MARK} ' + typeof socket.connect : null; };`,
+  })),
+  {
+    name: 'a handle by a setter of Object.prototype, and a descriptor of the process by its class',
+    code: `let handle;
+      Object.defineProperty(Object.prototype, 'handle', { configurable: true,
+        set(value) { handle = value; Object.defineProperty(this, 'handle', { value, writable: true, configurable: true }); } });
+      export default () => (handle ? '${MARK} ' + new handle.constructor(0).open(3) : null);`,
+  },
+  {
+    name: 'a handle by a setter of what native handles inherit from',
+    code: `import zlib from 'zlib';
+      let handle; let of = zlib.createGzip()._handle;
+      while (Object.getPrototypeOf(of) !== Object.prototype) {
+        of = Object.getPrototypeOf(of);
+        Object.defineProperty(of, 'handle', { configurable: true,
+          set(value) { handle = value; Object.defineProperty(this, 'handle', { value, writable: true, configurable: true }); } });
+      }
+      export default () => (handle ? '${MARK} ' + new handle.constructor(0).open(3) : null);`,
+  },
+  {
+    name: 'what node does next, by setters for the places of its queue',
+    code: `let socket; const define = Object.defineProperty;
+      for (let i = 0; i < 2048; i++) define(Array.prototype, i, { configurable: true,
+        set(value) {
+          for (let n = 0; n < value?.args?.length; n++) if (value.args[n]?._handle?.writeBuffer) socket = value.args[n];
+          define(this, i, { value, writable: true, enumerable: true, configurable: true });
+        } });
+      export default async () => { ${LATER}; return socket ? '${MARK} ' + typeof socket.connect : null; };`,
+  },
+  {
+    name: 'what runs now, by the name of a property that AsyncLocalStorage reads of it',
+    code: `import { AsyncLocalStorage } from 'async_hooks';
+      export default () => {
+        const Found = AsyncLocalStorage.prototype.getStore.call({ enabled: true, kResourceStore: 'constructor' });
+        return typeof Found === 'function' ? '${MARK} ' + new Found(0).open(3) : null;
+      };`,
+  },
+  {
+    name: 'the real process as the receiver of an event of its own',
+    code: `import { EventEmitter } from 'events';
+      const say = console.log; const real = EventEmitter.prototype.emit;
+      EventEmitter.prototype.emit = function (...args) { if (this?.binding) say((${REAL})(this)); return real.apply(this, args); };
+      export default () => process.exit(0);`,
+  },
+  {
+    name: 'the runner’s calls and its way to send, by methods of collections',
+    code: `let found;
+      for (const of of [Map, Set]) for (const name of ['get', 'set', 'add', 'delete', 'forEach', Symbol.iterator]) {
+        const real = of.prototype[name];
+        if (real) of.prototype[name] = function (...args) {
+          for (const one of [this, ...args]) if (one?.out?.writer ?? one?.remainingMs) found = one;
+          return real.apply(this, args);
+        };
+      }
+      export default () => (found ? '${MARK} ' + Object.keys(found).join() : null);`,
+  },
+  {
+    name: 'a socket of the agent, by the class that opens the connections of fetch',
+    code: `new Response('');
+      export default async () => {
+        for (const name of ['undici.globalDispatcher.1', 'undici.globalDispatcher.2']) {
+          const agent = globalThis[Symbol.for(name)];
+          if (!agent) continue;
+          const dispatcher = new agent.constructor({ connect: { socketPath: '/function/agent.sock' } });
+          try { await fetch('http://a/', { dispatcher }); } catch (error) {
+            if (error.cause?.code === 'UND_ERR_SOCKET') return '${MARK} connected';
+          }
+        }
+        return null;
+      };`,
+  },
+  {
+    name: 'the port to the main thread, by a print that goes past the log (node 20)',
+    code: `import util from 'util';
+      let port; const real = MessagePort.prototype.postMessage;
+      try { MessagePort.prototype.postMessage = function (...args) { port = this; return real.apply(this, args); }; } catch {}
+      util.log?.('x');
+      export default async () => { ${LATER}; return port ? '${MARK} ' + typeof port.postMessage : null; };`,
+  },
+  {
+    name: 'globals that reach a socket, a file, a lock or another thread',
+    code: `export default () => {
+        const reach = ['WebSocket', 'EventSource', 'localStorage', 'sessionStorage', 'BroadcastChannel', 'Worker'];
+        const found = reach.filter((name) => { try { return globalThis[name] !== undefined; } catch { return true; } });
+        if (globalThis.navigator?.locks) found.push('locks');
+        if (/native|undici|dispatcher/.test(String(globalThis.fetch))) found.push('fetch');
+        return found.length > 0 ? '${MARK} ' + found.join() : null;
+      };`,
+  },
+];
+
+/** Ways by which code could come from a string; each throws, or prints or answers `ESCAPED`. */
+export const STRINGS: readonly string[] = [
+  `eval('1')`,
+  `(0, eval)('1')`,
+  `new Function('return 1')()`,
+  `new (async () => {}).constructor('return 1')()`,
+  `new (function* () {}).constructor('return 1')()`,
+  `await Promise.resolve('1').then(eval)`,
+  `Reflect.apply(eval, undefined, ['1'])`,
+  `['1'].map(eval)[0]`,
+  `JSON.parse('{"a":1}', function () { return eval('1') })`,
+  `'1'.replace(/1/, eval)`,
+  `Reflect.construct(Function, ['return 1'])()`,
+  `await import('data:text/javascript,export default 1')`,
+];
