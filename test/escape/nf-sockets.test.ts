@@ -12,7 +12,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -104,14 +103,15 @@ describe('what strangers say in the name of an NF', () => {
   });
 
   it('folders in place of reports keep no NF from reporting', () => {
-    const dead = 2 ** 22 + 1;
+    // Above the largest pid that there can be.
+    const dead = 2 ** 22 + process.pid;
     const squatted = [sharedLatencyPath(process.pid), sharedLatencyPath(dead)];
     const before = new Set(readdirSync('/dev/shm'));
-    for (const path of squatted) {
-      mkdirSync(path);
-      chownSync(path, NOBODY, NOBODY);
-    }
     try {
+      for (const path of squatted) {
+        mkdirSync(path);
+        chownSync(path, NOBODY, NOBODY);
+      }
       const writer = SharedLatencyWriter.create();
       const source = openLatencySource({ kind: 'reported', pid: process.pid });
       expect(source.fault).to.equal(undefined);
@@ -121,7 +121,8 @@ describe('what strangers say in the name of an NF', () => {
       writer.close();
     } finally {
       for (const name of readdirSync('/dev/shm')) {
-        if (!before.has(name) && /^(nemo-nf|not-a-report)-/.test(name)) rmdirSync(join('/dev/shm', name));
+        if (!before.has(name) && /^(nemo-nf|not-a-report)-/.test(name))
+          rmSync(join('/dev/shm', name), { recursive: true });
       }
     }
   });
