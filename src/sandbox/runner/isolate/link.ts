@@ -50,7 +50,7 @@ export function linkTo(path: string, exit: () => void, connected: (link: ThreadL
   });
   const write = socket.write.bind(socket) as Link['write'];
   let draining: Promise<void> | undefined;
-  let drain: () => void = exit;
+  let drain = (): void => {};
   socket.once('error', exit);
   // Not in the event itself: node begins to read behind it.
   socket.once('connect', () => setImmediate(ready));
