@@ -4,10 +4,12 @@
  */
 
 import { writeFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { lockAgent } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { asNemoError, NemoError } from './errors.js';
+import { CAP_SYS_RESOURCE, hasCapability } from './linux/capabilities.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
 import { takeDirectory } from './linux/owned-directory.js';
@@ -15,12 +17,15 @@ import { ResctrlGroup } from './linux/resctrl.js';
 import { getAffinity, setProcessAffinity } from './linux/sched.js';
 import { NfProtection } from './nf/protection.js';
 import { settingsPath } from './nf/sleep-control.js';
+import { type MemoryCapacity, memoryCapacity } from './sandbox/admission/capacity.js';
+import { POOL } from './tunables.js';
 
 /** What is to be done at the end, last first. */
 export type Closers = Array<() => Promise<void> | void>;
 
 export interface AgentHost {
   driver: CgroupDriver;
+  memory: MemoryCapacity;
   protection: NfProtection;
   /** What this host cannot do, in words. */
   warnings: string[];
@@ -57,6 +62,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   writeFileSync(claim, String(process.pid), { mode: 0o640 });
   await driver.removeAll();
   closers.push(() => driver.removeAll());
+  const memory = limitMemory(config, driver, warnings);
   // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
   const protection = await NfProtection.start(config.stateDir, {
     claim,
@@ -64,6 +70,11 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     settings: settingsPath(config.stateDir),
   });
   closers.push(() => protection.close());
+  if (!hasCapability(CAP_SYS_RESOURCE)) {
+    warnings.push(
+      'NFs are not protected from the out-of-memory killer, since the agent lacks the capability SYS_RESOURCE',
+    );
+  }
   if (driver.missing.length > 0) {
     warnings.push(
       `this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`,
@@ -72,7 +83,22 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   if (policy.scheduling === 'idle' && !driver.idleGroup) {
     warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
   }
-  return { driver, protection, warnings };
+  return { driver, memory, protection, warnings };
+}
+
+/** No sandboxes are there yet: what is available now is what they may share. */
+function limitMemory({ pool }: AgentConfig, driver: CgroupDriver, warnings: string[]): MemoryCapacity {
+  const memory = memoryCapacity({
+    totalBytes: totalmem(),
+    availableBytes: process.availableMemory(),
+    reserveBytes: POOL.reserveBytes,
+    configuredBytes: pool.memoryMaxBytes,
+    overcommit: pool.overcommit,
+  });
+  warnings.push(...memory.warnings);
+  if (!driver.limitMemory(memory.useBytes, memory.useBytes * POOL.shareRatio))
+    warnings.push('all functions together are not held to a limit of memory here: only each by itself is');
+  return memory;
 }
 
 /** Nobody but root reads the state. Sandboxes' users pass through `runDir` to what is theirs; they cannot list it. */

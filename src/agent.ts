@@ -64,7 +64,7 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
 
 async function build(config: AgentConfig, closers: Closers, closeAll: () => Promise<void>): Promise<Agent> {
   const { policy } = config;
-  const { driver, protection, warnings } = await takeHost(config, closers);
+  const { driver, memory, protection, warnings } = await takeHost(config, closers);
   const log = createEventLog();
   const events = new AgentEvents(log);
   const logs = createLogBook();
@@ -113,8 +113,8 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     driver,
     control,
     scheduling: policy.scheduling,
-    ...(config.pool.memoryMaxBytes === undefined ? {} : { memoryMaxBytes: config.pool.memoryMaxBytes }),
-    makeRoom: (bytes) => planner.makeRoom(bytes),
+    memoryMaxBytes: memory.limitsBytes,
+    makeRoom: (bytes, kind) => planner.makeRoom(bytes, kind),
     bundlePath: (spec) => registry.bundlePath(spec),
     packagePath: (hash) => registry.packagePath(hash),
     onLog: (line) => logs.append(line),
