@@ -12,9 +12,12 @@ import { asNemoError, NemoError } from './errors.js';
 import { CAP_SYS_RESOURCE, hasCapability } from './linux/capabilities.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
+import { type CoreScheduling, coreScheduling } from './linux/core-scheduling.js';
 import { takeDirectory } from './linux/owned-directory.js';
 import { ResctrlGroup } from './linux/resctrl.js';
 import { getAffinity, setProcessAffinity } from './linux/sched.js';
+import { readTopology } from './linux/topology.js';
+import { openVulnerabilities, readVulnerabilities } from './linux/vulnerabilities.js';
 import { NfProtection } from './nf/protection.js';
 import { settingsPath } from './nf/sleep-control.js';
 import { type MemoryCapacity, memoryCapacity } from './sandbox/admission/capacity.js';
@@ -26,6 +29,8 @@ export type Closers = Array<() => Promise<void> | void>;
 export interface AgentHost {
   driver: CgroupDriver;
   memory: MemoryCapacity;
+  /** Whether the kernel keeps sandboxes apart on SMT siblings, or has none to keep apart. */
+  coreScheduling: CoreScheduling;
   protection: NfProtection;
   /** What this host cannot do, in words. */
   warnings: string[];
@@ -83,7 +88,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   if (policy.scheduling === 'idle' && !driver.idleGroup) {
     warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
   }
-  return { driver, memory, protection, warnings };
+  return { driver, memory, coreScheduling: keepApart(config, warnings), protection, warnings };
 }
 
 /** No sandboxes are there yet: what is available now is what they may share. */
@@ -99,6 +104,19 @@ function limitMemory({ pool }: AgentConfig, driver: CgroupDriver, warnings: stri
   if (!driver.limitMemory(memory.useBytes, memory.useBytes * POOL.shareRatio))
     warnings.push('all functions together are not held to a limit of memory here: only each by itself is');
   return memory;
+}
+
+/** One function may read what another works on: by faults of the processor, and by sharing a physical core. */
+function keepApart({ allowSmtSiblings }: AgentConfig, warnings: string[]): CoreScheduling {
+  const smt = readTopology().some(({ siblings }) => siblings.length > 0);
+  const vulnerable = openVulnerabilities(readVulnerabilities());
+  const open = [...vulnerable.open, ...(smt && allowSmtSiblings ? vulnerable.smt : [])];
+  if (open.length > 0) {
+    warnings.push(
+      `this processor is vulnerable (${open.join(', ')}): a function may read memory of others; nemo doctor says more`,
+    );
+  }
+  return coreScheduling(smt);
 }
 
 /** Nobody but root reads the state. Sandboxes' users pass through `runDir` to what is theirs; they cannot list it. */

@@ -17,6 +17,7 @@ import type { BoxPolicy } from './harvest/policies.js';
 import { Dispatcher } from './invoke/dispatcher.js';
 import { createRegistry } from './invoke/registry.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
+import { setApart } from './linux/core-scheduling.js';
 import { Egress } from './network/egress.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
@@ -64,7 +65,7 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
 
 async function build(config: AgentConfig, closers: Closers, closeAll: () => Promise<void>): Promise<Agent> {
   const { policy } = config;
-  const { driver, memory, protection, warnings } = await takeHost(config, closers);
+  const { driver, memory, coreScheduling, protection, warnings } = await takeHost(config, closers);
   const log = createEventLog();
   const events = new AgentEvents(log);
   const logs = createLogBook();
@@ -114,6 +115,8 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     control,
     scheduling: policy.scheduling,
     memoryMaxBytes: memory.limitsBytes,
+    // Where siblings are allowed, their owner wants them used.
+    ...(coreScheduling === 'on' && !config.allowSmtSiblings ? { setApart } : {}),
     makeRoom: (bytes, kind) => planner.makeRoom(bytes, kind),
     bundlePath: (spec) => registry.bundlePath(spec),
     packagePath: (hash) => registry.packagePath(hash),
@@ -182,6 +185,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     discovery: config.discovery,
     functionCores: config.functionCores,
     allowSmtSiblings: config.allowSmtSiblings,
+    apartFrom: coreScheduling === 'unsupported' ? config.housekeepingCores : undefined,
     onBarred: (core) => dispatcher.coreChanged(core, true),
     protection: policy.protectNf ? protection : undefined,
     sleepControls: policy.scheduling === 'idle' ? await SleepControls.start(config.stateDir) : undefined,

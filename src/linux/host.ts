@@ -2,6 +2,8 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { arch, hostname, release, totalmem } from 'node:os';
+import { CAP_SYS_RESOURCE, hasCapability } from './capabilities.js';
+import { type CoreScheduling, coreScheduling } from './core-scheduling.js';
 import {
   type CgroupFacts,
   type CounterFacts,
@@ -18,6 +20,7 @@ import {
 import { Pressure } from './procfs.js';
 import { findProgram } from './programs.js';
 import { type CoreFacts, readTopology } from './topology.js';
+import { readVulnerabilities, type Vulnerabilities } from './vulnerabilities.js';
 
 const REDIS_PORT = 6379;
 const REDIS_TIMEOUT_MS = 200;
@@ -50,6 +53,11 @@ export interface HostFacts {
   pressure: boolean;
   /** Cache and memory-bandwidth allocation (Intel RDT, AMD QoS). */
   resctrl: 'mounted' | 'available' | 'absent';
+  /** Faults of the processor, by the kernel's names and words. */
+  vulnerabilities: Vulnerabilities;
+  coreScheduling: CoreScheduling;
+  /** May make NFs safe from the out-of-memory killer. */
+  sysResource: boolean;
   /** Answers on 127.0.0.1:6379. */
   redis: boolean;
 }
@@ -62,6 +70,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     probeBubblewrap(),
     probeRedis(REDIS_PORT, REDIS_TIMEOUT_MS),
   ]);
+  const cores = readTopology();
   const memory = read('/proc/meminfo');
   const pressure = Pressure.open('/proc/pressure/cpu');
   pressure?.close();
@@ -75,7 +84,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     memoryAvailableBytes: kibibytes(memory, 'MemAvailable'),
     swapBytes: kibibytes(memory, 'SwapTotal'),
     virtualisation: virtualisation(),
-    cores: readTopology(),
+    cores,
     cgroup,
     scheduling,
     packetSocket: probePacketSocket(),
@@ -88,6 +97,9 @@ export async function readHostFacts(): Promise<HostFacts> {
     counters: probeCounters(),
     pressure: pressure !== undefined,
     resctrl: resctrl(),
+    vulnerabilities: readVulnerabilities(),
+    coreScheduling: coreScheduling(cores.some(({ siblings }) => siblings.length > 0)),
+    sysResource: hasCapability(CAP_SYS_RESOURCE),
     redis,
   };
 }
