@@ -215,11 +215,13 @@ const RULES: Rule[] = [
     wayOut: () => 'give an NF both siblings, boot with nosmt, or allow it: cores: { allowSmtSiblings: true }',
   },
   {
-    what: 'processor faults',
+    what: 'processor mitigations',
     state: (host) => (faults(host).length === 0 ? 'ok' : 'degraded'),
     detail: (host) => {
       if (Object.keys(host.vulnerabilities).length === 0) return 'the kernel says nothing';
-      return faults(host).length === 0 ? 'none, or mitigated' : `vulnerable: ${faults(host).join(', ')}`;
+      return faults(host).length === 0
+        ? 'all there, or not needed'
+        : `missing for ${faults(host).join(', ')}`;
     },
     lost: 'a function may read memory of other functions, of NFs or of the kernel through caches and buffers',
     wayOut: () => 'update kernel and microcode, take mitigations=off from the kernel command line',

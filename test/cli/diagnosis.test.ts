@@ -36,7 +36,7 @@ describe('diagnosis of a host', () => {
       ['packet backlog', false, () => ({ counters: { softnet: false, runQueueDelay: true } })],
       ["NFs' namespaces", false, () => ({ namespaceEntry: false })],
       ['whole cores', false, (host) => ({ cores: host.cores.map((core) => ({ ...core, siblings: [9] })) })],
-      ['processor faults', false, () => ({ vulnerabilities: { mds: 'Vulnerable: no microcode' } })],
+      ['processor mitigations', false, () => ({ vulnerabilities: { mds: 'Vulnerable: no microcode' } })],
       ['core scheduling', false, () => ({ coreScheduling: 'unsupported' })],
       ['out-of-memory scores', false, () => ({ sysResource: false })],
       ['resctrl', false, () => ({ resctrl: 'available' })],
