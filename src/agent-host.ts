@@ -124,7 +124,13 @@ function takeDirectories({ stateDir, runDir }: AgentConfig, closers: Closers): v
   // Whatever whoever started the agent had: what has no mode of its own is not for others to write.
   const before = process.umask(0o022);
   closers.push(() => void process.umask(before));
-  takeDirectory({ what: 'stateDir', path: stateDir, mode: 0o750, within: ['store', 'bundles'] });
+  const passable = `${runDir}/`.startsWith(`${stateDir}/`);
+  takeDirectory({
+    what: 'stateDir',
+    path: stateDir,
+    mode: passable ? 0o751 : 0o750,
+    within: ['store', 'bundles'],
+  });
   takeDirectory({ what: 'runDir', path: runDir, mode: 0o751 });
 }
 
