@@ -4,25 +4,35 @@
  */
 
 import { writeFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { lockAgent, lockGuard } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { asNemoError, NemoError } from './errors.js';
+import { CAP_SYS_RESOURCE, hasCapability } from './linux/capabilities.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { openCgroupDriver } from './linux/cgroup/open.js';
+import { type CoreScheduling, coreScheduling } from './linux/core-scheduling.js';
 import { isAutogrouping } from './linux/host.js';
 import { takeDirectory } from './linux/owned-directory.js';
 import { ResctrlGroup } from './linux/resctrl.js';
 import { getAffinity, setProcessAffinity } from './linux/sched.js';
+import { readTopology } from './linux/topology.js';
+import { openVulnerabilities, readVulnerabilities } from './linux/vulnerabilities.js';
 import { Claims } from './nf/claims.js';
 import { NfProtection } from './nf/protection.js';
 import { settingsPath } from './nf/settings-journal.js';
+import { type MemoryCapacity, memoryCapacity } from './sandbox/admission/capacity.js';
+import { POOL } from './tunables.js';
 
 /** What is to be done at the end, last first. */
 export type Closers = Array<() => Promise<void> | void>;
 
 export interface AgentHost {
   driver: CgroupDriver;
+  memory: MemoryCapacity;
+  /** Whether the kernel keeps sandboxes apart on SMT siblings, or has none to keep apart. */
+  coreScheduling: CoreScheduling;
   protection: NfProtection;
   claims: Claims;
   /** What this host cannot do, in words. */
@@ -63,6 +73,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   writeFileSync(claim, String(process.pid), { mode: 0o640 });
   await driver.removeAll();
   closers.push(() => driver.removeAll());
+  const memory = limitMemory(config, driver, warnings);
   // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
   const protection = await NfProtection.start(config.stateDir, {
     claim,
@@ -71,6 +82,11 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     lockFd: guard.fd,
   });
   closers.push(() => protection.close());
+  if (!hasCapability(CAP_SYS_RESOURCE)) {
+    warnings.push(
+      'NFs are not protected from the out-of-memory killer, since the agent lacks the capability SYS_RESOURCE',
+    );
+  }
   if (driver.missing.length > 0) {
     warnings.push(
       `this host lacks the cgroup controllers ${driver.missing.join(', ')}: their limits are not held`,
@@ -86,7 +102,35 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     warnings.push('cpu.idle cannot be set on cgroups here: functions may be slower to yield to an NF');
   }
   const claims = new Claims({ agent: config.name, guard: guard.path });
-  return { driver, protection, claims, warnings };
+  return { driver, memory, coreScheduling: keepApart(config, warnings), protection, claims, warnings };
+}
+
+/** No sandboxes are there yet: what is available now is what they may share. */
+function limitMemory({ pool }: AgentConfig, driver: CgroupDriver, warnings: string[]): MemoryCapacity {
+  const memory = memoryCapacity({
+    totalBytes: totalmem(),
+    availableBytes: process.availableMemory(),
+    reserveBytes: POOL.reserveBytes,
+    configuredBytes: pool.memoryMaxBytes,
+    overcommit: pool.overcommit,
+  });
+  warnings.push(...memory.warnings);
+  if (!driver.limitMemory(memory.useBytes, memory.useBytes * POOL.shareRatio))
+    warnings.push('all functions together are not held to a limit of memory here: only each by itself is');
+  return memory;
+}
+
+/** One function may read what another works on: by faults of the processor, and by sharing a physical core. */
+function keepApart({ allowSmtSiblings }: AgentConfig, warnings: string[]): CoreScheduling {
+  const smt = readTopology().some(({ siblings }) => siblings.length > 0);
+  const vulnerable = openVulnerabilities(readVulnerabilities());
+  const open = [...vulnerable.open, ...(smt && allowSmtSiblings ? vulnerable.smt : [])];
+  if (open.length > 0) {
+    warnings.push(
+      `this processor is vulnerable (${open.join(', ')}): a function may read memory of others; nemo doctor says more`,
+    );
+  }
+  return coreScheduling(smt);
 }
 
 /** Nobody but root reads the state. Sandboxes' users pass through `runDir` to what is theirs; they cannot list it. */
@@ -94,7 +138,13 @@ function takeDirectories({ stateDir, runDir }: AgentConfig, closers: Closers): v
   // Whatever whoever started the agent had: what has no mode of its own is not for others to write.
   const before = process.umask(0o022);
   closers.push(() => void process.umask(before));
-  takeDirectory({ what: 'stateDir', path: stateDir, mode: 0o750, within: ['store', 'bundles'] });
+  const passable = `${runDir}/`.startsWith(`${stateDir}/`);
+  takeDirectory({
+    what: 'stateDir',
+    path: stateDir,
+    mode: passable ? 0o751 : 0o750,
+    within: ['store', 'bundles'],
+  });
   takeDirectory({ what: 'runDir', path: runDir, mode: 0o751 });
 }
 

@@ -19,6 +19,7 @@ import { Dispatcher } from './invoke/dispatcher.js';
 import { createRegistry } from './invoke/registry.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { closeOnExec } from './linux/close-on-exec.js';
+import { setApart } from './linux/core-scheduling.js';
 import { Egress } from './network/egress.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
@@ -68,7 +69,7 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
 
 async function build(config: AgentConfig, closers: Closers, closeAll: () => Promise<void>): Promise<Agent> {
   const { policy } = config;
-  const { driver, protection, claims, warnings } = await takeHost(config, closers);
+  const { driver, memory, coreScheduling, protection, claims, warnings } = await takeHost(config, closers);
   const log = createEventLog();
   const events = new AgentEvents(log);
   const logs = createLogBook();
@@ -117,8 +118,10 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     driver,
     control,
     scheduling: policy.scheduling,
-    ...(config.pool.memoryMaxBytes === undefined ? {} : { memoryMaxBytes: config.pool.memoryMaxBytes }),
-    makeRoom: (bytes) => planner.makeRoom(bytes),
+    memoryMaxBytes: memory.limitsBytes,
+    // Where siblings are allowed, their owner wants them used.
+    ...(coreScheduling === 'on' && !config.allowSmtSiblings ? { setApart } : {}),
+    makeRoom: (bytes, kind) => planner.makeRoom(bytes, kind),
     bundlePath: (spec) => registry.bundlePath(spec),
     packagePath: (hash) => registry.packagePath(hash),
     onLog: (line) => logs.append(line),
@@ -189,6 +192,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     claims,
     functionCores: config.functionCores,
     allowSmtSiblings: config.allowSmtSiblings,
+    apartFrom: coreScheduling === 'unsupported' ? config.housekeepingCores : undefined,
     onBarred: (core) => dispatcher.coreChanged(core, true),
     protection: policy.protectNf ? protection : undefined,
     sleepControls: policy.scheduling === 'idle' ? await SleepControls.start(config.stateDir) : undefined,

@@ -52,6 +52,7 @@ export const CONFIG_SCHEMA: AnySchema = map({
     }),
     selection: choiceSchema(SELECTION_POLICIES),
     memory: bytes,
+    overcommit: { type: 'number', minimum: 1, maximum: 100 },
   }),
   microvm: map({
     accelerator: { type: 'string', enum: ['auto', 'kvm', 'tcg'] },

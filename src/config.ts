@@ -50,7 +50,8 @@ export interface UserConfig {
   /**
    * `prewarm`, `keepAlive`, `selection`: a policy's name, or a map with `policy` and its options; `keepAlive: 60s` is
    * `{ policy: ttl, keepAlive: 60s }`. `stems` and `warmPerFunction` are defaults for policies that have them.
-   * `memory`: most that the limits of all sandboxes may come to, `2Gi`.
+   * `memory`: most that the limits of all sandboxes may come to, `2Gi`; default what is free at the start, less a reserve.
+   * `overcommit`: 1.5 lets the limits come to half as much again, though not what is used. Default 1.
    */
   pool?: {
     stems?: number;
@@ -59,6 +60,7 @@ export interface UserConfig {
     keepAlive?: PolicyChoice;
     selection?: PolicyChoice;
     memory?: string;
+    overcommit?: number;
   };
   /**
    * Virtual machines: `accelerator` is `auto`, `kvm` or `tcg`; `kernel` replaces Debian's; `snapshots` has most that
@@ -96,7 +98,7 @@ export interface AgentConfig {
   egressAllow: string[];
   resctrl: ResctrlLimits | undefined;
   store: StoreConfig;
-  pool: PoolPolicies & { memoryMaxBytes: number | undefined };
+  pool: PoolPolicies & { memoryMaxBytes: number | undefined; overcommit: number };
   microvm: MicrovmConfig;
   profileDirs: string[];
   nfs: ExplicitNf[];
@@ -187,7 +189,7 @@ function resolveEgress(allow: string[]): string[] {
 }
 
 function resolvePool(pool: NonNullable<UserConfig['pool']>): AgentConfig['pool'] {
-  const { stems, warmPerFunction, prewarm, keepAlive, selection, memory } = pool;
+  const { stems, warmPerFunction, prewarm, keepAlive, selection, memory, overcommit = 1 } = pool;
   const duration = typeof keepAlive === 'string' && /^\d/.test(keepAlive);
   return {
     ...createPolicies(
@@ -204,6 +206,7 @@ function resolvePool(pool: NonNullable<UserConfig['pool']>): AgentConfig['pool']
       },
     ),
     memoryMaxBytes: memory === undefined ? undefined : parseBytes(memory, 'pool.memory'),
+    overcommit,
   };
 }
 

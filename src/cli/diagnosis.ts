@@ -6,6 +6,7 @@
 import type { HostFacts } from '../linux/host.js';
 import { installLine } from '../linux/packages.js';
 import { formatCpuList } from '../linux/process.js';
+import { openVulnerabilities } from '../linux/vulnerabilities.js';
 
 export interface Finding {
   what: string;
@@ -226,6 +227,37 @@ const RULES: Rule[] = [
     wayOut: () => 'give an NF both siblings, boot with nosmt, or allow it: cores: { allowSmtSiblings: true }',
   },
   {
+    what: 'processor mitigations',
+    state: (host) => (faults(host).length === 0 ? 'ok' : 'degraded'),
+    detail: (host) => {
+      if (Object.keys(host.vulnerabilities).length === 0) return 'the kernel says nothing';
+      return faults(host).length === 0
+        ? 'all there, or not needed'
+        : `missing for ${faults(host).join(', ')}`;
+    },
+    lost: 'a function may read memory of other functions, of NFs or of the kernel through caches and buffers',
+    wayOut: () => 'update kernel and microcode, take mitigations=off from the kernel command line',
+  },
+  {
+    what: 'core scheduling',
+    state: (host) => (host.coreScheduling === 'unsupported' ? 'degraded' : 'ok'),
+    detail: (host) =>
+      ({
+        on: 'functions are kept apart on SMT siblings',
+        'no-smt': 'not needed without SMT siblings',
+        unsupported: 'the kernel cannot',
+      })[host.coreScheduling],
+    lost: 'one SMT sibling of each physical core is not used by functions, to keep them apart',
+    wayOut: () => 'use a kernel with CONFIG_SCHED_CORE, or boot with nosmt',
+  },
+  {
+    what: 'out-of-memory scores',
+    state: (host) => (host.sysResource ? 'ok' : 'degraded'),
+    detail: (host) => (host.sysResource ? 'can be lowered' : 'refused'),
+    lost: 'when memory runs out, the kernel may end an NF before other programs, though after functions',
+    wayOut: () => 'run as root; in a container, add the capability SYS_RESOURCE',
+  },
+  {
     what: 'resctrl',
     state: (host) =>
       host.resctrl === 'mounted' ? 'ok' : host.resctrl === 'available' ? 'degraded' : 'missing',
@@ -255,6 +287,12 @@ export function diagnose(host: HostFacts): Finding[] {
 
 export function canRun(findings: readonly Finding[]): boolean {
   return findings.every((finding) => finding.state === 'ok' || !finding.essential);
+}
+
+/** Those that only programs on siblings can use count where there are siblings. */
+function faults(host: HostFacts): string[] {
+  const { open, smt } = openVulnerabilities(host.vulnerabilities);
+  return online(host).some(({ siblings }) => siblings.length > 0) ? [...open, ...smt] : open;
 }
 
 function online(host: HostFacts) {

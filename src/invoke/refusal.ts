@@ -18,7 +18,7 @@ export function refusalOf(
     queuedBytes: fn.queuedBytes + bodyBytes,
     meanMs: fn.meanMs,
     sandboxes: fn.workers.length + fn.starting,
-    lackingBytes: () => pool.lackingBytes(memoryBytes),
+    lackingBytes: () => pool.lackingBytes(memoryBytes, pool.stemKind(fn.spec)),
     evictableBytes: () => pool.evictableBytes(),
   });
   if (refusal === undefined) return undefined;

@@ -2,6 +2,8 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { arch, hostname, release, totalmem } from 'node:os';
+import { CAP_SYS_RESOURCE, hasCapability } from './capabilities.js';
+import { type CoreScheduling, coreScheduling } from './core-scheduling.js';
 import {
   type CgroupFacts,
   type CounterFacts,
@@ -18,6 +20,7 @@ import {
 import { Pressure } from './procfs.js';
 import { findProgram } from './programs.js';
 import { type CoreFacts, readTopology } from './topology.js';
+import { readVulnerabilities, type Vulnerabilities } from './vulnerabilities.js';
 
 const REDIS_PORT = 6379;
 const REDIS_TIMEOUT_MS = 200;
@@ -52,6 +55,11 @@ export interface HostFacts {
   autogroup: boolean;
   /** Cache and memory-bandwidth allocation (Intel RDT, AMD QoS). */
   resctrl: 'mounted' | 'available' | 'absent';
+  /** Faults of the processor, by the kernel's names and words. */
+  vulnerabilities: Vulnerabilities;
+  coreScheduling: CoreScheduling;
+  /** May make NFs safe from the out-of-memory killer. */
+  sysResource: boolean;
   /** Answers on 127.0.0.1:6379. */
   redis: boolean;
 }
@@ -64,6 +72,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     probeBubblewrap(),
     probeRedis(REDIS_PORT, REDIS_TIMEOUT_MS),
   ]);
+  const cores = readTopology();
   const memory = read('/proc/meminfo');
   const pressure = Pressure.open('/proc/pressure/cpu');
   pressure?.close();
@@ -77,7 +86,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     memoryAvailableBytes: kibibytes(memory, 'MemAvailable'),
     swapBytes: kibibytes(memory, 'SwapTotal'),
     virtualisation: virtualisation(),
-    cores: readTopology(),
+    cores,
     cgroup,
     scheduling,
     packetSocket: probePacketSocket(),
@@ -91,6 +100,9 @@ export async function readHostFacts(): Promise<HostFacts> {
     pressure: pressure !== undefined,
     autogroup: isAutogrouping(),
     resctrl: resctrl(),
+    vulnerabilities: readVulnerabilities(),
+    coreScheduling: coreScheduling(cores.some(({ siblings }) => siblings.length > 0)),
+    sysResource: hasCapability(CAP_SYS_RESOURCE),
     redis,
   };
 }

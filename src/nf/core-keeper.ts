@@ -9,6 +9,8 @@ import type { CoreFacts } from '../linux/topology.js';
 export interface CoreKeeperOptions {
   functionCores: readonly number[];
   allowSmtSiblings: boolean;
+  /** See `barredCores`. */
+  apartFrom?: readonly number[] | undefined;
   /** Asked at each look that may have changed something. */
   topology: () => CoreFacts[];
   onWarning: (message: string) => void;
@@ -27,9 +29,9 @@ export class CoreKeeper {
 
   /** Looks anew, with the NFs of now, and the NF cores of other agents. True if anything changed. */
   look(nfCores: ReadonlyMap<number, string>, ofOthers: ReadonlyMap<number, string> = new Map()): boolean {
-    const { functionCores, allowSmtSiblings, topology, onWarning, onBarred } = this.options;
+    const { functionCores, allowSmtSiblings, apartFrom, topology, onWarning, onBarred } = this.options;
     const before = this.current;
-    this.current = barredCores(topology(), functionCores, nfCores, allowSmtSiblings, ofOthers);
+    this.current = barredCores(topology(), functionCores, nfCores, allowSmtSiblings, ofOthers, apartFrom);
     const has = (list: readonly BarredCore[], one: BarredCore) =>
       list.some(({ core, why }) => core === one.core && why === one.why);
     const added = this.current.filter((one) => !has(before, one));

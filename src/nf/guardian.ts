@@ -11,6 +11,7 @@ import { NemoError } from '../errors.js';
 import { listPids, processArgs } from '../linux/process.js';
 import { type ChildProcess, spawn } from '../linux/spawn.js';
 import { NF } from '../tunables.js';
+import { OOM_SCORES } from './oom-scores.js';
 import { RECORD_SED } from './settings-journal.js';
 
 const NAME = 'nemo-guardian';
@@ -47,7 +48,24 @@ sweep() {
 echo ready
 exec >/dev/null
 while read -r _; do :; done
+# Lines "pid start ours score"; the first one names the agent. Children that inherited the score get the old one too.
+restore_scores() {
+  scores=\${journal%/*}/${OOM_SCORES}
+  [ "$(sed -n 1p "$scores" 2>/dev/null)" = "agent $agent" ] || return
+  sed -n '/^[0-9]* [0-9]* -\\{0,1\\}[0-9]* -\\{0,1\\}[0-9]*$/p' "$scores" |
+  while read -r pid ticks ours score; do
+    stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
+    set -- \${stat##*) }
+    [ "\${20}" = "$ticks" ] || continue
+    for one in $(set +f; grep -ls "^PPid:[[:space:]]*$pid$" /proc/[0-9]*/status) "/proc/$pid/status"; do
+      [ "$(cat "\${one%/status}/oom_score_adj" 2>/dev/null)" = "$ours" ] || continue
+      { echo "$score" >"\${one%/status}/oom_score_adj"; } 2>/dev/null
+    done
+  done
+  rm -f "$scores"
+}
 restore() {
+  restore_scores
   head -n 1 "$journal" 2>/dev/null | grep -q "^{\\"agent\\":$agent," || return
   sed -n 's/^{"tid":\\([0-9]*\\),"startTicks":\\([0-9]*\\),"policy":"\\([a-z]*\\)","priority":\\([0-9]*\\),"nice":\\(-\\{0,1\\}[0-9]*\\),"resetOnFork":\\([a-z]*\\)}.*/\\1 \\2 \\3 \\4 \\5 \\6/p' "$journal" |
   while read -r tid ticks policy priority nice reset; do

@@ -43,6 +43,8 @@ export interface NfManagerOptions {
   functionCores: readonly number[];
   /** Which of them may be used. */
   allowSmtSiblings: boolean;
+  /** See `barredCores`. */
+  apartFrom?: readonly number[] | undefined;
   topology?: () => CoreFacts[];
   /** Functions have to leave the core. */
   onBarred: (core: number) => void;
@@ -77,6 +79,7 @@ export class NfManager {
     this.cores = new CoreKeeper({
       functionCores: options.functionCores,
       allowSmtSiblings: options.allowSmtSiblings,
+      apartFrom: options.apartFrom,
       topology: options.topology ?? readTopology,
       onWarning: (message) => this.warn(message),
       onBarred: options.onBarred,

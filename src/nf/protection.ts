@@ -1,13 +1,16 @@
 /**
- * Protects an NF: its packet threads get the scheduling that its profile asks for, and their own back on release.
+ * Protects an NF: its packet threads get the scheduling that its profile asks for, and their own back on release; its
+ * process is among the last that the kernel ends when memory runs out.
  * Order is everything: the journal is written first, then the thread is changed; restored first, then forgotten.
  */
 
+import { join } from 'node:path';
 import { NemoError } from '../errors.js';
 import { startTicks } from '../linux/process.js';
 import { getScheduling, setScheduling } from '../linux/sched.js';
 import { NF } from '../tunables.js';
 import { Guardian, type Watched } from './guardian.js';
+import { OOM_SCORES, OomScores } from './oom-scores.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import {
   type JournalEntry,
@@ -38,6 +41,7 @@ export class NfProtection {
     private readonly journal: string,
     restoredAtStart: number,
     private readonly guardian: Guardian,
+    private readonly oomScores: OomScores,
   ) {
     this.restoredAtStart = restoredAtStart;
   }
@@ -46,10 +50,19 @@ export class NfProtection {
    * Puts back what a dead agent left, and sets the guardian. `stateDir` belongs to one agent at a time. Rejects with
    * STORE for a journal that is none, and MISSING_PACKAGE.
    */
-  static async start(stateDir: string, groups: Omit<Watched, 'journal'> = {}): Promise<NfProtection> {
+  static async start(
+    stateDir: string,
+    groups: Omit<Watched, 'journal'> = {},
+    oomScoreAdj: number = NF.oomScoreAdj,
+  ): Promise<NfProtection> {
     const journal = journalPath(stateDir);
     const restored = restoreLeftovers(journal);
-    return new NfProtection(journal, restored, await Guardian.watch({ journal, ...groups }));
+    return new NfProtection(
+      journal,
+      restored,
+      await Guardian.watch({ journal, ...groups }),
+      new OomScores(join(stateDir, OOM_SCORES), oomScoreAdj),
+    );
   }
 
   /** For tests and for the doctor. */
@@ -63,6 +76,7 @@ export class NfProtection {
     const packetTids = kind === 'none' ? [] : nf.threads.filter((t) => t.packet).map((t) => t.tid);
     this.releaseThreads((thread) => thread.nfId === nf.id && !packetTids.includes(thread.tid));
     const report: ProtectionReport = { applied: 'none', warnings: [] };
+    if (kind !== 'none') this.oomScores.protect(nf.id, nf.pid);
     const added: Protected[] = [];
     for (const tid of packetTids) {
       const ours = this.threads.get(tid);
@@ -89,11 +103,13 @@ export class NfProtection {
   /** Puts the NF's own scheduling back. An NF that is gone or was never protected is no error. */
   release(nfId: string): void {
     this.releaseThreads((thread) => thread.nfId === nfId);
+    this.oomScores.release(nfId);
   }
 
   /** Puts everything back and ends the guardian. */
   async close(): Promise<void> {
     this.releaseThreads(() => true);
+    this.oomScores.releaseAll();
     await this.guardian.close();
   }
 

@@ -103,8 +103,8 @@ export class Planner {
   }
 
   /** Ends idle sandboxes until one of so many bytes can be made, as far as there are any. */
-  async makeRoom(bytes: number): Promise<void> {
-    while (this.options.pool.lackingBytes(bytes) > 0 && (await this.endVictim()));
+  async makeRoom(bytes: number, kind?: StemKind): Promise<void> {
+    while (this.options.pool.lackingBytes(bytes, kind) > 0 && (await this.endVictim()));
   }
 
   /** The idle sandbox of the lowest priority, or else a stem. False: there is none. */

@@ -8,13 +8,16 @@
  * that import these too (see `Zygotes`).
  */
 
+import { dirname } from 'node:path';
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { asNemoError, NemoError } from '../errors.js';
 import type { FunctionScheduling } from '../harvest/policies.js';
 import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
 import type { CgroupDriver } from '../linux/cgroup/driver.js';
+import { membersOf } from '../linux/cgroup/files.js';
 import { POOL } from '../tunables.js';
+import { type Commitment, committedBytes } from './admission/capacity.js';
 import type { LoadOptions, SandboxExit, StoredPackage } from './engine.js';
 import type { Engines, StemKind } from './engines/engines.js';
 import type { PackageRef } from './packages/pack.js';
@@ -28,10 +31,12 @@ export interface PoolOptions {
   scheduling: FunctionScheduling;
   bundlePath: (spec: FunctionSpec) => string;
   packagePath: (hash: string) => string;
-  /** Most that the limits of all sandboxes may come to. Default: what the host has. */
+  /** Most that the limits of all sandboxes may come to. Default: no bound. */
   memoryMaxBytes?: number;
+  /** Keeps a sandbox's processes off the SMT siblings of others; false: it could not. Undefined: nothing is to be done. */
+  setApart?: (pids: Iterable<number>) => boolean;
   /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
-  makeRoom?: (bytes: number) => Promise<void>;
+  makeRoom?: (bytes: number, kind?: StemKind) => Promise<void>;
   onLog: (line: LogLine) => void;
   /** A sandbox is gone; `exit` says why. The worker is already out of the pool. */
   onEnded: (worker: Worker, exit: SandboxExit) => void;
@@ -50,17 +55,30 @@ export class Pool {
   clock = 0;
   private counter = 0;
   private closed = false;
+  /** Kinds of engine whose sandboxes share a process with others of the same variant. */
+  private readonly sharing = new Set<string>();
 
   constructor(private readonly options: PoolOptions) {}
 
   /** How much has to be freed before a sandbox with a limit of so many bytes can be made; 0 or less: nothing. */
-  lackingBytes(bytes: number): number {
-    let committed = 0;
-    for (const worker of this.workers.values())
-      if (worker.state !== 'ending') committed += worker.memoryBytes;
-    const underCap = (this.options.memoryMaxBytes ?? Number.POSITIVE_INFINITY) - committed;
+  lackingBytes(bytes: number, kind?: StemKind): number {
     const onHost = process.availableMemory() - POOL.reserveBytes;
-    return Math.max(bytes - underCap, Math.min(bytes, POOL.residentBytes) - onHost);
+    const { memoryMaxBytes } = this.options;
+    const underCap =
+      memoryMaxBytes === undefined ? Number.NEGATIVE_INFINITY : this.committed(bytes, kind) - memoryMaxBytes;
+    return Math.max(underCap, Math.min(bytes, POOL.residentBytes) - onHost);
+  }
+
+  /** What all limits come to with one more sandbox. */
+  private committed(bytes: number, kind?: StemKind): number {
+    const commitments: Commitment[] = [{ bytes, share: kind && this.shareOf(kind) }];
+    for (const { state, memoryBytes, share } of this.workers.values())
+      if (state !== 'ending') commitments.push({ bytes: memoryBytes, share });
+    return committedBytes(commitments, this.options.driver.sharedMemoryMaxBytes);
+  }
+
+  private shareOf({ engine, variant }: StemKind): string | undefined {
+    return this.sharing.has(engine) ? `${engine}:${variant}` : undefined;
   }
 
   /** What ending everything that serves nothing would give. */
@@ -90,12 +108,13 @@ export class Pool {
     forCall = false,
     spec?: FunctionSpec,
   ): Promise<Worker> {
-    if (forCall && this.lackingBytes(bytes) > 0) await this.options.makeRoom?.(bytes);
+    if (forCall && this.lackingBytes(bytes, kind) > 0) await this.options.makeRoom?.(bytes, kind);
     const engine = await this.options.engines.get(kind.engine);
+    if (engine.processGroup !== undefined) this.sharing.add(kind.engine);
     if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
-    if (this.lackingBytes(bytes) > 0) {
+    if (this.lackingBytes(bytes, kind) > 0) {
       throw new NemoError('NO_CAPACITY', 'too little memory is available for another sandbox', {
-        hint: 'remove functions that are not needed, or lower their memory',
+        hint: 'remove functions that are not needed, lower their memory, or set pool.memory or pool.overcommit',
       });
     }
     const { driver, control, scheduling } = this.options;
@@ -108,6 +127,7 @@ export class Pool {
       slot = control.addSandbox(core, cgroup.handle);
       const worker = new Worker(id, kind, core, slot, cgroup, performance.now());
       worker.memoryBytes = bytes;
+      worker.share = this.shareOf(kind);
       this.workers.set(id, worker);
       const sandbox = await engine.start({
         id,
@@ -120,6 +140,9 @@ export class Pool {
         onLog: (line) => this.log(worker, line),
       });
       worker.sandbox = sandbox;
+      // What the function makes later inherits it; none of its code has run yet.
+      if (this.options.setApart?.(membersOf(dirname((processGroup ?? cgroup).joinPaths[0]!))) === false)
+        throw new NemoError('SANDBOX_START', `${id} cannot be kept off the SMT siblings of others`);
       if (sandbox.preloaded) worker.madeFor = spec;
       worker.state = 'stem';
       control.setBusy(slot, false);

@@ -6,6 +6,8 @@ export const DISCOVERY = {
 } as const;
 
 export const NF = {
+  /** `oom_score_adj` of a guarded NF: nearly all others go first. No round number, so that nobody else uses it. */
+  oomScoreAdj: -917,
   /** What was found out about a process is looked at again after this many scans: it may have changed its arguments. */
   recheckScans: 20,
   /** Kinds of processes that look like NFs but are not believed, of which an agent tells. */

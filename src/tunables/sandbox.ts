@@ -11,8 +11,10 @@ export const POOL = {
   startFirstMs: 100,
   /** What a sandbox really takes of the host's memory, about: its limit is an upper bound. */
   residentBytes: 48 * 1024 * 1024,
-  /** No new sandbox is made below this much available memory. */
+  /** For NFs and the agent: no new sandbox is made below this much available memory, and no limit reaches into it. */
   reserveBytes: 512 * 1024 * 1024,
+  /** Of the memory for sandboxes, most that the process of one owner may have, however many functions share it. */
+  shareRatio: 0.5,
   memoryMaxDefaultBytes: 128 * 1024 * 1024,
   pidsMax: 64,
 } as const;

@@ -42,6 +42,17 @@ describe('cores that no function may use', () => {
     expect(cores([], false, topology().slice(0, 3))).to.deep.equal([3]);
   });
 
+  it('are one of each pair, and those beside the agent, where the kernel does not keep functions apart', () => {
+    const apart = (nfs: Array<[number, string]>, functionCores: number[], allow = false) =>
+      barredCores(topology(), functionCores, new Map(nfs), allow, new Map(), [0]).map(({ core }) => core);
+    expect(apart([], [1, 2, 3])).to.deep.equal([2, 3]);
+    // The NF's own core is the one of the pair that is harvested.
+    expect(apart([[3, 'nat-7']], [1, 2, 3])).to.deep.equal([1, 2]);
+    // A core beside the agent rather than none.
+    expect(apart([], [2])).to.deep.equal([]);
+    expect(apart([], [1, 2, 3], true)).to.deep.equal([]);
+  });
+
   it('name the NF, and the way to allow it', () => {
     const [barred] = barredCores(topology(), [3], new Map([[1, 'nat-7']]), false);
     expect(barred!.why).to.match(/core 3 shares .* core 1 of nat-7.*allowSmtSiblings/);

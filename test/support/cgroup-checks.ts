@@ -8,27 +8,17 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { NemoError } from '../../src/errors.js';
 import { CgroupCounters } from '../../src/linux/cgroup/counters.js';
-import type { Cgroup, CgroupDriver, CgroupDriverOptions } from '../../src/linux/cgroup/driver.js';
+import type { Cgroup } from '../../src/linux/cgroup/driver.js';
 import { CgroupThrottle } from '../../src/linux/cgroup/throttle.js';
 import { listThreads } from '../../src/linux/process.js';
+import { type CgroupCheck, type CheckContext, MEMORY_CHECKS, MIB } from './cgroup-memory-checks.js';
 import { runIn, startIn, until } from './in-cgroup.js';
 
-const MIB = 1024 * 1024;
 const SPIN = ['/bin/sh', '-c', 'while :; do :; done'];
 const SPINNING_THREAD = `new (require('node:worker_threads').Worker)(
   "console.log(require('node:fs').readlinkSync('/proc/thread-self').split('/').at(-1)); setTimeout(() => { for (;;); }, 50)",
   { eval: true })`;
 const FORK_STORM = ['/bin/sh', '-c', 'b() { while :; do b & done; }; b 2>/dev/null'];
-
-export interface CheckContext {
-  open(options: CgroupDriverOptions): CgroupDriver;
-  rootName: string;
-}
-
-export interface CgroupCheck {
-  title: string;
-  run(driver: CgroupDriver, context: CheckContext): Promise<void>;
-}
 
 /** Opens a fresh driver, runs the check, removes all that it made. */
 export async function runCheck(check: CgroupCheck, context: CheckContext): Promise<void> {
@@ -61,29 +51,7 @@ export const CGROUP_CHECKS: CgroupCheck[] = [
       assert.deepEqual(driver.missing, []);
     },
   },
-  {
-    title: 'lets the kernel kill a member that goes over its memory, and counts it',
-    async run(driver) {
-      const group = driver.create('hog', { memoryMaxBytes: 32 * MIB });
-      assert.equal(group.oomKills(), 0);
-      const { signal } = await runIn(group, 'a=0123456789abcdef; while :; do a=$a$a; done');
-      assert.equal(signal, 'SIGKILL');
-      assert.equal(group.oomKills(), 1);
-    },
-  },
-  {
-    title: 'raises and lowers a memory limit of a live group',
-    async run(driver) {
-      const group = driver.create('resized', { memoryMaxBytes: 64 * MIB });
-      group.setMemoryMax(16 * MIB);
-      group.setMemoryMax(128 * MIB);
-      const finished = await runIn(group, 'a=$(head -c 20000000 /dev/zero | tr "\\0" x); echo "$a" | wc -c');
-      assert.equal(finished.stdout.trim(), '20000001');
-      group.setMemoryMax(16 * MIB);
-      const { signal } = await runIn(group, 'a=0123456789abcdef; while :; do a=$a$a; done');
-      assert.equal(signal, 'SIGKILL');
-    },
-  },
+  ...MEMORY_CHECKS,
   {
     title: 'takes in one thread of a process: pins, freezes and accounts it alone, and lets it end',
     async run(driver) {

@@ -82,6 +82,13 @@ export interface CgroupDriver {
   readonly rootPaths: readonly string[];
   /** True if the root group could be marked `cpu.idle`. */
   readonly idleGroup: boolean;
+  /** Most that a group whose members are sandboxes of several functions shall have as its limit. */
+  readonly sharedMemoryMaxBytes: number;
+  /**
+   * Bounds the memory of all groups together from now on, and makes them the first from which the kernel takes pages back,
+   * where it can. False where it cannot bound them.
+   */
+  limitMemory(totalBytes: number, sharedMaxBytes: number): boolean;
   /**
    * Makes the group `<root>/<name>`; with `threadsOf`, one that adopts threads of that group's processes (on v2 such
    * a group lies within the other). Throws NemoError SYSCALL naming the file that refused.

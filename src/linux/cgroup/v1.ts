@@ -57,6 +57,9 @@ export class CgroupV1Driver implements CgroupDriver {
   private readonly alsoJoin: readonly string[];
   private readonly capUs: number;
 
+  sharedMemoryMaxBytes = Number.POSITIVE_INFINITY;
+  private totalBytes = -1;
+
   get rootPaths(): readonly string[] {
     return unique(this.root);
   }
@@ -110,6 +113,13 @@ export class CgroupV1Driver implements CgroupDriver {
     }
   }
 
+  limitMemory(totalBytes: number, sharedMaxBytes: number): boolean {
+    this.totalBytes = totalBytes;
+    this.sharedMemoryMaxBytes = sharedMaxBytes;
+    this.makeRoot();
+    return this.capMemory();
+  }
+
   list(): string[] {
     return [...new Set(unique(this.root).flatMap(childGroups))].sort();
   }
@@ -121,8 +131,8 @@ export class CgroupV1Driver implements CgroupDriver {
 
   /** Also after `removeAll`: a root that is made again has to yield, and to be capped, again. */
   private makeRoot(): void {
-    const { cpu, cpuset } = this.root;
-    const fresh = cpu !== undefined && !existsSync(cpu);
+    const { cpuset } = this.root;
+    const fresh = unique(this.root).some((directory) => !existsSync(directory));
     for (const directory of unique(this.root)) if (!existsSync(directory)) makeGroup(directory);
     inheritCpuset(cpuset, cpuset?.slice(0, -this.rootName.length - 1));
     if (!fresh) return;
@@ -133,9 +143,18 @@ export class CgroupV1Driver implements CgroupDriver {
   /** Also takes a cap away that an agent before this one left. */
   private cap(): void {
     const { cpu } = this.root;
+    this.capMemory();
     if (cpu === undefined) return;
     tryWrite(`${cpu}/cpu.cfs_period_us`, CGROUP.quotaPeriodUs);
     tryWrite(`${cpu}/cpu.cfs_quota_us`, this.capUs);
+  }
+
+  private capMemory(): boolean {
+    const { memory } = this.root;
+    if (memory === undefined || this.totalBytes < 0) return false;
+    // Below the soft limit of nobody else: under pressure, functions give pages back before NFs do.
+    tryWrite(`${memory}/memory.soft_limit_in_bytes`, 0);
+    return tryWrite(`${memory}/memory.limit_in_bytes`, this.totalBytes);
   }
 
   /** `cpu.idle`, or on kernels before 5.15 the smallest share there is. */

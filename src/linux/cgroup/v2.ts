@@ -51,6 +51,9 @@ export class CgroupV2Driver implements CgroupDriver {
   private readonly alsoJoin: readonly string[];
   private readonly cpuMax: string;
 
+  sharedMemoryMaxBytes = Number.POSITIVE_INFINITY;
+  private totalBytes = -1;
+
   get rootPaths(): readonly string[] {
     return [this.root];
   }
@@ -97,6 +100,13 @@ export class CgroupV2Driver implements CgroupDriver {
     }
   }
 
+  limitMemory(totalBytes: number, sharedMaxBytes: number): boolean {
+    this.totalBytes = totalBytes;
+    this.sharedMemoryMaxBytes = sharedMaxBytes;
+    this.makeRoot();
+    return this.capMemory();
+  }
+
   list(): string[] {
     return childGroups(this.root).sort();
   }
@@ -125,6 +135,12 @@ export class CgroupV2Driver implements CgroupDriver {
   /** Also takes a cap away that an agent before this one left. */
   private cap(): void {
     tryWrite(`${this.root}/cpu.max`, this.cpuMax);
+    this.capMemory();
+  }
+
+  private capMemory(): boolean {
+    if (this.totalBytes < 0) return false;
+    return tryWrite(`${this.root}/memory.max`, this.totalBytes);
   }
 
   private passesOn(controller: string): boolean {

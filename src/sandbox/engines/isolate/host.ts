@@ -222,6 +222,7 @@ export class IsolateHost {
   fit(): void {
     let bytes: number = ISOLATE.hostBytes + this.heldBytes;
     for (const { owner } of this.threads.values()) bytes += ISOLATE.stemBytes + owner.memoryBytes;
+    bytes = Math.min(bytes, this.options.driver.sharedMemoryMaxBytes);
     try {
       // V8 may not yet have given back what ended threads and instances held: a limit below that is refused on v1, and
       // on v2 ends the process. The next one that comes or goes tries again.

@@ -1,0 +1,156 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { startTicks } from '../../src/linux/process.js';
+import { guardianDone } from '../../src/nf/guardian.js';
+import { OOM_SCORES } from '../../src/nf/oom-scores.js';
+import type { NfInstance } from '../../src/nf/profile.js';
+import { NfProtection } from '../../src/nf/protection.js';
+import { startProgram } from '../nf/victim.js';
+import { RealAgent } from '../support/real-agent.js';
+
+const MIB = 2 ** 20;
+const EATER = fileURLToPath(new URL('./support/eater.js', import.meta.url));
+
+describe('escape by memory', function () {
+  this.timeout(90_000);
+
+  describe('of a box', () => {
+    const HOLDS = `export default () => new Promise((done) => setTimeout(() => done('held'), 3000));`;
+    /** Functions that may use 40 % of the box each, called at the same time: how their calls ended. */
+    const callThree = async (agent: RealAgent): Promise<string[]> => {
+      await agent.start();
+      const memory = `${Math.floor((totalmem() * 0.4) / MIB)}Mi`;
+      const names = ['a', 'b', 'c'];
+      for (const name of names) expect((await agent.deploy(name, HOLDS, { memory })).ok).to.equal(true);
+      const replies = await Promise.all(names.map((name) => agent.call(name)));
+      return replies.map(({ code, body }) => code || body).sort();
+    };
+    let agent: RealAgent;
+    afterEach(() => agent.close());
+
+    it('is not over-committed by default: what may be used together is there', async () => {
+      agent = new RealAgent({ pool: { prewarm: 'none' } });
+      expect(await callThree(agent)).to.include('NO_CAPACITY');
+    });
+
+    it('is over-committed where its operator says so, and that is said', async () => {
+      agent = new RealAgent({ pool: { prewarm: 'none', overcommit: 3 } });
+      expect(await callThree(agent)).to.deep.equal(['held', 'held', 'held']);
+      const { warnings } = (await agent.status()).agent;
+      expect(warnings.some((warning) => warning.includes('over-committed by 3'))).to.equal(true);
+    });
+  });
+
+  it('is not there for all functions together beyond their share, whatever the limit of each is', async () => {
+    const driver = openCgroupDriver({ rootName: `nemo-test-memory-${process.pid}`, idle: false });
+    try {
+      expect(driver.limitMemory(160 * MIB, 80 * MIB)).to.equal(true);
+      const group = driver.create('a', { memoryMaxBytes: 1024 * MIB });
+      const join =
+        'for file; do [ "$file" = -- ] && break; echo 0 >"$file" || exit 97; shift; done; shift; exec "$@"';
+      const args = ['-c', join, 'sh', ...group.joinPaths, '--', process.execPath, EATER];
+      const small = spawn('sh', [...args, '20'], { stdio: ['pipe', 'pipe', 'inherit'] });
+      await once(small.stdout!, 'data');
+      small.stdin!.end();
+      expect(await once(small, 'exit')).to.deep.equal([0, null]);
+      const large = spawn('sh', [...args, '400'], { stdio: ['pipe', 'pipe', 'inherit'] });
+      expect(await once(large, 'exit')).to.deep.equal([null, 'SIGKILL']);
+    } finally {
+      await driver.removeAll();
+    }
+  });
+
+  describe('of an NF', () => {
+    const SCORE = 17;
+    /** Lower than its own; the negative one of real agents needs a capability that a test machine may lack. */
+    const OURS = 3;
+    const score = (pid: number) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'latin1'));
+    let stateDir: string;
+    let nf: NfInstance;
+    let stop: () => void;
+
+    beforeEach(async () => {
+      stateDir = mkdtempSync(join(tmpdir(), 'nemo-oom-'));
+      const child = spawn('sh', ['-c', 'while read -r line; do sleep 60 & echo $!; done; kill 0'], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+        detached: true,
+      });
+      await once(child, 'spawn');
+      const pid = child.pid!;
+      writeFileSync(`/proc/${pid}/oom_score_adj`, String(SCORE));
+      nf = {
+        ...{ id: `probe-${pid}`, pid, startTicks: startTicks(pid)!, uid: 0, threads: [], cores: [0] },
+        profile: {
+          ...{ name: 'probe', title: 'probe', match: { process: 'probe' }, mode: 'sleep', sloP99Us: 100 },
+          ...{ latency: { source: 'none' }, protection: { kind: 'fifo', value: 50 }, harvest: true },
+        },
+      };
+      fork = async () => {
+        child.stdin!.write('fork\n');
+        return Number(String((await once(child.stdout!, 'data'))[0]));
+      };
+      stop = () => child.stdin!.end();
+    });
+    let fork: () => Promise<number>;
+    afterEach(() => {
+      stop();
+      rmSync(stateDir, { recursive: true });
+    });
+
+    it('is taken from nearly everybody else first while it is guarded, and its children get their score back too', async () => {
+      const protection = await NfProtection.start(stateDir, {}, OURS);
+      protection.protect(nf);
+      expect(score(nf.pid)).to.equal(OURS);
+      const child = await fork();
+      expect(score(child)).to.equal(OURS);
+      protection.release(nf.id);
+      expect([score(nf.pid), score(child)]).to.deep.equal([SCORE, SCORE]);
+      expect(existsSync(join(stateDir, OOM_SCORES))).to.equal(false);
+      await protection.close();
+    });
+
+    it('is as it was after the agent was killed, without another agent', async () => {
+      const { child: agent } = await startProgram('protector', [JSON.stringify(nf), stateDir, String(OURS)]);
+      expect(score(nf.pid)).to.equal(OURS);
+      const child = await fork();
+      agent.kill('SIGKILL');
+      await once(agent, 'exit');
+      expect(await guardianDone(agent.pid!)).to.equal(true);
+      expect([score(nf.pid), score(child)]).to.deep.equal([SCORE, SCORE]);
+      expect(existsSync(join(stateDir, OOM_SCORES))).to.equal(false);
+    });
+
+    it('is as it was after the next start, when agent and guardian were killed', async () => {
+      const { child: agent, first } = await startProgram('protector', [
+        JSON.stringify(nf),
+        stateDir,
+        String(OURS),
+      ]);
+      const { guardianPid } = first as { guardianPid: number };
+      process.kill(guardianPid, 'SIGSTOP');
+      agent.kill('SIGKILL');
+      process.kill(guardianPid, 'SIGKILL');
+      await once(agent, 'exit');
+      expect(await guardianDone(agent.pid!)).to.equal(true);
+      expect(score(nf.pid)).to.equal(OURS);
+      const next = await NfProtection.start(stateDir, {}, OURS);
+      expect(score(nf.pid)).to.equal(SCORE);
+      await next.close();
+    });
+
+    it('is left alone where it is another process now, or where its profile asks for no protection', async () => {
+      writeFileSync(join(stateDir, OOM_SCORES), `agent 1\n${nf.pid} ${nf.startTicks - 1} ${SCORE} 900\n`);
+      const protection = await NfProtection.start(stateDir, {}, OURS);
+      expect(score(nf.pid)).to.equal(SCORE);
+      protection.protect({ ...nf, profile: { ...nf.profile, protection: { kind: 'none' } } });
+      expect(score(nf.pid)).to.equal(SCORE);
+      await protection.close();
+    });
+  });
+});
