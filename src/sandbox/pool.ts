@@ -20,6 +20,7 @@ import { POOL } from '../tunables.js';
 import { type Commitment, committedBytes } from './admission/capacity.js';
 import type { LoadOptions, SandboxExit, StoredPackage } from './engine.js';
 import type { Engines, StemKind } from './engines/engines.js';
+import { ALONE } from './engines/sharing.js';
 import type { PackageRef } from './packages/pack.js';
 import { RecentTimes } from './recent-times.js';
 import { isZygote, type ZygoteKind, Zygotes } from './zygotes.js';
@@ -78,7 +79,7 @@ export class Pool {
   }
 
   private shareOf({ engine, variant }: StemKind): string | undefined {
-    return this.sharing.has(engine) ? `${engine}:${variant}` : undefined;
+    return this.sharing.has(engine) && variant !== ALONE ? `${engine}:${variant}` : undefined;
   }
 
   /** What ending everything that serves nothing would give. */
