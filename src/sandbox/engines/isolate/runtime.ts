@@ -15,10 +15,8 @@ const HOST_FILE = 'host-main.js';
 export const JS_REHEARSAL = join(RUNNER_SOURCE, 'isolate', 'rehearsal.js');
 export const JS_PROGRAM = 'isolate/worker-main.js';
 export const WASM_PROGRAM = 'wasm/worker-main.js';
-const WASM_CHECK = 'wasm/check-main.js';
-/** Where they lie inside. */
+/** Where it lies inside. */
 export const THREAD_INSIDE = '/runner/worker.cjs';
-export const CHECK_INSIDE = '/runner/check.cjs';
 
 /** Makes `directory` (all of it is replaced). Throws SANDBOX_START with the way out. */
 export async function prepareIsolateRuntime(directory: string, program: string): Promise<Runtime> {
@@ -39,7 +37,6 @@ export async function prepareIsolateRuntime(directory: string, program: string):
     chmodSync(outfile, 0o644);
   };
   bundle(program, basename(THREAD_INSIDE));
-  if (program === WASM_PROGRAM) bundle(WASM_CHECK, basename(CHECK_INSIDE));
   copyFileSync(join(RUNNER_SOURCE, 'isolate', HOST_FILE), join(runner, HOST_FILE));
   chmodSync(join(runner, HOST_FILE), 0o644);
   return { ...runtime, runnerInside: `/runner/${HOST_FILE}` };

@@ -4,17 +4,13 @@
  * socket. A module is looked at in a sandbox of its own at deploy, never by the agent.
  */
 
-import { spawn } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { NemoError } from '../../../errors.js';
-import { ISOLATE, WASM } from '../../../tunables.js';
+import { WASM } from '../../../tunables.js';
+import { answerOf } from '../../confined/confined.js';
 import type { Artifact, FunctionSource, StartOptions } from '../../engine.js';
 import { artifact, IsolateEngine } from '../isolate/engine.js';
 import type { IsolateHost } from '../isolate/host.js';
-import { CHECK_INSIDE, WASM_PROGRAM } from '../isolate/runtime.js';
-import { launchCommand } from '../process/launch.js';
-import { makeOpenDirectory } from '../process/runtime.js';
+import { WASM_PROGRAM } from '../isolate/runtime.js';
 import { Carriers } from './carriers.js';
 import { WasmSandbox } from './sandbox.js';
 
@@ -23,15 +19,18 @@ export class WasmEngine extends IsolateEngine {
   protected override readonly program = WASM_PROGRAM;
   protected override readonly firstUid = WASM.firstUid;
   private readonly carriers = new WeakMap<IsolateHost, Carriers>();
-  private checks = 0;
 
   override async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
     const prepared = artifact(content, 'wasm', filename);
-    const wrong = await this.inspect(content);
-    if (wrong === '') return prepared;
-    throw new NemoError('BAD_FUNCTION', `${filename} is no module that can be run: ${wrong}`, {
-      hint: 'export memory and _start (a WASI command), or memory, alloc and handle; import from wasi_snapshot_preview1 only',
+    const outcome = await this.options.confined.run({
+      program: 'wasm',
+      args: [`${WASM.checkMemoryBytes}`],
+      input: content,
+      outputMaxBytes: WASM.complaintMaxBytes,
     });
+    const wrong = answerOf(outcome, (why) => unfit(filename, `compiling it ${why}`)).toString();
+    if (wrong !== '') throw unfit(filename, wrong);
+    return prepared;
   }
 
   protected override sandboxOn(host: IsolateHost, options: StartOptions): WasmSandbox {
@@ -42,57 +41,10 @@ export class WasmEngine extends IsolateEngine {
     }
     return new WasmSandbox(options, host, carriers);
   }
-
-  /** What is wrong with a module; '' if nothing is. */
-  private async inspect(content: Buffer): Promise<string> {
-    const runtime = await this.layOut();
-    const name = `${this.kind}-check-${++this.checks}`;
-    const directory = join(this.options.directory, name);
-    const limits = { memoryMaxBytes: WASM.checkMemoryBytes, pidsMax: ISOLATE.hostThreads };
-    const group = this.options.driver.create(name, { ...limits, cpus: this.options.housekeepingCores });
-    try {
-      mkdirSync(directory);
-      makeOpenDirectory(directory);
-      const { joinPaths } = group;
-      const uid = this.firstUid + ISOLATE.uidCount;
-      const launch = { uid, joinPaths, scheduling: 'default', directory, runtime } as const;
-      const [shell, ...args] = launchCommand(launch, [
-        runtime.nodeInside,
-        CHECK_INSIDE,
-        `${WASM.checkMemoryBytes}`,
-      ]);
-      return await answerOf(shell!, args, content);
-    } finally {
-      await group.remove();
-      rmSync(directory, { recursive: true, force: true });
-    }
-  }
 }
 
-function answerOf(program: string, args: string[], input: Buffer): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      stdio: 'pipe',
-      cwd: '/',
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
-      timeout: WASM.checkTimeoutMs,
-      killSignal: 'SIGKILL',
-    });
-    let told = '';
-    let errors = '';
-    child.stdout.on('data', (text: Buffer) => {
-      told = `${told}${text}`.slice(0, 1_000);
-    });
-    child.stderr.on('data', (text: Buffer) => {
-      errors = `${errors}${text}`.slice(-1_000);
-    });
-    // It may end before it has read all.
-    child.stdin.on('error', () => {});
-    child.once('error', reject);
-    child.once('close', (code) => {
-      const ended = `compiling it took too much memory or time${errors && `: ${errors.trim().split('\n').at(-1)}`}`;
-      resolve(code === 0 ? told : ended);
-    });
-    child.stdin.end(input);
+function unfit(filename: string, why: string): NemoError {
+  return new NemoError('BAD_FUNCTION', `${filename} is no module that can be run: ${why}`, {
+    hint: 'export memory and _start (a WASI command), or memory, alloc and handle; import from wasi_snapshot_preview1 only',
   });
 }
