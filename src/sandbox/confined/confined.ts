@@ -21,6 +21,8 @@ export interface ConfinedOptions {
   directory: string;
   driver: CgroupDriver;
   housekeepingCores: readonly number[];
+  /** Of one job. */
+  timeoutMs?: number;
 }
 
 export interface ConfinedJob {
@@ -45,7 +47,7 @@ export class Confined {
     return this.jobs.hold(() =>
       this.within(async (place, group) => {
         const outcome = await runConfined(confinedCommand(place, { program, args }), {
-          ...{ input, outputMaxBytes, timeoutMs: CONFINED.timeoutMs },
+          ...{ input, outputMaxBytes, timeoutMs: this.options.timeoutMs ?? CONFINED.timeoutMs },
         });
         if (outcome.kind === 'not-started' && group.oomKills() > 0)
           return { kind: 'ended', why: 'took too much memory' };

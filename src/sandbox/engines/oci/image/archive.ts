@@ -9,6 +9,7 @@ import { type ConfinedPlace, confinedCommand } from '../../../confined/command.j
 import { type Complaints, complaintOf, limited, listenTo } from './complaint.js';
 import { badImage, storageFull } from './faults.js';
 import { tooLarge } from './layer.js';
+import type { TarEntry } from './tar-index.js';
 
 /** What an import works with. */
 export interface ImportTools {
@@ -19,10 +20,8 @@ export interface ImportTools {
   scratchMaxBytes: number;
 }
 
-type Entry = [name: string, offset: number, size: number];
-
 /** Where the files of a plain tar lie. `fd`: of a regular file. Throws BAD_FUNCTION. */
-export async function indexArchive(fd: number, { place }: ImportTools): Promise<Entry[]> {
+export async function indexArchive(fd: number, { place }: ImportTools): Promise<TarEntry[]> {
   const outcome = await runConfined(confinedCommand(place, { program: 'index' }), {
     input: fd,
     outputMaxBytes: OCI.archiveEntriesMax * 1_024,
@@ -33,9 +32,9 @@ export async function indexArchive(fd: number, { place }: ImportTools): Promise<
 }
 
 /** Pure. */
-export function parseIndex(output: Buffer): Entry[] {
-  const entries = JSON.parse(output.toString()) as unknown;
-  const fits = (entry: unknown): entry is Entry =>
+export function parseIndex(output: Buffer): TarEntry[] {
+  const entries = asJson(output);
+  const fits = (entry: unknown): entry is TarEntry =>
     Array.isArray(entry) &&
     entry.length === 3 &&
     typeof entry[0] === 'string' &&
@@ -44,6 +43,14 @@ export function parseIndex(output: Buffer): Entry[] {
   if (Array.isArray(entries) && entries.length <= OCI.archiveEntriesMax && entries.every(fits))
     return entries;
   throw badImage('the archive of the image cannot be read');
+}
+
+function asJson(output: Buffer): unknown {
+  try {
+    return JSON.parse(output.toString()) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
 function isOffset(value: unknown): boolean {

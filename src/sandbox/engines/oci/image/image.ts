@@ -143,5 +143,6 @@ function asMap(value: unknown): Record<string, unknown> {
 }
 
 function shown(os: unknown, architecture: unknown): string {
-  return `${String(os).slice(0, 40)}/${String(architecture).slice(0, 40)}`;
+  const word = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 40) : 'unknown');
+  return `${word(os)}/${word(architecture)}`;
 }

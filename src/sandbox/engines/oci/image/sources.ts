@@ -168,7 +168,7 @@ function openDockerArchive(files: ImageFiles, tag: string | undefined): OpenImag
     config: { bytes: document(need(files, Config)), digest: undefined },
     layers: Layers.map((name) => ({
       digest: undefined,
-      open: async () => streamOf(need(files, String(name))),
+      open: async () => streamOf(need(files, typeof name === 'string' ? name : '')),
     })),
     close: () => files.close(),
   };
