@@ -17,6 +17,7 @@ export async function checkConfined(
   filename: string,
   packages = false,
 ): Promise<CheckedModule> {
+  if (filename.includes('\0')) throw new NemoError('BAD_FUNCTION', 'the name of the source file is not text');
   const outcome = await confined.run({
     program: 'bundle',
     args: [filename, packages ? 'packages' : ''],

@@ -93,6 +93,10 @@ export class Confined {
       emptyOpenDirectory(this.options.directory);
       return prepareConfinedRuntimes(join(this.options.directory, 'runtime'));
     })();
+    // A disk that was full may have room at the next try.
+    this.laidOut.catch(() => {
+      this.laidOut = undefined;
+    });
     return this.laidOut;
   }
 }

@@ -50,7 +50,7 @@ export async function prepareConfinedRuntimes(directory: string): Promise<Confin
     writeFileSync(path, seccompProgram(process.arch, { threadsOnly }), { mode: 0o600 });
     return path;
   });
-  const { build } = await import('esbuild');
+  const { build, stop } = await import('esbuild');
   const runtimes = await Promise.all(
     Object.entries(PROGRAMS).map(async ([name, { source, bundler: bundles }]) => {
       const outfile = join(directory, `${name}.cjs`);
@@ -64,7 +64,7 @@ export async function prepareConfinedRuntimes(directory: string): Promise<Confin
       const binds = [...common, [outfile, runnerInside] as const, ...(bundles ? bundler : [])];
       return [name, { binds, nodeInside: NODE_INSIDE, runnerInside, seccompPath: filters[bundles ? 0 : 1]! }];
     }),
-  );
+  ).finally(stop);
   return Object.fromEntries(runtimes) as ConfinedRuntimes;
 }
 
