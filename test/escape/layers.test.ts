@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { Pax } from 'tar';
 import { NemoError } from '../../src/errors.js';
 import { createRegistry } from '../../src/invoke/registry.js';
 import { runCommand } from '../../src/linux/tied-process.js';
@@ -111,8 +112,11 @@ describe('layers of an image of a stranger', function () {
 
   it('go neither too deep nor have paths that are too long', async () => {
     const parts = (n: number, name: string) => Array.from({ length: n }, () => name).join('/');
+    const long = (path: string) =>
+      Buffer.concat([new Pax({ path }).encode(), tarOf([{ path: 'f', content: 'x' }])]);
     for (const path of [parts(OCI.depthMax + 2, 'd'), parts(12, 'n'.repeat(200)), 'x'.repeat(256)])
-      expect((await refused(tarOf([{ path, content: 'x' }]))).code, path).to.equal('BAD_FUNCTION');
+      expect((await refused(long(path))).code, path).to.equal('BAD_FUNCTION');
+    expect((await take(long(`${parts(OCI.depthMax - 1, 'd')}/f`))).layers).to.have.length(1);
   });
 
   it('are held to a number of entries, and to what their headers may have', async () => {

@@ -36,6 +36,15 @@ describe('a registry that a caller names', function () {
       registries: { ...localRegistry(registry.host), ...input },
     });
 
+  /** What /etc/hosts is for `pullIn`. */
+  const hosts = join(images.folder, 'hosts');
+  const run = promisify(execFile);
+  const pullIn = async (name: string, access: object, certificates = '') => {
+    const args = ['--mount', process.execPath, REBINDING, hosts, name, JSON.stringify(access)];
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: certificates };
+    return (await run('unshare', args, { env })).stdout;
+  };
+
   before(async () => {
     digests = writeLayout(image, { layers: [[{ path: 'hello', content: 'hello' }]] });
     await internal.listen();
@@ -100,37 +109,53 @@ describe('a registry that a caller names', function () {
     expect(registry.asked).to.have.length(OCI.redirectsMax + 1);
   });
 
-  it('may send to hosts that the operator named, which get no login', async () => {
-    const logins = join(images.folder, 'logins.json');
-    const auth = Buffer.from('me:secret').toString('base64');
-    writeFileSync(logins, JSON.stringify({ auths: { [registry.host]: { auth } } }));
-    internal.answer = blobs;
-    registry.answer = (request, response) => {
-      if (request.headers.authorization !== `Basic ${auth}`)
-        response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
-      else if (request.url!.includes('/blobs/'))
-        response.writeHead(307, { location: `http://${internal.host}${request.url}` }).end();
-      else blobs(request, response);
-    };
-    const rule = { host: registry.host, insecure: true, private: true, follow: [internal.host] };
-    // Plain HTTP is for the registry itself.
-    expect((await errorOf(pull({ logins, hosts: [rule] }))).message).to.contain('may not send to');
-    const both = [rule, { host: internal.host, insecure: true, private: true, follow: [] }];
-    expect((await errorOf(pull({ logins, hosts: both }))).message).to.contain('may not send to');
+  it('may send to no other host by plain HTTP, also if the operator named it', async () => {
+    registry.answer = ({ url }, response) =>
+      response.writeHead(307, { location: `http://${internal.host}${url}` }).end();
+    const rule = (host: string) => ({ host, insecure: true, private: true, follow: [internal.host] });
+    const hosts = [rule(registry.host), rule(internal.host)];
+    expect((await errorOf(pull({ hosts }))).message).to.contain('may not send to');
     expect(internal.connections).to.equal(0);
-    // Within itself it may redirect, and the login is not sent along.
-    registry.answer = (request, response) => {
-      if (request.url!.startsWith('/v2/') && request.headers.authorization !== `Basic ${auth}`)
-        response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
-      else if (request.url!.startsWith('/v2/') && request.url!.includes('/blobs/'))
-        response.writeHead(307, { location: `/cdn/${request.url!.split('/').at(-1)}` }).end();
-      else blobs(request, response);
-    };
-    registry.asked.length = 0;
-    expect((await pull({ logins })).layers).to.have.length(1);
-    const moved = registry.asked.filter(({ url }) => url.startsWith('/cdn/'));
-    expect(moved.length).to.be.greaterThan(0);
-    expect(moved.filter(({ authorization }) => authorization !== undefined)).to.deep.equal([]);
+  });
+
+  it('may send to hosts that the operator named, which get no login', async () => {
+    const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(images.folder, name)) as [string, string];
+    const names = 'subjectAltName=DNS:reg.test,DNS:cdn.reg.test';
+    const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+    await run('openssl', [...made, '-keyout', key, '-out', cert, '-subj', '/CN=reg.test', '-addext', names]);
+    const tls = { key: readFileSync(key), cert: readFileSync(cert) };
+    const cdn = await new RegistryServer(blobs, '127.0.0.1', tls).listen();
+    const auth = Buffer.from('me:secret').toString('base64');
+    const secure = await new RegistryServer(
+      (request, response) => {
+        if (request.headers.authorization !== `Basic ${auth}`)
+          response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
+        else if (request.url!.includes('/blobs/'))
+          response.writeHead(307, { location: `https://cdn.reg.test:${cdn.port}${request.url}` }).end();
+        else blobs(request, response);
+      },
+      '127.0.0.1',
+      tls,
+    ).listen();
+    try {
+      const host = `reg.test:${secure.port}`;
+      const logins = join(images.folder, 'logins.json');
+      writeFileSync(logins, JSON.stringify({ auths: { [host]: { auth } } }));
+      writeFileSync(hosts, '127.0.0.1 reg.test cdn.reg.test\n');
+      const access = (follow: string[]) => ({
+        logins,
+        hosts: [{ host, insecure: false, private: true, follow }],
+      });
+      const name = `${host}/me/app@${digests.manifest}`;
+      // Of the same site, but this box: what is not named is not asked.
+      expect(await pullIn(name, access([]), cert)).to.contain('it has no address');
+      expect(cdn.connections).to.equal(0);
+      expect(await pullIn(name, access([`cdn.reg.test:${cdn.port}`]), cert)).to.match(/^pulled \d+/);
+      expect(cdn.asked.map(({ authorization }) => authorization)).to.deep.equal([undefined, undefined]);
+    } finally {
+      cdn.close();
+      secure.close();
+    }
   });
 
   it('has bounds for what it sends: documents, tokens, headers, nesting', async () => {
@@ -172,14 +197,9 @@ describe('a registry that a caller names', function () {
   });
 
   it('is asked at the addresses that its name had first, however often that changes', async () => {
-    const hosts = join(images.folder, 'hosts');
     const elsewhere = await new RegistryServer(blobs, '127.0.0.9').listen(registry.port);
     const name = `reg.test:${registry.port}`;
-    const pullIn = async (access: object) => {
-      const args = ['--mount', process.execPath, REBINDING, hosts, `${name}/me/app@${digests.manifest}`];
-      const script = [...args, JSON.stringify(access), join(images.folder, 'rebinding')];
-      return (await promisify(execFile)('unshare', script)).stdout;
-    };
+    const image = `${name}/me/app@${digests.manifest}`;
     try {
       writeFileSync(hosts, '127.0.0.1 reg.test\n');
       registry.answer = (request, response) => {
@@ -188,7 +208,7 @@ describe('a registry that a caller names', function () {
         blobs(request, response);
       };
       const named = { hosts: [{ host: name, insecure: true, private: true, follow: [] }] };
-      expect(await pullIn(named)).to.match(/^pulled \d+/);
+      expect(await pullIn(image, named)).to.match(/^pulled \d+/);
       expect([registry.asked.length, elsewhere.connections]).to.deep.equal([3, 0]);
       // A name without a word of the operator leads to none of these.
       const refused = new Set<string>();
@@ -201,17 +221,17 @@ describe('a registry that a caller names', function () {
         'fd00:ec2::254',
       ]) {
         writeFileSync(hosts, `${address} reg.test\n`);
-        refused.add(await pullIn({ hosts: [] }));
+        refused.add(await pullIn(image, { hosts: [] }));
       }
       expect([...refused].join()).to.match(
         /^the registry reg\.test:\d+ cannot be asked: it has no address[^,]*$/,
       );
       // One address among several is enough to refuse the name.
       writeFileSync(hosts, `1.1.1.1 reg.test\n127.0.0.1 reg.test\n`);
-      expect(await pullIn({ hosts: [] })).to.contain('it has no address');
+      expect(await pullIn(image, { hosts: [] })).to.contain('it has no address');
       // To a metadata service nothing leads, whatever the operator says.
       writeFileSync(hosts, '169.254.169.254 reg.test\n');
-      expect(await pullIn(named)).to.contain('it has no address');
+      expect(await pullIn(image, named)).to.contain('it has no address');
     } finally {
       elsewhere.close();
     }

@@ -1,18 +1,15 @@
 /**
  * Imports an image in a mount namespace whose /etc/hosts is a file of the caller's, so that names mean what a test says.
- * Arguments: that file, the image, the registries as JSON, a folder. Prints what came of it.
+ * Arguments: that file, the image, the registries as JSON. Prints what came of it.
  */
 
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { runCommand } from '../../../src/linux/tied-process.js';
 import { parseSource } from '../../../src/sandbox/engines/oci/image/reference.js';
 import { Registry } from '../../../src/sandbox/engines/oci/image/registry.js';
 import type { RegistryAccess } from '../../../src/sandbox/engines/oci/image/registry-rules.js';
 
-const [hosts, image, registries, folder] = process.argv.slice(2) as [string, string, string, string];
+const [hosts, image, registries] = process.argv.slice(2) as [string, string, string];
 await runCommand('mount', ['--bind', hosts, '/etc/hosts']);
-mkdirSync(join(folder), { recursive: true });
 const source = parseSource(image);
 if (source.kind !== 'registry') throw new Error(`${image} is not of a registry`);
 try {

@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 export type Answering = (request: IncomingMessage, response: ServerResponse) => void;
@@ -14,11 +15,14 @@ export class RegistryServer {
   constructor(
     public answer: Answering = (_request, response) => response.end('{}'),
     private readonly address = '127.0.0.1',
+    /** PEM; with it, HTTPS. */
+    tls?: { key: Buffer; cert: Buffer },
   ) {
-    this.server = createServer((request, response) => {
+    const heard: Answering = (request, response) => {
       this.asked.push({ url: request.url!, authorization: request.headers.authorization });
       this.answer(request, response);
-    });
+    };
+    this.server = tls === undefined ? createServer(heard) : createSecureServer(tls, heard);
     this.server.on('connection', () => this.connections++);
   }
 

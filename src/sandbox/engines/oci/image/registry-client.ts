@@ -66,11 +66,12 @@ export class RegistryClient {
     return this.rule?.insecure === true ? 'http' : 'https';
   }
 
-  /** GET, with redirects followed. `login` goes to the first host only. Throws NOT_FOUND. */
+  /** GET, with redirects followed. `login` goes to the first host and port only. Throws NOT_FOUND. */
   async get(url: string, headers: Record<string, string>, login: string | undefined): Promise<Answer> {
-    let to = this.checked(url);
+    const first = this.checked(url);
+    let to = first;
     for (let hops = 0; hops <= OCI.redirectsMax; hops++) {
-      const authorization = hops === 0 && login !== undefined ? { authorization: login } : {};
+      const authorization = to.origin === first.origin && login !== undefined ? { authorization: login } : {};
       const answer = await this.once(to, { ...headers, ...authorization });
       const { location } = answer.headers;
       if (![301, 302, 303, 307, 308].includes(answer.status) || typeof location !== 'string') return answer;
