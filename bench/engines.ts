@@ -14,9 +14,11 @@ import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { onlineCores } from '../src/linux/online-cores.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
 import { Egress } from '../src/network/egress.js';
+import { Confined } from '../src/sandbox/confined/confined.js';
 import type { Engine, Sandbox } from '../src/sandbox/engine.js';
 import { builtinEngines } from '../src/sandbox/engines/builtin.js';
 import type { MicrovmEngine } from '../src/sandbox/engines/microvm/engine.js';
+import { StorageQuota } from '../src/sandbox/storage-quota.js';
 import { imageRequest, writeNodeImage } from './engine-image.js';
 import { Echo, proportionalBytes, Workerd } from './engine-peers.js';
 import { NOOP_JS, ROWS, type Row } from './engine-rows.js';
@@ -209,9 +211,14 @@ class Bed {
     const home = onlineCores()[0]!;
     setProcessAffinity(process.pid, [home]);
     this.driver = openCgroupDriver({ rootName: `nemo-bench-engines-${process.pid}`, idle: false });
+    const stateDir = join(this.directory, 'state');
+    const place = { driver: this.driver, housekeepingCores: [home] };
     const context = {
       directory: join(this.directory, 'sandboxes'),
-      stateDir: join(this.directory, 'state'),
+      confined: new Confined({ ...place, directory: join(this.directory, 'confined') }),
+      storage: new StorageQuota({ stateDir }),
+      images: { imageDirs: [this.directory], registries: { logins: undefined, hosts: [] } },
+      stateDir,
       egress: this.egress,
       driver: this.driver,
       functionCores: [this.core],

@@ -12,6 +12,7 @@ import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { onlineCores } from '../src/linux/online-cores.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
 import { bundleFunction } from '../src/sandbox/bundle.js';
+import { Confined } from '../src/sandbox/confined/confined.js';
 import type { Sandbox, StoredPackage } from '../src/sandbox/engine.js';
 import { ProcessEngine } from '../src/sandbox/engines/process/engine.js';
 import { bundleApart } from '../src/sandbox/packages/bundle-apart.js';
@@ -40,7 +41,10 @@ const directory = mkdtempSync('/var/tmp/nemo-bench-packages-');
 chmodSync(directory, 0o755);
 const core = onlineCores().at(-1)!;
 const driver = openCgroupDriver({ rootName: `nemo-bench-packages-${process.pid}`, idle: false });
-const engine = new ProcessEngine({ directory: join(directory, 'sandboxes') });
+const confined = new Confined({
+  ...{ directory: join(directory, 'confined'), driver, housekeepingCores: onlineCores().slice(0, 1) },
+});
+const engine = new ProcessEngine({ directory: join(directory, 'sandboxes'), confined });
 
 async function rows(): Promise<Row[]> {
   const project = join(directory, 'function');

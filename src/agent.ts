@@ -16,6 +16,7 @@ import type { Platform } from './gateway/platform.js';
 import { createGateway, type Gateway } from './gateway/server.js';
 import type { BoxPolicy } from './harvest/policies.js';
 import { Dispatcher } from './invoke/dispatcher.js';
+import { ImageUploads } from './invoke/image-uploads.js';
 import { createRegistry } from './invoke/registry.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { closeOnExec } from './linux/close-on-exec.js';
@@ -25,11 +26,13 @@ import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { SleepControls } from './nf/sleep-control.js';
 import { printable } from './printable.js';
+import { Confined } from './sandbox/confined/confined.js';
 import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
 import { Engines } from './sandbox/engines/engines.js';
 import { Planner } from './sandbox/planner.js';
 import { Pool } from './sandbox/pool.js';
 import { none } from './sandbox/prewarm/none.js';
+import { StorageQuota } from './sandbox/storage-quota.js';
 import { openStore } from './store/open-store.js';
 import { createEventLog } from './telemetry/event-log.js';
 import { createLogBook, logFailure } from './telemetry/log-book.js';
@@ -82,9 +85,13 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
   }
   const egress = new Egress(config.egressAllow);
   closers.push(() => egress.close());
+  const quota = new StorageQuota({ stateDir: config.stateDir, maxBytes: config.storageMaxBytes });
+  const { housekeepingCores } = config;
+  const confined = new Confined({ directory: join(config.runDir, 'confined'), driver, housekeepingCores });
+  closers.push(() => confined.close());
   const engines = new Engines(
     builtinEngines({
-      ...{ directory: join(config.runDir, 'sandboxes'), egress, driver, ...config },
+      ...{ directory: join(config.runDir, 'sandboxes'), egress, confined, storage: quota, driver, ...config },
       onNote: (message) => void log.emit({ kind: 'engine', severity: 'info', message }),
     }),
   );
@@ -96,7 +103,8 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
   warnings.push(...storeWarnings);
   const registry = await createRegistry({
     store,
-    bundleDir: join(config.stateDir, 'bundles'),
+    bundleDir: quota.bundleDir,
+    quota,
     prepare: (engine, source) => engines.prepare(engine, source),
   });
   closers.push(() => registry.close());
@@ -222,8 +230,11 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     slowReaders: () => gateway?.feed.slowReaders ?? 0,
     warnings: () => warnings,
   });
+  const uploads = await ImageUploads.open(quota);
+  closers.push(() => uploads.close());
   const platform: Platform = {
     registry,
+    uploads,
     logs,
     events: log,
     traces,

@@ -7,6 +7,10 @@ import { choiceSchema, DURATION_PATTERN } from './sandbox/policy-entry.js';
 
 const cores = { type: 'array', items: { type: 'integer', minimum: 0 }, minItems: 1, uniqueItems: true };
 const bytes = { type: 'string', pattern: '^\\d+(\\.\\d+)?([kMG]|[KMG]i)$', description: 'must be like 2Gi' };
+const registryHost = {
+  ...{ type: 'string', pattern: '^[A-Za-z0-9][-A-Za-z0-9.]*(:\\d{1,5})?$' },
+  description: 'must be like registry.example:5000',
+};
 const map = (properties: Record<string, unknown>, required: string[] = []) => ({
   type: 'object',
   additionalProperties: false,
@@ -58,6 +62,23 @@ export const CONFIG_SCHEMA: AnySchema = map({
     accelerator: { type: 'string', enum: ['auto', 'kvm', 'tcg'] },
     kernel: { type: 'string', pattern: '^/' },
     snapshots: map({ memory: bytes, disk: bytes }),
+  }),
+  storage: map({ max: bytes }),
+  imageDirs: { type: 'array', items: { type: 'string', pattern: '^/.' }, uniqueItems: true },
+  registries: map({
+    logins: { type: 'string', pattern: '^/' },
+    hosts: {
+      type: 'array',
+      items: map(
+        {
+          host: registryHost,
+          insecure: { type: 'boolean' },
+          private: { type: 'boolean' },
+          follow: { type: 'array', items: registryHost },
+        },
+        ['host'],
+      ),
+    },
   }),
   profileDirs: { type: 'array', items: { type: 'string', pattern: '^/' } },
   nfs: {

@@ -17,12 +17,13 @@ import { maskUrl } from './mask-url.js';
 import { parseEgressRule } from './network/egress-rules.js';
 import type { ExplicitNf } from './nf/match.js';
 import type { MicrovmConfig } from './sandbox/engines/microvm/engine.js';
+import type { RegistryAccess } from './sandbox/engines/oci/image/registry-rules.js';
 import { createPolicies, type PoolPolicies } from './sandbox/policies.js';
 import type { PolicyChoice } from './sandbox/policy-entry.js';
 import type { StoreConfig } from './store/open-store.js';
 import type { OtlpOptions } from './telemetry/traces/otlp.js';
 import type { QueueConfig } from './triggers/redis-stream.js';
-import { DISCOVERY, GATEWAY, SNAPSHOT, TRACE } from './tunables.js';
+import { DISCOVERY, GATEWAY, SNAPSHOT, STORAGE, TRACE } from './tunables.js';
 
 export interface UserConfig {
   /** Name of this agent's cgroup root and lock: two agents of one name cannot run. Default `nemo`. */
@@ -71,6 +72,18 @@ export interface UserConfig {
     kernel?: string;
     snapshots?: { memory?: string; disk?: string };
   };
+  /** Most that bundles and images may take in the state directory. Default 16Gi. */
+  storage?: { max?: string };
+  /** Folders whose images callers may name by their path. Default none: `nemo deploy` sends files. */
+  imageDirs?: string[];
+  /**
+   * Registries: `logins` names a docker config.json; `hosts` are those of which more is known: plain HTTP (`insecure`), an
+   * address of a private network or of this box (`private`), other hosts that it may send to for tokens and blobs (`follow`).
+   */
+  registries?: {
+    logins?: string;
+    hosts?: Array<{ host: string; insecure?: boolean; private?: boolean; follow?: string[] }>;
+  };
   /** Folders with profiles of one's own, beside the built-in ones. */
   profileDirs?: string[];
   /** NFs that profiles alone do not find, or that want another SLO. */
@@ -100,6 +113,8 @@ export interface AgentConfig {
   store: StoreConfig;
   pool: PoolPolicies & { memoryMaxBytes: number | undefined; overcommit: number };
   microvm: MicrovmConfig;
+  storageMaxBytes: number;
+  images: { imageDirs: string[]; registries: RegistryAccess };
   profileDirs: string[];
   nfs: ExplicitNf[];
   nfUsers: number[];
@@ -147,6 +162,9 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
       user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
     pool: resolvePool(user.pool ?? {}),
     microvm: resolveMicrovm(user.microvm ?? {}),
+    storageMaxBytes:
+      user.storage?.max === undefined ? STORAGE.maxBytes : parseBytes(user.storage.max, 'storage.max'),
+    images: { imageDirs: user.imageDirs ?? [], registries: resolveRegistries(user.registries ?? {}) },
     profileDirs: user.profileDirs ?? [],
     nfs: user.nfs ?? [],
     nfUsers: (user.nfUsers ?? []).map(resolveUser),
@@ -225,6 +243,13 @@ function resolveMicrovm({
       diskMaxBytes: disk === undefined ? SNAPSHOT.diskMaxBytes : parseBytes(disk, 'microvm.snapshots.disk'),
     },
   };
+}
+
+function resolveRegistries({ logins, hosts = [] }: NonNullable<UserConfig['registries']>): RegistryAccess {
+  const rules = hosts.map(({ host, insecure = false, private: near = false, follow = [] }) => ({
+    ...{ host, insecure, private: near, follow },
+  }));
+  return { logins, hosts: rules };
 }
 
 /** Reads `nemo.yaml`. NOT_FOUND without the file; BAD_CONFIG with file, line and key. */

@@ -36,6 +36,7 @@ const CODES = {
   UNSUPPORTED: ['system', 501, 'this host cannot do that'],
   INTERFACE_GONE: ['system', 500, 'a network interface disappeared while in use'],
   BAD_TELEMETRY: ['system', 502, 'an NF tells of itself too late, too much or what cannot be'],
+  STORAGE_FULL: ['system', 507, 'the store or its disk has no room for what was sent'],
   STORE: ['system', 500, 'the store could not be read or written'],
   INTERNAL: ['system', 500, 'a fault in NEMO itself'],
 } as const satisfies Record<string, readonly ['user' | 'function' | 'system', number, string]>;

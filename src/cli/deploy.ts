@@ -9,6 +9,7 @@ import type { DeployInput } from '../gateway/platform.js';
 import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
 import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
+import { forgetImage, sendImage } from './send-image.js';
 import { print } from './terminal.js';
 
 interface DeployOptions extends AgentOptions {
@@ -17,6 +18,7 @@ interface DeployOptions extends AgentOptions {
   handler?: string;
   port?: number;
   sharingGroup?: string;
+  onAgent?: true;
   exec?: true | string;
   bundle?: true;
   memory?: string;
@@ -49,6 +51,10 @@ export function register(program: Command): void {
       '--sharing-group <name>',
       'engines isolate and wasm: share a process with the functions that name this group (default: with none)',
     )
+    .option(
+      '--on-agent',
+      'engine oci: the path is one of the agent, below a folder of its imageDirs, and is not sent',
+    )
     .option('--bundle', 'put packages into the code, also those that could be kept apart from it')
     .option('--exec [stdio|http]', 'a program of any language: one run a call, or a server on $PORT')
     .option('--memory <amount>', 'memory limit of one sandbox, for example 128Mi')
@@ -79,7 +85,8 @@ export function register(program: Command): void {
 async function deploy(path: string, options: DeployOptions): Promise<void> {
   const client = new AgentClient(options.agent);
   const name = options.name ?? (await nameFromPath(path, options.engine));
-  const input: Omit<DeployInput, 'name'> = await sourceOf(path, name, options);
+  const { sent, ...source } = await sourceOf(client, path, name, options);
+  const input: Omit<DeployInput, 'name'> = source;
   if (options.engine !== undefined) input.engine = options.engine;
   if (options.sharingGroup !== undefined) input.sharingGroup = options.sharingGroup;
   if (options.memory !== undefined) input.memory = options.memory;
@@ -89,12 +96,13 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
   if (options.egress.length > 0) input.egress = options.egress;
   if (Object.keys(options.env).length > 0) input.env = options.env;
 
-  const answer = await client.json<FunctionView>({
+  const deployed = client.json<FunctionView>({
     method: 'PUT',
     path: functionPath(name),
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(input),
   });
+  const answer = await deployed.finally(() => sent !== undefined && forgetImage(client, sent));
   if (options.json) return printJson(answer);
   const verb = answer.createdAt === answer.updatedAt ? 'deployed' : 'updated';
   const { packages = [] } = answer;
@@ -108,12 +116,16 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
 
 /** What an engine of no JavaScript runs is sent as it is. */
 async function sourceOf(
+  client: AgentClient,
   path: string,
   name: string,
   options: DeployOptions,
-): Promise<Omit<DeployInput, 'name'>> {
+): Promise<Omit<DeployInput, 'name'> & { sent?: string }> {
   const { exec, engine } = options;
-  if (engine === 'oci') return { code: await imageRequest(path, options), filename: name };
+  if (engine === 'oci') {
+    const { code, sent } = await imageRequest(client, path, options);
+    return { code, filename: name, ...(sent === undefined ? {} : { sent }) };
+  }
   const wasm = extname(path) === '.wasm';
   if (exec === undefined && engine !== 'wasm' && !(wasm && engine === undefined)) {
     const filename = `${name}.mjs`;
@@ -131,10 +143,14 @@ async function sourceOf(
   return { codeBase64, filename, exec: exec === true ? 'stdio' : (exec as 'stdio') };
 }
 
-/** What the agent, which is on this host, shall take: a path that is there is one, all else is a registry's. */
-async function imageRequest(path: string, { handler, port }: DeployOptions): Promise<string> {
-  const isThere = (await stat(path.replace(/#[^#/]*$/, '')).catch(() => undefined)) !== undefined;
-  return JSON.stringify({ image: isThere ? resolve(path) : path, handler, port });
+/** A path that is there is sent, unless the agent shall open it itself; all else is a registry's. */
+async function imageRequest(
+  client: AgentClient,
+  path: string,
+  { handler, port, onAgent }: DeployOptions,
+): Promise<{ code: string; sent?: string }> {
+  const { image, sent } = onAgent ? { image: resolve(path) } : await sendImage(client, path);
+  return { code: JSON.stringify({ image, handler, port }), ...(sent === undefined ? {} : { sent }) };
 }
 
 /** A folder's name is its package's, without a scope; a file's is the file's, without its ending. */

@@ -70,8 +70,18 @@ export interface TraceBook {
   last(functionName: string, count: number): CallTrace[];
 }
 
+/** Archives of images on their way from a client, part by part. */
+export interface Uploads {
+  /** OVERLOADED if too many are under way. */
+  create(): Promise<{ id: string }>;
+  /** Adds a part that begins at `offset`, the size so far. NOT_FOUND, BAD_REQUEST, BODY_TOO_LARGE, STORAGE_FULL. */
+  append(id: string, offset: number, part: Buffer): Promise<{ size: number }>;
+  remove(id: string): Promise<void>;
+}
+
 export interface Platform {
   readonly registry: FunctionRegistry;
+  readonly uploads: Uploads;
   readonly logs: LogBook;
   readonly events: EventLog;
   readonly traces: TraceBook;

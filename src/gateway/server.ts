@@ -14,6 +14,7 @@ import { sendError } from './error-reply.js';
 import { Guard } from './guard.js';
 import { attachFeed, createHttpServer, type HttpTimeouts, onClientError } from './http-server.js';
 import { addFunctionRoutes } from './native/functions.js';
+import { addImageRoutes } from './native/images.js';
 import { bodyTooLarge, createInvokeHandler } from './native/invoke.js';
 import { addLogRoutes } from './native/logs.js';
 import { addObserveRoutes } from './native/observe.js';
@@ -82,6 +83,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   addBodyParser(server);
   addErrorReplies(server);
   addFunctionRoutes(server, platform);
+  addImageRoutes(server, platform);
   const endLogs = addLogRoutes(server, platform);
   addTraceRoutes(server, platform);
   addObserveRoutes(server, platform, calls, isStopping);

@@ -7,12 +7,17 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NemoError } from '../errors.js';
+import type { StorageQuota } from '../sandbox/storage-quota.js';
 
 const BUNDLE = /^[0-9a-f]{64}\.[a-z0-9]{1,8}$/;
 const TEMPORARY = /\.tmp$/;
 
 export class BundleFiles {
-  constructor(readonly directory: string) {}
+  /** Without `quota` only the disk bounds it. */
+  constructor(
+    readonly directory: string,
+    private readonly quota?: StorageQuota,
+  ) {}
 
   path(hash: string, ending: string): string {
     return join(this.directory, `${hash}.${ending}`);
@@ -24,6 +29,7 @@ export class BundleFiles {
     try {
       await mkdir(this.directory, { recursive: true, mode: 0o750 });
       if (!(await this.intact(hash, ending))) {
+        await this.quota?.require(content.length, 'what is deployed');
         const temporary = join(this.directory, `${hash}.${randomBytes(4).toString('hex')}.tmp`);
         try {
           await writeDurably(temporary, content);
@@ -36,8 +42,10 @@ export class BundleFiles {
         await syncDirectory(this.directory);
       }
     } catch (cause) {
+      if (cause instanceof NemoError) throw cause;
+      const full = ['ENOSPC', 'EDQUOT'].includes((cause as NodeJS.ErrnoException).code ?? '');
       throw new NemoError(
-        'STORE',
+        full ? 'STORAGE_FULL' : 'STORE',
         `cannot write a bundle into ${this.directory}: ${(cause as Error).message}`,
         {
           hint: 'check that the directory is writable and its disk not full',

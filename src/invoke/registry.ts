@@ -10,6 +10,7 @@ import type { DeployInput, FunctionRegistry } from '../gateway/platform.js';
 import type { Artifact, FunctionSource } from '../sandbox/engine.js';
 import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
 import { PACKAGE_ENDING, type PackageRef } from '../sandbox/packages/pack.js';
+import type { StorageQuota } from '../sandbox/storage-quota.js';
 import type { Store } from '../store/store.js';
 import { FUNCTION_LIMITS } from '../tunables.js';
 import { BundleFiles } from './bundle-files.js';
@@ -23,6 +24,8 @@ export interface RegistryOptions {
   store: Store;
   bundleDir: string;
   prepare: PrepareFunction;
+  /** What all that is stored may take. Default: no bound of its own. */
+  quota?: StorageQuota;
   /** How long a replaced bundle stays on disk. */
   bundleGraceMs?: number;
 }
@@ -67,7 +70,7 @@ class Registry implements StoredRegistry {
   private sweepTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: RegistryOptions) {
-    this.bundles = new BundleFiles(options.bundleDir);
+    this.bundles = new BundleFiles(options.bundleDir, options.quota);
   }
 
   async restore(): Promise<void> {

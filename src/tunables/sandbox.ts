@@ -88,23 +88,65 @@ export const WASM = {
   /** A function whose instance is kept by a thread that runs another's call waits for it this long, looking this often. */
   homeWaitMs: 20,
   homeLookMs: 1,
-  /** Looking at a module at deploy: compiling 8 MB of code takes some 100 MB. */
+  /** Most memory that a module may ask for at its start, so that it is looked at at all. */
   checkMemoryBytes: 512 * 1024 * 1024,
-  checkTimeoutMs: 20_000,
+  /** What may be said of a module that is not fit. */
+  complaintMaxBytes: 4 * 1024,
+} as const;
+
+/** Work on strangers' bytes in processes of its own: bundling, compiling, unpacking. */
+export const CONFINED = {
+  /** Users of these processes: beside those of the engines. */
+  firstUid: 60_800,
+  uidCount: 100,
+  /** Compiling 8 MB of WebAssembly takes some 100 MB, bundling 8 MB of code 300 MB. */
+  memoryMaxBytes: 512 * 1024 * 1024,
+  pidsMax: 64,
+  timeoutMs: 20_000,
+  /** At a time, and waiting for that; imports of images have a line of their own. */
+  jobs: 2,
+  jobsWaiting: 32,
+  /** A bundle as the bundler gives it back. */
+  bundleMaxBytes: 32 * 1024 * 1024,
 } as const;
 
 export const OCI = {
   /** An image's layers together, unpacked; so that a small file cannot become a full disk. */
   imageMaxBytes: 2 * 1024 * 1024 * 1024,
+  /** Files, links and directories, those on the way to a file too. */
   entriesMax: 200_000,
+  /** Directories on the way to a file, and its whole path. */
+  depthMax: 64,
+  pathMaxBytes: 2_048,
+  /** Extended headers of one entry of a tar. */
+  tarMetaMaxBytes: 256 * 1024,
+  /** Files of an archive of an image, which are its layers and a few documents. */
+  archiveEntriesMax: 10_000,
+  /** One import at a time, so that the room that is left is told truly; others wait. */
+  imports: 1,
+  importsWaiting: 8,
+  importTimeoutMs: 900_000,
+  /** No import goes on below this on its disk, whatever its own count says. */
+  diskFreeMinBytes: 64 * 1024 * 1024,
+  diskLookMs: 250,
   layersMax: 100,
   /** 96 bits of a digest name a layer's directory. */
   layerNameChars: 24,
   /** Manifests and configs. */
-  documentMaxBytes: 4 * 1024 * 1024,
+  documentMaxBytes: 1024 * 1024,
+  documentDepthMax: 64,
+  /** Of a config: environment, arguments, and volumes, each of which is a file system of its own. */
+  configTextsMax: 1_000,
+  configTextsMaxBytes: 128 * 1024,
+  volumesMax: 16,
   indexDepthMax: 3,
-  /** One request to a registry, a whole layer included. */
+  /** All of a pull from a registry together, and the silence of a peer in it. */
   fetchTimeoutMs: 600_000,
+  connectTimeoutMs: 10_000,
+  answerTimeoutMs: 30_000,
+  redirectsMax: 5,
+  headersMaxBytes: 16 * 1024,
+  tokenMaxBytes: 64 * 1024,
   /** Users of containers: beside those of the other engines. */
   firstUid: 61_000,
   tmpFilesMax: 10_000,
@@ -122,6 +164,20 @@ export const OCI = {
   lastWordsMs: 600,
   /** Layers that no function has named for so long are removed. */
   unusedLayerMs: 3_600_000,
+} as const;
+
+/** What the state directory holds on behalf of callers. */
+export const STORAGE = {
+  /** Bundles, packages, layers of images, and archives on their way, together. */
+  maxBytes: 16 * 1024 * 1024 * 1024,
+} as const;
+
+/** Archives of images that clients send in parts. */
+export const UPLOAD = {
+  partMaxBytes: 4 * 1024 * 1024,
+  openMax: 4,
+  /** One that nobody has added to for so long is removed. */
+  keptMs: 600_000,
 } as const;
 
 export const ENGINES = {

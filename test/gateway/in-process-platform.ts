@@ -12,7 +12,9 @@ import { NemoError } from '../../src/errors.js';
 import type { Platform } from '../../src/gateway/platform.js';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway/server.js';
 import type { CallRequest, CallTimeline, Sink } from '../../src/invoke/function.js';
+import { ImageUploads } from '../../src/invoke/image-uploads.js';
 import { createRegistry, type PrepareFunction, type StoredRegistry } from '../../src/invoke/registry.js';
+import { StorageQuota } from '../../src/sandbox/storage-quota.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import { createEventLog } from '../../src/telemetry/event-log.js';
 import type { FeedFrame } from '../../src/telemetry/feed.js';
@@ -69,6 +71,7 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
   let frame = sampleFrame(1);
   const platform = {
     registry,
+    uploads: await ImageUploads.open(new StorageQuota({ stateDir: directory })),
     logs: createLogBook(),
     events: createEventLog(),
     traces: new CallTraces(),

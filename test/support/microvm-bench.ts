@@ -11,7 +11,7 @@ import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 import { MicrovmEngine, type MicrovmEngineOptions } from '../../src/sandbox/engines/microvm/engine.js';
 import { SNAPSHOT } from '../../src/tunables.js';
-import type { LogEntry } from './sandboxes.js';
+import { confinedIn, type LogEntry } from './sandboxes.js';
 
 const STATE_DIR = mkdtempSync('/var/tmp/nemo-test-microvm-state-');
 process.once('exit', () => rmSync(STATE_DIR, { recursive: true, force: true }));
@@ -38,6 +38,7 @@ export class MicrovmBench {
       directory: join(this.directory, `run-${benches++}`),
       stateDir: this.stateDir,
       driver: this.driver,
+      confined: confinedIn(this.directory, this.driver),
       housekeepingCores: [0],
       accelerator: 'tcg',
       kernel: this.kernel,

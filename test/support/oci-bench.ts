@@ -5,9 +5,11 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import type { Confined } from '../../src/sandbox/confined/confined.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 import { OciEngine } from '../../src/sandbox/engines/oci/engine.js';
-import type { LogEntry } from './sandboxes.js';
+import { StorageQuota } from '../../src/sandbox/storage-quota.js';
+import { confinedIn, type LogEntry } from './sandboxes.js';
 
 const MEMORY_BYTES = 128 * 1024 * 1024;
 let benches = 0;
@@ -16,6 +18,7 @@ export class OciBench {
   readonly directory = mkdtempSync('/var/tmp/nemo-test-oci-');
   readonly driver: CgroupDriver;
   readonly engine: OciEngine;
+  readonly confined: Confined;
   readonly logs: LogEntry[] = [];
   private count = 0;
 
@@ -23,15 +26,24 @@ export class OciBench {
     chmodSync(this.directory, 0o755);
     this.driver = openCgroupDriver({ rootName: `nemo-test-oci-${process.pid}-${benches++}`, idle: false });
     mkdirSync(join(this.directory, 'bundles'));
+    this.confined = confinedIn(this.directory, this.driver);
+    const storage = new StorageQuota({ stateDir: this.directory });
     this.engine = new OciEngine({
       directory: join(this.directory, 'run'),
-      storeDir: join(this.directory, 'layers'),
-      bundleDir: join(this.directory, 'bundles'),
+      storeDir: storage.imageDir,
+      bundleDir: storage.bundleDir,
+      ...{ storage, confined: this.confined },
+      access: {
+        imageDirs: [this.directory],
+        uploadDir: storage.uploadDir,
+        registries: { logins: undefined, hosts: [] },
+      },
     });
   }
 
   async close(): Promise<void> {
     await this.engine.close();
+    await this.confined.close();
     await this.driver.removeAll();
     rmSync(this.directory, { recursive: true, force: true });
   }

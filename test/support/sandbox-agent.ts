@@ -6,10 +6,11 @@
 import { writeFileSync } from 'node:fs';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { ProcessEngine } from '../../src/sandbox/engines/process/engine.js';
+import { confinedIn } from './sandboxes.js';
 
 const [rootName, directory] = process.argv.slice(2) as [string, string];
 const driver = openCgroupDriver({ rootName, idle: false });
-const engine = new ProcessEngine({ directory });
+const engine = new ProcessEngine({ directory, confined: confinedIn(directory, driver) });
 const start = (id: string) =>
   engine.start({
     id,

@@ -12,6 +12,7 @@ import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { onlineCores } from '../../src/linux/online-cores.js';
 import { Egress } from '../../src/network/egress.js';
+import { Confined } from '../../src/sandbox/confined/confined.js';
 import type {
   Engine,
   EngineEntry,
@@ -22,6 +23,7 @@ import type {
 } from '../../src/sandbox/engine.js';
 import { builtinEngines } from '../../src/sandbox/engines/builtin.js';
 import { type PackageInput, sealPackage } from '../../src/sandbox/packages/pack.js';
+import { StorageQuota } from '../../src/sandbox/storage-quota.js';
 
 export interface Answer {
   status: number;
@@ -41,6 +43,7 @@ export class SandboxBench {
   readonly driver: CgroupDriver;
   private readonly entry: EngineEntry;
   private readonly opened: Promise<Engine>;
+  readonly confined: Confined;
   readonly logs: LogEntry[] = [];
   private count = 0;
 
@@ -56,13 +59,14 @@ export class SandboxBench {
     this.egress = egress;
     chmodSync(this.directory, 0o755);
     this.driver = openCgroupDriver({ rootName: `nemo-test-sandbox-${process.pid}-${groups++}`, idle: false });
-    const { driver } = this;
+    this.confined = confinedIn(this.directory, this.driver);
+    const { driver, confined } = this;
+    const stateDir = join(this.directory, 'state');
     const cores = { functionCores: onlineCores(), housekeepingCores: [onlineCores()[0]!] };
     const entries = builtinEngines({
       directory: join(this.directory, 'sandboxes'),
-      stateDir: join(this.directory, 'state'),
-      driver,
-      egress,
+      storage: new StorageQuota({ stateDir }),
+      ...{ stateDir, driver, egress, confined },
       ...cores,
     });
     this.entry = entries.find((entry) => entry.kind === kind)!;
@@ -82,6 +86,7 @@ export class SandboxBench {
 
   async close(): Promise<void> {
     await (await this.opened).close();
+    await this.confined.close();
     await this.egress.close();
     await this.driver.removeAll();
     rmSync(this.directory, { recursive: true, force: true });
@@ -132,6 +137,12 @@ export class SandboxBench {
     await this.load(sandbox, code, options);
     return sandbox;
   }
+}
+
+/** In a folder of a test's own. */
+export function confinedIn(directory: string, driver: CgroupDriver): Confined {
+  const housekeepingCores = [onlineCores()[0]!];
+  return new Confined({ directory: join(directory, 'confined'), driver, housekeepingCores });
 }
 
 export function call(sandbox: Sandbox, input: CallInput = {}, deadlineMs?: number): Promise<Answer> {

@@ -5,9 +5,12 @@ import { join } from 'node:path';
 import type { CgroupDriver } from '../../linux/cgroup/driver.js';
 import type { Egress } from '../../network/egress.js';
 import { SNAPSHOT } from '../../tunables.js';
+import type { Confined } from '../confined/confined.js';
 import type { EngineEntry } from '../engine.js';
+import type { StorageQuota } from '../storage-quota.js';
 import type { MicrovmConfig } from './microvm/engine.js';
 import { microvmVariant } from './microvm/variant.js';
+import type { RegistryAccess } from './oci/image/registry-rules.js';
 import { EXEC_VARIANT, isProgram } from './process/programs.js';
 import { sharingVariant } from './sharing.js';
 
@@ -19,6 +22,10 @@ export interface EngineContext {
   /** What outlives the agent: unpacked images; stored functions are in its `bundles`. */
   stateDir: string;
   egress: Egress;
+  confined: Confined;
+  storage: StorageQuota;
+  /** Folders of this host, and registries, that images are taken from. Default: none, and public ones. */
+  images?: { imageDirs: readonly string[]; registries: RegistryAccess };
   driver: CgroupDriver;
   functionCores: readonly number[];
   housekeepingCores: readonly number[];
@@ -29,7 +36,7 @@ export interface EngineContext {
 }
 
 export function builtinEngines(context: EngineContext): EngineEntry[] {
-  const { directory, stateDir, egress, driver, housekeepingCores } = context;
+  const { directory, stateDir, egress, confined, storage, driver, housekeepingCores } = context;
   // A call may fall back to a housekeeping core.
   const cores = [...new Set([...context.functionCores, ...housekeepingCores])];
   return [
@@ -43,7 +50,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       variant: ({ codeEnding }) => (isProgram(codeEnding) ? EXEC_VARIANT : ''),
       async open() {
         const { ProcessEngine } = await import('./process/engine.js');
-        return new ProcessEngine({ directory: join(directory, ENGINE_DEFAULT), egress });
+        return new ProcessEngine({ directory: join(directory, ENGINE_DEFAULT), confined, egress });
       },
     },
     {
@@ -52,7 +59,9 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       variant: sharingVariant,
       async open() {
         const { IsolateEngine } = await import('./isolate/engine.js');
-        return new IsolateEngine({ directory: join(directory, 'isolate'), driver, cores, housekeepingCores });
+        return new IsolateEngine({
+          ...{ directory: join(directory, 'isolate'), driver, confined, cores, housekeepingCores },
+        });
       },
     },
     {
@@ -62,7 +71,9 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       variant: sharingVariant,
       async open() {
         const { WasmEngine } = await import('./wasm/engine.js');
-        return new WasmEngine({ directory: join(directory, 'wasm'), driver, cores, housekeepingCores });
+        return new WasmEngine({
+          ...{ directory: join(directory, 'wasm'), driver, confined, cores, housekeepingCores },
+        });
       },
     },
     {
@@ -73,8 +84,13 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
         const { OciEngine } = await import('./oci/engine.js');
         return new OciEngine({
           directory: join(directory, 'oci'),
-          storeDir: join(stateDir, 'images'),
-          bundleDir: join(stateDir, 'bundles'),
+          storeDir: storage.imageDir,
+          bundleDir: storage.bundleDir,
+          ...{ confined, storage },
+          access: {
+            ...(context.images ?? { imageDirs: [], registries: { logins: undefined, hosts: [] } }),
+            uploadDir: storage.uploadDir,
+          },
         });
       },
     },
@@ -89,7 +105,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
           ...{ accelerator: 'auto', kernel: undefined, budgets: SNAPSHOT, ...context.microvm },
           directory: join(directory, 'microvm'),
           stateDir: join(stateDir, 'microvm'),
-          ...{ driver, housekeepingCores, onNote: context.onNote ?? (() => {}) },
+          ...{ driver, confined, housekeepingCores, onNote: context.onNote ?? (() => {}) },
         });
       },
     },

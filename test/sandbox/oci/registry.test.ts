@@ -1,30 +1,31 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { fetch } from 'undici';
 import { findProgram } from '../../../src/linux/programs.js';
 import { endProcess, spawnTied } from '../../../src/linux/tied-process.js';
-import { importImage } from '../../../src/sandbox/engines/oci/image/import.js';
+import { ImageImports, localRegistry } from '../../support/image-imports.js';
 import { sha256, writeLayout } from '../../support/oci-images.js';
 import { errorOf } from '../../support/sandboxes.js';
 
 describe('images from a registry', () => {
-  let folder: string;
+  const images = new ImageImports();
+  const { folder } = images;
+  const importImage = (name: string, store: string) =>
+    images.import(name, { store, registries: localRegistry(name.split('/')[0]!) });
   let image: string;
   let digests: ReturnType<typeof writeLayout>;
   const blob = (digest: string) => readFileSync(join(image, 'blobs/sha256', digest.slice(7)));
 
   before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'nemo-test-registry-'));
     image = join(folder, 'image');
     digests = writeLayout(image, { layers: [[{ path: 'hello', content: 'hello' }]], gzip: true });
   });
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  after(() => images.close());
 
   describe("Debian's docker-registry", () => {
     let registry: ChildProcess | undefined;

@@ -41,7 +41,7 @@ describe('when the agent is killed with SIGKILL', () => {
         15_000,
       );
 
-      const engine = new ProcessEngine({ directory });
+      const engine = new ProcessEngine({ directory, confined: bench.confined });
       expect(await engine.check()).to.deep.equal({ ok: true });
       for (const name of ['sb-0', 'sb-1', 'sb-2'])
         expect(existsSync(`${directory}/${name}`), name).to.equal(false);

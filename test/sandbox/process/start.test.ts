@@ -20,7 +20,7 @@ describe('starting a sandbox', () => {
   it('is refused, with the way out, where its user could not reach its files', async () => {
     const closed = join(bench.directory, 'closed');
     mkdirSync(closed, { mode: 0o700 });
-    const engine = new ProcessEngine({ directory: join(closed, 'sandboxes') });
+    const engine = new ProcessEngine({ directory: join(closed, 'sandboxes'), confined: bench.confined });
     const checked = await engine.check();
     expect(checked).to.include({ ok: false });
     expect(checked).to.have.property('reason').that.includes(`only its owner may enter ${closed}`);
@@ -31,7 +31,10 @@ describe('starting a sandbox', () => {
   });
 
   it('fails at once, and leaves nothing, when the chain of programs breaks', async () => {
-    const engine = new ProcessEngine({ directory: join(bench.directory, 'broken') });
+    const engine = new ProcessEngine({
+      directory: join(bench.directory, 'broken'),
+      confined: bench.confined,
+    });
     const error = await errorOf(startWith(engine, 'broken-0', ['/proc/nowhere/tasks']));
     expect(error).to.include({ code: 'SANDBOX_START' });
     expect(error.message).to.include('sandbox broken-0 did not start').and.include('/proc/nowhere/tasks');
@@ -41,7 +44,10 @@ describe('starting a sandbox', () => {
   });
 
   it('is refused once the engine was closed, which ends all that run', async () => {
-    const engine = new ProcessEngine({ directory: join(bench.directory, 'closing') });
+    const engine = new ProcessEngine({
+      directory: join(bench.directory, 'closing'),
+      confined: bench.confined,
+    });
     const sandboxes = await Promise.all(['closing-0', 'closing-1'].map((id) => startWith(engine, id)));
     await engine.close();
     for (const sandbox of sandboxes) expect(await sandbox.exited).to.include({ cause: 'killed' });

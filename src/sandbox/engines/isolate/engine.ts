@@ -10,7 +10,8 @@ import { join } from 'node:path';
 import { NemoError } from '../../../errors.js';
 import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
 import { ISOLATE } from '../../../tunables.js';
-import { checkFunction } from '../../bundle.js';
+import { checkConfined } from '../../confined/check-function.js';
+import type { Confined } from '../../confined/confined.js';
 import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
 import { BODY_MAX_BYTES } from '../../runner/frames.js';
 import { allowedName, refusal } from '../../runner/isolate/allowed.js';
@@ -28,6 +29,8 @@ export interface IsolateEngineOptions {
   /** Directory of this engine alone; what an earlier agent left there is removed. */
   directory: string;
   driver: CgroupDriver;
+  /** Where functions are bundled, and modules looked at. */
+  confined: Confined;
   /** Cores that sandboxes may be put on, and those for the main threads of their processes. */
   cores: readonly number[];
   housekeepingCores: readonly number[];
@@ -64,11 +67,11 @@ export class IsolateEngine implements Engine {
   /** As for the process engine, with a trial of its own. */
   async check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }> {
     const directory = join(this.options.directory, 'probe');
-    return new ProcessEngine({ directory }).check();
+    return new ProcessEngine({ directory, confined: this.options.confined }).check();
   }
 
   async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
-    const { code, imports } = await checkFunction(content.toString(), filename);
+    const { code, imports } = await checkConfined(this.options.confined, content, filename);
     const refused = imports.find((name) => allowedName(name) === undefined);
     if (refused !== undefined) {
       throw new NemoError('BAD_FUNCTION', `${filename}: ${refusal(refused)}`, {

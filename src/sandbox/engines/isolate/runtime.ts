@@ -16,12 +16,10 @@ const HOST_FILE = 'host-main.js';
 export const JS_REHEARSAL = join(RUNNER_SOURCE, 'isolate', 'rehearsal.js');
 export const JS_PROGRAM = 'isolate/worker-main.js';
 export const WASM_PROGRAM = 'wasm/worker-main.js';
-const WASM_CHECK = 'wasm/check-main.js';
 const BUNDLE = 'thread.js';
 const OWN_STATUS = 'thread';
-/** Where they lie inside. */
+/** Where it lies inside. */
 export const THREAD_INSIDE = '/runner/worker.cjs';
-export const CHECK_INSIDE = '/runner/check.cjs';
 
 /**
  * Runs the bundle as a script whose every `import()` is refused, also that of code which a function had the runner
@@ -74,7 +72,6 @@ export async function prepareIsolateRuntime(directory: string, program: string):
   writeFileSync(join(runner, basename(THREAD_INSIDE)), START);
   chmodSync(join(runner, basename(THREAD_INSIDE)), 0o644);
   symlinkSync('/proc/thread-self/status', join(runner, OWN_STATUS));
-  if (program === WASM_PROGRAM) bundle(WASM_CHECK, basename(CHECK_INSIDE));
   for (const file of [HOST_FILE, 'to-host.js']) {
     copyFileSync(join(RUNNER_SOURCE, 'isolate', file), join(runner, file));
     chmodSync(join(runner, file), 0o644);

@@ -14,7 +14,8 @@ import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
 import { installLine, missingPackages } from '../../../linux/packages.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
 import { MICROVM, POOL } from '../../../tunables.js';
-import { checkFunction } from '../../bundle.js';
+import { checkConfined } from '../../confined/check-function.js';
+import type { Confined } from '../../confined/confined.js';
 import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
 import { type OpenSnapshot, SnapshotManager } from '../../snapshots/manager.js';
 import type { SnapshotBudgets } from '../../snapshots/policy.js';
@@ -48,6 +49,7 @@ export interface MicrovmEngineOptions extends MicrovmConfig {
   /** Kernel, image and snapshots; kept. */
   stateDir: string;
   driver: CgroupDriver;
+  confined: Confined;
   housekeepingCores: readonly number[];
   onNote: (line: string) => void;
 }
@@ -87,7 +89,7 @@ export class MicrovmEngine implements Engine {
   }
 
   async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
-    const { code } = await checkFunction(content.toString(), filename);
+    const { code } = await checkConfined(this.options.confined, content, filename);
     // So that the first call does not wait for a boot.
     await this.stems.ensure(Number(microvmVariant(POOL.memoryMaxDefaultBytes)));
     return { content: Buffer.from(code), ending: 'mjs' };

@@ -21,14 +21,19 @@ import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import { ensurePackages, run } from '../../../linux/packages.js';
 import { findProgram } from '../../../linux/programs.js';
 import { OCI, SANDBOX } from '../../../tunables.js';
+import type { Confined } from '../../confined/confined.js';
+import { Slots } from '../../confined/slots.js';
 import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
+import { SIZE_ENDING, type StorageQuota } from '../../storage-quota.js';
 import { makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
 import { UidRange } from '../uids.js';
 import { connectInside } from './connect.js';
 import { HttpChannel } from './http-channel.js';
+import type { ImportedImage } from './image/import.js';
 import { importInThread } from './image/import-worker.js';
 import { parseRequest } from './image/reference.js';
+import type { ImageAccess } from './image/sources.js';
 import { launchContainer } from './launch.js';
 import { type ImagePlan, parsePlan, planImage } from './plan.js';
 import { layOutRootfs, mountRootfs, unmountBelow } from './rootfs.js';
@@ -46,6 +51,12 @@ export interface OciEngineOptions {
   storeDir: string;
   /** Where artifacts are stored, by the hash that is a stem's variant. */
   bundleDir: string;
+  /** Where layers are unpacked. */
+  confined: Confined;
+  /** What images are taken from. */
+  access: ImageAccess;
+  /** What the state directory may hold. */
+  storage: StorageQuota;
 }
 
 interface KnownImage {
@@ -61,6 +72,7 @@ export class OciEngine implements Engine {
   private readonly foreignGroups = new Set<string>();
   private laidOut: Promise<string> | undefined;
   private readonly uids = new UidRange(OCI.firstUid, SANDBOX.uidCount);
+  private readonly imports = new Slots(OCI.imports, OCI.importsWaiting, 'imports of images');
   private trials = 0;
   private closed = false;
 
@@ -92,9 +104,8 @@ export class OciEngine implements Engine {
     const request = parseRequest(content.toString());
     if (egress === true) throw new NemoError('BAD_REQUEST', `${functionName}: images have no network`);
     const runDir = await this.layOut();
-    this.sweepLayers();
     const { storeDir } = this.options;
-    const imported = await importInThread(request.image, storeDir);
+    const imported = await this.import(request.image);
     const trial = join(runDir, `trial-${++this.trials}`);
     try {
       mkdirSync(trial);
@@ -104,6 +115,23 @@ export class OciEngine implements Engine {
     } finally {
       await unmountBelow(trial);
     }
+  }
+
+  /** One after the other: each is told the room that is left. */
+  private import(image: string): Promise<ImportedImage> {
+    const { storeDir: store, confined, access, storage } = this.options;
+    return this.imports.hold(async () => {
+      this.sweepLayers();
+      const roomBytes = await storage.room();
+      try {
+        return await confined.within((place) => importInThread({ image, store, place, access, roomBytes }));
+      } finally {
+        // What one that was ended left.
+        for (const name of namesIn(store)) {
+          if (/\.tmp$|^import-/.test(name)) rmSync(join(store, name), { recursive: true, force: true });
+        }
+      }
+    });
   }
 
   async start(options: StartOptions): Promise<Sandbox> {
@@ -210,14 +238,15 @@ export class OciEngine implements Engine {
   private sweepLayers(): void {
     const { storeDir, bundleDir } = this.options;
     const used = new Set<string>();
-    for (const name of existsSync(bundleDir) ? readdirSync(bundleDir) : []) {
+    for (const name of namesIn(bundleDir)) {
       if (!name.endsWith(`.${IMAGE_ENDING}`)) continue;
       for (const layer of parsePlan(readFileSync(join(bundleDir, name))).layers) used.add(layer);
     }
-    for (const name of existsSync(storeDir) ? readdirSync(storeDir) : []) {
+    for (const name of namesIn(storeDir)) {
+      const layer = name.endsWith(SIZE_ENDING) ? name.slice(0, -SIZE_ENDING.length) : name;
       const path = join(storeDir, name);
       const ageMs = Date.now() - statSync(path).ctimeMs;
-      if (!used.has(name) && ageMs > OCI.unusedLayerMs) rmSync(path, { recursive: true, force: true });
+      if (!used.has(layer) && ageMs > OCI.unusedLayerMs) rmSync(path, { recursive: true, force: true });
     }
   }
 
@@ -231,6 +260,10 @@ export class OciEngine implements Engine {
       await rmdir(group).catch(() => {});
     }
   }
+}
+
+function namesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 /** As runc wants it: below the mount point of a hierarchy. NEMO's groups are two levels deep. */

@@ -9,7 +9,8 @@ import { asNemoError, NemoError } from '../../../errors.js';
 import { type ExecFileException, execFile } from '../../../linux/spawn.js';
 import type { Egress } from '../../../network/egress.js';
 import { SANDBOX } from '../../../tunables.js';
-import { checkFunction } from '../../bundle.js';
+import { checkConfined } from '../../confined/check-function.js';
+import type { Confined } from '../../confined/confined.js';
 import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
 import { packagePath, requireImported } from '../../packages/pack.js';
 import { UidRange } from '../uids.js';
@@ -29,6 +30,8 @@ export interface ProcessEngineOptions {
    * Every user must be able to pass through the directories above it (not below /root or a private /tmp folder).
    */
   directory: string;
+  /** Where functions are bundled. */
+  confined: Confined;
   /** Without it no function can have a network. */
   egress?: Egress;
 }
@@ -95,7 +98,8 @@ export class ProcessEngine implements Engine {
   async prepare(source: FunctionSource): Promise<Artifact> {
     if (source.exec !== undefined) return prepareProgram(source);
     const { content, filename, packages = [] } = source;
-    const { code, imports } = await checkFunction(content.toString(), filename, packages.length > 0);
+    const { confined } = this.options;
+    const { code, imports } = await checkConfined(confined, content, filename, packages.length > 0);
     requireImported(packages, imports);
     return { content: Buffer.from(code), ending: 'mjs' };
   }

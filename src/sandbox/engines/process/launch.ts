@@ -27,6 +27,10 @@ export interface Launch {
   openFiles?: number;
   /** Size of /dev/shm, which is private and counts against the sandbox's memory; without it there is none. */
   sharedMemoryBytes?: number;
+  /** Host directory to write to, and where it is inside. Without it there is none but /tmp. */
+  writable?: readonly [host: string, inside: string];
+  /** Most that one file may have. */
+  fileMaxBytes?: number;
   /** Device files to see, with the group that may open each. */
   devices?: readonly string[];
 }
@@ -40,6 +44,7 @@ shift; exec "$@"`;
 /** The whole command line. */
 export function launchCommand(launch: Launch, program: readonly string[]): string[] {
   const { uid, runtime, openFiles = SANDBOX.openFilesMax, sharedMemoryBytes = 0, devices = [] } = launch;
+  const { writable, fileMaxBytes } = launch;
   const groups = devices.map((path) => statSync(path).gid).join();
   const binds = runtime.binds.flatMap(([host, inside]) => ['--ro-bind', host, inside]);
   return [
@@ -52,6 +57,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     '--',
     // Without a nice allowance the kernel itself refuses the way out of SCHED_IDLE.
     ...['prlimit', '--nice=0:0', '--rtprio=0:0', '--core=0:0', `--nofile=${openFiles}:${openFiles}`],
+    ...(fileMaxBytes === undefined ? [] : [`--fsize=${fileMaxBytes}:${fileMaxBytes}`]),
     ...(launch.scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
     ...(launch.scheduling === 'nice' ? ['nice', '-n', '19'] : []),
     ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`],
@@ -74,6 +80,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ],
     ...binds,
     ...['--ro-bind', launch.directory, FUNCTION_DIRECTORY],
+    ...(writable === undefined ? [] : ['--bind', ...writable]),
     ...['--symlink', `${FUNCTION_DIRECTORY}/${HOSTS_NAME}`, '/etc/hosts'],
     // Written, /proc would let a function leave its rank for the kernel's out-of-memory killer.
     ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],

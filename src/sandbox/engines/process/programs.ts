@@ -11,6 +11,7 @@ import type { Runtime } from './runtime.js';
 /** Endings of stored programs, by how they take calls. */
 const ENDINGS = { stdio: 'bin', http: 'srv' } as const;
 export const EXEC_VARIANT = 'exec';
+const INTERPRETER = /^\/(usr|bin)\/[^\0]+$/;
 const NODE_INSIDE = '/nemo-node';
 const HOST_FOLDERS = ['/usr', '/bin', '/lib', '/lib64', '/etc/alternatives', '/etc/ld.so.cache'];
 const ELF_MAGIC = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
@@ -46,7 +47,8 @@ function requireInterpreter(content: Buffer, filename: string): void {
   const line = content.toString('utf8', 2, 256).split('\n', 1)[0]!.trim();
   const [path = '', argument = ''] = line.split(/\s+/);
   const names = path.endsWith('/env') ? [`/usr/bin/${argument}`, `/usr/local/bin/${argument}`] : [path];
-  if (names.some((name) => existsSync(name))) return;
+  // Only where a sandbox looks: of other files a deploy must not tell whether they are there.
+  if (names.some((name) => INTERPRETER.test(name) && !name.includes('..') && existsSync(name))) return;
   throw new NemoError(
     'BAD_FUNCTION',
     `${filename} asks for the interpreter '${line}', which is not installed here`,

@@ -6,15 +6,19 @@ export function badImage(message: string, hint = 'build the image again'): NemoE
   return new NemoError('BAD_FUNCTION', message, { hint });
 }
 
+export function storageFull(what: string): NemoError {
+  return new NemoError('STORAGE_FULL', what, {
+    hint: 'free space in the state directory, or remove functions with large images',
+  });
+}
+
 /** What a failed write of the image store is to its user. */
 export function storeFault(thrown: unknown, doing: string): NemoError {
   if (thrown instanceof NemoError) return thrown;
   const { code, message } = thrown as NodeJS.ErrnoException;
-  const full = code === 'ENOSPC' || code === 'EDQUOT';
-  return new NemoError('STORE', `${doing}: ${full ? 'the disk is full' : message}`, {
-    hint: full
-      ? 'free space in the state directory, or remove functions with large images'
-      : 'check the state directory',
+  if (code === 'ENOSPC' || code === 'EDQUOT') return storageFull(`${doing}: the disk is full`);
+  return new NemoError('STORE', `${doing}: ${message}`, {
+    hint: 'check the state directory',
     cause: thrown,
   });
 }

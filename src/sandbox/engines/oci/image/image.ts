@@ -3,13 +3,15 @@
  * have them. Pure. https://github.com/opencontainers/image-spec
  */
 
+import { createHash } from 'node:crypto';
+import { OCI } from '../../../../tunables.js';
 import { badImage } from './faults.js';
 
 export interface Descriptor {
   mediaType: string;
   digest: string;
   size: number;
-  platform?: { os?: string; architecture?: string };
+  platform?: { os?: string; architecture?: string } | null;
   annotations?: Record<string, string>;
 }
 
@@ -29,7 +31,10 @@ export interface ImageConfig {
 const ARCHITECTURES: Record<string, string> = { x64: 'amd64', arm64: 'arm64' };
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
+/** Bounded in size and depth. Throws BAD_FUNCTION. */
 export function parseJson(bytes: Buffer, what: string): Record<string, unknown> {
+  if (bytes.length > OCI.documentMaxBytes) throw badImage(`${what} of the image is too large`);
+  if (depthOf(bytes) > OCI.documentDepthMax) throw badImage(`${what} of the image goes too deep`);
   try {
     const value: unknown = JSON.parse(bytes.toString());
     if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
@@ -37,6 +42,29 @@ export function parseJson(bytes: Buffer, what: string): Record<string, unknown> 
     // told below
   }
   throw badImage(`${what} of the image is not a JSON document`);
+}
+
+/** How deep brackets go, also those within texts: nothing that an image needs comes near the limit. */
+function depthOf(bytes: Buffer): number {
+  let depth = 0;
+  let deepest = 0;
+  for (const byte of bytes) {
+    // [ and {, ] and }
+    if (byte === 0x5b || byte === 0x7b) deepest = Math.max(deepest, ++depth);
+    else if (byte === 0x5d || byte === 0x7d) depth--;
+  }
+  return deepest;
+}
+
+export function listOf<T>(value: unknown, what: string): Array<T | null> {
+  if (!Array.isArray(value)) return [];
+  if (value.length > OCI.configTextsMax) throw badImage(`${what} of the image lists too many`);
+  return value as Array<T | null>;
+}
+
+export function checkContent(bytes: Buffer, digest: string): void {
+  if (`sha256:${createHash('sha256').update(bytes).digest('hex')}` !== digest)
+    throw badImage(`the image has something else than ${digest}`, 'fetch it again');
 }
 
 export function checkDigest(digest: unknown, what: string): string {
@@ -47,14 +75,18 @@ export function checkDigest(digest: unknown, what: string): string {
 /** The manifest for this host among those of an index. */
 export function chooseManifest(index: Record<string, unknown>, arch: string = process.arch): Descriptor {
   const wanted = ARCHITECTURES[arch] ?? arch;
-  const all = (Array.isArray(index.manifests) ? index.manifests : []) as Descriptor[];
   // Attestations come as manifests of the platform "unknown".
-  const real = all.filter(({ platform }) => platform?.architecture !== 'unknown');
+  const real = listOf<Descriptor>(index.manifests, 'the index').flatMap((one) =>
+    one === null || one.platform?.architecture === 'unknown' ? [] : [one],
+  );
   const fits = real.find(
-    ({ platform }) => platform === undefined || (platform.os === 'linux' && platform.architecture === wanted),
+    ({ platform }) =>
+      platform === undefined ||
+      platform === null ||
+      (platform.os === 'linux' && platform.architecture === wanted),
   );
   if (fits !== undefined) return fits;
-  const there = real.map(({ platform }) => `${platform?.os}/${platform?.architecture}`);
+  const there = real.slice(0, 10).map(({ platform }) => shown(platform?.os, platform?.architecture));
   throw badImage(
     `the image is for ${there.join(', ') || 'nothing'}, and this host needs linux/${wanted}`,
     `build it with --platform linux/${wanted}`,
@@ -63,28 +95,33 @@ export function chooseManifest(index: Record<string, unknown>, arch: string = pr
 
 export function parseConfig(document: Record<string, unknown>, arch: string = process.arch): ImageConfig {
   const wanted = ARCHITECTURES[arch] ?? arch;
-  const { os = 'linux', architecture, config, rootfs } = document;
+  const { os = 'linux', architecture, config } = document;
+  const rootfs = asMap(document.rootfs);
   if (os !== 'linux' || architecture !== wanted) {
     throw badImage(
-      `the image is for ${String(os)}/${String(architecture)}, and this host needs linux/${wanted}`,
+      `the image is for ${shown(os, architecture)}, and this host needs linux/${wanted}`,
       `build it with --platform linux/${wanted}`,
     );
   }
-  const diffIds = (rootfs as { diff_ids?: unknown } | undefined)?.diff_ids;
+  const diffIds = rootfs.diff_ids;
   if (!Array.isArray(diffIds) || diffIds.length === 0) throw badImage('the image has no layers');
-  const run = (config ?? {}) as Record<string, unknown>;
-  const ports = Object.keys((run.ExposedPorts as object | null) ?? {}).flatMap((port) => {
+  if (diffIds.length > OCI.layersMax) throw badImage(`the image has more than ${OCI.layersMax} layers`);
+  const run = asMap(config);
+  const ports = Object.keys(asMap(run.ExposedPorts)).flatMap((port) => {
     const [, number] = /^(\d{1,5})(?:\/tcp)?$/.exec(port) ?? [];
     return number === undefined ? [] : [Number(number)];
   });
-  const workingDir =
-    typeof run.WorkingDir === 'string' && run.WorkingDir.startsWith('/') ? run.WorkingDir : '/';
+  const [workingDir = '/'] = texts([run.WorkingDir ?? '/'], 'WorkingDir').filter((path) =>
+    path.startsWith('/'),
+  );
+  const volumes = texts(Object.keys(asMap(run.Volumes)), 'Volumes').filter((path) => path.startsWith('/'));
+  if (volumes.length > OCI.volumesMax) throw badImage(`the image has more than ${OCI.volumesMax} volumes`);
   return {
     entrypoint: texts(run.Entrypoint, 'Entrypoint'),
     cmd: texts(run.Cmd, 'Cmd'),
     env: texts(run.Env, 'Env').filter((assignment) => assignment.includes('=')),
     workingDir,
-    volumes: Object.keys((run.Volumes as object | null) ?? {}).filter((path) => path.startsWith('/')),
+    volumes,
     ports,
     diffIds: diffIds.map((digest) => checkDigest(digest, 'a layer')),
   };
@@ -92,7 +129,20 @@ export function parseConfig(document: Record<string, unknown>, arch: string = pr
 
 function texts(value: unknown, what: string): string[] {
   if (value === undefined || value === null) return [];
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string' && !item.includes('\0')))
-    return value as string[];
-  throw badImage(`${what} of the image is not a list of texts`);
+  const fits = (item: unknown): item is string => typeof item === 'string' && !item.includes('\0');
+  if (!Array.isArray(value) || !value.every(fits))
+    throw badImage(`${what} of the image is not a list of texts`);
+  const bytes = value.reduce((sum, item) => sum + Buffer.byteLength(item), 0);
+  if (value.length > OCI.configTextsMax || bytes > OCI.configTextsMaxBytes)
+    throw badImage(`${what} of the image is too long`);
+  return value;
+}
+
+function asMap(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function shown(os: unknown, architecture: unknown): string {
+  const word = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 40) : 'unknown');
+  return `${word(os)}/${word(architecture)}`;
 }

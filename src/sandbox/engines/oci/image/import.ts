@@ -4,14 +4,26 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { OCI } from '../../../../tunables.js';
-import { badImage, storeFault } from './faults.js';
+import type { ConfinedPlace } from '../../../confined/command.js';
+import { SIZE_ENDING } from '../../../storage-quota.js';
+import { badImage, storageFull, storeFault } from './faults.js';
 import { type ImageConfig, parseConfig, parseJson } from './image.js';
-import { type Room, unpackLayer } from './layer.js';
-import { openImage } from './sources.js';
+import type { Room } from './layer.js';
+import { sealLayer } from './seal.js';
+import { type ImageAccess, type OpenImage, openImage } from './sources.js';
+import { diskIsFull, unpackLayer } from './unpack.js';
 
 export interface ImportedImage {
   /** Names of directories in the store, lowest first. */
@@ -19,17 +31,37 @@ export interface ImportedImage {
   config: ImageConfig;
 }
 
+/** Plain, so that it can be given to a thread. */
+export interface ImportTask {
+  image: string;
+  store: string;
+  place: ConfinedPlace;
+  access: ImageAccess;
+  /** What the store has room for. */
+  roomBytes: number;
+}
+
 /** Short, because the kernel wants all of an image's lower directories in one page. */
 export function layerName(diffId: string): string {
   return diffId.slice('sha256:'.length, 'sha256:'.length + OCI.layerNameChars);
 }
 
-/** Throws NOT_FOUND, BAD_FUNCTION or STORE. Blocks its thread: call it in a worker. */
-export async function importImage(image: string, store: string): Promise<ImportedImage> {
-  mkdirSync(store, { recursive: true, mode: 0o755 });
-  const scratch = mkdtempSync(join(store, 'import-'));
+/** Throws NOT_FOUND, BAD_FUNCTION, STORAGE_FULL or STORE. Blocks its thread: call it in a worker. */
+export async function importImage({
+  image,
+  store,
+  place,
+  access,
+  roomBytes,
+}: ImportTask): Promise<ImportedImage> {
+  const room: Room = { bytes: Math.min(OCI.imageMaxBytes, roomBytes), entries: OCI.entriesMax };
+  let scratch: string | undefined;
+  let open: OpenImage | undefined;
   try {
-    const open = await openImage(image, scratch);
+    mkdirSync(store, { recursive: true, mode: 0o755 });
+    if (diskIsFull(store)) throw storageFull('an image cannot be stored: the disk is full');
+    scratch = mkdtempSync(join(store, 'import-'));
+    open = await openImage(image, access, { place, scratch, scratchMaxBytes: room.bytes });
     const { bytes, digest } = open.config;
     if (digest !== undefined && `sha256:${createHash('sha256').update(bytes).digest('hex')}` !== digest)
       throw badImage('the config of the image is damaged: its content does not have its digest');
@@ -39,19 +71,19 @@ export async function importImage(image: string, store: string): Promise<Importe
         `the image has ${open.layers.length} layers and its config speaks of ${config.diffIds.length}; at most ${OCI.layersMax} are taken`,
       );
     }
-    const room: Room = { bytes: OCI.imageMaxBytes, entries: OCI.entriesMax };
     const layers: string[] = [];
     for (const [i, layer] of open.layers.entries()) {
       const diffId = config.diffIds[i]!;
       const name = layerName(diffId);
-      if (!existsSync(join(store, name))) await addLayer(store, name, diffId, layer, room);
+      if (!existsSync(join(store, name))) await addLayer(store, name, diffId, layer, place, room);
       layers.push(name);
     }
     return { layers, config };
   } catch (thrown) {
-    throw storeFault(thrown, `image ${image} cannot be stored`);
+    throw storeFault(thrown, `image ${image.slice(0, 200)} cannot be stored`);
   } finally {
-    rmSync(scratch, { recursive: true, force: true });
+    open?.close();
+    if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true });
   }
 }
 
@@ -59,30 +91,30 @@ async function addLayer(
   store: string,
   name: string,
   diffId: string,
-  layer: { digest: string | undefined; fetch(): Promise<string> },
+  layer: OpenImage['layers'][number],
+  place: ConfinedPlace,
   room: Room,
 ): Promise<void> {
-  const file = await layer.fetch();
-  if (layer.digest !== undefined && (await digestOf(file)) !== layer.digest)
-    throw badImage(
-      `layer ${layer.digest} is damaged: its content does not have this digest`,
-      'fetch it again',
-    );
   const unfinished = join(store, `${name}.${randomBytes(4).toString('hex')}.tmp`);
+  const takenAway = `/${randomBytes(16).toString('hex')}`;
   try {
-    const found = await unpackLayer(file, unfinished, room);
-    if (found !== diffId)
-      throw badImage(`a layer is damaged: it unpacks to ${found}, and the config says ${diffId}`);
+    mkdirSync(unfinished, { mode: 0o700 });
+    chownSync(unfinished, place.uid, place.uid);
+    const found = await unpackLayer(await layer.open(), { place, directory: unfinished, room, takenAway });
+    if (layer.digest !== undefined && found.blobDigest !== layer.digest)
+      throw badImage(
+        `layer ${layer.digest} is damaged: its content does not have this digest`,
+        'fetch it again',
+      );
+    if (found.diffId !== diffId)
+      throw badImage(`a layer is damaged: it unpacks to ${found.diffId}, and the config says ${diffId}`);
+    const bytes = sealLayer(unfinished, { uid: place.uid, takenAway, room });
+    chmodSync(unfinished, 0o755);
+    writeFileSync(join(store, `${name}${SIZE_ENDING}`), `${bytes}\n`, { mode: 0o600 });
     renameSync(unfinished, join(store, name));
   } catch (thrown) {
-    rmSync(unfinished, { recursive: true, force: true });
-    // Another import was faster.
-    if (!['ENOTEMPTY', 'EEXIST'].includes((thrown as NodeJS.ErrnoException).code ?? '')) throw thrown;
+    for (const left of [unfinished, join(store, `${name}${SIZE_ENDING}`)])
+      rmSync(left, { recursive: true, force: true });
+    throw thrown;
   }
-}
-
-async function digestOf(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  return `sha256:${hash.digest('hex')}`;
 }

@@ -1,19 +1,18 @@
 /**
  * Pulls from a registry by the OCI distribution protocol: manifest (or an index, from which the one for this host is
- * chosen), bearer tokens where the registry asks for them, blobs into files. HTTPS, and plain HTTP to this host only.
+ * chosen), tokens and logins where the registry asks for them, blobs as streams. What may be asked is decided in
+ * `registry-rules.ts`; what is sent is checked by whoever takes it.
  */
 
-import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { join } from 'node:path';
-import { Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { fetch, type Response } from 'undici';
+import type { Readable } from 'node:stream';
 import { NemoError } from '../../../../errors.js';
 import { OCI } from '../../../../tunables.js';
 import { badImage } from './faults.js';
-import { checkDigest, chooseManifest, parseJson } from './image.js';
+import { checkContent, checkDigest, chooseManifest, parseJson } from './image.js';
 import type { ImageSource } from './reference.js';
+import { type Answer, RegistryClient } from './registry-client.js';
+import { loginFor } from './registry-logins.js';
+import type { RegistryAccess } from './registry-rules.js';
 import { manifestParts, type OpenImage } from './sources.js';
 
 const ACCEPT = [
@@ -22,125 +21,100 @@ const ACCEPT = [
   'application/vnd.docker.distribution.manifest.v2+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
 ].join(', ');
-const LOCAL = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/;
+const TOKEN = /^[\x20-\x7e]{1,16384}$/;
 
 export class Registry {
   private readonly base: string;
-  private token: string | undefined;
+  private readonly client: RegistryClient;
+  private authorization: string | undefined;
 
   constructor(
     private readonly source: Extract<ImageSource, { kind: 'registry' }>,
-    private readonly scratch: string,
+    private readonly access: RegistryAccess,
   ) {
     const { host, repository } = source;
-    this.base = `${LOCAL.test(host) ? 'http' : 'https'}://${host}/v2/${repository}`;
+    this.client = new RegistryClient(host, access);
+    this.base = `${this.client.scheme}://${host}/v2/${repository}`;
   }
 
   async open(): Promise<OpenImage> {
-    let { reference } = this.source;
-    let document: Record<string, unknown> = {};
-    for (let depth = 0; ; depth++) {
-      if (depth > OCI.indexDepthMax) throw badImage('the indexes of the image go too deep');
-      const bytes = await this.small(`manifests/${reference}`);
-      if (reference.startsWith('sha256:')) checkContent(bytes, reference);
-      document = parseJson(bytes, 'the manifest');
-      if (!Array.isArray(document.manifests)) break;
-      reference = checkDigest(chooseManifest(document).digest, 'a manifest');
+    try {
+      let { reference } = this.source;
+      let document: Record<string, unknown> = {};
+      for (let depth = 0; ; depth++) {
+        if (depth > OCI.indexDepthMax) throw badImage('the indexes of the image go too deep');
+        const bytes = await this.document(`manifests/${reference}`);
+        if (reference.startsWith('sha256:')) checkContent(bytes, reference);
+        document = parseJson(bytes, 'the manifest');
+        if (!Array.isArray(document.manifests)) break;
+        reference = checkDigest(chooseManifest(document).digest, 'a manifest');
+      }
+      const { config, layers } = manifestParts(document);
+      const bytes = await this.document(`blobs/${config.digest}`);
+      return {
+        config: { bytes, digest: config.digest },
+        layers: layers.map(({ digest }) => ({ digest, open: () => this.blob(digest) })),
+        close: () => this.client.close(),
+      };
+    } catch (thrown) {
+      this.client.close();
+      throw thrown;
     }
-    const { config, layers } = manifestParts(document);
-    const bytes = await this.small(`blobs/${config.digest}`);
-    return {
-      config: { bytes, digest: config.digest },
-      layers: layers.map(({ digest }) => ({ digest, fetch: () => this.toFile(digest) })),
-    };
   }
 
-  private async small(path: string): Promise<Buffer> {
-    const response = await this.get(path);
-    const parts: Uint8Array[] = [];
-    let bytes = 0;
-    for await (const part of response.body ?? []) {
-      bytes += part.length;
-      if (bytes > OCI.documentMaxBytes) throw badImage(`${path} of the image is too large`);
-      parts.push(part);
-    }
-    return Buffer.concat(parts);
+  private async document(path: string): Promise<Buffer> {
+    return this.client.small(await this.get(path), OCI.documentMaxBytes, path);
   }
 
-  private async toFile(digest: string): Promise<string> {
-    const file = join(this.scratch, digest.slice(7));
-    const response = await this.get(`blobs/${digest}`);
-    let left: number = OCI.imageMaxBytes;
-    const bound = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        left -= chunk.length;
-        done(left < 0 ? badImage('a layer is larger than an image may be') : null, chunk);
-      },
-    });
-    await pipeline(Readable.fromWeb(response.body as never), bound, createWriteStream(file));
-    return file;
+  private async blob(digest: string): Promise<Readable> {
+    return (await this.get(`blobs/${digest}`)).body;
   }
 
-  private async get(path: string): Promise<Response> {
+  private async get(path: string): Promise<Answer> {
     const url = `${this.base}/${path}`;
-    let response = await this.request(url);
-    if (response.status === 401 && this.token === undefined) {
-      this.token = await this.login(response.headers.get('www-authenticate') ?? '');
-      response = await this.request(url);
+    let answer = await this.request(url);
+    if (answer.status === 401 && this.authorization === undefined) {
+      answer.body.destroy();
+      this.authorization = await this.login(String(answer.headers['www-authenticate'] ?? ''));
+      answer = await this.request(url);
     }
-    if (response.ok) return response;
-    await response.body?.cancel();
+    if (answer.status === 200) return answer;
+    answer.body.destroy();
     const { host, repository } = this.source;
-    throw new NemoError('NOT_FOUND', `${host} answers ${response.status} for ${repository}/${path}`, {
+    throw new NemoError('NOT_FOUND', `${host} answers ${answer.status} for ${repository}/${path}`, {
       hint:
-        response.status === 401 || response.status === 403
-          ? 'only images that anybody may pull are supported: save it with `docker save` instead'
+        answer.status === 401 || answer.status === 403
+          ? 'registries.logins in the configuration of the agent names a docker config.json; or deploy a tar of the image'
           : 'check the name and the tag',
     });
   }
 
-  private async request(url: string, headers: Record<string, string> = {}): Promise<Response> {
-    const bearer = this.token === undefined ? {} : { authorization: `Bearer ${this.token}` };
-    try {
-      return await fetch(url, {
-        headers: { accept: ACCEPT, ...bearer, ...headers },
-        signal: AbortSignal.timeout(OCI.fetchTimeoutMs),
-      });
-    } catch (thrown) {
-      const cause = (thrown as { cause?: Error }).cause ?? (thrown as Error);
-      throw new NemoError(
-        'NOT_FOUND',
-        `the registry ${new URL(url).host} cannot be reached: ${cause.message}`,
-        {
-          hint: 'check its address, or deploy the image from a tar',
-          cause: thrown,
-        },
-      );
-    }
+  private request(url: string): Promise<Answer> {
+    return this.client.get(url, { accept: ACCEPT }, this.authorization);
   }
 
-  /** An anonymous token, from where the registry says that they are given. */
+  /** What the registry asks for: the login itself, or a token from where it says that they are given. */
   private async login(challenge: string): Promise<string> {
-    const field = (name: string) => new RegExp(`${name}="([^"]*)"`, 'i').exec(challenge)?.[1];
+    const { host, repository } = this.source;
+    const login = loginFor(host, this.access.logins);
+    if (/^basic /i.test(challenge) && login !== undefined) return login;
+    const field = (name: string) => new RegExp(`\\b${name}="([^"]{0,2000})"`, 'i').exec(challenge)?.[1];
     const realm = field('realm');
-    if (!/^bearer /i.test(challenge) || realm === undefined || !URL.canParse(realm))
-      throw badImage(
-        `${this.source.host} asks for a login that is not supported`,
-        'deploy the image from a tar',
-      );
+    if (!/^bearer /i.test(challenge) || realm === undefined || !URL.canParse(realm)) {
+      throw new NemoError('NOT_FOUND', `${host} asks for a login`, {
+        hint: 'registries.logins in the configuration of the agent names a docker config.json; or deploy a tar of the image',
+      });
+    }
     const url = new URL(realm);
-    url.searchParams.set('scope', field('scope') ?? `repository:${this.source.repository}:pull`);
+    url.searchParams.set('scope', field('scope') ?? `repository:${repository}:pull`);
     const service = field('service');
     if (service !== undefined) url.searchParams.set('service', service);
-    const response = await this.request(url.href);
-    const answer = parseJson(Buffer.from(await response.arrayBuffer()), 'the token');
-    const token = answer.token ?? answer.access_token;
-    if (typeof token !== 'string') throw badImage(`${url.host} gave no token`, 'deploy the image from a tar');
-    return token;
+    const answer = await this.client.get(url.href, { accept: 'application/json' }, login);
+    const document = parseJson(await this.client.small(answer, OCI.tokenMaxBytes, 'the token'), 'the token');
+    const token = document.token ?? document.access_token;
+    if (typeof token === 'string' && TOKEN.test(token)) return `Bearer ${token}`;
+    throw new NemoError('NOT_FOUND', `${host} gave no token for ${repository}`, {
+      hint: 'check the name; a private image needs registries.logins in the configuration of the agent',
+    });
   }
-}
-
-function checkContent(bytes: Buffer, digest: string): void {
-  if (`sha256:${createHash('sha256').update(bytes).digest('hex')}` !== digest)
-    throw badImage(`the registry sent something else than ${digest}`, 'pull it again');
 }

@@ -1,113 +1,176 @@
 /**
  * Where the blobs of an image come from, behind one interface: an OCI layout folder, a tar of one, a tar of
- * `docker save`, a registry.
+ * `docker save`, a registry. Files are those below the operator's folders for images, and what a client sent.
  */
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { join, relative } from 'node:path';
-import { extract } from 'tar';
+import { closeSync, fstatSync, read, readSync } from 'node:fs';
+import { isAbsolute, normalize, relative } from 'node:path';
+import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { NemoError } from '../../../../errors.js';
+import { openBeneath } from '../../../../linux/open-beneath.js';
 import { OCI } from '../../../../tunables.js';
+import { type ImportTools, indexArchive, inflateArchive } from './archive.js';
 import { badImage } from './faults.js';
-import { checkDigest, chooseManifest, type Descriptor, parseJson } from './image.js';
+import { checkContent, checkDigest, chooseManifest, type Descriptor, listOf, parseJson } from './image.js';
+import { isCompressed } from './layer.js';
 import { type ImageSource, parseSource } from './reference.js';
 import { Registry } from './registry.js';
+import type { RegistryAccess } from './registry-rules.js';
+
+const READ_BYTES = 256 * 1024;
+const readInto = promisify(read);
+
+/** What an agent takes images from. */
+export interface ImageAccess {
+  /** Folders of this host. */
+  imageDirs: readonly string[];
+  /** Where uploads lie, as `<id>.tar`. */
+  uploadDir: string;
+  registries: RegistryAccess;
+}
 
 /** One image, whatever it came from. */
 export interface OpenImage {
   config: { bytes: Buffer; digest: string | undefined };
-  /** Lowest first; `fetch` gives a file, whose content nobody has checked. */
-  layers: Array<{ digest: string | undefined; fetch(): Promise<string> }>;
+  /** Lowest first; nobody has checked the content that `open` gives. */
+  layers: Array<{ digest: string | undefined; open(): Promise<Readable> }>;
+  close(): void;
 }
 
-/** `scratch`: an empty directory for what has to be unpacked or downloaded. */
-export async function openImage(image: string, scratch: string): Promise<OpenImage> {
+/** NOT_FOUND, BAD_FUNCTION, STORAGE_FULL. */
+export async function openImage(image: string, access: ImageAccess, tools: ImportTools): Promise<OpenImage> {
   const source = parseSource(image);
-  if (source.kind === 'registry') return new Registry(source, scratch).open();
-  const found = statSync(source.path, { throwIfNoEntry: false });
-  if (found === undefined) {
-    throw new NemoError('NOT_FOUND', `there is no image at ${source.path}`, {
-      hint: 'the agent reads it on its own host: check the path there',
-    });
-  }
-  if (found.isDirectory()) return openLayout(source.path, source);
-  const folder = join(scratch, 'archive');
-  await unpackArchive(source.path, folder);
-  if (existsSync(join(folder, 'index.json'))) return openLayout(folder, source);
-  if (existsSync(join(folder, 'manifest.json'))) return openDockerArchive(folder, source);
-  throw badImage(
-    `${source.path} is neither an OCI layout nor a tar of \`docker save\``,
-    'use `docker save -o`',
-  );
-}
-
-/** Only plain files and folders: an archive has no use for links that lead anywhere. */
-async function unpackArchive(file: string, folder: string): Promise<void> {
-  mkdirSync(folder);
-  let left = OCI.imageMaxBytes;
+  if (source.kind === 'registry') return new Registry(source, access.registries).open();
+  const opened =
+    source.kind === 'upload'
+      ? openBeneath(access.uploadDir, `${source.id}.tar`)
+      : openListed(access.imageDirs, source.path);
+  if (opened === undefined) throw noImage(source);
+  const { fd } = opened;
   try {
-    await extract({
-      file,
-      cwd: folder,
-      strict: true,
-      filter: (_path, entry) => {
-        left -= (entry as { size?: number }).size ?? 0;
-        if (left < 0) throw badImage('the archive is larger than an image may be', 'make the image smaller');
-        return ['File', 'OldFile', 'Directory'].includes((entry as { type?: string }).type ?? '');
-      },
-    });
+    if (opened.kind === 'directory') return openLayout(new Folder(fd), source.tag);
+    return await openArchive(fd, source.tag, tools);
   } catch (thrown) {
-    const { code = '', message } = thrown as NodeJS.ErrnoException;
-    if (thrown instanceof NemoError || code === 'ENOSPC') throw thrown;
-    throw badImage(`${file} is not a tar of an image: ${message}`);
+    closeSync(fd);
+    throw thrown;
   }
 }
 
-type PathSource = Extract<ImageSource, { kind: 'path' }>;
+function openListed(imageDirs: readonly string[], path: string) {
+  for (const directory of imageDirs) {
+    const way = relative(directory, normalize(path));
+    if (!way.startsWith('..') && !isAbsolute(way)) return openBeneath(directory, way);
+  }
+  return undefined;
+}
 
-function openLayout(folder: string, { path, tag }: PathSource): OpenImage {
-  const blob = (digest: string) => inside(folder, join('blobs', 'sha256', digest.slice(7)));
-  const index = parseJson(readInside(folder, 'index.json'), 'index.json');
-  const listed = (Array.isArray(index.manifests) ? index.manifests : []) as Descriptor[];
-  const named = listed.filter(
-    ({ annotations }) => tag === undefined || annotations?.['org.opencontainers.image.ref.name'] === tag,
+/** The same words for what is not there, not a file, and not to be read: they must not tell which. */
+function noImage(source: Exclude<ImageSource, { kind: 'registry' }>): NemoError {
+  if (source.kind === 'upload')
+    return new NemoError('NOT_FOUND', 'the image that was sent is not there', { hint: 'send it again' });
+  return new NemoError('NOT_FOUND', `there is no image at ${source.path} that this agent may open`, {
+    hint: '`nemo deploy` sends a file of yours; folders that the agent reads are named by imageDirs in its configuration',
+  });
+}
+
+/** A part of an open file. */
+interface Part {
+  fd: number;
+  offset: number;
+  size: number;
+}
+
+interface ImageFiles {
+  find(name: string): Part | undefined;
+  close(): void;
+}
+
+class Folder implements ImageFiles {
+  private readonly open: number[] = [];
+
+  constructor(private readonly directory: number) {}
+
+  find(name: string): Part | undefined {
+    const opened = openBeneath(this.directory, name);
+    if (opened === undefined) return undefined;
+    this.open.push(opened.fd);
+    return opened.kind === 'file' ? { fd: opened.fd, offset: 0, size: opened.size } : undefined;
+  }
+
+  close(): void {
+    for (const fd of [...this.open, this.directory]) closeSync(fd);
+  }
+}
+
+async function openArchive(given: number, tag: string | undefined, tools: ImportTools): Promise<OpenImage> {
+  const format = isCompressed(readPart({ fd: given, offset: 0, size: 4 }));
+  const fd = format === undefined ? given : await inflateArchive(given, format, tools);
+  try {
+    const files = new Map<string, Part>();
+    for (const [name, offset, size] of await indexArchive(fd, tools))
+      files.set(normalize(name), { fd, offset, size });
+    const archive: ImageFiles = {
+      find: (name) => files.get(normalize(name)),
+      close: () => {
+        closeSync(fd);
+        if (fd !== given) closeSync(given);
+      },
+    };
+    if (files.has('index.json')) return openLayout(archive, tag);
+    if (files.has('manifest.json')) return openDockerArchive(archive, tag);
+    throw badImage('it is neither an OCI layout nor a tar of `docker save`', 'use `docker save -o`');
+  } catch (thrown) {
+    if (fd !== given) closeSync(fd);
+    throw thrown;
+  }
+}
+
+function openLayout(files: ImageFiles, tag: string | undefined): OpenImage {
+  const blob = (digest: string) => need(files, `blobs/sha256/${digest.slice('sha256:'.length)}`);
+  const index = parseJson(document(need(files, 'index.json')), 'index.json');
+  const named = listOf<Descriptor>(index.manifests, 'index.json').filter(
+    (one) => tag === undefined || one?.annotations?.['org.opencontainers.image.ref.name'] === tag,
   );
-  if (named.length === 0) {
-    throw new NemoError('NOT_FOUND', `${path} has no image${tag === undefined ? '' : ` '${tag}'`}`, {
-      hint: 'name one as /path#tag',
-    });
-  }
-  let document = { manifests: named } as Record<string, unknown>;
-  for (let depth = 0; Array.isArray(document.manifests); depth++) {
+  if (named.length === 0) throw noTag(tag);
+  let parsed: Record<string, unknown> = { manifests: named };
+  for (let depth = 0; Array.isArray(parsed.manifests); depth++) {
     if (depth > OCI.indexDepthMax) throw badImage('the indexes of the image go too deep');
-    const digest = checkDigest(chooseManifest(document).digest, 'a manifest');
-    document = parseJson(readFileSync(blob(digest)), 'the manifest');
+    const digest = checkDigest(chooseManifest(parsed).digest, 'a manifest');
+    const bytes = document(blob(digest));
+    checkContent(bytes, digest);
+    parsed = parseJson(bytes, 'the manifest');
   }
-  const { config, layers } = manifestParts(document);
+  const { config, layers } = manifestParts(parsed);
   return {
-    config: { bytes: readFileSync(blob(config.digest)), digest: config.digest },
-    layers: layers.map(({ digest }) => ({ digest, fetch: async () => blob(digest) })),
+    config: { bytes: document(blob(config.digest)), digest: config.digest },
+    layers: layers.map(({ digest }) => ({ digest, open: async () => streamOf(blob(digest)) })),
+    close: () => files.close(),
   };
 }
 
-function openDockerArchive(folder: string, { path, tag }: PathSource): OpenImage {
-  const entries = parseJson(readInside(folder, 'manifest.json'), 'manifest.json') as unknown as Array<{
-    Config?: unknown;
-    Layers?: unknown;
-    RepoTags?: string[] | null;
-  }>;
-  const entry = Array.isArray(entries)
-    ? entries.find(({ RepoTags }) => tag === undefined || RepoTags?.some((name) => name.endsWith(`:${tag}`)))
-    : undefined;
-  if (entry === undefined) throw badImage(`${path} has no image${tag === undefined ? '' : ` '${tag}'`}`);
-  if (typeof entry.Config !== 'string' || !Array.isArray(entry.Layers))
-    throw badImage('manifest.json of the image names no config or no layers');
+function openDockerArchive(files: ImageFiles, tag: string | undefined): OpenImage {
+  const entries = parseJson(document(need(files, 'manifest.json')), 'manifest.json') as unknown;
+  const entry = listOf<{ Config?: unknown; Layers?: unknown; RepoTags?: unknown }>(
+    entries,
+    'manifest.json',
+  ).find(
+    (one) =>
+      tag === undefined ||
+      (Array.isArray(one?.RepoTags) &&
+        one.RepoTags.some((name) => typeof name === 'string' && name.endsWith(`:${tag}`))),
+  );
+  if (entry === undefined) throw noTag(tag);
+  const { Config, Layers } = entry ?? {};
+  if (typeof Config !== 'string' || !Array.isArray(Layers) || Layers.length > OCI.layersMax)
+    throw badImage('manifest.json of the image names no config, no layers or too many');
   return {
-    config: { bytes: readInside(folder, entry.Config), digest: undefined },
-    layers: entry.Layers.map((name) => ({
+    config: { bytes: document(need(files, Config)), digest: undefined },
+    layers: Layers.map((name) => ({
       digest: undefined,
-      fetch: async () => inside(folder, String(name)),
+      open: async () => streamOf(need(files, typeof name === 'string' ? name : '')),
     })),
+    close: () => files.close(),
   };
 }
 
@@ -115,26 +178,52 @@ export function manifestParts(manifest: Record<string, unknown>): {
   config: Descriptor;
   layers: Descriptor[];
 } {
-  const { config, layers } = manifest as { config?: Descriptor; layers?: Descriptor[] };
+  const { config } = manifest as { config?: Descriptor };
   checkDigest(config?.digest, 'the config');
-  if (!Array.isArray(layers)) throw badImage('the manifest of the image lists no layers');
+  if (!Array.isArray(manifest.layers)) throw badImage('the manifest of the image lists no layers');
+  const layers = listOf<Descriptor>(manifest.layers, 'the manifest');
+  if (layers.length > OCI.layersMax) throw badImage(`the image has more than ${OCI.layersMax} layers`);
   for (const layer of layers) checkDigest(layer?.digest, 'a layer');
-  return { config: config!, layers };
+  return { config: config!, layers: layers as Descriptor[] };
 }
 
-function readInside(folder: string, name: string): Buffer {
-  return readFileSync(inside(folder, name));
+function noTag(tag: string | undefined): NemoError {
+  const which = tag === undefined ? '' : ` '${tag.slice(0, 80)}'`;
+  return new NemoError('NOT_FOUND', `there is no image${which} in it`, { hint: 'name one as /path#tag' });
 }
 
-/** A file of an image's folder; never one that a link or `..` makes of it elsewhere. */
-function inside(folder: string, name: string): string {
-  const path = join(folder, name);
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found === undefined || !found.isFile()) {
-    const there = readdirSync(folder).slice(0, 5).join(', ');
-    throw badImage(`the image lacks ${name.slice(0, 200)} (there are ${there})`, 'save the image again');
+function need(files: ImageFiles, name: string): Part {
+  const part = files.find(name);
+  if (part !== undefined) return part;
+  throw badImage(`the image lacks ${JSON.stringify(name.slice(0, 200))}`, 'save the image again');
+}
+
+function document(part: Part): Buffer {
+  if (part.size > OCI.documentMaxBytes) throw badImage('a document of the image is too large');
+  return readPart(part);
+}
+
+function readPart({ fd, offset, size }: Part): Buffer {
+  const buffer = Buffer.alloc(Math.min(size, fstatSync(fd).size));
+  let done = 0;
+  while (done < buffer.length) {
+    const bytes = readSync(fd, buffer, done, buffer.length - done, offset + done);
+    if (bytes === 0) break;
+    done += bytes;
   }
-  const way = relative(realpathSync(folder), realpathSync(path));
-  if (way.startsWith('..')) throw badImage(`${name.slice(0, 200)} lies outside of the image`);
-  return path;
+  return buffer.subarray(0, done);
+}
+
+/** Leaves the descriptor open, however it ends. */
+function streamOf({ fd, offset, size }: Part): Readable {
+  const chunks = async function* (): AsyncGenerator<Buffer> {
+    for (let at = offset; at < offset + size; ) {
+      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, offset + size - at));
+      const { bytesRead } = await readInto(fd, buffer, 0, buffer.length, at);
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  };
+  return Readable.from(chunks(), { objectMode: false });
 }

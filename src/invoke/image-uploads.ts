@@ -1,0 +1,118 @@
+/**
+ * Archives of images that clients send in parts. A part is in memory while it is written, an archive never; how many there
+ * are, how large each gets, and how long one waits is bounded. An id cannot be guessed: whoever has it may deploy it.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NemoError } from '../errors.js';
+import type { Uploads } from '../gateway/platform.js';
+import type { StorageQuota } from '../sandbox/storage-quota.js';
+import { OCI, UPLOAD } from '../tunables.js';
+import { formatBytes } from './quantity.js';
+
+interface Upload {
+  size: number;
+  /** The last part is written. */
+  written: Promise<unknown>;
+  expiry: NodeJS.Timeout;
+}
+
+export class ImageUploads implements Uploads {
+  private readonly uploads = new Map<string, Upload>();
+
+  private constructor(private readonly quota: StorageQuota) {}
+
+  /** What an earlier agent left is removed. */
+  static async open(quota: StorageQuota): Promise<ImageUploads> {
+    await rm(quota.uploadDir, { recursive: true, force: true });
+    return new ImageUploads(quota);
+  }
+
+  async create(): Promise<{ id: string }> {
+    if (this.uploads.size >= UPLOAD.openMax)
+      throw new NemoError('OVERLOADED', 'too many images are being sent', { hint: 'try again later' });
+    const id = randomBytes(16).toString('hex');
+    this.uploads.set(id, { size: 0, written: Promise.resolve(), expiry: this.expire(id) });
+    try {
+      await mkdir(this.quota.uploadDir, { recursive: true, mode: 0o700 });
+      await (await open(this.path(id), 'wx', 0o600)).close();
+    } catch (cause) {
+      await this.remove(id);
+      throw new NemoError('STORE', `an image cannot be taken: ${(cause as Error).message}`, { cause });
+    }
+    return { id };
+  }
+
+  append(id: string, offset: number, part: Buffer): Promise<{ size: number }> {
+    const upload = this.uploads.get(id);
+    if (upload === undefined) {
+      return Promise.reject(
+        new NemoError('NOT_FOUND', 'that image is not being sent', { hint: 'begin again' }),
+      );
+    }
+    const written = upload.written.then(() => this.add(id, upload, offset, part));
+    upload.written = written.catch(() => undefined);
+    return written;
+  }
+
+  async remove(id: string): Promise<void> {
+    const upload = this.uploads.get(id);
+    if (upload === undefined) return;
+    clearTimeout(upload.expiry);
+    this.uploads.delete(id);
+    await upload.written;
+    await rm(this.path(id), { force: true });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.uploads.keys()].map((id) => this.remove(id)));
+  }
+
+  private async add(id: string, upload: Upload, offset: number, part: Buffer): Promise<{ size: number }> {
+    if (offset !== upload.size) {
+      throw new NemoError(
+        'BAD_REQUEST',
+        `the part begins at ${offset}, and the image has ${upload.size} bytes`,
+        {
+          hint: 'send the parts one after the other',
+        },
+      );
+    }
+    if (upload.size + part.length > OCI.imageMaxBytes) {
+      throw new NemoError('BODY_TOO_LARGE', `the image is larger than ${formatBytes(OCI.imageMaxBytes)}`, {
+        hint: 'make it smaller',
+      });
+    }
+    await this.quota.require(part.length, 'a part of an image');
+    clearTimeout(upload.expiry);
+    upload.expiry = this.expire(id);
+    try {
+      const file = await open(this.path(id), 'r+');
+      try {
+        for (let at = 0; at < part.length; )
+          at += (await file.write(part, at, part.length - at, offset + at)).bytesWritten;
+      } finally {
+        await file.close();
+      }
+    } catch (cause) {
+      const full = (cause as NodeJS.ErrnoException).code === 'ENOSPC';
+      throw new NemoError(
+        full ? 'STORAGE_FULL' : 'STORE',
+        `an image cannot be taken: ${full ? 'the disk is full' : (cause as Error).message}`,
+        { hint: 'free space in the state directory', cause },
+      );
+    }
+    upload.size += part.length;
+    return { size: upload.size };
+  }
+
+  private path(id: string): string {
+    return join(this.quota.uploadDir, `${id}.tar`);
+  }
+
+  private expire(id: string): NodeJS.Timeout {
+    return setTimeout(() => void this.remove(id).catch(() => {}), UPLOAD.keptMs).unref();
+  }
+}
