@@ -6,6 +6,7 @@
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type ChildProcess, spawn } from '../../linux/spawn.js';
+import { printable } from '../../printable.js';
 import { STARTED } from './protocol.js';
 
 export type ConfinedOutcome =
@@ -23,6 +24,7 @@ export interface ConfinedChildOptions {
 }
 
 const STDERR_MAX = 2_000;
+const LAST_LINE_MAX = 300;
 
 export async function runConfined(
   command: readonly string[],
@@ -67,7 +69,7 @@ export async function runConfined(
   const began = all.subarray(0, STARTED.length).toString('latin1') === STARTED;
   if (code === 0 && began && why === undefined)
     return { kind: 'answered', output: all.subarray(STARTED.length) };
-  const last = printable(errors.trim().split('\n').at(-1) ?? '');
+  const last = printable(errors.trim().split('\n').at(-1) ?? '').slice(0, LAST_LINE_MAX);
   if (!began && why === undefined && code !== null)
     return { kind: 'not-started', why: last || `it ended with code ${code}` };
   return { kind: 'ended', why: why ?? 'took too much memory' };
@@ -99,8 +101,4 @@ export function isBrokenPipe(error: Error): boolean {
   return ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'].includes(
     (error as NodeJS.ErrnoException).code ?? '',
   );
-}
-
-function printable(text: string): string {
-  return text.replace(/[^ -~]+/g, '?').slice(0, 300);
 }

@@ -8,16 +8,17 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { librariesOf, makeOpenDirectory, openToAll, type Runtime } from '../engines/process/runtime.js';
-import { seccompProgram } from '../engines/process/seccomp.js';
+import { seccompProgram } from '../seccomp/program.js';
+import type { Confinement } from '../seccomp/rules.js';
 import { BUNDLER_BINARY_INSIDE } from './protocol.js';
 
-/** `bundler`: sees esbuild, which is a program of its own, and may start it. */
+/** `bundler`: sees esbuild, which is a program of its own, and starts it. Only who starts programs or writes files may. */
 const PROGRAMS = {
-  bundle: { source: 'confined/programs/bundle-main.js', bundler: true },
-  wasm: { source: 'confined/programs/wasm-main.js', bundler: false },
-  inflate: { source: 'confined/programs/inflate-main.js', bundler: false },
-  index: { source: 'confined/programs/index-main.js', bundler: false },
-  unpack: { source: 'confined/programs/unpack-main.js', bundler: false },
+  bundle: { source: 'confined/programs/bundle-main.js', bundler: true, confinement: 'processes' },
+  wasm: { source: 'confined/programs/wasm-main.js', bundler: false, confinement: 'threads' },
+  inflate: { source: 'confined/programs/inflate-main.js', bundler: false, confinement: 'threads' },
+  index: { source: 'confined/programs/index-main.js', bundler: false, confinement: 'threads' },
+  unpack: { source: 'confined/programs/unpack-main.js', bundler: false, confinement: 'processes' },
 } as const;
 export type ProgramName = keyof typeof PROGRAMS;
 export type ConfinedRuntimes = Record<ProgramName, Runtime>;
@@ -45,14 +46,14 @@ export async function prepareConfinedRuntimes(directory: string): Promise<Confin
     [reachable(main, 'main.js'), BUNDLER_INSIDE],
     [reachable(binary, 'esbuild'), BUNDLER_BINARY_INSIDE],
   ] as const;
-  const filters = [false, true].map((threadsOnly) => {
-    const path = join(directory, threadsOnly ? 'threads.bpf' : 'processes.bpf');
-    writeFileSync(path, seccompProgram(process.arch, { threadsOnly }), { mode: 0o600 });
+  const filterOf = (confinement: Confinement): string => {
+    const path = join(directory, `${confinement}.bpf`);
+    writeFileSync(path, seccompProgram(confinement), { mode: 0o600 });
     return path;
-  });
+  };
   const { build, stop } = await import('esbuild');
   const runtimes = await Promise.all(
-    Object.entries(PROGRAMS).map(async ([name, { source, bundler: bundles }]) => {
+    Object.entries(PROGRAMS).map(async ([name, { source, bundler: bundles, confinement }]) => {
       const outfile = join(directory, `${name}.cjs`);
       await build({
         ...{ entryPoints: [join(SANDBOX_SOURCE, source)], outfile, bundle: true, platform: 'node' },
@@ -62,7 +63,7 @@ export async function prepareConfinedRuntimes(directory: string): Promise<Confin
       chmodSync(outfile, 0o644);
       const runnerInside = `/program/${name}.cjs`;
       const binds = [...common, [outfile, runnerInside] as const, ...(bundles ? bundler : [])];
-      return [name, { binds, nodeInside: NODE_INSIDE, runnerInside, seccompPath: filters[bundles ? 0 : 1]! }];
+      return [name, { binds, nodeInside: NODE_INSIDE, runnerInside, seccompPath: filterOf(confinement) }];
     }),
   ).finally(stop);
   return Object.fromEntries(runtimes) as ConfinedRuntimes;
