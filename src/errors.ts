@@ -20,6 +20,7 @@ const CODES = {
   AGENT_RUNNING: ['user', 409, 'another agent already manages this box'],
   AGENT_UNREACHABLE: ['user', 503, 'no agent answers at the given address'],
   NOT_ROOT: ['user', 403, 'the operation needs root'],
+  CALLER_LEFT: ['user', 499, 'whoever called did not wait for the answer'],
   MISSING_PACKAGE: ['user', 500, 'a program that NEMO needs is not installed'],
   // the function's
   FUNCTION_ERROR: ['function', 500, 'the function threw'],
@@ -36,6 +37,7 @@ const CODES = {
   UNSUPPORTED: ['system', 501, 'this host cannot do that'],
   INTERFACE_GONE: ['system', 500, 'a network interface disappeared while in use'],
   BAD_TELEMETRY: ['system', 502, 'an NF tells of itself too late, too much or what cannot be'],
+  STORAGE_FULL: ['system', 507, 'the store or its disk has no room for what was sent'],
   STORE: ['system', 500, 'the store could not be read or written'],
   INTERNAL: ['system', 500, 'a fault in NEMO itself'],
 } as const satisfies Record<string, readonly ['user' | 'function' | 'system', number, string]>;
@@ -44,6 +46,12 @@ export type ErrorCode = keyof typeof CODES;
 export type Blame = 'user' | 'function' | 'system';
 
 export const ERROR_CODES = Object.keys(CODES) as ErrorCode[];
+
+/**
+ * Details for whoever owns the function or the box, who finds them in the log: what a function's stack and its stderr
+ * say is nobody else's business.
+ */
+const OWNERS_ONLY: ReadonlySet<string> = new Set(['stack', 'stderrTail']);
 
 export interface NemoErrorOptions {
   /** The way out, one sentence. */
@@ -74,15 +82,28 @@ export class NemoError extends Error {
     return CODES[this.code][1];
   }
 
+  /** For logs and events: the message, and the last that the sandbox's programs said. */
+  get ownersMessage(): string {
+    const tail = this.details?.stderrTail;
+    const last = typeof tail === 'string' ? (tail.trimEnd().split('\n').at(-1)?.slice(0, 300) ?? '') : '';
+    return last === '' ? this.message : `${this.message}; it last said: ${last}`;
+  }
+
+  /** As callers get it. */
   toJSON(): { error: { code: ErrorCode; message: string; hint?: string; details?: object } } {
     return {
       error: {
         code: this.code,
         message: this.message,
         ...(this.hint === undefined ? {} : { hint: this.hint }),
-        ...(this.details === undefined ? {} : { details: this.details }),
+        ...this.toldDetails(),
       },
     };
+  }
+
+  private toldDetails(): { details?: object } {
+    const told = Object.entries(this.details ?? {}).filter(([name]) => !OWNERS_ONLY.has(name));
+    return told.length === 0 ? {} : { details: Object.fromEntries(told) };
   }
 }
 

@@ -6,7 +6,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { NemoError } from '../errors.js';
+import { storageFault } from '../storage-fault.js';
 
 const BUNDLE = /^[0-9a-f]{64}\.[a-z0-9]{1,8}$/;
 const TEMPORARY = /\.tmp$/;
@@ -36,14 +36,8 @@ export class BundleFiles {
         await syncDirectory(this.directory);
       }
     } catch (cause) {
-      throw new NemoError(
-        'STORE',
-        `cannot write a bundle into ${this.directory}: ${(cause as Error).message}`,
-        {
-          hint: 'check that the directory is writable and its disk not full',
-          cause,
-        },
-      );
+      const hint = 'check that the directory is writable';
+      throw storageFault(`cannot write a bundle into ${this.directory}`, cause, hint);
     }
     return hash;
   }

@@ -175,7 +175,7 @@ describe('the dispatcher, when something fails or changes', () => {
     left.gone = true;
     const next = box.call('a');
     for (let i = 0; i < 3; i++) sandbox.answer();
-    expect(left.outcomes).to.deep.equal(['STOPPING']);
+    expect(left.outcomes).to.deep.equal(['CALLER_LEFT']);
     expect(next.outcomes).to.deep.equal(['answered']);
   });
 

@@ -34,6 +34,7 @@ export class CallContext {
   readonly deadlineMs: number;
   readonly #deadline: number;
   #controller: AbortController | undefined;
+  #left = false;
 
   constructor(functionName: string, meta: CallMeta, remainingMs: number) {
     this.functionName = functionName;
@@ -50,14 +51,20 @@ export class CallContext {
     return Math.max(0, this.#deadline - now());
   }
 
-  /** Aborts at the deadline. Made when it is first asked for: most functions never do. */
+  /** Aborts at the deadline, or when the caller leaves. Made when it is first asked for: most functions never do. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       const controller = new NativeAbortController();
       this.#controller = controller;
+      if (this.#left) controller.abort();
       startTimer(() => controller.abort(), this.remainingTimeMs()).unref();
     }
     return this.#controller.signal;
+  }
+
+  static callerLeft(context: CallContext): void {
+    context.#left = true;
+    context.#controller?.abort();
   }
 }
 

@@ -26,6 +26,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { asNemoError, NemoError } from '../../errors.js';
+import { isStorageFull } from '../../storage-fault.js';
 import { SNAPSHOT } from '../../tunables.js';
 import { byValue } from './by-value.js';
 import { loadIntoMemory } from './memory-file.js';
@@ -348,8 +349,8 @@ function difference(was: MadeBy, is: MadeBy): string | undefined {
 }
 
 function diskFull(thrown: unknown, directory: string): NemoError | undefined {
-  if ((thrown as NodeJS.ErrnoException).code !== 'ENOSPC') return undefined;
-  return new NemoError('SANDBOX_START', `no snapshot is made: the disk of ${directory} is full`, {
+  if (!isStorageFull(thrown)) return undefined;
+  return new NemoError('STORAGE_FULL', `no snapshot is made: the disk of ${directory} is full`, {
     hint: 'free some room there, or set stateDir to another disk',
     cause: thrown,
   });
