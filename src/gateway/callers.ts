@@ -66,7 +66,7 @@ export class Callers {
 
   private take(socket: Socket): void {
     // Undefined: it has gone already.
-    const address = socket.remoteAddress ?? '';
+    const address = networkOf(socket.remoteAddress ?? '');
     const there = this.perAddress.get(address) ?? 0;
     if (there >= this.limits.connectionsPerAddressMax) {
       this.refused++;
@@ -82,4 +82,15 @@ export class Callers {
       caller.left();
     });
   }
+}
+
+/** One client may have all addresses of an IPv6 network (/64): they count as one. */
+export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped !== null) return mapped[1]!;
+  const [before = '', after = ''] = address.split('::');
+  const [first, last] = [before, after].map((part) => (part === '' ? [] : part.split(':')));
+  const zeros = address.includes('::') ? Math.max(0, 8 - first!.length - last!.length) : 0;
+  return `${[...first!, ...Array(zeros).fill('0'), ...last!].slice(0, 4).join(':')}::/64`;
 }

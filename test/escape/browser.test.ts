@@ -117,11 +117,11 @@ describe('escape: the operator’s browser', function () {
     const answer = await page.goto(`${box.gateway.url}/function/page`);
     expect(answer!.status()).to.equal(200);
     expect(await page.title()).to.equal('trying');
-    expect(await context.cookies()).to.deep.equal([]);
     // Where its scripts would have been done, an ordinary page of that origin is.
     await page.goto(`${box.gateway.url}/`);
     await page.locator('[data-link=live]').waitFor();
     await untouched();
+    expect(await context.cookies()).to.deep.equal([]);
   });
 
   it('runs a function’s page on the functions’ own origin, from where it reaches neither API nor console', async () => {

@@ -132,8 +132,11 @@ describe('escape: callers who leave', function () {
       'exits',
       `export default () => { process.stderr.write('secret-2\\n', () => process.exit(3)); return new Promise(() => {}); };`,
     );
-    await agent.deploy('breaks', `console.error('secret-3'); throw new Error('at load');`);
-    await agent.deploy('crashes', `console.error('secret-4'); process.exit(4);`);
+    await agent.deploy(
+      'breaks',
+      `console.error('secret-3'); throw new Error('at load'); export default () => 1;`,
+    );
+    await agent.deploy('crashes', `console.error('secret-4'); process.exit(4); export default () => 1;`);
     for (const [name, secret] of [
       ['throws', 'secret-1'],
       ['exits', 'secret-2'],
