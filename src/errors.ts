@@ -107,9 +107,29 @@ export class NemoError extends Error {
   }
 }
 
-/** Any thrown value as a NemoError; a foreign one becomes INTERNAL with the original as its cause. */
+/** Any thrown value as a NemoError; a foreign one becomes INTERNAL, or STORAGE_FULL, with the original as its cause. */
 export function asNemoError(thrown: unknown): NemoError {
   if (thrown instanceof NemoError) return thrown;
+  if (isStorageFull(thrown)) {
+    return new NemoError('STORAGE_FULL', 'no space left on the disk', {
+      hint: 'make room in the state directory, or remove functions that are not needed',
+      cause: thrown,
+    });
+  }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new NemoError('INTERNAL', message, { cause: thrown });
+}
+
+/** How a full disk is told: as node names it, by the kernel's number, and LMDB's own for a map that cannot grow. */
+const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 28, 122, 'MDB_MAP_FULL', -30_792]);
+const FULL_TEXT = /\b(ENOSPC|EDQUOT|MDB_MAP_FULL)\b|no space left on device|disk quota exceeded/i;
+
+/** The one place that knows. Looks into causes, too. */
+export function isStorageFull(thrown: unknown): boolean {
+  for (let depth = 0; depth < 5 && typeof thrown === 'object' && thrown !== null; depth++) {
+    const { code, message, cause } = thrown as { code?: unknown; message?: unknown; cause?: unknown };
+    if (FULL.has(code) || (typeof message === 'string' && FULL_TEXT.test(message))) return true;
+    thrown = cause;
+  }
+  return false;
 }

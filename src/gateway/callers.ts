@@ -43,15 +43,12 @@ export class Caller {
 export class Callers {
   private readonly callers = new WeakMap<Socket, Caller>();
   private readonly perAddress = new Map<string, number>();
-  /** Connections that were not taken, ever. */
-  refused = 0;
 
   constructor(private readonly limits: CallerLimits) {}
 
   /** Counts the connections of one more server; the bounds are of all of them together for an address. */
   watch(server: Server): void {
     server.maxConnections = this.limits.connectionsMax;
-    server.on('drop', () => this.refused++);
     // Before the parser gets it, so that nothing of a refused one is read.
     server.prependListener('connection', (socket: Socket) => this.take(socket));
   }
@@ -69,7 +66,6 @@ export class Callers {
     const address = networkOf(socket.remoteAddress ?? '');
     const there = this.perAddress.get(address) ?? 0;
     if (there >= this.limits.connectionsPerAddressMax) {
-      this.refused++;
       socket.destroy();
       return;
     }

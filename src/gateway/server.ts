@@ -97,13 +97,13 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
       calls.record(functionName, error?.code, durationS, timeline?.start);
     },
   };
-  const console = new StaticFiles(options.consoleDir ?? '');
+  const consoleFiles = new StaticFiles(options.consoleDir ?? '');
   const timeouts = options.timeouts ?? GATEWAY_HTTP;
   const parts: Omit<HttpServerParts, 'rest'> = {
     ...{ guard, callers, timeouts, bodyMaxBytes: options.bodyMaxBytes },
     invoke: createInvokeHandler(platform, invoking),
     invokeOwn: createInvokeHandler(platform, { ...invoking, shared: false }),
-    isConsole: (path) => console.has(path),
+    isConsole: (path) => consoleFiles.has(path),
   };
 
   let http!: Server;
@@ -133,7 +133,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const endLogs = addLogRoutes(server, platform);
   addTraceRoutes(server, platform);
   addObserveRoutes(server, platform, calls, isStopping);
-  addConsole(server, console, methodsAt);
+  addConsole(server, consoleFiles, methodsAt);
   platform.registry.onChange((name, spec) => {
     if (spec === undefined) calls.forget(name);
   });

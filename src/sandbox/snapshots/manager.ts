@@ -25,8 +25,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { asNemoError, NemoError } from '../../errors.js';
-import { isStorageFull } from '../../storage-fault.js';
+import { asNemoError, isStorageFull, NemoError } from '../../errors.js';
 import { SNAPSHOT } from '../../tunables.js';
 import { byValue } from './by-value.js';
 import { loadIntoMemory } from './memory-file.js';
@@ -253,7 +252,7 @@ export class SnapshotManager {
       this.remove(one.key);
     }
     if (free() >= bytes) return;
-    throw new NemoError('SANDBOX_START', `no snapshot is made: the disk of ${directory} is full`, {
+    throw new NemoError('STORAGE_FULL', `no snapshot is made: the disk of ${directory} is full`, {
       hint: `free ${Math.ceil((bytes + SNAPSHOT.diskReserveBytes) / 1e6)} MB there, or set stateDir to another disk`,
     });
   }
