@@ -53,7 +53,8 @@ describe('escape: the operator’s browser', function () {
   beforeEach(async () => {
     called = [];
     engineLooks = 0;
-    box = await startBox({ consoleDir: CONSOLE_FOLDER, functionsPort: 0 });
+    const allowedHosts = ['edge.example'];
+    box = await startBox({ consoleDir: CONSOLE_FOLDER, functionsPort: 0, allowedHosts });
     const { engines } = box.platform;
     box.platform.engines = () => {
       engineLooks++;
@@ -94,6 +95,28 @@ describe('escape: the operator’s browser', function () {
       await untouched();
     } finally {
       await stranger.close();
+    }
+  });
+
+  it('does nothing here over plain http between machines, where a browser tells nothing of the page that asks', async () => {
+    // Names that are not this machine's to the browser; it looks them up here, and goes nowhere.
+    const far = await launchBrowser(
+      '--host-resolver-rules=MAP edge.example 127.0.0.1, MAP evil.example 127.0.0.1',
+    );
+    const agent = `http://edge.example:${box.gateway.port}`;
+    const stranger = await StrangersPage.serve(attempts(agent));
+    try {
+      const reader = await far.newPage();
+      await reader.goto(`http://evil.example:${stranger.port}/`);
+      await reader.waitForFunction('document.title === "tried"');
+      expect(await reader.evaluate('document.body.dataset.read')).to.equal('');
+      expect(await reader.evaluate('document.body.dataset.feed')).to.equal(undefined);
+      await untouched();
+      await reader.goto(`${agent}/`);
+      await reader.locator('[data-link=live]').waitFor();
+    } finally {
+      await stranger.close();
+      await far.close();
     }
   });
 

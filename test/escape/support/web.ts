@@ -44,7 +44,11 @@ export class StrangersPage {
 
   /** `localhost` and `127.0.0.1` are two sites to a browser. */
   get url(): string {
-    return `http://localhost:${(this.server.address() as AddressInfo).port}/`;
+    return `http://localhost:${this.port}/`;
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
   }
 
   async close(): Promise<void> {
