@@ -74,7 +74,7 @@ export class AgentEvents {
   }
 
   callFailed(functionName: string, error: NemoError, sandboxId: string | undefined): void {
-    if (error.blame === 'system' && error.code !== 'STOPPING') this.warn(error.message);
+    if (error.blame === 'system' && error.code !== 'STOPPING') this.warn(error.ownersMessage);
     if (error.code === 'FUNCTION_ERROR') return;
     this.log.emit({
       kind: 'function-failed',

@@ -45,6 +45,8 @@ import { VERSION } from './version.js';
 
 export interface Agent {
   readonly url: string;
+  /** Where functions have a port of their own: that one. */
+  readonly functionsUrl: string | undefined;
   /** What this host cannot do, in words. */
   readonly warnings: readonly string[];
   /** Lets accepted calls end, then stops everything and puts NFs back as they were. Idempotent. */
@@ -247,9 +249,11 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
   nfs.start();
   planner.start();
   gateway = await createGateway(platform, {
-    host: config.http.host,
-    port: config.http.port,
-    allowedHosts: config.http.allowedHosts,
+    ...config.http,
+    limits: {
+      connectionsMax: config.http.maxConnections,
+      connectionsPerAddressMax: config.http.maxConnectionsPerAddress,
+    },
     bodyMaxBytes: GATEWAY.bodyMaxBytes,
     consoleDir: CONSOLE_FOLDER,
     logLevel: config.logLevel,
@@ -291,6 +295,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
   });
   return {
     url: gateway.url,
+    functionsUrl: gateway.functionsUrl,
     warnings,
     stop() {
       stopped ??= stop();

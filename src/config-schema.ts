@@ -27,6 +27,22 @@ export const CONFIG_SCHEMA: AnySchema = map({
     host: { type: 'string' },
     port: { type: 'integer', minimum: 0, maximum: 65535 },
     allowedHosts: { type: 'array', items: { type: 'string' } },
+    allowedOrigins: {
+      type: 'array',
+      items: {
+        type: 'string',
+        pattern: '^https?://[^/\\s]+$',
+        description: 'must be like https://shop.example',
+      },
+    },
+    functionsPort: { type: 'integer', minimum: 0, maximum: 65535 },
+    functionsHost: {
+      type: 'string',
+      pattern: '^[A-Za-z0-9.-]+$',
+      description: 'must be a name without a port',
+    },
+    maxConnections: { type: 'integer', minimum: 1, maximum: 1_000_000 },
+    maxConnectionsPerAddress: { type: 'integer', minimum: 1, maximum: 1_000_000 },
   }),
   cores: map({ functions: cores, housekeeping: cores, allowSmtSiblings: { type: 'boolean' } }),
   egress: map({ allow: { type: 'array', items: { type: 'string' } } }),

@@ -33,7 +33,12 @@ export interface UserConfig {
   /** What lives as long as the agent. Default /run/nemo. */
   runDir?: string;
   policy?: string;
-  http?: { host?: string; port?: number; allowedHosts?: string[] };
+  /**
+   * `allowedHosts`: further names of this box, without ports. `allowedOrigins`: pages that may use API and functions,
+   * `https://shop.example`. `functionsPort`, `functionsHost`: an origin of their own for functions, by a port or by a
+   * name to which nothing else answers.
+   */
+  http?: Partial<HttpConfig>;
   cores?: {
     functions?: number[];
     housekeeping?: number[];
@@ -99,12 +104,25 @@ export interface UserConfig {
   logLevel?: 'silent' | 'error' | 'warn' | 'info' | 'debug';
 }
 
+export interface HttpConfig {
+  host: string;
+  port: number;
+  allowedHosts: string[];
+  allowedOrigins: string[];
+  functionsPort?: number;
+  functionsHost?: string;
+  /** At once, to each port. */
+  maxConnections: number;
+  /** At once, from one address, to all ports. */
+  maxConnectionsPerAddress: number;
+}
+
 export interface AgentConfig {
   name: string;
   stateDir: string;
   runDir: string;
   policy: BoxPolicy;
-  http: { host: string; port: number; allowedHosts: string[] };
+  http: HttpConfig;
   functionCores: number[];
   housekeepingCores: number[];
   allowSmtSiblings: boolean;
@@ -149,9 +167,10 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     runDir: user.runDir ?? '/run/nemo',
     policy: policyByName(user.policy ?? 'nemo'),
     http: {
-      host: user.http?.host ?? GATEWAY.host,
-      port: user.http?.port ?? GATEWAY.port,
-      allowedHosts: user.http?.allowedHosts ?? [],
+      ...{ host: GATEWAY.host, port: GATEWAY.port, allowedHosts: [], allowedOrigins: [] },
+      maxConnections: GATEWAY.connectionsMax,
+      maxConnectionsPerAddress: GATEWAY.connectionsPerAddressMax,
+      ...user.http,
     },
     functionCores: functions,
     housekeepingCores: housekeeping,

@@ -20,6 +20,7 @@ const CODES = {
   AGENT_RUNNING: ['user', 409, 'another agent already manages this box'],
   AGENT_UNREACHABLE: ['user', 503, 'no agent answers at the given address'],
   NOT_ROOT: ['user', 403, 'the operation needs root'],
+  CALLER_LEFT: ['user', 499, 'whoever called did not wait for the answer'],
   MISSING_PACKAGE: ['user', 500, 'a program that NEMO needs is not installed'],
   // the function's
   FUNCTION_ERROR: ['function', 500, 'the function threw'],
@@ -45,6 +46,12 @@ export type ErrorCode = keyof typeof CODES;
 export type Blame = 'user' | 'function' | 'system';
 
 export const ERROR_CODES = Object.keys(CODES) as ErrorCode[];
+
+/**
+ * Details for whoever owns the function or the box, who finds them in the log: what a function's stack and its stderr
+ * say is nobody else's business.
+ */
+const OWNERS_ONLY: ReadonlySet<string> = new Set(['stack', 'stderrTail']);
 
 export interface NemoErrorOptions {
   /** The way out, one sentence. */
@@ -75,21 +82,54 @@ export class NemoError extends Error {
     return CODES[this.code][1];
   }
 
+  /** For logs and events: the message, and the last that the sandbox's programs said. */
+  get ownersMessage(): string {
+    const tail = this.details?.stderrTail;
+    const last = typeof tail === 'string' ? (tail.trimEnd().split('\n').at(-1)?.slice(0, 300) ?? '') : '';
+    return last === '' ? this.message : `${this.message}; it last said: ${last}`;
+  }
+
+  /** As callers get it. */
   toJSON(): { error: { code: ErrorCode; message: string; hint?: string; details?: object } } {
     return {
       error: {
         code: this.code,
         message: this.message,
         ...(this.hint === undefined ? {} : { hint: this.hint }),
-        ...(this.details === undefined ? {} : { details: this.details }),
+        ...this.toldDetails(),
       },
     };
   }
+
+  private toldDetails(): { details?: object } {
+    const told = Object.entries(this.details ?? {}).filter(([name]) => !OWNERS_ONLY.has(name));
+    return told.length === 0 ? {} : { details: Object.fromEntries(told) };
+  }
 }
 
-/** Any thrown value as a NemoError; a foreign one becomes INTERNAL with the original as its cause. */
+/** Any thrown value as a NemoError; a foreign one becomes INTERNAL, or STORAGE_FULL, with the original as its cause. */
 export function asNemoError(thrown: unknown): NemoError {
   if (thrown instanceof NemoError) return thrown;
+  if (isStorageFull(thrown)) {
+    return new NemoError('STORAGE_FULL', 'no space left on the disk', {
+      hint: 'make room in the state directory, or remove functions that are not needed',
+      cause: thrown,
+    });
+  }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new NemoError('INTERNAL', message, { cause: thrown });
+}
+
+/** How a full disk is told: as node names it, by the kernel's number, and LMDB's own for a map that cannot grow. */
+const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 28, 122, 'MDB_MAP_FULL', -30_792]);
+const FULL_TEXT = /\b(ENOSPC|EDQUOT|MDB_MAP_FULL)\b|no space left on device|disk quota exceeded/i;
+
+/** The one place that knows. Looks into causes, too. */
+export function isStorageFull(thrown: unknown): boolean {
+  for (let depth = 0; depth < 5 && typeof thrown === 'object' && thrown !== null; depth++) {
+    const { code, message, cause } = thrown as { code?: unknown; message?: unknown; cause?: unknown };
+    if (FULL.has(code) || (typeof message === 'string' && FULL_TEXT.test(message))) return true;
+    thrown = cause;
+  }
+  return false;
 }

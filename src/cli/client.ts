@@ -40,7 +40,8 @@ export class AgentClient {
   open(wanted: AgentRequest): Promise<IncomingMessage> {
     const send = this.url.protocol === 'https:' ? httpsRequest : httpRequest;
     return new Promise((resolve, reject) => {
-      const headers: Record<string, string | number> = { ...wanted.headers };
+      // Asked for of browsers: a proxy on the way may make one of us.
+      const headers: Record<string, string | number> = { 'x-nemo-request': '1', ...wanted.headers };
       if (wanted.body !== undefined) headers['content-length'] = Buffer.byteLength(wanted.body);
       const { method, path } = wanted;
       let request: ClientRequest;

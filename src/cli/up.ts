@@ -20,7 +20,7 @@ Example:
 
   # /etc/nemo.yaml, every key is optional
   policy: nemo
-  http: { host: 127.0.0.1, port: 8080 }
+  http: { host: 127.0.0.1, port: 8080, functionsPort: 8081 }
   cores: { housekeeping: [0], functions: [1] }
   pool: { prewarm: histogram, keepAlive: { policy: ttl, keepAlive: 60s }, selection: mru, memory: 2Gi }
   store: { kind: embedded }
@@ -65,8 +65,8 @@ async function up(options: UpOptions): Promise<void> {
   for (const warning of agent.warnings) complain(`nemo: ${warning}\n`);
   print(
     options.json
-      ? `${JSON.stringify({ ready: agent.url, pid: process.pid })}\n`
-      : `NEMO is up: ${agent.url}\n`,
+      ? `${JSON.stringify({ ready: agent.url, functions: agent.functionsUrl, pid: process.pid })}\n`
+      : `NEMO is up: ${agent.url}${agent.functionsUrl === undefined ? '' : `, functions: ${agent.functionsUrl}`}\n`,
   );
   await asked;
   await agent.stop();

@@ -8,10 +8,15 @@ import { fileURLToPath } from 'node:url';
 /** Absolute path of the static folder: index.html, favicon.svg, assets/. */
 export const CONSOLE_FOLDER = fileURLToPath(new URL('../../console', import.meta.url));
 
-/** For every file of the folder. The page loads and calls nothing but its own origin; `ws:` there is `'self'` too. */
+/**
+ * For every file of the folder, by whoever serves it. The page loads and calls nothing but its own origin (`ws:` there is
+ * `'self'` too), is in nobody's frame, and no page that opened it or shows its files has anything of it.
+ */
 export const CONSOLE_HEADERS = {
-  'content-security-policy':
+  'Content-Security-Policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
 } as const;

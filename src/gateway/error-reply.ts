@@ -1,8 +1,11 @@
 /** How every API answers with an error: the code's HTTP status and one JSON object. */
 
 import type { ServerResponse } from 'node:http';
-import type { NemoError } from '../errors.js';
+import { NemoError } from '../errors.js';
 import { GATEWAY_HTTP } from '../tunables.js';
+
+/** What went wrong inside is said by the log. */
+const FAULT = new NemoError('INTERNAL', 'a fault in NEMO itself', { hint: 'the log of the agent says more' });
 
 /**
  * `X-Nemo-Error` tells an error of the platform from an answer that a function gave with the same status.
@@ -15,7 +18,7 @@ export function sendError(
   status: number = error.httpStatus,
 ): void {
   if (response.headersSent || response.destroyed) return;
-  const body = Buffer.from(`${JSON.stringify(error)}\n`);
+  const body = Buffer.from(`${JSON.stringify(error.code === 'INTERNAL' ? FAULT : error)}\n`);
   const flat = [
     ...headers,
     'X-Nemo-Error',

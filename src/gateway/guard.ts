@@ -1,28 +1,44 @@
 /**
- * Who may talk to the agent: a web page of somebody else must not, even though it runs on this machine's browser.
- * A rebound DNS name shows in `Host`, a foreign page in `Origin`. Programs that are not browsers send no Origin.
+ * Who may talk to the agent: a web page of somebody else must not, even though it runs in this machine's browser. A
+ * rebound DNS name shows in `Host`, a foreign page in `Origin` and `Sec-Fetch-Site`. A browser that says neither
+ * (plain http to another machine, an image) is not believed; programs that are no browsers send none of it.
  */
 
 import { isIP } from 'node:net';
 import { NemoError } from '../errors.js';
+import { type Asker, isProgram } from './asker.js';
 
 /** Values of Host seen lately and the verdict; a client repeats itself. */
 const REMEMBERED_MAX = 256;
 
+/** What is asked for: the console's files, the API, a function on the agent's own origin. */
+export type Area = 'console' | 'api' | 'function';
+
+export interface GuardOptions {
+  /** Where the gateway listens. On a wildcard address every literal address is right: a rebound name is never one. */
+  host: string;
+  /** Further names, without ports. */
+  allowedHosts?: readonly string[];
+  /** Pages that may use API and functions, as browsers write them: `https://shop.example`. */
+  allowedOrigins?: readonly string[];
+  /** Where functions have an origin of their own: nothing but functions answers to this name. */
+  functionsHost?: string;
+}
+
 export class Guard {
   private readonly names: ReadonlySet<string>;
+  private readonly origins: ReadonlySet<string>;
+  private readonly functionsHost: string | undefined;
   private readonly anyAddress: boolean;
   private readonly verdicts = new Map<string, boolean>();
 
-  /**
-   * `host`: where the gateway listens. On a wildcard address every literal address is a right one, because a
-   * rebound name is never literal. `allowedHosts`: further names, without a port.
-   */
-  constructor(host: string, allowedHosts: readonly string[]) {
+  constructor({ host, allowedHosts = [], allowedOrigins = [], functionsHost }: GuardOptions) {
     this.anyAddress = host === '0.0.0.0' || host === '::';
-    this.names = new Set(
-      ['localhost', '127.0.0.1', '::1', host, ...allowedHosts].map((name) => bare(name.toLowerCase())),
-    );
+    const names = ['localhost', '127.0.0.1', '::1', host, ...allowedHosts];
+    this.functionsHost = functionsHost && plain(functionsHost);
+    if (this.functionsHost !== undefined) names.push(this.functionsHost);
+    this.names = new Set(names.map(plain));
+    this.origins = new Set(allowedOrigins.map((origin) => origin.toLowerCase()));
   }
 
   hostAllowed(host: string | undefined): boolean {
@@ -36,16 +52,42 @@ export class Guard {
     return allowed;
   }
 
-  /** True for no Origin, for the page that this very gateway served, and for configured names. */
+  /** The name that only functions answer to. */
+  isFunctionsHost(host: string | undefined): boolean {
+    return this.functionsHost !== undefined && host !== undefined && hostnameOf(host) === this.functionsHost;
+  }
+
+  /** A page that was configured by its origin: it may read answers too. */
+  originGranted(origin: string): boolean {
+    return this.origins.has(origin.toLowerCase());
+  }
+
+  /** True for no Origin, for the page that this very gateway served, and for configured ones. */
   originAllowed(origin: string | undefined, host: string | undefined): boolean {
     if (origin === undefined) return true;
+    if (this.originGranted(origin)) return true;
     const match = /^https?:\/\/([^/]+)$/i.exec(origin);
     if (match === null || host === undefined) return false;
     const authority = match[1]!.toLowerCase();
     if (authority === host.toLowerCase()) return true;
-    const name = hostnameOf(authority);
-    // Another port of localhost is another program: only names that were configured are trusted whole.
-    return name !== undefined && this.names.has(name) && !isLoopbackName(name);
+    // Another port is another program, also of this box: only a name without one is the name's own page.
+    const name = plain(authority);
+    return this.names.has(name) && !isLoopbackName(name) && name !== this.functionsHost;
+  }
+
+  /** Why this must not be answered, on the origin of API and console; undefined: it may. */
+  refusal(asker: Asker, method: string, area: Area): NemoError | undefined {
+    if (isProgram(asker)) return undefined;
+    const { origin, site, dest, host, asked } = asker;
+    if (!this.originAllowed(origin, host)) return foreignPage(origin!);
+    // Anybody may look at the console's files, which are the same for everybody, and follow a link to it.
+    if (area === 'console' && !changesState(method)) return undefined;
+    if (area === 'api' && changesState(method) && !asked) return headerMissing();
+    if (origin !== undefined || asked) return undefined;
+    if (site !== 'same-origin' && site !== 'none') return foreignPage(site ?? 'an origin that is not told');
+    // What a function answers must never become a part of the console: a script, a style, a service worker.
+    const alone = dest === undefined || dest === 'document' || dest === 'empty';
+    return area === 'function' && !alone ? notEmbedded(dest) : undefined;
   }
 }
 
@@ -54,18 +96,34 @@ export function foreignHost(host: string | undefined): NemoError {
     'BAD_REQUEST',
     `this agent does not answer to the name '${(host ?? '').slice(0, 80)}'`,
     {
-      hint: 'call it by its address, or add the name to allowedHosts in the configuration',
+      hint: 'call it by its address, or add the name to http.allowedHosts in the configuration',
     },
   );
 }
 
-export function foreignOrigin(origin: string | undefined): NemoError {
-  return new NemoError('BAD_REQUEST', `a page of ${(origin ?? '').slice(0, 80)} may not change this agent`, {
-    hint: 'add the host of the page to allowedHosts in the configuration if it is yours',
+export function foreignPage(origin: string): NemoError {
+  return new NemoError('BAD_REQUEST', `a page of ${origin.slice(0, 80)} may not use this agent`, {
+    hint: 'add its origin to http.allowedOrigins in the configuration if it is yours, or give functions an origin of their own: http.functionsPort',
   });
 }
 
-/** HTTP status of both refusals: the request is well-formed, it is the asker who is wrong. */
+function headerMissing(): NemoError {
+  return new NemoError('BAD_REQUEST', 'a browser changes nothing here without the header X-Nemo-Request', {
+    hint: 'send X-Nemo-Request: 1',
+  });
+}
+
+function notEmbedded(dest: string): NemoError {
+  return new NemoError(
+    'BAD_REQUEST',
+    `a function's answer is not used as ${dest.slice(0, 40)} on this origin`,
+    {
+      hint: 'give functions an origin of their own: http.functionsPort in the configuration',
+    },
+  );
+}
+
+/** HTTP status of the refusals: the request is well-formed, it is the asker who is wrong. */
 export const FOREIGN_STATUS = 403;
 
 export function changesState(method: string): boolean {
@@ -79,9 +137,12 @@ function isLoopbackName(name: string): boolean {
 /** Host without its port, lower case, IPv6 without brackets; undefined if it is no host. */
 function hostnameOf(host: string): string | undefined {
   const match = /^(\[[0-9a-f:.]+\]|[^:[\]\s]+)(?::\d{1,5})?$/i.exec(host);
-  return match === null ? undefined : bare(match[1]!.toLowerCase());
+  return match === null ? undefined : plain(match[1]!);
 }
 
-function bare(name: string): string {
-  return name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1) : name;
+/** Lower case, IPv6 without brackets, a name without the dot that only says that it is whole. */
+function plain(name: string): string {
+  const lower = name.toLowerCase();
+  if (lower.startsWith('[') && lower.endsWith(']')) return lower.slice(1, -1);
+  return lower.endsWith('.') && lower.length > 1 ? lower.slice(0, -1) : lower;
 }

@@ -3,6 +3,8 @@
  * neither in nor out. Runs on every call, so raw names are lowered once and remembered.
  */
 
+import { REQUEST_HEADER } from './asker.js';
+
 /** Gone in both directions. */
 const HOP_BY_HOP = new Set([
   'connection',
@@ -16,15 +18,66 @@ const HOP_BY_HOP = new Set([
   'upgrade',
 ]);
 
-/** What the gateway itself says about an answer; a function cannot say it. */
-const GATEWAYS_OWN = new Set([
-  'content-length',
-  'date',
-  'x-call-id',
-  'x-duration-seconds',
-  'x-nemo-start',
-  'x-nemo-error',
+/**
+ * What a function cannot say in its answer: `never`, because it is the gateway's to say, or works beyond the
+ * function on whatever origin; `shared`, because on the origin of API and console it would act on these.
+ */
+const KEPT_BACK = new Map<string, 'never' | 'shared'>([
+  ...[...HOP_BY_HOP].map((name) => [name, 'never'] as const),
+  // The gateway's own words.
+  ['content-length', 'never'],
+  ['date', 'never'],
+  ['x-call-id', 'never'],
+  ['x-duration-seconds', 'never'],
+  ['x-nemo-start', 'never'],
+  ['x-nemo-error', 'never'],
+  // Of every port of the host: its other servers would be reached no more, or by https alone.
+  ['strict-transport-security', 'never'],
+  ['public-key-pins', 'never'],
+  ['public-key-pins-report-only', 'never'],
+  ['expect-ct', 'never'],
+  // Of the whole origin, which functions share: another's data, another's pages, another's address.
+  ['clear-site-data', 'never'],
+  ['service-worker-allowed', 'never'],
+  ['alt-svc', 'never'],
+  ['nel', 'never'],
+  ['report-to', 'never'],
+  ['origin-agent-cluster', 'never'],
+  // Cookies know no ports, and a login is for a whole origin.
+  ['set-cookie', 'shared'],
+  ['www-authenticate', 'shared'],
+  // The last of several policies says what a sandbox allows: there is only the gateway's.
+  ['content-security-policy', 'shared'],
+  ['content-security-policy-report-only', 'shared'],
+  ['reporting-endpoints', 'shared'],
+  ['x-content-type-options', 'shared'],
+  ['cross-origin-embedder-policy', 'shared'],
+  ['cross-origin-embedder-policy-report-only', 'shared'],
+  ['cross-origin-opener-policy', 'shared'],
+  ['cross-origin-opener-policy-report-only', 'shared'],
+  ['cross-origin-resource-policy', 'shared'],
+  // Who may read the answer is said by the operator (http.allowedOrigins).
+  ['access-control-allow-credentials', 'shared'],
+  ['access-control-allow-headers', 'shared'],
+  ['access-control-allow-methods', 'shared'],
+  ['access-control-allow-origin', 'shared'],
+  ['access-control-allow-private-network', 'shared'],
+  ['access-control-expose-headers', 'shared'],
+  ['access-control-max-age', 'shared'],
+  ['timing-allow-origin', 'shared'],
+  // Loads and goes elsewhere without the page.
+  ['link', 'shared'],
+  ['refresh', 'shared'],
+  ['speculation-rules', 'shared'],
 ]);
+
+/** With every answer of a function on the origin of API and console: a page of an origin of its own, without scripts. */
+export const SANDBOXED: readonly string[] = [
+  'Content-Security-Policy',
+  'sandbox',
+  'X-Content-Type-Options',
+  'nosniff',
+];
 
 const REMEMBERED_MAX = 1_024;
 /** Raw name -> lower-case name, or '' for one that is dropped. */
@@ -54,11 +107,16 @@ export function requestHeaders(rawHeaders: readonly string[]): Record<string, st
   return headers;
 }
 
-/** The function's headers as node's `writeHead` takes them fastest: one flat list. */
-export function appendReplyHeaders(flat: string[], headers: Record<string, string>): void {
+/**
+ * The function's headers as node's `writeHead` takes them fastest: one flat list. `shared`: on the origin of API and
+ * console, where an answer comes sandboxed.
+ */
+export function appendReplyHeaders(flat: string[], headers: Record<string, string>, shared: boolean): void {
+  if (shared) flat.push(...SANDBOXED);
   for (const name in headers) {
     const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower) || GATEWAYS_OWN.has(lower)) continue;
+    const kept = KEPT_BACK.get(lower);
+    if (kept !== undefined && (shared || kept === 'never')) continue;
     const value = headers[name]!;
     if (lower === 'set-cookie') for (const cookie of value.split('\n')) flat.push(name, cookie);
     else flat.push(name, value);
@@ -67,7 +125,7 @@ export function appendReplyHeaders(flat: string[], headers: Record<string, strin
 
 function rememberName(raw: string): string {
   const lower = raw.toLowerCase();
-  const name = HOP_BY_HOP.has(lower) ? '' : lower;
+  const name = HOP_BY_HOP.has(lower) || lower === REQUEST_HEADER ? '' : lower;
   if (requestNames.size >= REMEMBERED_MAX) requestNames.clear();
   requestNames.set(raw, name);
   return name;

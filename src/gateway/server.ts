@@ -1,21 +1,34 @@
 /**
- * The agent's one HTTP port: APIs, function calls, the feed and the console. Composes; decides nothing itself.
+ * The agent's HTTP ports: APIs, function calls, the feed and the console on one, and if configured functions alone on
+ * another, which is an origin of their own. Composes; decides nothing itself.
  */
 
-import type { Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify';
 import { asNemoError, NemoError } from '../errors.js';
 import { printableJson } from '../printable.js';
 import { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
-import { GATEWAY_HTTP } from '../tunables.js';
+import { GATEWAY, GATEWAY_HTTP } from '../tunables.js';
+import { Answers } from './answers.js';
+import { Budget } from './budget.js';
+import { Callers } from './callers.js';
 import { sendError } from './error-reply.js';
 import { Guard } from './guard.js';
-import { attachFeed, createHttpServer, type HttpTimeouts, onClientError } from './http-server.js';
+import {
+  attachFeed,
+  createFunctionsServer,
+  createHttpServer,
+  type HttpServerParts,
+  type HttpTimeouts,
+  onClientError,
+  refuseUpgrades,
+} from './http-server.js';
+import { addBodyParser, releaseBody } from './json-body.js';
 import { addFunctionRoutes } from './native/functions.js';
 import { addImageRoutes } from './native/images.js';
-import { bodyTooLarge, createInvokeHandler } from './native/invoke.js';
+import { createInvokeHandler, type InvokeOptions } from './native/invoke.js';
 import { addLogRoutes } from './native/logs.js';
 import { addObserveRoutes } from './native/observe.js';
 import { addTraceRoutes } from './native/traces.js';
@@ -31,13 +44,31 @@ export interface GatewayOptions {
   consoleDir?: string;
   /** Further names under which the agent may be called, without ports. */
   allowedHosts?: readonly string[];
+  /** Pages of others that may use API and functions: `https://shop.example`. */
+  allowedOrigins?: readonly string[];
+  /** An origin of their own for functions: another port, on which nothing else answers, 0 for any free one. */
+  functionsPort?: number;
+  /** Or another name of this box, to which nothing else answers. */
+  functionsHost?: string;
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
   timeouts?: HttpTimeouts;
+  limits?: Partial<GatewayLimits>;
+}
+
+/** Of all clients together; defaults in `tunables/gateway.ts`. */
+export interface GatewayLimits {
+  connectionsMax: number;
+  connectionsPerAddressMax: number;
+  bodiesMaxBytes: number;
+  backlogsMaxBytes: number;
+  answerStallMs: number;
 }
 
 export interface Gateway {
   readonly url: string;
   readonly port: number;
+  /** The functions' own origin, if they have a port of their own. */
+  readonly functionsUrl: string | undefined;
   readonly feed: FeedCounts;
   /** Calls that do not come through HTTP (triggers) are counted here too. */
   readonly calls: CallCounts;
@@ -49,23 +80,38 @@ export interface Gateway {
 export async function createGateway(platform: Platform, options: GatewayOptions): Promise<Gateway> {
   let stopping = false;
   const isStopping = (): boolean => stopping;
-  const guard = new Guard(options.host, options.allowedHosts ?? []);
+  const guard = new Guard(options);
+  const limits = { ...GATEWAY, ...GATEWAY_HTTP, ...options.limits };
+  const callers = new Callers(limits);
+  const bodies = new Budget(limits.bodiesMaxBytes);
+  const answers = new Answers({
+    smallBytes: GATEWAY_HTTP.backlogSmallBytes,
+    allMaxBytes: limits.backlogsMaxBytes,
+    stallMs: limits.answerStallMs,
+  });
   const calls = new CallCounts((name) => platform.registry.get(name) !== undefined);
   const feed = new FeedServer({ frame: () => platform.frame(), events: platform.events });
-  const invoke = createInvokeHandler(platform, {
-    bodyMaxBytes: options.bodyMaxBytes,
+  const invoking: InvokeOptions = {
+    ...{ bodyMaxBytes: options.bodyMaxBytes, bodies, callers, answers, shared: true },
     stopping: isStopping,
     onCallEnded(functionName, error, timeline) {
       const durationS = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
       calls.record(functionName, error?.code, durationS, timeline?.start);
     },
-  });
+  };
+  const consoleFiles = new StaticFiles(options.consoleDir ?? '');
+  const timeouts = options.timeouts ?? GATEWAY_HTTP;
+  const parts: Omit<HttpServerParts, 'rest'> = {
+    ...{ guard, callers, timeouts, bodyMaxBytes: options.bodyMaxBytes },
+    invoke: createInvokeHandler(platform, invoking),
+    invokeOwn: createInvokeHandler(platform, { ...invoking, shared: false }),
+    isConsole: (path) => consoleFiles.has(path),
+  };
 
   let http!: Server;
-  const timeouts = options.timeouts ?? GATEWAY_HTTP;
   const server = fastify({
     serverFactory: (rest) => {
-      http = createHttpServer({ guard, invoke, rest, bodyMaxBytes: options.bodyMaxBytes, timeouts });
+      http = createHttpServer({ ...parts, rest: counted(callers, rest) });
       return http;
     },
     requestTimeout: timeouts.requestTimeoutMs,
@@ -79,36 +125,47 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     logger: options.logLevel === 'silent' ? false : { level: options.logLevel, stream: PRINTABLE_STDERR },
     logController: new LogController({ disableRequestLogging: true }),
   }) as unknown as FastifyInstance;
+  server.addHook('onRequest', async (_request, { raw }) => {
+    for (const [name, value] of API_HEADERS) raw.setHeader(name, value);
+  });
   const methodsAt = watchRoutes(server);
-  addBodyParser(server);
+  addBodyParser(server, bodies);
   addErrorReplies(server);
   addFunctionRoutes(server, platform);
   addImageRoutes(server, platform);
   const endLogs = addLogRoutes(server, platform);
   addTraceRoutes(server, platform);
   addObserveRoutes(server, platform, calls, isStopping);
-  addConsole(server, options.consoleDir, methodsAt);
+  addConsole(server, consoleFiles, methodsAt);
   platform.registry.onChange((name, spec) => {
     if (spec === undefined) calls.forget(name);
   });
 
+  let own: Server | undefined;
   try {
     await server.listen({ host: options.host, port: options.port });
+    if (options.functionsPort !== undefined) {
+      own = createFunctionsServer({ ...parts, rest: parts.invokeOwn });
+      await listen(own, options.host, options.functionsPort);
+    }
   } catch (cause) {
     feed.close();
-    throw listenError(cause as NodeJS.ErrnoException, options);
+    await server.close();
+    throw cause instanceof NemoError ? cause : listenError(cause as NodeJS.ErrnoException, options);
   }
   attachFeed(http, guard, feed, isStopping);
+  const servers = own === undefined ? [http] : [http, own];
   const { port } = http.address() as AddressInfo;
   let closed: Promise<void> | undefined;
   return {
     url: urlOf(options.host, port),
     port,
+    functionsUrl: own && urlOf(options.host, (own.address() as AddressInfo).port),
     feed: feed.counts,
     calls,
     close() {
       stopping = true;
-      closed ??= closeAll(http, server, feed, endLogs);
+      closed ??= closeAll(servers, server, feed, endLogs);
       return closed;
     },
   };
@@ -116,6 +173,12 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
 
 /** Log lines quote what clients sent. */
 const PRINTABLE_STDERR = { write: (line: string) => void process.stderr.write(printableJson(line)) };
+/** Nothing of the API is a page, or a part of one. */
+const API_HEADERS = [
+  ['Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'; sandbox"],
+  ['X-Content-Type-Options', 'nosniff'],
+  ['Cross-Origin-Resource-Policy', 'same-origin'],
+] as const;
 
 /** An address that a program on this box can call. */
 function urlOf(host: string, port: number): string {
@@ -125,43 +188,61 @@ function urlOf(host: string, port: number): string {
 
 const CLOSE_LOOK_MS = 50;
 
+/** Without fastify, which has no part in it. PORT_IN_USE, BAD_CONFIG. */
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  server.on('clientError', onClientError);
+  refuseUpgrades(server);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(listenError(cause, { host, port })));
+    server.listen({ host, port }, resolve);
+  });
+}
+
+/** Requests that a connection waits for, of which a flood must not be taken. */
+function counted(callers: Callers, rest: RequestListener): RequestListener {
+  return (request, response) => {
+    const caller = callers.of(request.socket);
+    const done = (): void => {
+      caller.heard(one);
+      releaseBody(request);
+    };
+    const one = { left: done };
+    caller.waitsFor(one);
+    response.once('close', done);
+    rest(request, response);
+  };
+}
+
 async function closeAll(
-  http: Server,
+  servers: readonly Server[],
   server: FastifyInstance,
   feed: FeedServer,
   endLogs: () => void,
 ): Promise<void> {
   endLogs();
   feed.close();
-  const cut = setTimeout(() => http.closeAllConnections(), GATEWAY_HTTP.closeGraceMs);
+  const each = (close: (http: Server) => void) => () => servers.forEach(close);
+  const cut = setTimeout(
+    each((http) => http.closeAllConnections()),
+    GATEWAY_HTTP.closeGraceMs,
+  );
   // A connection whose last answer ends only now is kept alive by its client: nothing would ever close it.
-  const idle = setInterval(() => http.closeIdleConnections(), CLOSE_LOOK_MS);
-  await server.close();
+  const idle = setInterval(
+    each((http) => http.closeIdleConnections()),
+    CLOSE_LOOK_MS,
+  );
+  const own = servers.slice(1).map((http) => new Promise((closed) => http.close(closed)));
+  await Promise.all([server.close(), ...own]);
   clearInterval(idle);
   clearTimeout(cut);
-}
-
-/** Every body is JSON whatever its Content-Type says: `curl -d` says it is a form. */
-function addBodyParser(server: FastifyInstance): void {
-  server.removeAllContentTypeParsers();
-  server.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
-    try {
-      done(null, body === '' ? undefined : JSON.parse(body as string));
-    } catch (cause) {
-      const message = `the request body is no JSON: ${(cause as Error).message.slice(0, 200)}`;
-      done(new NemoError('BAD_REQUEST', message, { hint: 'send one JSON object', cause }));
-    }
-  });
 }
 
 function addErrorReplies(server: FastifyInstance): void {
   server.setErrorHandler((thrown: FastifyError, request, reply) => {
     const error =
-      thrown.code === 'FST_ERR_CTP_BODY_TOO_LARGE'
-        ? bodyTooLarge(GATEWAY_HTTP.deployMaxBytes)
-        : thrown.code?.startsWith('FST_') && (thrown.statusCode ?? 500) < 500
-          ? refused(thrown)
-          : asNemoError(thrown);
+      thrown.code?.startsWith('FST_') && (thrown.statusCode ?? 500) < 500
+        ? refused(thrown)
+        : asNemoError(thrown);
     if (error.code === 'INTERNAL') request.log.error(thrown);
     reply.hijack();
     sendError(reply.raw, error);
@@ -184,10 +265,9 @@ function watchRoutes(server: FastifyInstance): (path: string) => string[] {
 
 function addConsole(
   server: FastifyInstance,
-  directory: string | undefined,
+  files: StaticFiles,
   methodsAt: (path: string) => string[],
 ): void {
-  const files = new StaticFiles(directory ?? '');
   server.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0]!;
     const ifNoneMatch = request.headers['if-none-match'];
@@ -206,7 +286,10 @@ function addConsole(
   });
 }
 
-function listenError(cause: NodeJS.ErrnoException, { host, port }: GatewayOptions): NemoError {
+function listenError(
+  cause: NodeJS.ErrnoException,
+  { host, port }: Pick<GatewayOptions, 'host' | 'port'>,
+): NemoError {
   if (cause.code === 'EADDRINUSE') {
     return new NemoError('PORT_IN_USE', `another program listens on port ${port} of ${host}`, {
       hint: `stop it ('ss -ltnp sport = :${port}' names it) or choose another port in the configuration`,

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
+import { CONSOLE_HEADERS } from '../console/assets.js';
 import { NemoError } from '../errors.js';
 
 const TYPES: Record<string, string> = {
@@ -22,15 +23,7 @@ const TYPES: Record<string, string> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
-/** The console talks to its own agent and nobody else, and nobody may frame it. */
-const SECURITY = [
-  'Content-Security-Policy',
-  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
-  'X-Content-Type-Options',
-  'nosniff',
-  'Referrer-Policy',
-  'no-referrer',
-];
+const SECURITY = Object.entries(CONSOLE_HEADERS).flat();
 
 interface StaticFile {
   body: Buffer;
@@ -58,6 +51,11 @@ export class StaticFiles {
       this.files.set(url, file);
       if (url === '/index.html') this.files.set('/', file);
     }
+  }
+
+  /** `path`: as `send` takes it. */
+  has(path: string): boolean {
+    return this.files.has(path);
   }
 
   get size(): number {

@@ -6,8 +6,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { NemoError } from '../errors.js';
 import type { StorageQuota } from '../sandbox/storage-quota.js';
+import { storageFault } from '../storage-fault.js';
 
 const BUNDLE = /^[0-9a-f]{64}\.[a-z0-9]{1,8}$/;
 const TEMPORARY = /\.tmp$/;
@@ -42,16 +42,8 @@ export class BundleFiles {
         await syncDirectory(this.directory);
       }
     } catch (cause) {
-      if (cause instanceof NemoError) throw cause;
-      const full = ['ENOSPC', 'EDQUOT'].includes((cause as NodeJS.ErrnoException).code ?? '');
-      throw new NemoError(
-        full ? 'STORAGE_FULL' : 'STORE',
-        `cannot write a bundle into ${this.directory}: ${(cause as Error).message}`,
-        {
-          hint: 'check that the directory is writable and its disk not full',
-          cause,
-        },
-      );
+      const hint = 'check that the directory is writable';
+      throw storageFault(`cannot write a bundle into ${this.directory}`, cause, hint);
     }
     return hash;
   }

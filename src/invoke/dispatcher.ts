@@ -19,14 +19,15 @@ import { mru } from '../sandbox/selection/mru.js';
 import type { SelectionPolicy } from '../sandbox/selection/policy.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables.js';
 import { CorePlaces } from './core-places.js';
-import type { CallRequest, CallTimeline, FunctionSpec, Sink } from './function.js';
+import type { CallRequest, FunctionSpec, Sink } from './function.js';
 import { FunctionState } from './function-state.js';
 import { Growth } from './growth.js';
+import { callerLeft, overdue, tellLeft } from './left-callers.js';
 import type { CallObserver } from './observer.js';
 import { blameOf, endsSandbox } from './outcome.js';
 import { refusalOf } from './refusal.js';
 import { sendTo } from './send.js';
-import type { ActiveCall, PendingCall, Worker } from './worker.js';
+import { type ActiveCall, acceptedCall, type PendingCall, timelineOf, type Worker } from './worker.js';
 import { WorkerChoice } from './worker-choice.js';
 
 export interface DispatcherOptions {
@@ -55,6 +56,8 @@ export class Dispatcher {
   private readonly workers: WorkerChoice;
   private readonly admission: AdmissionPolicy;
   private readonly backlog = new Set<FunctionState>();
+  /** Bodies of all calls that wait. */
+  private readonly queuedBytes = { bytes: 0 };
   private virtualNowMs = 0;
   private pumping = false;
   private again = false;
@@ -91,16 +94,28 @@ export class Dispatcher {
       return;
     }
     const nowMs = performance.now();
-    const idle = fn.queued === 0 && !isBusy(fn);
+    const idle = fn.queued === 0 && !fn.busy;
     fn.usage.arrived(nowMs, idle);
     if (idle) {
       // Coming back from idleness: no credit for the time in which it asked for nothing.
       fn.virtualMs = Math.max(fn.virtualMs, this.virtualNowMs);
     }
     fn.lastUsedMs = nowMs;
-    fn.push({ request, sink, acceptedMs: nowMs, answered: false });
+    const call = acceptedCall(request, sink, nowMs);
+    sink.whenLeft?.(() => this.left(fn, call));
+    fn.push(call);
     this.backlog.add(fn);
     this.pump();
+  }
+
+  private left(fn: FunctionState, call: PendingCall): void {
+    if (!call.waits) {
+      tellLeft(call, performance.now());
+      return;
+    }
+    fn.drop(call);
+    if (fn.queued === 0) this.backlog.delete(fn);
+    this.fail(fn, call, callerLeft());
   }
 
   private refusal(fn: FunctionState | undefined, { functionName, body }: CallRequest): NemoError | undefined {
@@ -110,13 +125,14 @@ export class Dispatcher {
       });
     }
     if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
-    return refusalOf(fn, body.length, this.admission, this.options.pool);
+    return refusalOf(fn, body.length, this.queuedBytes.bytes, this.admission, this.options.pool);
   }
 
   setFunction(name: string, spec: FunctionSpec | undefined): void {
     const fn = this.functions.get(name);
     if (fn === undefined) {
-      if (spec !== undefined) this.functions.set(name, new FunctionState(spec, performance.now()));
+      if (spec !== undefined)
+        this.functions.set(name, new FunctionState(spec, performance.now(), this.queuedBytes));
       return;
     }
     if (spec === undefined) {
@@ -246,7 +262,7 @@ export class Dispatcher {
     if (fn.queued === 0) this.backlog.delete(fn);
     if (pending.sink.gone) {
       // Nobody waits for it any more: its turn goes to the next.
-      pending.sink.onError(new NemoError('STOPPING', 'the caller has left'), undefined);
+      this.fail(fn, pending, callerLeft());
       return 'sent';
     }
     this.virtualNowMs = Math.max(this.virtualNowMs, fn.virtualMs);
@@ -268,17 +284,7 @@ export class Dispatcher {
     fn.starts[call.start]++;
     const nowMs = worker.lastUsedMs;
     fn.latency.current.record((nowMs - call.acceptedMs) * 1e6);
-    const timeline: CallTimeline = {
-      acceptedMs: call.acceptedMs,
-      dispatchedMs: call.dispatchedMs,
-      firstByteMs: call.firstByteMs,
-      endedMs: nowMs,
-      start: call.start,
-      firstInSandbox: call.firstInSandbox,
-      core: worker.core,
-      sandboxId: worker.id,
-    };
-    call.sink.onEnd(timeline);
+    call.sink.onEnd(timelineOf(call, worker, nowMs));
     this.options.observer?.ended(fn.spec.name, call, worker);
     this.pump();
   }
@@ -289,7 +295,15 @@ export class Dispatcher {
     // A staged call may have begun in a pause of the running one: only its sandbox knows.
     const neverRan = error.details?.started === false || (worker.turn && Number.isNaN(call.runningMs));
     this.leave(fn, worker, call);
-    if (worker.state === 'ending' && neverRan && !call.answered && !this.stopped && this.isCurrent(fn)) {
+    if (!Number.isNaN(call.leftMs)) {
+      this.fail(fn, call, callerLeft(), worker);
+    } else if (
+      worker.state === 'ending' &&
+      neverRan &&
+      !call.answered &&
+      !this.stopped &&
+      this.isCurrent(fn)
+    ) {
       fn.unshift(call);
       this.backlog.add(fn);
     } else {
@@ -299,8 +313,11 @@ export class Dispatcher {
   }
 
   private fail(fn: FunctionState, call: PendingCall, error: NemoError, worker?: Worker): void {
-    fn.failed++;
-    this.options.onFailure(fn.spec.name, error, worker?.id);
+    // Nothing of a function failed whose caller has left.
+    if (error.code !== 'CALLER_LEFT') {
+      fn.failed++;
+      this.options.onFailure(fn.spec.name, error, worker?.id);
+    }
     call.sink.onError(error, undefined);
     this.options.observer?.ended(fn.spec.name, call, worker, error);
   }
@@ -309,6 +326,7 @@ export class Dispatcher {
     const nowMs = performance.now();
     const index = worker.calls.indexOf(call);
     if (index >= 0) worker.calls.splice(index, 1);
+    call.worker = undefined;
     worker.lastUsedMs = nowMs;
     worker.clockAtUse = this.options.pool.clock;
     fn.usage.ended(nowMs);
@@ -360,16 +378,8 @@ export class Dispatcher {
     }
     // Also workers of functions that were changed or removed since.
     for (const worker of this.places.busy) {
-      const { timeoutMs, name } = worker.spec!;
-      if (worker.state === 'ending' || !worker.calls.some((call) => nowMs - call.runningMs > timeoutMs)) {
-        continue;
-      }
-      const error = new NemoError(
-        'FUNCTION_TIMEOUT',
-        `function "${name}" did not answer within ${timeoutMs} ms`,
-        { hint: 'raise its limit with --timeout, or make it do less' },
-      );
-      void this.options.pool.end(worker, error);
+      const error = worker.state === 'ending' ? undefined : overdue(worker, nowMs);
+      if (error !== undefined) void this.options.pool.end(worker, error);
     }
   }
 
@@ -386,9 +396,4 @@ export class Dispatcher {
     }
     clearTimeout(this.quantumTimer);
   }
-}
-
-function isBusy(fn: FunctionState): boolean {
-  for (const worker of fn.workers) if (!worker.idle) return true;
-  return false;
 }

@@ -5,6 +5,7 @@ import { RollingLatency } from '../packet/rolling-latency.js';
 import { Usage } from '../sandbox/usage.js';
 import { DISPATCH } from '../tunables.js';
 import type { FunctionSpec, StartKind } from './function.js';
+import { type QueuedBytes, WaitingCalls } from './waiting-calls.js';
 import type { PendingCall, Worker } from './worker.js';
 
 export class FunctionState {
@@ -31,20 +32,30 @@ export class FunctionState {
   failed = 0;
   readonly starts: Record<StartKind, number> = { cold: 0, stem: 0, warm: 0 };
   readonly latency = new RollingLatency(DISPATCH.latencyParts);
-  private queue: PendingCall[] = [];
-  private head = 0;
-  /** Bodies of the calls that wait. */
-  queuedBytes = 0;
+  private readonly waiting: WaitingCalls;
 
   constructor(
     public spec: FunctionSpec,
     nowMs: number,
+    queuedBytes: QueuedBytes,
   ) {
     this.lastUsedMs = nowMs;
+    this.waiting = new WaitingCalls(queuedBytes);
   }
 
   get queued(): number {
-    return this.queue.length - this.head;
+    return this.waiting.count;
+  }
+
+  /** One of its workers has a call. */
+  get busy(): boolean {
+    for (const worker of this.workers) if (!worker.idle) return true;
+    return false;
+  }
+
+  /** Bodies of the calls that wait. */
+  get queuedBytes(): number {
+    return this.waiting.bytes;
   }
 
   /** Another version of the code: what was known of the old one no longer counts. */
@@ -81,35 +92,24 @@ export class FunctionState {
   }
 
   push(call: PendingCall): void {
-    this.queuedBytes += call.request.body.length;
-    this.queue.push(call);
+    this.waiting.push(call);
   }
 
   /** Back to the front: a call that was sent ahead and never started. */
   unshift(call: PendingCall): void {
-    this.queuedBytes += call.request.body.length;
-    if (this.head > 0) this.queue[--this.head] = call;
-    else this.queue.unshift(call);
+    this.waiting.unshift(call);
   }
 
   peek(): PendingCall | undefined {
-    return this.queue[this.head];
+    return this.waiting.peek();
   }
 
   shift(): PendingCall | undefined {
-    const call = this.queue[this.head];
-    if (call === undefined) return undefined;
-    this.queuedBytes -= call.request.body.length;
-    this.queue[this.head] = undefined as unknown as PendingCall;
-    this.head++;
-    // Amortised constant: the dead front is dropped once it is the larger part.
-    if (this.head > 64 && this.head * 2 > this.queue.length) {
-      this.queue = this.queue.slice(this.head);
-      this.head = 0;
-    } else if (this.head === this.queue.length) {
-      this.queue.length = 0;
-      this.head = 0;
-    }
-    return call;
+    return this.waiting.shift();
+  }
+
+  /** Takes one out that waits. */
+  drop(call: PendingCall): void {
+    this.waiting.drop(call);
   }
 }

@@ -79,6 +79,8 @@ export interface Sink {
   onError(error: NemoError, timeline: CallTimeline | undefined): void;
   /** True once the caller has left: a call that still waits need not run. */
   readonly gone?: boolean;
+  /** Calls `left` once, if the caller leaves before the call has ended. */
+  whenLeft?(left: () => void): void;
   /** Bytes given that the caller has not taken. A source that can wait asks `whenDrained` above its bound. */
   readonly backlogBytes?: number;
   /** Calls `resume` once, when the backlog is gone or the caller has left. */

@@ -9,6 +9,7 @@ import type { FunctionState } from './function-state.js';
 export function refusalOf(
   fn: FunctionState,
   bodyBytes: number,
+  allQueuedBytes: number,
   admission: AdmissionPolicy,
   pool: Pool,
 ): NemoError | undefined {
@@ -16,6 +17,7 @@ export function refusalOf(
   const refusal = admission.refuse({
     queued: fn.queued,
     queuedBytes: fn.queuedBytes + bodyBytes,
+    allQueuedBytes: allQueuedBytes + bodyBytes,
     meanMs: fn.meanMs,
     sandboxes: fn.workers.length + fn.starting,
     lackingBytes: () => pool.lackingBytes(memoryBytes, pool.stemKind(fn.spec)),
@@ -27,6 +29,10 @@ export function refusalOf(
   if (refusal.why === 'queue full') {
     const message = `${fn.queued} calls of "${name}" with ${fn.queuedBytes} bytes already wait`;
     return new NemoError('OVERLOADED', message, { hint: 'try again later, or call less often', details });
+  }
+  if (refusal.why === 'queues full') {
+    const message = `calls of all functions with ${allQueuedBytes} bytes already wait`;
+    return new NemoError('OVERLOADED', message, { hint: 'try again later, or send less', details });
   }
   const hint = `try again in ${retryAfterS} s, or remove functions that are not needed`;
   return new NemoError('NO_CAPACITY', `no memory is left for a sandbox of "${name}"`, { hint, details });

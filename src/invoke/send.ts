@@ -52,19 +52,15 @@ class Reply implements SandboxReply {
 export function sendTo(worker: Worker, pending: PendingCall, chargedMs: number, outcome: SendOutcome): void {
   const nowMs = performance.now();
   const first = worker.served === 0;
-  const call: ActiveCall = {
-    request: pending.request,
-    sink: pending.sink,
-    acceptedMs: pending.acceptedMs,
-    answered: false,
-    dispatchedMs: nowMs,
-    chargedMs,
-    runningMs: Number.NaN,
-    firstByteMs: nowMs,
-    // A call that came when the code was there already waited for no start.
-    start: first && pending.acceptedMs < worker.warmSinceMs ? worker.origin : 'warm',
-    firstInSandbox: first,
-  };
+  const call = pending as ActiveCall;
+  call.worker = worker;
+  call.dispatchedMs = nowMs;
+  call.chargedMs = chargedMs;
+  call.runningMs = Number.NaN;
+  call.firstByteMs = nowMs;
+  // A call that came when the code was there already waited for no start.
+  call.start = first && pending.acceptedMs < worker.warmSinceMs ? worker.origin : 'warm';
+  call.firstInSandbox = first;
   worker.served++;
   worker.calls.push(call);
   if (worker.turn) worker.startTurns(nowMs);

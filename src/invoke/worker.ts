@@ -7,7 +7,7 @@ import type { Cgroup } from '../linux/cgroup/driver.js';
 import type { Sandbox } from '../sandbox/engine.js';
 import type { StemKind } from '../sandbox/engines/engines.js';
 import { POOL } from '../tunables.js';
-import type { CallRequest, FunctionSpec, Sink, StartKind } from './function.js';
+import type { CallRequest, CallTimeline, FunctionSpec, Sink, StartKind } from './function.js';
 
 export interface PendingCall {
   request: CallRequest;
@@ -15,6 +15,12 @@ export interface PendingCall {
   acceptedMs: number;
   /** True once any part of the answer went out: such a call can not be sent again. */
   answered: boolean;
+  /** It is in the queue of its function. */
+  waits: boolean;
+  /** The worker that has it. */
+  worker: Worker | undefined;
+  /** When its caller left; NaN while it is there. */
+  leftMs: number;
 }
 
 export interface ActiveCall extends PendingCall {
@@ -26,6 +32,38 @@ export interface ActiveCall extends PendingCall {
   firstByteMs: number;
   start: StartKind;
   firstInSandbox: boolean;
+}
+
+/** One object from its acceptance to its end: what is not known yet is NaN. */
+export function acceptedCall(request: CallRequest, sink: Sink, acceptedMs: number): ActiveCall {
+  return {
+    request,
+    sink,
+    acceptedMs,
+    answered: false,
+    waits: false,
+    worker: undefined,
+    leftMs: Number.NaN,
+    dispatchedMs: Number.NaN,
+    chargedMs: 0,
+    runningMs: Number.NaN,
+    firstByteMs: Number.NaN,
+    start: 'warm',
+    firstInSandbox: false,
+  };
+}
+
+export function timelineOf(call: ActiveCall, worker: Worker, endedMs: number): CallTimeline {
+  return {
+    acceptedMs: call.acceptedMs,
+    dispatchedMs: call.dispatchedMs,
+    firstByteMs: call.firstByteMs,
+    endedMs,
+    start: call.start,
+    firstInSandbox: call.firstInSandbox,
+    core: worker.core,
+    sandboxId: worker.id,
+  };
 }
 
 export type WorkerState = 'starting' | 'stem' | 'loading' | 'warm' | 'ending';

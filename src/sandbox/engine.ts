@@ -99,6 +99,8 @@ export interface Sandbox {
    * ends, `details.started` of the error tells whether the call may have begun; one that has not can be sent again.
    */
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void;
+  /** Some whose `reply.gone` is true now have left: the function is told, so that it can stop. */
+  callersLeft?(): void;
   /** Of a stem that imported packages ahead. */
   readonly ahead?: AheadReport | undefined;
   /** Memory it holds, where its process does not tell because others share it. */

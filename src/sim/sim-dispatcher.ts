@@ -37,7 +37,7 @@ export class SimDispatcher {
     this.growth = new SimGrowth(box, () => planner.wake());
     this.latenciesMs = new Float32Array(trace.arrivalsMs.length);
     this.admissionSnapshot = {
-      ...{ queued: 0, queuedBytes: 0, meanMs: 0, sandboxes: 0 },
+      ...{ queued: 0, queuedBytes: 0, allQueuedBytes: 0, meanMs: 0, sandboxes: 0 },
       lackingBytes: () => pool.lacking(),
       evictableBytes: () => pool.idleBytes,
     };

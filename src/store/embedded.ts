@@ -4,14 +4,19 @@
  */
 
 import { chmodSync, mkdirSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { NemoError } from '../errors.js';
 import { closeOnExec } from '../linux/close-on-exec.js';
+import { storageFault } from '../storage-fault.js';
 import type { Store } from './store.js';
 
 /** Above every key of a table: U+FFFF stands in no valid text. */
 const LAST = '\uffff';
+
+/** With less left on the disk, a commit failed for that: nothing that is stored is as large. */
+const ROOM_BYTES = 4 * 1024 * 1024;
 
 /** Opens or makes the store in `directory`. STORE if it cannot. */
 export function openEmbeddedStore(directory: string): Store {
@@ -19,7 +24,8 @@ export function openEmbeddedStore(directory: string): Store {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     chmodSync(directory, 0o700);
-    database = open({ path: directory, noSubdir: false, encoding: 'json' });
+    // Without batches of a turn: their promise is nobody's, and a full disk would reject it and end the agent.
+    database = open({ path: directory, noSubdir: false, encoding: 'json', eventTurnBatching: false });
     // LMDB opens its data file so that every program started from now on would have it.
     closeOnExec();
     // They hold what functions have in their environment. The directory is closed to others before they are there.
@@ -36,10 +42,8 @@ export function openEmbeddedStore(directory: string): Store {
     try {
       return await work();
     } catch (cause) {
-      throw new NemoError('STORE', `cannot ${what} in ${directory}: ${(cause as Error).message}`, {
-        hint: 'check the disk under the store',
-        cause,
-      });
+      const why = await whyNotCommitted(cause, directory);
+      throw storageFault(`cannot ${what} in ${directory}`, why, 'check the disk under the store');
     }
   };
   return {
@@ -70,4 +74,13 @@ export function openEmbeddedStore(directory: string): Store {
       return closed;
     },
   };
+}
+
+/** LMDB tells a commit's fault aside, and a write that was cut short by a full disk as an error of the disk. */
+async function whyNotCommitted(thrown: unknown, directory: string): Promise<unknown> {
+  const { commitError } = thrown as { commitError?: Promise<never> };
+  const cause = commitError === undefined ? thrown : await commitError.catch((error: unknown) => error);
+  const { bavail, bsize } = await statfs(directory);
+  if (commitError === undefined || bavail * bsize > ROOM_BYTES) return cause;
+  return Object.assign(new Error('no space left on device', { cause }), { code: 'ENOSPC' });
 }

@@ -34,6 +34,8 @@ interface Reader {
   socket: WebSocket;
   alive: boolean;
   slow: boolean;
+  /** Frames that came from it since the last ping. */
+  heard: number;
 }
 
 export class FeedServer {
@@ -75,9 +77,15 @@ export class FeedServer {
   }
 
   private add(socket: WebSocket): void {
-    const reader: Reader = { socket, alive: true, slow: false };
+    const reader: Reader = { socket, alive: true, slow: false, heard: 0 };
+    // Each message costs this thread time: a reader has nothing to say but that it is there.
+    const hear = (): void => {
+      if (++reader.heard > FEED_SERVER.heardMax) socket.terminate();
+    };
+    socket.on('message', hear).on('ping', hear);
     socket.on('pong', () => {
       reader.alive = true;
+      hear();
     });
     socket.on('error', () => socket.terminate());
     socket.on('close', () => {
@@ -123,6 +131,7 @@ export class FeedServer {
 
   private ping(): void {
     for (const reader of this.readers) {
+      reader.heard = 0;
       if (reader.alive) {
         reader.alive = false;
         reader.socket.ping();

@@ -25,7 +25,7 @@ export function logFailure(
   if (error.blame !== 'function' && error.code !== 'BAD_FUNCTION') return;
   const stack = typeof error.details?.stack === 'string' ? error.details.stack : '';
   const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
-  for (const text of [`${error.code}: ${error.message}`, ...frames]) {
+  for (const text of [`${error.code}: ${error.ownersMessage}`, ...frames]) {
     book.append({ timeMs: Date.now(), functionName, sandboxId: sandboxId ?? '', stream: 'stderr', text });
   }
 }

@@ -10,6 +10,11 @@ export const GATEWAY = {
   queueMax: 10_000,
   /** And the bytes of their bodies. */
   queueMaxBytes: 128 * 1024 * 1024,
+  /** And of the bodies that wait for all functions together. */
+  queuesMaxBytes: 256 * 1024 * 1024,
+  /** Connections at once, to each port; and from one address, to all of them. */
+  connectionsMax: 4_096,
+  connectionsPerAddressMax: 1_024,
 } as const;
 
 export const GATEWAY_HTTP = {
@@ -19,15 +24,29 @@ export const GATEWAY_HTTP = {
   requestTimeoutMs: 120_000,
   /** Node's default; larger header blocks are refused with 431. */
   headersMaxBytes: 16 * 1024,
+  /** Requests of one connection that wait for an answer: more is a flood, of which nobody reads the answers. */
+  pipelinedMax: 64,
+  /** Bodies of all requests that are not answered yet. */
+  bodiesMaxBytes: 256 * 1024 * 1024,
   /** A deploy carries the whole bundle as a JSON string. */
   deployMaxBytes: 16 * 1024 * 1024,
   /** Above this, unsent to one client, a source that can wait should. */
   backlogPauseBytes: 1024 * 1024,
   /** Above this the client is cut off: it does not read, and the agent's memory is for functions. */
   backlogMaxBytes: 16 * 1024 * 1024,
+  /** Unsent to all clients together; who comes to have more then is cut off. */
+  backlogsMaxBytes: 256 * 1024 * 1024,
+  /** Unsent to one client, this little does not count. */
+  backlogSmallBytes: 64 * 1024,
+  /** A client that takes nothing of its answer for so long is cut off. */
+  answerStallMs: 60_000,
+  /** A page that was granted the use of the API need not ask again for so long. */
+  grantMaxAgeS: 600,
   /** What a refused upload may still send before its connection is cut. */
   refusedUploadMaxBytes: 64 * 1024 * 1024,
   /** Calls in flight may end this long after close() began. */
   closeGraceMs: 5_000,
+  /** Answers that follow what functions print, at once. */
+  logFollowersMax: 200,
   retryAfterS: 1,
 } as const;

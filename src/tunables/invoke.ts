@@ -40,6 +40,8 @@ export const DISPATCH = {
   latencyParts: 10,
   /** A call that found no place for this long is answered OVERLOADED. */
   queueWaitMaxMs: 60_000,
+  /** What a function may go on for nobody, before its sandbox is ended. */
+  leftGraceMs: 1_000,
   /** Weight of the newest call in the mean length of a function's calls. */
   meanWeight: 0.2,
   /** What it is taken for before the first call ended. */

@@ -161,7 +161,10 @@ describe('gateway against hostile clients', function () {
       const headers = { Origin: origin };
       const call = await ask(`${own}/function/echo`, { method: 'POST', headers, body: 'x' });
       expect(call.status, origin).to.equal(allowed ? 200 : 403);
-      const removal = await ask(`${own}/v1/functions/nobody`, { method: 'DELETE', headers });
+      const removal = await ask(`${own}/v1/functions/nobody`, {
+        method: 'DELETE',
+        headers: { ...headers, 'X-Nemo-Request': '1' },
+      });
       expect(removal.status, origin).to.equal(allowed ? 404 : 403);
       const socket = new WebSocket(`${own.replace('http', 'ws')}/feed`, { origin });
       const status = await new Promise((resolve) => {

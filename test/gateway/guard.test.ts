@@ -3,7 +3,7 @@ import { Guard } from '../../src/gateway/guard.js';
 
 describe('guard', () => {
   it('on a wildcard address takes every literal address but no foreign name', () => {
-    const guard = new Guard('0.0.0.0', []);
+    const guard = new Guard({ host: '0.0.0.0' });
     for (const host of ['10.1.2.3:8080', '[2001:db8::1]:8080', 'localhost']) {
       expect(guard.hostAllowed(host), host).to.equal(true);
     }
@@ -13,7 +13,7 @@ describe('guard', () => {
   });
 
   it('on one address takes this one, local names and configured ones', () => {
-    const guard = new Guard('10.1.2.3', ['Edge.Example']);
+    const guard = new Guard({ host: '10.1.2.3', allowedHosts: ['Edge.Example'] });
     for (const host of ['10.1.2.3', '127.0.0.1:80', '[::1]', 'EDGE.example:443']) {
       expect(guard.hostAllowed(host), host).to.equal(true);
     }
@@ -23,13 +23,13 @@ describe('guard', () => {
   });
 
   it('gives the same verdict when it is asked again, and forgets instead of growing', () => {
-    const guard = new Guard('127.0.0.1', []);
+    const guard = new Guard({ host: '127.0.0.1' });
     for (let i = 0; i < 2_000; i++) expect(guard.hostAllowed(`h${i}.evil`)).to.equal(false);
     for (let i = 0; i < 2; i++) expect(guard.hostAllowed('localhost')).to.equal(true);
   });
 
   it('takes the own page, whatever its port, but no other page of this machine', () => {
-    const guard = new Guard('127.0.0.1', ['edge.example']);
+    const guard = new Guard({ host: '127.0.0.1', allowedHosts: ['edge.example'] });
     expect(guard.originAllowed(undefined, 'localhost:8080')).to.equal(true);
     expect(guard.originAllowed('http://localhost:8080', 'localhost:8080')).to.equal(true);
     expect(guard.originAllowed('https://edge.example', 'localhost:8080')).to.equal(true);

@@ -69,10 +69,10 @@ export function until(socket: Socket, pattern: RegExp): Promise<string> {
     const onData = (chunk: Buffer): void => {
       text += chunk.toString('latin1');
       if (!pattern.test(text)) return;
-      socket.off('data', onData);
+      socket.off('data', onData).off('close', onClose);
       resolve(text);
     };
-    socket.on('data', onData);
-    socket.once('close', () => reject(new Error(`closed before ${pattern}: ${text}`)));
+    const onClose = (): void => reject(new Error(`closed before ${pattern}: ${text}`));
+    socket.on('data', onData).once('close', onClose);
   });
 }

@@ -14,7 +14,7 @@ describe('calling functions', () => {
   let seen: CallRequest;
   let sinks: Array<{ sink: Sink; timeline: CallTimeline }>;
   before(async () => {
-    box = await startBox();
+    box = await startBox({ functionsPort: 0 });
     url = `${box.gateway.url}/function`;
     await box.serve('echo', echo);
     await box.serve('spy', (call, sink, timeline) => {
@@ -93,7 +93,8 @@ describe('calling functions', () => {
     expect(answer.body.toString()).to.equal('body');
     expect(answer.headers).to.include({ 'content-length': '4', 'x-call-id': 'mine', 'x-fine': 'yes' });
     expect(answer.headers['transfer-encoding']).to.equal(undefined);
-    expect(answer.headers['set-cookie']).to.deep.equal(['a=1; Path=/', 'b=2']);
+    const own = await ask(`${box.gateway.functionsUrl}/function/rude`);
+    expect(own.headers['set-cookie']).to.deep.equal(['a=1; Path=/', 'b=2']);
   });
 
   it('tells call id, duration and kind of start', async () => {

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { CONSOLE_HEADERS } from '../../src/console/assets.js';
 import { ask, rawSocket, untilClosed } from './http-client.js';
 import { startBox, type TestBox } from './in-process-platform.js';
 
@@ -29,7 +30,7 @@ describe('console files', () => {
     expect(answer.body.toString()).to.contain('<title>NEMO');
     expect(answer.headers['content-type']).to.match(/^text\/html/);
     expect(answer.headers['cache-control']).to.equal('no-cache');
-    expect(answer.headers['content-security-policy']).to.contain("default-src 'self'");
+    expect(answer.headers['content-security-policy']).to.equal(CONSOLE_HEADERS['Content-Security-Policy']);
     const again = await ask(box.gateway.url, { headers: { 'If-None-Match': answer.headers.etag! } });
     expect(again.status).to.equal(304);
     expect(again.body).to.have.length(0);

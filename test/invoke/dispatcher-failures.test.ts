@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { NemoError } from '../../src/errors.js';
+import { DISPATCH, GATEWAY } from '../../src/tunables.js';
 import { type BoxOptions, InProcessBox, settled } from './in-process-box.js';
 
 describe('the dispatcher, when something fails or changes', () => {
@@ -175,8 +176,53 @@ describe('the dispatcher, when something fails or changes', () => {
     left.gone = true;
     const next = box.call('a');
     for (let i = 0; i < 3; i++) sandbox.answer();
-    expect(left.outcomes).to.deep.equal(['STOPPING']);
+    expect(left.outcomes).to.deep.equal(['CALLER_LEFT']);
     expect(next.outcomes).to.deep.equal(['answered']);
+  });
+
+  it('drops a call that waits when its caller leaves, in that moment, wherever it stands in the queue', async () => {
+    open().deploy('a');
+    const sandbox = await box.warm('a');
+    const calls = Array.from({ length: 300 }, () => box.call('a'));
+    const waiting = calls.slice(2);
+    const fn = box.dispatcher.functions.get('a')!;
+    expect(fn.queued).to.equal(298);
+    for (const [i, call] of waiting.entries()) if (i % 3 !== 0) call.leave();
+    expect(fn.queued).to.equal(100);
+    const left = waiting.filter((call) => call.gone);
+    expect(new Set(left.map((call) => call.outcomes.join()))).to.deep.equal(new Set(['CALLER_LEFT']));
+    for (let i = 0; i < 102; i++) sandbox.answer();
+    expect(calls.filter((call) => call.outcomes.join() === 'answered')).to.have.length(102);
+    expect([fn.queued, fn.failed, fn.completed]).to.deep.equal([0, 0, 102]);
+    expect(box.failures).to.deep.equal([]);
+  });
+
+  it('bounds the bodies that wait for all functions together, and frees those of callers that left', () => {
+    open();
+    const body = Buffer.alloc(GATEWAY.queueMaxBytes);
+    for (const name of ['a', 'b', 'c', 'd']) box.deploy(name);
+    const calls = ['a', 'b', 'c'].map((name) => box.call(name, body));
+    expect(calls.map((call) => call.outcomes)).to.deep.equal([[], [], ['OVERLOADED']]);
+    expect(box.call('d').outcomes, 'one without a body').to.deep.equal([]);
+    calls[0]!.leave();
+    expect(box.call('c', body).outcomes).to.deep.equal([]);
+  });
+
+  it('ends a sandbox that goes on for nobody after a grace, and gives what it had not begun to another', async () => {
+    open().deploy('a');
+    const sandbox = await box.warm('a');
+    const [runs, ahead] = [box.call('a'), box.call('a')];
+    runs.leave();
+    const nowMs = performance.now();
+    box.dispatcher.sweep(nowMs + DISPATCH.leftGraceMs - 1);
+    expect(sandbox.ended).to.equal(false);
+    box.dispatcher.sweep(nowMs + DISPATCH.leftGraceMs + 100);
+    expect(sandbox.ended).to.equal(true);
+    expect(runs.outcomes).to.deep.equal(['CALLER_LEFT']);
+    await settled();
+    box.live[0]!.answer();
+    expect(ahead.outcomes).to.deep.equal(['answered']);
+    expect(box.failures).to.deep.equal([]);
   });
 
   it('answers everything on stop: what runs may end, what waits and what is cut off hears STOPPING', async () => {

@@ -166,6 +166,15 @@ export class Outcome implements Sink {
   readonly outcomes: string[] = [];
   timeline: CallTimeline | undefined;
   gone = false;
+  private onLeft: (() => void) | undefined;
+  whenLeft(left: () => void): void {
+    this.onLeft = left;
+  }
+  /** As a caller that hangs up. */
+  leave(): void {
+    this.gone = true;
+    this.onLeft?.();
+  }
   onHead(): void {}
   onChunk(): void {}
   onEnd(timeline: CallTimeline): void {

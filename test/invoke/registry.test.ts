@@ -164,7 +164,7 @@ describe('function registry', () => {
     try {
       await registry.deploy({ name: 'a', code: code(1000) });
       const error = await rejection(registry.deploy({ name: 'b', code: code(200_000) }));
-      expect(error.code).to.equal('STORAGE_FULL');
+      expect([error.code, error.httpStatus]).to.deep.equal(['STORAGE_FULL', 507]);
       expect(error.message).to.contain(bundleDir()).and.to.contain('no space left');
       expect(registry.list().map(({ name }) => name)).to.deep.equal(['a']);
       expect(await readdir(bundleDir())).to.have.length(1);

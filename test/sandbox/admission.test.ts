@@ -6,10 +6,11 @@ import { InProcessBox, settled } from '../invoke/in-process-box.js';
 const MIB = 2 ** 20;
 
 describe('sandbox/admission: the guard', () => {
-  const policy = guardAdmission({ queueMax: 10, queueMaxBytes: 100 });
+  const policy = guardAdmission({ queueMax: 10, queueMaxBytes: 100, queuesMaxBytes: 300 });
   const now = (over: Partial<AdmissionSnapshot>): AdmissionSnapshot => ({
     queued: 0,
     queuedBytes: 0,
+    allQueuedBytes: 0,
     meanMs: 3000,
     sandboxes: 0,
     lackingBytes: () => 0,
@@ -21,6 +22,7 @@ describe('sandbox/admission: the guard', () => {
     expect(policy.refuse(now({ queued: 9, queuedBytes: 100 }))).to.equal(undefined);
     expect(policy.refuse(now({ queued: 10 }))).to.deep.equal({ why: 'queue full', retryAfterS: 15 });
     expect(policy.refuse(now({ queuedBytes: 101 }))?.why).to.equal('queue full');
+    expect(policy.refuse(now({ queuedBytes: 9, allQueuedBytes: 301 }))?.why).to.equal('queues full');
   });
 
   it('refuses a call that needs a sandbox for which there is no memory, and none that could have one', () => {

@@ -12,6 +12,8 @@ import type { ServerResponse } from 'node:http';
 import { NemoError } from '../../errors.js';
 import type { CallTimeline, Sink, StartKind } from '../../invoke/function.js';
 import { GATEWAY_HTTP } from '../../tunables.js';
+import type { Answers } from '../answers.js';
+import type { Awaited, Caller } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { appendReplyHeaders } from '../headers.js';
 
@@ -31,7 +33,15 @@ function flushHeld(): void {
   for (const reply of replies) reply.flushIfHeld();
 }
 
-export class CallReply implements Sink {
+/** What is the same for all calls that come to one origin. */
+export interface CallPlace {
+  /** The origin is that of API and console, too. */
+  shared: boolean;
+  answers: Answers;
+  onCallEnded: CallEnded;
+}
+
+export class CallReply implements Sink, Awaited {
   private status = 0;
   private headers: Record<string, string> | undefined;
   private start: StartKind | undefined;
@@ -39,16 +49,31 @@ export class CallReply implements Sink {
   private queued = false;
   private streaming = false;
   private ended = false;
+  private onLeft: (() => void) | undefined;
 
+  /** `release`: what is to be done when the call has ended. */
   constructor(
     private readonly response: ServerResponse,
     private readonly functionName: string,
     private readonly callId: string,
-    private readonly onCallEnded: CallEnded,
-  ) {}
+    private readonly place: CallPlace,
+    private readonly caller: Caller,
+    private readonly release: (() => void) | undefined,
+  ) {
+    caller.waitsFor(this);
+  }
 
   get gone(): boolean {
-    return this.response.destroyed;
+    return this.response.destroyed || this.response.req.socket.destroyed;
+  }
+
+  whenLeft(left: () => void): void {
+    this.onLeft = left;
+    if (this.gone) left();
+  }
+
+  left(): void {
+    if (!this.ended) this.onLeft?.();
   }
 
   get backlogBytes(): number {
@@ -86,13 +111,19 @@ export class CallReply implements Sink {
       }
       if (!this.startStream()) return;
     }
-    if (this.response.writableLength > GATEWAY_HTTP.backlogMaxBytes) this.response.destroy();
-    else this.response.write(chunk);
+    // A client that does not read: all that it waits for on this connection ends.
+    if (this.response.writableLength > GATEWAY_HTTP.backlogMaxBytes) this.response.req.socket.destroy();
+    else this.send(chunk);
+  }
+
+  private send(chunk: Buffer): void {
+    this.response.write(chunk);
+    this.place.answers.written(this.response, this.caller);
   }
 
   onEnd(timeline: CallTimeline): void {
     if (this.ended) return;
-    this.ended = true;
+    this.settle();
     let failure: NemoError | undefined;
     if (this.streaming) {
       this.response.addTrailers({ 'X-Duration-Seconds': durationS(timeline) });
@@ -100,16 +131,22 @@ export class CallReply implements Sink {
     } else if (!this.response.destroyed) {
       failure = this.answerWhole(timeline);
     }
-    this.onCallEnded(this.functionName, failure, timeline);
+    this.place.onCallEnded(this.functionName, failure, timeline);
+  }
+
+  private settle(): void {
+    this.ended = true;
+    this.caller.heard(this);
+    this.release?.();
   }
 
   onError(error: NemoError, timeline: CallTimeline | undefined): void {
     if (this.ended) return;
-    this.ended = true;
+    this.settle();
     // A stream that broke off must not look complete: the connection ends without the last chunk.
     if (this.streaming) this.response.destroy();
     else sendError(this.response, error, this.ownHeaders(timeline));
-    this.onCallEnded(this.functionName, error, timeline);
+    this.place.onCallEnded(this.functionName, error, timeline);
   }
 
   /** Sends what is held when the function has not ended in the turn in which it began to answer. */
@@ -134,8 +171,12 @@ export class CallReply implements Sink {
       sendError(response, failure, this.ownHeaders(timeline));
       return failure;
     }
-    if (firstChunk === undefined || bodiless) response.end();
-    else response.end(firstChunk);
+    if (firstChunk === undefined || bodiless) {
+      response.end();
+    } else {
+      response.end(firstChunk);
+      this.place.answers.written(response, this.caller);
+    }
     return undefined;
   }
 
@@ -157,7 +198,7 @@ export class CallReply implements Sink {
       return false;
     }
     this.streaming = true;
-    if (this.firstChunk !== undefined) this.response.write(this.firstChunk);
+    if (this.firstChunk !== undefined) this.send(this.firstChunk);
     else this.response.flushHeaders();
     return true;
   }
@@ -165,7 +206,7 @@ export class CallReply implements Sink {
   private writeHead(flat: string[]): NemoError | undefined {
     try {
       if (!(this.status >= 200 && this.status <= 599)) throw new RangeError(`status ${this.status}`);
-      if (this.headers !== undefined) appendReplyHeaders(flat, this.headers);
+      if (this.headers !== undefined) appendReplyHeaders(flat, this.headers, this.place.shared);
       this.response.writeHead(this.status, flat);
       return undefined;
     } catch (cause) {

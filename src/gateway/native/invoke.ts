@@ -7,17 +7,21 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { NemoError } from '../../errors.js';
 import { noSuchFunction } from '../../invoke/registry.js';
-import { GATEWAY_HTTP } from '../../tunables.js';
+import { bodyTooLarge, collectBody, cutLongUpload } from '../body.js';
+import type { Budget } from '../budget.js';
+import type { Callers } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { requestHeaders } from '../headers.js';
 import type { Platform } from '../platform.js';
-import { type CallEnded, CallReply } from './call-reply.js';
+import { type CallPlace, CallReply } from './call-reply.js';
 
 export const INVOKE_PREFIX = '/function/';
 
-export interface InvokeOptions {
+export interface InvokeOptions extends CallPlace {
   bodyMaxBytes: number;
-  onCallEnded: CallEnded;
+  /** Of all bodies that wait or are being answered. */
+  bodies: Budget;
+  callers: Callers;
   /** True once the gateway closes: new calls get STOPPING. */
   stopping(): boolean;
 }
@@ -30,7 +34,7 @@ export function createInvokeHandler(
   platform: Platform,
   options: InvokeOptions,
 ): (request: IncomingMessage, response: ServerResponse) => void {
-  const { bodyMaxBytes, onCallEnded } = options;
+  const { bodyMaxBytes, bodies, callers, onCallEnded } = options;
   // Unique without a random number a call: the process's own prefix and a count.
   const callIdPrefix = `${randomBytes(6).toString('hex')}-`;
   let calls = 0;
@@ -61,7 +65,7 @@ export function createInvokeHandler(
       return refuse(functionName, bodyTooLarge(bodyMaxBytes));
     }
 
-    const run = (body: Buffer): void => {
+    const run = (body: Buffer, release?: () => void): void => {
       platform.invoke(
         {
           callId,
@@ -72,13 +76,19 @@ export function createInvokeHandler(
           headers,
           body,
         },
-        new CallReply(response, functionName, callId, onCallEnded),
+        new CallReply(response, functionName, callId, options, callers.of(request.socket), release),
       );
     };
 
     const hasBody = declared === undefined ? isChunked(request.rawHeaders) : declared !== '0';
     if (!hasBody) return run(NO_BODY);
-    collectBody(request, bodyMaxBytes, run, () => refuse(functionName, bodyTooLarge(bodyMaxBytes)));
+    collectBody(
+      request,
+      bodyMaxBytes,
+      bodies,
+      ({ bytes, release }) => run(bytes, release),
+      (error) => refuse(functionName, error),
+    );
   };
 }
 
@@ -89,56 +99,6 @@ function isChunked(rawHeaders: readonly string[]): boolean {
     if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') return true;
   }
   return false;
-}
-
-/** One Buffer, copied only if it came in pieces. A client that leaves in the middle: nothing is called. */
-function collectBody(
-  request: IncomingMessage,
-  maxBytes: number,
-  onBody: (body: Buffer) => void,
-  onTooLarge: () => void,
-): void {
-  let first: Buffer | undefined;
-  let more: Buffer[] | undefined;
-  let bytes = 0;
-  request.on('data', (chunk: Buffer) => {
-    const before = bytes;
-    bytes += chunk.length;
-    if (bytes > maxBytes) {
-      first = undefined;
-      more = undefined;
-      if (before <= maxBytes) {
-        cutLongUpload(request);
-        onTooLarge();
-      }
-      return;
-    }
-    if (first === undefined) first = chunk;
-    else if (more === undefined) more = [first, chunk];
-    else more.push(chunk);
-  });
-  request.on('end', () => {
-    if (bytes > maxBytes) return;
-    onBody(more === undefined ? (first ?? NO_BODY) : Buffer.concat(more, bytes));
-  });
-}
-
-/**
- * A refused body is read to its end, because a client that is still sending does not see an answer on a
- * connection that was reset; but not for ever.
- */
-function cutLongUpload(request: IncomingMessage): void {
-  let bytes = 0;
-  request.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > GATEWAY_HTTP.refusedUploadMaxBytes) request.destroy();
-  });
-}
-
-export function bodyTooLarge(maxBytes: number): NemoError {
-  return new NemoError('BODY_TOO_LARGE', `the request body is larger than ${maxBytes} bytes`, {
-    hint: 'send less, or give the function the address of the data',
-  });
 }
 
 export function stoppingError(): NemoError {

@@ -6,6 +6,7 @@
 
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
+import { NemoError } from '../../errors.js';
 import type { LogLine } from '../../invoke/function.js';
 import { noSuchFunction } from '../../invoke/registry.js';
 import { GATEWAY_HTTP, LOGS } from '../../tunables.js';
@@ -17,6 +18,7 @@ const TAIL_DEFAULT = 100;
 /** Returns the way to end all open answers. */
 export function addLogRoutes(server: FastifyInstance, platform: Platform): () => void {
   const open = new Map<string, Set<ServerResponse>>();
+  let followers = 0;
   const end = (name: string): void => {
     for (const response of open.get(name) ?? []) response.end();
   };
@@ -31,6 +33,7 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform): () =>
       if (platform.registry.get(name) === undefined) throw noSuchFunction(name);
       const tail = countParameter(request.query.tail, 'tail', TAIL_DEFAULT, LOGS.linesPerFunction);
       const follow = flagParameter(request.query.follow);
+      if (follow && followers >= GATEWAY_HTTP.logFollowersMax) throw tooManyFollowers();
 
       reply.hijack();
       const response = reply.raw;
@@ -42,11 +45,13 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform): () =>
         response.end();
         return;
       }
+      followers++;
       const stop = platform.logs.follow(name, lineWriter(response, name));
       const responses = open.get(name) ?? new Set();
       open.set(name, responses.add(response));
       response.on('close', () => {
         stop();
+        followers--;
         responses.delete(response);
         if (responses.size === 0) open.delete(name);
       });
@@ -56,6 +61,16 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform): () =>
   return () => {
     for (const name of open.keys()) end(name);
   };
+}
+
+function tooManyFollowers(): NemoError {
+  return new NemoError(
+    'OVERLOADED',
+    `${GATEWAY_HTTP.logFollowersMax} readers already follow what functions print`,
+    {
+      hint: 'end one of them, or read without --follow',
+    },
+  );
 }
 
 function lineWriter(response: ServerResponse, functionName: string): (line: LogLine) => void {

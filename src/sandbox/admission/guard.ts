@@ -7,13 +7,22 @@ import type { AdmissionPolicy } from './policy.js';
 
 const RETRY_MAX_S = 60;
 
-export function guardAdmission(bounds: { queueMax: number; queueMaxBytes: number }): AdmissionPolicy {
+export interface QueueBounds {
+  queueMax: number;
+  queueMaxBytes: number;
+  queuesMaxBytes: number;
+}
+
+export function guardAdmission(bounds: QueueBounds): AdmissionPolicy {
   return {
     name: 'guard',
     refuse(now) {
       if (now.queued >= bounds.queueMax || now.queuedBytes > bounds.queueMaxBytes) {
         // By then half of the queue is done, if one sandbox works on it.
         return { why: 'queue full', retryAfterS: seconds((now.queued * now.meanMs) / 2) };
+      }
+      if (now.allQueuedBytes > bounds.queuesMaxBytes) {
+        return { why: 'queues full', retryAfterS: seconds(now.meanMs) };
       }
       // Reading memory costs; where a sandbox is there, or coming, nothing depends on it.
       if (now.sandboxes > 0) return undefined;

@@ -4,6 +4,8 @@ export interface AdmissionSnapshot {
   /** Calls of the function that wait, and the bytes of their bodies with this one's. */
   queued: number;
   queuedBytes: number;
+  /** The bytes of the bodies that wait for any function, with this one's. */
+  allQueuedBytes: number;
   /** Mean length of its calls, ms. */
   meanMs: number;
   /** Sandboxes of the function that are warm, loading or being made: with none, this call needs a new one. */
@@ -13,7 +15,7 @@ export interface AdmissionSnapshot {
   evictableBytes(): number;
 }
 
-export type Refusal = { why: 'queue full' | 'no memory'; retryAfterS: number };
+export type Refusal = { why: 'queue full' | 'queues full' | 'no memory'; retryAfterS: number };
 
 export interface AdmissionPolicy {
   readonly name: string;

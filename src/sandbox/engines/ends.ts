@@ -5,9 +5,9 @@ import type { Cgroup } from '../../linux/cgroup/driver.js';
 import type { SandboxExit } from '../engine.js';
 
 export function startError(id: string, reason: string, stderrTail = ''): NemoError {
-  const tail = lastLine(stderrTail);
-  return new NemoError('SANDBOX_START', `sandbox ${id} did not start: ${reason}${tail && `: ${tail}`}`, {
+  return new NemoError('SANDBOX_START', `sandbox ${id} did not start: ${reason}`, {
     hint: 'run `nemo doctor` to see what this host lacks',
+    ...(stderrTail === '' ? {} : { details: { stderrTail } }),
   });
 }
 
@@ -34,19 +34,10 @@ export function exitError(
       details,
     });
   }
-  const last = lastLine(exit.stderrTail);
-  return new NemoError(
-    otherwise,
-    `the sandbox of ${functionName} ${why}${last && `; it last said: ${last}`}`,
-    {
-      hint: 'return or throw instead of ending the process; `nemo logs` shows what it printed',
-      details,
-    },
-  );
-}
-
-function lastLine(text: string): string {
-  return text.trimEnd().split('\n').at(-1)?.slice(0, 300) ?? '';
+  return new NemoError(otherwise, `the sandbox of ${functionName} ${why}`, {
+    hint: 'return or throw instead of ending the process; `nemo logs` shows what it printed',
+    details,
+  });
 }
 
 /** The last step of an end: whatever fails here hurts nobody, but somebody should know. */

@@ -28,6 +28,8 @@ interface Call extends Answered {
   body: Buffer;
   arrivedMs: number;
   remainingMs: number;
+  /** Once it runs. */
+  context: CallContext | undefined;
   next: Call | undefined;
 }
 
@@ -67,6 +69,11 @@ function codeOf(thrown: unknown): string {
   return 'FUNCTION_ERROR';
 }
 
+function abandon(call: Call): void {
+  call.cancelled = true;
+  if (call.context !== undefined) CallContext.callerLeft(call.context);
+}
+
 export class CallQueue {
   private first: Call | undefined;
   private last: Call | undefined;
@@ -82,7 +89,10 @@ export class CallQueue {
   ) {}
 
   push(id: number, remainingMs: number, meta: Buffer, body: Buffer): void {
-    const call: Call = { id, cancelled: false, meta, body, arrivedMs: now(), remainingMs, next: undefined };
+    const call: Call = {
+      ...{ id, cancelled: false, meta, body, arrivedMs: now(), remainingMs },
+      ...{ context: undefined, next: undefined },
+    };
     if (this.last === undefined) this.first = call;
     else this.last.next = call;
     this.last = call;
@@ -92,8 +102,10 @@ export class CallQueue {
   /** Whoever asked for it has left. */
   cancel(id: number): void {
     setForEach(this.running, (call) => {
-      if (call.id === id) call.cancelled = true;
+      if (call.id === id) abandon(call);
     });
+    // It may be one of those that wait here: it is answered without being run.
+    for (let call = this.first; call !== undefined; call = call.next) if (call.id === id) abandon(call);
   }
 
   /** Ends every running call with `error`: the process is about to end. */
@@ -119,11 +131,13 @@ export class CallQueue {
     setAdd(this.running, call);
     const { body } = call;
     try {
+      if (call.cancelled) throw new BadReply('FUNCTION_ERROR', 'the caller has left');
       const meta = parseJson(utf8(call.meta)) as CallMeta;
       call.meta = EMPTY;
       call.body = EMPTY;
       const remainingMs = call.remainingMs - (now() - call.arrivedMs);
       const context = new CallContext(this.functionName, meta, remainingMs);
+      call.context = context;
       const { style } = this;
       const result =
         style.kind === 'event'

@@ -6,11 +6,13 @@
 import type { Buffer } from 'node:buffer';
 import { performance } from 'node:perf_hooks';
 import { utf8 } from './frames.js';
+import { uncurry } from './primordials.js';
 
 const parseJson = JSON.parse;
 const now = performance.now.bind(performance);
 const wallClock = Date.now;
 const NativeAbortController = AbortController;
+const abort = uncurry(AbortController.prototype.abort) as (controller: AbortController) => void;
 const startTimer = setTimeout;
 
 /** What the agent sends beside the body of a call. */
@@ -34,6 +36,7 @@ export class CallContext {
   readonly deadlineMs: number;
   readonly #deadline: number;
   #controller: AbortController | undefined;
+  #left = false;
 
   constructor(functionName: string, meta: CallMeta, remainingMs: number) {
     this.functionName = functionName;
@@ -50,14 +53,20 @@ export class CallContext {
     return Math.max(0, this.#deadline - now());
   }
 
-  /** Aborts at the deadline. Made when it is first asked for: most functions never do. */
+  /** Aborts at the deadline, or when the caller leaves. Made when it is first asked for: most functions never do. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       const controller = new NativeAbortController();
       this.#controller = controller;
-      startTimer(() => controller.abort(), this.remainingTimeMs()).unref();
+      if (this.#left) abort(controller);
+      startTimer(() => abort(controller), this.remainingTimeMs()).unref();
     }
     return this.#controller.signal;
+  }
+
+  static callerLeft(context: CallContext): void {
+    context.#left = true;
+    if (context.#controller !== undefined) abort(context.#controller);
   }
 }
 

@@ -25,7 +25,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { asNemoError, NemoError } from '../../errors.js';
+import { asNemoError, isStorageFull, NemoError } from '../../errors.js';
 import { SNAPSHOT } from '../../tunables.js';
 import { byValue } from './by-value.js';
 import { loadIntoMemory } from './memory-file.js';
@@ -252,7 +252,7 @@ export class SnapshotManager {
       this.remove(one.key);
     }
     if (free() >= bytes) return;
-    throw new NemoError('SANDBOX_START', `no snapshot is made: the disk of ${directory} is full`, {
+    throw new NemoError('STORAGE_FULL', `no snapshot is made: the disk of ${directory} is full`, {
       hint: `free ${Math.ceil((bytes + SNAPSHOT.diskReserveBytes) / 1e6)} MB there, or set stateDir to another disk`,
     });
   }
@@ -348,8 +348,8 @@ function difference(was: MadeBy, is: MadeBy): string | undefined {
 }
 
 function diskFull(thrown: unknown, directory: string): NemoError | undefined {
-  if ((thrown as NodeJS.ErrnoException).code !== 'ENOSPC') return undefined;
-  return new NemoError('SANDBOX_START', `no snapshot is made: the disk of ${directory} is full`, {
+  if (!isStorageFull(thrown)) return undefined;
+  return new NemoError('STORAGE_FULL', `no snapshot is made: the disk of ${directory} is full`, {
     hint: 'free some room there, or set stateDir to another disk',
     cause: thrown,
   });

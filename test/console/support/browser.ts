@@ -5,7 +5,8 @@ import { type Browser, chromium } from 'playwright-core';
 
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-export async function launchBrowser(): Promise<Browser> {
+/** `more`: further arguments of Chromium. */
+export async function launchBrowser(...more: string[]): Promise<Browser> {
   if (!existsSync(EXECUTABLE)) {
     throw new Error(`${EXECUTABLE} is missing: apt-get install -y --no-install-recommends chromium`);
   }
@@ -19,6 +20,7 @@ export async function launchBrowser(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...more,
     ],
   });
 }

@@ -141,7 +141,8 @@ describe('a function that fails in its sandbox', () => {
     const sandbox = await bench.run('export default () => { console.error("last words"); process.exit(9); }');
     const [running, waiting] = await Promise.all([errorOf(call(sandbox)), errorOf(call(sandbox))]);
     expect(running).to.include({ code: 'FUNCTION_EXIT', httpStatus: 502 });
-    expect(running.message).to.include('exit code 9').and.include('last words');
+    expect(running.message).to.include('exit code 9').and.not.include('last words');
+    expect(running.ownersMessage).to.include('last words');
     expect(running.details).to.include({ started: true });
     expect(waiting.details).to.include({ started: false });
     expect(await sandbox.exited).to.deep.include({

@@ -108,11 +108,11 @@ describe('the snapshot manager', () => {
   it('says that the disk is full before it makes anything, and when it fills meanwhile', async () => {
     const manager = open();
     const early = await errorOf(manager.ensure('stem', MADE_BY, 2 ** 60, make()));
-    expect([early.code, made]).to.deep.equal(['SANDBOX_START', 0]);
+    expect([early.code, made]).to.deep.equal(['STORAGE_FULL', 0]);
     expect(early.message).to.equal(`no snapshot is made: the disk of ${directory} is full`);
     const full = Object.assign(new Error('write'), { code: 'ENOSPC' });
     const late = await errorOf(manager.ensure('stem', MADE_BY, MB, () => Promise.reject(full)));
-    expect(late.message).to.equal(early.message);
+    expect([late.code, late.message]).to.deep.equal(['STORAGE_FULL', early.message]);
   });
 
   it('evicts the least valuable beyond the budget of the disk, and moves between the tiers by use', async () => {

@@ -136,6 +136,10 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     this.channel.call(call, deadlineMs - performance.now(), reply);
   }
 
+  callersLeft(): void {
+    this.channel?.callersLeft();
+  }
+
   async kill(reason?: NemoError): Promise<void> {
     if (!this.ended) {
       this.ended = true;

@@ -18,7 +18,7 @@ import { chmod, chown, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { asNemoError, NemoError } from '../../../errors.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
-import { ensurePackages, run } from '../../../linux/packages.js';
+import { installLine, missingPackages, run } from '../../../linux/packages.js';
 import { findProgram } from '../../../linux/programs.js';
 import { OCI, SANDBOX } from '../../../tunables.js';
 import type { Confined } from '../../confined/confined.js';
@@ -78,17 +78,19 @@ export class OciEngine implements Engine {
 
   constructor(private readonly options: OciEngineOptions) {}
 
+  /** Looks and changes nothing: the kernel loads overlayfs itself, with the first mount. */
   async check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }> {
     if (process.getuid?.() !== 0)
       return { ok: false, reason: 'containers are started as root', hint: 'run with sudo' };
     try {
-      await ensurePackages(PACKAGES);
-      await this.layOut();
+      const missing = await missingPackages(PACKAGES);
+      if (missing.length > 0)
+        return { ok: false, reason: `not installed: ${missing.join(', ')}`, hint: installLine(missing) };
       const { exitCode, output } = await run('runc', ['--version']);
       if (exitCode !== 0) throw new NemoError('UNSUPPORTED', `runc does not run: ${output.trim()}`);
       if (
         !readFileSync('/proc/filesystems', 'utf8').includes('overlay') &&
-        (await run('modprobe', ['overlay'])).exitCode !== 0
+        (await run('modprobe', ['--dry-run', 'overlay'])).exitCode !== 0
       )
         throw new NemoError('UNSUPPORTED', 'the kernel has no overlayfs', {
           hint: 'load the module overlay',

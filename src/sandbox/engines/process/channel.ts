@@ -213,6 +213,11 @@ export class Channel {
     }
   }
 
+  /** Whose readers are gone is told to the runner. */
+  callersLeft(): void {
+    for (const [id, call] of this.open) if (call.reply.gone) this.cancel(id, call);
+  }
+
   /** A stream without an end would otherwise run, for nobody, until its time is up. */
   private cancel(id: number, call: OpenCall): void {
     if (call.cancelled) return;

@@ -41,7 +41,8 @@ const LAST_WORDS_MS = 500;
 const HEAP_EXHAUSTED = /heap out of memory|Allocation failed/;
 
 /** The agent's end of a sandbox, however it speaks. */
-export type SandboxChannel = Pick<Channel, 'inFlight' | 'load' | 'call' | 'endAll'>;
+export type SandboxChannel = Pick<Channel, 'inFlight' | 'load' | 'call' | 'endAll'> &
+  Partial<Pick<Channel, 'callersLeft'>>;
 
 /** What other engines, whose sandboxes are a child process too, do differently. */
 export interface SandboxTraits {
@@ -218,6 +219,10 @@ export class ProcessSandbox implements Sandbox {
       return;
     }
     this.channel.call(call, deadlineMs - performance.now(), reply);
+  }
+
+  callersLeft(): void {
+    this.channel.callersLeft?.();
   }
 
   async kill(reason?: NemoError): Promise<void> {

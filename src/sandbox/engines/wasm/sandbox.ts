@@ -219,6 +219,10 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
     carrier.channel.load(this.loaded!, this.path, code, this.number);
   }
 
+  callersLeft(): void {
+    if (this.sits) this.carrier?.channel.callersLeft();
+  }
+
   async kill(reason?: NemoError): Promise<void> {
     if (!this.ended) {
       const { carrier, sits } = this;

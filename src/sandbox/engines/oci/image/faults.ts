@@ -1,6 +1,7 @@
 /** Words for images that cannot be used. */
 
 import { NemoError } from '../../../../errors.js';
+import { storageFault } from '../../../../storage-fault.js';
 
 export function badImage(message: string, hint = 'build the image again'): NemoError {
   return new NemoError('BAD_FUNCTION', message, { hint });
@@ -14,11 +15,5 @@ export function storageFull(what: string): NemoError {
 
 /** What a failed write of the image store is to its user. */
 export function storeFault(thrown: unknown, doing: string): NemoError {
-  if (thrown instanceof NemoError) return thrown;
-  const { code, message } = thrown as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return storageFull(`${doing}: the disk is full`);
-  return new NemoError('STORE', `${doing}: ${message}`, {
-    hint: 'check the state directory',
-    cause: thrown,
-  });
+  return storageFault(doing, thrown, 'check the state directory');
 }

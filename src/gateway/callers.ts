@@ -1,0 +1,92 @@
+/**
+ * Who is connected: how many at once, how many from one address, and which calls each waits for. A caller that leaves
+ * ends what it waits for; one that asks on without reading answers is cut off.
+ */
+
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+
+export interface CallerLimits {
+  connectionsMax: number;
+  connectionsPerAddressMax: number;
+}
+
+/** Something that a caller waits for. */
+export interface Awaited {
+  /** The caller has left. */
+  left(): void;
+}
+
+/** One connection. */
+export class Caller {
+  private readonly awaited = new Set<Awaited>();
+
+  /** What it waits for now. */
+  get pending(): number {
+    return this.awaited.size;
+  }
+
+  waitsFor(one: Awaited): void {
+    this.awaited.add(one);
+  }
+
+  heard(one: Awaited): void {
+    this.awaited.delete(one);
+  }
+
+  left(): void {
+    for (const one of this.awaited) one.left();
+    this.awaited.clear();
+  }
+}
+
+export class Callers {
+  private readonly callers = new WeakMap<Socket, Caller>();
+  private readonly perAddress = new Map<string, number>();
+
+  constructor(private readonly limits: CallerLimits) {}
+
+  /** Counts the connections of one more server; the bounds are of all of them together for an address. */
+  watch(server: Server): void {
+    server.maxConnections = this.limits.connectionsMax;
+    // Before the parser gets it, so that nothing of a refused one is read.
+    server.prependListener('connection', (socket: Socket) => this.take(socket));
+  }
+
+  of(socket: Socket): Caller {
+    const known = this.callers.get(socket);
+    if (known !== undefined) return known;
+    const caller = new Caller();
+    this.callers.set(socket, caller);
+    return caller;
+  }
+
+  private take(socket: Socket): void {
+    // Undefined: it has gone already.
+    const address = networkOf(socket.remoteAddress ?? '');
+    const there = this.perAddress.get(address) ?? 0;
+    if (there >= this.limits.connectionsPerAddressMax) {
+      socket.destroy();
+      return;
+    }
+    this.perAddress.set(address, there + 1);
+    const caller = this.of(socket);
+    socket.once('close', () => {
+      const left = (this.perAddress.get(address) ?? 1) - 1;
+      if (left > 0) this.perAddress.set(address, left);
+      else this.perAddress.delete(address);
+      caller.left();
+    });
+  }
+}
+
+/** One client may have all addresses of an IPv6 network (/64): they count as one. */
+export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped !== null) return mapped[1]!;
+  const [before = '', after = ''] = address.split('::');
+  const [first, last] = [before, after].map((part) => (part === '' ? [] : part.split(':')));
+  const zeros = address.includes('::') ? Math.max(0, 8 - first!.length - last!.length) : 0;
+  return `${[...first!, ...Array(zeros).fill('0'), ...last!].slice(0, 4).join(':')}::/64`;
+}

@@ -1,0 +1,55 @@
+/** Boundary: the agent's disk. Attacker: whoever may deploy, and fills it. A real agent, whose state is on a small disk. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { expect } from 'chai';
+import { run } from '../../src/linux/packages.js';
+import { RealAgent } from '../support/real-agent.js';
+
+describe('escape: a full disk', function () {
+  this.timeout(60_000);
+  let agent: RealAgent;
+  let stateDir: string;
+  before(async () => {
+    stateDir = mkdtempSync('/var/tmp/nemo-full-');
+    expect((await run('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'nemo-full', stateDir])).exitCode).to.equal(
+      0,
+    );
+    agent = await new RealAgent({ stateDir }).start();
+  });
+  after(async () => {
+    await agent.close();
+    await run('umount', ['-l', stateDir]);
+    rmSync(stateDir, { recursive: true, force: true });
+  });
+
+  for (const [what, deploy] of [
+    [
+      'environments, which are in the store',
+      (name: string) => agent.deploy(name, 'export default () => 1;', { env: { FILL: 'x'.repeat(60_000) } }),
+    ],
+    [
+      'code, which is in files',
+      (name: string) => agent.deploy(name, `export default () => '${name}${'y'.repeat(200_000)}';`),
+    ],
+  ] as ReadonlyArray<[string, (name: string) => Promise<Response>]>) {
+    it(`is told as 507 and ends nothing when it is full of ${what}`, async () => {
+      const made: string[] = [];
+      let refused: Response | undefined;
+      for (let i = 0; refused === undefined; i++) {
+        const name = `f${i}`;
+        const answer = await deploy(name);
+        if (answer.status === 201) made.push(name);
+        else refused = answer;
+      }
+      const { error } = (await refused.json()) as { error: { code: string; message: string } };
+      expect([refused.status, error.code], error.message).to.deep.equal([507, 'STORAGE_FULL']);
+      // Again, because what is broken once may stay so.
+      expect((await deploy('again')).status).to.equal(507);
+      expect(await agent.call(made[0]!)).to.include({ status: 200 });
+      for (const name of made)
+        expect((await agent.fetch(`/v1/functions/${name}`, { method: 'DELETE' })).status).to.equal(204);
+      expect((await agent.deploy('after', 'export default () => 2;')).status).to.be.oneOf([200, 201]);
+      expect(await agent.call('after')).to.include({ status: 200, body: '2' });
+    });
+  }
+});

@@ -1,0 +1,208 @@
+/** Boundary: the gateway's memory and places. Attacker: many clients, or one that holds much and reads nothing. */
+
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { expect } from 'chai';
+import { WebSocket } from 'ws';
+import type { CallTimeline, Sink } from '../../src/invoke/function.js';
+import { GATEWAY_HTTP } from '../../src/tunables.js';
+import { ask, until, untilClosed } from '../gateway/http-client.js';
+import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
+
+const HOST = 'Host: localhost\r\n';
+const MIB = 2 ** 20;
+
+describe('escape: limits of the gateway', function () {
+  this.timeout(30_000);
+  let box: TestBox;
+  let held: Sink[] = [];
+  before(async () => {
+    box = await startBox({
+      functionsPort: 0,
+      limits: {
+        connectionsMax: 12,
+        connectionsPerAddressMax: 8,
+        bodiesMaxBytes: 4 * MIB,
+        backlogsMaxBytes: 8 * MIB,
+        answerStallMs: 400,
+      },
+    });
+    await box.serve('echo', echo);
+    await box.serve('hold', (_call, sink) => void held.push(sink));
+    await box.serve('large', (_call, sink, timeline) => {
+      held.push(sink);
+      sink.onHead(200, {});
+      sink.onChunk(Buffer.alloc(6 * MIB));
+      sink.onEnd(timeline);
+    });
+    await box.serve('stream', (_call, sink) => {
+      held.push(sink);
+      sink.onHead(200, {});
+    });
+  });
+  after(() => box.close());
+  const open: Socket[] = [];
+  beforeEach(() => {
+    held = [];
+  });
+  /** Every abuse is followed by an ordinary call: the gateway must be as before. */
+  afterEach(async () => {
+    for (const socket of open.splice(0)) {
+      socket.destroy();
+      if (!socket.closed) await once(socket, 'close');
+    }
+    await untilAnswered(() =>
+      ask(`${box.gateway.url}/function/echo`, { method: 'POST', body: 'still here' }),
+    );
+  });
+  const dial = async (port = box.gateway.port, localAddress = '127.0.0.1'): Promise<Socket> => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress });
+    socket.on('error', () => undefined);
+    open.push(socket);
+    await once(socket, 'connect');
+    return socket;
+  };
+  /** True if it is answered, false if it was hung up on. */
+  const served = async (socket: Socket): Promise<boolean> => {
+    const answered = until(socket, / 200 OK/).then(
+      () => true,
+      () => false,
+    );
+    socket.write(`GET /healthz HTTP/1.1\r\n${HOST}\r\n`);
+    return answered;
+  };
+
+  it('leaves places for others when one address takes all that it can, on both ports', async () => {
+    const own = Number(new URL(box.gateway.functionsUrl!).port);
+    const first: boolean[] = [];
+    for (let i = 0; i < 6; i++) first.push(await served(await dial()));
+    expect(first).to.deep.equal(Array(6).fill(true));
+    for (let i = 0; i < 2; i++) await dial(own);
+    // The ninth of this address, and one of another address.
+    expect(await served(await dial())).to.equal(false);
+    expect(await served(await dial(box.gateway.port, '127.0.0.2'))).to.equal(true);
+    // One that leaves makes room for another one.
+    open[0]!.destroy();
+    await once(open[0]!, 'close');
+    await untilTrue(async () => served(await dial()));
+  });
+
+  it('takes no more connections than it has places for', async () => {
+    const there: boolean[] = [];
+    for (let i = 0; i < 14; i++)
+      there.push(await served(await dial(box.gateway.port, `127.0.0.${3 + (i % 3)}`)));
+    expect(there.filter((one) => one)).to.have.length(12);
+    expect(there.slice(12)).to.deep.equal([false, false]);
+  });
+
+  it('holds no more bodies than it has memory for, over all clients, and forgets those of clients that left', async () => {
+    const sockets: Socket[] = [];
+    for (let i = 0; i < 3; i++) {
+      const socket = await dial();
+      // All but the end, which is never sent.
+      socket.write(`POST /function/echo HTTP/1.1\r\n${HOST}Content-Length: ${2 * MIB}\r\n\r\n`);
+      sockets.push(socket);
+      if (i < 2) await new Promise((sent) => socket.write(Buffer.alloc(1.6 * MIB), sent));
+    }
+    const refused = until(sockets[2]!, /"OVERLOADED"/);
+    await new Promise((sent) => sockets[2]!.write(Buffer.alloc(1.6 * MIB), sent));
+    expect(await refused)
+      .to.match(/^HTTP\/1\.1 429/)
+      .and.contain('Retry-After');
+    const deploy = { method: 'PUT', body: JSON.stringify({ code: ' '.repeat(2 * MIB) }) };
+    expect((await ask(`${box.gateway.url}/v1/functions/big`, deploy)).status).to.equal(429);
+    for (const socket of sockets) socket.destroy();
+    await Promise.all(sockets.map((socket) => socket.closed || once(socket, 'close')));
+    await untilAnswered(() =>
+      ask(`${box.gateway.url}/function/echo`, { method: 'POST', body: Buffer.alloc(3 * MIB) }),
+    );
+  });
+
+  it('counts bodies until their calls have ended', async () => {
+    const post = async (name: string): Promise<Socket> => {
+      const socket = await dial();
+      socket.write(`POST /function/${name} HTTP/1.1\r\n${HOST}Content-Length: ${1.5 * MIB}\r\n\r\n`);
+      socket.write(Buffer.alloc(1.5 * MIB));
+      return socket;
+    };
+    const waiting = [await post('hold'), await post('hold')];
+    await untilTrue(() => held.length === 2);
+    const third = await post('hold');
+    expect(await until(third, /"OVERLOADED"/)).to.match(/^HTTP\/1\.1 429/);
+    for (const sink of held) {
+      sink.onHead(204, {});
+      sink.onEnd(TIMELINE);
+    }
+    await Promise.all(waiting.map((socket) => until(socket, / 204 /)));
+    expect(await until(await post('echo'), / 200 OK/)).to.be.a('string');
+  });
+
+  it('hangs up on a connection that floods it with requests before it reads an answer', async () => {
+    for (const request of ['GET /function/hold', 'GET /v1/functions/echo/logs?follow=1']) {
+      const socket = await dial();
+      const closed = untilClosed(socket);
+      socket.write(`${request} HTTP/1.1\r\n${HOST}\r\n`.repeat(GATEWAY_HTTP.pipelinedMax + 8));
+      await closed;
+      expect(held.length).to.be.at.most(GATEWAY_HTTP.pipelinedMax);
+    }
+  });
+
+  it('cuts off who does not read an answer, however whole it is, and frees what waited for him', async () => {
+    const socket = await dial();
+    socket.pause();
+    socket.write(`GET /function/large HTTP/1.1\r\n${HOST}\r\n`);
+    // Nothing is read: the kernel's buffers fill, then nothing moves any more.
+    await untilTrue(() => held[0]?.gone === true);
+    const closed = once(socket, 'close');
+    socket.resume();
+    await closed;
+    expect(socket.bytesRead).to.be.below(6 * MIB);
+  });
+
+  it('holds no more answers than it has memory for, over all clients', async () => {
+    const readers: Socket[] = [];
+    for (let i = 0; i < 4; i++) {
+      const socket = await dial();
+      socket.pause();
+      socket.write(`GET /function/stream HTTP/1.1\r\n${HOST}\r\n`);
+      readers.push(socket);
+      await untilTrue(() => held.length === i + 1);
+    }
+    // Each is below the bound of one client (16 MiB); four are above that of all.
+    for (const sink of held) for (let i = 0; i < 10; i++) sink.onChunk(Buffer.alloc(MIB / 2));
+    const gone = held.filter((sink) => sink.gone === true);
+    expect(gone.length).to.be.within(1, 3);
+    const backlog = held.reduce((sum, sink) => sum + (sink.gone ? 0 : (sink.backlogBytes ?? 0)), 0);
+    expect(backlog).to.be.at.most(9 * MIB);
+  });
+
+  it('hangs up on a reader of the feed that talks', async () => {
+    for (const say of [(socket: WebSocket) => socket.send('x'), (socket: WebSocket) => socket.ping()]) {
+      const socket = new WebSocket(`${box.gateway.url.replace('http', 'ws')}/feed`);
+      socket.on('error', () => undefined);
+      await once(socket, 'open');
+      const closed = once(socket, 'close');
+      for (let i = 0; i < 100; i++) say(socket);
+      await closed;
+    }
+  });
+});
+
+const TIMELINE: CallTimeline = {
+  ...{ acceptedMs: 0, dispatchedMs: 0, firstByteMs: 0, endedMs: 0 },
+  ...{ start: 'warm', firstInSandbox: false, core: 1, sandboxId: 'sb-1' },
+};
+
+async function untilTrue(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((next) => setImmediate(next));
+}
+
+/** The server hears of a client that left a moment later than this process does. */
+async function untilAnswered(call: () => Promise<{ status: number }>): Promise<void> {
+  const status = (): Promise<number> =>
+    call().then(
+      (answer) => answer.status,
+      () => 0,
+    );
+  while ((await status()) !== 200) await new Promise((next) => setImmediate(next));
+}

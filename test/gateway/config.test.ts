@@ -1,0 +1,51 @@
+import { expect } from 'chai';
+import { compileSchema, parseCheckedYaml } from '../../src/checked-yaml.js';
+import { resolveConfig, type UserConfig } from '../../src/config.js';
+import { CONFIG_SCHEMA } from '../../src/config-schema.js';
+
+describe('the configuration of HTTP', () => {
+  const read = (http: string): UserConfig =>
+    parseCheckedYaml<UserConfig>(`http: ${http}\n`, 'nemo.yaml', {
+      code: 'BAD_CONFIG',
+      what: 'the configuration',
+      hint: '',
+      validate: compileSchema<UserConfig>(CONFIG_SCHEMA),
+    }).value;
+
+  it('leaves functions on the origin of API and console unless it is told, and bounds connections', () => {
+    const { http } = resolveConfig({}, [0, 1]);
+    expect(http).to.deep.equal({
+      host: '127.0.0.1',
+      port: 8080,
+      allowedHosts: [],
+      allowedOrigins: [],
+      maxConnections: 4096,
+      maxConnectionsPerAddress: 1024,
+    });
+  });
+
+  it('takes an origin of their own for functions, pages that may ask, and other bounds', () => {
+    const given = {
+      functionsPort: 8081,
+      functionsHost: 'functions.example',
+      allowedOrigins: ['https://shop.example', 'http://localhost:3000'],
+      maxConnections: 10,
+    };
+    expect(resolveConfig(read(JSON.stringify(given)), [0]).http).to.deep.include(given);
+  });
+
+  for (const http of [
+    '{ functionsPort: 70000 }',
+    '{ functionsHost: "functions.example:80" }',
+    '{ functionsHost: "https://functions.example" }',
+    '{ allowedOrigins: ["shop.example"] }',
+    '{ allowedOrigins: ["https://shop.example/"] }',
+    '{ allowedOrigins: ["*"] }',
+    '{ allowedOrigins: ["null"] }',
+    '{ maxConnections: 0 }',
+  ]) {
+    it(`refuses ${http}`, () => {
+      expect(() => read(http)).to.throw(/nemo\.yaml:1/);
+    });
+  }
+});
