@@ -49,9 +49,9 @@ describe('hostile messages of an NF', function () {
     const empty = `pmd thread numa_id 0 core_id 1:\n${'\n'.repeat(TELEMETRY.answerMaxBytes)}`;
     const spaces = `pmd thread numa_id 0 core_id 1:\n${' '.repeat(TELEMETRY.answerMaxBytes)}`;
     // Looked at from each of them it would take seconds apiece, and this test's whole time.
-    for (let i = 0; i < 100; i++)
+    for (let i = 0; i < 5; i++)
       for (const told of [empty, spaces]) expect(refusedOr(() => readPmdStats(told))).to.equal(undefined);
-  }).timeout(30_000);
+  }).timeout(15_000);
 
   it('hostile messages of DPDK: an object whose counts are numbers, or BAD_TELEMETRY', () => {
     const names = ['pid', 'ipackets', 'imissed', 'rx_nombuf', 'oerrors', '/ethdev/list'];
