@@ -12,6 +12,7 @@ import { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
 import { GATEWAY, GATEWAY_HTTP } from '../tunables.js';
 import { Answers } from './answers.js';
+import { addBodyParser, releaseBody } from './body-parser.js';
 import { Budget } from './budget.js';
 import { Callers } from './callers.js';
 import { sendError } from './error-reply.js';
@@ -25,7 +26,6 @@ import {
   onClientError,
   refuseUpgrades,
 } from './http-server.js';
-import { addBodyParser, releaseBody } from './json-body.js';
 import { addFunctionRoutes } from './native/functions.js';
 import { addImageRoutes } from './native/images.js';
 import { createInvokeHandler, type InvokeOptions } from './native/invoke.js';
@@ -132,7 +132,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   addBodyParser(server, bodies);
   addErrorReplies(server);
   addFunctionRoutes(server, platform);
-  addImageRoutes(server, platform);
+  addImageRoutes(server, platform, bodies);
   const endLogs = addLogRoutes(server, platform);
   addTraceRoutes(server, platform);
   addObserveRoutes(server, platform, calls, isStopping);
@@ -173,6 +173,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
 
 /** Log lines quote what clients sent. */
 const PRINTABLE_STDERR = { write: (line: string) => void process.stderr.write(printableJson(line)) };
+
 /** Nothing of the API is a page, or a part of one. */
 const API_HEADERS = [
   ['Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'; sandbox"],

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { NemoError } from '../errors.js';
 import type { Uploads } from '../gateway/platform.js';
 import type { StorageQuota } from '../sandbox/storage-quota.js';
+import { storageFault } from '../storage-fault.js';
 import { OCI, UPLOAD } from '../tunables.js';
 import { formatBytes } from './quantity.js';
 
@@ -97,12 +98,7 @@ export class ImageUploads implements Uploads {
         await file.close();
       }
     } catch (cause) {
-      const full = (cause as NodeJS.ErrnoException).code === 'ENOSPC';
-      throw new NemoError(
-        full ? 'STORAGE_FULL' : 'STORE',
-        `an image cannot be taken: ${full ? 'the disk is full' : (cause as Error).message}`,
-        { hint: 'free space in the state directory', cause },
-      );
+      throw storageFault('an image cannot be taken', cause, 'check the state directory');
     }
     upload.size += part.length;
     return { size: upload.size };

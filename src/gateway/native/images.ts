@@ -3,6 +3,8 @@
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../errors.js';
 import { UPLOAD } from '../../tunables.js';
+import { addBodyParser, asBytes } from '../body-parser.js';
+import type { Budget } from '../budget.js';
 import type { Platform } from '../platform.js';
 
 interface Part {
@@ -10,11 +12,10 @@ interface Part {
   Querystring: { offset?: string };
 }
 
-export function addImageRoutes(server: FastifyInstance, { uploads }: Platform): void {
+export function addImageRoutes(server: FastifyInstance, { uploads }: Platform, bodies: Budget): void {
   // Bodies here are bytes, and nowhere else.
   server.register(async (scope) => {
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+    addBodyParser(scope, bodies, asBytes);
 
     scope.post('/v1/images', { bodyLimit: 1024 }, async (_request, reply) => {
       const { id } = await uploads.create();

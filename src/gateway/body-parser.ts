@@ -1,4 +1,4 @@
-/** Bodies of the API: each is JSON whatever its Content-Type says, because `curl -d` says that it is a form. */
+/** Bodies of the API, bounded each and together: JSON, or the bytes as they came, whatever their Content-Type says. */
 
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
@@ -14,8 +14,13 @@ export function releaseBody(request: IncomingMessage): void {
   held.delete(request);
 }
 
-/** `bodies`: of all requests together, with those of calls. A route's own `bodyLimit` holds. */
-export function addBodyParser(server: FastifyInstance, bodies: Budget): void {
+type Decode = (bytes: Buffer, done: (error: Error | null, body?: unknown) => void) => void;
+
+/**
+ * `bodies`: of all requests together, with those of calls. A route's own `bodyLimit` holds. Default: JSON, because
+ * `curl -d` says of everything that it is a form.
+ */
+export function addBodyParser(server: FastifyInstance, bodies: Budget, decode: Decode = parseJson): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (request, _payload, done) => {
     const { raw, routeOptions } = request;
@@ -31,14 +36,17 @@ export function addBodyParser(server: FastifyInstance, bodies: Budget): void {
       bodies,
       ({ bytes, release }) => {
         held.set(raw, release);
-        parse(bytes.toString(), done);
+        decode(bytes, done);
       },
       done,
     );
   });
 }
 
-function parse(text: string, done: (error: Error | null, body?: unknown) => void): void {
+export const asBytes: Decode = (bytes, done) => done(null, bytes);
+
+function parseJson(bytes: Buffer, done: Parameters<Decode>[1]): void {
+  const text = bytes.toString();
   let body: unknown;
   try {
     body = text === '' ? undefined : JSON.parse(text);
