@@ -6,11 +6,11 @@ import { NemoError } from '../errors.js';
 import { bodyTooLarge, collectBody, cutLongUpload } from './body.js';
 import type { Budget } from './budget.js';
 
-/** Requests whose body counts until they are answered. */
-const held = new WeakMap<IncomingMessage, () => void>();
+/** Bytes of requests whose body counts until they are answered. */
+const held = new WeakMap<IncomingMessage, number>();
 
-export function releaseBody(request: IncomingMessage): void {
-  held.get(request)?.();
+export function releaseBody(request: IncomingMessage, bodies: Budget): void {
+  bodies.give(held.get(request) ?? 0);
   held.delete(request);
 }
 
@@ -25,21 +25,20 @@ export function addBodyParser(server: FastifyInstance, bodies: Budget, decode: D
   server.addContentTypeParser('*', (request, _payload, done) => {
     const { raw, routeOptions } = request;
     const maxBytes = routeOptions.bodyLimit;
-    if (Number(raw.headers['content-length'] ?? 0) > maxBytes) {
+    const length = raw.headers['content-length'];
+    const declaredBytes = length === undefined ? undefined : Number(length);
+    if (declaredBytes !== undefined && declaredBytes > maxBytes) {
       cutLongUpload(raw);
       done(bodyTooLarge(maxBytes));
       return;
     }
-    collectBody(
-      raw,
-      maxBytes,
-      bodies,
-      ({ bytes, release }) => {
-        held.set(raw, release);
+    collectBody(raw, declaredBytes, maxBytes, bodies, {
+      onBody(bytes) {
+        held.set(raw, bytes.length);
         decode(bytes, done);
       },
-      done,
-    );
+      onRefused: done,
+    });
   });
 }
 

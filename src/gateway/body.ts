@@ -1,6 +1,6 @@
 /**
- * Takes the body of a request into memory, within the bound of one body and the budget of all of them. What came
- * stays in the budget until `release`: a body waits in a queue for as long as its call does.
+ * Takes the body of a request into memory, within the bound of one body and the budget of all of them. What came is in
+ * the budget until its taker gives it back: a body waits in a queue for as long as its call does.
  */
 
 import type { IncomingMessage } from 'node:http';
@@ -8,59 +8,70 @@ import { NemoError } from '../errors.js';
 import { GATEWAY_HTTP } from '../tunables.js';
 import type { Budget } from './budget.js';
 
-export interface Body {
-  bytes: Buffer;
-  /** To be called once, when the bytes are not needed any more. */
-  release(): void;
+export interface BodyTaker {
+  /** The bytes are in the budget, to be given back once. */
+  onBody(bytes: Buffer): void;
+  onRefused(error: NemoError): void;
 }
 
 const NOTHING = Buffer.alloc(0);
 
 /**
- * One Buffer, copied only if it came in pieces. Exactly one of `onBody` and `onRefused` is called; neither, if the
- * client leaves in the middle.
+ * One Buffer, copied only if it came in pieces. `declaredBytes`: undefined if it comes in chunks. The taker hears
+ * once; not at all, if the client leaves in the middle.
  */
 export function collectBody(
   request: IncomingMessage,
+  declaredBytes: number | undefined,
   maxBytes: number,
   budget: Budget,
-  onBody: (body: Body) => void,
-  onRefused: (error: NemoError) => void,
+  taker: BodyTaker,
 ): void {
-  const chunks: Buffer[] = [];
+  let first: Buffer | undefined;
+  let more: Buffer[] | undefined;
   let bytes = 0;
+  /** Of them in the budget. */
+  let counted = 0;
   let over = false;
-  const giveBack = (): void => {
-    budget.give(bytes);
-    bytes = 0;
-    chunks.length = 0;
+  const dismiss = (): void => {
+    if (over) return;
+    over = true;
+    budget.give(counted);
+    first = undefined;
+    more = undefined;
   };
   const refuse = (error: NemoError): void => {
-    over = true;
-    giveBack();
+    dismiss();
     cutLongUpload(request);
-    onRefused(error);
+    taker.onRefused(error);
   };
   request.on('data', (chunk: Buffer) => {
     if (over) return;
-    if (bytes + chunk.length > maxBytes) return refuse(bodyTooLarge(maxBytes));
-    if (!budget.take(chunk.length)) return refuse(bodiesTooLarge());
     bytes += chunk.length;
-    chunks.push(chunk);
+    if (bytes > maxBytes) {
+      refuse(bodyTooLarge(maxBytes));
+      return;
+    }
+    if (first !== undefined) {
+      if (more === undefined) more = [first, chunk];
+      else more.push(chunk);
+    } else {
+      first = chunk;
+      // Most come whole: its end is told in this turn, and nothing is held meanwhile.
+      if (bytes === declaredBytes) return;
+      request.on('close', dismiss);
+    }
+    if (budget.take(chunk.length)) counted += chunk.length;
+    else refuse(bodiesTooLarge());
   });
   request.on('end', () => {
     if (over) return;
+    if (counted < bytes && !budget.take(bytes - counted)) {
+      refuse(bodiesTooLarge());
+      return;
+    }
     over = true;
-    const held = bytes;
-    onBody({
-      bytes: chunks.length > 1 ? Buffer.concat(chunks, bytes) : (chunks[0] ?? NOTHING),
-      release: () => budget.give(held),
-    });
-  });
-  request.on('close', () => {
-    if (over) return;
-    over = true;
-    giveBack();
+    taker.onBody(more === undefined ? (first ?? NOTHING) : Buffer.concat(more, bytes));
   });
 }
 

@@ -50,7 +50,6 @@ const KEPT_BACK = new Map<string, 'never' | 'shared'>([
   ['content-security-policy', 'shared'],
   ['content-security-policy-report-only', 'shared'],
   ['reporting-endpoints', 'shared'],
-  ['x-content-type-options', 'shared'],
   ['cross-origin-embedder-policy', 'shared'],
   ['cross-origin-embedder-policy-report-only', 'shared'],
   ['cross-origin-opener-policy', 'shared'],
@@ -70,14 +69,6 @@ const KEPT_BACK = new Map<string, 'never' | 'shared'>([
   ['refresh', 'shared'],
   ['speculation-rules', 'shared'],
 ]);
-
-/** With every answer of a function on the origin of API and console: a page of an origin of its own, without scripts. */
-export const SANDBOXED: readonly string[] = [
-  'Content-Security-Policy',
-  'sandbox',
-  'X-Content-Type-Options',
-  'nosniff',
-];
 
 const REMEMBERED_MAX = 1_024;
 /** Raw name -> lower-case name, or '' for one that is dropped. */
@@ -112,7 +103,8 @@ export function requestHeaders(rawHeaders: readonly string[]): Record<string, st
  * console, where an answer comes sandboxed.
  */
 export function appendReplyHeaders(flat: string[], headers: Record<string, string>, shared: boolean): void {
-  if (shared) flat.push(...SANDBOXED);
+  // A page of an origin of its own, without scripts.
+  if (shared) flat.push('Content-Security-Policy', 'sandbox');
   for (const name in headers) {
     const lower = name.toLowerCase();
     const kept = KEPT_BACK.get(lower);

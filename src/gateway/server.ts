@@ -111,7 +111,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   let http!: Server;
   const server = fastify({
     serverFactory: (rest) => {
-      http = createHttpServer({ ...parts, rest: counted(callers, rest) });
+      http = createHttpServer({ ...parts, rest: counted(callers, bodies, rest) });
       return http;
     },
     requestTimeout: timeouts.requestTimeoutMs,
@@ -200,12 +200,12 @@ async function listen(server: Server, host: string, port: number): Promise<void>
 }
 
 /** Requests that a connection waits for, of which a flood must not be taken. */
-function counted(callers: Callers, rest: RequestListener): RequestListener {
+function counted(callers: Callers, bodies: Budget, rest: RequestListener): RequestListener {
   return (request, response) => {
     const caller = callers.of(request.socket);
     const done = (): void => {
       caller.heard(one);
-      releaseBody(request);
+      releaseBody(request, bodies);
     };
     const one = { left: done };
     caller.waitsFor(one);

@@ -13,6 +13,7 @@ import { NemoError } from '../../errors.js';
 import type { CallTimeline, Sink, StartKind } from '../../invoke/function.js';
 import { GATEWAY_HTTP } from '../../tunables.js';
 import type { Answers } from '../answers.js';
+import type { Budget } from '../budget.js';
 import type { Awaited, Caller } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { appendReplyHeaders } from '../headers.js';
@@ -38,6 +39,8 @@ export interface CallPlace {
   /** The origin is that of API and console, too. */
   shared: boolean;
   answers: Answers;
+  /** Bodies of all requests that are not answered yet. */
+  bodies: Budget;
   onCallEnded: CallEnded;
 }
 
@@ -51,14 +54,14 @@ export class CallReply implements Sink, Awaited {
   private ended = false;
   private onLeft: (() => void) | undefined;
 
-  /** `release`: what is to be done when the call has ended. */
+  /** `bodyBytes`: of its body, in the budget of all until the call has ended. */
   constructor(
     private readonly response: ServerResponse,
     private readonly functionName: string,
     private readonly callId: string,
     private readonly place: CallPlace,
     private readonly caller: Caller,
-    private readonly release: (() => void) | undefined,
+    private readonly bodyBytes: number,
   ) {
     caller.waitsFor(this);
   }
@@ -137,7 +140,7 @@ export class CallReply implements Sink, Awaited {
   private settle(): void {
     this.ended = true;
     this.caller.heard(this);
-    this.release?.();
+    this.place.bodies.give(this.bodyBytes);
   }
 
   onError(error: NemoError, timeline: CallTimeline | undefined): void {

@@ -8,7 +8,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { NemoError } from '../../errors.js';
 import { noSuchFunction } from '../../invoke/registry.js';
 import { bodyTooLarge, collectBody, cutLongUpload } from '../body.js';
-import type { Budget } from '../budget.js';
 import type { Callers } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { requestHeaders } from '../headers.js';
@@ -19,8 +18,6 @@ export const INVOKE_PREFIX = '/function/';
 
 export interface InvokeOptions extends CallPlace {
   bodyMaxBytes: number;
-  /** Of all bodies that wait or are being answered. */
-  bodies: Budget;
   callers: Callers;
   /** True once the gateway closes: new calls get STOPPING. */
   stopping(): boolean;
@@ -65,7 +62,7 @@ export function createInvokeHandler(
       return refuse(functionName, bodyTooLarge(bodyMaxBytes));
     }
 
-    const run = (body: Buffer, release?: () => void): void => {
+    const run = (body: Buffer): void => {
       platform.invoke(
         {
           callId,
@@ -76,19 +73,16 @@ export function createInvokeHandler(
           headers,
           body,
         },
-        new CallReply(response, functionName, callId, options, callers.of(request.socket), release),
+        new CallReply(response, functionName, callId, options, callers.of(request.socket), body.length),
       );
     };
 
     const hasBody = declared === undefined ? isChunked(request.rawHeaders) : declared !== '0';
     if (!hasBody) return run(NO_BODY);
-    collectBody(
-      request,
-      bodyMaxBytes,
-      bodies,
-      ({ bytes, release }) => run(bytes, release),
-      (error) => refuse(functionName, error),
-    );
+    collectBody(request, declared === undefined ? undefined : Number(declared), bodyMaxBytes, bodies, {
+      onBody: run,
+      onRefused: (error) => refuse(functionName, error),
+    });
   };
 }
 
