@@ -160,6 +160,17 @@ describe('escape: the operator’s browser', function () {
     expect(called).to.deep.equal(['GET own']);
   });
 
+  it('lets a service worker of a function control that function’s pages and no other’s', async () => {
+    await page.goto(`${box.gateway.functionsUrl}/function/page`);
+    await tried();
+    const register = (script: string): Promise<unknown> =>
+      page.evaluate(
+        `navigator.serviceWorker.register(${JSON.stringify(script)}).then(({ scope }) => new URL(scope).pathname, () => 'no')`,
+      );
+    expect(await register('/function/victim?worker')).to.equal('no');
+    expect(await register('/function/victim/worker')).to.equal('/function/victim/');
+  });
+
   it('makes no script, style or service worker of the console from what a function answers', async () => {
     await page.goto(`${box.gateway.url}/`);
     // As if somebody had got a line into the console itself.

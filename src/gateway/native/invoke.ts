@@ -56,6 +56,9 @@ export function createInvokeHandler(
     if (platform.registry.get(functionName) === undefined) {
       return refuse(functionName, noSuchFunction(functionName));
     }
+    if (nameEnd === pathEnd && headers['service-worker'] !== undefined) {
+      return refuse(functionName, tooWide(functionName));
+    }
     const declared = headers['content-length'];
     if (declared !== undefined && Number(declared) > bodyMaxBytes) {
       cutLongUpload(request);
@@ -93,6 +96,13 @@ function isChunked(rawHeaders: readonly string[]): boolean {
     if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') return true;
   }
   return false;
+}
+
+/** A service worker controls what is below the folder of its script: here, the pages of all functions. */
+function tooWide(name: string): NemoError {
+  return new NemoError('BAD_REQUEST', `a service worker at /function/${name} would control other functions`, {
+    hint: `serve its script below /function/${name}/`,
+  });
 }
 
 export function stoppingError(): NemoError {
