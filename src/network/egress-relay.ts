@@ -152,7 +152,7 @@ function tell(id: string, { told }: Opened, destination: string, why: string): v
   told.add(destination);
   parentPort!.postMessage({
     id,
-    refused: `${destination} may not be reached: ${why}`,
+    refused: `${destination} is not reached: ${why}`,
   } satisfies EgressReport);
 }
 
