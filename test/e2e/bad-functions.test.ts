@@ -8,7 +8,7 @@ describe('an agent with bad functions', function () {
   let agent: RealAgent;
 
   before(async () => {
-    agent = await new RealAgent({ policy: 'naive' }).start();
+    agent = await new RealAgent({ policy: 'naive', http: { functionsPort: 0 } }).start();
     await agent.deploy('good', 'export default (event) => ({ got: event });');
   });
   after(() => agent.close());
@@ -138,7 +138,7 @@ describe('an agent with bad functions', function () {
       return new Response('ok', { headers });
     } };`;
     await agent.deploy('cookies', code);
-    const reply = await agent.fetch('/function/cookies');
+    const reply = await fetch(`${agent.functionsUrl}/function/cookies`);
     expect(reply.headers.getSetCookie()).to.deep.equal(['a=1; Path=/', 'b=2, c']);
   });
 

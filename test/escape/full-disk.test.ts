@@ -11,9 +11,9 @@ describe('escape: a full disk', function () {
   let stateDir: string;
   beforeEach(async () => {
     stateDir = mkdtempSync('/var/tmp/nemo-full-');
-    expect((await run('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'nemo-full', stateDir])).exitCode).to.equal(
-      0,
-    );
+    expect(
+      (await run('mount', ['-t', 'tmpfs', '-o', 'size=2m,mode=750', 'nemo-full', stateDir])).exitCode,
+    ).to.equal(0);
     agent = await new RealAgent({ stateDir }).start();
   });
   afterEach(async () => {

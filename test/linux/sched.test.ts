@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { cpus } from 'node:os';
 import { expect } from 'chai';
 import { NemoError } from '../../src/errors.js';
@@ -6,8 +6,12 @@ import { getAffinity, getScheduling, setAffinity, setScheduling } from '../../sr
 import { endProcess } from '../../src/linux/tied-process.js';
 
 describe('scheduling of a thread', () => {
-  const child = spawn('sleep', ['600'], { stdio: 'ignore' });
-  const tid = child.pid!;
+  let child: ChildProcess;
+  let tid = 0;
+  before(() => {
+    child = spawn('sleep', ['600'], { stdio: 'ignore' });
+    tid = child.pid!;
+  });
   after(() => endProcess(child));
 
   for (const wanted of [

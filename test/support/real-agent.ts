@@ -51,6 +51,8 @@ export class RealAgent {
   readonly folder = mkdtempSync('/var/tmp/nemo-e2e-');
   readonly configFile = join(this.folder, 'nemo.yaml');
   url = '';
+  /** With `http: { functionsPort }`. */
+  functionsUrl = '';
   private child: ChildProcess | undefined;
 
   constructor(config: UserConfig = {}) {
@@ -82,6 +84,7 @@ export class RealAgent {
     this.url = await new Promise<string>((resolve, reject) => {
       createInterface({ input: child.stdout! }).on('line', (line) => {
         const ready = /"ready":"(http[^"]+)"/.exec(line);
+        this.functionsUrl = /"functions":"(http[^"]+)"/.exec(line)?.[1] ?? this.functionsUrl;
         if (ready !== null) resolve(ready[1]!);
       });
       child.once('exit', (code) => reject(new Error(`the agent ended with ${code}: ${err}`)));

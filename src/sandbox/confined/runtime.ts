@@ -18,7 +18,7 @@ const PROGRAMS = {
   wasm: { source: 'confined/programs/wasm-main.js', bundler: false, confinement: 'threads' },
   inflate: { source: 'confined/programs/inflate-main.js', bundler: false, confinement: 'threads' },
   index: { source: 'confined/programs/index-main.js', bundler: false, confinement: 'threads' },
-  unpack: { source: 'confined/programs/unpack-main.js', bundler: false, confinement: 'processes' },
+  unpack: { source: 'confined/programs/unpack-main.js', bundler: false, confinement: 'files' },
 } as const;
 export type ProgramName = keyof typeof PROGRAMS;
 export type ConfinedRuntimes = Record<ProgramName, Runtime>;

@@ -10,6 +10,8 @@ export interface SystemCall {
   numbers: Readonly<Record<Architecture, number>>;
   /** Also where a sandbox is threads of a process that makes no other. */
   threads: boolean;
+  /** Of files, their names and attributes. */
+  files: boolean;
 }
 
 export type Architecture = 'x64' | 'arm64';
@@ -101,19 +103,23 @@ const CONDITIONAL_ENTRIES = `
   timer_create* 222 107, io_setup* 206 0, membarrier* 324 283`;
 
 function parse(entries: string): SystemCall[] {
+  const files = entries === FILES;
   return entries.split(',').map((entry) => {
     const [name = '', x64, arm64] = entry.trim().split(' ');
     return {
       name: name.replace('*', ''),
       numbers: { x64: Number(x64), arm64: arm64 === '-' ? -1 : Number(arm64) },
       threads: name.endsWith('*'),
+      files,
     };
   });
 }
 
 /** With any arguments. */
 export const UNCONDITIONAL: readonly SystemCall[] = [
-  ...[FILES, MEMORY, WAITING, TIME, SOCKETS, SIGNALS, PROCESSES, USERS, IPC].flatMap(parse),
+  ...[FILES, MEMORY, WAITING, TIME, SOCKETS, SIGNALS, PROCESSES, USERS, IPC].flatMap((entries) =>
+    parse(entries),
+  ),
 ];
 
 export const CONDITIONAL: readonly SystemCall[] = parse(CONDITIONAL_ENTRIES);

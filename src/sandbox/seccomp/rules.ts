@@ -7,9 +7,9 @@ import { CONDITIONAL, type SystemCall, UNCONDITIONAL } from './calls.js';
 
 /**
  * `processes`: a function that may start programs. `threads`: one process that makes threads only and speaks to the agent
- * only. `machine`: a machine emulator, whose devices are driven by calls of `ioctl` that nobody can list.
+ * only. `files`: as `threads`, and makes files, links and directories. `machine`: a machine emulator, whose devices are driven by calls of `ioctl` that nobody can list.
  */
-export type Confinement = 'processes' | 'threads' | 'machine';
+export type Confinement = 'processes' | 'threads' | 'files' | 'machine';
 
 /** Of one argument: its lower 32 bits under `mask` are one of `values`. */
 export interface Condition {
@@ -130,13 +130,15 @@ const OF_MACHINES: typeof CLAUSES = {
 const OWN_CLAUSES: Readonly<Record<Confinement, typeof CLAUSES>> = {
   processes: {},
   threads: OF_THREADS,
+  files: OF_THREADS,
   machine: OF_MACHINES,
 };
 
 /** One rule for each call that is allowed at all. */
 export function rulesFor(confinement: Confinement): Rule[] {
   const clauses = { ...CLAUSES, ...OWN_CLAUSES[confinement] };
-  const applies = ({ threads }: SystemCall) => threads || confinement !== 'threads';
+  const wide = confinement === 'processes' || confinement === 'machine';
+  const applies = ({ threads, files }: SystemCall) => wide || threads || (files && confinement === 'files');
   return [
     ...UNCONDITIONAL.filter(applies).map((call) => ({ call, clauses: [] })),
     ...CONDITIONAL.filter(applies).map((call) => ({ call, clauses: clauses[call.name]! })),

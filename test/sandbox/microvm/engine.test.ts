@@ -143,7 +143,7 @@ describe('the microvm engine', function () {
     expect((await cut).code).to.equal('FUNCTION_EXIT');
     const left = await errorOf(ask(leaving));
     expect(left.code).to.equal('FUNCTION_EXIT');
-    expect(left.message).to.contain('its program ended with code 3');
+    expect(left.ownersMessage).to.contain('its program ended with code 3');
   });
 
   it('tells errors of loading and of calls as other engines do', async () => {

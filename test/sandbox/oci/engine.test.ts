@@ -86,7 +86,7 @@ describe('an image that is an HTTP server', () => {
     expect([
       error.code,
       error.message.includes('exit code 3'),
-      error.message.includes('no config'),
+      error.ownersMessage.includes('no config'),
     ]).to.deep.equal(['FUNCTION_LOAD', true, true]);
   });
 });

@@ -174,6 +174,15 @@ describe('the system call filter', () => {
     for (const nr of Object.values(calls)) expect(ask(nr[0])).to.equal(ALLOW);
   });
 
+  it('lets a process of files make those too, and still no process', () => {
+    const ask = (confinement: 'threads' | 'files', nr: number) =>
+      evaluate(seccompProgram(confinement, 'x64'), X64, nr, [0o100644, 0o100644]);
+    const [mkdir, link, rename, chmod, fork, vfork, kill] = [83, 86, 82, 90, 57, 58, 62];
+    for (const nr of [mkdir, link, rename, chmod])
+      expect([ask('threads', nr), ask('files', nr)]).to.deep.equal([EPERM, ALLOW]);
+    for (const nr of [fork, vfork, kill]) expect(ask('files', nr)).to.equal(EPERM);
+  });
+
   it('ends a process that calls through the x32 table', () => {
     expect(evaluate(seccompProgram('processes', 'x64'), X64, 0x40000000 | 165)).to.equal(KILL);
   });
