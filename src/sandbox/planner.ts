@@ -153,7 +153,7 @@ export class Planner {
       .catch((thrown: unknown) => {
         const error = asNemoError(thrown);
         this.notBeforeMs = performance.now() + DISPATCH.loadBackoffMs;
-        if (error.blame === 'system' && error.code !== 'STOPPING') this.options.onWarning(error.message);
+        if (error.blame === 'system' && error.code !== 'STOPPING') this.options.onWarning(error.ownersMessage);
       })
       .finally(() => {
         this.making = false;
@@ -218,7 +218,7 @@ export class Planner {
       if (error.code === 'NO_CAPACITY' || error.code === 'STOPPING') throw error;
       if (error.code !== 'FUNCTION_LOAD') pool.zygotes.failed(kind, performance.now());
       const names = kind.packages.map(({ name }) => name).join(', ');
-      onNote?.(`no stem imports ${names} ahead of calls: ${error.message}`);
+      onNote?.(`no stem imports ${names} ahead of calls: ${error.ownersMessage}`);
     }
   }
 

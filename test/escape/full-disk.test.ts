@@ -6,7 +6,7 @@ import { run } from '../../src/linux/packages.js';
 import { RealAgent } from '../support/real-agent.js';
 
 describe('escape: a full disk', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let agent: RealAgent;
   let stateDir: string;
   beforeEach(async () => {
