@@ -153,7 +153,8 @@ export class Planner {
       .catch((thrown: unknown) => {
         const error = asNemoError(thrown);
         this.notBeforeMs = performance.now() + DISPATCH.loadBackoffMs;
-        if (error.blame === 'system' && error.code !== 'STOPPING') this.options.onWarning(error.ownersMessage);
+        if (error.blame === 'system' && error.code !== 'STOPPING')
+          this.options.onWarning(error.ownersMessage);
       })
       .finally(() => {
         this.making = false;
