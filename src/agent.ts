@@ -11,6 +11,7 @@ import type { AgentConfig } from './config.js';
 import { LADDER } from './conflict/ladder.js';
 import { CONSOLE_FOLDER } from './console/assets.js';
 import { Control } from './control/control.js';
+import { TakenCores } from './control/taken-cores.js';
 import { asNemoError, NemoError } from './errors.js';
 import type { Platform } from './gateway/platform.js';
 import { createGateway, type Gateway } from './gateway/server.js';
@@ -176,6 +177,12 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     }
     planner.tick();
   });
+  const takenCores = new TakenCores({
+    control,
+    onTaken: (core) => dispatcher.coreChanged(core, true),
+    onLeft: (core) => dispatcher.coreChanged(core, false),
+    onWarning: (message) => events.warn(message),
+  });
   control.on('level', ({ core, to }) => dispatcher.coreChanged(core, LADDER[to]!.offCore));
   events.follow(control, pool.workers, ({ functionName, id: sandboxId }, core, awayMs, cause) => {
     if (!dispatcher.blames.blame(functionName, core, awayMs, cause, performance.now())) return;
@@ -227,6 +234,7 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     workers: () => pool.workers.values(),
     stems: () => pool.stems,
     nfs: () => nfs.feed(),
+    takenBy: (core) => takenCores.why(core),
     recentEvents: () => log.since(0, 100),
     usage,
     slowReaders: () => gateway?.feed.slowReaders ?? 0,

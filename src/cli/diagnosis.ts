@@ -103,7 +103,8 @@ const RULES: Rule[] = [
     state: (host) => (host.scheduling.fifo ? 'ok' : 'missing'),
     detail: (host) => (host.scheduling.fifo ? 'can be set' : 'refused'),
     lost: 'the control loop may be late when its core is busy, and NFs cannot be protected by priority',
-    wayOut: () => 'add the capability SYS_NICE, or a realtime budget (cpu.rt_runtime_us) for this cgroup',
+    wayOut: () =>
+      'add the capability SYS_NICE, or a real-time budget for this cgroup: 950000 in its cpu.rt_runtime_us, after those above it',
   },
   {
     what: 'cgroups',

@@ -9,6 +9,7 @@ import { discover } from '../nf/discovery.js';
 import type { NfInstance } from '../nf/profile.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../nf/profiles.js';
 import { scanForNfs } from '../nf/scan.js';
+import { standingNotes, standingOfNf } from '../nf/standing.js';
 import type { FeedFrame, FeedNf } from '../telemetry/feed.js';
 import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
 import { registerRun } from './nf-run.js';
@@ -64,9 +65,7 @@ async function list(options: AgentOptions & ProfileOptions): Promise<void> {
     if (options.json) printJson({ source: 'agent', nfs: running });
     else {
       printTable(HEADINGS, running.map(agentRow), 'no NF runs here');
-      for (const { id, harvest } of running) {
-        if (harvest?.why !== undefined) print(`${id} is not harvested: ${harvest.why}\n`);
-      }
+      for (const nf of running) for (const note of notesOf(nf)) print(`${note}\n`);
     }
     return;
   }
@@ -77,6 +76,19 @@ async function list(options: AgentOptions & ProfileOptions): Promise<void> {
   }
   complain(`no agent answers at ${maskUrl(options.agent)}: this is what runs now, without measurements\n`);
   printTable(HEADINGS.slice(0, 7), found.map(discoveredRow), 'no NF of a known profile runs here');
+  for (const nf of found) {
+    for (const note of standingNotes(standingOfNf(nf))) process.stdout.write(`${nf.id}: ${note}\n`);
+  }
+}
+
+/** What is not as it should be, one line each. */
+function notesOf({ id, harvest, sloNote, latencyFault, groups = [] }: FeedNf): string[] {
+  return [
+    ...(harvest?.why === undefined ? [] : [`${id} is not harvested: ${harvest.why}`]),
+    ...(sloNote === undefined ? [] : [`${id} does not hold its SLO: ${sloNote}`]),
+    ...(latencyFault === undefined ? [] : [`${id}: nothing is known of its packets: ${latencyFault}`]),
+    ...groups.map((note) => `${id}: ${note}`),
+  ];
 }
 
 /** What runs now. Processes that are called like an NF but are not believed are named on stderr. */

@@ -24,7 +24,7 @@ function add(to: Side, broken: boolean, lateShare: number): void {
   to.lateShare += lateShare;
 }
 
-/** One core's windows, of CONFLICT.windowTicks each and side by side. `observe` is called once a tick; no allocation. */
+/** One NF's windows, of CONFLICT.windowTicks or more and side by side. `observe` is called once a tick; no allocation. */
 export class Evidence {
   private readonly beside = side();
   private readonly alone = side();
@@ -40,15 +40,21 @@ export class Evidence {
     this.aboveSlo += aboveSlo;
     if (functionsRan) this.ranTicks++;
     if (++this.ticks < CONFLICT.windowTicks) return;
+    const enough = this.packets >= CONFLICT.evidencePackets;
+    // Rare packets make long windows, as long as functions do not come or go.
+    const same = this.ranBefore === this.ranTicks > 0;
+    const few = this.ticks >= CONFLICT.evidenceTicksMax && this.packets >= CONFLICT.evidencePacketsFew;
+    if (!enough && !few && same && this.ticks < CONFLICT.lastingForgetTicks) return;
     // A window of few packets tells nothing; one in which functions came or went tells of neither side.
-    if (this.packets >= CONFLICT.evidencePackets) {
+    if (enough || few) {
       const share = this.aboveSlo / this.packets;
-      const broken = this.aboveSlo >= CONFLICT.aboveMin && share > 0.01;
+      const broken = share > 0.01 && (this.aboveSlo >= CONFLICT.aboveMin || share > 0.5);
       if (this.ranTicks * 2 > this.ticks) add(this.beside, broken, share);
       else if (this.ranTicks === 0 && !this.ranBefore) add(this.alone, broken, share);
     }
-    this.fade(this.beside);
-    this.fade(this.alone);
+    const kept = CONFLICT.evidenceKept ** (this.ticks / CONFLICT.windowTicks);
+    fade(this.beside, kept);
+    fade(this.alone, kept);
     this.ranBefore = this.ranTicks > 0;
     this.ticks = 0;
     this.ranTicks = 0;
@@ -76,10 +82,10 @@ export class Evidence {
     const { windows, broken } = this.alone;
     return windows >= CONFLICT.evidenceWindows && broken > windows / 2;
   }
+}
 
-  private fade(one: Side): void {
-    one.windows *= CONFLICT.evidenceKept;
-    one.broken *= CONFLICT.evidenceKept;
-    one.lateShare *= CONFLICT.evidenceKept;
-  }
+function fade(one: Side, kept: number): void {
+  one.windows *= kept;
+  one.broken *= kept;
+  one.lateShare *= kept;
 }

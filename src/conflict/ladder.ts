@@ -49,10 +49,10 @@ export function initialState(nowMs: number): LadderState {
 
 /**
  * The level for now. Called once a tick and core; changes `state` in place (no allocation) and returns the new
- * level.
+ * level. `paceMs`: between two packets of the NF that has the fewest; 0: not known, or there are none.
  */
-export function step(state: LadderState, verdict: Verdict, nowMs: number): number {
-  const level = verdict === 'calm' ? recover(state, nowMs) : retreat(state, verdict, nowMs);
+export function step(state: LadderState, verdict: Verdict, nowMs: number, paceMs = 0): number {
+  const level = verdict === 'calm' ? recover(state, nowMs, paceMs) : retreat(state, verdict, nowMs, paceMs);
   if (level !== state.level) {
     if (level < state.level) state.recoveredMs = nowMs;
     state.level = level;
@@ -69,13 +69,24 @@ export function release(state: LadderState, nowMs: number): number {
   return 0;
 }
 
-function retreat(state: LadderState, verdict: Exclude<Verdict, 'calm'>, nowMs: number): number {
+/** Calm for that long is believed: rare packets take time to show it. */
+function calmMs({ holdMs }: LadderState, paceMs: number): number {
+  return Math.max(holdMs, Math.min(paceMs * CONFLICT.holdPackets, CONFLICT.holdMaxMs));
+}
+
+function retreat(
+  state: LadderState,
+  verdict: Exclude<Verdict, 'calm'>,
+  nowMs: number,
+  paceMs: number,
+): number {
   state.troubleMs = nowMs;
   const level = levelFor(state, verdict, nowMs);
   if (level > state.level && verdict !== 'leading') {
     // Trouble again soon after a step up: it was too early, so wait twice as long next time.
-    const soon = state.recoveredMs > 0 && nowMs - state.recoveredMs < CONFLICT.relapseMs;
-    state.holdMs = soon ? Math.min(state.holdMs * 2, CONFLICT.holdMaxMs) : CONFLICT.holdMinMs;
+    const relapseMs = Math.max(CONFLICT.relapseMs, 2 * calmMs(state, paceMs));
+    const soon = state.recoveredMs > 0 && nowMs - state.recoveredMs < relapseMs;
+    state.holdMs = soon ? Math.min(calmMs(state, paceMs) * 2, CONFLICT.holdMaxMs) : CONFLICT.holdMinMs;
   }
   return level;
 }
@@ -91,9 +102,9 @@ function levelFor(state: LadderState, verdict: Exclude<Verdict, 'calm'>, nowMs: 
   }
 }
 
-function recover(state: LadderState, nowMs: number): number {
+function recover(state: LadderState, nowMs: number, paceMs: number): number {
   if (state.level === 0) return 0;
-  if (nowMs - Math.max(state.changedMs, state.troubleMs) >= state.holdMs) {
+  if (nowMs - Math.max(state.changedMs, state.troubleMs) >= calmMs(state, paceMs)) {
     // From `off` past `frozen`: a frozen function would show nothing about whether the core bears it.
     return state.level === OFF ? FROZEN - 1 : state.level - 1;
   }

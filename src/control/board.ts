@@ -3,13 +3,13 @@
  * everybody reads without a message. One writer a field (noted below), plain 64-bit floats; a reader may see two
  * fields from different ticks, which no policy may mind.
  *
- *   header (24 f64) | core 0 (32 f64) | core 1 (32 f64) | ...
+ *   header (24 f64) | core 0 (46 f64) | core 1 (46 f64) | ...
  */
 
 import { wakeAll } from '../linux/futex.js';
 
 const HEADER_FIELDS = 24;
-const CORE_FIELDS = 43;
+const CORE_FIELDS = 46;
 
 /** Fields of the header. `*Wanted` are written by the main thread, all others by the control thread. */
 export const Head = {
@@ -93,6 +93,11 @@ export const Core = {
   acquitted: 30,
   /** HORIZON_FIELDS each for PREDICTION.horizonTicks. */
   horizons: 31,
+  /** What others than NFs and functions took lately, and since the start. */
+  othersRatio: 43,
+  othersNs: 44,
+  /** 1 while they leave nothing of it. */
+  taken: 45,
 } as const;
 
 export type HeadField = (typeof Head)[keyof typeof Head];

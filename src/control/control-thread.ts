@@ -18,6 +18,7 @@ import { Board, Core, type CoreField, Head, HORIZON_FIELDS } from './board.js';
 import { CoreWatch, type LevelChange, type WatchedSandbox } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
+import { OthersWatch } from './others-watch.js';
 import { CounterRates } from './rates.js';
 import { Reactions } from './reactions.js';
 import { Patience, Sleeper } from './sleeper.js';
@@ -35,6 +36,7 @@ const sandboxes = new Map<number, WatchedSandbox>();
 const lateness = new LatencyBuckets();
 const reactions = new Reactions(board);
 const patience = new Patience();
+const others = new OthersWatch(cores);
 let still: { close(): void } | undefined;
 /** A bell rang since the last tick. */
 let rang = false;
@@ -173,16 +175,22 @@ function report(now: number, self: ThreadStat): void {
   board.setHead(Head.latenessP99Us, Number.isNaN(late) ? 0 : late / 1000);
   lateness.clear();
   reactions.publish();
+  others.look(now, ({ core, others: { taken, ratio } }) =>
+    say({ kind: 'taken', core, taken, othersRatio: ratio }),
+  );
   const stats = nfList.map((nf) => nf.report(now));
   for (const core of cores) {
     const mine = stats.filter((_, index) => core.nfs.includes(nfList[index]!));
-    const worst = (key: 'p50Us' | 'p99Us' | 'p999Us'): number =>
-      mine.reduce((most, stat) => Math.max(most, stat[key] ?? Number.NaN), Number.NEGATIVE_INFINITY);
+    // Of those that have a figure: one without must not hide the others'.
+    const worst = (key: 'p50Us' | 'p99Us' | 'p999Us'): number => {
+      const known = mine.flatMap((stat) => stat[key] ?? []);
+      return known.length === 0 ? Number.NaN : Math.max(...known);
+    };
     board.set(core.core, Core.p50Us, worst('p50Us'));
     board.set(core.core, Core.p99Us, worst('p99Us'));
     board.set(core.core, Core.p999Us, worst('p999Us'));
     const { spareRatioP10, coverage, predictor } = core.model.prediction();
-    board.set(core.core, Core.predictedP10, spareRatioP10);
+    board.set(core.core, Core.predictedP10, Math.max(0, spareRatioP10 - core.others.ratio));
     board.set(core.core, Core.predictionCoverage, coverage);
     board.set(core.core, Core.predictor, PREDICTOR_NAMES.indexOf(predictor));
     for (const [i, one] of core.model.predictions().entries()) {
@@ -329,6 +337,9 @@ function shapeOf(nf: ControlNf): string {
     nf.telemetry !== undefined,
     nf.polls,
     nf.socketInodes,
+    nf.quotaStatPaths,
+    nf.realTimeRatio,
+    nf.fifoPriority,
   ].join(';');
 }
 

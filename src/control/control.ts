@@ -52,6 +52,13 @@ export interface LevelEvent {
   soleSlot?: number;
 }
 
+/** Others began to take all of a function core, or left it. */
+export interface TakenEvent {
+  core: number;
+  taken: boolean;
+  othersRatio: number;
+}
+
 export class Control
   extends EventEmitter<{
     level: [LevelEvent];
@@ -60,6 +67,7 @@ export class Control
     warning: [string];
     failed: [Error];
     gate: [GateEvent];
+    taken: [TakenEvent];
   }>
   implements SandboxSlots
 {
@@ -120,6 +128,9 @@ export class Control
         break;
       case 'nf-stats':
         this.emit('nf-stats', message.stats);
+        break;
+      case 'taken':
+        this.emit('taken', message);
         break;
       case 'warning':
         this.emit('warning', message.message);

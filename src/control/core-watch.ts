@@ -12,14 +12,15 @@ import {
   type Suspect,
   soleSuspect,
 } from '../conflict/culprit.js';
-import { ConflictDetector, type TickSigns } from '../conflict/detect.js';
-import { Evidence } from '../conflict/evidence.js';
+import type { Verdict } from '../conflict/detect.js';
 import { FROZEN, initialState, LADDER, OFF, release, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
 import { functionsTurn } from '../harvest/time-share.js';
 import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
 import { CONFLICT, CONTROL } from '../tunables.js';
 import { type Board, Core } from './board.js';
+import { CoreJudges } from './core-judges.js';
+import { CoreOthers } from './core-others.js';
 import { type ControlThreadData, Slot } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
 import type { CounterRates } from './rates.js';
@@ -47,20 +48,19 @@ const RECENT_DECAY = 0.95;
 
 export class CoreWatch {
   readonly model = new CoreModel();
+  readonly others = new CoreOthers(this.model);
   readonly sandboxes: WatchedSandbox[] = [];
   nfs: NfWatch[] = [];
-  private detector: ConflictDetector | undefined;
-  private evidence = new Evidence();
+  private readonly judges = new CoreJudges();
   private readonly state = initialState(0);
-  private readonly signs: TickSigns = {
-    packets: 0,
-    aboveSlo: 0,
-    runqueueWaitNs: 0,
-    slices: 0,
-    queueSign: false,
+  private readonly seen = {
     functionsRan: false,
+    mayRun: false,
+    offCore: false,
+    excused: false,
+    lent: false,
+    nowMs: 0,
   };
-  private sloUs = 0;
   private harvestable = true;
   private queueSign: string | undefined;
   private throttledNs = 0;
@@ -98,13 +98,9 @@ export class CoreWatch {
     this.harvestable = !barred && nfs.every((watch) => watch.nf.harvest);
     const slos = nfs.map((watch) => watch.nf.sloUs).filter((slo) => slo > 0);
     const sloUs = slos.length === 0 ? 0 : Math.min(...slos);
-    if (sloUs !== this.sloUs || (this.detector === undefined && sloUs > 0)) {
-      this.sloUs = sloUs;
-      this.detector = sloUs > 0 ? new ConflictDetector(sloUs) : undefined;
-      this.evidence = new Evidence();
-      this.board.set(this.core, Core.unmeetable, 0);
-      this.board.set(this.core, Core.acquitted, 0);
-    }
+    this.judges.set(nfs);
+    this.board.set(this.core, Core.unmeetable, 0);
+    this.board.set(this.core, Core.acquitted, 0);
     this.board.set(this.core, Core.sloUs, sloUs);
     this.board.set(this.core, Core.hasNf, nfs.length > 0 ? 1 : 0);
     this.publishBudget();
@@ -112,48 +108,40 @@ export class CoreWatch {
 
   /** One tick; `lateNs`: how late the loop itself woke. Returns what was throttled or given back, if anything. */
   tick(wallNs: number, nowMs: number, lateNs: number): LevelChange | undefined {
+    const { seen } = this;
     let nfNs = 0;
-    const signs = this.signs;
-    signs.packets = 0;
-    signs.aboveSlo = 0;
-    signs.runqueueWaitNs = 0;
-    signs.slices = 0;
+    let slices = 0;
+    let late = false;
     for (let i = 0; i < this.nfs.length; i++) {
       const nf = this.nfs[i]!;
       // An NF on several cores: its time is taken as spread evenly over them.
       const share = 1 / nf.nf.cores.length;
       nfNs += nf.runDeltaNs * share;
-      signs.packets += nf.packets;
-      signs.aboveSlo += nf.aboveSlo;
-      signs.runqueueWaitNs += nf.waitDeltaNs;
-      signs.slices += nf.slicesDelta;
+      slices += nf.slicesDelta;
+      if (nf.aboveSlo > 0) late = true;
     }
     this.followGate(nowMs);
+    seen.nowMs = nowMs;
     // It waits for the core because the gate lends it: no sign.
-    if (this.gated) signs.runqueueWaitNs = 0;
-    if (signs.aboveSlo > 0 && hostStalled(lateNs, nowMs, this.excusedMs)) {
+    seen.lent = this.gated;
+    seen.excused = late && hostStalled(lateNs, nowMs, this.excusedMs);
+    if (seen.excused) {
       this.excusedMs = nowMs;
       this.hostStalls++;
-      signs.aboveSlo = 0;
-      signs.runqueueWaitNs = 0;
     }
     const ticks = ticksIn(wallNs);
-    const functionNs = this.readSandboxes(signs, ticks);
-    signs.queueSign = this.readQueues(signs.functionsRan);
-    this.model.tick(wallNs, nfNs, functionNs, signs.slices, ticks);
-    const someoneWaits = signs.functionsRan || this.state.level === OFF;
-    if (!someoneWaits || this.gated || this.model.nfRatio() < CONFLICT.saturatedRatio) this.spareMs = nowMs;
+    const functionNs = this.readSandboxes(ticks);
+    this.readQueues(seen.functionsRan);
+    this.model.tick(wallNs, nfNs, functionNs, slices, ticks);
+    const someoneWaits = seen.functionsRan || this.state.level === OFF;
+    if (!someoneWaits || this.gated || this.others.leaveSome(this.state.level === OFF)) this.spareMs = nowMs;
 
     let change: LevelChange | undefined;
-    if (this.detector !== undefined) {
+    if (this.judges.any) {
       const { frozen, offCore } = LADDER[this.state.level]!;
-      const mayRun = !frozen && !offCore && !this.outOfTurn && this.pausedUntilMs === 0;
-      for (let i = 0; i < ticks; i++) {
-        this.detector.observe(signs);
-        this.evidence.observe(signs.packets, signs.aboveSlo, mayRun && signs.functionsRan);
-        signs.packets = 0;
-        signs.aboveSlo = 0;
-      }
+      seen.mayRun = !frozen && !offCore && !this.outOfTurn && this.pausedUntilMs === 0;
+      seen.offCore = offCore;
+      this.judges.observe(ticks, seen);
       if (this.how.conflict) change = this.decide(nowMs);
     } else change = this.letGo(nowMs);
     if (this.state.level > 0) this.throttledNs += wallNs;
@@ -171,7 +159,7 @@ export class CoreWatch {
   get calm(): boolean {
     if (this.state.level > 0 || this.holding || this.pausedUntilMs > 0 || this.gated) return false;
     if (this.how.shareRatio !== null) return false;
-    if (!this.signs.functionsRan) return true;
+    if (!this.seen.functionsRan) return true;
     for (let i = 0; i < this.nfs.length; i++) if (this.nfs[i]!.bell() === undefined) return false;
     return true;
   }
@@ -179,32 +167,35 @@ export class CoreWatch {
   /** True while a late packet would have consequences at once: functions run, and there is a level to go down. */
   get listens(): boolean {
     const acquitted = this.board.get(this.core, Core.acquitted) === 1;
-    return this.how.conflict && this.signs.functionsRan && this.state.level < FROZEN && !acquitted;
+    return this.how.conflict && this.seen.functionsRan && this.state.level < FROZEN && !acquitted;
   }
 
   /** Between two ticks: `nf` rang, and its packets were looked at. */
   look(nf: NfWatch, nowMs: number): LevelChange | undefined {
-    const { detector } = this;
-    if (detector === undefined || nf.packets === 0) return undefined;
+    if (!this.judges.any || nf.packets === 0) return undefined;
     // Of a stall the tick hears first, being due all the while; the packets that it held up follow.
-    const stalled = nowMs - this.excusedMs < CONTROL.periodUs / 1000;
-    const aboveSlo = stalled ? 0 : nf.aboveSlo;
-    detector.amend(nf.packets, aboveSlo);
-    this.evidence.amend(nf.packets, aboveSlo);
+    const stalled = nowMs - this.excusedMs < CONTROL.periodUs / 1000 || nf.stoppedByQuota(nowMs);
+    this.judges.amend(nf, nf.packets, stalled ? 0 : nf.aboveSlo);
     if (stalled || nf.aboveSlo === 0 || !this.listens) return undefined;
     const change = this.decide(nowMs);
     if (change !== undefined) this.apply(nowMs);
     return change;
   }
 
-  private readQueues(functionsRan: boolean): boolean {
+  /** See CoreOthers. True if somebody has to hear that others took the core, or left it. */
+  lookAtOthers(wallNs: number, busyNs: number): boolean {
+    const changed = this.others.lookAt(wallNs, busyNs, this.nfs, this.sandboxes);
+    if (changed) this.publishBudget();
+    return changed && this.how.conflict;
+  }
+
+  private readQueues(functionsRan: boolean): void {
     this.queueSign = undefined;
     for (let i = 0; i < this.nfs.length; i++) {
       const nf = this.nfs[i]!;
       this.queueSign = nf.queueSign ?? this.queueSign;
       if (functionsRan) nf.functionsRan = true;
     }
-    return this.queueSign !== undefined;
   }
 
   /** A core that polls is harvested by its gate or not at all. */
@@ -222,13 +213,13 @@ export class CoreWatch {
     return periodUs === 0 ? 0 : this.board.get(this.core, Core.gateSliceUs) / periodUs;
   }
 
-  private readSandboxes(signs: TickSigns, ticks: number): number {
+  private readSandboxes(ticks: number): number {
     let functionNs = 0;
-    signs.functionsRan = false;
+    this.seen.functionsRan = false;
     for (let i = 0; i < this.sandboxes.length; i++) {
       const sandbox = this.sandboxes[i]!;
       const busy = Atomics.load(this.slots, sandbox.slot) === Slot.busy;
-      if (busy) signs.functionsRan = true;
+      if (busy) this.seen.functionsRan = true;
       sandbox.busy = busy;
       sandbox.recentNs *= RECENT_DECAY ** ticks;
       if (busy || sandbox.wasBusy) {
@@ -245,25 +236,25 @@ export class CoreWatch {
   }
 
   private decide(nowMs: number): LevelChange | undefined {
-    const detector = this.detector!;
+    const { judges } = this;
     const from = this.state.level;
+    judges.judge();
+    const { unmeetable } = judges;
     // Off the core and still too slow: they stay off until the NF alone is well again.
-    const alone = from === OFF && detector.sloBroken();
-    const unmeetable = this.evidence.unmeetable();
+    const alone = from === OFF && judges.sloBroken;
     this.board.set(this.core, Core.unmeetable, unmeetable && from === OFF ? 1 : 0);
-    const acquitted = !unmeetable && this.evidence.acquits();
+    const acquitted = !unmeetable && judges.acquitted;
     this.board.set(this.core, Core.acquitted, acquitted ? 1 : 0);
     // What was accepted has to finish, elsewhere if need be.
     const starved = nowMs - this.spareMs > CONFLICT.frozenMaxMs;
     if (acquitted && !starved) {
       if (from === 0) return undefined;
       release(this.state, nowMs);
-      detector.reset();
+      judges.reset();
       this.publishBudget();
       return { from, to: 0, cause: 'packets are as late without functions' };
     }
-    const verdict = alone || starved ? 'severe' : detector.judge();
-    const aboveShare = detector.aboveShare();
+    const verdict = alone || starved ? 'severe' : judges.verdict;
     if (from < FROZEN && !starved && (verdict === 'broken' || verdict === 'severe')) {
       const culprit = this.findCulprit(nowMs);
       if (culprit !== undefined) {
@@ -273,31 +264,34 @@ export class CoreWatch {
         this.holding = true;
         this.conflicts++;
         this.board.set(this.core, Core.conflicts, this.conflicts);
-        detector.reset();
-        const cause = `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us: ${culprit.why}: frozen for ${holdMs.toFixed(0)} ms`;
+        const cause = `${judges.cause()}: ${culprit.why}: frozen for ${holdMs.toFixed(0)} ms`;
+        judges.reset();
         return { from, to: from, cause, culprit: { slot: sandbox.slot, holdMs } };
       }
     }
-    const to = step(this.state, verdict, nowMs);
+    const to = step(this.state, verdict, nowMs, judges.paceMs);
     if (to === from) return undefined;
+    const cause = to < from ? 'calm' : this.causeOf(verdict, starved);
     if (to > from) {
       if (verdict !== 'leading') this.conflicts++;
-      // The packets that led here are answered for; only new ones may take the next level.
-      detector.reset();
       // A quota stops nobody who has not used it up yet.
       if (verdict !== 'leading') this.pausedUntilMs = nowMs + CONFLICT.pauseMs;
     }
+    // The packets that led here are answered for; only new ones may take the next level, or show how it is at this one.
+    // What led to a leading sign were none.
+    if (to > from && verdict === 'leading') judges.resetShort();
+    else if (to > from || from >= FROZEN) judges.reset();
     this.publishBudget();
-    const cause =
-      to < from
-        ? 'calm'
-        : starved
-          ? 'the NF leaves nothing of its core'
-          : verdict === 'leading'
-            ? (this.queueSign ?? 'NF threads wait for their core')
-            : `${(aboveShare * 100).toFixed(1)} % of packets above the SLO of ${this.sloUs} us`;
     const sole = to > from && verdict !== 'leading' ? soleSuspect(this.sandboxes, nowMs) : -1;
     return { from, to, cause, ...(sole >= 0 ? { soleSlot: this.sandboxes[sole]!.slot } : {}) };
+  }
+
+  /** Why the core is throttled. */
+  private causeOf(verdict: Verdict, starved: boolean): string {
+    if (starved) return this.others.leaveNothing;
+    if (verdict === 'leading') return this.queueSign ?? 'NF threads wait for their core';
+    // No new sign: the calls that are frozen have to end, elsewhere if need be.
+    return verdict === 'calm' ? 'functions were frozen for too long' : this.judges.cause();
   }
 
   /** Nobody is left whose packets could be late: it ended, moved to another core, or lost its SLO while throttled. */
@@ -345,7 +339,10 @@ export class CoreWatch {
     const factor = LADDER[this.state.level]!.runningFactor;
     const budget = factor === 0 ? 0 : Math.ceil(this.how.runningPerCore * factor);
     // A core that polls is harvested by its gate or not at all.
-    const harvestable = this.harvestable && (this.gated || this.nfs.every(({ nf }) => nf.gate !== true));
+    const taken = this.others.taken && this.how.conflict;
+    const harvestable =
+      this.harvestable && !taken && (this.gated || this.nfs.every(({ nf }) => nf.gate !== true));
+    this.board.set(this.core, Core.taken, taken ? 1 : 0);
     this.board.set(this.core, Core.harvestable, harvestable ? 1 : 0);
     this.board.set(this.core, Core.budgetRunning, harvestable ? budget : 0);
     this.board.set(this.core, Core.throttleLevel, this.state.level);
@@ -358,8 +355,13 @@ export class CoreWatch {
     const functionRatio = model.functionRatio();
     board.set(core, Core.nfRatio, nfRatio);
     board.set(core, Core.functionRatio, functionRatio);
-    board.set(core, Core.spareRatio, 1 - nfRatio);
-    const predicted = this.how.predict ? model.predictedSpareRatio() : 1 - nfRatio;
+    const othersRatio = this.others.ratio;
+    const spareRatio = Math.max(0, 1 - nfRatio - othersRatio);
+    board.set(core, Core.othersRatio, othersRatio);
+    board.set(core, Core.othersNs, this.others.totalNs);
+    board.set(core, Core.spareRatio, spareRatio);
+    // What others leave is not known for the next hundredth of a second: they are taken to go on.
+    const predicted = this.how.predict ? Math.max(0, model.predictedSpareRatio() - othersRatio) : spareRatio;
     // What a polling NF leaves shows only while somebody takes it.
     board.set(
       core,

@@ -14,6 +14,10 @@ export interface ControlNf {
   packetTids: number[];
   /** That NEMO gave to them; undefined: their scheduling is not to be touched. */
   fifoPriority?: number | undefined;
+  /** Share of a second that its groups let its packet threads be real-time; undefined: as much as the kernel does. */
+  realTimeRatio?: number | undefined;
+  /** `cpu.stat` of those of its groups that have a CPU quota. */
+  quotaStatPaths?: readonly string[];
   sloUs: number;
   harvest: boolean;
   /** It polls and does not sleep: its cores are harvested by their slice gates or not at all. */
@@ -61,6 +65,10 @@ export interface NfStats {
   p999Us: number | null;
   busyRatio: number;
   sourceKind: string;
+  /** Why nothing is known of its packets, in words. */
+  fault: string | null;
+  /** Times a second that its own CPU quota stopped it lately. */
+  throttledPerS: number;
   queues: QueueStats;
 }
 
@@ -95,6 +103,8 @@ export type FromControl =
       packet?: PacketReaction;
     }
   | { kind: 'nf-stats'; stats: NfStats[] }
+  /** Others began to take all of a function core, or left it. */
+  | { kind: 'taken'; core: number; taken: boolean; othersRatio: number }
   | { kind: 'warning'; message: string };
 
 /** State of a sandbox slot, written by the main thread, read by the control thread. */

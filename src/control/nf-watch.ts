@@ -6,9 +6,10 @@ import { openLatencySource } from '../nf/latency/open.js';
 import type { Bell, LatencySource } from '../nf/latency-source.js';
 import { TelemetryMemory } from '../nf/telemetry/memory.js';
 import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
-import { CONTROL, NF } from '../tunables.js';
+import { CONFLICT, CONTROL, NF } from '../tunables.js';
 import type { ControlNf, NfStats } from './messages.js';
 import { QueueWatch } from './queue-watch.js';
+import { QuotaWatch } from './quota-watch.js';
 import { RealTimeTurn } from './real-time-turn.js';
 
 /** A thread and its counters when they were last taken. */
@@ -42,7 +43,17 @@ export class NfWatch {
   private ticksToSoftirq = 0;
   private busyNs = 0;
   private busySinceNs = 0;
+  private readonly quotas: QuotaWatch;
+  /** Late packets that the present unanswered question was counted as. */
+  private overdueCounted = 0;
+  /** For how long its threads have been busy without a packet to show for it. */
+  private silentNs = 0;
+  private fault: string | undefined;
+  /** Without a figure of its packets, the waits of its threads for their core stand in for it. */
+  private blind: boolean;
 
+  /** CPU time that it used so far, what it polls for nothing included. */
+  totalRunNs = 0;
   /** Of the last tick. */
   runDeltaNs = 0;
   waitDeltaNs = 0;
@@ -59,6 +70,9 @@ export class NfWatch {
     this.source = nf.source === undefined ? undefined : openLatencySource(nf.source);
     this.telemetry = nf.telemetry === undefined ? undefined : TelemetryMemory.over(nf.telemetry);
     this.queues = new QueueWatch(nf);
+    this.quotas = new QuotaWatch(nf.quotaStatPaths ?? []);
+    this.fault = this.source?.fault;
+    this.blind = this.source === undefined || this.fault !== undefined;
     this.busySinceNs = nowNs;
     if (nf.softirq && nf.cores.length > 0) {
       this.stat = new CpuStat(Math.max(...nf.cores) + 1);
@@ -69,7 +83,9 @@ export class NfWatch {
       if (stat.read()) {
         const packets = nf.packetTids.includes(tid);
         const thread: Watched = { stat, runNs: stat.runNs, waitNs: stat.waitNs, slices: stat.slices };
-        if (packets && nf.fifoPriority !== undefined) thread.turn = new RealTimeTurn(tid, nf.fifoPriority);
+        if (packets && nf.fifoPriority !== undefined) {
+          thread.turn = new RealTimeTurn(tid, nf.fifoPriority, nf.realTimeRatio);
+        }
         (packets ? this.packetThreads : this.otherThreads).push(thread);
       }
     }
@@ -81,14 +97,16 @@ export class NfWatch {
     this.waitDeltaNs = 0;
     this.slicesDelta = 0;
     this.take(this.packetThreads, wallNs);
+    this.totalRunNs += this.runDeltaNs;
     if (this.telemetry !== undefined && this.nf.polls === true) {
       const busyRatio = this.telemetry.busyRatio();
       // A polling thread always runs; this much of it was for packets.
       if (!Number.isNaN(busyRatio)) this.runDeltaNs *= busyRatio;
     }
     if (++this.ticks % CONTROL.otherThreadsTicks === 0) {
-      const { waitDeltaNs, slicesDelta } = this;
+      const { waitDeltaNs, slicesDelta, runDeltaNs } = this;
       this.take(this.otherThreads, wallNs);
+      this.totalRunNs += this.runDeltaNs - runDeltaNs;
       // Only threads that carry packets tell by waiting that packets wait.
       this.waitDeltaNs = waitDeltaNs;
       this.slicesDelta = slicesDelta;
@@ -97,6 +115,7 @@ export class NfWatch {
       this.ticksToSoftirq = NF.softirqTicks;
       const softirqNs = this.readSoftirqNs(this.stat);
       this.runDeltaNs += softirqNs - this.softirqNs;
+      this.totalRunNs += softirqNs - this.softirqNs;
       this.softirqNs = softirqNs;
     }
     this.busyNs += this.runDeltaNs;
@@ -104,6 +123,8 @@ export class NfWatch {
       this.packets = 0;
       this.aboveSlo = 0;
     } else this.look();
+    if (this.blind) this.judgeByWaits();
+    this.countOverdue();
     this.queues.tick(this.functionsRan, this.source?.missed ?? 0, this.telemetry?.drops() ?? Number.NaN);
     this.functionsRan = false;
   }
@@ -123,6 +144,35 @@ export class NfWatch {
       this.aboveSlo = above - this.aboveInPart;
       this.aboveInPart = above;
     }
+  }
+
+  /** Whoever waits for its core for longer than a packet may take makes packets late. */
+  private judgeByWaits(): void {
+    const { slicesDelta, waitDeltaNs, nf } = this;
+    if (slicesDelta <= 0 || nf.gate === true) return;
+    this.packets += slicesDelta;
+    if (waitDeltaNs > slicesDelta * nf.sloUs * 1000) this.aboveSlo += slicesDelta;
+  }
+
+  /** What has not been answered yet is late all the same: one packet for each time that an answer would have been. */
+  private countOverdue(): void {
+    const waitingNs = this.source?.waitingNs?.() ?? 0;
+    const stepNs = Math.max(this.nf.sloUs * 1000, CONFLICT.overdueStepMs * 1e6);
+    const overdue = Math.floor(waitingNs / stepNs);
+    // While a quota stops it nothing tells of it before the end.
+    if (overdue > this.overdueCounted && !this.quotas.any) {
+      this.packets += overdue - this.overdueCounted;
+      this.aboveSlo += overdue - this.overdueCounted;
+    }
+    this.overdueCounted = overdue;
+  }
+
+  /** Its own CPU quota stopped it just now: packets are late for that, whatever ran beside it. Asked each tick. */
+  stoppedByQuota(nowMs: number): boolean {
+    if (!this.quotas.any) return false;
+    const isTrouble =
+      this.aboveSlo > 0 || this.waitDeltaNs > this.nf.sloUs * 100 || this.queueSign !== undefined;
+    return this.quotas.stopped(nowMs, isTrouble);
   }
 
   /** What changes as soon as a packet breaks the SLO; undefined where nothing tells at once. */
@@ -167,7 +217,9 @@ export class NfWatch {
     const sum = this.latency.sum;
     const total = sum.total();
     const us = (quantile: number) => (total === 0 ? null : sum.quantileNs(quantile, total) / 1000);
-    const busyRatio = this.busyNs / Math.max(1, nowNs - this.busySinceNs);
+    const elapsedNs = nowNs - this.busySinceNs;
+    const busyRatio = this.busyNs / Math.max(1, elapsedNs);
+    this.notice(total, busyRatio, elapsedNs);
     this.busyNs = 0;
     this.busySinceNs = nowNs;
     return {
@@ -178,8 +230,20 @@ export class NfWatch {
       p999Us: us(0.999),
       busyRatio,
       sourceKind: this.source?.kind ?? 'none',
+      fault: this.fault ?? null,
+      throttledPerS: this.quotas.perS(nowNs / 1e6),
       queues: this.queues.stats(),
     };
+  }
+
+  /** A source may be broken, or tell of nothing while its NF works: either way nothing is known of its packets. */
+  private notice(packets: number, busyRatio: number, elapsedNs: number): void {
+    if (this.source === undefined) return;
+    const silent = packets === 0 && busyRatio > NF.silentBusyRatio && this.nf.polls !== true;
+    this.silentNs = silent ? this.silentNs + elapsedNs : 0;
+    const isSilent = this.silentNs > NF.silentMs * 1e6;
+    this.fault = this.source.fault ?? (isSilent ? 'its threads are busy, but no packet was seen' : undefined);
+    this.blind = this.fault !== undefined;
   }
 
   /** Interrupts and the packet work after them, on all of the NF's cores. */
@@ -198,5 +262,6 @@ export class NfWatch {
     this.stat?.close();
     this.source?.close();
     this.queues.close();
+    this.quotas.close();
   }
 }

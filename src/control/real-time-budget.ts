@@ -12,7 +12,11 @@ export class RealTimeBudget {
   private runNs = 0;
   private wallNs = 0;
 
-  constructor(public realTime: boolean) {
+  /** `ratio`: share of a second that the thread's groups allow, of what the kernel allows anyway. */
+  constructor(
+    public realTime: boolean,
+    private readonly ratio = 1,
+  ) {
     // A thread that is real-time already may stay so until it has used too much.
     this.parts = new Float64Array(NF.realTimeParts).fill(realTime ? 0 : PART_NS);
     this.sumNs = realTime ? 0 : 1e9;
@@ -24,14 +28,14 @@ export class RealTimeBudget {
     this.wallNs += wallNs;
     // At once when the second is used up, not only at the end of a part; the oldest part is leaving it.
     const usedNs = this.sumNs - this.parts[this.next]! + this.runNs;
-    if (this.realTime && usedNs > NF.realTimeMost * 1e9) this.realTime = false;
+    if (this.realTime && usedNs > NF.realTimeMost * this.ratio * 1e9) this.realTime = false;
     if (this.wallNs < PART_NS) return this.realTime;
     this.sumNs += this.runNs - this.parts[this.next]!;
     this.parts[this.next] = this.runNs;
     this.next = (this.next + 1) % this.parts.length;
     this.runNs = 0;
     this.wallNs = 0;
-    if (!this.realTime && this.sumNs < NF.realTimeAgain * 1e9) this.realTime = true;
+    if (!this.realTime && this.sumNs < NF.realTimeAgain * this.ratio * 1e9) this.realTime = true;
     return this.realTime;
   }
 }

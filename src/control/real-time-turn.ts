@@ -15,8 +15,9 @@ export class RealTimeTurn {
   constructor(
     private readonly tid: number,
     private readonly priority: number,
+    ratio = 1,
   ) {
-    this.budget = new RealTimeBudget(this.has() !== 'fair');
+    this.budget = new RealTimeBudget(this.has() !== 'fair', ratio);
   }
 
   /** One tick; a system call only when the thread has to change. */

@@ -66,6 +66,12 @@ export class CoreModel {
     this.windowCount++;
   }
 
+  /** Others took so much of what was counted as spare. */
+  leaveToOthers(othersNs: number): void {
+    this.totalSpareNs -= othersNs;
+    this.totalHarvestedNs = Math.min(this.totalFunctionNs, Math.max(0, this.totalSpareNs));
+  }
+
   nfRatio(): number {
     return this.wallSum === 0 ? 0 : clamp(this.nfSum / this.wallSum);
   }

@@ -158,10 +158,11 @@ export class CorePlaces {
     return this.placeOf(core).predictedSpareRatio;
   }
 
-  /** True while a core of an NF may run nothing. */
+  /** True while a core of an NF, or one that others have taken, may run nothing. */
   throttled(core: number): boolean {
     const { board } = this.options;
-    return board.get(core, Core.hasNf) === 1 && board.get(core, Core.budgetRunning) === 0;
+    const guarded = board.get(core, Core.hasNf) === 1 || board.get(core, Core.taken) === 1;
+    return guarded && board.get(core, Core.budgetRunning) === 0;
   }
 
   /** The worker gets its first call: with a turn, or staged. */

@@ -31,6 +31,8 @@ interface Known {
   rule: Rule | undefined;
   profile: NfProfile | undefined;
   uid: number;
+  /** Of an NF that was told by them. */
+  args: string | undefined;
   /** It fits a rule, but is not believed. */
   refused: Refused | undefined;
   /** The scan at which the verdict is reconsidered. */
@@ -147,7 +149,9 @@ export class Discovery {
 
   private recall(pid: number, stat: ProcessStat): Known | undefined {
     const known = this.known.get(pid);
-    return known !== undefined && known.recheckAt > this.scans && isSame(known, stat) ? known : undefined;
+    if (known === undefined || known.recheckAt <= this.scans || !isSame(known, stat)) return undefined;
+    // An NF may change what it is under the same name: a worker of nginx says in its title that it shuts down.
+    return known.args === undefined || known.args === argsOf(pid) ? known : undefined;
   }
 
   private examine(pid: number, stat: ProcessStat, agents: ReadonlySet<string>): Known {
@@ -158,7 +162,8 @@ export class Discovery {
     const known = this.known.get(pid);
     const isFirst = known === undefined || !isSame(known, { startTicks, name });
     const fresh: Known = {
-      ...{ startTicks, name, parentPid, rule: undefined, profile: undefined, uid: 0, refused: undefined },
+      ...{ startTicks, name, parentPid, rule: undefined, profile: undefined },
+      ...{ args: undefined, uid: 0, refused: undefined },
       recheckAt: this.scans + (isFirst ? 1 : NF.recheckScans),
     };
     for (const rule of this.rules) {
@@ -168,7 +173,8 @@ export class Discovery {
         fresh.refused ??= { profile: rule.profile.name, why: verdict };
       if (verdict !== 'yes') continue;
       const profile = profileFor(rule, candidate.args());
-      return { ...fresh, rule, profile, uid: candidate.uid, refused: undefined };
+      const args = rule.argsPattern === undefined ? undefined : candidate.args();
+      return { ...fresh, rule, profile, args, uid: candidate.uid, refused: undefined };
     }
     return fresh;
   }
@@ -201,6 +207,11 @@ export function discover(
   return found;
 }
 
+/** A program that writes its title over its arguments leaves blanks or zeros behind it. */
+function argsOf(pid: number): string {
+  return processArgs(pid).join(' ').trimEnd();
+}
+
 class ProcCandidate implements Candidate {
   private argsText: string | undefined;
   private exeText: string | undefined;
@@ -221,8 +232,7 @@ class ProcCandidate implements Candidate {
   }
 
   args(): string {
-    // A program that writes its title over its arguments leaves blanks or zeros behind it.
-    this.argsText ??= processArgs(this.pid).join(' ').trimEnd();
+    this.argsText ??= argsOf(this.pid);
     return this.argsText;
   }
 

@@ -19,6 +19,8 @@ export interface LatencySource {
   readonly fault: string | undefined;
   /** Packets so far for which the NF had no room, where the source knows. */
   readonly missed?: number;
+  /** How long the present question has waited for its answer, nanoseconds; 0: none does. Of sources that ask. */
+  waitingNs?(): number;
   /** Adds what was observed since the last call to `into`; returns how many observations that were. */
   sample(into: LatencyBuckets): number;
   /** Rung for packets above that limit; undefined from a source that cannot tell at once. */

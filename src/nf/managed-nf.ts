@@ -1,10 +1,14 @@
 /** What the manager keeps of one NF, and what that means: may its cores be harvested, and what the feed shows of it. */
 
+import { type Board, Core } from '../control/board.js';
 import type { NfStats } from '../control/messages.js';
+import type { Standing } from '../linux/cgroup/standing.js';
 import type { FeedNf } from '../telemetry/feed.js';
 import { GATE } from '../tunables.js';
 import type { Measurements } from './measurements.js';
 import type { NfInstance, NfProfile } from './profile.js';
+import { sloNote } from './slo-note.js';
+import { standingNotes } from './standing.js';
 import type { Telemetry } from './telemetry/telemetry.js';
 
 export interface ManagedNf {
@@ -22,10 +26,14 @@ export interface ManagedNf {
   gate: boolean;
   /** Why nothing of its cores is harvested. */
   refusal: string | undefined;
+  /** What its cgroups let it have. */
+  standing: Standing;
+  /** Why its cgroups leave no room for functions beside it. */
+  groupRefusal: string | undefined;
 }
 
-export function mayHarvest({ nf, bound, guardedBy }: ManagedNf): boolean {
-  return nf.profile.harvest && bound && guardedBy === undefined;
+export function mayHarvest({ nf, bound, guardedBy, groupRefusal }: ManagedNf): boolean {
+  return nf.profile.harvest && bound && guardedBy === undefined && groupRefusal === undefined;
 }
 
 /** A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it. */
@@ -34,11 +42,15 @@ export function isHarvested(managed: ManagedNf): boolean {
   return mayHarvest(managed) && (nf.profile.mode === 'sleep' || sleeps || gate);
 }
 
-/** `isGated`: a gate lends this core now. */
-export function feedOf(managed: ManagedNf, isGated: (core: number) => boolean): FeedNf {
-  const { nf, protection, stats, sleeps, measurements } = managed;
+export function feedOf(managed: ManagedNf, board: Board): FeedNf {
+  const { nf, protection, stats, sleeps, measurements, standing } = managed;
+  const harvest = harvestOf(managed, (core) => board.get(core, Core.gated) === 1);
+  const throttledPerS = stats?.throttledPerS ?? 0;
+  const notes = standingNotes(standing, throttledPerS);
+  const fault = latencyFault(managed);
   const p99Us = stats?.p99Us ?? null;
   const busyRatio = stats?.busyRatio ?? 0;
+  const sloHeld = p99Us === null ? null : p99Us <= nf.profile.sloP99Us;
   return {
     id: nf.id,
     profile: nf.profile.name,
@@ -47,14 +59,19 @@ export function feedOf(managed: ManagedNf, isGated: (core: number) => boolean): 
     mode: sleeps ? 'sleep' : nf.profile.mode,
     cores: nf.cores,
     threads: nf.threads.map(({ tid, name, packet, cores }) => ({ tid, name, packet, core: cores[0] ?? -1 })),
-    harvest: harvestOf(managed, isGated),
+    harvest,
     protection,
     latencySource: nf.profile.latency.source,
     p50Us: stats?.p50Us ?? null,
     p99Us,
     p999Us: stats?.p999Us ?? null,
     sloUs: nf.profile.sloP99Us,
-    sloHeld: p99Us === null ? null : p99Us <= nf.profile.sloP99Us,
+    sloHeld,
+    ...(sloHeld === false
+      ? { sloNote: sloNote(board, { cores: nf.cores, notHarvested: harvest.why, throttledPerS }) }
+      : {}),
+    ...(fault === undefined ? {} : { latencyFault: fault }),
+    ...(notes.length === 0 ? {} : { groups: notes }),
     busyRatio,
     spareRatio: Math.max(0, 1 - busyRatio),
     ...(stats === undefined ? {} : { queues: stats.queues }),
@@ -62,13 +79,20 @@ export function feedOf(managed: ManagedNf, isGated: (core: number) => boolean): 
   };
 }
 
+/** Why nothing is known of its packets, though its profile says how they are measured. */
+function latencyFault({ nf, stats, measurements }: ManagedNf): string | undefined {
+  if (nf.profile.latency.source === 'none') return undefined;
+  return measurements.fault ?? stats?.fault ?? undefined;
+}
+
 function harvestOf(
-  { nf, bound, guardedBy, sleeps, gate, refusal }: ManagedNf,
+  { nf, bound, guardedBy, sleeps, gate, refusal, groupRefusal }: ManagedNf,
   isGated: (core: number) => boolean,
 ): NonNullable<FeedNf['harvest']> {
   if (!nf.profile.harvest) return { how: 'not', why: 'its profile says harvest: false' };
   if (!bound) return { how: 'not', why: 'its packet threads are not bound to function cores' };
   if (guardedBy !== undefined) return { how: 'not', why: `it belongs to the agent ${guardedBy}` };
+  if (groupRefusal !== undefined) return { how: 'not', why: groupRefusal };
   if (nf.profile.mode === 'sleep') return { how: 'sleep' };
   if (sleeps) return { how: 'asked to sleep' };
   if (gate && nf.cores.every(isGated)) return { how: 'slices' };

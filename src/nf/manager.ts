@@ -3,7 +3,6 @@
  * thread. An NF whose packet threads are not bound to function cores is watched, but nothing is harvested for it.
  */
 
-import { Core } from '../control/board.js';
 import type { Control } from '../control/control.js';
 import type { GateEvent } from '../control/gates.js';
 import type { ControlNf } from '../control/messages.js';
@@ -11,6 +10,7 @@ import { asNemoError, NemoError } from '../errors.js';
 import type { EventLog } from '../gateway/platform.js';
 import { queueInodes } from '../linux/listening.js';
 import { onlineCores } from '../linux/online-cores.js';
+import { startTicks } from '../linux/process.js';
 import { type CoreFacts, readTopology } from '../linux/topology.js';
 import type { FeedNf } from '../telemetry/feed.js';
 import { NF } from '../tunables.js';
@@ -25,6 +25,7 @@ import { Measurements } from './measurements.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import { fifoPriorityOf, type NfProtection } from './protection.js';
 import type { SleepControls } from './sleep-control.js';
+import { realTimeRatio, standingOfNf, weightRefusal } from './standing.js';
 import { type NfChange, NfWatcher } from './watcher.js';
 
 export interface NfManagerOptions {
@@ -65,6 +66,8 @@ export class NfManager {
   private saidClaimsFail = false;
   private readonly saidRefused = new Set<string>();
   private coresOfOthers: ReadonlyMap<number, string> = new Map();
+  private readonly saidQuota = new Set<string>();
+  private groupsReadMs = performance.now();
   private readonly cores: CoreKeeper;
   private coreTimer: NodeJS.Timeout | undefined;
 
@@ -89,7 +92,7 @@ export class NfManager {
         const managed = this.managed.get(one.id);
         if (managed !== undefined) managed.stats = one;
       }
-      for (const { measurements } of this.managed.values()) measurements.sayFaults();
+      for (const managed of this.managed.values()) this.sayTroubles(managed);
     });
     options.control.on('gate', (event) => this.hearGate(event));
   }
@@ -104,6 +107,7 @@ export class NfManager {
     let online = String(onlineCores());
     this.coreTimer = setInterval(() => {
       const now = String(onlineCores());
+      this.followGroups();
       if (this.claim() || now !== online) this.tellControl();
       online = now;
       this.sayFindings();
@@ -134,7 +138,14 @@ export class NfManager {
     switch (change.kind) {
       case 'gone':
         this.drop(nf);
-        this.say('nf-gone', 'warning', nf, `${nf.id} ended`);
+        if (startTicks(nf.pid) === nf.startTicks) {
+          this.say(
+            'nf-gone',
+            'info',
+            nf,
+            `${nf.id} is such an NF no longer: its process goes on as another one`,
+          );
+        } else this.say('nf-gone', 'warning', nf, `${nf.id} ended`);
         break;
       case 'restarted':
         this.drop(change.before);
@@ -166,6 +177,8 @@ export class NfManager {
       sleeps: known?.sleeps ?? false,
       gate: known?.gate ?? false,
       refusal: known?.refusal,
+      standing: known?.standing ?? standingOfNf(nf),
+      groupRefusal: known?.groupRefusal,
     };
     this.managed.set(nf.id, managed);
     this.claim();
@@ -175,11 +188,16 @@ export class NfManager {
   /** `anew`: it is ours since now. */
   private guard(managed: ManagedNf, anew: boolean): void {
     const { nf } = managed;
-    if (anew && mayHarvest(managed) && nf.profile.mode === 'poll') void this.askToSleep(managed);
     const { protection } = this.options;
-    if (protection === undefined) return;
+    if (protection !== undefined) this.protect(managed, protection);
+    if (anew && mayHarvest(managed) && nf.profile.mode === 'poll') void this.askToSleep(managed);
+  }
+
+  private protect(managed: ManagedNf, protection: NfProtection): void {
+    const { nf } = managed;
     const report = protection.protect(nf);
     managed.protection = report.applied;
+    this.judgeGroups(managed);
     for (const warning of report.warnings) this.warn(warning);
     if (report.applied !== 'none') {
       this.say('nf-protected', 'info', nf, `packet threads of ${nf.id} run at ${report.applied}`);
@@ -236,7 +254,45 @@ export class NfManager {
     }
   }
 
+  /** Where NFs are not protected nobody expects that their groups are minded. */
+  private judgeGroups(managed: ManagedNf): void {
+    const { nf, protection, standing } = managed;
+    const before = managed.groupRefusal;
+    managed.groupRefusal = weightRefusal(standing, /^(fifo|own):/.test(protection));
+    if (managed.groupRefusal === undefined || managed.groupRefusal === before) return;
+    this.warn(`nothing of the core of ${nf.id} is harvested: ${managed.groupRefusal}`);
+    for (const core of nf.cores) this.options.onBarred(core);
+  }
+
+  /** Groups are their owners', who move threads and change limits as they like. */
+  private followGroups(): void {
+    if (performance.now() - this.groupsReadMs < NF.standingMs) return;
+    this.groupsReadMs = performance.now();
+    let changed = false;
+    for (const managed of this.managed.values()) {
+      const standing = standingOfNf(managed.nf);
+      if (JSON.stringify(standing) === JSON.stringify(managed.standing)) continue;
+      managed.standing = standing;
+      if (this.options.protection !== undefined) this.judgeGroups(managed);
+      changed = true;
+    }
+    if (changed) this.tellControl();
+  }
+
+  private sayTroubles({ nf, stats, measurements, standing }: ManagedNf): void {
+    measurements.sayFaults(stats?.fault ?? undefined);
+    const stops = (stats?.throttledPerS ?? 0) > 0;
+    if (!stops || this.saidQuota.has(nf.id)) return;
+    this.saidQuota.add(nf.id);
+    const { group, cores } = standing.quota ?? { group: 'above it', cores: 0 };
+    this.warn(
+      `the cgroup ${group} of ${nf.id} has a CPU quota of ${cores} cores and has used it up: packets wait for ` +
+        'the next period, whether functions run or not (raise its cpu.cfs_quota_us or cpu.max)',
+    );
+  }
+
   private drop(nf: NfInstance): void {
+    this.saidQuota.delete(nf.id);
     void this.managed.get(nf.id)?.measurements.close();
     this.managed.delete(nf.id);
     this.options.protection?.release(nf.id);
@@ -296,7 +352,7 @@ export class NfManager {
   }
 
   private forControl(managed: ManagedNf): ControlNf {
-    const { nf, bound, sleeps, gate, measurements } = managed;
+    const { nf, bound, sleeps, gate, measurements, standing } = managed;
     const packetTids = nf.threads.filter((thread) => thread.packet).map((thread) => thread.tid);
     return {
       id: nf.id,
@@ -305,6 +361,8 @@ export class NfManager {
       tids: nf.threads.map((thread) => thread.tid),
       packetTids,
       fifoPriority: fifoPriorityOf(managed.protection),
+      realTimeRatio: realTimeRatio(standing, Math.ceil(packetTids.length / Math.max(1, nf.cores.length))),
+      quotaStatPaths: standing.quotaStatPaths,
       sloUs: nf.profile.sloP99Us,
       harvest: isHarvested(managed),
       gate,
@@ -343,8 +401,7 @@ export class NfManager {
 
   feed(): FeedNf[] {
     const { board } = this.options.control;
-    const isGated = (core: number): boolean => board.get(core, Core.gated) === 1;
-    return [...this.managed.values()].map((managed) => feedOf(managed, isGated));
+    return [...this.managed.values()].map((managed) => feedOf(managed, board));
   }
 
   async stop(): Promise<void> {

@@ -6,6 +6,7 @@
 
 import { join } from 'node:path';
 import { NemoError } from '../errors.js';
+import { readStanding } from '../linux/cgroup/standing.js';
 import { startTicks } from '../linux/process.js';
 import { getScheduling, setScheduling } from '../linux/sched.js';
 import { NF } from '../tunables.js';
@@ -19,6 +20,7 @@ import {
   restoreThread,
   writeJournal,
 } from './protection-journal.js';
+import { realTimeRefusal } from './standing.js';
 
 export interface ProtectionReport {
   /** What its packet threads have now: `fifo:50`, `nice:-15`, `own:fifo:80` (left as it was), `none`. */
@@ -92,9 +94,10 @@ export class NfProtection {
     for (const thread of added) this.threads.set(thread.tid, thread);
     this.save();
     for (const thread of added) {
+      const refusal = realTimeRefusal(readStanding(nf.pid, thread.tid));
       // Writing took a while: what has this number now may be somebody else's thread.
       if (threadStart(nf, thread.tid) !== thread.startTicks) continue;
-      thread.applied = apply(nf.profile.protection, thread.tid, nf.id, report.warnings);
+      thread.applied = apply(nf.profile.protection, thread.tid, nf.id, refusal, report.warnings);
       if (thread.applied !== 'none') report.applied = thread.applied;
     }
     return report;
@@ -155,24 +158,35 @@ export function fifoPriorityOf(applied: string): number | undefined {
   return applied.startsWith('fifo:') ? Number(applied.slice('fifo:'.length)) : undefined;
 }
 
-/** Returns what the thread has now. */
-function apply(protection: NfProfile['protection'], tid: number, nfId: string, warnings: string[]): string {
+/** Returns what the thread has now. `refusal`: why FIFO is not given, though the profile asks for it. */
+function apply(
+  protection: NfProfile['protection'],
+  tid: number,
+  nfId: string,
+  refusal: string | undefined,
+  warnings: string[],
+): string {
   // What the thread creates later must not inherit: nobody would put it back there.
   const resetOnFork = true;
   try {
     if (protection.kind === 'nice') return applyNice(tid, protection.value ?? NF.fallbackNice);
     const priority = protection.value ?? 1;
+    const instead = (why: string): string => {
+      const applied = applyNice(tid, NF.fallbackNice);
+      warnings.push(`thread ${tid} of ${nfId} has nice ${NF.fallbackNice} instead of FIFO: ${why}`);
+      return applied;
+    };
+    // It would be stopped for most of each period once it had used up its budget: that is no protection.
+    if (refusal !== undefined) return instead(refusal);
     try {
       setScheduling(tid, { policy: 'fifo', priority, resetOnFork });
       return `fifo:${priority}`;
     } catch (thrown) {
       if (errnoOf(thrown) !== 'EPERM') throw thrown;
-      const applied = applyNice(tid, NF.fallbackNice);
-      warnings.push(
-        `the kernel refuses FIFO for thread ${tid} of ${nfId}, so it has nice ${NF.fallbackNice} instead: ` +
-          'its cgroup has no real-time runtime (write one to its cpu.rt_runtime_us)',
+      return instead(
+        'the kernel refuses it, for want of CAP_SYS_NICE, or of real-time runtime in its cgroup ' +
+          '(write 950000 to its cpu.rt_runtime_us, after those of the groups above it)',
       );
-      return applied;
     }
   } catch (thrown) {
     if (errnoOf(thrown) === 'ESRCH') return 'none';

@@ -57,7 +57,8 @@ export interface PacketReactions {
 /** Ratios are of the core's wall time over the last frame interval; they sum to 1 with `otherRatio`. */
 export interface FeedCore {
   core: number;
-  role: 'nf' | 'housekeeping' | 'free';
+  /** `taken`: a function core without an NF, of which others leave nothing. */
+  role: 'nf' | 'housekeeping' | 'free' | 'taken';
   nfRatio: number;
   functionRatio: number;
   idleRatio: number;
@@ -71,6 +72,8 @@ export interface FeedCore {
   unmeetable?: boolean;
   /** True while late packets are not the functions' doing: they are as late without them, so nothing is throttled. */
   acquitted?: boolean;
+  /** Who takes all of this function core, in words: no function runs there then. */
+  takenBy?: string;
   /** Idle windows between packets lately. Absent before the loop has seen any. */
   idleWindows?: { p50Us: number; p90Us: number };
   /** Ticks with late packets that were the host's doing, not a function's. */
@@ -115,6 +118,12 @@ export interface FeedNf {
   p999Us: number | null;
   sloUs: number;
   sloHeld: boolean | null;
+  /** Why it is not held, as far as that is known; absent while it is. */
+  sloNote?: string;
+  /** Why nothing is known of its packets: its core is then harvested by how long its threads wait for it. */
+  latencyFault?: string;
+  /** What of its cgroups its operator should know: little weight, a CPU quota, a real-time budget. */
+  groups?: string[];
   /** Share of one core that its threads used over the last second. */
   busyRatio: number;
   spareRatio: number;

@@ -34,6 +34,8 @@ export interface SnapshotSources {
   workers: () => Iterable<Worker>;
   stems: () => readonly Worker[];
   nfs: () => FeedNf[];
+  /** Who takes all of a function core, in words. */
+  takenBy: (core: number) => string | undefined;
   recentEvents: () => FeedEvent[];
   usage: SandboxUsage;
   slowReaders: () => number;
@@ -152,6 +154,7 @@ export class Snapshot {
       // /proc/stat counts in hundredths of a second: what it calls idle may be a little more than what is left.
       const idleRatio = Math.min(1 - nfRatio - functionRatio, idleShare(core, before, now));
       const level = get(Core.throttleLevel);
+      const takenBy = this.sources.takenBy(core);
       const sloUs = get(Core.sloUs);
       const latency = (field: CoreField): number | null => {
         const value = get(field);
@@ -159,7 +162,7 @@ export class Snapshot {
       };
       return {
         core,
-        role: get(Core.hasNf) === 1 ? 'nf' : harvested ? 'free' : 'housekeeping',
+        role: roleOf(get, harvested),
         nfRatio,
         functionRatio,
         idleRatio,
@@ -168,6 +171,7 @@ export class Snapshot {
         ...predictionOf(get),
         unmeetable: get(Core.unmeetable) === 1,
         acquitted: get(Core.acquitted) === 1,
+        ...(takenBy === undefined ? {} : { takenBy }),
         ...idleWindowsOf(get),
         hostStalls: get(Core.hostStalls),
         p50Us: latency(Core.p50Us),
@@ -233,6 +237,12 @@ function stemsOf(stems: readonly Worker[]): Pick<FeedFrame['agent'], 'stems' | '
   const zygotes = stems.map(({ stemKind }) => stemKind).filter(isZygote);
   const names = zygotes.map(({ packages }) => packages.map(({ name }) => name).join(' '));
   return { stems: stems.length, ...(names.length === 0 ? {} : { zygotes: names.sort() }) };
+}
+
+function roleOf(get: (field: CoreField) => number, harvested: boolean): FeedCore['role'] {
+  if (get(Core.hasNf) === 1) return 'nf';
+  if (!harvested) return 'housekeeping';
+  return get(Core.taken) === 1 ? 'taken' : 'free';
 }
 
 function idleShare(core: number, before: Mark, now: Mark): number {

@@ -30,6 +30,24 @@ export const CONFLICT = {
   windowTicks: 20,
   /** Packets above the SLO that it takes at least: one stray packet is not a conflict. */
   aboveMin: 3,
+  /**
+   * Rare and slow packets are judged over 3 s in parts of 100 ms: three late ones in a row (not further apart than 10 s
+   * each), three that make the p99 of those seconds, or two while it has been above the SLO for 2 s.
+   */
+  lastingParts: 30,
+  lastingPartTicks: 100,
+  lastingTicks: 2_000,
+  lastingForgetTicks: 10_000,
+  /** Without a packet for so long (or four times as long as between the last two) the NF's traffic has ended. */
+  lastingQuietTicks: 200,
+  /** A packet may be late for a function that ran so many ticks before. */
+  lastingRanTicks: 100,
+  /** A question that is not answered counts as one late packet each time the SLO, and this, has passed. */
+  overdueStepMs: 20,
+  /** What is late so soon after its own quota stopped the NF is late for that: the usual period of quotas, and a half. */
+  quotaExcuseMs: 150,
+  /** Calm is believed after so many packets, or after `holdMaxMs`: without packets nothing shows that all is well. */
+  holdPackets: 10,
   /** Share of packets above the SLO from which functions are frozen at once. */
   severeShare: 0.1,
   /** NF threads that wait longer than this share of the SLO for their core are a leading sign. */
@@ -81,8 +99,10 @@ export const CONFLICT = {
   saturatedRatio: 0.95,
   /** Windows without functions that it takes to acquit them: 160 ms. */
   evidenceWindows: 8,
-  /** Packets that a window holds at least to be counted. */
+  /** Packets that a window holds at least to be counted; it waits for them so many ticks, then a few are enough. */
   evidencePackets: 20,
+  evidenceTicksMax: 1_000,
+  evidencePacketsFew: 3,
   /** Functions are acquitted if packets are late without them at least this many times as much as with them. */
   acquittedShare: 0.8,
   /** What is kept of the evidence from one window to the next: it halves in 20 s. */

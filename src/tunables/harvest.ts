@@ -17,6 +17,25 @@ export const HARVEST = {
   idleWindowSamples: 512,
 } as const;
 
+/** Processes on a function core that are neither NFs nor functions. */
+export const OTHERS = {
+  /** Shares are taken over so long: the kernel tells them in hundredths of a second. */
+  windowMs: 500,
+  /** Less than this share is noise of the two ways in which time is counted. */
+  least: 0.05,
+  /** NF and others together take all of a core, others a good part of it: it is left after so many windows. */
+  takenRatio: 0.9,
+  takenLeast: 0.3,
+  takenWindows: 2,
+  /** And used again after so many in which there is something left. */
+  leftRatio: 0.75,
+  leftWindows: 4,
+  /** Who it is that has a core is looked up again this often. */
+  nameMs: 5_000,
+  /** From this share on sandboxes that wait are asked too: their background work is nobody else's. */
+  askIdleRatio: 0.2,
+} as const;
+
 /** The slice gate, which lends the core of a polling NF. */
 export const GATE = {
   /** Above the traffic generator and the control loop of a test bed: a slice must end in time. */

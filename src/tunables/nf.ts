@@ -24,6 +24,20 @@ export const NF = {
   realTimeParts: 10,
   /** The control loop looks once in so many ticks for the report of an NF that has not made one yet. */
   reportRetryTicks: 1_000,
+  /** An NF's group weighs at least so many times what the idle group of functions does, else its core is left alone. */
+  weightTimesIdle: 10,
+  /** A real-time budget may stop a thread for so long (what the kernel does to all), or be this share of a long period. */
+  realTimeStopMaxUs: 60_000,
+  realTimeBudgetLeast: 0.25,
+  /** What a measurement lacks is said once it has lacked it for so long. */
+  faultSaidMs: 1_500,
+  /** What could not be started to measure an NF is tried again after this. */
+  measureRetryMs: 2_000,
+  /** Groups of NFs are read again so often: their owners change them. */
+  standingMs: 5_000,
+  /** An NF whose threads are this busy for this long without a packet is not seen by its latency source. */
+  silentBusyRatio: 0.05,
+  silentMs: 3_000,
   /** An NF's own control program (ovs-vsctl, ovs-appctl) that has not answered by then is given up. */
   askTimeoutS: 3,
   /** `nemo nf scan` looks so long whether threads poll: a hundred ticks of the kernel. */
@@ -42,6 +56,13 @@ export const TAP = {
   /** 1 MB: cycling through a larger ring misses the cache at each packet. 128 ms of measured packets. */
   ringSlots: 512,
   slotBytes: 2_048,
+  /** So many packets that pass in so many looks (a second each) without one recognised: the tap sees nothing. */
+  blindPackets: 20,
+  blindLooks: 2,
+  blindLooksProven: 5,
+  provenPackets: 3,
+  /** An interface that is not there is looked for this often. */
+  retryMs: 500,
   /** Pause between two looks at the rings, each a wake-up; the times are the kernel's and do not depend on it. */
   pauseMs: 5,
 } as const;

@@ -68,9 +68,21 @@ describe('conflict/evidence', () => {
     expect(evidence.acquits()).to.equal(false);
   });
 
-  it('leaves out windows of few packets and those in which functions came or went', () => {
+  it('joins windows of few packets to longer ones: rare packets tell as much', () => {
+    const own = new Evidence();
+    windows(own, 200, { ran: true, brokenEvery: 1, packets: 1, above: 1 });
+    windows(own, 200, { ran: false, brokenEvery: 1, packets: 1, above: 1 });
+    expect(own.unmeetable()).to.equal(true);
+
+    const theirs = new Evidence();
+    windows(theirs, 200, { ran: true, brokenEvery: 1, packets: 1, above: 1 });
+    windows(theirs, 400, { ran: false, packets: 1 });
+    expect(theirs.unmeetable()).to.equal(false);
+    expect(theirs.acquits()).to.equal(false);
+  });
+
+  it('leaves out windows in which functions came or went', () => {
     const evidence = new Evidence();
-    windows(evidence, 50, { ran: false, brokenEvery: 1, packets: 10, above: 5 });
     for (let i = 0; i < 50; i++) {
       windows(evidence, 1, { ran: true });
       windows(evidence, 1, { ran: false, brokenEvery: 1 });

@@ -78,4 +78,24 @@ describe('conflict/ladder', () => {
       expect(step(state, verdict, 1 + CONFLICT.frozenMaxMs + 1)).to.equal(OFF);
     }
   });
+
+  it('waits for ten packets where they are rare, and takes trouble soon after for a relapse', () => {
+    const state = initialState(0);
+    const paceMs = 100;
+    step(state, 'severe', 1_000, paceMs);
+    expect(state.level).to.equal(FROZEN);
+    step(state, 'calm', 1_300, paceMs);
+    expect(state.level).to.equal(OFF);
+    expect(step(state, 'calm', 2_200, paceMs)).to.equal(OFF);
+    expect(step(state, 'calm', 2_300, paceMs)).to.equal(FROZEN - 1);
+    // Three packets take longer than the second in which a busy NF shows it.
+    step(state, 'severe', 3_500, paceMs);
+    expect(state.holdMs).to.be.at.least(2_000);
+  });
+
+  it('never waits longer than its longest hold for packets that do not come', () => {
+    const state = initialState(0);
+    step(state, 'broken', 1_000, 60_000);
+    expect(step(state, 'calm', 1_000 + CONFLICT.holdMaxMs, 60_000)).to.equal(1);
+  });
 });

@@ -1,7 +1,11 @@
+import { once } from 'node:events';
 import { expect } from 'chai';
 import { NfWatch } from '../../src/control/nf-watch.js';
+import { endProcess, spawnTied } from '../../src/linux/tied-process.js';
 import { TelemetryMemory } from '../../src/nf/telemetry/memory.js';
 import { CONTROL } from '../../src/tunables.js';
+import { until } from '../packet/waiting.js';
+import { NF_CORE, startSpinner } from '../support/control-bed.js';
 
 describe('what the loop hears of an NF by its telemetry', () => {
   let watch: NfWatch | undefined;
@@ -52,5 +56,40 @@ describe('what the loop hears of an NF by its telemetry', () => {
     expect(dropped(true), 'cleared').to.equal(false);
     tell(4);
     expect(dropped(true)).to.equal(true);
+  });
+});
+
+describe('an NF of whose packets nothing is known', function () {
+  this.timeout(30_000);
+
+  it('is judged by how long its threads wait for their core', async () => {
+    const spinner = await startSpinner();
+    const code = 'setInterval(() => {}, 2); console.log(1)';
+    const nf = spawnTied('taskset', ['-c', `${NF_CORE}`, 'nice', '-n', '19', process.execPath, '-e', code], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    await once(nf.stdout!, 'data');
+    const pid = nf.pid!;
+    const more = { cores: [NF_CORE], tids: [pid], packetTids: [pid], harvest: true, softirq: false };
+    const watch = new NfWatch({ id: 'nf', pid, sloUs: 100, source: undefined, ...more }, 0);
+    try {
+      await until(() => {
+        watch.tick(false, 5e6);
+        return watch.aboveSlo > 0;
+      });
+      expect(watch.packets).to.be.at.least(watch.aboveSlo);
+      spinner.kill('SIGKILL');
+      // Alone on its core it does not wait. What it waited for until then is told once more at most.
+      let well = 0;
+      await until(() => {
+        watch.tick(false, 5e6);
+        if (watch.packets > 0 && watch.aboveSlo === 0) well++;
+        return well > 3;
+      });
+    } finally {
+      watch.close();
+      spinner.kill('SIGKILL');
+      await endProcess(nf);
+    }
   });
 });

@@ -114,7 +114,9 @@ describe('protection of an NF', () => {
       try {
         const report = protection.protect(instance(victim, victim.tids, FIFO));
         expect(report.applied).to.equal('nice:-15');
-        expect(report.warnings[0]).to.match(/refuses FIFO for thread \d+ of probe-\d+/);
+        expect(report.warnings[0]).to.match(
+          /^thread \d+ of probe-\d+ has nice -15 instead of FIFO: .*cpu.rt_runtime_us/,
+        );
         expect(now().map(({ policy, nice }) => [policy, nice])).to.deep.equal([
           ['other', -15],
           ['other', -15],

@@ -40,7 +40,10 @@ function run(): void {
   while (!memory.pause(pauseMs)) {
     const fromNs = monotonicNs();
     try {
+      // Who has never answered may be no service that answers: nothing is late then.
+      if (statistics.matched > 0) memory.asked[0] = fromNs;
       const latencyNs = prober.probe();
+      memory.asked[0] = 0;
       if (latencyNs === UNANSWERED && statistics.matched === 0) {
         // It may be no service that answers at all: that says nothing about its latency.
         throw new NemoError('NOT_FOUND', `${data.host ?? 'the NF'} has not answered a single probe`);
@@ -55,6 +58,7 @@ function run(): void {
       const usedMs = (monotonicNs() - fromNs) / 1e6;
       pauseMs = Math.max(1, (idle ? Math.max(PROBE.idlePeriodMs, periodMs) : periodMs) - usedMs);
     } catch (thrown) {
+      memory.asked[0] = 0;
       memory.fail(asNemoError(thrown).message);
       pauseMs = PROBE.retryMs;
     }

@@ -18,6 +18,8 @@ export class ReportedSource implements LatencySource {
   private readonly heard = { address: [0, 0] as WordAddress, value: 0 };
   /** Ticks until the next look for a file; -1: never again. */
   private retryIn = 0;
+  /** Its file was broken: it has to tell of a packet before it is believed again. */
+  private doubted = false;
 
   /** `uid`: the NF's user. Never throws: what is wrong with the file stands in `fault`. */
   constructor(
@@ -49,6 +51,10 @@ export class ReportedSource implements LatencySource {
       before[i] = count;
       added += difference;
     }
+    if (this.doubted && added > 0) {
+      this.doubted = false;
+      this.fault = undefined;
+    }
     return added;
   }
 
@@ -79,16 +85,18 @@ export class ReportedSource implements LatencySource {
       this.reader = new SharedLatencyReader(this.pid, this.uid);
       // What happened before now is not ours to tell.
       this.before.set(this.reader.counts);
-      this.fault = undefined;
+      if (!this.doubted) this.fault = undefined;
     } catch (thrown) {
       if (!(thrown instanceof NemoError)) throw thrown;
       this.fault = thrown.message;
-      this.retryIn = thrown.code === 'NOT_FOUND' ? NF.reportRetryTicks : -1;
+      this.retryIn = NF.reportRetryTicks;
     }
   }
 
   private broken(why: string): number {
     this.close();
+    this.retryIn = NF.reportRetryTicks;
+    this.doubted = true;
     this.fault = why;
     return 0;
   }

@@ -7,7 +7,8 @@ import { WorkerMemory } from '../worker-memory.js';
 const FIGURES = ['matched', 'lost', 'ambiguous', 'unknown', 'missed', 'oneIn'] as const;
 const BUCKETS_OFFSET = WorkerMemory.bytesFor(FIGURES.length);
 const ARRIVALS_OFFSET = BUCKETS_OFFSET + 4 * BUCKET_COUNT;
-const BELL_OFFSET = ARRIVALS_OFFSET + 8 * BUCKET_COUNT;
+const ASKED_OFFSET = ARRIVALS_OFFSET + 8 * BUCKET_COUNT;
+const BELL_OFFSET = ASKED_OFFSET + 8;
 
 /**
  * `matched`: packets seen at both ends. `lost`: at the ingress only: lost, dropped on purpose, or changed beyond
@@ -20,6 +21,8 @@ export class TapMemory extends WorkerMemory<keyof TapStatistics> {
   readonly buckets: LatencyBuckets;
   /** When the last packet of each bucket was received; see LatencyBuckets. A probe tells none. */
   readonly arrivals: Float64Array;
+  /** Since when the probe that is under way waits, monotonic nanoseconds; 0: none is. A tap has none. */
+  readonly asked: Float64Array;
   /** The words of a doorbell; a probe has none. */
   readonly bell: Int32Array;
 
@@ -27,6 +30,7 @@ export class TapMemory extends WorkerMemory<keyof TapStatistics> {
     super(shared, FIGURES);
     this.arrivals = new Float64Array(shared, ARRIVALS_OFFSET, BUCKET_COUNT);
     this.buckets = new LatencyBuckets(new Uint32Array(shared, BUCKETS_OFFSET, BUCKET_COUNT), this.arrivals);
+    this.asked = new Float64Array(shared, ASKED_OFFSET, 1);
     this.bell = new Int32Array(shared, BELL_OFFSET, BELL_WORDS);
   }
 

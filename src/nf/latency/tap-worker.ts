@@ -1,8 +1,10 @@
 /**
  * The thread of a tap. It stays in the NF's network namespace and never serves its event loop; the times that it compares
- * are the kernel's, so how late it looks does not matter. While it runs it keeps that namespace alive.
+ * are the kernel's, so how late it looks does not matter. While it runs it keeps that namespace alive. It outlives its
+ * interfaces: one that is removed is waited for, one that is made anew is listened to.
  */
 
+import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { asNemoError, NemoError } from '../../errors.js';
 import { realtimeNs, toUnixNs } from '../../linux/clock.js';
@@ -22,6 +24,8 @@ export interface TapWorkerData {
   ingress: string;
   egress: string;
   invariant: Invariant;
+  /** Interfaces need not be there at first. */
+  patient: boolean;
 }
 
 const SHIFT_MAX = 16;
@@ -31,6 +35,22 @@ const LOOKS_PER_CHECK = 10;
 
 const data = workerData as TapWorkerData;
 const memory = TapMemory.over(data.shared);
+
+/**
+ * Which way packets go at the two interfaces depends on where the NF is. Most are on this side of both: packets come in and
+ * go out. To a guest or a container behind its interfaces packets go out, and come in from it; a process that holds a TUN
+ * device is on this side of one interface and behind the other.
+ */
+interface Direction {
+  ingressOut: boolean;
+  egressOut: boolean;
+}
+const DIRECTIONS: readonly Direction[] = [
+  { ingressOut: false, egressOut: true },
+  { ingressOut: true, egressOut: false },
+  { ingressOut: false, egressOut: false },
+  { ingressOut: true, egressOut: true },
+];
 
 class Tap {
   private readonly table = new TapTable(TAP.tableEntries, TAP.expiryNs);
@@ -44,6 +64,14 @@ class Tap {
   /** One packet in 2^shift. Starts where even a million packets/s does no harm until the first look. */
   private shift = 8;
   private entered = 0;
+  private readonly counts: InterfacePackets;
+  private passed: number;
+  /** Packets that passed without one that was recognised on both sides, and looks since the last that was. */
+  private unseen = 0;
+  private looks = 0;
+  private matchedBefore = 0;
+  /** It has recognised packets going this way. */
+  private proven = false;
   private readonly statistics: TapStatistics = {
     matched: 0,
     lost: 0,
@@ -53,32 +81,54 @@ class Tap {
     oneIn: 2 ** this.shift,
   };
 
-  constructor() {
+  /** `totals`: of the tap before this one. */
+  constructor(
+    private readonly direction: Direction,
+    totals: TapStatistics | undefined,
+  ) {
     const { ingress, egress, invariant } = data;
     this.key = new PacketKey(invariant);
     const rx = { slots: TAP.ringSlots, slotBytes: TAP.slotBytes };
-    this.inside = openPacketSocket({
-      interface: ingress,
-      rx,
-      filter: tapFilter(invariant, false, this.shift),
-    });
+    if (totals !== undefined) this.shift = Math.log2(totals.oneIn);
+    const open = (name: string, outgoing: boolean) =>
+      openPacketSocket({
+        interface: name,
+        rx,
+        filter: tapFilter(invariant, outgoing, this.shift),
+        ignoreOutgoing: !outgoing,
+      });
+    this.inside = open(ingress, direction.ingressOut);
     try {
-      const filter = tapFilter(invariant, true, this.shift);
-      this.outside = openPacketSocket({ interface: egress, rx, filter, ignoreOutgoing: false });
+      this.outside = open(egress, direction.egressOut);
     } catch (thrown) {
       this.inside.close();
       throw thrown;
     }
+    if (totals !== undefined) {
+      const { matched, lost, ambiguous, unknown } = totals;
+      Object.assign(this.table, { matched, lost, ambiguous, unknown });
+    }
+    this.matchedBefore = this.table.matched;
+    this.counts = new InterfacePackets([ingress, egress]);
+    this.passed = this.counts.read();
   }
 
-  run(): void {
+  /** Ends when it is told to, or when packets pass that it does not recognise. Throws INTERFACE_GONE. */
+  run(): 'stopped' | 'blind' {
     const looksAfter = Math.round(LOOK_MS / TAP.pauseMs);
     for (let round = 1; !memory.pause(TAP.pauseMs); round++) {
       this.drain();
       if (round % looksAfter !== 0) continue;
       this.adapt();
-      if (round % (looksAfter * LOOKS_PER_CHECK) === 0) this.check();
+      if (round % (looksAfter * LOOKS_PER_CHECK) !== 0) continue;
+      this.check();
+      if (this.isBlind()) return 'blind';
     }
+    return 'stopped';
+  }
+
+  get totals(): TapStatistics {
+    return this.statistics;
   }
 
   close(): void {
@@ -146,8 +196,9 @@ class Tap {
     if (perS > TAP.samplesPerS) this.shift = Math.min(SHIFT_MAX, this.shift + 1);
     else if (perS < TAP.samplesPerS / 4) this.shift = Math.max(0, this.shift - 1);
     if (this.shift === before) return;
-    this.inside.setFilter(tapFilter(data.invariant, false, this.shift));
-    this.outside.setFilter(tapFilter(data.invariant, true, this.shift));
+    const { ingressOut, egressOut } = this.direction;
+    this.inside.setFilter(tapFilter(data.invariant, ingressOut, this.shift));
+    this.outside.setFilter(tapFilter(data.invariant, egressOut, this.shift));
     this.publish();
   }
 
@@ -158,18 +209,89 @@ class Tap {
     this.statistics.missed = this.inside.statistics().dropped + this.outside.statistics().dropped;
     this.publish();
   }
+
+  /** Called with each check. A stray packet now and then (neighbour discovery) is no traffic. */
+  private isBlind(): boolean {
+    const passed = this.counts.read();
+    const news = Math.max(0, passed - this.passed);
+    this.passed = passed;
+    // One or two may be chance: what looks the same a second later.
+    if (this.table.matched >= this.matchedBefore + (this.proven ? 1 : TAP.provenPackets)) {
+      this.matchedBefore = this.table.matched;
+      this.proven = true;
+      this.unseen = 0;
+      this.looks = 0;
+      memory.mend();
+      return false;
+    }
+    this.looks++;
+    this.unseen = news < 2 ? this.unseen / 2 : this.unseen + news / 2 ** this.shift;
+    const looksMin = this.proven ? TAP.blindLooksProven : TAP.blindLooks;
+    return this.looks >= looksMin && this.unseen >= TAP.blindPackets;
+  }
+}
+
+/** Packets that some interfaces of this thread's namespace have received and sent, once a second. */
+class InterfacePackets {
+  private readonly lines: readonly string[];
+
+  constructor(names: readonly string[]) {
+    this.lines = [...new Set(names)].map((name) => `${name}:`);
+  }
+
+  read(): number {
+    let sum = 0;
+    for (const line of readFileSync('/proc/thread-self/net/dev', 'latin1').split('\n')) {
+      const text = line.trimStart();
+      const start = this.lines.find((name) => text.startsWith(name));
+      if (start === undefined) continue;
+      const columns = text.slice(start.length).trim().split(/ +/);
+      sum += Number(columns[1]) + Number(columns[9]);
+    }
+    return sum;
+  }
+}
+
+function run(): void {
+  const { ingress, egress, invariant } = data;
+  let ready = false;
+  let way = 0;
+  let blind = false;
+  let totals: TapStatistics | undefined;
+  const tellReady = () => {
+    if (!ready) parentPort!.postMessage('ready');
+    ready = true;
+  };
+  for (;;) {
+    try {
+      const tap = new Tap(DIRECTIONS[way]!, totals);
+      try {
+        tellReady();
+        if (!blind) memory.mend();
+        if (tap.run() === 'stopped') return;
+      } finally {
+        totals = tap.totals;
+        tap.close();
+      }
+      blind = true;
+      way = (way + 1) % DIRECTIONS.length;
+      memory.fail(
+        `packets pass ${ingress} and ${egress}, but none was recognised on both: ` +
+          `the NF is not between them, or changes what is compared (${invariant}), or lets none through`,
+      );
+    } catch (thrown) {
+      const error = asNemoError(thrown);
+      if (!ready && !data.patient) throw error;
+      memory.fail(error.message);
+      tellReady();
+      blind = false;
+      if (memory.pause(TAP.retryMs)) return;
+    }
+  }
 }
 
 try {
-  insideNamespace(data.namespacePath, () => {
-    const tap = new Tap();
-    try {
-      parentPort!.postMessage('ready');
-      tap.run();
-    } finally {
-      tap.close();
-    }
-  });
+  insideNamespace(data.namespacePath, run);
 } catch (thrown) {
   const error =
     (thrown as NodeJS.ErrnoException).code === 'ENOENT'

@@ -5,6 +5,7 @@
  * discipline (PACKET_QDISC_BYPASS): such an NF cannot be tapped at its egress, all of its packets count as lost.
  */
 
+import { monotonicNs } from '../../linux/clock.js';
 import { type WordAddress, wordAddress } from '../../linux/futex.js';
 import { BellWord, bellLimit } from '../../packet/doorbell.js';
 import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
@@ -15,6 +16,8 @@ import { TapMemory, type TapStatistics } from './tap-memory.js';
 import type { TapWorkerData } from './tap-worker.js';
 
 export interface TapOptions {
+  /** An interface that is not there (yet) is waited for and stands in `fault`, instead of a rejection. */
+  patient?: boolean;
   /** A process of the NF: the tap listens in its network namespace. */
   pid: number;
   ingress: string;
@@ -24,16 +27,20 @@ export interface TapOptions {
 
 export type Tap = Measurement<keyof TapStatistics>;
 
-/** Resolves when both interfaces are listened to. Rejects with NOT_FOUND, NO_SUCH_INTERFACE, NOT_ROOT or SYSCALL. */
+/**
+ * Resolves when both interfaces are listened to. An interface that is removed later is waited for, and one that was made
+ * again is listened to again; `fault` says so meanwhile. Rejects with NOT_FOUND, NO_SUCH_INTERFACE, NOT_ROOT or SYSCALL.
+ */
 export async function startTap(options: TapOptions): Promise<Tap> {
   const memory = TapMemory.create();
-  const { pid, ingress, egress, invariant } = options;
+  const { pid, ingress, egress, invariant, patient = false } = options;
   const data: TapWorkerData = {
     shared: memory.shared,
     namespacePath: `/proc/${pid}/ns/net`,
     ingress,
     egress,
     invariant,
+    patient,
   };
   return startWorker(new URL('./tap-worker.js', import.meta.url), data, memory);
 }
@@ -76,6 +83,11 @@ export class TapSource implements LatencySource {
     words[BellWord.limitNs] = bellLimit(limitNs);
     heard.value = this.rings;
     return heard;
+  }
+
+  waitingNs(): number {
+    const asked = this.memory.asked[0]!;
+    return asked === 0 ? 0 : Math.max(0, monotonicNs() - asked);
   }
 
   arrivals(): Float64Array | undefined {

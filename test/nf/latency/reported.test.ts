@@ -45,7 +45,7 @@ describe('latency source `reported`', () => {
     }
   });
 
-  it('a report that is cut is a fault, for good', () => {
+  it('a report that is cut is a fault for as long as it is', () => {
     const writer = SharedLatencyWriter.create();
     const source = openLatencySource(spec);
     try {
@@ -69,6 +69,12 @@ describe('latency source `reported`', () => {
       expect(source.sample(into)).to.equal(0);
       expect(into.total()).to.equal(0);
       expect(source.fault).to.match(/went back/);
+      // It is looked at again, and believed with its next packet.
+      for (let tick = 0; tick <= NF.reportRetryTicks; tick++) source.sample(into);
+      expect(source.fault).to.match(/went back/);
+      writer.buckets.record(3);
+      expect(source.sample(into)).to.equal(1);
+      expect(source.fault).to.equal(undefined);
     } finally {
       source.close();
       writer.close();

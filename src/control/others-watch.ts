@@ -1,0 +1,38 @@
+/** Looks twice a second what others take of the function cores: /proc/stat says how long each was not idle. */
+
+import { CpuStat, Tick } from '../linux/procfs.js';
+import { OTHERS } from '../tunables.js';
+import type { CoreWatch } from './core-watch.js';
+
+/** /proc/stat counts in USER_HZ, which is 100 everywhere. */
+const NS_PER_TICK = 1e7;
+/** Time that the hypervisor took is nobody's to lend either. */
+const BUSY = [Tick.user, Tick.nice, Tick.system, Tick.irq, Tick.softirq, Tick.steal] as const;
+
+export class OthersWatch {
+  private readonly stat: CpuStat;
+  private readonly busyNs: Float64Array;
+  private lookedNs = Number.NaN;
+
+  constructor(private readonly cores: readonly CoreWatch[]) {
+    const count = Math.max(0, ...cores.map(({ core }) => core)) + 1;
+    this.stat = new CpuStat(count);
+    this.busyNs = new Float64Array(count);
+  }
+
+  /** Call it as often as you like. `onChange`: others began to take all of a core, or left it. */
+  look(nowNs: number, onChange: (core: CoreWatch) => void): void {
+    const wallNs = nowNs - this.lookedNs;
+    // The kernel adds up interrupts for this file: on a large machine that takes a while.
+    if (wallNs < OTHERS.windowMs * 1e6) return;
+    this.stat.read();
+    for (const watch of this.cores) {
+      let busyNs = 0;
+      for (const field of BUSY) busyNs += this.stat.get(watch.core, field) * NS_PER_TICK;
+      const before = this.busyNs[watch.core]!;
+      this.busyNs[watch.core] = busyNs;
+      if (watch.lookAtOthers(wallNs, busyNs - before)) onChange(watch);
+    }
+    this.lookedNs = nowNs;
+  }
+}

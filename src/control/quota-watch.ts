@@ -1,0 +1,58 @@
+/**
+ * Whether an NF is stopped by its own CPU quota (CFS bandwidth), which makes packets late whoever runs beside it. The
+ * kernel counts a stop when its period ends (`nr_throttled`), so before the packets that waited are handled.
+ */
+
+import { KeptFile } from '../linux/kept-file.js';
+import { CONFLICT } from '../tunables.js';
+
+const NR_THROTTLED = Buffer.from('nr_throttled ');
+
+export class QuotaWatch {
+  private readonly files: KeptFile[];
+  private total = Number.NaN;
+  private untilMs = Number.NEGATIVE_INFINITY;
+  private marked = 0;
+  private markedMs = Number.NaN;
+
+  /** `cpu.stat` of each group with a quota. */
+  constructor(paths: readonly string[]) {
+    this.files = paths.map((path) => new KeptFile(path, 'r', 512));
+  }
+
+  get any(): boolean {
+    return this.files.length > 0;
+  }
+
+  /** It was stopped just now. `ask`: something is late, so that it is worth a look into the files. */
+  stopped(nowMs: number, ask: boolean): boolean {
+    if (nowMs < this.untilMs) return true;
+    if (ask) this.look(nowMs);
+    return nowMs < this.untilMs;
+  }
+
+  /** Stops a second since the last call. Called some times a second, also so that `stopped` knows what is new. */
+  perS(nowMs: number): number {
+    if (!this.any) return 0;
+    this.look(nowMs);
+    const stops = this.total - this.marked;
+    const perS = Number.isNaN(this.markedMs) ? 0 : (stops * 1000) / Math.max(1, nowMs - this.markedMs);
+    this.marked = this.total;
+    this.markedMs = nowMs;
+    return perS;
+  }
+
+  private look(nowMs: number): void {
+    let total = 0;
+    for (let i = 0; i < this.files.length; i++) {
+      const file = this.files[i]!;
+      if (file.read() > 0 && file.skipBehind(NR_THROTTLED)) total += file.nextNumber();
+    }
+    if (total > this.total) this.untilMs = nowMs + CONFLICT.quotaExcuseMs;
+    this.total = total;
+  }
+
+  close(): void {
+    for (const file of this.files) file.close();
+  }
+}
