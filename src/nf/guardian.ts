@@ -38,6 +38,9 @@ sweep() {
       [ -z "$now" ] || [ "$now" = "$agent" ] || return
       find "$group" -name freezer.state -exec sh -c 'echo THAWED > "$1"' - {} \\;
       find "$group" -mindepth 1 -name cgroup.freeze -exec sh -c 'echo 0 > "$1"' - {} \\;
+      # A launcher that died between two steps leaves one that waits for it: the kernel told nobody of that one.
+      [ "$i" -gt 3 ] && find "$group" -name cgroup.procs -exec sort -u {} + |
+        while read -r pid; do kill -9 "$pid"; done 2>/dev/null
       find "$group" -depth -type d -exec rmdir {} \\; 2>/dev/null
       [ -d "$group" ] && left=1
     done

@@ -3,7 +3,10 @@
  * back its own scheduling, and nothing of the dead agent stays.
  */
 
-import { existsSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { getScheduling } from '../../src/linux/sched.js';
 import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
@@ -96,6 +99,26 @@ describe('deaths on a box', function () {
     await agent.end('SIGKILL');
     await called;
     await expectNothingLeft(members);
+  });
+
+  it('has what does not end by itself ended: a process whose parent died before it could tie itself to it', async () => {
+    await agent.start();
+    await agent.deploy('spin', SPIN);
+    await agent.until((frame) => (frame.functions[0]?.sandboxes.length ?? 0) > 0);
+    const stray = spawn('sleep', ['600'], { stdio: 'ignore' });
+    try {
+      for (const group of agent.groups()) {
+        const sandbox = readdirSync(group).find((name) => name.startsWith('sb-'));
+        if (sandbox !== undefined) writeFileSync(join(group, sandbox, 'cgroup.procs'), `${stray.pid}`);
+      }
+      expect(agent.members()).to.include(stray.pid);
+      const gone = once(stray, 'exit');
+      await agent.end('SIGKILL');
+      await gone;
+      await untilTrue(() => agent.groups().length === 0);
+    } finally {
+      stray.kill('SIGKILL');
+    }
   });
 
   it('leaves no group when its folders go with it', async () => {
