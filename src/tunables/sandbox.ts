@@ -102,7 +102,9 @@ export const CONFINED = {
   /** Compiling 8 MB of WebAssembly takes some 100 MB, bundling 8 MB of code 300 MB. */
   memoryMaxBytes: 512 * 1024 * 1024,
   pidsMax: 64,
-  timeoutMs: 20_000,
+  /** Of work. On a busy box it may have to wait much longer for its turns. */
+  cpuMaxSeconds: 20,
+  timeoutMs: 90_000,
   /** At a time, and waiting for that; imports of images have a line of their own. */
   jobs: 2,
   jobsWaiting: 32,

@@ -109,13 +109,19 @@ describe('work on code of strangers', function () {
     });
 
     /** As one of the programs is run, with another file in its place. */
-    const attack = (name: ProgramName, args: string[], timeoutMs = 20_000): Promise<ConfinedOutcome> =>
+    const attack = (
+      name: ProgramName,
+      args: string[],
+      { timeoutMs = 60_000, cpuMaxSeconds = 20 } = {},
+    ): Promise<ConfinedOutcome> =>
       confined.within(async (place) => {
         const runtime = place.runtimes[name];
         const inside = '/program/attack.mjs';
         const binds = [...runtime.binds, [program, inside] as const];
         const runtimes = { ...place.runtimes, [name]: { ...runtime, binds, runnerInside: inside } };
-        const command = confinedCommand({ ...place, runtimes } as ConfinedPlace, { program: name, args });
+        const command = confinedCommand({ ...place, runtimes } as ConfinedPlace, {
+          ...{ program: name, args, cpuMaxSeconds },
+        });
         return runConfined(command, { input: Buffer.alloc(0), outputMaxBytes: MIB, timeoutMs });
       });
 
@@ -154,9 +160,13 @@ describe('work on code of strangers', function () {
         kind: 'ended',
         why: 'took too much memory',
       });
-      expect(await attack('wasm', ['time'], 1_500)).to.deep.equal({
+      expect(await attack('wasm', ['time'], { timeoutMs: 1_500 })).to.deep.equal({
         kind: 'ended',
         why: 'took longer than 1.5 s',
+      });
+      expect(await attack('wasm', ['time'], { cpuMaxSeconds: 1 })).to.deep.equal({
+        kind: 'ended',
+        why: 'took too much CPU time',
       });
       expect(await attack('index', ['output'])).to.deep.equal({ kind: 'ended', why: 'printed too much' });
     });

@@ -23,6 +23,8 @@ export interface ConfinedChildOptions {
   timeoutMs: number;
 }
 
+/** Of a program that SIGXCPU ended, as bwrap tells it. */
+const CPU_TIME_UP = 128 + 24;
 const STDERR_MAX = 2_000;
 const LAST_LINE_MAX = 300;
 
@@ -69,6 +71,7 @@ export async function runConfined(
   const began = all.subarray(0, STARTED.length).toString('latin1') === STARTED;
   if (code === 0 && began && why === undefined)
     return { kind: 'answered', output: all.subarray(STARTED.length) };
+  if (code === CPU_TIME_UP) return { kind: 'ended', why: 'took too much CPU time' };
   const last = printable(errors.trim().split('\n').at(-1) ?? '').slice(0, LAST_LINE_MAX);
   if (!began && why === undefined && code !== null)
     return { kind: 'not-started', why: last || `it ended with code ${code}` };

@@ -26,6 +26,8 @@ export interface ConfinedProgram {
   writable?: string;
   /** Most that one file may have. */
   fileMaxBytes?: number;
+  /** CPU time that one process of it may use. */
+  cpuMaxSeconds?: number;
 }
 
 const HEAP_FLAGS = ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation', '--no-warnings'];
@@ -40,6 +42,7 @@ export function confinedCommand(place: ConfinedPlace, what: ConfinedProgram): st
       ...{ uid, joinPaths, directory, runtime, scheduling: 'nice' },
       ...(what.writable === undefined ? {} : { writable: [mountPoint, OUT_INSIDE] as const }),
       ...(what.fileMaxBytes === undefined ? {} : { fileMaxBytes: what.fileMaxBytes }),
+      ...(what.cpuMaxSeconds === undefined ? {} : { cpuMaxSeconds: what.cpuMaxSeconds }),
     },
     [runtime.nodeInside, ...HEAP_FLAGS, runtime.runnerInside, ...(what.args ?? [])],
   );

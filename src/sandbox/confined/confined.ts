@@ -46,9 +46,12 @@ export class Confined {
   run({ program, args = [], input, outputMaxBytes }: ConfinedJob): Promise<ConfinedOutcome> {
     return this.jobs.hold(() =>
       this.within(async (place, group) => {
-        const outcome = await runConfined(confinedCommand(place, { program, args }), {
-          ...{ input, outputMaxBytes, timeoutMs: this.options.timeoutMs ?? CONFINED.timeoutMs },
-        });
+        const outcome = await runConfined(
+          confinedCommand(place, { program, args, cpuMaxSeconds: CONFINED.cpuMaxSeconds }),
+          {
+            ...{ input, outputMaxBytes, timeoutMs: this.options.timeoutMs ?? CONFINED.timeoutMs },
+          },
+        );
         if (outcome.kind === 'not-started' && group.oomKills() > 0)
           return { kind: 'ended', why: 'took too much memory' };
         return outcome;

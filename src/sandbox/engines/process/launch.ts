@@ -31,6 +31,8 @@ export interface Launch {
   writable?: readonly [host: string, inside: string];
   /** Most that one file may have. */
   fileMaxBytes?: number;
+  /** CPU time that one process may use; SIGXCPU then. */
+  cpuMaxSeconds?: number;
   /** Device files to see, with the group that may open each. */
   devices?: readonly string[];
 }
@@ -44,7 +46,7 @@ shift; exec "$@"`;
 /** The whole command line. */
 export function launchCommand(launch: Launch, program: readonly string[]): string[] {
   const { uid, runtime, openFiles = SANDBOX.openFilesMax, sharedMemoryBytes = 0, devices = [] } = launch;
-  const { writable, fileMaxBytes } = launch;
+  const { writable, fileMaxBytes, cpuMaxSeconds } = launch;
   const groups = devices.map((path) => statSync(path).gid).join();
   const binds = runtime.binds.flatMap(([host, inside]) => ['--ro-bind', host, inside]);
   return [
@@ -58,6 +60,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     // Without a nice allowance the kernel itself refuses the way out of SCHED_IDLE.
     ...['prlimit', '--nice=0:0', '--rtprio=0:0', '--core=0:0', `--nofile=${openFiles}:${openFiles}`],
     ...(fileMaxBytes === undefined ? [] : [`--fsize=${fileMaxBytes}:${fileMaxBytes}`]),
+    ...(cpuMaxSeconds === undefined ? [] : [`--cpu=${cpuMaxSeconds}:${cpuMaxSeconds + 1}`]),
     ...(launch.scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
     ...(launch.scheduling === 'nice' ? ['nice', '-n', '19'] : []),
     ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`],
