@@ -53,6 +53,7 @@ export async function importAhead(paths: readonly string[]): Promise<Ahead> {
   const unread = readNamedGlobals();
   const builtins = await measured(importBuiltins);
   const before = fingerprint(unread);
+  const pendingBefore = process.getActiveResourcesInfo();
   const environment = watchEnvironment();
   const own = await measured(async () => {
     for (const path of paths) await import(path);
@@ -61,6 +62,7 @@ export async function importAhead(paths: readonly string[]): Promise<Ahead> {
   for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
   environment.stop();
   const pending = process.getActiveResourcesInfo().filter((kind) => kind !== 'Immediate');
+  for (const kind of pendingBefore) if (pending.includes(kind)) pending.splice(pending.indexOf(kind), 1);
   const changed = difference(before, fingerprint(unread));
   const effect =
     changed !== undefined
