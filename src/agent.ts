@@ -280,7 +280,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
       () => gateway!.close(),
       ...queues.map((queue) => () => queue.close()),
     ];
-    closers.push(async () => void (await Promise.all(callers.map(inTime))));
+    closers.push(async () => void (await Promise.all(callers.map((end) => inTime(end)))));
     await endAll(closers);
   };
   control.on('failed', (error) => {
