@@ -23,10 +23,8 @@ import { Claims } from './nf/claims.js';
 import { NfProtection } from './nf/protection.js';
 import { settingsPath } from './nf/settings-journal.js';
 import { type MemoryCapacity, memoryCapacity } from './sandbox/admission/capacity.js';
+import type { Closers } from './stopping.js';
 import { POOL } from './tunables.js';
-
-/** What is to be done at the end, last first. */
-export type Closers = Array<() => Promise<void> | void>;
 
 export interface AgentHost {
   driver: CgroupDriver;

@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import { AgentEvents } from './agent-events.js';
-import { type Closers, takeHost } from './agent-host.js';
+import { takeHost } from './agent-host.js';
 import { agentNames } from './agent-lock.js';
 import type { AgentConfig } from './config.js';
 import { LADDER } from './conflict/ladder.js';
@@ -34,6 +34,7 @@ import { Planner } from './sandbox/planner.js';
 import { Pool } from './sandbox/pool.js';
 import { none } from './sandbox/prewarm/none.js';
 import { StorageQuota } from './sandbox/storage-quota.js';
+import { type Closers, endAll, inTime } from './stopping.js';
 import { openStore } from './store/open-store.js';
 import { createEventLog } from './telemetry/event-log.js';
 import { createLogBook, logFailure } from './telemetry/log-book.js';
@@ -41,7 +42,7 @@ import { SandboxUsage } from './telemetry/sandbox-usage.js';
 import { Snapshot } from './telemetry/snapshot.js';
 import { CallTraces } from './telemetry/traces/call-traces.js';
 import { createCronTriggers, type TriggeredCallEnded } from './triggers/cron.js';
-import { GATEWAY } from './tunables.js';
+import { AGENT, GATEWAY } from './tunables.js';
 import { VERSION } from './version.js';
 
 export interface Agent {
@@ -54,26 +55,21 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** Longest wait for running calls when the agent is asked to stop. */
-const DRAIN_MS = 5_000;
-
 /** Starts everything or nothing. NOT_ROOT, AGENT_RUNNING, PORT_IN_USE, BAD_PROFILE, STORE, UNSUPPORTED. */
 export async function startAgent(config: AgentConfig): Promise<Agent> {
   // Whoever started it may have left files open. Libraries start programs too.
   closeOnExec();
   const closers: Closers = [];
-  const closeAll = async (): Promise<void> => {
-    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();
-  };
   try {
-    return await build(config, closers, closeAll);
+    return await build(config, closers);
   } catch (thrown) {
-    await closeAll();
+    // Why it did not start is what is to be told.
+    await endAll(closers).catch(() => undefined);
     throw thrown;
   }
 }
 
-async function build(config: AgentConfig, closers: Closers, closeAll: () => Promise<void>): Promise<Agent> {
+async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   const { policy } = config;
   const { driver, memory, coreScheduling, protection, claims, warnings } = await takeHost(config, closers);
   const log = createEventLog();
@@ -287,12 +283,13 @@ async function build(config: AgentConfig, closers: Closers, closeAll: () => Prom
     stopping = true;
     log.emit({ kind: 'agent-stopping', severity: 'info', message: 'the agent is stopping' });
     cron.close();
-    await Promise.all([
-      dispatcher.drain(DRAIN_MS),
-      gateway!.close(),
-      ...queues.map((queue) => queue.close()),
-    ]);
-    await closeAll();
+    const callers = [
+      () => dispatcher.drain(AGENT.drainMs),
+      () => gateway!.close(),
+      ...queues.map((queue) => () => queue.close()),
+    ];
+    closers.push(async () => void (await Promise.all(callers.map((end) => inTime(end)))));
+    await endAll(closers);
   };
   control.on('failed', (error) => {
     // Without its loop the agent cannot guard the NF: functions end, the NF gets back what it had.

@@ -1,5 +1,6 @@
 /** Every constant that somebody may want to turn: unit in the name, reason in the comment. One file a part. */
 
+export * from './tunables/agent.js';
 export * from './tunables/control.js';
 export * from './tunables/gateway.js';
 export * from './tunables/harvest.js';

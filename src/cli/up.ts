@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { startAgent } from '../agent.js';
 import { readConfig, resolveConfig, type UserConfig } from '../config.js';
 import { POLICY_NAMES } from '../harvest/policies.js';
+import { AGENT } from '../tunables.js';
 import { numberOption, PORT } from './options.js';
 import { complain, print } from './terminal.js';
 
@@ -51,9 +52,11 @@ async function up(options: UpOptions): Promise<void> {
   const asked = new Promise<void>((resolve) => {
     const end = (): void => {
       ended = true;
+      // A second one, of either kind, ends this process as it stands: the guardian puts NFs back then.
+      process.off('SIGTERM', end).off('SIGINT', end);
       resolve();
     };
-    process.once('SIGTERM', end).once('SIGINT', end);
+    process.on('SIGTERM', end).on('SIGINT', end);
   });
   // Whoever read along may leave; the agent needs no reader.
   process.stdout.on('error', () => undefined);
@@ -69,6 +72,11 @@ async function up(options: UpOptions): Promise<void> {
       : `NEMO is up: ${agent.url}${agent.functionsUrl === undefined ? '' : `, functions: ${agent.functionsUrl}`}\n`,
   );
   await asked;
-  await agent.stop();
+  try {
+    await agent.stop();
+  } finally {
+    // Only if something is left that would hold it.
+    setTimeout(() => process.exit(), AGENT.exitGraceMs).unref();
+  }
   if (!options.json) print('NEMO has stopped; the NFs have their own scheduling back.\n');
 }

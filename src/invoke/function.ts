@@ -2,6 +2,7 @@
 
 import type { NemoError } from '../errors.js';
 import type { PackageRef } from '../sandbox/packages/pack.js';
+import type { GiveBack } from '../streams/lent-bytes.js';
 
 /** `[a-z0-9]([-a-z0-9_.]*)`, at most 63 characters. */
 export type FunctionName = string;
@@ -74,7 +75,8 @@ export interface Sink {
    * are joined by a newline.
    */
   onHead(status: number, headers: Record<string, string>, start?: StartKind): void;
-  onChunk(chunk: Buffer): void;
+  /** `sent` is to be called when the chunk is needed no more: its memory is then gone. Never called, it is collected. */
+  onChunk(chunk: Buffer, sent?: GiveBack): void;
   onEnd(timeline: CallTimeline): void;
   onError(error: NemoError, timeline: CallTimeline | undefined): void;
   /** True once the caller has left: a call that still waits need not run. */

@@ -2,6 +2,7 @@
 
 import type { NemoError } from '../errors.js';
 import type { SandboxReply } from '../sandbox/engine.js';
+import type { GiveBack } from '../streams/lent-bytes.js';
 import type { ActiveCall, PendingCall, Worker } from './worker.js';
 
 export interface SendOutcome {
@@ -22,8 +23,8 @@ class Reply implements SandboxReply {
     call.sink.onHead(status, headers, call.start);
   }
 
-  onChunk(chunk: Buffer): void {
-    this.call.sink.onChunk(chunk);
+  onChunk(chunk: Buffer, sent?: GiveBack): void {
+    this.call.sink.onChunk(chunk, sent);
   }
 
   get gone(): boolean {

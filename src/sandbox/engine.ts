@@ -7,6 +7,7 @@ import type { NemoError } from '../errors.js';
 import type { FunctionScheduling } from '../harvest/policies.js';
 import type { CallRequest, FunctionSpec, LogLine } from '../invoke/function.js';
 import type { Cgroup } from '../linux/cgroup/driver.js';
+import type { GiveBack } from '../streams/lent-bytes.js';
 import type { PackageRef } from './packages/pack.js';
 
 export interface StoredPackage extends PackageRef {
@@ -71,7 +72,8 @@ export interface SandboxExit {
 /** What a sandbox says about a call; order as in `Sink`. */
 export interface SandboxReply {
   onHead(status: number, headers: Record<string, string>): void;
-  onChunk(chunk: Buffer): void;
+  /** As in `Sink`. */
+  onChunk(chunk: Buffer, sent?: GiveBack): void;
   onEnd(): void;
   /** The function failed (FUNCTION_ERROR) or the sandbox ended (FUNCTION_EXIT, FUNCTION_OOM). */
   onError(error: NemoError): void;

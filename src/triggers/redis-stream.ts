@@ -14,6 +14,7 @@ import type { FunctionSpec } from '../invoke/function.js';
 import { maskUrl, maskUrls } from '../mask-url.js';
 import { QUEUE } from '../tunables.js';
 import type { TriggeredCallEnded } from './cron.js';
+import { callOf, type Entry, entriesOf } from './stream-entry.js';
 
 export interface QueueConfig {
   /** redis://[:password@]host:port[/db] */
@@ -28,9 +29,6 @@ export interface QueueConfig {
   replies?: string;
 }
 
-/** Id and fields, in turn names and values. */
-type Entry = [id: string, fields: string[] | null];
-
 export class RedisStreamSource {
   private readonly reader: Redis;
   private readonly writer: Redis;
@@ -39,7 +37,6 @@ export class RedisStreamSource {
   private readonly consumer: string;
   private readonly running = new Map<string, Promise<void>>();
   private readonly stop = new AbortController();
-  private readonly done: Promise<void>;
   /** Entries of this agent that failed, or were left by one of its name -> when they are called again. */
   private readonly again = new Map<string, number>();
   private claimAtMs = 0;
@@ -62,14 +59,14 @@ export class RedisStreamSource {
     this.reader = new Redis(config.url, options);
     this.writer = new Redis(config.url, options);
     for (const client of [this.reader, this.writer]) client.on('error', (error) => this.trouble(error));
-    this.done = this.run();
+    void this.run();
   }
 
   /** Takes nothing more; resolves when running calls have ended or their outcome no longer matters. */
   async close(): Promise<void> {
     this.stop.abort();
+    // Nothing is waited for but calls: a command to a server that is away is never answered.
     this.reader.disconnect();
-    await this.done;
     await Promise.race([
       Promise.all(this.running.values()),
       delay(QUEUE.closeMaxMs, undefined, { ref: false }),
@@ -100,17 +97,19 @@ export class RedisStreamSource {
       return;
     }
     const entries = this.claimIsDue ? await this.claim(spec, places) : await this.read(places);
+    // Not called, they stay pending.
+    if (this.stop.signal.aborted) return;
     this.troubled = false;
-    for (const [id, fields] of entries) {
+    for (const { id, fields } of entries) {
       // Deleted from the stream while it was pending: nothing is left to call with.
-      if (fields === null) await this.writer.xack(this.config.stream, this.group, id);
+      if (fields === undefined) await this.writer.xack(this.config.stream, this.group, id);
       else if (!this.running.has(id)) this.start(spec, id, fields);
     }
   }
 
   private async read(places: number): Promise<Entry[]> {
     const { stream } = this.config;
-    const answer = (await this.reader.xreadgroup(
+    const answer = (await this.reader.xreadgroupBuffer(
       ...([
         'GROUP',
         this.group,
@@ -123,8 +122,8 @@ export class RedisStreamSource {
         stream,
         '>',
       ] as const),
-    )) as Array<[string, Entry[]]> | null;
-    return answer?.[0]?.[1] ?? [];
+    )) as Array<[Buffer, unknown]> | null;
+    return entriesOf(answer?.[0]?.[1]);
   }
 
   /** First what this agent itself has to call again, then what nobody has finished for longer than a call may take. */
@@ -136,14 +135,14 @@ export class RedisStreamSource {
     if (due.length > 0) {
       const ids = due.slice(0, places);
       for (const id of ids) this.again.delete(id);
-      return (await this.reader.xclaim(stream, this.group, this.consumer, 0, ...ids)) as Entry[];
+      return entriesOf(await this.reader.callBuffer('XCLAIM', stream, this.group, this.consumer, 0, ...ids));
     }
     const idleMs = spec.timeoutMs + QUEUE.claimAfterMs;
-    const [, entries] = (await this.reader.xautoclaim(
-      ...([stream, this.group, this.consumer, idleMs, '0-0', 'COUNT', places] as const),
-    )) as [string, Entry[]];
+    const [, entries] = (await this.reader.callBuffer(
+      ...(['XAUTOCLAIM', stream, this.group, this.consumer, idleMs, '0-0', 'COUNT', places] as const),
+    )) as [Buffer, unknown];
     this.claimAtMs = nowMs + QUEUE.claimPeriodMs;
-    return entries;
+    return entriesOf(entries);
   }
 
   /** What an agent of this name took and did not finish before it ended. */
@@ -163,19 +162,16 @@ export class RedisStreamSource {
     return false;
   }
 
-  private start(spec: FunctionSpec, id: string, fields: string[]): void {
+  private start(spec: FunctionSpec, id: string, fields: Buffer[]): void {
     const ended = this.call(spec, id, fields)
       .catch((thrown) => this.trouble(thrown))
       .finally(() => this.running.delete(id));
     this.running.set(id, ended);
   }
 
-  private async call({ name }: FunctionSpec, id: string, fields: string[]): Promise<void> {
+  private async call({ name }: FunctionSpec, id: string, fields: Buffer[]): Promise<void> {
     const { stream, replies } = this.config;
-    const named = Object.fromEntries(
-      fields.flatMap((key, i) => (i % 2 === 0 ? [[key, fields[i + 1]!]] : [])),
-    );
-    const body = named.body ?? JSON.stringify(named);
+    const { body, headers } = callOf(fields);
     try {
       const {
         status,
@@ -187,13 +183,8 @@ export class RedisStreamSource {
         method: 'POST',
         path: '/',
         query: '',
-        headers: {
-          'content-type':
-            named['content-type'] ?? (named.body === undefined ? 'application/json' : 'text/plain'),
-          'x-nemo-trigger': 'queue',
-          'x-nemo-entry': id,
-        },
-        body: Buffer.from(body),
+        headers: { ...headers, 'x-nemo-trigger': 'queue', 'x-nemo-entry': id },
+        body,
       });
       this.onCallEnded(name, undefined, timeline);
       const transaction = this.writer.multi();
@@ -210,7 +201,7 @@ export class RedisStreamSource {
   }
 
   /** A failed entry stays pending, to be claimed again later, until it has had its chances. */
-  private async giveUpIfHopeless(id: string, fields: string[], why: string): Promise<void> {
+  private async giveUpIfHopeless(id: string, fields: Buffer[], why: string): Promise<void> {
     const { stream } = this.config;
     const [pending] = (await this.writer.xpending(stream, this.group, id, id, 1)) as Array<
       [string, string, number, number]

@@ -11,6 +11,7 @@
 import type { ServerResponse } from 'node:http';
 import { NemoError } from '../../errors.js';
 import type { CallTimeline, Sink, StartKind } from '../../invoke/function.js';
+import type { GiveBack } from '../../streams/lent-bytes.js';
 import { GATEWAY_HTTP } from '../../tunables.js';
 import type { Answers } from '../answers.js';
 import type { Budget } from '../budget.js';
@@ -49,6 +50,7 @@ export class CallReply implements Sink, Awaited {
   private headers: Record<string, string> | undefined;
   private start: StartKind | undefined;
   private firstChunk: Buffer | undefined;
+  private firstSent: GiveBack | undefined;
   private queued = false;
   private streaming = false;
   private ended = false;
@@ -105,22 +107,23 @@ export class CallReply implements Sink, Awaited {
     this.hold();
   }
 
-  onChunk(chunk: Buffer): void {
+  onChunk(chunk: Buffer, sent?: GiveBack): void {
     if (this.ended || this.response.destroyed) return;
     if (!this.streaming) {
       if (this.firstChunk === undefined) {
         this.firstChunk = chunk;
+        this.firstSent = sent;
         return;
       }
       if (!this.startStream()) return;
     }
     // A client that does not read: all that it waits for on this connection ends.
     if (this.response.writableLength > GATEWAY_HTTP.backlogMaxBytes) this.response.req.socket.destroy();
-    else this.send(chunk);
+    else this.send(chunk, sent);
   }
 
-  private send(chunk: Buffer): void {
-    this.response.write(chunk);
+  private send(chunk: Buffer, sent: GiveBack | undefined): void {
+    this.response.write(chunk, sent);
     this.place.answers.written(this.response, this.caller);
   }
 
@@ -201,7 +204,7 @@ export class CallReply implements Sink, Awaited {
       return false;
     }
     this.streaming = true;
-    if (this.firstChunk !== undefined) this.send(this.firstChunk);
+    if (this.firstChunk !== undefined) this.send(this.firstChunk, this.firstSent);
     else this.response.flushHeaders();
     return true;
   }

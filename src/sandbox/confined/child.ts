@@ -100,8 +100,8 @@ export function ended(child: ChildProcess): Promise<number | null> {
   });
 }
 
-export function isBrokenPipe(error: Error): boolean {
-  return ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'].includes(
-    (error as NodeJS.ErrnoException).code ?? '',
-  );
+/** What was written to has ended, and tells why itself. Versions of node differ in how they call it. */
+export function isBrokenPipe({ syscall, code = '' }: NodeJS.ErrnoException): boolean {
+  if (syscall === 'write') return true;
+  return ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'].includes(code);
 }

@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
 import { parseObject } from '../../../streams/json.js';
+import { LentRead } from '../../../streams/lent-bytes.js';
 import { Pace } from '../../../streams/pace.js';
 import { Valve } from '../../../streams/valve.js';
 import { CHANNEL, GATEWAY_HTTP, ISOLATE, POOL } from '../../../tunables.js';
@@ -34,6 +35,8 @@ interface OpenCall {
   cancelled: boolean;
   /** Chunks since its reader had none left to take. */
   unreadChunks: number;
+  /** Nothing is read until its reader has taken what there is. */
+  held: boolean;
 }
 
 /** Outcome of a stem's start or of a load, as the runner told it. */
@@ -85,6 +88,7 @@ export class Channel {
   private over = false;
   /** Whoever cannot take more of what the sandbox says holds it: its socket fills, and the function waits. */
   readonly valve: Valve;
+  private readonly lent = new LentRead();
   /** Frames ignored so far. */
   strayFrames = 0;
 
@@ -116,7 +120,9 @@ export class Channel {
       guarded<Buffer>(ends, (bytes) => {
         if (this.over) return;
         this.pace.spend(CHANNEL.tokensPerRead);
+        this.lent.begin(bytes);
         decoder.push(bytes);
+        this.lent.end();
       }),
     );
     socket.once('close', () => this.pace.stop());
@@ -201,7 +207,7 @@ export class Channel {
     const timeMs = Math.min(Math.max(Math.ceil(remainingMs), 0), 0xffffffff);
     try {
       this.send(FrameType.call, id, timeMs, JSON.stringify({ callId, method, path, query, headers }), body);
-      this.open.set(id, { reply, headSent: false, cancelled: false, unreadChunks: 0 });
+      this.open.set(id, { reply, headSent: false, cancelled: false, unreadChunks: 0, held: false });
       this.pace.grant(CHANNEL.tokensPerCall);
     } catch (error) {
       reply.onError(
@@ -247,6 +253,7 @@ export class Channel {
   private take(header: FrameHeader, meta: Buffer, body: Buffer): void {
     if (this.over) return;
     this.pace.spend(1);
+    if (header.type !== FrameType.chunk) this.lent.keep();
     const call = this.open.get(header.callId);
     const makesSense =
       call === undefined ? this.takeControl(header, meta, body) : this.takeAnswer(call, header, meta, body);
@@ -318,7 +325,7 @@ export class Channel {
       }
       case FrameType.chunk:
         if (!call.headSent) return false;
-        if (body.length > 0) reply.onChunk(body);
+        if (body.length > 0) reply.onChunk(body, this.lent.lend(body));
         if (reply.gone) this.cancel(header.callId, call);
         else this.holdBack(call);
         return true;
@@ -347,14 +354,14 @@ export class Channel {
     else call.unreadChunks++;
     const behind =
       backlogBytes > GATEWAY_HTTP.backlogPauseBytes || call.unreadChunks > CHANNEL.unreadChunksMax;
-    if (whenDrained === undefined || !behind) return;
+    if (whenDrained === undefined || !behind || call.held) return;
     call.unreadChunks = 0;
+    call.held = true;
     this.valve.hold();
-    let waits = true;
     whenDrained(
       guarded(this.events, () => {
-        if (!waits) return;
-        waits = false;
+        if (!call.held) return;
+        call.held = false;
         this.valve.release();
       }),
     );

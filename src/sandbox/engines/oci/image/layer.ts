@@ -34,7 +34,7 @@ export interface Room {
 
 export function tooLarge(): Error {
   return badImage(
-    `the image has more than ${OCI.imageMaxBytes >> 20} MiB or ${OCI.entriesMax} files unpacked, or the store has no room for it`,
+    `the image has more than ${OCI.imageMaxBytes / 2 ** 20} MiB or ${OCI.entriesMax} files unpacked, or the store has no room for it`,
     'make the image smaller',
   );
 }
