@@ -5,6 +5,9 @@ export const CGROUP = {
   quotaPeriodUs: 20_000,
   /** The kernel refuses quotas below 1 ms. */
   quotaMinUs: 1_000,
+  /** v1: of a group's memory, so much again may wait in its sockets; and of what the box may have there, all groups together. */
+  socketRatio: 1 / 8,
+  socketBoxRatio: 1 / 2,
   /** How long a kill waits for a v1 group to be fully frozen before it signals anyway. */
   freezeWaitMs: 200,
   /** Only a process stuck in the kernel survives SIGKILL for this long. */

@@ -13,9 +13,33 @@ import type { NfInstance } from '../../src/nf/profile.js';
 import { NfProtection } from '../../src/nf/protection.js';
 import { startProgram } from '../nf/victim.js';
 import { RealAgent } from '../support/real-agent.js';
+import { ask, SandboxBench } from '../support/sandboxes.js';
 
 const MIB = 2 ** 20;
 const EATER = fileURLToPath(new URL('./support/eater.js', import.meta.url));
+
+/** Writes to connections that nobody reads, as much as they take. */
+const FILLS_SOCKETS = `
+  import { connect, createServer } from 'node:net';
+  const chunk = Buffer.alloc(8 * 1024 * 1024);
+  const held = [];
+  export default async () => {
+    const server = createServer({ pauseOnConnect: true }, (socket) => held.push(socket.on('error', () => {})));
+    await new Promise((done) => server.listen(0, '127.0.0.1', done));
+    for (let i = 0; i < 100; i++) {
+      const socket = connect(server.address().port, '127.0.0.1').on('error', () => {});
+      held.push(socket);
+      await new Promise((done) => socket.once('connect', done));
+      socket.write(chunk);
+    }
+    await new Promise((done) => setTimeout(done, 500));
+    return held.length;
+  };`;
+
+/** Of TCP in all namespaces. */
+function socketBytes(): number {
+  return Number(/TCP:.* mem (\d+)/.exec(readFileSync('/proc/net/sockstat', 'utf8'))![1]) * 4096;
+}
 
 describe('escape by memory', function () {
   this.timeout(90_000);
@@ -45,6 +69,19 @@ describe('escape by memory', function () {
       const { warnings } = (await agent.status()).agent;
       expect(warnings.some((warning) => warning.includes('over-committed by 3'))).to.equal(true);
     });
+  });
+
+  it('is not taken in sockets either, of which the kernel has one budget for the box', async () => {
+    const bench = new SandboxBench();
+    try {
+      const sandbox = await bench.run(FILLS_SOCKETS);
+      const before = socketBytes();
+      expect(await ask(sandbox)).to.equal(200);
+      // Without a limit of its own it was more than 100 MB, and with more processes all that the box may have.
+      expect(socketBytes() - before).to.be.lessThan(40 * MIB);
+    } finally {
+      await bench.close();
+    }
   });
 
   it('is not there for all functions together beyond their share, whatever the limit of each is', async () => {

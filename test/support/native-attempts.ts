@@ -60,6 +60,8 @@ export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
   mptcp: 'EPROTONOSUPPORT',
   i386_table: 'killed',
   x32_table: 'killed',
+  inotify: 'ENOSYS',
+  core_of_one: 'worked',
   mkfifo: 'worked',
   mknod_file: 'worked',
   socketpair_unix: 'worked',
@@ -85,6 +87,7 @@ export const MACHINE_ANSWERS: Readonly<Record<string, string>> = {
 export const THREAD_ANSWERS: Readonly<Record<string, string>> = {
   ...NO_SHARED_MEMORY,
   ...LACKING,
+  core_of_one: 'worked',
   futex_thread: 'worked',
 };
 
@@ -194,6 +197,21 @@ int main(void) {
   TRY("fanotify", syscall(SYS_fanotify_init, 0, 0));
   TRY("name_to_handle", syscall(SYS_name_to_handle_at, AT_FDCWD, "/", bytes, &one_int, 0));
   TRY("kcmp", syscall(SYS_kcmp, getpid(), getpid(), 0, 0, 0));
+  TRY("mmap_huge", mmap(0, 2 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0) == MAP_FAILED
+    ? -1 : 0);
+  TRY("memfd_huge", syscall(SYS_memfd_create, "huge", 4));
+  TRY("shmget_huge", syscall(SYS_shmget, 0, 2 << 20, 0600 | 04000));
+  void *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  TRY("merge_pages", madvise(page, 4096, 12));
+  TRY("collapse_pages", madvise(page, 4096, 25));
+  TRY("drop_file_pages", syscall(SYS_fadvise64, 0, 0, 0, 4));
+  TRY("dnotify", fcntl(open("/", O_RDONLY | O_DIRECTORY), 1026, 1));
+  TRY("inotify", syscall(SYS_inotify_init1, 0));
+  TRY("socket_filter", setsockopt(-1, SOL_SOCKET, 26, bytes, 16));
+  TRY("reuseport_filter", setsockopt(-1, SOL_SOCKET, 51, bytes, 16));
+  struct rlimit core = {0};
+  TRY("core_limit", syscall(SYS_prlimit64, 0, RLIMIT_CORE, &core, 0));
+  TRY("core_of_one", syscall(SYS_getrlimit, RLIMIT_CORE, &core) == 0 && core.rlim_cur == 1 ? 0 : -1);
   TRY("ioprio", syscall(SYS_ioprio_set, 1, 0, 0x2000));
 #ifdef __x86_64__
   in_child("i386_table", i386);

@@ -4,7 +4,7 @@
  * member does not die of SIGKILL before it is thawed.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { NemoError } from '../../errors.js';
@@ -34,6 +34,8 @@ import { checkName } from './names.js';
 import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.js';
 
 const CONTROLLERS = ['memory', 'pids', 'cpuset', 'cpuacct', 'cpu', 'freezer'] as const;
+/** The smallest that there is: with larger ones the limit is lower than it could be. */
+const PAGE_BYTES = 4096;
 type V1Controller = (typeof CONTROLLERS)[number];
 /** Directory of a group in each hierarchy that has the controller. */
 type Directories = Partial<Record<V1Controller, string | undefined>>;
@@ -142,8 +144,11 @@ export class CgroupV1Driver implements CgroupDriver {
 
   /** Also takes a cap away that an agent before this one left. */
   private cap(): void {
-    const { cpu } = this.root;
+    const { cpu, memory } = this.root;
     this.capMemory();
+    const socketBytes = boxSocketBytes();
+    if (memory !== undefined && socketBytes !== undefined)
+      limitSockets(memory, socketBytes * CGROUP.socketBoxRatio);
     if (cpu === undefined) return;
     tryWrite(`${cpu}/cpu.cfs_period_us`, CGROUP.quotaPeriodUs);
     tryWrite(`${cpu}/cpu.cfs_quota_us`, this.capUs);
@@ -213,6 +218,7 @@ class CgroupV1 implements Cgroup {
   setMemoryMax(bytes: number): void {
     if (!this.has('memory')) return;
     const memory = `${this.directories.memory}/memory.limit_in_bytes`;
+    limitSockets(this.directories.memory!, bytes * CGROUP.socketRatio);
     const withSwap = `${this.directories.memory}/memory.memsw.limit_in_bytes`;
     if (!existsSync(withSwap)) {
       writeControl(memory, bytes);
@@ -270,6 +276,27 @@ class CgroupV1 implements Cgroup {
 
   private has(controller: Controller): boolean {
     return this.directories[controller] !== undefined && !this.missing.includes(controller);
+  }
+}
+
+/**
+ * What waits in sockets of TCP and UDP: v1 counts it apart from other memory, and only where it is limited before the first
+ * socket is made. Not counted, one function fills what the whole box may have (`tcp_mem`), and nobody's TCP goes on.
+ */
+function limitSockets(memory: string, bytes: number): void {
+  tryWrite(`${memory}/memory.kmem.tcp.limit_in_bytes`, Math.floor(bytes));
+}
+
+/** From where on the kernel is short of it. Undefined where it does not say so: in a network namespace of its own. */
+function boxSocketBytes(): number | undefined {
+  try {
+    const pages = ['tcp', 'udp'].map((protocol) => {
+      const text = readFileSync(`/proc/sys/net/ipv4/${protocol}_mem`, 'utf8');
+      return Number(text.split(/\s+/)[0]);
+    });
+    return Math.min(...pages) * PAGE_BYTES;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * The system calls that a function may make, one table for every engine. What is not here is refused: a call becomes
  * part of what strangers reach by a line of this file. Not here, though container engines allow them: POSIX timers,
- * sync and syncfs, membarrier, AIO, io_uring, vmsplice, ptrace and its kin, file handles, changes of scheduling.
+ * sync and syncfs, membarrier, AIO, io_uring, vmsplice, ptrace and its kin, file handles, changes of scheduling, watches
+ * on files (which tell of the host's programs, for a watch is on the file and not on the mount that a sandbox sees).
  */
 
 /** [x64, arm64]; -1: the architecture lacks the call. From 424 on, both number alike. */
@@ -26,22 +27,21 @@ const FILES = `
   read* 0 63, write* 1 64, pread64* 17 67, pwrite64* 18 68, readv* 19 65, writev* 20 66, preadv* 295 69,
   pwritev* 296 70, preadv2* 327 286, pwritev2* 328 287, lseek* 8 62, open* 2 -, openat* 257 56,
   openat2* 437 437, creat 85 -, close* 3 57, close_range* 436 436, dup* 32 23, dup2* 33 -, dup3* 292 24,
-  fcntl* 72 25, flock 73 32, fsync 74 82, fdatasync 75 83, sync_file_range 277 84, fallocate 285 47,
+  flock 73 32, fsync 74 82, fdatasync 75 83, sync_file_range 277 84, fallocate 285 47,
   ftruncate* 77 46, truncate 76 45, stat* 4 -, lstat* 6 -, fstat* 5 80, newfstatat* 262 79, statx* 332 291,
   statfs* 137 43, fstatfs* 138 44, access* 21 -, faccessat* 269 48, faccessat2* 439 439, readlink* 89 -,
   readlinkat* 267 78, getcwd* 79 17, chdir 80 49, fchdir 81 50, getdents* 78 -, getdents64* 217 61,
   mkdir 83 -, mkdirat 258 34, rmdir 84 -, link 86 -, linkat 265 37, symlink 88 -, symlinkat 266 36,
   unlink 87 -, unlinkat 263 35, rename 82 -, renameat 264 38, renameat2 316 276, chmod 90 -, fchmod 91 52,
   fchmodat 268 53, fchmodat2 452 452, chown 92 -, fchown 93 55, lchown 94 -, fchownat 260 54,
-  umask* 95 166, utime 132 -, utimes 235 -, futimesat 261 -, utimensat 280 88, fadvise64* 221 223,
+  umask* 95 166, utime 132 -, utimes 235 -, futimesat 261 -, utimensat 280 88,
   readahead 187 213, sendfile 40 71, copy_file_range 326 285, splice 275 76, tee 276 77,
-  memfd_create 319 279, setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7, getxattr 191 8, lgetxattr 192 9,
+  setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7, getxattr 191 8, lgetxattr 192 9,
   fgetxattr 193 10, listxattr 194 11, llistxattr 195 12, flistxattr 196 13, removexattr 197 14,
-  lremovexattr 198 15, fremovexattr 199 16, inotify_init 253 -, inotify_init1 294 26,
-  inotify_add_watch 254 27, inotify_rm_watch 255 28`;
+  lremovexattr 198 15, fremovexattr 199 16`;
 
 const MEMORY = `
-  mmap* 9 222, munmap* 11 215, mprotect* 10 226, mremap* 25 216, madvise* 28 233, brk* 12 214,
+  munmap* 11 215, mprotect* 10 226, mremap* 25 216, brk* 12 214,
   msync* 26 227, mincore 27 232, mlock 149 228, mlock2 325 284, mlockall 151 230, munlock 150 229,
   munlockall 152 231, pkey_alloc* 330 289, pkey_free* 331 290, pkey_mprotect* 329 288,
   get_mempolicy 239 236`;
@@ -61,7 +61,7 @@ const TIME = `
 const SOCKETS = `
   connect* 42 203, bind 49 200, listen 50 201, accept 43 202, accept4 288 242, shutdown* 48 210,
   sendto* 44 206, recvfrom* 45 207, sendmsg* 46 211, recvmsg* 47 212, sendmmsg 307 269, recvmmsg 299 243,
-  getsockname* 51 204, getpeername* 52 205, getsockopt* 55 209, setsockopt* 54 208`;
+  getsockname* 51 204, getpeername* 52 205, getsockopt* 55 209`;
 
 /** To itself and its own: a sandbox has a process namespace. */
 const SIGNALS = `
@@ -75,7 +75,7 @@ const PROCESSES = `
   waitid* 247 95, getpid* 39 172, getppid* 110 173, gettid* 186 178, getpgid 121 155, getpgrp 111 -,
   setpgid 109 154, getsid 124 156, setsid 112 157, set_tid_address* 218 96, set_robust_list* 273 99,
   get_robust_list* 274 100, rseq* 334 293, arch_prctl* 158 -, getcpu* 309 168, getrusage* 98 165,
-  getrlimit* 97 163, setrlimit 160 164, prlimit64* 302 261, getpriority* 140 141, ioprio_get 252 31,
+  getrlimit* 97 163, getpriority* 140 141, ioprio_get 252 31,
   sched_yield* 24 124, sched_getaffinity* 204 123, sched_setaffinity 203 122, sched_getparam* 143 121,
   sched_getscheduler* 145 120, sched_getattr* 315 275, sched_get_priority_max* 146 125,
   sched_get_priority_min* 147 126, sched_rr_get_interval* 148 127, uname* 63 160, sysinfo* 99 179,
@@ -91,7 +91,7 @@ const USERS = `
 
 /** In a namespace of its own. */
 const IPC = `
-  shmget 29 194, shmat 30 196, shmdt 67 197, shmctl 31 195, semget 64 190, semop 65 193,
+  shmat 30 196, shmdt 67 197, shmctl 31 195, semget 64 190, semop 65 193,
   semtimedop 220 192, semctl 66 191, msgget 68 186, msgsnd 69 189, msgrcv 70 188, msgctl 71 187,
   mq_open 240 180, mq_unlink 241 181, mq_timedsend 242 182, mq_timedreceive 243 183, mq_notify 244 184,
   mq_getsetattr 245 185`;
@@ -100,6 +100,8 @@ const IPC = `
 const CONDITIONAL_ENTRIES = `
   clone* 56 220, clone3* 435 435, socket* 41 198, socketpair 53 199, ioctl* 16 29, prctl* 157 167,
   mknod 133 -, mknodat 259 33,
+  mmap* 9 222, madvise* 28 233, memfd_create 319 279, shmget 29 194, fadvise64* 221 223, fcntl* 72 25,
+  setsockopt* 54 208, setrlimit 160 164, prlimit64* 302 261, inotify_init 253 -, inotify_init1 294 26,
   timer_create* 222 107, io_setup* 206 0, membarrier* 324 283`;
 
 function parse(entries: string): SystemCall[] {

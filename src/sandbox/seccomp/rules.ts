@@ -102,11 +102,50 @@ const S_IFMT = 0o170000;
 /** FIFO, regular file (also as 0), socket: not a device. */
 const PLAIN_FILES = [0o010000, 0o100000, 0o140000, 0];
 
+const range = (from: number, to: number, without: readonly number[]): number[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => from + i).filter((one) => !without.includes(one));
+
+/** Huge pages are an NF's packet memory: there is one pool of them, which no memory limit of a sandbox counts. */
+const MAP_HUGETLB = 0x40000;
+const MFD_HUGETLB = 4;
+const SHM_HUGETLB = 0o4000;
+/**
+ * Not: merging with equal pages of others (12, 13), which tells what these hold; collapsing (25), which makes every core
+ * empty its lists; what needs a privilege.
+ */
+const MADVICE = [...range(0, 4, []), ...range(8, 24, [12, 13]), 102, 103];
+/** Not 4, DONTNEED: it takes files from the page cache, which is everybody's, and makes every core empty its lists. */
+const FADVICE = [0, 1, 2, 3, 5];
+/** Not F_NOTIFY (1026): it tells who uses a directory, of the host's too. */
+const FCNTL_COMMANDS = [...range(0, 17, []), 36, 37, 38, ...range(1024, 1038, [1026])];
+/** Of the core dump the launch chain says how large it may be, for good (see process/launch.ts). */
+const RLIMIT_CORE = 4;
+const LIMITS = range(0, 15, [RLIMIT_CORE]);
+const SOL_SOCKET = 1;
+/** IP, TCP, UDP, IPv6, ICMPv6, netlink, TLS. */
+const OTHER_LEVELS = [0, 6, 17, 41, 58, 270, 282];
+/** Not the filters (26, 50 to 52): compiled ones come out of one budget for the box, `net.core.bpf_jit_limit`. */
+const SOCKET_OPTIONS = range(1, 90, [26, 50, 51, 52]);
+
 const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
   clone: [allow(argument(0, [0], CLONE_NEW_ANY))],
   // Its flags lie in memory, out of a filter's sight; libraries fall back to clone.
   clone3: [refuse(ENOSYS)],
+  mmap: [allow(argument(3, [0], MAP_HUGETLB))],
+  memfd_create: [allow(argument(1, [0], MFD_HUGETLB))],
+  shmget: [allow(argument(2, [0], SHM_HUGETLB))],
+  madvise: [allow(argument(2, MADVICE))],
+  fadvise64: [allow(argument(3, FADVICE))],
+  fcntl: [allow(argument(1, FCNTL_COMMANDS))],
+  setrlimit: [allow(argument(0, LIMITS))],
+  prlimit64: [allow(argument(1, LIMITS))],
+  setsockopt: [
+    allow(argument(1, OTHER_LEVELS)),
+    allow(argument(1, [SOL_SOCKET]), argument(2, SOCKET_OPTIONS)),
+  ],
   // Kernels are built without these, so programs know what to do.
+  inotify_init: [refuse(ENOSYS)],
+  inotify_init1: [refuse(ENOSYS)],
   timer_create: [refuse(ENOSYS)],
   io_setup: [refuse(ENOSYS)],
   membarrier: [refuse(ENOSYS)],

@@ -67,7 +67,8 @@ export function containerSpec(input: SpecInput): Record<string, unknown> {
       oomScoreAdj: 1000,
       rlimits: [
         fixed('RLIMIT_NOFILE', SANDBOX.openFilesMax),
-        fixed('RLIMIT_CORE', 0),
+        // With 0 a crash would still start the host's handler of core dumps, with 1 it does not.
+        fixed('RLIMIT_CORE', 1),
         fixed('RLIMIT_NICE', 0),
         fixed('RLIMIT_RTPRIO', 0),
       ],

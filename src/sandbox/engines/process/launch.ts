@@ -57,8 +57,9 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     runtime.seccompPath,
     ...launch.joinPaths,
     '--',
-    // Without a nice allowance the kernel itself refuses the way out of SCHED_IDLE.
-    ...['prlimit', '--nice=0:0', '--rtprio=0:0', '--core=0:0', `--nofile=${openFiles}:${openFiles}`],
+    // Without a nice allowance the kernel itself refuses the way out of SCHED_IDLE. With a limit of 0 a crash would still
+    // start the host's handler of core dumps, as root, on any core and on nobody's account; with 1 it starts nothing.
+    ...['prlimit', '--nice=0:0', '--rtprio=0:0', '--core=1:1', `--nofile=${openFiles}:${openFiles}`],
     ...(fileMaxBytes === undefined ? [] : [`--fsize=${fileMaxBytes}:${fileMaxBytes}`]),
     ...(cpuMaxSeconds === undefined ? [] : [`--cpu=${cpuMaxSeconds}:${cpuMaxSeconds + 1}`]),
     ...(launch.scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
