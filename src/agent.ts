@@ -42,7 +42,7 @@ import { SandboxUsage } from './telemetry/sandbox-usage.js';
 import { Snapshot } from './telemetry/snapshot.js';
 import { CallTraces } from './telemetry/traces/call-traces.js';
 import { createCronTriggers, type TriggeredCallEnded } from './triggers/cron.js';
-import { AGENT, GATEWAY } from './tunables.js';
+import { AGENT, GATEWAY, LOGS, TRACE } from './tunables.js';
 import { VERSION } from './version.js';
 
 export interface Agent {
@@ -74,8 +74,9 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   const { driver, memory, coreScheduling, protection, claims, warnings } = await takeHost(config, closers);
   const log = createEventLog();
   const events = new AgentEvents(log);
-  const logs = createLogBook();
-  const traces = new CallTraces();
+  const isFunction = (name: string): boolean => registry.get(name) !== undefined;
+  const logs = createLogBook(LOGS, isFunction);
+  const traces = new CallTraces(TRACE, isFunction);
   if (config.otlp !== undefined) {
     const { createOtlpExporter } = await import('./telemetry/traces/otlp.js');
     const exporter = createOtlpExporter(config.otlp);

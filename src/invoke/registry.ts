@@ -62,6 +62,9 @@ export async function createRegistry(options: RegistryOptions): Promise<StoredRe
 class Registry implements StoredRegistry {
   readonly warnings: string[] = [];
   private readonly specs = new Map<string, FunctionSpec>();
+  /** What each spec takes, and all of them. */
+  private readonly specBytes = new Map<string, number>();
+  private specsBytes = 0;
   private readonly listeners: Array<(name: string, spec: FunctionSpec | undefined) => void> = [];
   private readonly bundles: BundleFiles;
   /** Hashes that the store names although their function could not be brought back. */
@@ -77,7 +80,7 @@ class Registry implements StoredRegistry {
     for (const { key, value } of await this.options.store.list<StoredSpec>(TABLE)) {
       const spec = toSpec(value);
       if (await this.intact(spec)) {
-        this.specs.set(key, spec);
+        this.keep(key, spec);
       } else {
         for (const hash of hashesOf(spec)) this.orphans.add(hash);
         this.warnings.push(`the code of function '${key}' is missing or damaged: deploy it again`);
@@ -99,6 +102,7 @@ class Registry implements StoredRegistry {
       ...(packages.length === 0 ? {} : { packages }),
     });
     return this.change(async () => {
+      this.requireRoom(functionName, checked);
       const codeHash = await this.bundles.write(artifact.content, artifact.ending);
       for (const one of packages) await this.bundles.write(one.content, PACKAGE_ENDING);
       const before = this.specs.get(checked.name);
@@ -113,7 +117,7 @@ class Registry implements StoredRegistry {
         updatedAt: now,
       };
       await this.options.store.put(TABLE, spec.name, spec);
-      this.specs.set(spec.name, spec);
+      this.keep(spec.name, spec);
       if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.sweepLater();
       this.tell(spec.name, spec);
       return { spec, created: before === undefined };
@@ -133,6 +137,8 @@ class Registry implements StoredRegistry {
       if (!this.specs.has(name)) throw noSuchFunction(name);
       await this.options.store.delete(TABLE, name);
       this.specs.delete(name);
+      this.specsBytes -= this.specBytes.get(name) ?? 0;
+      this.specBytes.delete(name);
       this.sweepLater();
       this.tell(name, undefined);
     });
@@ -144,6 +150,27 @@ class Registry implements StoredRegistry {
 
   packagePath(hash: string): string {
     return this.bundles.path(hash, PACKAGE_ENDING);
+  }
+
+  private keep(name: string, spec: FunctionSpec): void {
+    const bytes = bytesOf(spec);
+    this.specsBytes += bytes - (this.specBytes.get(name) ?? 0);
+    this.specBytes.set(name, bytes);
+    this.specs.set(name, spec);
+  }
+
+  /** All specs are in memory, also in that of the next agent: without a bound, none would start any more. STORAGE_FULL. */
+  private requireRoom(name: string, wanted: object): void {
+    const { functionsMax, specsMaxBytes } = FUNCTION_LIMITS;
+    const others = this.specsBytes - (this.specBytes.get(name) ?? 0);
+    const tooMany = this.specs.size >= functionsMax && !this.specs.has(name);
+    if (!tooMany && others + bytesOf(wanted) <= specsMaxBytes) return;
+    const what = tooMany
+      ? `${functionsMax} functions`
+      : 'environments of functions that take all room there is';
+    throw new NemoError('STORAGE_FULL', `this box has ${what}`, {
+      hint: 'remove functions that nobody needs',
+    });
   }
 
   private async intact(spec: FunctionSpec): Promise<boolean> {
@@ -190,6 +217,10 @@ class Registry implements StoredRegistry {
 /** Of all files that a function needs. */
 function hashesOf({ codeHash, packages = [] }: FunctionSpec): string[] {
   return [codeHash, ...packages.map(({ hash }) => hash)];
+}
+
+function bytesOf(spec: object): number {
+  return Buffer.byteLength(JSON.stringify(spec));
 }
 
 function refOf({ hash, name, bytes, entries }: PackageRef): PackageRef {

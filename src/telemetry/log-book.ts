@@ -30,7 +30,11 @@ export function logFailure(
   }
 }
 
-export function createLogBook(limits: { [K in keyof typeof LOGS]: number } = LOGS): LogBook {
+/** `isFunction`: what runs on after its function was removed leaves nothing that nobody would ever forget. */
+export function createLogBook(
+  limits: { [K in keyof typeof LOGS]: number } = LOGS,
+  isFunction: (name: string) => boolean = () => true,
+): LogBook {
   const pages = new Map<string, Page>();
   const followers = new Map<string, Set<(line: LogLine) => void>>();
 
@@ -47,6 +51,7 @@ export function createLogBook(limits: { [K in keyof typeof LOGS]: number } = LOG
 
   return {
     append(line) {
+      if (!isFunction(line.functionName)) return;
       const { lineMaxChars } = limits;
       const kept =
         line.text.length <= lineMaxChars

@@ -4,9 +4,10 @@
  */
 
 import { type ScheduledTask, schedule } from 'node-cron';
-import type { NemoError } from '../errors.js';
+import { asNemoError, type NemoError } from '../errors.js';
 import type { Platform } from '../gateway/platform.js';
 import type { CallTimeline, FunctionSpec } from '../invoke/function.js';
+import { checkSchedule, SILENT } from './schedule.js';
 
 export interface CronTriggers {
   /** Names of the functions that have a schedule now. */
@@ -21,7 +22,6 @@ export type TriggeredCallEnded = (
 ) => void;
 
 const NO_BODY = Buffer.alloc(0);
-const SILENT = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };
 
 /** Starts what the registry holds and follows its changes. `onCallEnded` hears of every call that was made. */
 export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCallEnded): CronTriggers {
@@ -68,7 +68,15 @@ export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCa
   const follow = (name: string, spec: FunctionSpec | undefined): void => {
     void tasks.get(name)?.destroy();
     tasks.delete(name);
-    if (!closed && spec?.schedule !== undefined) tasks.set(name, start(spec, spec.schedule));
+    if (closed || spec?.schedule === undefined) return;
+    try {
+      // An earlier agent may have stored what this one refuses: that must not keep it from starting.
+      checkSchedule(spec.schedule);
+      tasks.set(name, start(spec, spec.schedule));
+    } catch (thrown) {
+      const message = `'${name}' is not called by the clock: ${asNemoError(thrown).message}`;
+      platform.events.emit({ kind: 'warning', severity: 'warning', functionName: name, message });
+    }
   };
 
   for (const spec of platform.registry.list()) follow(spec.name, spec);

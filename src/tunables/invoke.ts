@@ -9,6 +9,9 @@ export const FUNCTION_LIMITS = {
   concurrencyMax: 1_000,
   /** Names and values together: a process's environment is bounded by the kernel too. */
   envMaxBytes: 64 * 1024,
+  /** Functions of the box, and what all that is known of them takes, environments too: the agent holds it in memory. */
+  functionsMax: 10_000,
+  specsMaxBytes: 64 * 1024 * 1024,
   /** A replaced bundle stays this long: a sandbox may be loading it just now. */
   bundleGraceMs: 60_000,
 } as const;

@@ -141,6 +141,8 @@ export const OCI = {
   configTextsMax: 1_000,
   configTextsMaxBytes: 128 * 1024,
   volumesMax: 16,
+  /** Folders of PATH, in which its program is looked for. */
+  searchPathsMax: 64,
   indexDepthMax: 3,
   /** All of a pull from a registry together, and the silence of a peer in it. */
   fetchTimeoutMs: 600_000,

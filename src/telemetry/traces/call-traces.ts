@@ -64,7 +64,11 @@ export class CallTraces implements CallObserver {
   private readonly listeners: Array<(trace: Readonly<CallTrace>) => void> = [];
   private readonly marks = new WeakMap<Worker, Mark>();
 
-  constructor(private readonly limits: { callsPerFunction: number; detailPeriodMs: number } = TRACE) {}
+  /** A ring is kept of what `isFunction`: of one that was removed it would stay for ever. */
+  constructor(
+    private readonly limits: { callsPerFunction: number; detailPeriodMs: number } = TRACE,
+    private readonly isFunction: (name: string) => boolean = () => true,
+  ) {}
 
   starting(functionName: string, worker: Worker, nowMs: number): void {
     const ring = this.ring(functionName);
@@ -138,7 +142,7 @@ export class CallTraces implements CallObserver {
     let ring = this.rings.get(functionName);
     if (ring === undefined) {
       ring = { traces: [], next: 0, nextDetailMs: 0 };
-      this.rings.set(functionName, ring);
+      if (this.isFunction(functionName)) this.rings.set(functionName, ring);
     }
     return ring;
   }

@@ -1,6 +1,7 @@
 /** What is stored of a function of this engine, and how it is decided at deploy: all that can be known before a call. */
 
 import { posix } from 'node:path';
+import { OCI } from '../../../tunables.js';
 import { badImage } from './image/faults.js';
 import type { ImportedImage } from './image/import.js';
 import type { ImageRequest } from './image/reference.js';
@@ -28,8 +29,12 @@ export function planImage(request: ImageRequest, imported: ImportedImage, root: 
     ? config.env
     : [`PATH=${PATH}`, ...config.env];
   const path = env.find((line) => line.startsWith('PATH='))!.slice('PATH='.length);
+  // Each is looked at, on the thread that answers calls.
+  if (path.split(':').length > OCI.searchPathsMax)
+    throw badImage(`PATH of the image has more than ${OCI.searchPathsMax} folders`, 'make it shorter');
   const common = { image: request.image, layers, volumes: config.volumes, cwd: config.workingDir, env };
   const find = (name: string, what: string): string => {
+    if (name.length > OCI.pathMaxBytes) throw badImage(`the name of ${what} of the image is too long`);
     const program = programInside(root, name, path, config.workingDir);
     if (program === undefined)
       throw badImage(`the image has no program ${name}, which is ${what}`, 'name one that is in the image');

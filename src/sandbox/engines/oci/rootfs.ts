@@ -17,12 +17,15 @@ import {
 } from 'node:fs';
 import { join, posix } from 'node:path';
 import { runCommand } from '../../../linux/tied-process.js';
+import { OCI } from '../../../tunables.js';
 import { layerParts } from './image/layer-path.js';
 
 /** Where a sandbox finds what is NEMO's. */
 export const NEMO_DIRECTORY = '/.nemo';
 const MOUNT_POINTS = ['proc', 'dev', '.nemo/runner', '.nemo/function'];
 const LINKS_MAX = 40;
+/** Steps along one path, those of its links too: as long as a layer's deepest path, a few times over. */
+const STEPS_MAX = 4 * OCI.depthMax;
 
 /** Makes the folders of an image's mounts in `directory`. */
 export function layOutRootfs(directory: string, volumes: readonly string[]): void {
@@ -78,7 +81,8 @@ export async function unmountBelow(directory: string): Promise<void> {
 export function fileInside(root: string, path: string): string | undefined {
   let done = '';
   const left = path.split('/');
-  for (let links = 0; left.length > 0; ) {
+  for (let links = 0, steps = 0; left.length > 0; ) {
+    if (++steps > STEPS_MAX) return undefined;
     const next = posix.join('/', done, left.shift()!);
     const found = lstatSync(root + next, { throwIfNoEntry: false });
     if (found === undefined || links > LINKS_MAX) return undefined;
@@ -96,13 +100,19 @@ export function fileInside(root: string, path: string): string | undefined {
 
 /** The program that a shell in the image would run for `name`; undefined if there is none. */
 export function programInside(root: string, name: string, path: string, cwd: string): string | undefined {
-  const candidates = name.includes('/')
-    ? [posix.resolve(cwd, name)]
-    : path.split(':').map((directory) => posix.join('/', directory, name));
-  return candidates.find((candidate) => {
+  const isProgram = (candidate: string): boolean => {
     const file = fileInside(root, candidate);
     return file !== undefined && (lstatSync(file).mode & 0o111) !== 0;
-  });
+  };
+  if (name.includes('/')) {
+    const candidate = posix.resolve(cwd, name);
+    return isProgram(candidate) ? candidate : undefined;
+  }
+  for (const directory of path.split(':')) {
+    const candidate = posix.join('/', directory, name);
+    if (isProgram(candidate)) return candidate;
+  }
+  return undefined;
 }
 
 /** ELF machine of a program, or the interpreter that its first line names. */
