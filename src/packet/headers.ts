@@ -42,6 +42,7 @@ export const PROTOCOL_ICMP6 = 58;
 export const TCP_FIN = 1;
 export const TCP_SYN = 2;
 export const TCP_RST = 4;
+export const TCP_PSH = 8;
 export const TCP_ACK = 16;
 
 export const ETHER_IPV4 = 0x0800;

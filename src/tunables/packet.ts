@@ -17,6 +17,8 @@ export const NF_RUNTIME = {
   ringSlots: 2_048,
   /** A 1,600 byte packet, its header, and room for a tunnel's. */
   slotBytes: 2_048,
+  /** The longest frame that any sender makes (64 KB and its headers), and room for a tunnel's. */
+  longFrameBytes: 66_560,
   /** Rounds with packets between two looks at what the receive rings had no room for. */
   roundsPerMissed: 256,
   /** Empty rounds in poll mode before the NF asks whether its interfaces are still there: some milliseconds. */
