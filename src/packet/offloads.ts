@@ -5,10 +5,11 @@
  * together; and in a tunnel (VXLAN, IP in IP) each outer header has a length of its own.
  */
 
-import { GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, type VirtioHeader } from '../linux/virtio-header.js';
+import { GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VirtioHeader } from '../linux/virtio-header.js';
 import { applyDelta, delta16, internetChecksum, l4Checksum } from './checksum.js';
 import {
   Headers,
+  L4_TCP,
   L4_UDP,
   OK,
   parseHeaders,
@@ -150,6 +151,22 @@ export class Segments {
       writeU16(frame, field, l4Checksum(frame, this.segment));
     }
   }
+}
+
+/** A long TCP frame, as a capture on its sender has it, in segments of at most `maxBytes`; undefined if it is not one. */
+export function cutSegments(frame: Uint8Array, maxBytes: number): Uint8Array[] | undefined {
+  const h = new Headers();
+  if (parseHeaders(frame, frame.length, h) !== OK || h.l4Kind !== L4_TCP) return undefined;
+  const left = new VirtioHeader();
+  left.gsoType = h.version === 4 ? GSO_TCPV4 : GSO_TCPV6;
+  left.gsoSize = maxBytes - h.payloadOffset;
+  const segments = new Segments();
+  if (!segments.begin(frame, 0, frame.length, left)) return undefined;
+  return Array.from({ length: segments.count }, (_, i) => {
+    const segment = new Uint8Array(segments.lengthOf(i));
+    segments.write(i, segment, false, 0);
+    return segment;
+  });
 }
 
 /** Puts an outer VLAN tag, as the ring tells it, behind the addresses. */

@@ -82,8 +82,6 @@ function readPcap(file: Uint8Array, view: DataView, path: string): RawPacket[] {
     throw badCapture(path, 0, 'not a pcap or pcapng file');
   if (file.length < HEADER_BYTES) throw badCapture(path, file.length, 'the file header is cut short');
   const nsPerTick = magic === 0xa1b23c4d || magic === 0x4d3cb2a1 ? 1 : 1_000;
-  const major = view.getUint16(4, little);
-  if (major !== 2) throw badCapture(path, 4, `pcap version ${major} is not known`);
   const link = view.getUint32(20, little);
   const linkType = link & 0xffff;
   // The upper bits may say that packets end in a frame check sequence, of so many 16-bit words.
