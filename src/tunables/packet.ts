@@ -41,6 +41,10 @@ export const FLOWS = {
   tcpTimeoutMs: 7_440_000,
   /** After a FIN or RST: long enough for the last segments. */
   tcpClosingTimeoutMs: 10_000,
+  /** Packets under way of which more fragments are to come; a power of two. */
+  fragmentedPackets: 1_024,
+  /** As long as Linux waits for the rest of a packet. */
+  fragmentTimeoutMs: 30_000,
 } as const;
 
 /** The traffic process of test beds and benchmarks. */

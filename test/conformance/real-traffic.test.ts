@@ -40,6 +40,37 @@ const bulk = async (world: TrafficWorld, version: 4 | 6) => {
   expect(await world.near.run('sh', ['-c', script]), 'upload').to.equal(EXPECTED);
 };
 
+/** In Python, whose sockets can send extension headers: UDP answered as it came. */
+const ECHO_SERVER = `
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(('::', 7))
+print('ready', flush=True)
+while True:
+    data, peer = s.recvfrom(65535)
+    s.sendto(data, peer)
+`;
+const ECHO_CLIENT = `
+import socket, sys
+address, size, options = sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'options'
+s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(3)
+if options:
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))
+data = bytes(i % 251 for i in range(size))
+s.sendto(data, (address, 7))
+print(size, 'equal' if s.recv(65535) == data else 'other', end='')
+`;
+const serveEcho = (world: TrafficWorld) => world.serve('python3', ['-c', ECHO_SERVER]);
+const echo = (world: TrafficWorld, version: 4 | 6, bytes: number, options = false) =>
+  world.near.run('python3', [
+    '-c',
+    ECHO_CLIENT,
+    world.address(version),
+    String(bytes),
+    options ? 'options' : '-',
+  ]);
+
 interface Rule {
   what: string;
   world?: Omit<WorldOptions, 'nf'>;
@@ -102,6 +133,27 @@ const RULES: Rule[] = [
     act: async (world) => {
       await serve(world);
       await bulk(world, 4);
+    },
+  },
+  {
+    what: 'RFC 791, 3.2: fragments, IPv4, there and back',
+    act: async (world) => {
+      await serveEcho(world);
+      expect(await echo(world, 4, 5000)).to.equal('5000 equal');
+    },
+  },
+  {
+    what: 'RFC 8200, 4.5: fragments, IPv6, there and back',
+    act: async (world) => {
+      await serveEcho(world);
+      expect(await echo(world, 6, 5000)).to.equal('5000 equal');
+    },
+  },
+  {
+    what: 'RFC 8200, 4.6: a destination options header before UDP',
+    act: async (world) => {
+      await serveEcho(world);
+      expect(await echo(world, 6, 500, true)).to.equal('500 equal');
     },
   },
   {
