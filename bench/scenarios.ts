@@ -34,6 +34,8 @@ export interface Scenario {
   pattern: Pattern;
   functions: string[];
   arrivals: Arrivals;
+  /** With replay: a capture of the user's own, an absolute path. */
+  capture?: string;
 }
 
 /** Scenarios with a short name. */

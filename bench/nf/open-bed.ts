@@ -39,7 +39,9 @@ export async function openBed(scenario: Scenario, cpu: number, housekeepingCpu: 
   const needed = PACKAGES[first];
   if (needed !== undefined) await ensurePackages([needed]);
   if (first === 'nginx' || first === 'haproxy') return createRequestBed(first, cpu, housekeepingCpu);
-  return createPacketBed(packetNf(scenario, cpu), cpu, housekeepingCpu);
+  const { capture } = scenario;
+  const nf = { ...packetNf(scenario, cpu), ...(capture !== undefined && { capture }) };
+  return createPacketBed(nf, cpu, housekeepingCpu);
 }
 
 function packetNf({ nfs, mode, loadRatio }: Scenario, cpu: number): PacketNf {

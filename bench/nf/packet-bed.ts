@@ -24,6 +24,8 @@ export interface PacketNf {
   softirq?: boolean;
   config?: (pids: number[]) => Partial<UserConfig>;
   frames?: { frameBytes?: number; flows?: number };
+  /** What is replayed; by default the capture that NEMO brings. */
+  capture?: string;
   nfCost?: string;
   /** Seen in the feed, but not harvestable before this holds too. */
   ready?: (nf: { mode: NfMode }) => boolean;
@@ -88,8 +90,8 @@ export function referenceChain(
   };
 }
 
-function trafficOf({ perS, pattern }: BedLoad, { frames = {}, softirq }: PacketNf): TrafficSpec {
-  if (pattern === 'replay') return { kind: 'capture', path: CAPTURE, speed: 1 };
+function trafficOf({ perS, pattern }: BedLoad, { frames = {}, softirq, capture }: PacketNf): TrafficSpec {
+  if (pattern === 'replay') return { kind: 'capture', path: capture ?? CAPTURE, speed: 1 };
   const packetsPerS = perS!;
   if (pattern === 'bursty') return { kind: 'bursty', packetsPerS, ...BURST, ...frames };
   // The kernel samples softirq time at its tick: evenly spaced packets would always hit the same phase.

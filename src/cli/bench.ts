@@ -1,5 +1,6 @@
 /** `nemo bench`: measures policies against each other on NFs under load, and writes what it found. */
 
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { renderMarkdown } from '../../bench/report.js';
 import { readReport, readResumable, writeReport } from '../../bench/report-file.js';
@@ -10,6 +11,7 @@ import type { BenchReport } from '../../bench/types.js';
 import { NemoError } from '../errors.js';
 import { POLICY_NAMES, policyByName } from '../harvest/policies.js';
 import { ensurePackages } from '../linux/packages.js';
+import { checkCapture } from '../packet/traffic/workload.js';
 import { RUNTIME_PACKAGES } from './diagnosis.js';
 import { ABOVE_ZERO, COUNT, checkOutput, numberOption, writeOutput } from './options.js';
 import { Progress } from './progress.js';
@@ -22,6 +24,7 @@ interface BenchCliOptions {
   policies?: string;
   rounds?: string;
   seconds?: string;
+  capture?: string;
   out?: string;
   resume?: string;
   md?: string;
@@ -43,6 +46,7 @@ export function register(program: Command): void {
     .option('--policies <names>', `instead of the set's: solo, ${POLICY_NAMES.join(', ')}`)
     .option('--rounds <number>', "interleaved rounds, instead of the set's")
     .option('--seconds <number>', 'measured seconds of each policy in each round')
+    .option('--capture <file>', 'a capture of your own (pcap or pcapng) for the scenarios that replay one')
     .option('--json, --out <file.json>', 'write the report, schema nemo.bench/2, after every round')
     .option('--resume <file.json>', 'as --out, but what the file already holds is not measured again')
     .option('--md <file>', 'write the tables as Markdown')
@@ -131,22 +135,36 @@ function planFrom(options: BenchCliOptions): PlanEntry[] {
   const kept = options.only === undefined ? all : only(all, options.only);
   const policies = options.policies?.split(',').map((name) => name.trim());
   for (const policy of policies ?? []) if (policy !== 'solo') policyByName(policy);
+  const capture = captureOf(options, kept);
   return kept.map((entry) => ({
     ...entry,
+    scenario: { ...entry.scenario, ...(entry.scenario.pattern === 'replay' && capture) },
     policies: policies ?? entry.policies,
     rounds: roundsOf(options) ?? entry.rounds,
     seconds: secondsOf(options) ?? entry.seconds,
   }));
 }
 
+function captureOf({ capture }: BenchCliOptions, plan: readonly PlanEntry[]): { capture?: string } {
+  if (capture === undefined) return {};
+  if (plan.every(({ scenario }) => scenario.pattern !== 'replay')) {
+    throw new NemoError('BAD_CONFIG', 'none of these scenarios replays a capture', {
+      hint: 'take one that does: --scenario replay, or firewall/-/replay/cpu5/closed',
+    });
+  }
+  checkCapture(capture);
+  return { capture: resolve(capture) };
+}
+
 /** What has to be typed to measure the same again; where it is written does not matter. */
 function commandLine(options: BenchCliOptions): string {
-  const { set, scenario, only: pattern, policies, rounds, seconds } = options;
+  const { set, scenario, only: pattern, policies, rounds, seconds, capture } = options;
   const words = ['nemo bench', scenario === undefined ? `--set ${set}` : `--scenario ${scenario}`];
   if (pattern !== undefined) words.push(`--only '${pattern}'`);
   if (policies !== undefined) words.push(`--policies ${policies}`);
   if (rounds !== undefined) words.push(`--rounds ${rounds}`);
   if (seconds !== undefined) words.push(`--seconds ${seconds}`);
+  if (capture !== undefined) words.push(`--capture ${capture}`);
   return words.join(' ');
 }
 

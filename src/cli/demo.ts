@@ -1,10 +1,12 @@
 /** `nemo demo`, what `npm start` runs: the first thing that a new user sees. Live view on a terminal, then a summary. */
 
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { renderDemoSummary } from '../demo/summary.js';
 import { NemoError } from '../errors.js';
 import { POLICY_NAMES, policyByName } from '../harvest/policies.js';
 import { ensurePackages } from '../linux/packages.js';
+import { checkCapture } from '../packet/traffic/workload.js';
 import type { FeedFrame } from '../telemetry/feed.js';
 import { GATEWAY } from '../tunables.js';
 import { RUNTIME_PACKAGES } from './diagnosis.js';
@@ -18,6 +20,7 @@ interface DemoCliOptions {
   policy: string;
   port: string;
   packets: string;
+  capture?: string;
   json?: string;
 }
 
@@ -29,6 +32,7 @@ export function register(program: Command): void {
     .option('--policy <name>', `one of ${POLICY_NAMES.join(', ')}`, 'nemo')
     .option('--port <number>', 'HTTP port of the agent and its console on 127.0.0.1', String(GATEWAY.port))
     .option('--packets <number>', 'packets of the capture a second; 0: at the pace of the capture', '30000')
+    .option('--capture <file>', "replay a capture of your own (pcap or pcapng) instead of NEMO's")
     .option('--json <file>', 'also write the summary as JSON')
     .addHelpText(
       'after',
@@ -50,6 +54,7 @@ async function demo(options: DemoCliOptions): Promise<void> {
   const port = numberOption(options.port, '--port', PORT);
   const packetsPerS = numberOption(options.packets, '--packets', { least: 0 });
   checkOutput(options.json, '--json');
+  if (options.capture !== undefined) checkCapture(options.capture);
 
   const progress = new Progress(process.stderr);
   await ensurePackages(RUNTIME_PACKAGES, { progress: (line) => progress.say(line) });
@@ -66,6 +71,7 @@ async function demo(options: DemoCliOptions): Promise<void> {
       policy: options.policy,
       port,
       packetsPerS,
+      ...(options.capture !== undefined && { capture: resolve(options.capture) }),
       signal: stop.signal,
       say: (line) => progress.say(line),
       onUrl: (url) => {

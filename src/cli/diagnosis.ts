@@ -40,6 +40,10 @@ export const TEST_PACKAGES = [
   'runc',
   'busybox-static',
   'docker-registry',
+  // Real traffic through the reference NFs.
+  'curl',
+  'iputils-ping',
+  'python3',
   ...REAL_NF_PACKAGES,
 ] as const;
 

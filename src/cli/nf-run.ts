@@ -7,10 +7,13 @@ import { NemoError } from '../errors.js';
 import type { NfMode } from '../nf/profile.js';
 import { becomeNf } from '../packet/nf-process.js';
 import { writeLine } from '../packet/nf-runtime.js';
+import { ABOVE_ZERO, numberOption } from './options.js';
 
 interface RunOptions {
-  in: string;
-  out: string;
+  in?: string;
+  out?: string;
+  capture?: string;
+  packets?: string;
   cpu?: number;
   mode: NfMode;
   config?: string;
@@ -20,15 +23,18 @@ interface RunOptions {
 
 const EXAMPLE = `
 Example:
-  nemo nf run firewall --in eth1 --out eth2 --cpu 3 --mode sleep --stats`;
+  nemo nf run firewall --in eth1 --out eth2 --cpu 3 --mode sleep --stats
+  nemo nf run nat --capture mine.pcapng --stats     # in a test bed, under your own packets`;
 
 /** Adds `run` to the `nf` command. */
 export function registerRun(nf: Command): void {
   nf.command('run')
     .description('run a reference NF between two interfaces, in the foreground')
     .argument('<profile>', 'firewall, nat, lb, router, dpi or tunnel')
-    .requiredOption('--in <interface>', 'the inside')
-    .requiredOption('--out <interface>', 'the outside')
+    .option('--in <interface>', 'the inside')
+    .option('--out <interface>', 'the outside')
+    .option('--capture <file>', 'instead of interfaces: replay this pcap or pcapng through it, in a test bed')
+    .option('--packets <number>', 'packets of the capture a second; by default at the pace of the capture')
     .option('--cpu <core>', 'bind it to this core', readCore)
     .addOption(
       new Option('--mode <mode>', 'wait for packets in poll(), or spin')
@@ -39,29 +45,53 @@ export function registerRun(nf: Command): void {
     .option('--stats', 'a line of totals every second')
     .option('--json', 'report in JSON lines')
     .addHelpText('after', EXAMPLE)
-    .action((profile: string, options: RunOptions) => {
+    .action(async (profile: string, options: RunOptions, command: Command) => {
       const { cpu, mode, json } = options;
+      const config = options.config === undefined ? {} : readConfig(options.config);
+      if (options.capture !== undefined) return replay(profile, options.capture, config, options);
+      const { in: inside, out: outside } = options;
+      for (const [name, value] of Object.entries({ in: inside, out: outside })) {
+        if (value === undefined)
+          command.error(`error: required option '--${name} <interface>' not specified (or --capture <file>)`);
+      }
+      const ends = { in: inside!, out: outside! };
       becomeNf({
         profile,
-        in: options.in,
-        out: options.out,
+        ...ends,
         mode,
-        config: options.config === undefined ? {} : readConfig(options.config),
+        config,
         ...(cpu !== undefined && { cpu }),
         onReady: () => {
           const { pid } = process;
-          if (json)
-            writeLine(JSON.stringify({ ready: true, pid, profile, in: options.in, out: options.out, mode }));
-          else
-            writeLine(
-              `${profile} forwards between ${options.in} and ${options.out} (pid ${pid}, ${mode} mode)`,
-            );
+          if (json) writeLine(JSON.stringify({ ready: true, pid, profile, ...ends, mode }));
+          else writeLine(`${profile} forwards between ${ends.in} and ${ends.out} (pid ${pid}, ${mode} mode)`);
         },
         ...(options.stats && {
           onStatistics: (statistics) => writeLine(json ? JSON.stringify(statistics) : inWords(statistics)),
         }),
       });
     });
+}
+
+async function replay(profile: string, capture: string, config: unknown, options: RunOptions): Promise<void> {
+  const { cpu, mode, packets, stats = false, json = false } = options;
+  if (options.in !== undefined || options.out !== undefined) {
+    throw new NemoError('BAD_CONFIG', 'a capture is replayed in a test bed, not on interfaces', {
+      hint: 'leave out --in and --out, or --capture',
+    });
+  }
+  const packetsPerS = packets === undefined ? undefined : numberOption(packets, '--packets', ABOVE_ZERO);
+  const { replayCapture } = await import('./nf-replay.js');
+  await replayCapture({
+    profile,
+    capture,
+    mode,
+    config,
+    stats,
+    json,
+    ...(cpu !== undefined && { cpu }),
+    ...(packetsPerS !== undefined && { packetsPerS }),
+  });
 }
 
 function readCore(text: string): number {

@@ -25,6 +25,8 @@ export interface DemoOptions {
   port: number;
   /** Packets of the capture a second; 0: at the capture's own pace. */
   packetsPerS: number;
+  /** A capture of the user's own, an absolute path; by default the one that NEMO brings. */
+  capture?: string;
   say: (line: string) => void;
   /** Once the page can be opened. */
   onUrl: (url: string) => void;
@@ -121,8 +123,8 @@ function coreOf(frame: FeedFrame, core: number): FeedCore {
   return frame.cores.find((one) => one.core === core)!;
 }
 
-function trafficOf({ packetsPerS }: DemoOptions): TrafficSpec {
-  return { kind: 'capture', path: CAPTURE, ...(packetsPerS === 0 ? {} : { packetsPerS }) };
+function trafficOf({ packetsPerS, capture = CAPTURE }: DemoOptions): TrafficSpec {
+  return { kind: 'capture', path: capture, ...(packetsPerS === 0 ? {} : { packetsPerS }) };
 }
 
 async function measureSolo(testbed: Testbed, signal: AbortSignal): Promise<{ p99Us: number | null }> {

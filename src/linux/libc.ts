@@ -44,6 +44,11 @@ export const recv = libc.func('int64_t recv(int fd, _Out_ void *data, size_t len
   length: number,
   flags: number,
 ) => number;
+export const ioctl = libc.func('int ioctl(int fd, uint64_t request, _Inout_ void *argument)') as (
+  fd: number,
+  request: number,
+  argument: Uint8Array,
+) => number;
 export const listen = libc.func('int listen(int fd, int backlog)') as (fd: number, backlog: number) => number;
 /** `fds` is an array of `struct pollfd`: { i32 fd, i16 events, i16 revents }. */
 export const poll = libc.func('int poll(void *fds, uint64_t count, int timeout_ms)') as (

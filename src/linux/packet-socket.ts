@@ -15,7 +15,9 @@ import {
   fail,
   getsockopt,
   ifNameToIndex,
+  ioctl,
   mapShared,
+  recv,
   send,
   setsockopt,
   socket,
@@ -29,24 +31,35 @@ const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const SO_ATTACH_FILTER = 26;
 const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
 const SOL_PACKET = 263;
 const PACKET_RX_RING = 5;
 const PACKET_STATISTICS = 6;
+const PACKET_COPY_THRESH = 7;
 const PACKET_VERSION = 10;
 const PACKET_RESERVE = 12;
 const PACKET_TX_RING = 13;
 const PACKET_LOSS = 14;
+const PACKET_VNET_HDR = 15;
+const PACKET_TX_HAS_OFF = 19;
 const PACKET_QDISC_BYPASS = 20;
 const PACKET_IGNORE_OUTGOING = 23;
 const TPACKET_V2 = 1;
+const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
+const SIOCGIFMTU = 0x8921;
+const IFNAMSIZ = 16;
 
 /** An Ethernet frame would start 66 bytes into a slot: 6 more make that a multiple of 8, for copies by words. */
 const ALIGN_FRAME_BYTES = 6;
+/** The same behind a virtio_net_hdr of 10 bytes: at byte 80. */
+const ALIGN_OFFLOAD_FRAME_BYTES = 4;
 /** The kernel allocates rings in blocks of contiguous pages; slots never cross one. */
 const BLOCK_BYTES = 65_536;
 /** Frames under way count against this; it must never be what limits a full TX ring. */
 const SEND_BUFFER_BYTES = 16 * 1024 * 1024;
+/** Frames longer than a slot wait in it: about 100 of 64 KB. */
+const LONG_FRAMES_BYTES = 16 * 1024 * 1024;
 
 export interface RingSize {
   /** Rounded up to fill the ring's last block. */
@@ -66,6 +79,11 @@ export interface PacketSocketOptions {
   ignoreOutgoing?: boolean;
   /** Send past the interface's queueing discipline. Default true. */
   qdiscBypass?: boolean;
+  /**
+   * Tell by a virtio_net_hdr before each received frame what its sender left to hardware, keep frames longer than a slot
+   * for `readLong`, and send frames of any length. Default false: such frames come unfinished and cut off.
+   */
+  offloads?: boolean;
   /** Which frames to receive. */
   filter?: readonly BpfInstruction[];
 }
@@ -91,12 +109,15 @@ export class PacketSocket {
     private readonly memory: { buffer: ArrayBuffer; unmap: () => void },
     rx: RingSize | undefined,
     tx: RingSize | undefined,
+    /** A second socket without rings: one that has a transmit ring sends from that alone. Undefined without offloads. */
+    private readonly longFd: number | undefined,
   ) {
     const { buffer } = memory;
-    if (rx !== undefined) this.rxRing = new RxRing({ buffer, offset: 0, ...rx });
+    const offloads = longFd !== undefined;
+    if (rx !== undefined) this.rxRing = new RxRing({ buffer, offset: 0, offloads, ...rx });
     if (tx !== undefined) {
       const offset = rx === undefined ? 0 : rx.slots * rx.slotBytes;
-      this.txRing = new TxRing({ buffer, offset, ...tx }, () => this.sendQueued());
+      this.txRing = new TxRing({ buffer, offset, offloads, ...tx }, () => this.sendQueued());
     }
   }
 
@@ -137,6 +158,27 @@ export class PacketSocket {
     });
   }
 
+  /** The interface's MTU now; 0 if it is not there. */
+  mtu(): number {
+    const request = Buffer.alloc(40);
+    request.write(this.interfaceName, 0, IFNAMSIZ - 1);
+    return ioctl(this.fd, SIOCGIFMTU, request) < 0 ? 0 : request.readInt32LE(IFNAMSIZ);
+  }
+
+  /**
+   * The frame of a slot that says `copied`, behind its virtio_net_hdr; to be called once for each, in their order. Returns
+   * the length of both, which is more than `into` holds if the frame was cut off, or 0 if it is not there.
+   */
+  readLong(into: Uint8Array): number {
+    return Math.max(0, recv(this.fd, into, into.length, MSG_DONTWAIT | MSG_TRUNC));
+  }
+
+  /** Sends a frame that no slot holds, after those of the ring. False: it was not taken. */
+  sendLong(frame: Uint8Array, length: number): boolean {
+    if (this.longFd === undefined || !this.tx.kick()) return false;
+    return send(this.longFd, frame, length, MSG_DONTWAIT) === length;
+  }
+
   /** Receives only what passes `filter` from now on; what is in the ring already stays. */
   setFilter(filter: readonly BpfInstruction[]): void {
     attachFilter(this.fd, filter, this.interfaceName);
@@ -148,6 +190,7 @@ export class PacketSocket {
     this.open = false;
     this.memory.unmap();
     close(this.fd);
+    if (this.longFd !== undefined) close(this.longFd);
   }
 
   private sendQueued(): void {
@@ -181,12 +224,21 @@ export function openPacketSocket(options: PacketSocketOptions): PacketSocket {
     throw new NemoError('NOT_ROOT', 'packet sockets need root', { hint: 'run it as root' });
   }
   check(fd, 'socket(AF_PACKET)', name);
+  const offloads = options.offloads === true;
+  let longFd: number | undefined;
   try {
     const set = (level: number, option: number, ...values: number[]) =>
       check(setsockopt(fd, level, option, u32(values), values.length * 4), `setsockopt(${option})`, name);
     // The rings come last: the kernel refuses to change these once one is there.
     set(SOL_PACKET, PACKET_VERSION, TPACKET_V2);
-    set(SOL_PACKET, PACKET_RESERVE, ALIGN_FRAME_BYTES);
+    set(SOL_PACKET, PACKET_RESERVE, offloads ? ALIGN_OFFLOAD_FRAME_BYTES : ALIGN_FRAME_BYTES);
+    if (offloads) {
+      set(SOL_PACKET, PACKET_VNET_HDR, 1);
+      set(SOL_PACKET, PACKET_COPY_THRESH, 1);
+      set(SOL_PACKET, PACKET_TX_HAS_OFF, 1);
+      set(SOL_SOCKET, SO_RCVBUFFORCE, LONG_FRAMES_BYTES);
+      longFd = openLongSender(name, index);
+    }
     // A frame that the interface cannot take is skipped; without this it would stop the whole transmit ring.
     set(SOL_PACKET, PACKET_LOSS, 1);
     set(SOL_PACKET, PACKET_IGNORE_OUTGOING, options.ignoreOutgoing === false ? 0 : 1);
@@ -200,15 +252,24 @@ export function openPacketSocket(options: PacketSocketOptions): PacketSocket {
     const memory = mapShared(fd, bytes, name);
     try {
       check(bind(fd, linkAddress(index, rx === undefined ? 0 : ETH_P_ALL), 20), 'bind', name);
-      return new PacketSocket(fd, name, index, memory, rx, tx);
+      return new PacketSocket(fd, name, index, memory, rx, tx, longFd);
     } catch (thrown) {
       memory.unmap();
       throw thrown;
     }
   } catch (thrown) {
     close(fd);
+    if (longFd !== undefined) close(longFd);
     throw thrown;
   }
+}
+
+/** It receives nothing, and sends by way of the queueing discipline, which long frames need not go past. */
+function openLongSender(name: string, index: number): number {
+  const fd = check(socket(AF_PACKET, SOCK_RAW_CLOEXEC, 0), 'socket(AF_PACKET)', name);
+  if (bind(fd, linkAddress(index, 0), 20) === 0) return fd;
+  close(fd);
+  return fail('bind', name);
 }
 
 function wholeBlocks(ring: RingSize): RingSize {

@@ -11,7 +11,7 @@
 
 /** All fields hold (those of L4 only if `l4Kind` is not `L4_OTHER`). */
 export const OK = 0;
-/** Not an IP packet (ARP, LLDP, ...): nothing holds but `l3Offset`. Not broken. */
+/** Not an IP packet (ARP, LLDP, ...): nothing holds but `l3Offset` and `fragment`, 0. Not broken. */
 export const NOT_IP = 1;
 /** A fragment without its L4 header: the L3 fields hold. Not broken, but a flow cannot be told. */
 export const FRAGMENT = 2;
@@ -42,6 +42,7 @@ export const PROTOCOL_ICMP6 = 58;
 export const TCP_FIN = 1;
 export const TCP_SYN = 2;
 export const TCP_RST = 4;
+export const TCP_PSH = 8;
 export const TCP_ACK = 16;
 
 export const ETHER_IPV4 = 0x0800;
@@ -66,6 +67,9 @@ export class Headers {
   payloadEnd = 0;
   /** 0 no fragment, 1 the first, 2 a later one. */
   fragment = 0;
+  /** Of a fragment only: which packet it is of, and where in that it lies, bytes. */
+  fragmentId = 0;
+  fragmentOffset = 0;
   tcpFlags = 0;
   icmpType = 0;
   readonly tuple = new Int32Array(TUPLE_WORDS);
@@ -102,6 +106,7 @@ export function writeI32(bytes: Uint8Array, offset: number, value: number): void
 
 /** Parses the frame in `frame[0..length)` into `h`. Never throws. */
 export function parseHeaders(frame: Uint8Array, length: number, h: Headers): ParseCode {
+  h.fragment = 0;
   if (length > frame.length || length < 14) return TRUNCATED;
   let offset = 12;
   let etherType = readU16(frame, offset);
@@ -139,7 +144,11 @@ function parseIpv4(frame: Uint8Array, length: number, h: Headers): ParseCode {
   tuple[4] = readI32(frame, l3 + 16);
   tuple[1] = tuple[2] = tuple[3] = tuple[5] = tuple[6] = tuple[7] = 0;
   const fragmentField = readU16(frame, l3 + 6);
-  h.fragment = fragmentField & 0x1fff ? 2 : fragmentField & 0x2000 ? 1 : 0;
+  if ((fragmentField & 0x3fff) !== 0) {
+    h.fragment = fragmentField & 0x1fff ? 2 : 1;
+    h.fragmentId = readU16(frame, l3 + 4);
+    h.fragmentOffset = (fragmentField & 0x1fff) << 3;
+  }
   return parseL4(frame, l3 + headerLength, h);
 }
 
@@ -154,7 +163,6 @@ function parseIpv6(frame: Uint8Array, length: number, h: Headers): ParseCode {
   h.ttl = frame[l3 + 7]!;
   const tuple = h.tuple;
   for (let word = 0; word < 8; word++) tuple[word] = readI32(frame, l3 + 8 + (word << 2));
-  h.fragment = 0;
   let next = frame[l3 + 6]!;
   let offset = l3 + 40;
   // Each extension header has at least 8 bytes, so the packet's end bounds this loop.
@@ -166,6 +174,8 @@ function parseIpv6(frame: Uint8Array, length: number, h: Headers): ParseCode {
       const field = readU16(frame, offset + 2);
       // An "atomic" fragment (offset 0, no more) is a whole packet: RFC 6946.
       if (h.fragment !== 2) h.fragment = field & 0xfff8 ? 2 : field & 1 ? 1 : h.fragment;
+      h.fragmentId = readI32(frame, offset + 4);
+      h.fragmentOffset = field & 0xfff8;
     } else if (next === 51) size = (frame[offset + 1]! + 2) << 2;
     if (offset + size > end) return brokenChain(h, next, offset);
     next = frame[offset]!;

@@ -10,7 +10,7 @@ import { openPacketSocket, type PacketSocket } from '../linux/packet-socket.js';
 import { POLLERR, PollSet } from '../linux/poll.js';
 import type { NfMode } from '../nf/profile.js';
 import { NF_RUNTIME } from '../tunables.js';
-import { Forwarder, type FrameProcessor, type NfReport } from './forwarder.js';
+import { Forwarder, type FrameProcessor, type LongFrames, type NfReport } from './forwarder.js';
 import { PacketCounter } from './shared-latency.js';
 
 export interface NfRuntimeOptions {
@@ -45,7 +45,7 @@ export function runNf(options: NfRuntimeOptions): never {
   try {
     for (const name of [options.in, options.out]) {
       const ring = { slots: NF_RUNTIME.ringSlots, slotBytes: NF_RUNTIME.slotBytes };
-      sockets.push(openPacketSocket({ interface: name, rx: ring, tx: ring }));
+      sockets.push(openPacketSocket({ interface: name, rx: ring, tx: ring, offloads: true }));
     }
     return loop(options, sockets[0]!, sockets[1]!);
   } finally {
@@ -55,8 +55,8 @@ export function runNf(options: NfRuntimeOptions): never {
 
 function loop(options: NfRuntimeOptions, inside: PacketSocket, outside: PacketSocket): never {
   const { fn, report } = options;
-  const outward = new Forwarder(inside.rx, outside.tx, fn, 0, report);
-  const inward = new Forwarder(outside.rx, inside.tx, fn, 1, report);
+  const outward = new Forwarder(inside.rx, outside.tx, fn, 0, report, longFrames(inside, outside));
+  const inward = new Forwarder(outside.rx, inside.tx, fn, 1, report, longFrames(outside, inside));
   const poll = new PollSet([inside.fd, outside.fd]);
   const spin = options.mode === 'poll';
   const reportNs = 1e9;
@@ -82,6 +82,14 @@ function loop(options: NfRuntimeOptions, inside: PacketSocket, outside: PacketSo
       options.onStatistics(statisticsOf(outward, inward, inside, outside));
     }
   }
+}
+
+function longFrames(from: PacketSocket, to: PacketSocket): LongFrames {
+  return {
+    readLong: (into) => from.readLong(into),
+    sendLong: (frame, length) => to.sendLong(frame, length),
+    mtu: () => to.mtu(),
+  };
 }
 
 function statisticsOf(

@@ -6,7 +6,13 @@
 
 import { readFileSync } from 'node:fs';
 import { NemoError } from '../errors.js';
-import { badCapture, LINKTYPE_ETHERNET, PACKET_MAX_BYTES, type RawPacket } from './capture-record.js';
+import {
+  badCapture,
+  LINKTYPE_ETHERNET,
+  PACKET_MAX_BYTES,
+  type RawPacket,
+  withoutFcs,
+} from './capture-record.js';
 import { isPcapng, readPcapng } from './pcapng.js';
 
 export interface CapturedPacket {
@@ -76,8 +82,10 @@ function readPcap(file: Uint8Array, view: DataView, path: string): RawPacket[] {
     throw badCapture(path, 0, 'not a pcap or pcapng file');
   if (file.length < HEADER_BYTES) throw badCapture(path, file.length, 'the file header is cut short');
   const nsPerTick = magic === 0xa1b23c4d || magic === 0x4d3cb2a1 ? 1 : 1_000;
-  // The upper bits may say that packets end in a frame check sequence.
-  const linkType = view.getUint32(20, little) & 0x0fffffff;
+  const link = view.getUint32(20, little);
+  const linkType = link & 0xffff;
+  // The upper bits may say that packets end in a frame check sequence, of so many 16-bit words.
+  const fcsBytes = (link & 0x04000000) === 0 ? 0 : (link >>> 28) * 2;
   if (linkType !== LINKTYPE_ETHERNET) throw badCapture(path, 20, `link type ${linkType} is not Ethernet`);
   const packets: RawPacket[] = [];
   for (let at = HEADER_BYTES; at < file.length; ) {
@@ -93,8 +101,7 @@ function readPcap(file: Uint8Array, view: DataView, path: string): RawPacket[] {
     packets.push({
       seconds: view.getUint32(at, little) + Math.floor(fractionNs / 1e9),
       nanoseconds: fractionNs % 1e9,
-      bytes: file.subarray(start, start + captured),
-      originalLength: view.getUint32(at + 12, little),
+      ...withoutFcs(file.subarray(start, start + captured), view.getUint32(at + 12, little), fcsBytes),
     });
     at = start + captured;
   }

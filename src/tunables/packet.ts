@@ -17,6 +17,8 @@ export const NF_RUNTIME = {
   ringSlots: 2_048,
   /** A 1,600 byte packet, its header, and room for a tunnel's. */
   slotBytes: 2_048,
+  /** The longest frame that any sender makes (64 KB and its headers), and room for a tunnel's. */
+  longFrameBytes: 66_560,
   /** Rounds with packets between two looks at what the receive rings had no room for. */
   roundsPerMissed: 256,
   /** Empty rounds in poll mode before the NF asks whether its interfaces are still there: some milliseconds. */
@@ -39,6 +41,10 @@ export const FLOWS = {
   tcpTimeoutMs: 7_440_000,
   /** After a FIN or RST: long enough for the last segments. */
   tcpClosingTimeoutMs: 10_000,
+  /** Packets under way of which more fragments are to come; a power of two. */
+  fragmentedPackets: 1_024,
+  /** As long as Linux waits for the rest of a packet. */
+  fragmentTimeoutMs: 30_000,
 } as const;
 
 /** The traffic process of test beds and benchmarks. */

@@ -1,4 +1,4 @@
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { connect, createNamespace, type Namespace } from '../../src/linux/netns.js';
 import { getAffinity } from '../../src/linux/sched.js';
+import { buildFrame } from '../../src/packet/build.js';
 import { sharedLatencyPath, sweepSharedLatency } from '../../src/packet/shared-latency.js';
+import { writePcap } from '../packet/write-pcap.js';
 
 const PROGRAM = fileURLToPath(new URL('../packet/programs/nemo-nf.js', import.meta.url));
 
@@ -65,6 +67,43 @@ describe('nemo nf run', () => {
     await once(child, 'exit');
   });
 
+  it('replays a capture of the user through the NF, in a test bed of its own', async () => {
+    const capture = join(folder, 'mine.pcap');
+    const udp = { protocol: 'udp', source: '10.0.0.1', destination: '10.0.0.2' } as const;
+    writeFileSync(
+      capture,
+      writePcap([
+        [0, buildFrame(udp)],
+        [500, buildFrame({ ...udp, sourcePort: 7 })],
+      ]),
+    );
+    const child = spawn(process.execPath, [
+      PROGRAM,
+      'nf',
+      'run',
+      'firewall',
+      '--capture',
+      capture,
+      '--json',
+      '--stats',
+      '--packets',
+      '500',
+    ]);
+    const output = lines(child);
+    expect(await nextJson(output)).to.deep.include({
+      ready: true,
+      profile: 'firewall',
+      capture,
+      mode: 'sleep',
+    });
+    const report = await nextJson(output);
+    expect(report.sent).to.be.greaterThan(0);
+    expect(report.received).to.equal(report.sent);
+    child.kill('SIGINT');
+    const [code] = await once(child, 'exit');
+    expect(code).to.equal(0);
+  });
+
   it('tells each mistake by its code', async () => {
     const broken = join(folder, 'broken.yaml');
     writeFileSync(broken, 'rules: [');
@@ -74,6 +113,9 @@ describe('nemo nf run', () => {
       ['NOT_FOUND', 'absent', '--in', 'in0', '--out', 'out0'],
       ['NOT_FOUND', 'router', '--in', 'in0', '--out', 'out0', '--config', '/absent.yaml'],
       ['BAD_CONFIG', 'router', '--in', 'in0', '--out', 'out0', '--config', broken],
+      ['NOT_FOUND', 'router', '--capture', '/absent.pcap'],
+      ['BAD_CAPTURE', 'router', '--capture', broken],
+      ['BAD_CONFIG', 'router', '--in', 'in0', '--out', 'out0', '--capture', broken],
     ];
     const answers = await Promise.all(cases.map(([, ...args]) => nextJson(lines(start(...args)))));
     expect(answers.map(({ error }) => error.code)).to.deep.equal(cases.map(([code]) => code));

@@ -12,6 +12,7 @@ import { Acl, ALLOW, DENY, NO_MATCH, readRule } from './acl.js';
 import { ConfigReader } from './config.js';
 import { flowClass, readMaxFlows, readTimeouts } from './flow-class.js';
 import { FlowTable, reverseTuple } from './flow-table.js';
+import { FragmentTable } from './fragments.js';
 import { type Direction, DROP, type NetworkFunction } from './function.js';
 
 /** The bit of a key's last word that says from which port the packet came. */
@@ -23,6 +24,7 @@ export class Firewall implements NetworkFunction {
     forwarded: 0,
     dropped: 0,
     broken: 0,
+    /** Later ones of packets whose first did not pass. */
     fragments: 0,
     denied: 0,
     nonIp: 0,
@@ -36,6 +38,7 @@ export class Firewall implements NetworkFunction {
   readonly #reverse = new Int32Array(TUPLE_WORDS);
   readonly #acl: Acl;
   readonly #flows: FlowTable;
+  readonly #fragments = new FragmentTable();
   readonly #defaultOut: number;
   readonly #defaultIn: number;
   readonly #passNonIp: boolean;
@@ -60,6 +63,7 @@ export class Firewall implements NetworkFunction {
     const forward = this.#decide(frame, length, direction, nowMs);
     if (forward) counters.forwarded++;
     else counters.dropped++;
+    if (forward && this.#headers.fragment === 1) this.#fragments.keep(this.#headers, direction, nowMs);
     return forward ? length : DROP;
   }
 
@@ -71,8 +75,12 @@ export class Firewall implements NetworkFunction {
         this.counters.nonIp++;
         return this.#passNonIp;
       }
-      if (code === FRAGMENT) this.counters.fragments++;
-      else this.counters.broken++;
+      if (code !== FRAGMENT) {
+        this.counters.broken++;
+        return false;
+      }
+      if (this.#fragments.find(h, direction, nowMs) >= 0) return true;
+      this.counters.fragments++;
       return false;
     }
     const flows = this.#flows;

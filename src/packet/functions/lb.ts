@@ -13,9 +13,10 @@ import { FRAGMENT, Headers, L4_TCP, L4_UDP, NOT_IP, OK, parseHeaders, TUPLE_WORD
 import { ConfigReader } from './config.js';
 import { flowClass, readMaxFlows, readTimeouts } from './flow-class.js';
 import { FlowTable, hashTuple, reverseTuple } from './flow-table.js';
+import { FragmentTable } from './fragments.js';
 import { type Direction, DROP, type NetworkFunction } from './function.js';
 import { maglevTable } from './maglev.js';
-import { DESTINATION, SOURCE, setEndpoint } from './rewrite.js';
+import { DESTINATION, SOURCE, setAddress, setEndpoint } from './rewrite.js';
 
 interface Backend {
   name: string;
@@ -54,6 +55,7 @@ export class LoadBalancer implements NetworkFunction {
     forwarded: 0,
     dropped: 0,
     broken: 0,
+    /** Later ones of packets whose first went nowhere. */
     fragments: 0,
     /** No service, no connection: `unmatched` decides. */
     unmatched: 0,
@@ -67,6 +69,7 @@ export class LoadBalancer implements NetworkFunction {
   readonly #scratch = new Int32Array(TUPLE_WORDS);
   readonly #services: Service[];
   readonly #flows: FlowTable;
+  readonly #fragments = new FragmentTable();
   readonly #backendOf: Backend[];
   readonly #passUnmatched: boolean;
 
@@ -105,12 +108,13 @@ export class LoadBalancer implements NetworkFunction {
     const h = this.#headers;
     const code = parseHeaders(frame, length, h);
     if (code !== OK && code !== NOT_IP) {
-      if (code === FRAGMENT) this.counters.fragments++;
-      else this.counters.broken++;
+      if (code === FRAGMENT) return this.#followFirst(frame, h, direction, nowMs);
+      this.counters.broken++;
       return false;
     }
     this.#flows.expire(nowMs);
-    if (code === NOT_IP || (h.l4Kind !== L4_TCP && h.l4Kind !== L4_UDP)) return this.#unmatched();
+    if (code === NOT_IP || (h.l4Kind !== L4_TCP && h.l4Kind !== L4_UDP))
+      return this.#unmatched(h, direction, nowMs);
     return direction === 0 ? this.#toBackend(frame, h, nowMs) : this.#toClient(frame, h, nowMs);
   }
 
@@ -124,12 +128,13 @@ export class LoadBalancer implements NetworkFunction {
     }
     if (entry < 0) {
       const service = this.#serviceOf(h);
-      if (service === undefined) return this.#unmatched();
+      if (service === undefined) return this.#unmatched(h, 0, nowMs);
       entry = this.#open(h, service, nowMs);
       if (entry < 0) return false;
     } else flows.touch(entry, flowClass(h, flows.timeoutClassOf(entry), 0), nowMs);
     const backend = this.#backendOf[entry]!;
     setEndpoint(frame, h, DESTINATION, backend.words, 0, backend.port || h.destinationPort);
+    if (h.fragment === 1) this.#fragments.keep(h, 0, nowMs, backend.words);
     return true;
   }
 
@@ -137,16 +142,30 @@ export class LoadBalancer implements NetworkFunction {
     const flows = this.#flows;
     h.tuple[9] = h.tuple[9]! | ANSWER;
     const found = flows.find(h.tuple, nowMs);
-    if (found < 0) return this.#unmatched();
+    if (found < 0) return this.#unmatched(h, 1, nowMs);
     const entry = found >> 1;
     flows.touch(entry, flowClass(h, flows.timeoutClassOf(entry), 1), nowMs);
     // The source that the client knows is the destination that it asked for.
     for (let word = 0; word < 4; word++) this.#scratch[word] = flows.keyWord(entry, 0, word + 4);
     setEndpoint(frame, h, SOURCE, this.#scratch, 0, flows.keyWord(entry, 0, 8) & 0xffff);
+    if (h.fragment === 1) this.#fragments.keep(h, 1, nowMs, this.#scratch);
     return true;
   }
 
-  #unmatched(): boolean {
+  /** A later fragment has no ports: it goes where the first of its packet went. */
+  #followFirst(frame: Uint8Array, h: Headers, direction: Direction, nowMs: number): boolean {
+    const entry = this.#fragments.find(h, direction, nowMs);
+    if (entry < 0) {
+      this.counters.fragments++;
+      return false;
+    }
+    if (this.#fragments.isRewritten(entry))
+      setAddress(frame, h, direction === 0 ? DESTINATION : SOURCE, this.#fragments.words, entry * 4);
+    return true;
+  }
+
+  #unmatched(h: Headers, direction: Direction, nowMs: number): boolean {
+    if (h.fragment === 1 && this.#passUnmatched) this.#fragments.keep(h, direction, nowMs);
     this.counters.unmatched++;
     return this.#passUnmatched;
   }

@@ -2,7 +2,7 @@
  * NAPT for IPv4 (TCP, UDP, ICMP echo, ICMP errors about them as in RFC 5508): the inside shares one external address. Mappings are independent of the remote
  * end (RFC 4787, REQ-1): one inside endpoint keeps one external port, whomever it talks to, and whoever knows that
  * port may answer; put a firewall beside it. Easy to get wrong: a FIN ends a TCP mapping early only while the mapping
- * served a single remote end. Later fragments have no ports and are dropped; IPv6 and non-IP pass unchanged.
+ * served a single remote end. Later fragments have no ports and follow the first; IPv6 and non-IP pass unchanged.
  *
  * Configuration: externalAddress, portLow, portHigh, nonIpv4: allow | deny, maxFlows, timeouts.
  */
@@ -25,6 +25,7 @@ import { parseIcmpError } from '../icmp-error.js';
 import { ConfigReader } from './config.js';
 import { ESTABLISHED, flowClass, readMaxFlows, readTimeouts } from './flow-class.js';
 import { FlowTable } from './flow-table.js';
+import { FragmentTable } from './fragments.js';
 import { type Direction, DROP, type NetworkFunction } from './function.js';
 import { PortPool } from './port-pool.js';
 import { DESTINATION, SOURCE, setAddress, setEndpoint } from './rewrite.js';
@@ -38,6 +39,7 @@ export class Nat implements NetworkFunction {
     forwarded: 0,
     dropped: 0,
     broken: 0,
+    /** Later ones of packets whose first was not translated. */
     fragments: 0,
     nonIpv4: 0,
     /** No ports to translate: other protocols, other ICMP, errors about what has no mapping. */
@@ -53,6 +55,7 @@ export class Nat implements NetworkFunction {
   readonly #inside = new Int32Array(TUPLE_WORDS);
   readonly #outside = new Int32Array(TUPLE_WORDS);
   readonly #flows: FlowTable;
+  readonly #fragments = new FragmentTable();
   /** By L4 kind: TCP, UDP, echo. */
   readonly #pools: PortPool[];
   readonly #external: Int32Array;
@@ -106,8 +109,8 @@ export class Nat implements NetworkFunction {
       return this.#passNonIpv4;
     }
     if (code !== OK) {
-      if (code === FRAGMENT) this.counters.fragments++;
-      else this.counters.broken++;
+      if (code === FRAGMENT) return this.#translateFragment(frame, h, direction, nowMs);
+      this.counters.broken++;
       return false;
     }
     this.#flows.expire(nowMs);
@@ -130,6 +133,7 @@ export class Nat implements NetworkFunction {
     if (entry < 0) return false;
     if (found >= 0) this.#touch(entry, h, 0, h.tuple[4]!, h.destinationPort, nowMs);
     setEndpoint(frame, h, SOURCE, this.#external, 0, flows.keyWord(entry, 1, 8));
+    if (h.fragment === 1) this.#fragments.keep(h, 0, nowMs, this.#external);
     return true;
   }
 
@@ -148,6 +152,18 @@ export class Nat implements NetworkFunction {
     this.#touch(entry, h, 1, h.tuple[0]!, h.sourcePort, nowMs);
     this.#scratch[0] = flows.keyWord(entry, 0, 0);
     setEndpoint(frame, h, DESTINATION, this.#scratch, 0, flows.keyWord(entry, 0, 8));
+    if (h.fragment === 1) this.#fragments.keep(h, 1, nowMs, this.#scratch);
+    return true;
+  }
+
+  /** A later fragment has no ports: it gets the address that the first of its packet got. */
+  #translateFragment(frame: Uint8Array, h: Headers, direction: Direction, nowMs: number): boolean {
+    const entry = this.#fragments.find(h, direction, nowMs);
+    if (entry < 0) {
+      this.counters.fragments++;
+      return false;
+    }
+    setAddress(frame, h, direction === 0 ? SOURCE : DESTINATION, this.#fragments.words, entry * 4);
     return true;
   }
 

@@ -7,13 +7,16 @@ import { NemoError } from '../../errors.js';
 import { TRAFFIC } from '../../tunables.js';
 import { makeFlowFrames } from '../flows.js';
 import { Headers, NOT_IP, OK, parseHeaders } from '../headers.js';
-import { readCapture } from '../pcap.js';
+import { cutSegments } from '../offloads.js';
+import { type CapturedPacket, readCapture } from '../pcap.js';
 import { FixedRate, OnOff, Poisson, Replay, type Schedule } from '../schedule.js';
 import type { SyntheticFrames, TrafficSpec } from './spec.js';
 import { makeTemplate, type Template } from './stamp.js';
 
 /** A burst is never capped below this: it must hold what a short stall leaves behind. */
 const BURST_MIN = 32;
+/** Of a frame before it has its stamp. */
+const FRAME_MAX_BYTES = TRAFFIC.frameMaxBytes - 32;
 
 export class Workload {
   /** When the next frame is due, nanoseconds since the start of the run; Infinity when there is none. */
@@ -55,15 +58,7 @@ export function prepareWorkload(spec: TrafficSpec): Workload {
 }
 
 function captureWorkload(spec: Extract<TrafficSpec, { kind: 'capture' }>): Workload {
-  const { packets } = readCapture(spec.path);
-  const sides = new Sides();
-  const templates = packets.map(({ bytes }, i) => {
-    const template = makeTemplate(bytes, bytes.length, sides.directionOf(bytes));
-    if (template.frame.length <= TRAFFIC.frameMaxBytes) return template;
-    throw new NemoError('BAD_CAPTURE', `packet ${i + 1} of ${spec.path} is ${bytes.length} bytes long`, {
-      hint: `packets of up to ${TRAFFIC.frameMaxBytes - 32} bytes can be replayed: leave longer ones out`,
-    });
-  });
+  const { packets, templates } = readTemplates(spec.path);
   if (spec.packetsPerS !== undefined) {
     const ratePps = spec.packetsPerS;
     return new Workload(new FixedRate({ ratePps }), templates, burstMax(ratePps));
@@ -74,11 +69,31 @@ function captureWorkload(spec: Extract<TrafficSpec, { kind: 'capture' }>): Workl
   return new Workload(replay, templates, burstMax(peakPps(timesNs) * speed));
 }
 
+/** Throws what replaying that capture would throw. */
+export function checkCapture(path: string): void {
+  readTemplates(path);
+}
+
+function readTemplates(path: string): { packets: CapturedPacket[]; templates: Template[] } {
+  const sides = new Sides();
+  const packets = readCapture(path).packets.flatMap((packet, i) => {
+    if (packet.bytes.length <= FRAME_MAX_BYTES) return [packet];
+    const segments = cutSegments(packet.bytes, FRAME_MAX_BYTES);
+    if (segments !== undefined)
+      return segments.map((bytes) => ({ ...packet, bytes, originalLength: bytes.length }));
+    throw new NemoError('BAD_CAPTURE', `packet ${i + 1} of ${path} is ${packet.bytes.length} bytes long`, {
+      hint: `packets of up to ${FRAME_MAX_BYTES} bytes can be replayed, and longer ones of TCP: leave others out`,
+    });
+  });
+  const templates = packets.map(({ bytes }) => makeTemplate(bytes, bytes.length, sides.directionOf(bytes)));
+  return { packets, templates };
+}
+
 function syntheticTemplates(frames: SyntheticFrames, seed: number): Template[] {
   const { flows = 64, frameBytes = 60, ipv6Ratio = 0, bothWays = false } = frames;
   const sizes = [{ bytes: frameBytes, share: 1 }];
-  if (frameBytes > TRAFFIC.frameMaxBytes - 32) {
-    throw new NemoError('BAD_CONFIG', `frameBytes: at most ${TRAFFIC.frameMaxBytes - 32}, got ${frameBytes}`);
+  if (frameBytes > FRAME_MAX_BYTES) {
+    throw new NemoError('BAD_CONFIG', `frameBytes: at most ${FRAME_MAX_BYTES}, got ${frameBytes}`);
   }
   return makeFlowFrames({ flows, seed, sizes, ipv6Ratio }).flatMap((frame) => {
     const template = makeTemplate(frame, frame.length, 0);
