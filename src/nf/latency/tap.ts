@@ -6,17 +6,19 @@
  */
 
 import { type WordAddress, wordAddress } from '../../linux/futex.js';
+import type { ProcessId } from '../../linux/process-directory.js';
 import { BellWord, bellLimit } from '../../packet/doorbell.js';
 import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
 import type { Bell, LatencySource } from '../latency-source.js';
 import { type Measurement, startWorker } from '../measurement.js';
+import { openNf } from './nf-directory.js';
 import type { Invariant } from './tap-filter.js';
 import { TapMemory, type TapStatistics } from './tap-memory.js';
 import type { TapWorkerData } from './tap-worker.js';
 
 export interface TapOptions {
   /** A process of the NF: the tap listens in its network namespace. */
-  pid: number;
+  nf: ProcessId;
   ingress: string;
   egress: string;
   invariant: Invariant;
@@ -27,15 +29,16 @@ export type Tap = Measurement<keyof TapStatistics>;
 /** Resolves when both interfaces are listened to. Rejects with NOT_FOUND, NO_SUCH_INTERFACE, NOT_ROOT or SYSCALL. */
 export async function startTap(options: TapOptions): Promise<Tap> {
   const memory = TapMemory.create();
-  const { pid, ingress, egress, invariant } = options;
+  const { nf, ingress, egress, invariant } = options;
+  const directory = openNf(nf);
   const data: TapWorkerData = {
     shared: memory.shared,
-    namespacePath: `/proc/${pid}/ns/net`,
+    directory,
     ingress,
     egress,
     invariant,
   };
-  return startWorker(new URL('./tap-worker.js', import.meta.url), data, memory);
+  return startWorker(new URL('./tap-worker.js', import.meta.url), data, memory, [directory]);
 }
 
 /** Reads what the worker of a tap or of a probe found. */

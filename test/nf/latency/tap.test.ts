@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { connect, createNamespace, insideNamespace, type Namespace } from '../../../src/linux/netns.js';
 import { openPacketSocket, type PacketSocket } from '../../../src/linux/packet-socket.js';
 import { PollSet } from '../../../src/linux/poll.js';
+import { startTicks } from '../../../src/linux/process.js';
 import { endProcess } from '../../../src/linux/tied-process.js';
 import { startTap, type Tap, TapSource } from '../../../src/nf/latency/tap.js';
 import { type Invariant, tapFilter } from '../../../src/nf/latency/tap-filter.js';
@@ -49,6 +50,8 @@ describe('latency source `tap`', () => {
     await Promise.all([outer.close(), inner.close()]);
   });
 
+  const idOf = (pid: number) => ({ pid, startTicks: startTicks(pid) ?? 0 });
+
   async function startNf(...more: string[]): Promise<void> {
     nf = inner.spawn(process.execPath, [HOLDER, 'n0', 'n1', String(BURST), ...more], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -58,7 +61,7 @@ describe('latency source `tap`', () => {
 
   /** Starts the tap and waits until it takes every packet: it begins with one in 256. */
   async function listen(invariant: Invariant): Promise<TapSource> {
-    tap = await startTap({ pid: nf!.pid!, ingress: 'n0', egress: 'n1', invariant });
+    tap = await startTap({ nf: idOf(nf!.pid!), ingress: 'n0', egress: 'n1', invariant });
     await until(() => tap!.statistics().oneIn === 1);
     return new TapSource(tap.shared);
   }
@@ -128,7 +131,7 @@ describe('latency source `tap`', () => {
       ip neighbour add 10.2.0.2 lladdr 02:00:00:00:00:22 dev n1; ip neighbour add 10.3.0.9 lladdr 02:00:00:00:00:33 dev t0
       ip -o link show n0`;
     const [, destinationMac] = /link\/ether (\S+)/.exec(await inner.run('sh', ['-c', script]))!;
-    tap = await startTap({ pid: inner.pid, ingress: 'n0', egress: 'n1', invariant: 'packet-tail' });
+    tap = await startTap({ nf: idOf(inner.pid), ingress: 'n0', egress: 'n1', invariant: 'packet-tail' });
     await until(() => tap!.statistics().oneIn === 1);
     const spec = { source: '10.1.0.9', destination: '10.3.0.9', destinationMac: destinationMac! };
     send(burst(spec, 24));
@@ -198,7 +201,7 @@ describe('latency source `tap`', () => {
   it('names an interface that is not there, and an NF that is gone', async () => {
     await startNf();
     const rejected = (pid: number, egress: string) =>
-      startTap({ pid, ingress: 'n0', egress, invariant: 'payload-tail' }).then(
+      startTap({ nf: idOf(pid), ingress: 'n0', egress, invariant: 'payload-tail' }).then(
         () => expect.fail('started'),
         (error) => error.code as string,
       );
