@@ -136,7 +136,12 @@ describe('what strangers say in the name of an NF', () => {
       ['--pid', '--fork', '--mount-proc', '--kill-child', process.execPath, REUSED_NF],
       { timeout: 50_000 },
     );
-    expect(JSON.parse(stdout)).to.deep.equal({ probe: 'NOT_FOUND', tap: 'NOT_FOUND', asked: false });
+    expect(JSON.parse(stdout)).to.deep.equal({
+      probe: 'NOT_FOUND',
+      tap: 'NOT_FOUND',
+      answered: true,
+      asked: 'NOT_FOUND',
+    });
   });
 
   it('arguments of an Open vSwitch reach no command and no journal', async () => {

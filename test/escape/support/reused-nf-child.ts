@@ -7,10 +7,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { startTicks } from '../../../src/linux/process.js';
 import type { ProcessId } from '../../../src/linux/process-directory.js';
+import { openNf } from '../../../src/nf/latency/nf-directory.js';
 import { startProbe } from '../../../src/nf/latency/probe.js';
+import { createProber } from '../../../src/nf/latency/probers.js';
 import { startTap } from '../../../src/nf/latency/tap.js';
 import type { Measurement } from '../../../src/nf/measurement.js';
-import { until } from '../../packet/waiting.js';
 import { end, startAs, startInOwnNamespace } from './next-pid.js';
 
 const SERVER = `require('node:http').createServer((_, answer) => { console.log('asked'); answer.end(); })
@@ -42,16 +43,19 @@ const tap = await outcome(startTap({ nf: id, ingress: 'lo', egress: 'lo', invari
 await end(other);
 
 const server = await startServer();
-const measured = await startProbe(idOf(server), { kind: 'http', from: 'agent', periodMs: 2 });
-await until(() => measured.statistics().matched > 0);
+const directory = openNf(idOf(server));
+const options = { pid: server.pid!, directory, kind: 'http', host: undefined, port: 0, path: '/' } as const;
+const prober = createProber(options);
+const answered = prober.probe() > 0;
 await end(server);
 const impostor = await startAs(server.pid!, startServer);
-let asked = false;
-impostor.stdout!.once('data', () => {
-  asked = true;
-});
-await until(() => asked || /listens on no TCP port/.test(measured.fault ?? ''));
-await measured.close();
+let asked: string;
+try {
+  asked = `answered in ${prober.probe()} ns`;
+} catch (thrown) {
+  asked = (thrown as { code: string }).code;
+}
+prober.close();
 await end(impostor);
-process.stdout.write(`${JSON.stringify({ probe, tap, asked })}\n`);
+process.stdout.write(`${JSON.stringify({ probe, tap, answered, asked })}\n`);
 process.exit(0);
