@@ -26,6 +26,11 @@ export function openProcessDirectory({ pid, startTicks }: ProcessId): number | u
   return undefined;
 }
 
+/** Whether the process is still the one. */
+export function startedThen({ pid, startTicks }: ProcessId): boolean {
+  return processStat(pid)?.startTicks === startTicks;
+}
+
 /** In place of the pid in a path below /proc. */
 export function byDescriptor(fd: number): string {
   return `self/fd/${fd}`;

@@ -106,6 +106,7 @@ export class NfManager {
       const now = String(onlineCores());
       if (this.claim() || now !== online) this.tellControl();
       online = now;
+      for (const { nf } of this.managed.values()) this.options.protection?.followMemory(nf);
       this.sayFindings();
     }, this.options.periodMs).unref();
     this.sayFindings();
