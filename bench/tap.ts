@@ -6,6 +6,7 @@
  */
 
 import { readdirSync } from 'node:fs';
+import { startTicks } from '../src/linux/process.js';
 import { CpuStat, ThreadStat, Tick } from '../src/linux/procfs.js';
 import { endProcess } from '../src/linux/tied-process.js';
 import { startTap } from '../src/nf/latency/tap.js';
@@ -71,7 +72,12 @@ try {
   for (let round = 0; round < rounds; round++) {
     const without = await shares([], () => bed.traffic.measure(seconds));
     const before = threads();
-    const tap = await startTap({ pid: bed.nfPid, ingress: 'n0', egress: 'n1', invariant: 'payload-tail' });
+    const tap = await startTap({
+      nf: { pid: bed.nfPid, startTicks: startTicks(bed.nfPid)! },
+      ingress: 'n0',
+      egress: 'n1',
+      invariant: 'payload-tail',
+    });
     const tids = [...threads()].filter((tid) => !before.has(tid));
     await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));
     const from = tap.statistics();

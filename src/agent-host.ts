@@ -11,7 +11,7 @@ import type { AgentConfig } from './config.js';
 import { asNemoError, NemoError } from './errors.js';
 import { CAP_SYS_RESOURCE, hasCapability } from './linux/capabilities.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
-import { openCgroupDriver } from './linux/cgroup/open.js';
+import { memoryMount, openCgroupDriver } from './linux/cgroup/open.js';
 import { type CoreScheduling, coreScheduling } from './linux/core-scheduling.js';
 import { isAutogrouping } from './linux/host.js';
 import { takeDirectory } from './linux/owned-directory.js';
@@ -83,6 +83,11 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   if (!hasCapability(CAP_SYS_RESOURCE)) {
     warnings.push(
       'NFs are not protected from the out-of-memory killer, since the agent lacks the capability SYS_RESOURCE',
+    );
+  }
+  if (memoryMount() === undefined) {
+    warnings.push(
+      'what NFs use is not protected from reclaim here: that takes cgroup v2 with the memory controller (memory.min)',
     );
   }
   if (driver.missing.length > 0) {

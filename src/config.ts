@@ -3,7 +3,6 @@
  * (`AgentConfig`), with one place between them: `resolveConfig`.
  */
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileSchema, parseCheckedYaml } from './checked-yaml.js';
 import { CONFIG_SCHEMA } from './config-schema.js';
@@ -12,6 +11,7 @@ import { type BoxPolicy, policyByName } from './harvest/policies.js';
 import { parseBytes } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
 import type { ResctrlLimits } from './linux/resctrl.js';
+import { readTrusted } from './linux/trusted-file.js';
 import { userId } from './linux/users.js';
 import { maskUrl } from './mask-url.js';
 import { parseEgressRule } from './network/egress-rules.js';
@@ -271,12 +271,16 @@ function resolveRegistries({ logins, hosts = [] }: NonNullable<UserConfig['regis
   return { logins, hosts: rules };
 }
 
-/** Reads `nemo.yaml`. NOT_FOUND without the file; BAD_CONFIG with file, line and key. */
+/**
+ * Reads `nemo.yaml`. NOT_FOUND without the file; BAD_CONFIG with file, line and key, and for a file that others than root,
+ * or the user of this process, can change.
+ */
 export function readConfig(file: string): UserConfig {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readTrusted({ path: file, what: 'the configuration', code: 'BAD_CONFIG' });
   } catch (cause) {
+    if (cause instanceof NemoError) throw cause;
     throw new NemoError(
       'NOT_FOUND',
       `the configuration ${file} cannot be read: ${(cause as Error).message}`,

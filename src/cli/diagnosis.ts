@@ -263,6 +263,14 @@ const RULES: Rule[] = [
     wayOut: () => 'run as root; in a container, add the capability SYS_RESOURCE',
   },
   {
+    what: 'memory kept for NFs',
+    state: (host) => (host.memoryMin ? 'ok' : 'missing'),
+    detail: (host) => (host.memoryMin ? 'memory.min of cgroup v2' : 'cgroup v1 has none'),
+    lost: "other programs of the box can push an NF's pages out; functions only their own",
+    wayOut: () =>
+      'boot with systemd.unified_cgroup_hierarchy=1, and run each NF as a service or in a container',
+  },
+  {
     what: 'resctrl',
     state: (host) =>
       host.resctrl === 'mounted' ? 'ok' : host.resctrl === 'available' ? 'degraded' : 'missing',

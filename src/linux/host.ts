@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { arch, hostname, release, totalmem } from 'node:os';
 import { CAP_SYS_RESOURCE, hasCapability } from './capabilities.js';
+import { memoryMount } from './cgroup/open.js';
 import { type CoreScheduling, coreScheduling } from './core-scheduling.js';
 import {
   type CgroupFacts,
@@ -60,6 +61,8 @@ export interface HostFacts {
   coreScheduling: CoreScheduling;
   /** May make NFs safe from the out-of-memory killer. */
   sysResource: boolean;
+  /** May keep NFs' memory from reclaim: cgroup v2 with its memory controller. */
+  memoryMin: boolean;
   /** Answers on 127.0.0.1:6379. */
   redis: boolean;
 }
@@ -103,6 +106,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     vulnerabilities: readVulnerabilities(),
     coreScheduling: coreScheduling(cores.some(({ siblings }) => siblings.length > 0)),
     sysResource: hasCapability(CAP_SYS_RESOURCE),
+    memoryMin: memoryMount() !== undefined,
     redis,
   };
 }

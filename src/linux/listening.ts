@@ -12,11 +12,14 @@ export interface Listener {
   port: number;
 }
 
+/** Its pid, or what stands in place of it in a path below /proc. */
+type ProcessName = number | string;
+
 /** IPv4 listeners first, by port; empty for a process that is gone or listens nowhere. */
-export function tcpListeners(pid: number): Listener[] {
-  const inodes = socketInodes(pid);
-  const v4 = entries(pid, 'tcp', inodes).map(({ address, port }) => ({ host: dotted(address), port }));
-  const v6 = entries(pid, 'tcp6', inodes)
+export function tcpListeners(of: ProcessName): Listener[] {
+  const inodes = socketInodes(of);
+  const v4 = entries(of, 'tcp', inodes).map(({ address, port }) => ({ host: dotted(address), port }));
+  const v6 = entries(of, 'tcp6', inodes)
     .filter(({ address }) => address === V6_WILDCARD)
     .map(({ port }) => ({ host: '127.0.0.1', port }));
   const byPort = (a: Listener, b: Listener) => a.port - b.port;
@@ -87,17 +90,17 @@ export function queueInodes(pid: number): number[] {
 }
 
 /** Inode numbers of all sockets that the process holds. */
-export function socketInodes(pid: number): Set<string> {
+export function socketInodes(of: ProcessName): Set<string> {
   const inodes = new Set<string>();
-  for (const fd of names(`/proc/${pid}/fd`)) {
-    const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`) ?? '')?.[1];
+  for (const fd of names(`/proc/${of}/fd`)) {
+    const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${of}/fd/${fd}`) ?? '')?.[1];
     if (inode !== undefined) inodes.add(inode);
   }
   return inodes;
 }
 
-function entries(pid: number, table: string, inodes: ReadonlySet<string>) {
-  return read(`/proc/${pid}/net/${table}`)
+function entries(of: ProcessName, table: string, inodes: ReadonlySet<string>) {
+  return read(`/proc/${of}/net/${table}`)
     .split('\n')
     .flatMap((line) => {
       // sl, local address:port, remote, state, queues, timer, retransmits, uid, timeout, inode

@@ -59,6 +59,8 @@ export interface ProcessStat {
   /** The process's comm, at most 15 characters. */
   name: string;
   parentPid: number;
+  /** Of processes: a job of a shell, a service and what it forked. */
+  processGroup: number;
   /** When it started, in ticks since boot: tells a reused pid from the old process. */
   startTicks: number;
   /** It has ended, and only its parent has not asked for its exit code yet. */
@@ -82,6 +84,7 @@ export function processStat(id: number | string): ProcessStat | undefined {
   return {
     name: stat.slice(stat.indexOf('(') + 1, end),
     parentPid: Number(fields[4 - 3]),
+    processGroup: Number(fields[5 - 3]),
     startTicks: Number(fields[22 - 3]),
     // A main thread may end before the others: then the process lives on, with more than one thread.
     ended: (fields[3 - 3] === 'Z' || fields[3 - 3] === 'X') && Number(fields[20 - 3]) <= 1,

@@ -19,9 +19,19 @@ export function writableByOthers(
   return (stat.mode & OTHERS_WRITE) === 0 ? undefined : `others than root may write ${name}`;
 }
 
+/** Whether others may replace what is root's in a folder. Where anybody may make files, but not that (/tmp), is no way in. */
+export function folderChangeable(
+  stat: Pick<Stats, 'uid' | 'mode'>,
+  path: string,
+  user = 0,
+): string | undefined {
+  const isSticky = stat.uid === 0 && (stat.mode & STICKY) !== 0;
+  return isSticky ? undefined : writableByOthers(stat, path, user);
+}
+
 /**
  * Looks at every folder above `path`, which is absolute and without links; `base` goes before it when it is another
- * process's. A folder where anybody may make files, but nobody may replace root's (/tmp), is no way in.
+ * process's.
  */
 export function folderWritableByOthers(path: string, base = '', user = 0): string | undefined {
   const names = path.split('/').slice(1, -1);
@@ -34,8 +44,7 @@ export function folderWritableByOthers(path: string, base = '', user = 0): strin
       return `the folder ${JSON.stringify(folder)} cannot be seen from here`;
     }
     if (!stat.isDirectory()) return `${JSON.stringify(folder)} is not a folder`;
-    const isSticky = stat.uid === 0 && (stat.mode & STICKY) !== 0;
-    const why = isSticky ? undefined : writableByOthers(stat, folder, user);
+    const why = folderChangeable(stat, folder, user);
     if (why !== undefined) return why;
   }
   return undefined;

@@ -11,6 +11,7 @@ import { NemoError } from '../errors.js';
 import { listPids, processArgs } from '../linux/process.js';
 import { type ChildProcess, spawn } from '../linux/spawn.js';
 import { NF } from '../tunables.js';
+import { MEMORY_MIN, MEMORY_SED } from './memory-journal.js';
 import { OOM_SCORES } from './oom-scores.js';
 import { RECORD_SED } from './settings-journal.js';
 
@@ -67,8 +68,21 @@ restore_scores() {
   done
   rm -f "$scores"
 }
+# Lines "path before now" of cgroups; only where it is still what NEMO wrote.
+restore_memory() {
+  groups=\${journal%/*}/${MEMORY_MIN}
+  [ "$(sed -n 1p "$groups" 2>/dev/null)" = "agent $agent" ] || return
+  sed -n '${MEMORY_SED}' "$groups" |
+  while read -r group before now; do
+    case $group/ in */../* | */./*) continue ;; esac
+    [ "$(cat "$group/memory.min" 2>/dev/null)" = "$now" ] || continue
+    { echo "$before" >"$group/memory.min"; } 2>/dev/null
+  done
+  rm -f "$groups"
+}
 restore() {
   restore_scores
+  restore_memory
   head -n 1 "$journal" 2>/dev/null | grep -q "^{\\"agent\\":$agent," || return
   sed -n 's/^{"tid":\\([0-9]*\\),"startTicks":\\([0-9]*\\),"policy":"\\([a-z]*\\)","priority":\\([0-9]*\\),"nice":\\(-\\{0,1\\}[0-9]*\\),"resetOnFork":\\([a-z]*\\)}.*/\\1 \\2 \\3 \\4 \\5 \\6/p' "$journal" |
   while read -r tid ticks policy priority nice reset; do

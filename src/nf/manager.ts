@@ -110,6 +110,7 @@ export class NfManager {
       this.followGroups();
       if (this.claim() || now !== online) this.tellControl();
       online = now;
+      for (const { nf } of this.managed.values()) this.options.protection?.followMemory(nf);
       this.sayFindings();
     }, this.options.periodMs).unref();
     this.sayFindings();

@@ -3,6 +3,7 @@
  * the main thread: a real-time thread would hand its priority down.
  */
 
+import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, NemoError } from '../errors.js';
 import type { WorkerMemory } from './worker-memory.js';
@@ -17,11 +18,15 @@ export interface Measurement<Name extends string> {
   close(): Promise<void>;
 }
 
-/** Resolves when the worker has said that it is ready; rejects with the error that it told instead. */
+/**
+ * Resolves when the worker has said that it is ready; rejects with the error that it told instead. The worker has `descriptors`
+ * until its end, then they are closed.
+ */
 export async function startWorker<Name extends string>(
   script: URL,
   workerData: object,
   memory: WorkerMemory<Name>,
+  descriptors: readonly number[] = [],
 ): Promise<Measurement<Name>> {
   const worker = new Worker(script, {
     workerData,
@@ -30,6 +35,7 @@ export async function startWorker<Name extends string>(
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   worker.on('error', (cause) => memory.fail(cause.message));
   worker.once('exit', () => {
+    for (const fd of descriptors) closeSync(fd);
     if (memory.fault === undefined) memory.fail('the measurement was stopped');
   });
   await new Promise<void>((resolve, reject) => {

@@ -87,11 +87,11 @@ export class Measurements {
   }
 
   private async startLatency(): Promise<Tap> {
-    const { pid, profile } = this.nf;
-    const { source, ingress, egress, probe, invariant = 'payload-tail' } = profile.latency;
-    if (source === 'probe') return startProbe(pid, probe ?? { kind: 'http' }, this.options.board);
+    const { nf } = this;
+    const { source, ingress, egress, probe, invariant = 'payload-tail' } = nf.profile.latency;
+    if (source === 'probe') return startProbe(nf, probe ?? { kind: 'http' }, this.options.board);
     if (ingress !== undefined && egress !== undefined) {
-      return startTap({ pid, ingress, egress, invariant, patient: true });
+      return startTap({ nf, ingress, egress, invariant, patient: true });
     }
     throw new NemoError('BAD_PROFILE', 'a tap needs the interfaces `ingress` and `egress`', {
       hint: 'name them in the profile, or in the configuration under nfs: overrides: latency',

@@ -3,11 +3,12 @@
  * filled in.
  */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compileSchema, failAt, type Place, parseCheckedYaml, type YamlKind } from '../checked-yaml.js';
 import { NemoError } from '../errors.js';
+import { openTrusted, readTrusted } from '../linux/trusted-file.js';
 import type { NfProfile } from './profile.js';
 
 /** The profiles that come with NEMO (also the place of the schema). */
@@ -31,7 +32,8 @@ function profileKind(): YamlKind<ProfileInput> {
 
 /**
  * All profiles (*.yaml, *.yml) of the directories, in that order and by file name. Throws BAD_PROFILE with `file`, `line`,
- * `column` and `key` in its details, also for a name that is used twice; NOT_FOUND for a missing directory.
+ * `column` and `key` in its details, also for a name that is used twice, and for a file or directory that others than root,
+ * or the user of this process, can change; NOT_FOUND for a missing directory.
  */
 export function loadProfiles(directories: readonly string[]): NfProfile[] {
   const profiles: NfProfile[] = [];
@@ -39,7 +41,7 @@ export function loadProfiles(directories: readonly string[]): NfProfile[] {
   for (const directory of directories) {
     for (const name of listProfiles(directory)) {
       const file = join(directory, name);
-      const { profile, nameAt } = parseProfile(readFileSync(file, 'utf8'), file);
+      const { profile, nameAt } = parseProfile(readProfile(directory, file), file);
       const earlier = fileOf.get(profile.name);
       if (earlier !== undefined) {
         const message = `the name ${profile.name} is taken by ${earlier}`;
@@ -53,12 +55,22 @@ export function loadProfiles(directories: readonly string[]): NfProfile[] {
   return profiles;
 }
 
+/** Whoever can change what comes with NEMO can change its code. */
+function readProfile(directory: string, path: string): string {
+  if (directory === BUILTIN_PROFILES) return readFileSync(path, 'utf8');
+  return readTrusted({ path, what: 'the profile', code: 'BAD_PROFILE' });
+}
+
 function listProfiles(directory: string): string[] {
   try {
+    if (directory !== BUILTIN_PROFILES) {
+      closeSync(openTrusted({ path: directory, what: 'the profile directory', code: 'BAD_PROFILE' }));
+    }
     return readdirSync(directory)
       .filter((name) => /\.ya?ml$/.test(name))
       .sort();
   } catch (cause) {
+    if (cause instanceof NemoError) throw cause;
     throw new NemoError('NOT_FOUND', `profile directory ${directory} cannot be read`, {
       cause,
       hint: 'check the path',

@@ -1,9 +1,10 @@
 /**
  * Protects an NF: its packet threads get the scheduling that its profile asks for, and their own back on release; its
- * process is among the last that the kernel ends when memory runs out.
+ * process is among the last that the kernel ends when memory runs out, and keeps what it uses.
  * Order is everything: the journal is written first, then the thread is changed; restored first, then forgotten.
  */
 
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { NemoError } from '../errors.js';
 import { readStanding } from '../linux/cgroup/standing.js';
@@ -11,6 +12,8 @@ import { startTicks } from '../linux/process.js';
 import { getScheduling, setScheduling } from '../linux/sched.js';
 import { NF } from '../tunables.js';
 import { Guardian, type Watched } from './guardian.js';
+import { MEMORY_MIN } from './memory-journal.js';
+import { MemoryMin } from './memory-min.js';
 import { OOM_SCORES, OomScores } from './oom-scores.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import {
@@ -44,6 +47,7 @@ export class NfProtection {
     restoredAtStart: number,
     private readonly guardian: Guardian,
     private readonly oomScores: OomScores,
+    private readonly memoryMin: MemoryMin,
   ) {
     this.restoredAtStart = restoredAtStart;
   }
@@ -64,6 +68,7 @@ export class NfProtection {
       restored,
       await Guardian.watch({ journal, ...groups }),
       new OomScores(join(stateDir, OOM_SCORES), oomScoreAdj),
+      new MemoryMin(join(stateDir, MEMORY_MIN), totalmem() * NF.memoryMinShare),
     );
   }
 
@@ -78,7 +83,11 @@ export class NfProtection {
     const packetTids = kind === 'none' ? [] : nf.threads.filter((t) => t.packet).map((t) => t.tid);
     this.releaseThreads((thread) => thread.nfId === nf.id && !packetTids.includes(thread.tid));
     const report: ProtectionReport = { applied: 'none', warnings: [] };
-    if (kind !== 'none') this.oomScores.protect(nf.id, nf.pid);
+    if (kind !== 'none') {
+      this.oomScores.protect(nf.id, nf.pid);
+      const why = this.memoryMin.protect(nf.id, nf);
+      if (why !== undefined) report.warnings.push(why);
+    }
     const added: Protected[] = [];
     for (const tid of packetTids) {
       const ours = this.threads.get(tid);
@@ -107,12 +116,19 @@ export class NfProtection {
   release(nfId: string): void {
     this.releaseThreads((thread) => thread.nfId === nfId);
     this.oomScores.release(nfId);
+    this.memoryMin.release(nfId);
+  }
+
+  /** What a guarded NF uses may have grown: call it now and then. */
+  followMemory(nf: NfInstance): void {
+    if (this.memoryMin.hasGrown(nf.id)) this.memoryMin.protect(nf.id, nf);
   }
 
   /** Puts everything back and ends the guardian. */
   async close(): Promise<void> {
     this.releaseThreads(() => true);
     this.oomScores.releaseAll();
+    this.memoryMin.releaseAll();
     await this.guardian.close();
   }
 

@@ -8,6 +8,10 @@ export const DISCOVERY = {
 export const NF = {
   /** `oom_score_adj` of a guarded NF: nearly all others go first. No round number, so that nobody else uses it. */
   oomScoreAdj: -917,
+  /** Most of the box's memory that all guarded NFs together keep from reclaim (`memory.min`). */
+  memoryMinShare: 0.5,
+  /** An NF that uses more than this many times what it keeps gets more. */
+  memoryMinGrowth: 1.25,
   /** What was found out about a process is looked at again after this many scans: it may have changed its arguments. */
   recheckScans: 20,
   /** Kinds of processes that look like NFs but are not believed, of which an agent tells. */

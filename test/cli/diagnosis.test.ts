@@ -44,6 +44,7 @@ describe('diagnosis of a host', () => {
       ['processor mitigations', false, () => ({ vulnerabilities: { mds: 'Vulnerable: no microcode' } })],
       ['core scheduling', false, () => ({ coreScheduling: 'unsupported' })],
       ['out-of-memory scores', false, () => ({ sysResource: false })],
+      ['memory kept for NFs', false, () => ({ memoryMin: false })],
       ['resctrl', false, () => ({ resctrl: 'available' })],
       ['pressure (PSI)', false, () => ({ pressure: false })],
       ['redis', false, () => ({ redis: false })],

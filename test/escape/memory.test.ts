@@ -2,16 +2,20 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { startTicks } from '../../src/linux/process.js';
-import { guardianDone } from '../../src/nf/guardian.js';
+import { Guardian, guardianDone } from '../../src/nf/guardian.js';
+import { groupPath } from '../../src/nf/memory-group.js';
+import { MEMORY_MIN, parseMemoryEntries } from '../../src/nf/memory-journal.js';
 import { OOM_SCORES } from '../../src/nf/oom-scores.js';
 import type { NfInstance } from '../../src/nf/profile.js';
 import { NfProtection } from '../../src/nf/protection.js';
 import { startProgram } from '../nf/victim.js';
+import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { RealAgent } from '../support/real-agent.js';
 import { ask, SandboxBench } from '../support/sandboxes.js';
 
@@ -101,6 +105,63 @@ describe('escape by memory', function () {
     } finally {
       await driver.removeAll();
     }
+  });
+
+  describe('kept for NFs', () => {
+    const MOUNT = '/sys/fs/cgroup';
+
+    for (const [text, path] of [
+      ['0::/system.slice/nginx.service\n', `${MOUNT}/system.slice/nginx.service`],
+      ['4:memory:/x\n0::/a/b\\x2dc.scope\n', `${MOUNT}/a/b\\x2dc.scope`],
+      ['0::/\n', MOUNT],
+      // Outside of our cgroup namespace.
+      ['0::/../../etc\n', undefined],
+      ['0::/a/../../../etc\n', undefined],
+      ['0::/a (deleted)\n', undefined],
+      ['0::/a b\n', undefined],
+      ['4:memory:/x\n', undefined],
+    ] as const) {
+      it(`is in the group of ${JSON.stringify(text)}, below the mount or nowhere`, () => {
+        expect(groupPath(text, MOUNT)).to.equal(path);
+      });
+    }
+
+    it('is put back by the guardian in groups only, whatever stands in its journal', async () => {
+      const stateDir = mkdtempSync(join(tmpdir(), 'nemo-memory-'));
+      const victim = join(stateDir, 'memory.min');
+      const marker = join(stateDir, 'marker');
+      try {
+        writeFileSync(victim, '5');
+        const lines = [
+          `${stateDir} 7 5`,
+          `${MOUNT}/../../..${stateDir} 7 5`,
+          `${MOUNT}/./../../..${stateDir} 7 5`,
+          `${MOUNT}/$(touch ${marker}) 7 5`,
+          `${MOUNT}/x 7 5; touch ${marker}`,
+          `${MOUNT}/* 7 5`,
+        ];
+        writeFileSync(join(stateDir, MEMORY_MIN), `agent ${process.pid}\n${lines.join('\n')}\n`);
+        const guardian = await Guardian.watch({ journal: join(stateDir, 'none.json') });
+        await guardian.close();
+        expect([readFileSync(victim, 'latin1'), existsSync(marker)]).to.deep.equal(['5', false]);
+        expect(existsSync(join(stateDir, MEMORY_MIN))).to.equal(false);
+      } finally {
+        rmSync(stateDir, { recursive: true });
+      }
+    });
+
+    it('hostile messages in its journal name groups and numbers, or nothing', function () {
+      this.timeout(FUZZ_TIMEOUT_MS);
+      const part = fc.oneof(fc.string(), fc.constantFrom('..', '.', '/', 'a', ' ', '1', '\n', MOUNT));
+      fuzz(
+        fc.array(part).map((parts) => `${MOUNT}/${parts.join('')}`),
+        (text) =>
+          parseMemoryEntries(text).every(
+            ({ group, before, now }) =>
+              normalize(group).startsWith(MOUNT) && Number.isSafeInteger(before) && Number.isSafeInteger(now),
+          ),
+      );
+    });
   });
 
   describe('of an NF', () => {

@@ -3,7 +3,7 @@
  * the NF's name, arguments and journals that want to become commands.
  */
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { startTicks } from '../../src/linux/process.js';
@@ -34,6 +35,7 @@ import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 
 const NOBODY = 65534;
 const DPDK_PROGRAM = fileURLToPath(new URL('../nf/programs/telemetry-socket.js', import.meta.url));
+const REUSED_NF = fileURLToPath(new URL('./support/reused-nf-child.js', import.meta.url));
 /** Answers whatever it is asked as an Open vSwitch 3.1 would that has nothing to do. */
 const OVS_PROGRAM = `
   const answer = { id: 1, error: null, result: 'pmd thread numa_id 0 core_id 1:\\n  packets received: 1\\n' };
@@ -125,6 +127,21 @@ describe('what strangers say in the name of an NF', () => {
           rmSync(join('/dev/shm', name), { recursive: true });
       }
     }
+  });
+
+  it('what got the pid of an NF is neither probed nor listened to in its place', async function () {
+    this.timeout(60_000);
+    const { stdout } = await promisify(execFile)(
+      'unshare',
+      ['--pid', '--fork', '--mount-proc', '--kill-child', process.execPath, REUSED_NF],
+      { timeout: 50_000 },
+    );
+    expect(JSON.parse(stdout)).to.deep.equal({
+      probe: 'NOT_FOUND',
+      tap: 'NOT_FOUND',
+      answered: true,
+      asked: 'NOT_FOUND',
+    });
   });
 
   it('arguments of an Open vSwitch reach no command and no journal', async () => {

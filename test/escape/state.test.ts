@@ -1,6 +1,15 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
@@ -67,10 +76,13 @@ describe('escape by the state of the agent', function () {
   });
 
   it('does not use a directory that another user could replace', async () => {
-    chownSync(agent.folder, NOBODY, NOBODY);
+    const above = join(agent.folder, 'above');
+    mkdirSync(above);
+    chownSync(above, NOBODY, NOBODY);
+    agent.configure({ stateDir: join(above, 'state') });
     const { code, err } = await refused(agent);
     expect(code).to.equal(1);
-    expect(err).to.contain(`${agent.folder} above it is not safe`);
+    expect(err).to.contain(`${above} above it is not safe`);
   });
 
   for (const [file, text] of [
@@ -119,6 +131,73 @@ describe('escape by the state of the agent', function () {
       (error: { code: number }) => error.code,
     );
     expect(failed).to.be.a('number').above(0);
+  });
+});
+
+describe('escape by what the agent is told to do', function () {
+  this.timeout(60_000);
+  const PROFILE =
+    'name: mine\nmatch: { process: ^mine$ }\nmode: sleep\npacketThreads: main\nsloP99Us: 500\nlatency: { source: none }\n';
+  let agent: RealAgent;
+  let profiles: string;
+  let profile: string;
+  beforeEach(() => {
+    agent = new RealAgent();
+    profiles = join(agent.folder, 'profiles');
+    profile = join(profiles, 'mine.yaml');
+    mkdirSync(profiles);
+    writeFileSync(profile, PROFILE);
+    agent.configure({ discovery: true, profileDirs: [profiles] });
+  });
+  afterEach(() => agent.close());
+
+  /** A link of root's at `path` to what somebody else's folder leads to. */
+  const throughForeignLink = (path: string): void => {
+    const foreign = join(agent.folder, 'foreign');
+    mkdirSync(foreign);
+    renameSync(path, `${path}.real`);
+    symlinkSync(`${path}.real`, join(foreign, 'link'));
+    chownSync(foreign, NOBODY, NOBODY);
+    symlinkSync(join(foreign, 'link'), path);
+  };
+  const WAYS = [
+    ['of somebody else', (path: string) => chownSync(path, NOBODY, NOBODY)],
+    ['that others may write', (path: string) => chmodSync(path, 0o666)],
+    ['that its group may write', (path: string) => chmodSync(path, 0o664)],
+    ['in a folder that others may write', (path: string) => chmodSync(join(path, '..'), 0o777)],
+    ['behind a link in the folder of somebody else', throughForeignLink],
+  ] as const;
+
+  for (const [way, change] of WAYS) {
+    it(`does not believe a configuration ${way}`, async () => {
+      change(agent.configFile);
+      const { code, err } = await refused(agent);
+      expect([code, err]).to.deep.equal([1, err]);
+      expect(err).to.contain(`the configuration ${agent.configFile} is not used: `).and.contain('chmod go-w');
+    });
+    it(`does not believe a profile ${way}`, async () => {
+      change(profile);
+      const { code, err } = await refused(agent);
+      expect([code, err]).to.deep.equal([1, err]);
+      expect(err).to.match(/the profile (directory )?\S+ is not used: .*\[BAD_PROFILE\]/);
+    });
+  }
+
+  it('lets another user who only looks use his own profiles, and those of nobody else', async () => {
+    const asNobody = () =>
+      promisify(execFile)('setpriv', [
+        ...[`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'],
+        ...[process.execPath, CLI, 'nf', 'profiles', '--profiles', profiles],
+      ]).then(
+        ({ stdout }) => stdout,
+        (error: { stderr: string }) => error.stderr,
+      );
+    expect(await asNobody()).to.contain('mine');
+    chownSync(profile, NOBODY, NOBODY);
+    chownSync(profiles, NOBODY, NOBODY);
+    expect(await asNobody()).to.contain('mine');
+    chownSync(profile, NOBODY - 1, NOBODY - 1);
+    expect(await asNobody()).to.contain(`belongs to user ${NOBODY - 1}`);
   });
 });
 

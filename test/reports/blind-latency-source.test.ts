@@ -8,6 +8,7 @@ import { startProbe } from '../../src/nf/latency/probe.js';
 import { startTap, type Tap } from '../../src/nf/latency/tap.js';
 import { until } from '../packet/waiting.js';
 import { ControlBed, startServer } from '../support/control-bed.js';
+import { idOf } from '../support/process-id.js';
 
 /** Datagrams to a neighbour behind the guest, 100 a second, each unlike the others. */
 const SENDER = `const socket = require('dgram').createSocket('udp4'); let n = 0;
@@ -55,7 +56,7 @@ describe('report: a latency source that sees nothing', function () {
   const matched = () => tap?.statistics().matched ?? 0;
 
   it('on the host side of a guest packets go out to it, and come in from it', async () => {
-    tap = await startTap({ pid: host.pid, ingress: 'h0', egress: 'h1', invariant: 'payload-tail' });
+    tap = await startTap({ nf: idOf(host.pid), ingress: 'h0', egress: 'h1', invariant: 'payload-tail' });
     send();
     await until(() => matched() > 50);
     await until(() => tap!.fault === undefined);
@@ -64,7 +65,7 @@ describe('report: a latency source that sees nothing', function () {
   });
 
   it('packets that pass, none of them recognised, are a fault that is shown', async () => {
-    tap = await startTap({ pid: guest.pid, ingress: 'g0', egress: 'lo', invariant: 'payload-tail' });
+    tap = await startTap({ nf: idOf(guest.pid), ingress: 'g0', egress: 'lo', invariant: 'payload-tail' });
     send();
     await until(() => tap!.fault?.includes('none was recognised') === true);
     expect(tap.fault).to.include('packets pass g0 and lo');
@@ -72,7 +73,7 @@ describe('report: a latency source that sees nothing', function () {
 
   it('an interface that comes late is waited for, and one that was made again is listened to again', async () => {
     await guest.run('ip', ['link', 'delete', 'g1']);
-    const options = { pid: guest.pid, ingress: 'g0', egress: 'g1', invariant: 'payload-tail' } as const;
+    const options = { nf: idOf(guest.pid), ingress: 'g0', egress: 'g1', invariant: 'payload-tail' } as const;
     tap = await startTap({ ...options, patient: true });
     await until(() => tap!.fault?.includes('g1') === true);
     for (let round = 0; round < 2; round++) {
@@ -91,7 +92,7 @@ describe('report: a latency source that sees nothing', function () {
   it('an NF that works and whose source tells of no packet is said to be unseen', async () => {
     const bed = await ControlBed.start();
     try {
-      tap = await startTap({ pid: guest.pid, ingress: 'g0', egress: 'g1', invariant: 'payload-tail' });
+      tap = await startTap({ nf: idOf(guest.pid), ingress: 'g0', egress: 'g1', invariant: 'payload-tail' });
       const source = { kind: 'tap', shared: tap.shared } as const;
       // The burner in the bed stands in for a busy NF of which the tap knows nothing.
       const pid = bed.burner.pid!;
@@ -105,7 +106,7 @@ describe('report: a latency source that sees nothing', function () {
   it('one NF without a figure does not hide those of the others on its core', async () => {
     const bed = await ControlBed.start();
     const server = await startServer('response.end();');
-    tap = await startProbe(server.pid!, { kind: 'http' });
+    tap = await startProbe(idOf(server.pid!), { kind: 'http' });
     try {
       const pid = server.pid!;
       const shared = { kind: 'probe', shared: tap.shared } as const;

@@ -14,6 +14,7 @@ import { startProbe } from '../../src/nf/latency/probe.js';
 import { NfProtection } from '../../src/nf/protection.js';
 import { until } from '../packet/waiting.js';
 import { ControlBed, NF_CORE, startServer } from '../support/control-bed.js';
+import { idOf } from '../support/process-id.js';
 import { RealAgent } from '../support/real-agent.js';
 
 const CPU = '/sys/fs/cgroup/cpu';
@@ -79,7 +80,7 @@ describe('report: groups of the NF', function () {
       'const until = performance.now() + 4; while (performance.now() < until); response.end();',
     );
     const bed = await ControlBed.start();
-    const probe = await startProbe(pid, { kind: 'http' });
+    const probe = await startProbe(idOf(pid), { kind: 'http' });
     try {
       const { quotaStatPaths } = readStanding(pid);
       const source = { kind: 'probe', shared: probe.shared } as const;

@@ -10,6 +10,7 @@ import type { Tap } from '../../src/nf/latency/tap.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
 import { until } from '../packet/waiting.js';
 import { ControlBed, startServer } from '../support/control-bed.js';
+import { idOf } from '../support/process-id.js';
 
 describe('report: slow or rare packets', function () {
   this.timeout(60_000);
@@ -57,7 +58,7 @@ describe('report: slow or rare packets', function () {
     const { pid } = process;
     const busy = bed.nf({ id: 'busy', pid, sloUs: 1_000, source: { kind: 'reported', pid } });
     server = await startServer('setTimeout(() => response.end(), 40);');
-    probe = await startProbe(server.pid!, { kind: 'http' });
+    probe = await startProbe(idOf(server.pid!), { kind: 'http' });
     const slow = { id: 'slow', pid: server.pid!, sloUs: 12_000 };
     bed.control.setNfs([busy, bed.nf({ ...slow, source: { kind: 'probe', shared: probe.shared } })]);
     await until(() => bed.level === OFF);
@@ -65,7 +66,7 @@ describe('report: slow or rare packets', function () {
 
   it('a server that stands still is late before it answers', async () => {
     server = await startServer('response.end();');
-    probe = await startProbe(server.pid!, { kind: 'http' });
+    probe = await startProbe(idOf(server.pid!), { kind: 'http' });
     await until(() => probe!.statistics().matched > 10);
     const answered = () => probe!.statistics().matched + probe!.statistics().lost;
     const nf = { id: 'paused', pid: server.pid!, sloUs: 50_000 };

@@ -17,6 +17,7 @@ import { CGROUP_CHECKS, runCheck } from './cgroup-checks.js';
 import type { CgroupCheck } from './cgroup-memory-checks.js';
 import { startIn, until } from './in-cgroup.js';
 import { harvestsThroughClockSteps } from './v2-clock.js';
+import { MEMORY_MIN_CHECKS } from './v2-memory-min.js';
 import { V2_TITLES } from './v2-titles.js';
 
 const CORE_1 = '/sys/devices/system/cpu/cpu1/online';
@@ -93,6 +94,7 @@ const V2_CHECKS: Record<keyof typeof V2_TITLES, CgroupCheck['run']> = {
     assert.deepEqual(listThreads(child.pid!)[0]!.cpus, [1]);
     await group.kill();
   },
+  ...MEMORY_MIN_CHECKS,
   clock: harvestsThroughClockSteps,
 };
 

@@ -17,7 +17,7 @@ import { findProgram } from '../../src/linux/programs.js';
 import { testKernel } from './test-kernel.js';
 
 const BUILD = fileURLToPath(new URL('../..', import.meta.url));
-const TOOLS = ['sh', 'sleep', 'head', 'tr', 'wc', 'mount'];
+const TOOLS = ['sh', 'sleep', 'head', 'tr', 'wc', 'mount', 'cat', 'rm', 'sed', 'grep'];
 /** A kernel that has not started init by now never will: an emulated timer's interrupts can get lost. */
 const BOOT_TIMEOUT_MS = 30_000;
 const BOOTS_MAX = 3;

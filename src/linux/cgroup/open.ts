@@ -22,3 +22,11 @@ export function openCgroupDriver(options: CgroupDriverOptions): CgroupDriver {
     hint: `mount -t cgroup2 none ${mountPoint}`,
   });
 }
+
+/** Where groups with `memory.min` are; undefined on cgroup v1, which has nothing of the kind. */
+export function memoryMount(): string | undefined {
+  const mount = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'), CGROUP_MOUNT_POINT).v2;
+  if (mount === undefined) return undefined;
+  const controllers = readFileSync(`${mount}/cgroup.controllers`, 'latin1').trim().split(' ');
+  return controllers.includes('memory') ? mount : undefined;
+}

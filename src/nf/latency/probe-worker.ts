@@ -19,6 +19,8 @@ export interface ProbeWorkerData {
   shared: SharedArrayBuffer;
   namespacePath: string;
   pid: number;
+  /** The NF's below /proc, opened. */
+  directory: number;
   kind: ProbeSpec['kind'];
   host: string | undefined;
   port: number;

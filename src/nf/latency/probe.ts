@@ -6,8 +6,10 @@
 
 import { isIPv4 } from 'node:net';
 import { NemoError } from '../../errors.js';
+import { byDescriptor, type ProcessId } from '../../linux/process-directory.js';
 import { startWorker } from '../measurement.js';
 import type { ProbeSpec } from '../profile.js';
+import { openNf } from './nf-directory.js';
 import type { ProbeWorkerData } from './probe-worker.js';
 import type { Tap } from './tap.js';
 import { TapMemory } from './tap-memory.js';
@@ -43,28 +45,34 @@ export function probeTarget({ kind, target }: ProbeSpec): ProbeTarget {
   return { host, port: number, path: '' };
 }
 
-/** Path of the network namespace in which the probe starts. A server is asked from inside its own. */
-export function probeNamespace({ kind, from }: ProbeSpec, pid: number): string {
+/** Path of the network namespace in which the probe starts; `directory`: the NF's below /proc, opened. A server is asked from inside its own. */
+export function probeNamespace({ kind, from }: ProbeSpec, directory: number): string {
   const where = from ?? (kind === 'http' ? 'nf' : 'agent');
-  return where === 'nf' ? `/proc/${pid}/ns/net` : where === 'agent' ? '/proc/self/ns/net' : where;
+  return where === 'nf'
+    ? `/proc/${byDescriptor(directory)}/ns/net`
+    : where === 'agent'
+      ? '/proc/self/ns/net'
+      : where;
 }
 
 /**
  * Starts probing. `board`: the agent's board, so that probes are rare while no function runs. An NF that does not answer
  * (yet) is no error: it stands in the source's `fault`, and is asked again. Rejects with BAD_PROFILE, NOT_FOUND (no such
- * namespace).
+ * namespace, or the NF is gone).
  */
-export async function startProbe(pid: number, spec: ProbeSpec, board?: SharedArrayBuffer): Promise<Tap> {
+export async function startProbe(nf: ProcessId, spec: ProbeSpec, board?: SharedArrayBuffer): Promise<Tap> {
+  const target = probeTarget(spec);
   const memory = TapMemory.create();
+  const directory = openNf(nf);
   const data: ProbeWorkerData = {
     shared: memory.shared,
-    namespacePath: probeNamespace(spec, pid),
-    pid,
+    namespacePath: probeNamespace(spec, directory),
+    ...{ pid: nf.pid, directory },
     kind: spec.kind,
-    ...probeTarget(spec),
+    ...target,
     ...(spec.payload === undefined ? {} : { payload: spec.payload }),
     ...(spec.periodMs === undefined ? {} : { periodMs: spec.periodMs }),
     ...(board === undefined ? {} : { board }),
   };
-  return startWorker(new URL('./probe-worker.js', import.meta.url), data, memory);
+  return startWorker(new URL('./probe-worker.js', import.meta.url), data, memory, [directory]);
 }

@@ -5,6 +5,7 @@ import { NemoError } from '../../errors.js';
 import { BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
 import { monotonicNs } from '../../linux/clock.js';
 import { tcpListeners } from '../../linux/listening.js';
+import { byDescriptor } from '../../linux/process-directory.js';
 import { PROBE } from '../../tunables.js';
 import type { ProbeWorkerData } from './probe-worker.js';
 
@@ -17,7 +18,7 @@ export interface Prober {
   close(): void;
 }
 
-type Options = Pick<ProbeWorkerData, 'pid' | 'kind' | 'host' | 'port' | 'path' | 'payload'>;
+type Options = Pick<ProbeWorkerData, 'pid' | 'directory' | 'kind' | 'host' | 'port' | 'path' | 'payload'>;
 
 export function createProber(options: Options): Prober {
   switch (options.kind) {
@@ -82,8 +83,8 @@ class HttpProber implements Prober {
   }
 
   private open(): BlockingSocket {
-    const { host, port, path, pid } = this.options;
-    const at = host === undefined ? tcpListeners(pid)[0] : { host, port };
+    const { host, port, path, pid, directory } = this.options;
+    const at = host === undefined ? tcpListeners(byDescriptor(directory))[0] : { host, port };
     if (at === undefined) throw new NemoError('NOT_FOUND', `process ${pid} listens on no TCP port`);
     this.request = Buffer.from(
       `HEAD ${path} HTTP/1.1\r\nHost: ${at.host}\r\nUser-Agent: nemo-probe\r\nAccept: */*\r\n\r\n`,

@@ -11,6 +11,7 @@ import { realtimeNs, toUnixNs } from '../../linux/clock.js';
 import { insideNamespace } from '../../linux/netns.js';
 import type { RxRing } from '../../linux/packet-ring.js';
 import { openPacketSocket, type PacketSocket } from '../../linux/packet-socket.js';
+import { byDescriptor } from '../../linux/process-directory.js';
 import { Doorbell } from '../../packet/doorbell.js';
 import { TAP } from '../../tunables.js';
 import { type Invariant, tapFilter } from './tap-filter.js';
@@ -20,7 +21,8 @@ import { TapTable } from './tap-table.js';
 
 export interface TapWorkerData {
   shared: SharedArrayBuffer;
-  namespacePath: string;
+  /** The NF's below /proc, opened. */
+  directory: number;
   ingress: string;
   egress: string;
   invariant: Invariant;
@@ -291,12 +293,12 @@ function run(): void {
 }
 
 try {
-  insideNamespace(data.namespacePath, run);
+  insideNamespace(`/proc/${byDescriptor(data.directory)}/ns/net`, run);
 } catch (thrown) {
-  const error =
-    (thrown as NodeJS.ErrnoException).code === 'ENOENT'
-      ? new NemoError('NOT_FOUND', `${data.namespacePath} is not there: the NF is gone`)
-      : asNemoError(thrown);
+  const { code = '' } = thrown as NodeJS.ErrnoException;
+  const error = ['ENOENT', 'ESRCH'].includes(code)
+    ? new NemoError('NOT_FOUND', 'the NF is gone')
+    : asNemoError(thrown);
   memory.fail(error.message);
   parentPort!.postMessage(error.toJSON());
 }

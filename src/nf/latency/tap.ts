@@ -7,10 +7,12 @@
 
 import { monotonicNs } from '../../linux/clock.js';
 import { type WordAddress, wordAddress } from '../../linux/futex.js';
+import type { ProcessId } from '../../linux/process-directory.js';
 import { BellWord, bellLimit } from '../../packet/doorbell.js';
 import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
 import type { Bell, LatencySource } from '../latency-source.js';
 import { type Measurement, startWorker } from '../measurement.js';
+import { openNf } from './nf-directory.js';
 import type { Invariant } from './tap-filter.js';
 import { TapMemory, type TapStatistics } from './tap-memory.js';
 import type { TapWorkerData } from './tap-worker.js';
@@ -19,7 +21,7 @@ export interface TapOptions {
   /** An interface that is not there (yet) is waited for and stands in `fault`, instead of a rejection. */
   patient?: boolean;
   /** A process of the NF: the tap listens in its network namespace. */
-  pid: number;
+  nf: ProcessId;
   ingress: string;
   egress: string;
   invariant: Invariant;
@@ -33,16 +35,17 @@ export type Tap = Measurement<keyof TapStatistics>;
  */
 export async function startTap(options: TapOptions): Promise<Tap> {
   const memory = TapMemory.create();
-  const { pid, ingress, egress, invariant, patient = false } = options;
+  const { nf, ingress, egress, invariant, patient = false } = options;
+  const directory = openNf(nf);
   const data: TapWorkerData = {
     shared: memory.shared,
-    namespacePath: `/proc/${pid}/ns/net`,
+    directory,
     ingress,
     egress,
     invariant,
     patient,
   };
-  return startWorker(new URL('./tap-worker.js', import.meta.url), data, memory);
+  return startWorker(new URL('./tap-worker.js', import.meta.url), data, memory, [directory]);
 }
 
 /** Reads what the worker of a tap or of a probe found. */

@@ -3,46 +3,26 @@
  * and an NF gets its pid. One line of JSON: whether the NF's namespace was touched.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { openCgroupDriver } from '../../../src/linux/cgroup/open.js';
 import { routeKind } from '../../../src/linux/netlink.js';
 import { insideNamespace } from '../../../src/linux/netns.js';
 import { Egress } from '../../../src/network/egress.js';
 import { openNetworkNamespace } from '../../../src/network/namespace-of.js';
-
-/** A process with a network namespace for itself. */
-async function start(): Promise<ChildProcess> {
-  const child = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up && echo ready && exec cat']);
-  await once(child.stdout!, 'data');
-  return child;
-}
-
-async function startAs(pid: number): Promise<ChildProcess> {
-  for (;;) {
-    writeFileSync('/proc/sys/kernel/ns_last_pid', String(pid - 1));
-    const child = await start();
-    if (child.pid === pid) return child;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
-}
+import { end, startAs, startInOwnNamespace } from './next-pid.js';
 
 const driver = openCgroupDriver({ rootName: `nemo-test-reused-${process.argv[2]}`, idle: false });
 const egress = new Egress();
 try {
   const group = driver.create('sandbox', {});
-  const sandbox = await start();
+  const sandbox = await startInOwnNamespace();
   for (const path of group.joinPaths) writeFileSync(path, String(sandbox.pid));
   const namespace = openNetworkNamespace(group)!;
-  sandbox.kill('SIGKILL');
-  await once(sandbox, 'exit');
-  const nf = await startAs(sandbox.pid!);
+  await end(sandbox);
+  const nf = await startAs(sandbox.pid!, startInOwnNamespace);
   await egress.attach({ id: 'sb-0', functionName: 'f', namespace, rules: ['10.9.0.0/16:7001'] });
   const touched = insideNamespace(`/proc/${nf.pid}/ns/net`, () => routeKind('10.9.0.1') === 'local');
-  nf.kill('SIGKILL');
-  await once(nf, 'exit');
+  await end(nf);
   process.stdout.write(`${JSON.stringify({ reused: nf.pid === sandbox.pid, touched })}\n`);
 } finally {
   await egress.close();

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { createNamespace, type Namespace } from '../../../src/linux/netns.js';
+import { startTicks } from '../../../src/linux/process.js';
 import { startProbe } from '../../../src/nf/latency/probe.js';
 import { type Tap, TapSource } from '../../../src/nf/latency/tap.js';
 import type { ProbeSpec } from '../../../src/nf/profile.js';
@@ -22,7 +23,7 @@ describe('latency source `probe`', () => {
   });
 
   const start = async (spec: ProbeSpec, pid = process.pid) => {
-    probe = await startProbe(pid, { periodMs: 2, ...spec });
+    probe = await startProbe({ pid, startTicks: startTicks(pid)! }, { periodMs: 2, ...spec });
     return probe;
   };
   const answers = () => probe!.statistics().matched;

@@ -12,6 +12,7 @@ import { type Invariant, tapFilter } from '../../../src/nf/latency/tap-filter.js
 import { buildFrame, type FrameSpec } from '../../../src/packet/build.js';
 import { LatencyBuckets } from '../../../src/packet/latency-buckets.js';
 import { until } from '../../packet/waiting.js';
+import { idOf } from '../../support/process-id.js';
 
 const HOLDER = fileURLToPath(new URL('../programs/holder.js', import.meta.url));
 const BURST = 200;
@@ -58,7 +59,7 @@ describe('latency source `tap`', () => {
 
   /** Starts the tap and waits until it takes every packet: it begins with one in 256. */
   async function listen(invariant: Invariant): Promise<TapSource> {
-    tap = await startTap({ pid: nf!.pid!, ingress: 'n0', egress: 'n1', invariant });
+    tap = await startTap({ nf: idOf(nf!.pid!), ingress: 'n0', egress: 'n1', invariant });
     await until(() => tap!.statistics().oneIn === 1);
     return new TapSource(tap.shared);
   }
@@ -128,7 +129,7 @@ describe('latency source `tap`', () => {
       ip neighbour add 10.2.0.2 lladdr 02:00:00:00:00:22 dev n1; ip neighbour add 10.3.0.9 lladdr 02:00:00:00:00:33 dev t0
       ip -o link show n0`;
     const [, destinationMac] = /link\/ether (\S+)/.exec(await inner.run('sh', ['-c', script]))!;
-    tap = await startTap({ pid: inner.pid, ingress: 'n0', egress: 'n1', invariant: 'packet-tail' });
+    tap = await startTap({ nf: idOf(inner.pid), ingress: 'n0', egress: 'n1', invariant: 'packet-tail' });
     await until(() => tap!.statistics().oneIn === 1);
     const spec = { source: '10.1.0.9', destination: '10.3.0.9', destinationMac: destinationMac! };
     send(burst(spec, 24));
@@ -198,7 +199,7 @@ describe('latency source `tap`', () => {
   it('names an interface that is not there, and an NF that is gone', async () => {
     await startNf();
     const rejected = (pid: number, egress: string) =>
-      startTap({ pid, ingress: 'n0', egress, invariant: 'payload-tail' }).then(
+      startTap({ nf: idOf(pid), ingress: 'n0', egress, invariant: 'payload-tail' }).then(
         () => expect.fail('started'),
         (error) => error.code as string,
       );
