@@ -123,14 +123,14 @@ export class OciEngine implements Engine {
   private import(image: string): Promise<ImportedImage> {
     const { storeDir: store, confined, access, storage } = this.options;
     return this.imports.hold(async () => {
-      this.sweepLayers();
+      await this.sweepLayers();
       const roomBytes = await storage.room();
       try {
         return await confined.within((place) => importInThread({ image, store, place, access, roomBytes }));
       } finally {
         // What one that was ended left.
         for (const name of namesIn(store)) {
-          if (/\.tmp$|^import-/.test(name)) rmSync(join(store, name), { recursive: true, force: true });
+          if (/\.tmp$|^import-/.test(name)) await rm(join(store, name), { recursive: true, force: true });
         }
       }
     });
@@ -236,8 +236,8 @@ export class OciEngine implements Engine {
     return image;
   }
 
-  /** Layers that no stored function names. Young ones may belong to a deploy under way. */
-  private sweepLayers(): void {
+  /** Layers that no stored function names. Young ones, and those just found anew, may belong to a deploy under way. */
+  private async sweepLayers(): Promise<void> {
     const { storeDir, bundleDir } = this.options;
     const used = new Set<string>();
     for (const name of namesIn(bundleDir)) {
@@ -248,7 +248,7 @@ export class OciEngine implements Engine {
       const layer = name.endsWith(SIZE_ENDING) ? name.slice(0, -SIZE_ENDING.length) : name;
       const path = join(storeDir, name);
       const ageMs = Date.now() - statSync(path).ctimeMs;
-      if (!used.has(layer) && ageMs > OCI.unusedLayerMs) rmSync(path, { recursive: true, force: true });
+      if (!used.has(layer) && ageMs > OCI.unusedLayerMs) await rm(path, { recursive: true, force: true });
     }
   }
 
