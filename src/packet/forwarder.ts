@@ -10,6 +10,7 @@ import type { RxRing, TxRing } from '../linux/packet-ring.js';
 import { GSO_NONE, VIRTIO_HEADER_BYTES, VirtioHeader } from '../linux/virtio-header.js';
 import { NF_RUNTIME } from '../tunables.js';
 import type { Doorbell } from './doorbell.js';
+import { isVlan, readU16 } from './headers.js';
 import type { LatencyBuckets } from './latency-buckets.js';
 import { copyBytes, finishChecksum, Segments, writeTag } from './offloads.js';
 import { PacketCounter } from './shared-latency.js';
@@ -39,8 +40,8 @@ export interface LongFrames {
 
 /** Frames taken at once: bounds how long the other direction waits. */
 const BATCH = 64;
-/** Addresses, type and two VLAN tags: what an interface carries beside its MTU. */
-const LINK_BYTES = 14 + 8;
+/** Addresses and type: what an interface carries beside its MTU, and beside VLAN tags. */
+const LINK_BYTES = 14;
 /** Instead of a slot: the frame goes the long way, or nowhere. */
 const LONG = -1;
 const NO_ROOM = -2;
@@ -61,7 +62,7 @@ export class Forwarder {
   private readonly segments = new Segments();
   private readonly received: Uint8Array;
   private readonly long: Uint8Array;
-  /** Longest frame that the outgoing interface carries, as it was when last asked. */
+  /** Longest frame without a tag that the outgoing interface carries, as it was when last asked. */
   private frameMax: number;
   /** Packets on the wire that `rx` held in this batch. */
   private packets = 0;
@@ -141,7 +142,6 @@ export class Forwarder {
       return this.forwardUnfinished(nowMs);
     this.packets++;
     const total = tagged ? length + 4 : length;
-    if (total > this.frameMax && !this.carries(total)) return this.dropTooLong();
     const slot = this.slot();
     if (slot < 0) return this.dropFull();
     const from = rx.frameWord();
@@ -218,6 +218,7 @@ export class Forwarder {
       this.droppedByFunction++;
       return 0;
     }
+    if (newLength > this.frameMax && !this.carries(frame, newLength)) return this.dropTooLong();
     if (slot !== LONG) this.tx.commit(newLength);
     else if (!this.longFrames!.sendLong(frame, newLength)) return this.dropFull();
     this.forwarded++;
@@ -226,10 +227,6 @@ export class Forwarder {
 
   /** Where a frame of that length goes: a slot, LONG, or NO_ROOM once it is counted as dropped. */
   private room(length: number): number {
-    if (length > this.frameMax && !this.carries(length)) {
-      this.dropTooLong();
-      return NO_ROOM;
-    }
     if (length > this.tx.frameBytes) return LONG;
     const slot = this.slot();
     if (slot >= 0) return slot;
@@ -245,10 +242,12 @@ export class Forwarder {
     return tx.slot();
   }
 
-  /** Asks for the MTU again: it may have been raised. */
-  private carries(length: number): boolean {
-    if (this.longFrames !== undefined) this.frameMax = this.longFrames.mtu() + LINK_BYTES;
-    return length <= this.frameMax;
+  /** Tags do not count, and the MTU may have been raised since it was asked for. */
+  private carries(frame: Uint8Array, length: number): boolean {
+    const bare = length - tagBytes(frame);
+    if (bare > this.frameMax && this.longFrames !== undefined)
+      this.frameMax = this.longFrames.mtu() + LINK_BYTES;
+    return bare <= this.frameMax;
   }
 
   private dropTooLong(): number {
@@ -268,6 +267,11 @@ export class Forwarder {
     const { counters } = this.report;
     counters[PacketCounter.errors] = counters[PacketCounter.errors]! + 1;
   }
+}
+
+function tagBytes(frame: Uint8Array): number {
+  if (!isVlan(readU16(frame, 12))) return 0;
+  return isVlan(readU16(frame, 16)) ? 8 : 4;
 }
 
 /** A copy between two mappings without making views: `set(subarray())` would allocate for each frame. */

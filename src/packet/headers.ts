@@ -122,7 +122,7 @@ export function parseHeaders(frame: Uint8Array, length: number, h: Headers): Par
   return NOT_IP;
 }
 
-function isVlan(etherType: number): boolean {
+export function isVlan(etherType: number): boolean {
   return etherType === 0x8100 || etherType === 0x88a8 || etherType === 0x9100;
 }
 

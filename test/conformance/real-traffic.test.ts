@@ -52,24 +52,27 @@ while True:
 `;
 const ECHO_CLIENT = `
 import socket, sys
-address, size, options = sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'options'
+address, size, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(3)
-if options:
+if how == 'options':
     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))
+if how == 'segments': # UDP_SEGMENT
+    s.setsockopt(socket.IPPROTO_UDP, 103, 1000)
 data = bytes(i % 251 for i in range(size))
 s.sendto(data, (address, 7))
-print(size, 'equal' if s.recv(65535) == data else 'other', end='')
+back = b''
+while len(back) < size:
+    back += s.recv(65535)
+print(size, 'equal' if back == data else 'other', end='')
 `;
 const serveEcho = (world: TrafficWorld) => world.serve('python3', ['-c', ECHO_SERVER]);
-const echo = (world: TrafficWorld, version: 4 | 6, bytes: number, options = false) =>
-  world.near.run('python3', [
-    '-c',
-    ECHO_CLIENT,
-    world.address(version),
-    String(bytes),
-    options ? 'options' : '-',
-  ]);
+const echo = (
+  world: TrafficWorld,
+  version: 4 | 6,
+  bytes: number,
+  how: 'plain' | 'options' | 'segments' = 'plain',
+) => world.near.run('python3', ['-c', ECHO_CLIENT, world.address(version), String(bytes), how]);
 
 interface Rule {
   what: string;
@@ -109,6 +112,14 @@ const RULES: Rule[] = [
     act: async (world) => {
       await serve(world);
       await bulk(world, 6);
+    },
+  },
+  {
+    what: 'VIRTIO_NET_HDR_GSO_UDP_L4: datagrams sent in one piece (UDP_SEGMENT)',
+    act: async (world) => {
+      await serveEcho(world);
+      for (const version of [4, 6] as const)
+        expect(await echo(world, version, 7500, 'segments')).to.equal('7500 equal');
     },
   },
   {
@@ -153,7 +164,7 @@ const RULES: Rule[] = [
     what: 'RFC 8200, 4.6: a destination options header before UDP',
     act: async (world) => {
       await serveEcho(world);
-      expect(await echo(world, 6, 500, true)).to.equal('500 equal');
+      expect(await echo(world, 6, 500, 'options')).to.equal('500 equal');
     },
   },
   {

@@ -121,4 +121,29 @@ describe('forwarder', () => {
     runUntil(forwarder, inside, 2);
     expect(forwarder).to.include({ forwarded: 1, droppedTooLong: 1 });
   });
+
+  it('drops and counts a frame that the outgoing interface does not carry, and asks again when its MTU is raised', async () => {
+    const pass: FrameProcessor = { process: (_frame, length) => length };
+    const near = open(outer, 'g0');
+    const offloads = (name: string) => {
+      const options = { interface: name, rx: RING, tx: RING, offloads: true };
+      const socket = insideNamespace(inner.path, () => openPacketSocket(options));
+      sockets.push(socket);
+      return socket;
+    };
+    const [inside, outside] = [offloads('n0'), offloads('n1')];
+    await inner.run('ip', ['link', 'set', 'n1', 'mtu', '1000']);
+    const forwarder = new Forwarder(inside.rx, outside.tx, pass, 0, report, {
+      readLong: (into) => inside.readLong(into),
+      sendLong: (frame, length) => outside.sendLong(frame, length),
+      mtu: () => outside.mtu(),
+    });
+    for (const length of [1014, 1015]) sendFrame(near, 1, length);
+    runUntil(forwarder, inside, 2);
+    expect(forwarder).to.include({ forwarded: 1, droppedTooLong: 1 });
+    await inner.run('ip', ['link', 'set', 'n1', 'mtu', '1600']);
+    sendFrame(near, 1, 1614);
+    runUntil(forwarder, inside, 1);
+    expect(forwarder).to.include({ forwarded: 2, droppedTooLong: 1 });
+  });
 });
