@@ -44,6 +44,12 @@ describe('a function in an isolate that tries to get out', () => {
   });
   after(() => bench.close());
 
+  it('finds nothing that node puts on globalThis with the first Response, in whatever version', async () => {
+    const code = `new Response('x'); void globalThis.WebSocket;
+      return Object.getOwnPropertySymbols(globalThis).filter((one) => Object(globalThis[one]) === globalThis[one]).map(String);`;
+    expect(await attempt(code)).to.deep.equal({ value: [] });
+  });
+
   itHoldsAgainstEscapes({
     run: ({ group = '', ...rest } = {}) => run(moduleOf('return 1'), { variant: group || GROUP, ...rest }),
     attempt: (of, code) => attempt(code, of),
