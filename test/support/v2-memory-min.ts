@@ -28,6 +28,8 @@ const min = (group: string) => Number(readFileSync(`${group}/memory.min`, 'utf8'
 interface Bed {
   nf: NfInstance;
   stateDir: string;
+  /** Ended with the bed, each with its process group. */
+  children: ChildProcess[];
   /** Starts something more in a group, in a process group of its own. */
   start(group: string): Promise<ChildProcess>;
 }
@@ -61,11 +63,13 @@ async function withBed(action: (bed: Bed) => Promise<void>, nfGroup = GROUP): Pr
         ...{ latency: { source: 'none' }, protection: { kind: 'nice', value: -5 }, harvest: true },
       },
     };
-    await action({ nf, stateDir, start });
+    await action({ nf, stateDir, children, start });
   } finally {
-    for (const child of children) process.kill(-child.pid!, 'SIGKILL');
-    for (const child of children)
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    for (const child of children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      process.kill(-child.pid!, 'SIGKILL');
+      await once(child, 'exit');
+    }
     rmSync(stateDir, { recursive: true });
     while (!removeTree(ABOVE)) await new Promise((resolve) => setTimeout(resolve, 10));
   }
@@ -83,10 +87,15 @@ function assertAsBefore(stateDir: string): void {
   assert.equal(existsSync(`${stateDir}/${MEMORY_MIN}`), false);
 }
 
-async function startProtector({ nf, stateDir }: Bed): Promise<{ agent: ChildProcess; guardianPid: number }> {
+async function startProtector({
+  nf,
+  stateDir,
+  children,
+}: Bed): Promise<{ agent: ChildProcess; guardianPid: number }> {
   const agent = spawn(process.execPath, [PROTECTOR, JSON.stringify(nf), stateDir], {
-    stdio: ['pipe', 'pipe', 'inherit'],
+    ...{ detached: true, stdio: ['pipe', 'pipe', 'inherit'] },
   });
+  children.push(agent);
   const [line] = (await once(agent.stdout!, 'data')) as [Buffer];
   return { agent, guardianPid: Number(String(line)) };
 }
