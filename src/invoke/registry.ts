@@ -8,7 +8,6 @@ import { totalmem } from 'node:os';
 import { NemoError } from '../errors.js';
 import type { DeployInput, FunctionRegistry } from '../gateway/platform.js';
 import type { Artifact, FunctionSource } from '../sandbox/engine.js';
-import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
 import { PACKAGE_ENDING, type PackageRef } from '../sandbox/packages/pack.js';
 import type { StorageQuota } from '../sandbox/storage-quota.js';
 import type { Store } from '../store/store.js';
@@ -16,6 +15,7 @@ import { FUNCTION_LIMITS } from '../tunables.js';
 import { BundleFiles } from './bundle-files.js';
 import { checkDeployInput } from './deploy-input.js';
 import type { FunctionSpec } from './function.js';
+import { toSpec } from './stored-spec.js';
 
 /** An engine's part of a deploy: `Engines.prepare`. */
 export type PrepareFunction = (engine: string, source: FunctionSource) => Promise<Artifact>;
@@ -38,19 +38,6 @@ export interface StoredRegistry extends FunctionRegistry {
 }
 
 const TABLE = 'functions';
-/** What an agent stored that knew one engine lacks these. */
-const LATER_FIELDS = { engine: ENGINE_DEFAULT, codeEnding: 'mjs' };
-/** What earlier agents gave to functions that shared their process with all others which named nobody. */
-const FORMER_OWNER_DEFAULT = 'default';
-type StoredSpec = Omit<FunctionSpec, keyof typeof LATER_FIELDS> &
-  Partial<typeof LATER_FIELDS> & { owner?: string };
-
-/** An owner that was named is a sharing group now; one that was given is none. */
-function toSpec({ owner, ...stored }: StoredSpec): FunctionSpec {
-  const spec: FunctionSpec = { ...LATER_FIELDS, ...stored };
-  if (owner !== undefined && owner !== FORMER_OWNER_DEFAULT) spec.sharingGroup = owner;
-  return spec;
-}
 
 /** Brings back every stored function whose code is intact. STORE if the store cannot be read. */
 export async function createRegistry(options: RegistryOptions): Promise<StoredRegistry> {
@@ -77,9 +64,12 @@ class Registry implements StoredRegistry {
   }
 
   async restore(): Promise<void> {
-    for (const { key, value } of await this.options.store.list<StoredSpec>(TABLE)) {
+    for (const { key, value } of await this.options.store.list<unknown>(TABLE)) {
       const spec = toSpec(value);
-      if (await this.intact(spec)) {
+      if (spec === undefined) {
+        const named = JSON.stringify(key.slice(0, 80));
+        this.warnings.push(`what the store has under functions/${named} is no function: deploy it again`);
+      } else if (await this.intact(spec)) {
         this.keep(key, spec);
       } else {
         for (const hash of hashesOf(spec)) this.orphans.add(hash);

@@ -76,13 +76,22 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
       attempt(`list ${table}`, async () => {
         const pairs = Object.entries(await client.hgetall(PREFIX + table));
         pairs.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-        return pairs.map(([key, text]) => ({ key, value: JSON.parse(text as string) as T }));
+        return pairs.map(([key, text]) => ({ key, value: parsed(text as string) as T }));
       }),
     close: async () => {
       if (client.status === 'ready') await client.quit().catch(() => undefined);
       client.disconnect();
     },
   };
+}
+
+/** Others may write there too: one text that is no JSON is one value lost, not the whole table. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function durabilityWarnings(client: Redis, shown: string): Promise<string[]> {

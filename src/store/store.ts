@@ -6,7 +6,7 @@ export interface Store {
   put<T>(table: string, key: string, value: T): Promise<void>;
   /** True if there was a value. */
   delete(table: string, key: string): Promise<boolean>;
-  /** All pairs of a table, ordered by key. */
+  /** All pairs of a table, ordered by key. Where others can write too, nobody has checked that a value is a `T`. */
   list<T>(table: string): Promise<Array<{ key: string; value: T }>>;
   close(): Promise<void>;
 }

@@ -7,14 +7,15 @@
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { asNemoError } from '../errors.js';
+import { asNemoError, NemoError } from '../errors.js';
 import type { Platform } from '../gateway/platform.js';
 import { callFunction } from '../invoke/call-function.js';
 import type { FunctionSpec } from '../invoke/function.js';
 import { maskUrl, maskUrls } from '../mask-url.js';
 import { QUEUE } from '../tunables.js';
 import type { TriggeredCallEnded } from './cron.js';
-import { callOf, type Entry, entriesOf } from './stream-entry.js';
+import { callOf } from './stream-entry.js';
+import { bytesOf, takeEntries } from './take-entries.js';
 
 export interface QueueConfig {
   /** redis://[:password@]host:port[/db] */
@@ -40,6 +41,9 @@ export class RedisStreamSource {
   /** Entries of this agent that failed, or were left by one of its name -> when they are called again. */
   private readonly again = new Map<string, number>();
   private claimAtMs = 0;
+  /** Of the entries that are being called. */
+  private runningBytes = 0;
+  private pollMs: number = QUEUE.pollMinMs;
   /** Said once a stretch of failures. */
   private troubled = false;
 
@@ -92,57 +96,61 @@ export class RedisStreamSource {
     const spec = this.platform.registry.get(this.config.function);
     if (spec === undefined) return this.pause();
     const places = this.parallel - this.running.size;
-    if (places <= 0) {
+    const roomBytes = QUEUE.inFlightMaxBytes - this.runningBytes;
+    if (places <= 0 || roomBytes < QUEUE.entryMaxBytes) {
       await Promise.race(this.running.values());
       return;
     }
-    const entries = this.claimIsDue ? await this.claim(spec, places) : await this.read(places);
+    const ids = this.claimIsDue ? await this.claim(spec, places) : undefined;
+    if (ids?.length === 0) return;
+    const { stream } = this.config;
+    const owner = { stream, group: this.group, consumer: this.consumer };
+    const { entries, looked, refused } = await takeEntries(this.reader, { ...owner, places, roomBytes, ids });
     // Not called, they stay pending.
     if (this.stop.signal.aborted) return;
     this.troubled = false;
+    for (const id of ids?.slice(0, looked) ?? []) this.again.delete(id);
+    if (refused !== undefined)
+      this.warn(`entry ${refused.id} of "${stream}" went to "${stream}:dead": ${refused.why}`);
     for (const { id, fields } of entries) {
-      // Deleted from the stream while it was pending: nothing is left to call with.
-      if (fields === undefined) await this.writer.xack(this.config.stream, this.group, id);
-      else if (!this.running.has(id)) this.start(spec, id, fields);
+      if (fields !== undefined && !this.running.has(id)) this.start(spec, id, fields);
     }
+    if (looked > 0) this.pollMs = QUEUE.pollMinMs;
+    else await this.poll();
   }
 
-  private async read(places: number): Promise<Entry[]> {
-    const { stream } = this.config;
-    const answer = (await this.reader.xreadgroupBuffer(
-      ...([
-        'GROUP',
-        this.group,
-        this.consumer,
-        'COUNT',
-        places,
-        'BLOCK',
-        QUEUE.blockMs,
-        'STREAMS',
-        stream,
-        '>',
-      ] as const),
-    )) as Array<[Buffer, unknown]> | null;
-    return entriesOf(answer?.[0]?.[1]);
+  /** A blocking read would bring an entry whatever its size, and a script cannot block. */
+  private async poll(): Promise<void> {
+    await this.pause(this.pollMs);
+    this.pollMs = Math.min(2 * this.pollMs, QUEUE.pollMaxMs);
   }
 
   /** First what this agent itself has to call again, then what nobody has finished for longer than a call may take. */
-  private async claim(spec: FunctionSpec, places: number): Promise<Entry[]> {
+  private async claim(spec: FunctionSpec, places: number): Promise<string[]> {
     const { stream } = this.config;
     const nowMs = performance.now();
     if (this.claimAtMs === 0) await this.findOwn(nowMs);
     const due = [...this.again].filter(([, atMs]) => atMs <= nowMs).map(([id]) => id);
-    if (due.length > 0) {
-      const ids = due.slice(0, places);
-      for (const id of ids) this.again.delete(id);
-      return entriesOf(await this.reader.callBuffer('XCLAIM', stream, this.group, this.consumer, 0, ...ids));
-    }
+    if (due.length > 0) return due.slice(0, places);
     const idleMs = spec.timeoutMs + QUEUE.claimAfterMs;
-    const [, entries] = (await this.reader.callBuffer(
-      ...(['XAUTOCLAIM', stream, this.group, this.consumer, idleMs, '0-0', 'COUNT', places] as const),
-    )) as [Buffer, unknown];
+    const [, left] = (await this.reader.call(
+      ...([
+        'XAUTOCLAIM',
+        stream,
+        this.group,
+        this.consumer,
+        idleMs,
+        '0-0',
+        'COUNT',
+        places,
+        'JUSTID',
+      ] as const),
+    )) as [string, string[]];
     this.claimAtMs = nowMs + QUEUE.claimPeriodMs;
-    return entriesOf(entries);
+    const ids = left.filter((id) => !this.running.has(id));
+    // There may be no room for all of them now.
+    for (const id of ids) this.again.set(id, nowMs);
+    return ids;
   }
 
   /** What an agent of this name took and did not finish before it ended. */
@@ -163,9 +171,14 @@ export class RedisStreamSource {
   }
 
   private start(spec: FunctionSpec, id: string, fields: Buffer[]): void {
+    const bytes = bytesOf(fields);
+    this.runningBytes += bytes;
     const ended = this.call(spec, id, fields)
       .catch((thrown) => this.trouble(thrown))
-      .finally(() => this.running.delete(id));
+      .finally(() => {
+        this.running.delete(id);
+        this.runningBytes -= bytes;
+      });
     this.running.set(id, ended);
   }
 
@@ -173,6 +186,12 @@ export class RedisStreamSource {
     const { stream, replies } = this.config;
     const { body, headers } = callOf(fields);
     try {
+      // As JSON, what was short enough may be longer.
+      if (body.length > QUEUE.entryMaxBytes) {
+        throw new NemoError('BODY_TOO_LARGE', `as JSON, the entry has ${body.length} bytes`, {
+          hint: `put it into the field 'body', which may have ${QUEUE.entryMaxBytes} bytes with its name`,
+        });
+      }
       const {
         status,
         body: answer,
@@ -223,8 +242,8 @@ export class RedisStreamSource {
     await this.writer.xgroup('CREATE', this.config.stream, this.group, '0', 'MKSTREAM');
   }
 
-  private pause(): Promise<void> {
-    return delay(QUEUE.pauseMs, undefined, { signal: this.stop.signal }).catch(() => undefined);
+  private pause(ms: number = QUEUE.pauseMs): Promise<void> {
+    return delay(ms, undefined, { signal: this.stop.signal }).catch(() => undefined);
   }
 
   private trouble(thrown: unknown): void {

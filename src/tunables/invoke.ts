@@ -62,8 +62,15 @@ export const QUEUE = {
   parallel: 4,
   /** An answer is held whole until it is in the stream of replies: as long as one that the gateway takes. */
   answerMaxBytes: 6 * 1024 * 1024,
-  /** How long one read waits for an entry; bounds how late claims and removals are noticed. */
-  blockMs: 1_000,
+  /** An entry with the names of its fields: as long as a body that the gateway takes. Redis measures it. */
+  entryMaxBytes: 6 * 1024 * 1024,
+  /** Each field costs memory of its own, however short it is. */
+  entryFieldsMax: 1_024,
+  /** Of all entries of one queue that are being called. */
+  inFlightMaxBytes: 16 * 1024 * 1024,
+  /** Until an empty stream is looked at again: twice as long each time it was empty, up to the longest. */
+  pollMinMs: 2,
+  pollMaxMs: 50,
   /** Without a function, or after an error. */
   pauseMs: 500,
   retryMaxMs: 2_000,

@@ -143,6 +143,32 @@ describe('function registry', () => {
     expect((await readdir(bundleDir())).sort()).to.deep.equal(kept);
   });
 
+  it('warns of each value in the store that is no spec, and brings back the others', async () => {
+    const { spec } = await registry.deploy({ name: 'good', code: 'export default () => 1;' });
+    const foreign: Record<string, unknown> = {
+      array: [],
+      ending: { ...spec, codeEnding: '../../x' },
+      env: { ...spec, env: { A: 1 } },
+      memory: { ...spec, memoryBytes: '64Mi' },
+      name: { ...spec, name: undefined },
+      null: null,
+      number: 7,
+      packages: { ...spec, packages: [null] },
+      string: 'x',
+      timeout: { ...spec, timeoutMs: -1 },
+    };
+    for (const [key, value] of Object.entries(foreign)) await store.put('functions', key, value);
+    await shut();
+    await open();
+    expect(registry.list()).to.deep.equal([spec]);
+    expect(registry.warnings).to.have.length(Object.keys(foreign).length);
+    for (const [i, key] of Object.keys(foreign).entries()) {
+      expect(registry.warnings[i]).to.equal(
+        `what the store has under functions/"${key}" is no function: deploy it again`,
+      );
+    }
+  });
+
   it('warns of a function whose code was damaged, and a new deploy repairs it', async () => {
     const { spec } = await registry.deploy({ name: 'a', code: 'export default () => 1;' });
     await shut();

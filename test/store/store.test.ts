@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { Redis } from 'ioredis';
 import { NemoError } from '../../src/errors.js';
 import { openStore, type StoreConfig } from '../../src/store/open-store.js';
 import { openRedisStore } from '../../src/store/redis.js';
@@ -146,6 +147,19 @@ describe('stores', function () {
     after(() => server.stop());
 
     storeBehaviour(() => ({ kind: 'redis', url: server.url }));
+
+    it('lists the others where somebody wrote what is no JSON', async () => {
+      const { store } = await openStore({ kind: 'redis', url: server.url });
+      const other = new Redis(server.url);
+      await store.put('shared', 'good', 1);
+      await other.hset('nemo:shared', 'bad', '{');
+      expect(await store.list('shared')).to.deep.equal([
+        { key: 'bad', value: undefined },
+        { key: 'good', value: 1 },
+      ]);
+      other.disconnect();
+      await store.close();
+    });
 
     it('keeps every acknowledged put through kill -9 of the server, and comes back to it', async () => {
       const { store, warnings } = await openStore({ kind: 'redis', url: server.url });

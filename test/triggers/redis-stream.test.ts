@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
@@ -127,6 +127,58 @@ describe('the queue source', function () {
     const [[, fields]] = (await redis.xrange('jobs:dead', '-', '+')) as [[string, string[]]];
     expect(fields.at(-1)).to.contain('BODY_TOO_LARGE: "work" answered with more than 6291456 bytes');
     expect(await redis.xlen('answers')).to.equal(0);
+  });
+
+  it('takes no byte of an entry that is larger than a body may be, new or pending, and calls the next one', async () => {
+    const seen: Buffer[] = [];
+    await box.serve('work', (call, sink, timeline) => {
+      seen.push(call.body);
+      echo(call, sink, timeline);
+    });
+    // One that an agent of this name took before it ended, one with too many fields, and a new one.
+    await redis.xgroup('CREATE', 'jobs', 'nemo', '0', 'MKSTREAM');
+    const large = Buffer.alloc(64 * 2 ** 20, 1);
+    const ids = [await redis.xadd('jobs', '*', 'body', large)];
+    await redis.xreadgroup('GROUP', 'nemo', `${hostname()}-test`, 'COUNT', 1, 'STREAMS', 'jobs', '>');
+    ids.push(await redis.xadd('jobs', '*', ...new Array<string>(2 * QUEUE.entryFieldsMax + 2).fill('')));
+    ids.push(await redis.xadd('jobs', '*', 'body', large));
+    const most = Buffer.alloc(QUEUE.entryMaxBytes - 'body'.length, 0xff);
+    await redis.xadd('jobs', '*', 'body', most);
+    const sentBytes = async (): Promise<number> =>
+      Number(/total_net_output_bytes:(\d+)/.exec(await redis.info('stats'))![1]);
+    const before = await sentBytes();
+    open();
+    await until(async () => seen.length === 1 && (await pending()) === 0);
+    expect(most.equals(seen[0]!)).to.equal(true);
+    expect((await sentBytes()) - before).to.be.below(QUEUE.entryMaxBytes + 2 ** 20);
+    const dead = (await redis.xrange('jobs:dead', '-', '+')).map(([, fields]) => fields);
+    expect(dead.map(([, id]) => id)).to.deep.equal(ids);
+    for (const fields of dead) {
+      expect(fields).to.have.length(4);
+      expect(fields[3]).to.contain('BODY_TOO_LARGE: an entry of ');
+    }
+    const warned = box.platform.events.since(0, 9).map(({ message }) => message);
+    expect(warned.filter((message) => message.includes('went to "jobs:dead"'))).to.have.length(3);
+  });
+
+  it('holds no more bytes at once than it may, and calls all in the end', async () => {
+    let runningBytes = 0;
+    let most = 0;
+    let ended = 0;
+    await box.serve('work', (call, sink, timeline) => {
+      runningBytes += call.body.length;
+      most = Math.max(most, runningBytes);
+      setTimeout(() => {
+        runningBytes -= call.body.length;
+        ended++;
+        sink.onHead(200, {});
+        sink.onEnd(timeline);
+      }, 50);
+    });
+    for (let i = 0; i < 6; i++) await redis.xadd('jobs', '*', 'body', Buffer.alloc(4 * 2 ** 20));
+    open({ parallel: 6 });
+    await until(async () => ended === 6 && (await pending()) === 0);
+    expect(most).to.equal(12 * 2 ** 20);
   });
 
   it('calls what an agent that ended had taken', async () => {
