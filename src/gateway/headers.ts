@@ -3,8 +3,6 @@
  * neither in nor out. Runs on every call, so raw names are lowered once and remembered.
  */
 
-import { REQUEST_HEADER } from './asker.js';
-
 /** Gone in both directions. */
 const HOP_BY_HOP = new Set([
   'connection',
@@ -115,9 +113,12 @@ export function appendReplyHeaders(flat: string[], headers: Record<string, strin
   }
 }
 
+/** What the agent itself says of a call (its id, its deadline, its trigger) nobody else says in its place. */
+const OWN_PREFIX = 'x-nemo-';
+
 function rememberName(raw: string): string {
   const lower = raw.toLowerCase();
-  const name = HOP_BY_HOP.has(lower) || lower === REQUEST_HEADER ? '' : lower;
+  const name = HOP_BY_HOP.has(lower) || lower.startsWith(OWN_PREFIX) ? '' : lower;
   if (requestNames.size >= REMEMBERED_MAX) requestNames.clear();
   requestNames.set(raw, name);
   return name;

@@ -156,7 +156,8 @@ export const OCI = {
   tmpFilesMax: 10_000,
   /** A server that has just started is asked this often whether it listens. */
   acceptPollMs: 2,
-  connectWaitMs: 2,
+  /** Loopback answers at once, or not at all: nobody may hold the agent's thread by a full backlog. */
+  connectWaitMs: 0,
   keepAliveMs: 600_000,
   /** The head of an answer, as node's own limit; and those before it, 1xx, that announce it. */
   headMaxBytes: 16 * 1024,

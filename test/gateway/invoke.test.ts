@@ -60,6 +60,7 @@ describe('calling functions', () => {
   it('drops hop-by-hop headers on the way in, also those that Connection names', async () => {
     await ask(`${url}/spy`, {
       headers: {
+        'X-Nemo-Trigger': 'cron',
         Connection: 'close, X-Private',
         'X-Private': 'no',
         'Keep-Alive': 'timeout=5',
@@ -70,7 +71,14 @@ describe('calling functions', () => {
       },
     });
     expect(seen.headers).to.include({ 'x-kept': 'a, b', cookie: 'k=v' });
-    for (const name of ['connection', 'x-private', 'keep-alive', 'te', 'proxy-authorization']) {
+    for (const name of [
+      'connection',
+      'x-private',
+      'keep-alive',
+      'te',
+      'proxy-authorization',
+      'x-nemo-trigger',
+    ]) {
       expect(seen.headers[name], name).to.equal(undefined);
     }
   });

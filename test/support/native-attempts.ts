@@ -81,6 +81,7 @@ export const MACHINE_ANSWERS: Readonly<Record<string, string>> = {
   ...NATIVE_ANSWERS,
   ...NO_SHARED_MEMORY,
   line_discipline: 'ENOTTY',
+  drop_file_pages: 'worked',
 };
 
 /** The same, of a process that makes threads only. */

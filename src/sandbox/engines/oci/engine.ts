@@ -110,7 +110,8 @@ export class OciEngine implements Engine {
     const imported = await this.import(request.image);
     const trial = join(runDir, `trial-${++this.trials}`);
     try {
-      mkdirSync(trial);
+      // While it is mounted, other users of the box must not read what is in the image.
+      mkdirSync(trial, { mode: 0o700 });
       const root = await mountRootfs(storeDir, imported.layers, trial, imported.config.volumes);
       const plan = planImage(request, imported, root);
       return { content: Buffer.from(JSON.stringify(plan)), ending: IMAGE_ENDING };
