@@ -20,17 +20,16 @@ export class AgentEvents {
 
   /** The ladder's steps, and who was blamed for a conflict; owners see it where they look for what their function prints. */
   follow(control: Control, workers: ReadonlyMap<string, Worker>, blamed: OnBlamed): void {
-    const runs = (slot: number | undefined): Worker | undefined => {
-      if (slot === undefined) return undefined;
+    const runs = (slot: number): Worker | undefined => {
       for (const worker of workers.values())
         if (worker.slot === slot && worker.functionName !== '') return worker;
       return undefined;
     };
     control.on('warning', (message) => this.warn(message));
-    control.on('level', ({ core, from, to, cause, reactionUs, soleSlot }) => {
+    control.on('level', ({ core, from, to, cause, reactionUs, ran }) => {
       const down = to > from;
       const [before, after] = [LADDER[from]!.name, LADDER[to]!.name];
-      const alone = runs(soleSlot);
+      const alone = ofOneFunction(ran?.map(runs));
       const beside = alone === undefined ? '' : `, "${alone.functionName}" ran alone`;
       this.log.emit({
         kind: down ? 'throttle' : 'recover',
@@ -91,4 +90,10 @@ export class AgentEvents {
     const message = `function "${functionName}" was ${deployed ? 'deployed' : 'removed'}`;
     this.log.emit({ kind, severity: 'info', message, functionName });
   }
+}
+
+/** One of them, if all run the same function: then it is to blame, however alike they are. */
+function ofOneFunction(workers: ReadonlyArray<Worker | undefined> = []): Worker | undefined {
+  const [first] = workers;
+  return workers.every((worker) => worker?.functionName === first?.functionName) ? first : undefined;
 }

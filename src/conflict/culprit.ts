@@ -41,21 +41,16 @@ export function isSuspect(suspect: Suspect, nowMs: number): boolean {
   return suspect.busy && suspect.heldUntilMs <= nowMs;
 }
 
-/** Index of the only function that runs, or -1. */
-export function soleSuspect(suspects: readonly Suspect[], nowMs: number): number {
-  let only = -1;
-  for (let i = 0; i < suspects.length; i++) {
-    if (!isSuspect(suspects[i]!, nowMs)) continue;
-    if (only >= 0) return -1;
-    only = i;
-  }
-  return only;
+/** Indexes of those that run. */
+export function suspectsAt(suspects: readonly Suspect[], nowMs: number): number[] {
+  const running: number[] = [];
+  for (let i = 0; i < suspects.length; i++) if (isSuspect(suspects[i]!, nowMs)) running.push(i);
+  return running;
 }
 
 /** The culprit; undefined: nobody stands out, or only one function runs (then the ladder answers for the core). */
 export function findCulprit(suspects: readonly Suspect[], nowMs: number): Accusation | undefined {
-  const running: number[] = [];
-  for (let i = 0; i < suspects.length; i++) if (isSuspect(suspects[i]!, nowMs)) running.push(i);
+  const running = suspectsAt(suspects, nowMs);
   if (running.length < 2) return undefined;
   const shares: Array<{ of: string; each: number[] }> = [];
   const judge = (of: string, least: number, amount: (suspect: Suspect) => number) => {

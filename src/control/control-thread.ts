@@ -153,13 +153,13 @@ function tick(wallNs: number, now: number, previous: number, lateNs: number, cal
 
 /** It was throttled or given back; whoever waits to hear of it hears of it after that. */
 function answer(core: CoreWatch, change: LevelChange, previous: number): void {
-  const { culprit, soleSlot, from, to, cause } = change;
+  const { culprit, ran, from, to, cause } = change;
   const reactionUs = (nowNs() - previous) / 1000;
   const down = to > from || culprit !== undefined;
   const packet = down ? reactions.record(core, reactionUs * 1000) : undefined;
   const event = { core: core.core, cause, reactionUs, ...(packet && { packet }) };
   if (culprit !== undefined) say({ kind: 'culprit', ...culprit, ...event });
-  else say({ kind: 'level', from, to, ...event, ...(soleSlot === undefined ? {} : { soleSlot }) });
+  else say({ kind: 'level', from, to, ...event, ...(ran && { ran }) });
 }
 
 let reportTicks = 0;

@@ -48,8 +48,8 @@ export interface LevelEvent {
   cause: string;
   reactionUs: number;
   packet?: PacketReaction;
-  /** Of the function for which it was throttled, as no other ran there. */
-  soleSlot?: number;
+  /** Slots of the sandboxes that ran when packets were late and it was throttled. */
+  ran?: readonly number[];
 }
 
 /** Others began to take all of a function core, or left it. */

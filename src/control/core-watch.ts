@@ -8,9 +8,8 @@ import {
   blame,
   findCulprit,
   hostStalled,
-  isSuspect,
   type Suspect,
-  soleSuspect,
+  suspectsAt,
 } from '../conflict/culprit.js';
 import type { Verdict } from '../conflict/detect.js';
 import { FROZEN, initialState, LADDER, OFF, release, step } from '../conflict/ladder.js';
@@ -39,8 +38,8 @@ export interface LevelChange {
   cause: string;
   /** Slot of the one function that was frozen instead of the core's level being changed, and for how long. */
   culprit?: { slot: number; holdMs: number };
-  /** Slot of the function for which the core was throttled, as no other ran there. */
-  soleSlot?: number;
+  /** Slots of the sandboxes that ran when packets were late and the core was throttled. */
+  ran?: readonly number[];
 }
 
 /** What decays of the CPU time used lately, each tick: about 20 ms of memory, longer than counters lag. */
@@ -282,8 +281,9 @@ export class CoreWatch {
     if (to > from && verdict === 'leading') judges.resetShort();
     else if (to > from || from >= FROZEN) judges.reset();
     this.publishBudget();
-    const sole = to > from && verdict !== 'leading' ? soleSuspect(this.sandboxes, nowMs) : -1;
-    return { from, to, cause, ...(sole >= 0 ? { soleSlot: this.sandboxes[sole]!.slot } : {}) };
+    if (to < from || verdict === 'leading') return { from, to, cause };
+    const ran = suspectsAt(this.sandboxes, nowMs).map((i) => this.sandboxes[i]!.slot);
+    return { from, to, cause, ran };
   }
 
   /** Why the core is throttled. */
@@ -306,8 +306,9 @@ export class CoreWatch {
   /** Only now counters are read, and only if there is somebody to choose between. */
   private findCulprit(nowMs: number): Accusation | undefined {
     const { sandboxes } = this;
-    if (soleSuspect(sandboxes, nowMs) >= 0) return undefined;
-    for (const sandbox of sandboxes) if (isSuspect(sandbox, nowMs)) sandbox.counters.look(nowMs);
+    const running = suspectsAt(sandboxes, nowMs);
+    if (running.length < 2) return undefined;
+    for (const i of running) sandboxes[i]!.counters.look(nowMs);
     return findCulprit(sandboxes, nowMs);
   }
 

@@ -89,8 +89,8 @@ export type FromControl =
       /** From the look before the sign was seen (the earliest it can have come) to the applied throttle. */
       reactionUs: number;
       packet?: PacketReaction;
-      /** Of the function for which it was throttled, as no other ran there. */
-      soleSlot?: number;
+      /** Slots of the sandboxes that ran when packets were late and it was throttled. */
+      ran?: readonly number[];
     }
   /** One function of several was frozen, not the core. */
   | {

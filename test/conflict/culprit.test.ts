@@ -6,7 +6,7 @@ import {
   hostStalled,
   penaltyNow,
   type Suspect,
-  soleSuspect,
+  suspectsAt,
 } from '../../src/conflict/culprit.js';
 import { CONFLICT } from '../../src/tunables.js';
 
@@ -68,10 +68,12 @@ describe('conflict/culprit', () => {
     );
   });
 
-  it('knows a function that runs alone', () => {
-    expect(soleSuspect([suspect(0, { busy: false }), suspect(1)], 100)).to.equal(1);
-    expect(soleSuspect([suspect(1), suspect(1)], 100)).to.equal(-1);
-    expect(soleSuspect([], 100)).to.equal(-1);
+  it('knows who runs: not those that wait, and not those that are frozen already', () => {
+    const held = suspect(1, { heldUntilMs: 200 });
+    expect(suspectsAt([suspect(0, { busy: false }), suspect(1), held, suspect(0)], 100)).to.deep.equal([
+      1, 3,
+    ]);
+    expect(suspectsAt([], 100)).to.deep.equal([]);
   });
 
   it('holds longer at each blame, up to the longest freeze, and forgets with time', () => {

@@ -25,6 +25,8 @@ import { guardianDone } from '../../src/nf/guardian.js';
 import type { FeedEvent, FeedFrame } from '../../src/telemetry/feed.js';
 
 export const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+/** Of waits for an agent: longer than any takes on a busy machine, shorter than a test's own timeout. */
+const WAIT_MS = 60_000;
 let agents = 0;
 
 export interface Ended {
@@ -154,20 +156,29 @@ export class RealAgent {
     return (await (await this.fetch('/v1/status')).json()) as FeedFrame;
   }
 
-  /** Looks every 20 ms until it holds; the test's own timeout bounds it. */
+  /** Looks every 20 ms until it holds. A minute later it says what there is instead. */
   async until(holds: (frame: FeedFrame) => boolean): Promise<FeedFrame> {
+    const from = Date.now();
     for (;;) {
       const frame = await this.status();
       if (holds(frame)) return frame;
+      if (Date.now() - from > WAIT_MS) {
+        const { cores, nfs, events } = frame;
+        throw new Error(`not so after ${WAIT_MS} ms: ${holds}\n${JSON.stringify({ cores, nfs, events })}`);
+      }
       await delay(20);
     }
   }
 
   async untilEvent(holds: (event: FeedEvent) => boolean): Promise<FeedEvent> {
+    const from = Date.now();
     for (;;) {
       const { events } = (await (await this.fetch('/v1/events')).json()) as { events: FeedEvent[] };
       const found = events.find(holds);
       if (found !== undefined) return found;
+      if (Date.now() - from > WAIT_MS) {
+        throw new Error(`no such event after ${WAIT_MS} ms: ${holds}\n${JSON.stringify(events)}`);
+      }
       await delay(20);
     }
   }
@@ -182,9 +193,10 @@ export class RealAgent {
   members(): number[] {
     const pids = new Set<number>();
     for (const group of this.groups()) {
-      for (const file of readdirSync(group, { recursive: true }) as string[]) {
-        if (!file.endsWith('cgroup.procs')) continue;
-        for (const pid of readText(join(group, file)).split('\n')) if (pid !== '') pids.add(Number(pid));
+      for (const folder of foldersBelow(group)) {
+        for (const pid of readText(join(folder, 'cgroup.procs')).split('\n')) {
+          if (pid !== '') pids.add(Number(pid));
+        }
       }
     }
     return [...pids];
@@ -193,6 +205,19 @@ export class RealAgent {
   get journal(): string {
     return join(this.folder, 'state', 'protected.json');
   }
+}
+
+/** A folder and all below it, also while some of them go. */
+function foldersBelow(folder: string): string[] {
+  let names: string[];
+  try {
+    names = readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+  } catch {
+    return [];
+  }
+  return [folder, ...names.flatMap((name) => foldersBelow(join(folder, name)))];
 }
 
 function readText(path: string): string {
