@@ -25,15 +25,21 @@ export default async () => {
   return { bytes: 12 * from.length };
 };`;
 
-const FLOOD_CODE = `import { createSocket } from 'node:dgram';
-const socket = createSocket('udp4');
-socket.on('error', () => {});
+/** Through its own loopback: packets of TCP, since a sandbox has no UDP. Nobody keeps what arrives. */
+const FLOOD_CODE = `import { connect, createServer } from 'node:net';
+const server = createServer((socket) => socket.resume()).listen(0, '127.0.0.1');
+const socket = await new Promise((done) => server.once('listening', () => {
+  const one = connect({ port: server.address().port, host: '127.0.0.1', noDelay: true }, () => done(one));
+}));
+server.unref();
+socket.unref();
 const block = Buffer.alloc(1400);
 export default async () => {
   const end = performance.now() + 20;
   let sent = 0;
   while (performance.now() < end) {
-    await Promise.all(Array.from({ length: 64 }, () => new Promise((done) => socket.send(block, 9, '127.0.0.1', () => { sent++; done(); }))));
+    for (let i = 0; i < 64; i++, sent++) socket.write(block);
+    await new Promise((done) => socket.write(block, done));
   }
   return { sent };
 };`;
@@ -126,7 +132,11 @@ const ATTACKS: Record<string, Attack> = {
     options: ROOMY,
     cpuMs: 40,
   },
-  udpflood: { about: 'sends UDP as fast as it can for 20 ms', code: FLOOD_CODE, cpuMs: 20 },
+  loopflood: {
+    about: 'sends through its own loopback as fast as it can for 20 ms',
+    code: FLOOD_CODE,
+    cpuMs: 20,
+  },
   churn: { about: 'maps, fills and drops 96 MB', code: CHURN_CODE, options: ROOMY, cpuMs: 30 },
   poses: { about: 'calls itself an NF', code: POSES_CODE, cpuMs: 30 },
   frames: { about: 'floods the agent with frames that nobody asked for', code: FRAMES_CODE, cpuMs: 30 },

@@ -41,7 +41,7 @@ const LOADS = [10, 30, 50, 70, 90];
 const ordinary = WORKLOAD_NAMES.filter((name) => !workloadByName(name).hostile);
 const hostile = WORKLOAD_NAMES.filter((name) => workloadByName(name).hostile);
 /** Those that the published run has: they take what the NF needs. The others attack the agent. */
-const DISTURBING = ['forks', 'memstream', 'udpflood', 'churn'];
+const DISTURBING = ['forks', 'memstream', 'loopflood', 'churn'];
 const CHAINS = ['nat+firewall', 'firewall+dpi'];
 const REAL = [
   'nginx/50/steady',

@@ -34,6 +34,7 @@ export const REAL_NF_PACKAGES = [
 ] as const;
 /** What the tests need beyond that: a browser for the console, Redis for the store, QEMU for a cgroup v2 kernel, NFs. */
 export const TEST_PACKAGES = [
+  'musl-tools',
   'chromium',
   'redis-server',
   'qemu-system-x86',

@@ -58,12 +58,16 @@ export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
   can: 'EAFNOSUPPORT',
   socketpair_tipc: 'EAFNOSUPPORT',
   mptcp: 'EPROTONOSUPPORT',
+  udp: 'EACCES',
+  udp6: 'EACCES',
+  open_file_lock: 'EINVAL',
   i386_table: 'killed',
   x32_table: 'killed',
   inotify: 'ENOSYS',
   core_of_one: 'worked',
   mkfifo: 'worked',
   mknod_file: 'worked',
+  process_lock: 'worked',
   socketpair_unix: 'worked',
   tcp: 'worked',
   shm_file: 'worked',
@@ -71,6 +75,13 @@ export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
   semaphore: 'worked',
   futex_thread: 'worked',
   itimer: 'worked',
+};
+
+/** The same, of a container: musl's getaddrinfo needs a UDP socket. */
+export const CONTAINER_ANSWERS: Readonly<Record<string, string>> = {
+  ...NATIVE_ANSWERS,
+  udp: 'worked',
+  udp6: 'worked',
 };
 
 /** Where /dev/shm is not mounted. */
@@ -176,6 +187,9 @@ int main(void) {
   TRY("sctp", syscall(SYS_socket, AF_INET, SOCK_STREAM, 132));
   TRY("udplite", syscall(SYS_socket, AF_INET6, SOCK_DGRAM, 136));
   TRY("dccp", syscall(SYS_socket, AF_INET, 6, 33));
+  TRY("udp", syscall(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 17));
+  TRY("udp6", syscall(SYS_socket, AF_INET6, SOCK_DGRAM, 0));
+  TRY("icmp", syscall(SYS_socket, AF_INET, SOCK_DGRAM, 1));
   TRY("mptcp", syscall(SYS_socket, AF_INET, SOCK_STREAM, 262));
   TRY("audit", syscall(SYS_socket, AF_NETLINK, SOCK_RAW, 9));
   TRY("socketpair_tipc", syscall(SYS_socketpair, 30, SOCK_SEQPACKET, 0, pair));
@@ -207,6 +221,10 @@ int main(void) {
   TRY("collapse_pages", madvise(page, 4096, 25));
   TRY("drop_file_pages", syscall(SYS_fadvise64, 0, 0, 0, 4));
   TRY("dnotify", fcntl(open("/", O_RDONLY | O_DIRECTORY), 1026, 1));
+  struct flock lock = {.l_type = F_WRLCK, .l_len = 1};
+  int locked = open("/tmp/locked", O_RDWR | O_CREAT, 0600);
+  TRY("open_file_lock", fcntl(locked, F_OFD_SETLK, &lock));
+  TRY("process_lock", fcntl(locked, F_SETLK, &lock));
   TRY("inotify", syscall(SYS_inotify_init1, 0));
   TRY("socket_filter", setsockopt(-1, SOL_SOCKET, 26, bytes, 16));
   TRY("reuseport_filter", setsockopt(-1, SOL_SOCKET, 51, bytes, 16));

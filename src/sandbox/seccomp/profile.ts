@@ -33,7 +33,7 @@ export function seccompProfile(): SeccompProfile {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: DEFAULT_ERRNO,
     architectures: [process.arch === 'arm64' ? 'SCMP_ARCH_AARCH64' : 'SCMP_ARCH_X86_64'],
-    syscalls: rulesFor('processes').flatMap(({ call, clauses }) =>
+    syscalls: rulesFor('containers').flatMap(({ call, clauses }) =>
       (clauses.length > 0 ? clauses : ALWAYS).flatMap(({ when, verdict }) =>
         combinations(when).map(
           (args): ProfileRule => ({

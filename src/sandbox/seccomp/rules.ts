@@ -6,10 +6,11 @@
 import { CONDITIONAL, type SystemCall, UNCONDITIONAL } from './calls.js';
 
 /**
- * `processes`: a function that may start programs. `threads`: one process that makes threads only and speaks to the agent
- * only. `files`: as `threads`, and makes files, links and directories. `machine`: a machine emulator, whose devices are driven by calls of `ioctl` that nobody can list.
+ * `processes`: a function that may start programs. `containers`: the same for an image, which may bring musl. `threads`: one
+ * process that makes threads only and speaks to the agent only. `files`: as `threads`, and makes files, links and
+ * directories. `machine`: a machine emulator, whose devices are driven by calls of `ioctl` that nobody can list.
  */
-export type Confinement = 'processes' | 'threads' | 'files' | 'machine';
+export type Confinement = 'processes' | 'containers' | 'threads' | 'files' | 'machine';
 
 /** Of one argument: its lower 32 bits under `mask` are one of `values`. */
 export interface Condition {
@@ -33,6 +34,8 @@ export interface Rule {
 }
 
 const EPERM = 1;
+const EACCES = 13;
+const EINVAL = 22;
 const ENOSYS = 38;
 const EPROTONOSUPPORT = 93;
 const EAFNOSUPPORT = 97;
@@ -69,11 +72,18 @@ const OTHER_FAMILIES = Array.from({ length: FAMILIES_MAX + 1 }, (_, family) => f
 
 const IP_SOCKETS: readonly Clause[] = [
   allow(FAMILY(AF.inet, AF.inet6), TYPE(SOCK.stream), PROTOCOL(IP.any, IP.tcp)),
-  allow(FAMILY(AF.inet, AF.inet6), TYPE(SOCK.dgram), PROTOCOL(IP.any, IP.udp)),
   // Go asks for it first, and takes TCP then.
   refuse(EPROTONOSUPPORT, FAMILY(AF.inet, AF.inet6), TYPE(SOCK.stream), PROTOCOL(IP.mptcp)),
   // libc asks it for the own addresses.
   allow(FAMILY(AF.netlink), PROTOCOL(NETLINK_ROUTE)),
+];
+
+const UDP = [FAMILY(AF.inet, AF.inet6), TYPE(SOCK.dgram), PROTOCOL(IP.any, IP.udp)] as const;
+const sockets = (udp: Clause): readonly Clause[] => [
+  allow(FAMILY(AF.unix)),
+  ...IP_SOCKETS,
+  udp,
+  refuse(EAFNOSUPPORT, FAMILY(...OTHER_FAMILIES)),
 ];
 
 /** Terminals and pipes, without those that type into a terminal (TIOCSTI, TIOCLINUX) or load a line discipline. */
@@ -117,7 +127,11 @@ const MADVICE = [...range(0, 4, []), ...range(8, 24, [12, 13]), 102, 103];
 /** Not 4, DONTNEED: it takes files from the page cache, which is everybody's, and makes every core empty its lists. */
 const FADVICE = [0, 1, 2, 3, 5];
 /** Not F_NOTIFY (1026): it tells who uses a directory, of the host's too. */
-const FCNTL_COMMANDS = [...range(0, 17, []), 36, 37, 38, ...range(1024, 1038, [1026])];
+const FCNTL_COMMANDS = [...range(0, 17, []), ...range(1024, 1038, [1026])];
+/** Locks of open files, which the kernel counts to no process (see `lock-watch.ts`); libraries take those of processes then. */
+const OPEN_FILE_LOCKS = [36, 37, 38];
+/** Locks of a process (5 to 7) and leases (1024, 1025) keep others off files; who has no files has no use for them. */
+const LOCKS_AND_LEASES = [5, 6, 7, 1024, 1025];
 /** Of the core dump the launch chain says how large it may be, for good (see process/launch.ts). */
 const RLIMIT_CORE = 4;
 const LIMITS = range(0, 15, [RLIMIT_CORE]);
@@ -136,7 +150,7 @@ const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
   shmget: [allow(argument(2, [0], SHM_HUGETLB))],
   madvise: [allow(argument(2, MADVICE))],
   fadvise64: [allow(argument(3, FADVICE))],
-  fcntl: [allow(argument(1, FCNTL_COMMANDS))],
+  fcntl: [allow(argument(1, FCNTL_COMMANDS)), refuse(EINVAL, argument(1, OPEN_FILE_LOCKS))],
   setrlimit: [allow(argument(0, LIMITS))],
   prlimit64: [allow(argument(1, LIMITS))],
   setsockopt: [
@@ -149,7 +163,8 @@ const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
   timer_create: [refuse(ENOSYS)],
   io_setup: [refuse(ENOSYS)],
   membarrier: [refuse(ENOSYS)],
-  socket: [allow(FAMILY(AF.unix)), ...IP_SOCKETS, refuse(EAFNOSUPPORT, FAMILY(...OTHER_FAMILIES))],
+  // One datagram to a group reaches every socket of its port in one go, with its core: tens of thousands of them.
+  socket: sockets(refuse(EACCES, ...UDP)),
   socketpair: [allow(FAMILY(AF.unix)), refuse(EAFNOSUPPORT, FAMILY(...OTHER_FAMILIES))],
   ioctl: [allow(argument(1, [...TERMINAL_REQUESTS, ...FILE_REQUESTS, ...SOCKET_REQUESTS]))],
   prctl: [allow(argument(0, PRCTL_OPTIONS))],
@@ -157,9 +172,22 @@ const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
   mknodat: [allow(argument(2, PLAIN_FILES, S_IFMT))],
 };
 
+const OF_CONTAINERS: typeof CLAUSES = {
+  // Names: musl asks by a UDP socket whether there is IPv4, and without one finds no address of any name.
+  socket: sockets(allow(...UDP)),
+};
+
 const OF_THREADS: typeof CLAUSES = {
   clone: [allow(argument(0, [CLONE_THREAD], CLONE_NEW_ANY | CLONE_THREAD))],
   socket: [allow(FAMILY(AF.unix), TYPE(SOCK.stream))],
+  fcntl: [
+    allow(
+      argument(
+        1,
+        FCNTL_COMMANDS.filter((one) => !LOCKS_AND_LEASES.includes(one)),
+      ),
+    ),
+  ],
 };
 
 const OF_MACHINES: typeof CLAUSES = {
@@ -170,6 +198,7 @@ const OF_MACHINES: typeof CLAUSES = {
 
 const OWN_CLAUSES: Readonly<Record<Confinement, typeof CLAUSES>> = {
   processes: {},
+  containers: OF_CONTAINERS,
   threads: OF_THREADS,
   files: OF_THREADS,
   machine: OF_MACHINES,
@@ -178,7 +207,7 @@ const OWN_CLAUSES: Readonly<Record<Confinement, typeof CLAUSES>> = {
 /** One rule for each call that is allowed at all. */
 export function rulesFor(confinement: Confinement): Rule[] {
   const clauses = { ...CLAUSES, ...OWN_CLAUSES[confinement] };
-  const wide = confinement === 'processes' || confinement === 'machine';
+  const wide = confinement !== 'threads' && confinement !== 'files';
   const applies = ({ threads, files }: SystemCall) => wide || threads || (files && confinement === 'files');
   return [
     ...UNCONDITIONAL.filter(applies).map((call) => ({ call, clauses: [] })),

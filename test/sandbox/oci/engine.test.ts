@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { CgroupThrottle } from '../../../src/linux/cgroup/throttle.js';
 import { OCI, SANDBOX } from '../../../src/tunables.js';
 import { attempt, EVALUATOR, itHoldsAgainstEscapes } from '../../support/escapes.js';
+import { CONTAINER_ANSWERS } from '../../support/native-attempts.js';
 import { OciBench } from '../../support/oci-bench.js';
 import { busyboxLayer, nodeLayer, writeLayout } from '../../support/oci-images.js';
 import { call, errorOf } from '../../support/sandboxes.js';
@@ -164,6 +165,7 @@ describe('an image with node and a handler', () => {
     run: ({ group: _, ...options } = {}) => bench.run(variant, options),
     codePaths: ['/app/index.mjs', '/.nemo/runner/main.js', '/usr/bin/node'],
     native: true,
+    nativeAnswers: CONTAINER_ANSWERS,
     uids: [OCI.firstUid, SANDBOX.uidCount],
   });
 });
