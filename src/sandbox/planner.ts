@@ -14,6 +14,7 @@ import { DISPATCH, POOL } from '../tunables.js';
 import { ENGINE_DEFAULT } from './engines/builtin.js';
 import { type StemKind, stemKind } from './engines/engines.js';
 import type { IdleSandbox, KeepAlivePolicy } from './keepalive/policy.js';
+import { LockWatch, tooManyLocks } from './lock-watch.js';
 import type { Pool } from './pool.js';
 import { nextToMake, type PrewarmFunction } from './prewarm/next.js';
 import type { PrewarmPolicy, StemDemand } from './prewarm/policy.js';
@@ -43,6 +44,7 @@ export class Planner {
   private rotatedMs = performance.now();
   private stopped = false;
   private notBeforeMs = 0;
+  private readonly locks = new LockWatch<Worker>();
 
   constructor(private readonly options: PlannerOptions) {}
 
@@ -66,6 +68,7 @@ export class Planner {
       this.rotatedMs = nowMs;
       for (const fn of dispatcher.functions.values()) fn.latency.rotate();
       this.relieve();
+      void this.endLockHolders();
     }
     this.endUnused(nowMs);
     this.makeNext(nowMs);
@@ -99,6 +102,18 @@ export class Planner {
       void this.endVictim().finally(() => {
         this.freeing = false;
       });
+    }
+  }
+
+  private async endLockHolders(): Promise<void> {
+    const { pool, onEvicted, onWarning } = this.options;
+    try {
+      for (const { sandbox } of await this.locks.above(pool.workers.values())) {
+        onEvicted(sandbox.functionName, sandbox.id, 'it held too many locks on files');
+        void pool.end(sandbox, tooManyLocks(sandbox.functionName));
+      }
+    } catch (thrown) {
+      onWarning(`locks on files cannot be counted: ${asNemoError(thrown).message}`);
     }
   }
 

@@ -36,6 +36,14 @@ export const SANDBOX = {
   nodeFlags: ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation'],
 } as const;
 
+/** On files, which are memory that the kernel charges to nobody. */
+export const LOCKS = {
+  /** SQLite holds a few for each database. */
+  perSandboxMax: 4_096,
+  /** Of the kernel's list, for each look: some 9,000 locks. Reading it costs their number squared. */
+  readMaxBytes: 512 * 1024,
+} as const;
+
 /** Worker threads as sandboxes: engines `isolate` and `wasm`. */
 export const ISOLATE = {
   /** Users of their processes: one each, below the range of process sandboxes. */
