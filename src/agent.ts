@@ -92,6 +92,8 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   const engines = new Engines(
     builtinEngines({
       ...{ directory: join(config.runDir, 'sandboxes'), egress, confined, storage: quota, driver, ...config },
+      // Where siblings are allowed, their owner wants them used.
+      setApart: coreScheduling === 'on' && !config.allowSmtSiblings ? setApart : undefined,
       onNote: (message) => void log.emit({ kind: 'engine', severity: 'info', message }),
     }),
   );
@@ -127,8 +129,6 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     control,
     scheduling: policy.scheduling,
     memoryMaxBytes: memory.limitsBytes,
-    // Where siblings are allowed, their owner wants them used.
-    ...(coreScheduling === 'on' && !config.allowSmtSiblings ? { setApart } : {}),
     makeRoom: (bytes, kind) => planner.makeRoom(bytes, kind),
     bundlePath: (spec) => registry.bundlePath(spec),
     packagePath: (hash) => registry.packagePath(hash),

@@ -8,14 +8,12 @@
  * that import these too (see `Zygotes`).
  */
 
-import { dirname } from 'node:path';
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { asNemoError, NemoError } from '../errors.js';
 import type { FunctionScheduling } from '../harvest/policies.js';
 import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
 import type { CgroupDriver } from '../linux/cgroup/driver.js';
-import { membersOf } from '../linux/cgroup/files.js';
 import { POOL } from '../tunables.js';
 import { type Commitment, committedBytes } from './admission/capacity.js';
 import type { LoadOptions, SandboxExit, StoredPackage } from './engine.js';
@@ -34,8 +32,6 @@ export interface PoolOptions {
   packagePath: (hash: string) => string;
   /** Most that the limits of all sandboxes may come to. Default: no bound. */
   memoryMaxBytes?: number;
-  /** Keeps a sandbox's processes off the SMT siblings of others; false: it could not. Undefined: nothing is to be done. */
-  setApart?: (pids: Iterable<number>) => boolean;
   /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
   makeRoom?: (bytes: number, kind?: StemKind) => Promise<void>;
   onLog: (line: LogLine) => void;
@@ -141,9 +137,6 @@ export class Pool {
         onLog: (line) => this.log(worker, line),
       });
       worker.sandbox = sandbox;
-      // What the function makes later inherits it; none of its code has run yet.
-      if (this.options.setApart?.(membersOf(dirname((processGroup ?? cgroup).joinPaths[0]!))) === false)
-        throw new NemoError('SANDBOX_START', `${id} cannot be kept off the SMT siblings of others`);
       if (sandbox.preloaded) worker.madeFor = spec;
       worker.state = 'stem';
       control.setBusy(slot, false);

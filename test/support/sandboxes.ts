@@ -22,6 +22,7 @@ import type {
   StoredPackage,
 } from '../../src/sandbox/engine.js';
 import { builtinEngines } from '../../src/sandbox/engines/builtin.js';
+import type { SetApart } from '../../src/sandbox/engines/start-apart.js';
 import { type PackageInput, sealPackage } from '../../src/sandbox/packages/pack.js';
 import { StorageQuota } from '../../src/sandbox/storage-quota.js';
 
@@ -53,7 +54,11 @@ export class SandboxBench {
   /** `group`: of the sandboxes that are started without a variant; without it, engines of threads give each a process. */
   constructor(
     kind = 'process',
-    { group = '', egress = new Egress() }: { group?: string; egress?: Egress } = {},
+    {
+      group = '',
+      egress = new Egress(),
+      setApart,
+    }: { group?: string; egress?: Egress; setApart?: SetApart } = {},
   ) {
     this.group = group;
     this.egress = egress;
@@ -66,7 +71,7 @@ export class SandboxBench {
     const entries = builtinEngines({
       directory: join(this.directory, 'sandboxes'),
       storage: new StorageQuota({ stateDir }),
-      ...{ stateDir, driver, egress, confined },
+      ...{ stateDir, driver, egress, confined, setApart },
       ...cores,
     });
     this.entry = entries.find((entry) => entry.kind === kind)!;

@@ -13,6 +13,7 @@ import { microvmVariant } from './microvm/variant.js';
 import type { RegistryAccess } from './oci/image/registry-rules.js';
 import { EXEC_VARIANT, isProgram } from './process/programs.js';
 import { sharingVariant } from './sharing.js';
+import type { SetApart } from './start-apart.js';
 
 export const ENGINE_DEFAULT = 'process';
 
@@ -29,6 +30,8 @@ export interface EngineContext {
   driver: CgroupDriver;
   functionCores: readonly number[];
   housekeepingCores: readonly number[];
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
   /** Default: as an empty configuration. */
   microvm?: MicrovmConfig;
   /** Something of an engine that an operator should know: what is being made, and that it will take a while. */
@@ -36,7 +39,7 @@ export interface EngineContext {
 }
 
 export function builtinEngines(context: EngineContext): EngineEntry[] {
-  const { directory, stateDir, egress, confined, storage, driver, housekeepingCores } = context;
+  const { directory, stateDir, egress, confined, storage, driver, housekeepingCores, setApart } = context;
   // A call may fall back to a housekeeping core.
   const cores = [...new Set([...context.functionCores, ...housekeepingCores])];
   return [
@@ -50,7 +53,9 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       variant: ({ codeEnding }) => (isProgram(codeEnding) ? EXEC_VARIANT : ''),
       async open() {
         const { ProcessEngine } = await import('./process/engine.js');
-        return new ProcessEngine({ directory: join(directory, ENGINE_DEFAULT), confined, egress });
+        return new ProcessEngine({
+          ...{ directory: join(directory, ENGINE_DEFAULT), confined, egress, setApart },
+        });
       },
     },
     {
@@ -60,7 +65,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       async open() {
         const { IsolateEngine } = await import('./isolate/engine.js');
         return new IsolateEngine({
-          ...{ directory: join(directory, 'isolate'), driver, confined, cores, housekeepingCores },
+          ...{ directory: join(directory, 'isolate'), driver, confined, cores, housekeepingCores, setApart },
         });
       },
     },
@@ -72,7 +77,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       async open() {
         const { WasmEngine } = await import('./wasm/engine.js');
         return new WasmEngine({
-          ...{ directory: join(directory, 'wasm'), driver, confined, cores, housekeepingCores },
+          ...{ directory: join(directory, 'wasm'), driver, confined, cores, housekeepingCores, setApart },
         });
       },
     },
@@ -86,7 +91,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
           directory: join(directory, 'oci'),
           storeDir: storage.imageDir,
           bundleDir: storage.bundleDir,
-          ...{ confined, storage },
+          ...{ confined, storage, setApart },
           access: {
             ...(context.images ?? { imageDirs: [], registries: { logins: undefined, hosts: [] } }),
             uploadDir: storage.uploadDir,
@@ -105,7 +110,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
           ...{ accelerator: 'auto', kernel: undefined, budgets: SNAPSHOT, ...context.microvm },
           directory: join(directory, 'microvm'),
           stateDir: join(stateDir, 'microvm'),
-          ...{ driver, confined, housekeepingCores, onNote: context.onNote ?? (() => {}) },
+          ...{ driver, confined, housekeepingCores, setApart, onNote: context.onNote ?? (() => {}) },
         });
       },
     },

@@ -18,6 +18,7 @@ import { allowedName, refusal } from '../../runner/isolate/allowed.js';
 import { ProcessEngine } from '../process/engine.js';
 import { emptyOpenDirectory, type Runtime } from '../process/runtime.js';
 import { ALONE } from '../sharing.js';
+import type { SetApart } from '../start-apart.js';
 import { UidRange } from '../uids.js';
 import { IsolateHost } from './host.js';
 import { JS_PROGRAM, JS_REHEARSAL, prepareIsolateRuntime, THREAD_INSIDE, WASM_PROGRAM } from './runtime.js';
@@ -34,6 +35,8 @@ export interface IsolateEngineOptions {
   /** Cores that sandboxes may be put on, and those for the main threads of their processes. */
   cores: readonly number[];
   housekeepingCores: readonly number[];
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
 }
 
 /** A sandbox that is not yet a stem. Rejects with SANDBOX_START after it is gone. */
@@ -142,7 +145,7 @@ export class IsolateEngine implements Engine {
   }
 
   private launch(scheduling: StartOptions['scheduling'], runtime: Runtime): IsolateHost {
-    const { directory, driver, cores, housekeepingCores } = this.options;
+    const { directory, driver, cores, housekeepingCores, setApart } = this.options;
     const name = `${this.kind}-${++this.counter}`;
     const uid = this.uids.take(name, new Set(this.hosts.values()));
     const host = new IsolateHost({
@@ -156,6 +159,7 @@ export class IsolateEngine implements Engine {
       program: THREAD_INSIDE,
       sharesModules: this.program === WASM_PROGRAM,
       scheduling,
+      setApart,
     });
     this.hosts.set(host, uid);
     void host.exited.then(() => this.hosts.delete(host));

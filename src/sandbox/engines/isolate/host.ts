@@ -23,6 +23,7 @@ import { Channel, type ChannelEvents } from '../process/channel.js';
 import { FUNCTION_DIRECTORY, launchRunner } from '../process/launch.js';
 import { type LogLines, readLog } from '../process/log-lines.js';
 import { makeOpenDirectory, type Runtime } from '../process/runtime.js';
+import type { SetApart } from '../start-apart.js';
 import { permissionFlags } from './runtime.js';
 import type { ThreadEnd } from './thread-end.js';
 
@@ -42,6 +43,8 @@ export interface HostOptions {
   /** What a thread compiled is given to the others. */
   sharesModules: boolean;
   scheduling: FunctionScheduling;
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
 }
 
 /** One thread that is there: the way to it, and its number on the host. */
@@ -120,12 +123,28 @@ export class IsolateHost {
     chownSync(path, uid, uid);
     chmodSync(path, 0o600);
     const { joinPaths } = this.group;
-    const launch = { uid, joinPaths, scheduling, directory, runtime, openFiles: ISOLATE.openFilesMax };
-    this.child = launchRunner(
-      launch,
-      [...ISOLATE.nodeFlags, ...permissionFlags()],
-      [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`, ...(options.sharesModules ? [SHARES_MODULES] : [])],
-    );
+    const launch = {
+      uid,
+      joinPaths,
+      scheduling,
+      directory,
+      runtime,
+      openFiles: ISOLATE.openFilesMax,
+      setApart: options.setApart,
+    };
+    const shares = options.sharesModules ? [SHARES_MODULES] : [];
+    try {
+      this.child = launchRunner(
+        launch,
+        [...ISOLATE.nodeFlags, ...permissionFlags()],
+        [program, `${FUNCTION_DIRECTORY}/${SOCKET_NAME}`, ...shares],
+      );
+    } catch (thrown) {
+      this.server.close();
+      rmSync(directory, { recursive: true, force: true });
+      void this.removeGroups();
+      throw thrown;
+    }
     const end = (): void => void this.kill();
     const ends: Endings = { onViolation: end, onFault: end };
     this.stderr = readLog(this.child.stderr!, ends, () => {});

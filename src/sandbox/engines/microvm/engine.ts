@@ -23,6 +23,7 @@ import { Channel, type ChannelEvents } from '../process/channel.js';
 import { readLog } from '../process/log-lines.js';
 import { emptyOpenDirectory, makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
+import type { SetApart } from '../start-apart.js';
 import { UidRange } from '../uids.js';
 import { FunctionSnapshots } from './function-snapshots.js';
 import { goOn, synchronise } from './load-in-machine.js';
@@ -51,6 +52,8 @@ export interface MicrovmEngineOptions extends MicrovmConfig {
   driver: CgroupDriver;
   confined: Confined;
   housekeepingCores: readonly number[];
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
   onNote: (line: string) => void;
 }
 
@@ -70,6 +73,7 @@ export class MicrovmEngine implements Engine {
     const common: StemsOptions = {
       ...{ stateDir, runDir: directory, snapshots: this.snapshots, driver, accelerator, kernel, onNote },
       cores: housekeepingCores,
+      setApart: options.setApart,
       runtime: () => this.layOut(),
       uid: MICROVM.firstUid + MICROVM.uidCount,
     };
@@ -98,6 +102,7 @@ export class MicrovmEngine implements Engine {
   async start(options: StartOptions): Promise<Sandbox> {
     const { id, cgroup, scheduling, variant = '', willLoad } = options;
     if (this.closed) throw new NemoError('STOPPING', `sandbox ${id} is not started: the agent is stopping`);
+    const { setApart } = this.options;
     const startMs = performance.now();
     const directory = join(this.options.directory, id);
     let sandbox: ProcessSandbox;
@@ -119,7 +124,7 @@ export class MicrovmEngine implements Engine {
         cgroup.setMemoryMax(POOL.memoryMaxDefaultBytes + MICROVM.hostBytes);
         const child = launchMachine(
           { ...machine, share: false, incoming: true },
-          { uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime },
+          { uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime, setApart },
           { ...machine.files, memoryFd: opened.memoryFd, devicesFd: opened.devicesFd },
         );
         void goOn(new Qmp(socketOf(child, Fd.qmp)));

@@ -158,7 +158,7 @@ export class FunctionSnapshots {
     stem: Stem,
     savedMs: number,
   ): Promise<void> {
-    const { snapshots, driver, cores, runDir, runtime, uid } = this.options;
+    const { snapshots, driver, cores, runDir, runtime, uid, setApart } = this.options;
     const name = `microvm-load-${++this.makings}`;
     const memoryMaxBytes = stem.memoryMb * 2 ** 20 + 2 * MICROVM.hostBytes;
     const making = { cgroup: driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores }) };
@@ -170,7 +170,7 @@ export class FunctionSnapshots {
         await makeSnapshot(
           {
             ...{ spec: stem, files: stem.files, directory, from, cgroup: making.cgroup, scheduling: 'idle' },
-            ...{ runDirectory: join(runDir, name), runtime: runtime(), uid },
+            ...{ runDirectory: join(runDir, name), runtime: runtime(), uid, setApart },
           },
           (child, qmp) => loadInMachine(child, qmp, load, code),
         );

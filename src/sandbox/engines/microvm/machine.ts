@@ -7,9 +7,10 @@
 import { closeSync, existsSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { cpus } from 'node:os';
-import { type ChildProcess, spawn } from '../../../linux/spawn.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
 import { MICROVM } from '../../../tunables.js';
 import { type Launch, launchCommand } from '../process/launch.js';
+import { spawnSandbox } from '../start-apart.js';
 import { MEMORY_PATH } from './memory-library.js';
 
 export type Accelerator = 'kvm' | 'tcg';
@@ -107,25 +108,23 @@ export function launchMachine(spec: MachineSpec, launch: MachineLaunch, files: M
   const runtime = { binds, nodeInside: '', runnerInside: '', seccompPath };
   const kvm = spec.accelerator === 'kvm';
   const program = ['env', `LD_PRELOAD=${LIBRARY}`, 'qemu-system-x86_64', ...machineArgs(spec)];
-  const [shell, ...args] = launchCommand(
-    { ...rest, runtime, ...(kvm ? { devices: ['/dev/kvm'] } : {}) },
-    program,
-  );
+  const command = launchCommand({ ...rest, runtime, ...(kvm ? { devices: ['/dev/kvm'] } : {}) }, program);
   const opened = [files.root, files.kernel, files.initrd].map((path) => openSync(path, 'r'));
   try {
-    const child = spawn(shell!, args, {
-      stdio: [
-        ...(['ignore', 'pipe', 'pipe', 'pipe', 'ignore', 'pipe'] as const),
-        files.memoryFd,
-        files.devicesFd ?? 'ignore',
-        ...(['pipe', 'pipe'] as const),
-        ...opened,
-      ],
+    const stdio = [
+      ...(['pipe', 'pipe', 'pipe', 'ignore', 'pipe'] as const),
+      files.memoryFd,
+      files.devicesFd ?? ('ignore' as const),
+      ...(['pipe', 'pipe'] as const),
+      ...opened,
+    ];
+    const options = {
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
       cwd: '/',
       // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
       detached: true,
-    });
+    };
+    const child = spawnSandbox(command, stdio, options, launch.setApart);
     for (const stream of child.stdio) stream?.on('error', () => {});
     return child;
   } finally {

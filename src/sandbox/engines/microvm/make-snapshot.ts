@@ -24,6 +24,7 @@ import { MICROVM } from '../../../tunables.js';
 import { copyWithHoles } from '../../snapshots/memory-file.js';
 import { Deferred } from '../ends.js';
 import { FUNCTION_DIRECTORY } from '../process/launch.js';
+import type { SetApart } from '../start-apart.js';
 import {
   Fd,
   launchMachine,
@@ -46,6 +47,8 @@ export interface MakeOptions {
   runtime: MachineRuntime;
   scheduling: 'default' | 'idle';
   uid: number;
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
   /** Removed at the end. */
   cgroup: Cgroup;
 }
@@ -56,6 +59,7 @@ export async function makeSnapshot(
   makeReady: (child: ChildProcess, qmp: Qmp) => Promise<void>,
 ): Promise<number> {
   const { spec, files, directory, from, runDirectory, runtime, scheduling, uid, cgroup } = options;
+  const { setApart } = options;
   mkdirSync(runDirectory, { recursive: true });
   chmodSync(runDirectory, 0o755);
   const memoryFd = openSync(join(directory, 'memory'), 'w+', 0o600);
@@ -71,7 +75,7 @@ export async function makeSnapshot(
     const startMs = performance.now();
     child = launchMachine(
       { ...spec, share: true, incoming: from !== undefined },
-      { uid, joinPaths: cgroup.joinPaths, scheduling, directory: runDirectory, runtime },
+      { uid, joinPaths: cgroup.joinPaths, scheduling, directory: runDirectory, runtime, setApart },
       { ...files, memoryFd, ...(devicesFd === undefined ? {} : { devicesFd }) },
     );
     const qmp = new Qmp(socketOf(child, Fd.qmp));

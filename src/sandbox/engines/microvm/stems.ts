@@ -11,6 +11,7 @@ import { run } from '../../../linux/packages.js';
 import { MICROVM } from '../../../tunables.js';
 import { VERSION } from '../../../version.js';
 import type { MadeBy, OpenSnapshot, SnapshotManager } from '../../snapshots/manager.js';
+import type { SetApart } from '../start-apart.js';
 import { untilReady } from './boot.js';
 import { buildGuestImage, type GuestImage } from './guest-image.js';
 import { fetchKernel, type Kernel, kernelOf } from './kernel.js';
@@ -30,6 +31,8 @@ export interface StemsOptions {
   /** Default: Debian's, which is fetched. */
   kernel: string | undefined;
   uid: number;
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
   onNote: (line: string) => void;
 }
 
@@ -148,14 +151,14 @@ export class Stems {
     directory: string,
     initTimeoutMs: number,
   ): Promise<number> {
-    const { driver, cores, runDir, uid, runtime } = this.options;
+    const { driver, cores, runDir, uid, runtime, setApart } = this.options;
     const name = `microvm-boot-${++this.boots}`;
     const memoryMaxBytes = stem.memoryMb * 2 ** 20 + 2 * MICROVM.hostBytes;
     const cgroup = driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores });
     return makeSnapshot(
       {
         ...{ spec: stem, files: stem.files, directory, uid, cgroup, scheduling: 'default' },
-        ...{ runDirectory: join(runDir, name), runtime: runtime() },
+        ...{ runDirectory: join(runDir, name), runtime: runtime(), setApart },
       },
       (child) => untilReady(child, { timeoutMs: MICROVM.bootTimeoutMs, initTimeoutMs }),
     );

@@ -27,6 +27,7 @@ import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptio
 import { SIZE_ENDING, type StorageQuota } from '../../storage-quota.js';
 import { makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
+import type { SetApart } from '../start-apart.js';
 import { UidRange } from '../uids.js';
 import { connectInside } from './connect.js';
 import { HttpChannel } from './http-channel.js';
@@ -57,6 +58,8 @@ export interface OciEngineOptions {
   access: ImageAccess;
   /** What the state directory may hold. */
   storage: StorageQuota;
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
 }
 
 interface KnownImage {
@@ -163,6 +166,7 @@ export class OciEngine implements Engine {
       const child = launchContainer({
         ...{ id, image, stateDirectory, bundle, scheduling },
         store: this.options.storeDir,
+        setApart: this.options.setApart,
         layers: plan.layers,
         joinPaths: cgroup.joinPaths,
       });

@@ -5,8 +5,9 @@
  */
 
 import type { FunctionScheduling } from '../../../harvest/policies.js';
-import { type ChildProcess, spawn } from '../../../linux/spawn.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
 import { tiedCommand } from '../../../linux/tied-process.js';
+import { type SetApart, spawnSandbox } from '../start-apart.js';
 import { overlayCommand } from './rootfs.js';
 
 export interface Launch {
@@ -21,6 +22,8 @@ export interface Launch {
   bundle: string;
   joinPaths: readonly string[];
   scheduling: FunctionScheduling;
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
 }
 
 const SCRIPT = `while [ "$1" != -- ]; do echo 0 >"$1" || exit 97; shift; done
@@ -49,12 +52,11 @@ export function launchCommand({
 }
 
 export function launchContainer(launch: Launch): ChildProcess {
-  const [shell, ...args] = launchCommand(launch);
-  return spawn(shell!, args, {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  const options = {
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', GOMAXPROCS: '1' },
     cwd: '/',
     // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
     detached: true,
-  });
+  };
+  return spawnSandbox(launchCommand(launch), ['pipe', 'pipe', 'pipe'], options, launch.setApart);
 }

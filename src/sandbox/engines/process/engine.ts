@@ -13,6 +13,7 @@ import { checkConfined } from '../../confined/check-function.js';
 import type { Confined } from '../../confined/confined.js';
 import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../engine.js';
 import { packagePath, requireImported } from '../../packages/pack.js';
+import type { SetApart } from '../start-apart.js';
 import { UidRange } from '../uids.js';
 import { launchCommand, launchRunner } from './launch.js';
 import { PackageShelf } from './package-shelf.js';
@@ -34,6 +35,8 @@ export interface ProcessEngineOptions {
   confined: Confined;
   /** Without it no function can have a network. */
   egress?: Egress;
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
 }
 
 export class ProcessEngine implements Engine {
@@ -122,6 +125,7 @@ export class ProcessEngine implements Engine {
       const launch = {
         ...{ uid, joinPaths: cgroup.joinPaths, scheduling, directory, runtime },
         sharedMemoryBytes: SANDBOX.sharedMemoryMaxBytes,
+        setApart: this.options.setApart,
       };
       const child = launchRunner(launch, SANDBOX.nodeFlags, ahead);
       sandbox = new ProcessSandbox(options, child, directory, uid, this.options.egress, {

@@ -6,9 +6,10 @@
 
 import { statSync } from 'node:fs';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
-import { type ChildProcess, spawn } from '../../../linux/spawn.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
 import { whileParentLives } from '../../../linux/tied-process.js';
 import { SANDBOX } from '../../../tunables.js';
+import { type SetApart, spawnSandbox } from '../start-apart.js';
 import type { Runtime } from './runtime.js';
 
 /** Where a sandbox finds its function. */
@@ -33,6 +34,8 @@ export interface Launch {
   fileMaxBytes?: number;
   /** CPU time that one process may use; SIGXCPU then. */
   cpuMaxSeconds?: number;
+  /** Where functions are kept off the SMT siblings of others. */
+  setApart?: SetApart | undefined;
   /** Device files to see, with the group that may open each. */
   devices?: readonly string[];
 }
@@ -102,18 +105,13 @@ export function launchRunner(
   nodeFlags: readonly string[] = SANDBOX.nodeFlags,
   args: readonly string[] = [],
 ): ChildProcess {
-  const { runtime } = launch;
-  const [shell, ...rest] = launchCommand(launch, [
-    runtime.nodeInside,
-    ...nodeFlags,
-    runtime.runnerInside,
-    ...args,
-  ]);
-  return spawn(shell!, rest, {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  const { runtime, setApart } = launch;
+  const command = launchCommand(launch, [runtime.nodeInside, ...nodeFlags, runtime.runnerInside, ...args]);
+  const options = {
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     cwd: '/',
     // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
     detached: true,
-  });
+  };
+  return spawnSandbox(command, ['pipe', 'pipe', 'pipe'], options, setApart);
 }
