@@ -31,7 +31,8 @@ export function threadInside(pid: number, inside: number): number | undefined {
   return undefined;
 }
 
-function threadsOf(pid: number): number[] {
+/** Oldest first; none of a process that is gone. */
+export function threadsOf(pid: number): number[] {
   try {
     return readdirSync(`/proc/${pid}/task`).map(Number);
   } catch {

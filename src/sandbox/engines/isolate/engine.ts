@@ -96,11 +96,12 @@ export class IsolateEngine implements Engine {
   async start(options: StartOptions): Promise<Sandbox> {
     const { variant = ALONE, scheduling, processGroup } = options;
     let sandbox: Startable;
+    let host: IsolateHost;
     try {
       const runtime = await this.layOut();
       if (this.closed)
         throw new NemoError('STOPPING', `sandbox ${options.id} is not started: the agent is stopping`);
-      const host =
+      host =
         variant === ALONE
           ? (this.expected(processGroup) ?? this.launch(scheduling, runtime))
           : this.hostOf(variant, scheduling, runtime);
@@ -114,6 +115,8 @@ export class IsolateEngine implements Engine {
       });
     }
     await sandbox.start();
+    // Those of a process that several share are nobody's, and stay on the housekeeping cores.
+    if (variant === ALONE) host.lendHelpers(options.cgroup);
     return sandbox;
   }
 

@@ -12,7 +12,7 @@ import type { NemoError } from '../../../errors.js';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
 import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
-import { processGroupThreads, threadInside } from '../../../linux/threads.js';
+import { processGroupThreads, threadInside, threadsOf } from '../../../linux/threads.js';
 import type { Valve } from '../../../streams/valve.js';
 import { CONTROL_LINE, ISOLATE, SANDBOX } from '../../../tunables.js';
 import { type FromHost, SHARES_MODULES, type ToHost } from '../../runner/isolate/to-host.js';
@@ -81,6 +81,10 @@ const NOBODY: ThreadOwner = {
 interface Thread {
   owner: ThreadOwner;
   token: string;
+  /** Those of the process before it was asked for: none of them can be it. */
+  before: ReadonlySet<number>;
+  /** Its number on the host, once it is known. */
+  tid: number;
   connected: Deferred<Connected>;
 }
 
@@ -167,14 +171,16 @@ export class IsolateHost {
   /** Starts a thread with a heap limit; resolves when it connected. Rejects with SANDBOX_START. */
   async spawn(owner: ThreadOwner): Promise<{ id: string; connected: Connected }> {
     const id = `t${++this.counter}`;
-    const thread: Thread = { owner, token: randomBytes(16).toString('hex'), connected: new Deferred() };
+    const token = randomBytes(16).toString('hex');
+    const thread: Thread = { owner, token, before: new Set(), tid: 0, connected: new Deferred() };
     this.threads.set(id, thread);
     try {
       this.fit();
       await this.up.within(SANDBOX.startTimeoutMs, () => this.error('no answer'));
       const heapMb = Math.ceil(owner.memoryBytes / 2 ** 20);
       const { stackMb, youngMb } = ISOLATE;
-      this.tell({ op: 'spawn', id, token: thread.token, heapMb, stackMb, youngMb });
+      thread.before = new Set(threadsOf(this.pid));
+      this.tell({ op: 'spawn', id, token, heapMb, stackMb, youngMb });
       const connected = await thread.connected.within(SANDBOX.startTimeoutMs, () => this.error('no thread'));
       return { id, connected };
     } catch (error) {
@@ -199,6 +205,20 @@ export class IsolateHost {
   /** Puts a thread where no function's group counts or holds it. */
   shelter(tid: number): void {
     this.mainGroup.adoptThread(tid);
+  }
+
+  /** Helper threads of the process, which do what its one sandbox asks for, are counted and held with it from now on. */
+  lendHelpers(sandbox: Cgroup): void {
+    const others = new Set([this.pid, ...[...this.threads.values()].map(({ tid }) => tid)]);
+    for (const tid of threadsOf(this.pid)) {
+      if (others.has(tid)) continue;
+      try {
+        sandbox.adoptThread(tid);
+      } catch (thrown) {
+        // It may have ended in this moment, alone or with its process.
+        if (threadsOf(this.pid).includes(tid)) throw thrown;
+      }
+    }
   }
 
   private endUnused(): void {
@@ -309,10 +329,15 @@ export class IsolateHost {
         clearTimeout(timer);
         leave();
         const thread = [...this.threads.values()].find((one) => one.token === token);
-        const tid = typeof inside === 'number' ? threadInside(this.pid, inside) : undefined;
-        if (thread === undefined || tid === undefined) return nobody();
+        if (thread === undefined) return nobody();
         // A token is good for one connection.
         thread.token = '';
+        const tid = typeof inside === 'number' ? threadInside(this.pid, inside) : undefined;
+        if (tid === undefined || !this.isNew(tid, thread)) {
+          thread.connected.reject(this.error('it named a thread that is not its own'));
+          return nobody();
+        }
+        thread.tid = tid;
         events.onReady = () => {};
         const { owner } = thread;
         events.onLoaded = (kind) => owner.onLoaded(kind);
@@ -330,6 +355,11 @@ export class IsolateHost {
       onFault: nobody,
     };
     const channel = new Channel(socket, events);
+  }
+
+  /** What a process says of its threads is the word of whoever has taken it over. */
+  private isNew(tid: number, { before }: Thread): boolean {
+    return !before.has(tid) && ![...this.threads.values()].some((other) => other.tid === tid);
   }
 
   private async watch(): Promise<void> {
