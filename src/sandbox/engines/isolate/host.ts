@@ -13,7 +13,6 @@ import type { FunctionScheduling } from '../../../harvest/policies.js';
 import type { Cgroup, CgroupDriver } from '../../../linux/cgroup/driver.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
 import { processGroupThreads, threadInside, threadsOf } from '../../../linux/threads.js';
-import type { Valve } from '../../../streams/valve.js';
 import { CONTROL_LINE, ISOLATE, SANDBOX } from '../../../tunables.js';
 import { type FromHost, SHARES_MODULES, type ToHost } from '../../runner/isolate/to-host.js';
 import { readControlLines } from '../control-lines.js';
@@ -25,7 +24,7 @@ import { type LogLines, readLog } from '../process/log-lines.js';
 import { makeOpenDirectory, type Runtime } from '../process/runtime.js';
 import type { SetApart } from '../start-apart.js';
 import { permissionFlags } from './runtime.js';
-import type { ThreadEnd } from './thread-end.js';
+import { type Connected, NOBODY, type ThreadOwner } from './thread-owner.js';
 
 const SOCKET_NAME = 'agent.sock';
 
@@ -46,37 +45,6 @@ export interface HostOptions {
   /** Where functions are kept off the SMT siblings of others. */
   setApart?: SetApart | undefined;
 }
-
-/** One thread that is there: the way to it, and its number on the host. */
-export interface Connected {
-  channel: Channel;
-  socket: Socket;
-  tid: number;
-}
-
-/** What a host tells the owner of a thread. */
-export interface ThreadOwner extends Omit<ChannelEvents, 'onReady' | 'onLog'> {
-  readonly memoryBytes: number;
-  /** Resolves when nothing of the sandbox is left. */
-  readonly exited: Promise<unknown>;
-  /** `valve`: of what the thread says. */
-  onLog?(stream: number, text: Buffer, valve: Valve): void;
-  /** Lets the thread run wherever and as fast as it can, so that it can end. */
-  release(): void;
-  /** The thread is gone; `host`: because its process is. */
-  onThreadEnded(end: ThreadEnd): void;
-}
-
-const NOBODY: ThreadOwner = {
-  memoryBytes: 0,
-  exited: Promise.resolve(),
-  release: () => {},
-  onThreadEnded: () => {},
-  onLoaded: () => {},
-  onLoadFailed: () => {},
-  onViolation: () => {},
-  onFault: () => {},
-};
 
 interface Thread {
   owner: ThreadOwner;

@@ -16,9 +16,10 @@ import { ISOLATE, POOL, SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
 import { Deferred, endError, removeGroup, startError } from '../ends.js';
 import type { Channel } from '../process/channel.js';
-import type { Connected, IsolateHost, ThreadOwner } from './host.js';
+import type { IsolateHost } from './host.js';
 import { type ThreadEnd, threadExit, threadExitError } from './thread-end.js';
 import { ThreadLogs } from './thread-logs.js';
+import type { Connected, ThreadOwner } from './thread-owner.js';
 
 export class IsolateSandbox implements Sandbox, ThreadOwner {
   readonly id: string;

@@ -14,8 +14,9 @@ import type { Valve } from '../../../streams/valve.js';
 import { ISOLATE, WASM } from '../../../tunables.js';
 import { KEEPS_INSTANCE } from '../../runner/frames.js';
 import { Deferred, startError } from '../ends.js';
-import type { IsolateHost, ThreadOwner } from '../isolate/host.js';
+import type { IsolateHost } from '../isolate/host.js';
 import type { ThreadEnd } from '../isolate/thread-end.js';
+import type { ThreadOwner } from '../isolate/thread-owner.js';
 import type { Channel } from '../process/channel.js';
 import { REHEARSAL } from './rehearsal.js';
 
