@@ -257,6 +257,15 @@ const RULES: Rule[] = [
     wayOut: () => 'use a kernel with CONFIG_SCHED_CORE, or boot with nosmt',
   },
   {
+    what: 'unknown formats',
+    state: (host) => (host.binfmtRequests ? 'degraded' : 'ok'),
+    detail: (host) =>
+      host.binfmtRequests ? 'the kernel asks modprobe for programs of such' : 'not asked for by the kernel',
+    lost: 'a function that executes such files has root run modprobe, on any core and on nobody’s account',
+    wayOut: () =>
+      "use Linux 6.15, or load all modules that are needed at boot, then sysctl -w kernel.modprobe=''",
+  },
+  {
     what: 'out-of-memory scores',
     state: (host) => (host.sysResource ? 'ok' : 'degraded'),
     detail: (host) => (host.sysResource ? 'can be lowered' : 'refused'),

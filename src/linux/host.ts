@@ -59,6 +59,8 @@ export interface HostFacts {
   /** Faults of the processor, by the kernel's names and words. */
   vulnerabilities: Vulnerabilities;
   coreScheduling: CoreScheduling;
+  /** The kernel starts modprobe, as root and on any core, for a program whose format it does not know. */
+  binfmtRequests: boolean;
   /** May make NFs safe from the out-of-memory killer. */
   sysResource: boolean;
   /** May keep NFs' memory from reclaim: cgroup v2 with its memory controller. */
@@ -105,10 +107,17 @@ export async function readHostFacts(): Promise<HostFacts> {
     resctrl: resctrl(),
     vulnerabilities: readVulnerabilities(),
     coreScheduling: coreScheduling(cores.some(({ siblings }) => siblings.length > 0)),
+    binfmtRequests: requestsBinaryFormats(release(), read('/proc/sys/kernel/modprobe').trim()),
     sysResource: hasCapability(CAP_SYS_RESOURCE),
     memoryMin: memoryMount() !== undefined,
     redis,
   };
+}
+
+/** Up to Linux 6.14 (fs/exec.c), unless `kernel.modprobe` is empty or not there: Documentation/admin-guide/sysctl/kernel.rst. */
+export function requestsBinaryFormats(kernel: string, modprobe: string): boolean {
+  const [major = 0, minor = 0] = kernel.split('.').map(Number.parseFloat);
+  return modprobe !== '' && (major < 6 || (major === 6 && minor < 15));
 }
 
 /** Threads outside of any cpu cgroup share a core by session first; their own SCHED_IDLE counts within it only. */

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { canRun, diagnose, type Finding } from '../../src/cli/diagnosis.js';
 import { renderTable } from '../../src/cli/doctor.js';
-import { type HostFacts, readHostFacts } from '../../src/linux/host.js';
+import { type HostFacts, readHostFacts, requestsBinaryFormats } from '../../src/linux/host.js';
 
 describe('diagnosis of a host', () => {
   let here: HostFacts;
@@ -43,6 +43,7 @@ describe('diagnosis of a host', () => {
       ['whole cores', false, (host) => ({ cores: host.cores.map((core) => ({ ...core, siblings: [9] })) })],
       ['processor mitigations', false, () => ({ vulnerabilities: { mds: 'Vulnerable: no microcode' } })],
       ['core scheduling', false, () => ({ coreScheduling: 'unsupported' })],
+      ['unknown formats', false, () => ({ binfmtRequests: true })],
       ['out-of-memory scores', false, () => ({ sysResource: false })],
       ['memory kept for NFs', false, () => ({ memoryMin: false })],
       ['resctrl', false, () => ({ resctrl: 'available' })],
@@ -64,6 +65,16 @@ describe('diagnosis of a host', () => {
       if (essential) expect(table).to.match(new RegExp(`cannot run here without:.*${what}`));
     });
   }
+
+  it('knows the kernels that ask modprobe for a program of an unknown format', () => {
+    const modprobe = '/sbin/modprobe';
+    const asks = ['5.10.0-28-amd64', '6.1.0', '6.14.7-arch1'].map((kernel) =>
+      requestsBinaryFormats(kernel, modprobe),
+    );
+    expect(asks).to.deep.equal([true, true, true]);
+    for (const kernel of ['6.15.0', '7.0.1']) expect(requestsBinaryFormats(kernel, modprobe)).to.equal(false);
+    expect(requestsBinaryFormats('6.1.0', '')).to.equal(false);
+  });
 
   it('names the package for a program that is not there', () => {
     const programs = { ...here.programs, ip: null };
