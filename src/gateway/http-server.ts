@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { NemoError } from '../errors.js';
 import type { FeedServer } from '../telemetry/feed-server.js';
 import { GATEWAY_HTTP } from '../tunables.js';
+import { type Answers, countedResponse } from './answers.js';
 import { type Asker, readAsker } from './asker.js';
 import { bodyTooLarge } from './body.js';
 import type { Callers } from './callers.js';
@@ -26,6 +27,7 @@ export interface HttpTimeouts {
 export interface HttpServerParts {
   guard: Guard;
   callers: Callers;
+  answers: Answers;
   /** `/function/...` on the origin of API and console. */
   invoke: RequestHandler;
   /** `/function/...` where functions have an origin of their own. */
@@ -70,7 +72,7 @@ export function createFunctionsServer(parts: HttpServerParts): Server {
 }
 
 function listening(
-  { guard, callers, bodyMaxBytes, timeouts }: HttpServerParts,
+  { guard, callers, answers, bodyMaxBytes, timeouts }: HttpServerParts,
   route: (request: IncomingMessage, response: ServerResponse, asker: Asker) => void,
 ): Server {
   const handle: RequestHandler = (request, response) => {
@@ -93,6 +95,7 @@ function listening(
   const { headersTimeoutMs, requestTimeoutMs } = timeouts;
   const server = createServer(
     {
+      ServerResponse: countedResponse(answers),
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       connectionsCheckingInterval: Math.min(headersTimeoutMs, requestTimeoutMs) / 2,

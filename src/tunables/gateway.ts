@@ -32,11 +32,11 @@ export const GATEWAY_HTTP = {
   deployMaxBytes: 16 * 1024 * 1024,
   /** Above this, unsent to one client, a source that can wait should. */
   backlogPauseBytes: 1024 * 1024,
-  /** Above this the client is cut off: it does not read, and the agent's memory is for functions. */
+  /** Above this the client of a stream is cut off: it does not read, and the agent's memory is for functions. */
   backlogMaxBytes: 16 * 1024 * 1024,
-  /** Unsent to all clients together; who comes to have more then is cut off. */
+  /** Unsent to all clients together; when there is more, who has too much or waits for longest is cut off. */
   backlogsMaxBytes: 256 * 1024 * 1024,
-  /** Unsent to one client, this little does not count. */
+  /** Unsent on one connection, this little does not count. */
   backlogSmallBytes: 64 * 1024,
   /** A client that takes nothing of its answer for so long is cut off. */
   answerStallMs: 60_000,
