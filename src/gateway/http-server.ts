@@ -77,7 +77,8 @@ function listening(
 ): Server {
   const handle: RequestHandler = (request, response) => {
     // A flood of requests on one connection, whose answers nobody waits for.
-    if (callers.of(request.socket).pending >= GATEWAY_HTTP.pipelinedMax) {
+    const { pending } = callers.of(request.socket);
+    if (pending > 0 && pending * weightOf(request) >= GATEWAY_HTTP.pipelinedMax) {
       request.socket.destroy();
       return;
     }
@@ -118,6 +119,13 @@ function listening(
 }
 
 const SLASH = 47;
+
+/** Of one that waits behind others: an ordinary one counts once, one with long headers as often as they are longer. */
+function weightOf({ url, rawHeaders }: IncomingMessage): number {
+  let bytes = url!.length;
+  for (const text of rawHeaders) bytes += text.length;
+  return Math.max(1, bytes / GATEWAY_HTTP.pipelinedHeadBytes);
+}
 
 /** A configured page may read the answer. True if it only asked whether it may ask: then that is answered. */
 function grant(request: IncomingMessage, response: ServerResponse, origin: string): boolean {

@@ -7,6 +7,7 @@
 import type { NemoError } from '../errors.js';
 import type { LogBook } from '../gateway/platform.js';
 import type { LogLine } from '../invoke/function.js';
+import { startOf } from '../streams/own-text.js';
 import { LOGS } from '../tunables.js';
 import { fairLevel } from './fair-level.js';
 
@@ -83,7 +84,7 @@ export function createLogBook(
       const kept =
         line.text.length <= lineMaxChars
           ? line
-          : { ...line, text: `${line.text.slice(0, lineMaxChars)}... (${line.text.length} characters)` };
+          : { ...line, text: `${startOf(line.text, lineMaxChars)}... (${line.text.length} characters)` };
       let page = pages.get(line.functionName);
       if (page === undefined) {
         page = { lines: [], first: 0, chars: 0 };

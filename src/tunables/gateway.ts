@@ -26,6 +26,8 @@ export const GATEWAY_HTTP = {
   headersMaxBytes: 16 * 1024,
   /** Requests of one connection that wait for an answer: more is a flood, of which nobody reads the answers. */
   pipelinedMax: 64,
+  /** Such a request with more than this in its headers counts for several. */
+  pipelinedHeadBytes: 1024,
   /** Bodies of all requests that are not answered yet. */
   bodiesMaxBytes: 256 * 1024 * 1024,
   /** A deploy carries the whole bundle as a JSON string. */

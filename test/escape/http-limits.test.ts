@@ -8,6 +8,7 @@ import type { CallTimeline, LogLine, Sink } from '../../src/invoke/function.js';
 import { GATEWAY_HTTP } from '../../src/tunables.js';
 import { ask, until, untilClosed } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
+import { heapBytes } from '../support/heap.js';
 
 const HOST = 'Host: localhost\r\n';
 const MIB = 2 ** 20;
@@ -145,6 +146,28 @@ describe('escape: limits of the gateway', function () {
       await closed;
       expect(held.length).to.be.at.most(GATEWAY_HTTP.pipelinedMax);
     }
+  });
+
+  it('hangs up earlier on one whose requests have long headers', async () => {
+    const socket = await dial();
+    const closed = new Promise<void>((gone) => socket.once('close', () => gone()));
+    const long = `X-Long: ${'x'.repeat(8 * 1024)}\r\n`;
+    socket.resume();
+    socket.write(`GET /function/hold HTTP/1.1\r\n${HOST}${long}\r\n`.repeat(GATEWAY_HTTP.pipelinedMax));
+    await closed;
+    expect(held.length).to.be.at.most(10);
+  });
+
+  it('holds a body in about as much memory as it has bytes, in however short pieces it comes', async () => {
+    const socket = await dial();
+    socket.write(`POST /function/echo HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`);
+    const before = heapBytes();
+    const pieces = '1\r\nx\r\n'.repeat(5_000);
+    for (let i = 0; i < 40; i++) await new Promise((sent) => socket.write(pieces, sent));
+    expect(heapBytes() - before).to.be.below(8 * MIB);
+    const answered = until(socket, /\r\n\r\nx{200000}$/);
+    socket.write('0\r\n\r\n');
+    expect(await answered).to.match(/^HTTP\/1\.1 200/);
   });
 
   it('cuts off who does not read an answer, however whole it is, and frees what waited for him', async () => {
