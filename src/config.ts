@@ -160,6 +160,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
   const functions = user.cores?.functions ?? (others.length > 0 ? others : [...online]);
   if (user.store?.kind === 'redis') checkRedisUrl(user.store.url, 'store.url');
   for (const [i, { url }] of (user.queues ?? []).entries()) checkRedisUrl(url, `queues.${i}.url`);
+  checkFunctionsPort(user.http ?? {});
   const stateDir = user.stateDir ?? '/var/lib/nemo';
   return {
     name: user.name ?? 'nemo',
@@ -193,6 +194,17 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     queues: user.queues ?? [],
     logLevel: user.logLevel ?? 'warn',
   };
+}
+
+/** A browser leaves out the ports 80 and 443: a function's page there would say the same of itself as the agent's own. */
+function checkFunctionsPort({ functionsPort, functionsHost, allowedHosts = [] }: Partial<HttpConfig>): void {
+  if (functionsPort !== 80 && functionsPort !== 443) return;
+  const name = allowedHosts.find((one) => one !== functionsHost);
+  if (name === undefined) return;
+  const message = `http.functionsPort: pages of functions on port ${functionsPort} of ${name} could not be told from the console`;
+  throw new NemoError('BAD_CONFIG', message, {
+    hint: 'take another port for functions, or a name of their own: http.functionsHost',
+  });
 }
 
 function resolveUser(user: string | number): number {

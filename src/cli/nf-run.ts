@@ -1,9 +1,9 @@
 /** `nemo nf run`: a reference NF between two interfaces, in the foreground. It shares the process with nothing else. */
 
-import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
 import { NemoError } from '../errors.js';
+import { readTrusted } from '../linux/trusted-file.js';
 import type { NfMode } from '../nf/profile.js';
 import { becomeNf } from '../packet/nf-process.js';
 import { writeLine } from '../packet/nf-runtime.js';
@@ -102,8 +102,9 @@ function readCore(text: string): number {
 function readConfig(path: string): unknown {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readTrusted({ path, what: 'the configuration', code: 'BAD_CONFIG' });
   } catch (cause) {
+    if (cause instanceof NemoError) throw cause;
     throw new NemoError('NOT_FOUND', `cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
   try {

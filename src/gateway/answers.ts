@@ -1,25 +1,44 @@
 /**
- * Answers that their callers do not take: what waits for all of them together is bounded, and who takes nothing for
- * a while is cut off, so that nobody can fill the agent's memory by not reading.
+ * Answers that their callers do not take, whatever they are: calls, logs, lists, files of the console. What waits for all of
+ * them together is bounded, and who takes nothing for a while is cut off, so that nobody can fill the agent's memory by
+ * not reading. Measured once a connection, at its socket and at the answers behind that one: no producer counts for itself.
  */
 
-import type { ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { Budget } from './budget.js';
-import type { Caller } from './callers.js';
 
 export interface AnswerLimits {
-  /** Unsent to one client: less is not counted, as it is what the kernel is about to take. */
+  /**
+   * Unsent on one connection: less is not counted, as it is what the kernel is about to take. At least the high-water mark
+   * of a socket, so that one that is counted tells when it is empty.
+   */
   smallBytes: number;
+  /** With more, a connection is the first to be cut off when there is no room. */
+  largeBytes: number;
   allMaxBytes: number;
   /** A client that takes nothing for so long is gone. */
   stallMs: number;
 }
 
+/** What one connection has not taken. */
+interface Unsent {
+  readonly socket: Socket;
+  /** Of it in the budget. */
+  bytes: number;
+  /** Written before their turn: node holds them back until what was asked before them is answered. */
+  readonly early: Set<ServerResponse>;
+  /** Those that tell when something was taken. */
+  readonly watched: Set<ServerResponse>;
+}
+
 export class Answers {
   private readonly budget: Budget;
-  private readonly behind = new WeakMap<ServerResponse, number>();
+  private readonly connections = new WeakMap<Socket, Unsent>();
+  /** Those with bytes in the budget; who fell behind first stands first. */
+  private readonly behind = new Set<Unsent>();
 
-  constructor(private readonly limits: AnswerLimits) {
+  constructor(readonly limits: AnswerLimits) {
     this.budget = new Budget(limits.allMaxBytes);
   }
 
@@ -27,33 +46,115 @@ export class Answers {
     return this.budget.bytes;
   }
 
-  /** Call it after each write. Counts what is unsent, and cuts off the client with which it is too much. */
-  written(response: ServerResponse, caller: Caller): void {
-    const bytes = response.writableLength;
-    const counted = this.behind.get(response);
-    if (counted === undefined) {
-      if (bytes <= this.limits.smallBytes) return;
-      this.watch(response, caller);
-    }
-    if (!this.budget.take(bytes - (counted ?? 0))) response.req.socket.destroy();
-    else this.behind.set(response, bytes);
+  /** Call it after each write that was not taken at once. Counts, and cuts off those with whom it is too much. */
+  written(response: ServerResponse): void {
+    const { socket } = response.req;
+    if (socket.destroyed) return;
+    const unsent = this.connections.get(socket) ?? this.open(socket);
+    if (response.socket === null) unsent.early.add(response);
+    const bytes = this.measure(unsent);
+    if (response.writableEnded ? bytes > 0 : bytes > this.limits.smallBytes) this.watch(unsent, response);
+    this.count(unsent, bytes);
+    if (unsent.watched.size > 0) this.stall(unsent);
   }
 
-  private watch(response: ServerResponse, caller: Caller): void {
-    const socket = response.req.socket;
-    this.behind.set(response, 0);
-    // Then node's server ends it. Bytes that the kernel takes count as activity, also of a single large write.
-    socket.setTimeout(this.limits.stallMs);
-    const done = (): void => {
-      this.budget.give(this.behind.get(response) ?? 0);
-      this.behind.delete(response);
-      response.off('drain', done).off('finish', done);
-      caller.heard(one);
-      if (!response.writableEnded) socket.setTimeout(0);
-    };
-    // An answer behind another one on its connection hears nothing of the end of that.
-    const one = { left: done };
-    caller.waitsFor(one);
-    response.on('drain', done).on('finish', done);
+  private open(socket: Socket): Unsent {
+    const unsent: Unsent = { socket, bytes: 0, early: new Set(), watched: new Set() };
+    this.connections.set(socket, unsent);
+    socket.once('close', () => this.forget(unsent));
+    return unsent;
   }
+
+  private measure({ socket, early }: Unsent): number {
+    let bytes = socket.writableLength;
+    for (const response of early) {
+      if (response.socket !== null || response.destroyed) early.delete(response);
+      else bytes += response.writableLength;
+    }
+    return bytes;
+  }
+
+  private watch(unsent: Unsent, response: ServerResponse): void {
+    const { watched } = unsent;
+    if (watched.has(response)) return;
+    watched.add(response);
+    const look = (): void => {
+      if (unsent.socket.destroyed) return;
+      this.count(unsent, this.measure(unsent));
+      this.stall(unsent);
+    };
+    response.on('drain', look);
+    // Before node's own listener, which begins the wait for the next request, or the next answer.
+    response.prependListener('finish', () => {
+      watched.delete(response);
+      look();
+    });
+  }
+
+  /** Bytes that the kernel takes count as activity, also of a single large write. Then node's server ends it. */
+  private stall({ socket }: Unsent): void {
+    const ms = socket.writableLength > 0 ? this.limits.stallMs : 0;
+    if (socket.timeout !== ms) socket.setTimeout(ms);
+  }
+
+  private count(unsent: Unsent, measured: number): void {
+    const bytes = measured > this.limits.smallBytes ? measured : 0;
+    if (bytes === unsent.bytes) return;
+    if (bytes > 0) this.behind.add(unsent);
+    else this.behind.delete(unsent);
+    while (!this.budget.take(bytes - unsent.bytes)) {
+      const cut = this.mostInTheWay(unsent, bytes);
+      this.forget(cut);
+      cut.socket.destroy();
+      if (cut === unsent) return;
+    }
+    unsent.bytes = bytes;
+  }
+
+  /** Who holds most of it, if that is much; else who has not read for longest: others only wait for the kernel. */
+  private mostInTheWay(newcomer: Unsent, bytes: number): Unsent {
+    let most = newcomer;
+    let mostBytes = bytes;
+    for (const one of this.behind) {
+      if (one.bytes > mostBytes) {
+        most = one;
+        mostBytes = one.bytes;
+      }
+    }
+    if (mostBytes > this.limits.largeBytes) return most;
+    const [first] = this.behind;
+    return first!;
+  }
+
+  private forget(unsent: Unsent): void {
+    this.budget.give(unsent.bytes);
+    unsent.bytes = 0;
+    this.behind.delete(unsent);
+  }
+}
+
+/** What a server of the gateway answers with, so that every answer is measured. */
+export function countedResponse(answers: Answers): typeof ServerResponse {
+  const { smallBytes } = answers.limits;
+  return class CountedResponse extends ServerResponse {
+    // biome-ignore lint/suspicious/noExplicitAny: node has three forms of it, and this passes on what came
+    override write(chunk: any, encoding?: any, callback?: any): boolean {
+      const ready = super.write(chunk, encoding, callback);
+      if (this.socket === null || this.writableLength > smallBytes) answers.written(this);
+      return ready;
+    }
+
+    // biome-ignore lint/suspicious/noExplicitAny: as above
+    override end(chunk?: any, encoding?: any, callback?: any): this {
+      super.end(chunk, encoding, callback);
+      if (this.writableLength > 0) answers.written(this);
+      return this;
+    }
+
+    override assignSocket(socket: Socket): void {
+      super.assignSocket(socket);
+      // It was written before its turn.
+      if (this.headersSent) answers.written(this);
+    }
+  } as typeof ServerResponse;
 }

@@ -15,6 +15,44 @@ export interface BodyTaker {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** A piece costs some 200 bytes of memory beside its own: shorter ones are put together in blocks. */
+const SHORT_BYTES = 4 * 1024;
+const BLOCK_BYTES = 16 * 1024;
+
+/** A body that comes in pieces, of which the client chooses the length. */
+class Pieces {
+  private readonly whole: Buffer[] = [];
+  private block = NOTHING;
+  private used = 0;
+
+  push(piece: Buffer): void {
+    if (piece.length >= SHORT_BYTES) {
+      this.closeBlock();
+      this.whole.push(piece);
+      return;
+    }
+    if (this.used + piece.length > this.block.length) {
+      this.closeBlock();
+      if (this.block.length === 0) this.block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    }
+    this.used += piece.copy(this.block, this.used);
+  }
+
+  join(bytes: number): Buffer {
+    this.closeBlock();
+    return Buffer.concat(this.whole, bytes);
+  }
+
+  /** The block itself is used again if little of it was. */
+  private closeBlock(): void {
+    const { block, used } = this;
+    if (used === 0) return;
+    const isShort = used < BLOCK_BYTES / 2;
+    this.whole.push(isShort ? Buffer.from(block.subarray(0, used)) : block.subarray(0, used));
+    if (!isShort) this.block = NOTHING;
+    this.used = 0;
+  }
+}
 
 /**
  * One Buffer, copied only if it came in pieces. `declaredBytes`: undefined if it comes in chunks. The taker hears
@@ -28,7 +66,7 @@ export function collectBody(
   taker: BodyTaker,
 ): void {
   let first: Buffer | undefined;
-  let more: Buffer[] | undefined;
+  let more: Pieces | undefined;
   let bytes = 0;
   /** Of them in the budget. */
   let counted = 0;
@@ -53,8 +91,11 @@ export function collectBody(
       return;
     }
     if (first !== undefined) {
-      if (more === undefined) more = [first, chunk];
-      else more.push(chunk);
+      if (more === undefined) {
+        more = new Pieces();
+        more.push(first);
+      }
+      more.push(chunk);
     } else {
       first = chunk;
       // Most come whole: its end is told in this turn, and nothing is held meanwhile.
@@ -71,7 +112,7 @@ export function collectBody(
       return;
     }
     over = true;
-    taker.onBody(more === undefined ? (first ?? NOTHING) : Buffer.concat(more, bytes));
+    taker.onBody(more === undefined ? (first ?? NOTHING) : more.join(bytes));
   });
 }
 

@@ -17,7 +17,7 @@ export type Area = 'console' | 'api' | 'function';
 export interface GuardOptions {
   /** Where the gateway listens. On a wildcard address every literal address is right: a rebound name is never one. */
   host: string;
-  /** Further names, without ports. */
+  /** Further names, without ports. A page of such a name on port 80 or 443 is the agent's own: a proxy may stand before it. */
   allowedHosts?: readonly string[];
   /** Pages that may use API and functions, as browsers write them: `https://shop.example`. */
   allowedOrigins?: readonly string[];
@@ -27,6 +27,8 @@ export interface GuardOptions {
 
 export class Guard {
   private readonly names: ReadonlySet<string>;
+  /** Those that were configured. */
+  private readonly configured: ReadonlySet<string>;
   private readonly origins: ReadonlySet<string>;
   private readonly functionsHost: string | undefined;
   private readonly anyAddress: boolean;
@@ -38,6 +40,7 @@ export class Guard {
     this.functionsHost = functionsHost && plain(functionsHost);
     if (this.functionsHost !== undefined) names.push(this.functionsHost);
     this.names = new Set(names.map(plain));
+    this.configured = new Set(allowedHosts.map(plain));
     this.origins = new Set(allowedOrigins.map((origin) => origin.toLowerCase()));
   }
 
@@ -66,13 +69,15 @@ export class Guard {
   originAllowed(origin: string | undefined, host: string | undefined): boolean {
     if (origin === undefined) return true;
     if (this.originGranted(origin)) return true;
-    const match = /^https?:\/\/([^/]+)$/i.exec(origin);
+    const match = /^http(s?):\/\/([^/]+)$/i.exec(origin);
     if (match === null || host === undefined) return false;
-    const authority = match[1]!.toLowerCase();
-    if (authority === host.toLowerCase()) return true;
-    // Another port is another program, also of this box: only a name without one is the name's own page.
+    const authority = match[2]!.toLowerCase();
+    // Without a port, https is port 443, and a Host without one is port 80: another program.
+    const samePort = match[1] === '' || /:\d+$/.test(authority);
+    if (samePort && authority === host.toLowerCase()) return true;
+    // Another port is another program, also of this box: port 80 and 443 only of names that the operator gave the agent.
     const name = plain(authority);
-    return this.names.has(name) && !isLoopbackName(name) && name !== this.functionsHost;
+    return this.configured.has(name) && !isLoopbackName(name) && name !== this.functionsHost;
   }
 
   /** Why this must not be answered, on the origin of API and console; undefined: it may. */

@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { NemoError } from '../errors.js';
 import type { FeedServer } from '../telemetry/feed-server.js';
 import { GATEWAY_HTTP } from '../tunables.js';
+import { type Answers, countedResponse } from './answers.js';
 import { type Asker, readAsker } from './asker.js';
 import { bodyTooLarge } from './body.js';
 import type { Callers } from './callers.js';
@@ -26,6 +27,7 @@ export interface HttpTimeouts {
 export interface HttpServerParts {
   guard: Guard;
   callers: Callers;
+  answers: Answers;
   /** `/function/...` on the origin of API and console. */
   invoke: RequestHandler;
   /** `/function/...` where functions have an origin of their own. */
@@ -70,12 +72,13 @@ export function createFunctionsServer(parts: HttpServerParts): Server {
 }
 
 function listening(
-  { guard, callers, bodyMaxBytes, timeouts }: HttpServerParts,
+  { guard, callers, answers, bodyMaxBytes, timeouts }: HttpServerParts,
   route: (request: IncomingMessage, response: ServerResponse, asker: Asker) => void,
 ): Server {
   const handle: RequestHandler = (request, response) => {
     // A flood of requests on one connection, whose answers nobody waits for.
-    if (callers.of(request.socket).pending >= GATEWAY_HTTP.pipelinedMax) {
+    const { pending } = callers.of(request.socket);
+    if (pending > 0 && pending * weightOf(request) >= GATEWAY_HTTP.pipelinedMax) {
       request.socket.destroy();
       return;
     }
@@ -93,6 +96,7 @@ function listening(
   const { headersTimeoutMs, requestTimeoutMs } = timeouts;
   const server = createServer(
     {
+      ServerResponse: countedResponse(answers),
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       connectionsCheckingInterval: Math.min(headersTimeoutMs, requestTimeoutMs) / 2,
@@ -115,6 +119,13 @@ function listening(
 }
 
 const SLASH = 47;
+
+/** Of one that waits behind others: an ordinary one counts once, one with long headers as often as they are longer. */
+function weightOf({ url, rawHeaders }: IncomingMessage): number {
+  let bytes = url!.length;
+  for (const text of rawHeaders) bytes += text.length;
+  return Math.max(1, bytes / GATEWAY_HTTP.pipelinedHeadBytes);
+}
 
 /** A configured page may read the answer. True if it only asked whether it may ask: then that is answered. */
 function grant(request: IncomingMessage, response: ServerResponse, origin: string): boolean {

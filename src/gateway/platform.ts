@@ -72,8 +72,8 @@ export interface TraceBook {
 
 /** Archives of images on their way from a client, part by part. */
 export interface Uploads {
-  /** OVERLOADED if too many are under way. */
-  create(): Promise<{ id: string }>;
+  /** OVERLOADED if too many are under way, in all or from this client. */
+  create(client: string): Promise<{ id: string }>;
   /** Adds a part that begins at `offset`, the size so far. NOT_FOUND, BAD_REQUEST, BODY_TOO_LARGE, STORAGE_FULL. */
   append(id: string, offset: number, part: Buffer): Promise<{ size: number }>;
   remove(id: string): Promise<void>;

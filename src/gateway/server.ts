@@ -70,6 +70,8 @@ export interface Gateway {
   /** The functions' own origin, if they have a port of their own. */
   readonly functionsUrl: string | undefined;
   readonly feed: FeedCounts;
+  /** Of answers that their callers have not taken. */
+  readonly unsentBytes: number;
   /** Calls that do not come through HTTP (triggers) are counted here too. */
   readonly calls: CallCounts;
   /** Refuses new calls at once, lets running ones end for a few seconds, then closes every connection. */
@@ -86,13 +88,14 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const bodies = new Budget(limits.bodiesMaxBytes);
   const answers = new Answers({
     smallBytes: GATEWAY_HTTP.backlogSmallBytes,
+    largeBytes: GATEWAY_HTTP.backlogMaxBytes,
     allMaxBytes: limits.backlogsMaxBytes,
     stallMs: limits.answerStallMs,
   });
   const calls = new CallCounts((name) => platform.registry.get(name) !== undefined);
   const feed = new FeedServer({ frame: () => platform.frame(), events: platform.events });
   const invoking: InvokeOptions = {
-    ...{ bodyMaxBytes: options.bodyMaxBytes, bodies, callers, answers, shared: true },
+    ...{ bodyMaxBytes: options.bodyMaxBytes, bodies, callers, shared: true },
     stopping: isStopping,
     onCallEnded(functionName, error, timeline) {
       const durationS = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
@@ -102,7 +105,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const consoleFiles = new StaticFiles(options.consoleDir ?? '');
   const timeouts = options.timeouts ?? GATEWAY_HTTP;
   const parts: Omit<HttpServerParts, 'rest'> = {
-    ...{ guard, callers, timeouts, bodyMaxBytes: options.bodyMaxBytes },
+    ...{ guard, callers, answers, timeouts, bodyMaxBytes: options.bodyMaxBytes },
     invoke: createInvokeHandler(platform, invoking),
     invokeOwn: createInvokeHandler(platform, { ...invoking, shared: false }),
     isConsole: (path) => consoleFiles.has(path),
@@ -162,6 +165,9 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     port,
     functionsUrl: own && urlOf(options.host, (own.address() as AddressInfo).port),
     feed: feed.counts,
+    get unsentBytes() {
+      return answers.bytes;
+    },
     calls,
     close() {
       stopping = true;

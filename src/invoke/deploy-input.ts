@@ -101,7 +101,7 @@ function checkEngine(engine: unknown): string {
   throw bad('engine is not a string', '`nemo engines` lists the engines');
 }
 
-function checkSharingGroup(group: unknown): string {
+export function checkSharingGroup(group: unknown): string {
   if (typeof group === 'string' && SHARING_GROUP.test(group)) return group;
   throw bad(
     `${typeof group === 'string' ? `'${group.slice(0, 80)}'` : 'sharingGroup'} cannot name a sharing group`,
@@ -159,7 +159,7 @@ function checkConcurrency(value: unknown): number {
   throw bad(`concurrency is ${String(value).slice(0, 40)}`, `it is a whole number from 1 to ${max}`);
 }
 
-function checkEnv(env: unknown): Record<string, string> {
+export function checkEnv(env: unknown): Record<string, string> {
   if (typeof env !== 'object' || env === null || Array.isArray(env)) {
     throw bad('env is not an object', 'for example {"LEVEL": "debug"}');
   }

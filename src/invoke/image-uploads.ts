@@ -1,6 +1,6 @@
 /**
  * Archives of images that clients send in parts. A part is in memory while it is written, an archive never; how many there
- * are, how large each gets, and how long one waits is bounded. An id cannot be guessed: whoever has it may deploy it.
+ * are, and of one client, how large each gets, and how long one is kept is bounded. An id cannot be guessed: whoever has it may deploy it.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -14,6 +14,8 @@ import { OCI, UPLOAD } from '../tunables.js';
 import { formatBytes } from './quantity.js';
 
 interface Upload {
+  client: string;
+  startedMs: number;
   size: number;
   /** The last part is written. */
   written: Promise<unknown>;
@@ -23,19 +25,27 @@ interface Upload {
 export class ImageUploads implements Uploads {
   private readonly uploads = new Map<string, Upload>();
 
-  private constructor(private readonly quota: StorageQuota) {}
+  private constructor(
+    private readonly quota: StorageQuota,
+    private readonly keptMs: number,
+  ) {}
 
   /** What an earlier agent left is removed. */
-  static async open(quota: StorageQuota): Promise<ImageUploads> {
+  static async open(quota: StorageQuota, keptMs: number = UPLOAD.keptMs): Promise<ImageUploads> {
     await rm(quota.uploadDir, { recursive: true, force: true });
-    return new ImageUploads(quota);
+    return new ImageUploads(quota, keptMs);
   }
 
-  async create(): Promise<{ id: string }> {
-    if (this.uploads.size >= UPLOAD.openMax)
+  async create(client: string): Promise<{ id: string }> {
+    const own = [...this.uploads.values()].filter((upload) => upload.client === client).length;
+    if (this.uploads.size >= UPLOAD.openMax || own >= UPLOAD.openPerClientMax)
       throw new NemoError('OVERLOADED', 'too many images are being sent', { hint: 'try again later' });
     const id = randomBytes(16).toString('hex');
-    this.uploads.set(id, { size: 0, written: Promise.resolve(), expiry: this.expire(id) });
+    const startedMs = performance.now();
+    this.uploads.set(id, {
+      ...{ client, startedMs, size: 0, written: Promise.resolve() },
+      expiry: this.expire(id, this.keptMs),
+    });
     try {
       await mkdir(this.quota.uploadDir, { recursive: true, mode: 0o700 });
       await (await open(this.path(id), 'wx', 0o600)).close();
@@ -87,8 +97,6 @@ export class ImageUploads implements Uploads {
       });
     }
     await this.quota.require(part.length, 'a part of an image');
-    clearTimeout(upload.expiry);
-    upload.expiry = this.expire(id);
     try {
       const file = await open(this.path(id), 'r+');
       try {
@@ -101,6 +109,10 @@ export class ImageUploads implements Uploads {
       throw storageFault('an image cannot be taken', cause, 'check the state directory');
     }
     upload.size += part.length;
+    clearTimeout(upload.expiry);
+    const keptMs = this.keptMs + (upload.size / UPLOAD.bytesPerS) * 1000;
+    // Nobody would end it, had it been removed meanwhile.
+    if (this.uploads.has(id)) upload.expiry = this.expire(id, upload.startedMs + keptMs - performance.now());
     return { size: upload.size };
   }
 
@@ -108,7 +120,7 @@ export class ImageUploads implements Uploads {
     return join(this.quota.uploadDir, `${id}.tar`);
   }
 
-  private expire(id: string): NodeJS.Timeout {
-    return setTimeout(() => void this.remove(id).catch(() => {}), UPLOAD.keptMs).unref();
+  private expire(id: string, afterMs: number): NodeJS.Timeout {
+    return setTimeout(() => void this.remove(id).catch(() => {}), Math.max(0, afterMs)).unref();
   }
 }

@@ -48,6 +48,8 @@ export async function createRegistry(options: RegistryOptions): Promise<StoredRe
 
 class Registry implements StoredRegistry {
   readonly warnings: string[] = [];
+  /** Warnings beyond those. */
+  private unnamed = 0;
   private readonly specs = new Map<string, FunctionSpec>();
   /** What each spec takes, and all of them. */
   private readonly specBytes = new Map<string, number>();
@@ -65,18 +67,28 @@ class Registry implements StoredRegistry {
 
   async restore(): Promise<void> {
     for (const { key, value } of await this.options.store.list<unknown>(TABLE)) {
-      const spec = toSpec(value);
+      const spec = toSpec(value, key, totalmem());
+      const named = JSON.stringify(key.slice(0, 80));
       if (spec === undefined) {
-        const named = JSON.stringify(key.slice(0, 80));
-        this.warnings.push(`what the store has under functions/${named} is no function: deploy it again`);
+        this.warn(`what the store has under functions/${named} is no function: deploy it again`);
+      } else if (!this.hasRoom(key, spec)) {
+        this.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
       } else if (await this.intact(spec)) {
         this.keep(key, spec);
       } else {
         for (const hash of hashesOf(spec)) this.orphans.add(hash);
-        this.warnings.push(`the code of function '${key}' is missing or damaged: deploy it again`);
+        this.warn(`the code of function '${key}' is missing or damaged: deploy it again`);
       }
     }
+    const more = this.unnamed === 0 ? [] : [`${this.unnamed} more functions of the store are not used`];
+    this.warnings.push(...more);
     await this.sweep();
+  }
+
+  /** They are shown to everybody who looks: not as many as somebody else can store. */
+  private warn(message: string): void {
+    if (this.warnings.length < FUNCTION_LIMITS.restoreWarningsMax) this.warnings.push(message);
+    else this.unnamed++;
   }
 
   async deploy(input: DeployInput): Promise<{ spec: FunctionSpec; created: boolean }> {
@@ -92,7 +104,7 @@ class Registry implements StoredRegistry {
       ...(packages.length === 0 ? {} : { packages }),
     });
     return this.change(async () => {
-      this.requireRoom(functionName, checked);
+      this.requireRoom(functionName, { ...checked, packages: packages.map(refOf) });
       const codeHash = await this.bundles.write(artifact.content, artifact.ending);
       for (const one of packages) await this.bundles.write(one.content, PACKAGE_ENDING);
       const before = this.specs.get(checked.name);
@@ -151,16 +163,34 @@ class Registry implements StoredRegistry {
 
   /** All specs are in memory, also in that of the next agent: without a bound, none would start any more. STORAGE_FULL. */
   private requireRoom(name: string, wanted: object): void {
-    const { functionsMax, specsMaxBytes } = FUNCTION_LIMITS;
-    const others = this.specsBytes - (this.specBytes.get(name) ?? 0);
-    const tooMany = this.specs.size >= functionsMax && !this.specs.has(name);
-    if (!tooMany && others + bytesOf(wanted) <= specsMaxBytes) return;
-    const what = tooMany
+    if (this.hasRoom(name, wanted)) return;
+    const { functionsMax, specMaxBytes } = FUNCTION_LIMITS;
+    if (bytesOf(wanted) > specMaxBytes) {
+      throw new NemoError(
+        'BAD_REQUEST',
+        `what is to be kept of '${name}' takes more than ${specMaxBytes} bytes`,
+        {
+          hint: 'import fewer files of its packages, or give it less environment',
+        },
+      );
+    }
+    const what = this.isTooMany(name)
       ? `${functionsMax} functions`
       : 'environments of functions that take all room there is';
     throw new NemoError('STORAGE_FULL', `this box has ${what}`, {
       hint: 'remove functions that nobody needs',
     });
+  }
+
+  private isTooMany(name: string): boolean {
+    return this.specs.size >= FUNCTION_LIMITS.functionsMax && !this.specs.has(name);
+  }
+
+  private hasRoom(name: string, wanted: object): boolean {
+    const { specsMaxBytes, specMaxBytes } = FUNCTION_LIMITS;
+    const others = this.specsBytes - (this.specBytes.get(name) ?? 0);
+    const bytes = bytesOf(wanted);
+    return !this.isTooMany(name) && bytes <= specMaxBytes && others + bytes <= specsMaxBytes;
   }
 
   private async intact(spec: FunctionSpec): Promise<boolean> {

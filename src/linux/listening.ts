@@ -13,7 +13,7 @@ export interface Listener {
 }
 
 /** Its pid, or what stands in place of it in a path below /proc. */
-type ProcessName = number | string;
+export type ProcessName = number | string;
 
 /** IPv4 listeners first, by port; empty for a process that is gone or listens nowhere. */
 export function tcpListeners(of: ProcessName): Listener[] {
@@ -31,16 +31,16 @@ const ACCEPTS = 0x10000;
 const LINKS_MAX = 40;
 
 /** Paths of the UNIX sockets at which it listens, as this process can reach them: also those of a container. */
-export function unixListeners(pid: number): string[] {
-  const inodes = socketInodes(pid);
-  return read(`/proc/${pid}/net/unix`)
+export function unixListeners(of: ProcessName): string[] {
+  const inodes = socketInodes(of);
+  return read(`/proc/${of}/net/unix`)
     .split('\n')
     .slice(1)
     .flatMap((line) => {
       // Num, RefCount, Protocol, Flags, Type, St, Inode, Path; abstract names begin with @
       const [, , , flags = '', , , inode = '', path = ''] = line.trim().split(/\s+/);
       const listens = (Number.parseInt(flags, 16) & ACCEPTS) !== 0;
-      return listens && path.startsWith('/') && inodes.has(inode) ? [reachable(pid, path)] : [];
+      return listens && path.startsWith('/') && inodes.has(inode) ? [reachable(of, path)] : [];
     });
 }
 
@@ -48,9 +48,9 @@ export function unixListeners(pid: number): string[] {
  * A path of the process's mount namespace. Absolute links on it lead to the process's root, not to ours, so they are
  * followed by hand.
  */
-function reachable(pid: number, path: string): string {
-  const root = `/proc/${pid}/root`;
-  if (linkOf(`/proc/${pid}/ns/mnt`) === linkOf('/proc/self/ns/mnt') && linkOf(root) === '/') return path;
+function reachable(of: ProcessName, path: string): string {
+  const root = `/proc/${of}/root`;
+  if (linkOf(`/proc/${of}/ns/mnt`) === linkOf('/proc/self/ns/mnt') && linkOf(root) === '/') return path;
   let done = '';
   const left = path.split('/');
   for (let links = 0; left.length > 0; ) {

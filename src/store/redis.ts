@@ -1,15 +1,37 @@
 /**
  * The store in a Redis server, one hash a table. How durable a `put` is, the server decides (`appendfsync
  * always` survives a power cut): a server without an append-only file loses everything when it ends, and the
- * box says so. A server that is away makes calls fail within seconds, never hang.
+ * box says so. A server that is away makes calls fail within seconds, never hang. Others may write there too: a value is
+ * measured in Redis before it comes.
  */
 
 import { Redis } from 'ioredis';
 import { NemoError } from '../errors.js';
 import { maskUrl } from '../mask-url.js';
+import { STORE } from '../tunables.js';
 import type { Store } from './store.js';
 
 const PREFIX = 'nemo:';
+
+/** A value, unless it is longer than it may be. */
+const GET = `
+if redis.call('HSTRLEN', KEYS[1], ARGV[1]) > tonumber(ARGV[2]) then return redis.error_reply('the value is too large') end
+return redis.call('HGET', KEYS[1], ARGV[1])
+`;
+
+/** Some names of a table, each with the length of its value. Of a name that is too long, the start, and no value. */
+const SCAN = `
+local nameMax = tonumber(ARGV[3])
+local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local names = {}
+for i = 1, #found[2], 2 do
+  local name, length = found[2][i], #found[2][i + 1]
+  if #name > nameMax then name, length = string.sub(name, 1, nameMax), -1 end
+  names[#names + 1] = name
+  names[#names + 1] = length
+end
+return {found[1], names}
+`;
 const CONNECT_TIMEOUT_MS = 3_000;
 const COMMAND_TIMEOUT_MS = 5_000;
 
@@ -63,20 +85,30 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
     warnings: await durabilityWarnings(client, shown),
     get: <T>(table: string, key: string) =>
       attempt(`read ${table}/${key}`, async () => {
-        const text = await client.hget(PREFIX + table, key);
+        const text = await read(client, table, key);
         return text === null ? undefined : (JSON.parse(text) as T);
       }),
     put: (table, key, value) =>
       attempt(`write ${table}/${key}`, async () => {
-        await client.hset(PREFIX + table, key, JSON.stringify(value));
+        const text = JSON.stringify(value);
+        if (Buffer.byteLength(text) > STORE.valueMaxBytes) throw new Error('the value is too large');
+        await client.hset(PREFIX + table, key, text);
       }),
     delete: (table, key) =>
       attempt(`delete ${table}/${key}`, async () => (await client.hdel(PREFIX + table, key)) === 1),
     list: <T>(table: string) =>
       attempt(`list ${table}`, async () => {
-        const pairs = Object.entries(await client.hgetall(PREFIX + table));
-        pairs.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-        return pairs.map(([key, text]) => ({ key, value: parsed(text as string) as T }));
+        const names = [...(await scan(client, table))];
+        names.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+        let roomBytes: number = STORE.listMaxBytes;
+        const pairs: Array<{ key: string; value: T }> = [];
+        for (const [key, bytes] of names) {
+          const taken = bytes >= 0 && bytes <= Math.min(STORE.valueMaxBytes, roomBytes);
+          if (taken) roomBytes -= bytes;
+          const text = taken ? await read(client, table, key).catch(unlessTooLarge) : null;
+          pairs.push({ key, value: parsed(text ?? '') as T });
+        }
+        return pairs;
       }),
     close: async () => {
       if (client.status === 'ready') await client.quit().catch(() => undefined);
@@ -85,7 +117,31 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
   };
 }
 
-/** Others may write there too: one text that is no JSON is one value lost, not the whole table. */
+function read(client: Redis, table: string, key: string): Promise<string | null> {
+  return client.call('EVAL', GET, 1, PREFIX + table, key, STORE.valueMaxBytes) as Promise<string | null>;
+}
+
+/** It may have grown since it was measured. */
+function unlessTooLarge(thrown: unknown): null {
+  if (String(thrown).includes('too large')) return null;
+  throw thrown;
+}
+
+/** Names and the lengths of their values; -1 for one that is too long to be a name. A scan may tell one twice. */
+async function scan(client: Redis, table: string): Promise<Map<string, number>> {
+  const names = new Map<string, number>();
+  let cursor = '0';
+  do {
+    const [next, found] = (await client.call(
+      ...(['EVAL', SCAN, 1, PREFIX + table, cursor, STORE.scanCount, STORE.nameMaxBytes] as const),
+    )) as [string, Array<string | number>];
+    for (let i = 0; i < found.length; i += 2) names.set(String(found[i]), Number(found[i + 1]));
+    cursor = next;
+  } while (cursor !== '0' && names.size < STORE.listMax);
+  return names;
+}
+
+/** One text that is no JSON is one value lost, not the whole table. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -26,17 +26,19 @@ export const GATEWAY_HTTP = {
   headersMaxBytes: 16 * 1024,
   /** Requests of one connection that wait for an answer: more is a flood, of which nobody reads the answers. */
   pipelinedMax: 64,
+  /** Such a request with more than this in its headers counts for several. */
+  pipelinedHeadBytes: 1024,
   /** Bodies of all requests that are not answered yet. */
   bodiesMaxBytes: 256 * 1024 * 1024,
   /** A deploy carries the whole bundle as a JSON string. */
   deployMaxBytes: 16 * 1024 * 1024,
   /** Above this, unsent to one client, a source that can wait should. */
   backlogPauseBytes: 1024 * 1024,
-  /** Above this the client is cut off: it does not read, and the agent's memory is for functions. */
+  /** Above this the client of a stream is cut off: it does not read, and the agent's memory is for functions. */
   backlogMaxBytes: 16 * 1024 * 1024,
-  /** Unsent to all clients together; who comes to have more then is cut off. */
+  /** Unsent to all clients together; when there is more, who has too much or waits for longest is cut off. */
   backlogsMaxBytes: 256 * 1024 * 1024,
-  /** Unsent to one client, this little does not count. */
+  /** Unsent on one connection, this little does not count. */
   backlogSmallBytes: 64 * 1024,
   /** A client that takes nothing of its answer for so long is cut off. */
   answerStallMs: 60_000,

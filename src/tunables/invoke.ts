@@ -12,8 +12,22 @@ export const FUNCTION_LIMITS = {
   /** Functions of the box, and what all that is known of them takes, environments too: the agent holds it in memory. */
   functionsMax: 10_000,
   specsMaxBytes: 64 * 1024 * 1024,
+  /** What is known of one. */
+  specMaxBytes: 1024 * 1024,
+  /** Of what the store has and is no function, so much is named. */
+  restoreWarningsMax: 32,
   /** A replaced bundle stays this long: a sandbox may be loading it just now. */
   bundleGraceMs: 60_000,
+} as const;
+
+/** What is read of a store in which others write: a name, a value, all values of a table, and how many of them. */
+export const STORE = {
+  nameMaxBytes: 1_024,
+  valueMaxBytes: 8 * 1024 * 1024,
+  listMaxBytes: 128 * 1024 * 1024,
+  listMax: 50_000,
+  /** Names that Redis looks at in one step. */
+  scanCount: 256,
 } as const;
 
 /** Packages kept apart from functions. */

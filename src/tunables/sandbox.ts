@@ -188,9 +188,12 @@ export const STORAGE = {
 /** Archives of images that clients send in parts. */
 export const UPLOAD = {
   partMaxBytes: 4 * 1024 * 1024,
-  openMax: 4,
-  /** One that nobody has added to for so long is removed. */
+  openMax: 8,
+  /** Of one client, so that nobody has all places. */
+  openPerClientMax: 4,
+  /** One is removed after this, and the time that its bytes take at this rate: nobody keeps a place by sending little. */
   keptMs: 600_000,
+  bytesPerS: 64 * 1024,
 } as const;
 
 export const ENGINES = {

@@ -24,10 +24,19 @@ export const LOGS = {
   /** Longer lines are cut: one line cannot push all others out. */
   lineMaxChars: 8_192,
   charsPerFunction: 1024 * 1024,
+  /** Of all functions together, and what a line costs beside its characters. */
+  allMaxBytes: 128 * 1024 * 1024,
+  lineBytes: 160,
+  /** Of that, what is given up at once when it is full: each time, all functions are looked at. */
+  trimRatio: 1 / 16,
 } as const;
 
 export const TRACE = {
   callsPerFunction: 256,
+  /** Of all functions together: some 500 bytes each. */
+  callsMax: 131_072,
+  /** Of that, what is given up at once when it is full. */
+  trimRatio: 1 / 16,
   /** CPU time and memory of one call in so long, a function: each look costs some 50 us. */
   detailPeriodMs: 100,
   /** Of the calls whose caller does not trace: a box may serve ten thousand a second. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -107,12 +107,16 @@ describe('nemo nf run', () => {
   it('tells each mistake by its code', async () => {
     const broken = join(folder, 'broken.yaml');
     writeFileSync(broken, 'rules: [');
+    const strangers = join(folder, 'strangers.yaml');
+    writeFileSync(strangers, '{}');
+    chmodSync(strangers, 0o666);
     const cases: Array<[code: string, ...args: string[]]> = [
       ['NO_SUCH_INTERFACE', 'router', '--in', 'nope0', '--out', 'out0'],
       ['NO_SUCH_CORE', 'router', '--in', 'in0', '--out', 'out0', '--cpu', '4095'],
       ['NOT_FOUND', 'absent', '--in', 'in0', '--out', 'out0'],
       ['NOT_FOUND', 'router', '--in', 'in0', '--out', 'out0', '--config', '/absent.yaml'],
       ['BAD_CONFIG', 'router', '--in', 'in0', '--out', 'out0', '--config', broken],
+      ['BAD_CONFIG', 'router', '--in', 'in0', '--out', 'out0', '--config', strangers],
       ['NOT_FOUND', 'router', '--capture', '/absent.pcap'],
       ['BAD_CAPTURE', 'router', '--capture', broken],
       ['BAD_CONFIG', 'router', '--in', 'in0', '--out', 'out0', '--capture', broken],

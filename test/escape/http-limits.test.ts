@@ -4,10 +4,11 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
-import type { CallTimeline, Sink } from '../../src/invoke/function.js';
+import type { CallTimeline, LogLine, Sink } from '../../src/invoke/function.js';
 import { GATEWAY_HTTP } from '../../src/tunables.js';
 import { ask, until, untilClosed } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
+import { heapBytes } from '../support/heap.js';
 
 const HOST = 'Host: localhost\r\n';
 const MIB = 2 ** 20;
@@ -147,6 +148,28 @@ describe('escape: limits of the gateway', function () {
     }
   });
 
+  it('hangs up earlier on one whose requests have long headers', async () => {
+    const socket = await dial();
+    const closed = new Promise<void>((gone) => socket.once('close', () => gone()));
+    const long = `X-Long: ${'x'.repeat(8 * 1024)}\r\n`;
+    socket.resume();
+    socket.write(`GET /function/hold HTTP/1.1\r\n${HOST}${long}\r\n`.repeat(GATEWAY_HTTP.pipelinedMax));
+    await closed;
+    expect(held.length).to.be.at.most(10);
+  });
+
+  it('holds a body in about as much memory as it has bytes, in however short pieces it comes', async () => {
+    const socket = await dial();
+    socket.write(`POST /function/echo HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`);
+    const before = heapBytes();
+    const pieces = '1\r\nx\r\n'.repeat(5_000);
+    for (let i = 0; i < 40; i++) await new Promise((sent) => socket.write(pieces, sent));
+    expect(heapBytes() - before).to.be.below(8 * MIB);
+    const answered = until(socket, /\r\n\r\nx{200000}$/);
+    socket.write('0\r\n\r\n');
+    expect(await answered).to.match(/^HTTP\/1\.1 200/);
+  });
+
   it('cuts off who does not read an answer, however whole it is, and frees what waited for him', async () => {
     const socket = await dial();
     socket.pause();
@@ -176,6 +199,43 @@ describe('escape: limits of the gateway', function () {
     expect(backlog).to.be.at.most(9 * MIB);
   });
 
+  it('holds no more answers of the API than it has memory for, and serves others meanwhile', async () => {
+    for (let i = 0; i < 127; i++) box.platform.logs.append({ ...LINE, text: 'x'.repeat(8 * 1024) });
+    const idle: Socket[] = [];
+    for (let i = 0; i < 3; i++) {
+      const socket = await dial();
+      socket.pause();
+      // A megabyte each.
+      socket.write(`GET /v1/functions/echo/logs?tail=1000 HTTP/1.1\r\n${HOST}\r\n`.repeat(16));
+      idle.push(socket);
+    }
+    // Who is beyond the memory that there is ends at once, and who takes nothing a little later.
+    const logs = `${box.gateway.url}/v1/functions/echo/logs?tail=1000`;
+    expect((await ask(logs)).body.length).to.be.above(MIB);
+    expect(box.gateway.unsentBytes).to.be.at.most(8 * MIB);
+    await untilTrue(() => box.gateway.unsentBytes === 0);
+    for (const socket of idle) {
+      const gone = socket.closed || once(socket, 'close');
+      socket.resume();
+      await gone;
+      expect(socket.bytesRead).to.be.below(16 * MIB);
+    }
+  });
+
+  it('cuts off who asks for many small answers and reads none', async () => {
+    await box.serve('small', (_call, sink, timeline) => {
+      sink.onHead(200, {});
+      sink.onChunk(Buffer.alloc(60 * 1024));
+      sink.onEnd(timeline);
+    });
+    const socket = await dial();
+    socket.pause();
+    // As soon as the kernel's buffers are full, nothing is read of what is asked, and nothing is answered.
+    const asking = `GET /function/small HTTP/1.1\r\n${HOST}\r\n`.repeat(GATEWAY_HTTP.pipelinedMax / 2);
+    while (!socket.destroyed) await new Promise((sent) => socket.write(asking, sent));
+    expect(box.gateway.unsentBytes).to.equal(0);
+  });
+
   it('hangs up on a reader of the feed that talks', async () => {
     for (const say of [(socket: WebSocket) => socket.send('x'), (socket: WebSocket) => socket.ping()]) {
       const socket = new WebSocket(`${box.gateway.url.replace('http', 'ws')}/feed`);
@@ -187,6 +247,8 @@ describe('escape: limits of the gateway', function () {
     }
   });
 });
+
+const LINE: LogLine = { timeMs: 0, functionName: 'echo', sandboxId: 'sb-1', stream: 'stdout', text: '' };
 
 const TIMELINE: CallTimeline = {
   ...{ acceptedMs: 0, dispatchedMs: 0, firstByteMs: 0, endedMs: 0 },

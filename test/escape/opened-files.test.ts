@@ -16,9 +16,12 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import type { NemoError } from '../../src/errors.js';
+import { ImageUploads } from '../../src/invoke/image-uploads.js';
 import { openBeneath } from '../../src/linux/open-beneath.js';
 import { endProcess, spawnTied } from '../../src/linux/tied-process.js';
 import { prepareProgram } from '../../src/sandbox/engines/process/programs.js';
+import { StorageQuota } from '../../src/sandbox/storage-quota.js';
 import { UPLOAD } from '../../src/tunables.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
@@ -199,10 +202,39 @@ describe('an image that a client sends', () => {
     const ids = [await begin()];
     const large = 'x'.repeat(UPLOAD.partMaxBytes + 1);
     expect(await codeOf(await send(`/${ids[0]}?offset=0`, 'PATCH', large))).to.equal('BODY_TOO_LARGE');
-    while (ids.length < UPLOAD.openMax) ids.push(await begin());
+    while (ids.length < UPLOAD.openPerClientMax) ids.push(await begin());
     expect(await codeOf(await send('', 'POST'))).to.equal('OVERLOADED');
+    // Another client has places left, and then all are taken.
+    const { uploads } = box.platform;
+    while (ids.length < UPLOAD.openMax) ids.push((await uploads.create('192.0.2.1')).id);
+    const refused = await uploads.create('192.0.2.2').catch((error: NemoError) => error.code);
+    expect(refused).to.equal('OVERLOADED');
     for (const id of ids) await send(`/${id}`, 'DELETE');
     expect((await send(`/${await begin()}`, 'DELETE')).status).to.equal(204);
+  });
+
+  it('keeps its place for no longer than its bytes need, whoever goes on sending nothing', async () => {
+    const folder = mkdtempSync('/var/tmp/nemo-uploads-');
+    const uploads = await ImageUploads.open(new StorageQuota({ stateDir: folder }), 50);
+    try {
+      const { id } = await uploads.create('192.0.2.1');
+      const longer = await uploads.create('192.0.2.1');
+      // Two seconds at the slowest.
+      await uploads.append(longer.id, 0, Buffer.alloc(2 * UPLOAD.bytesPerS));
+      let code: string | undefined;
+      while (code === undefined) {
+        code = await uploads.append(id, 0, Buffer.alloc(0)).then(
+          () => undefined,
+          (error: NemoError) => error.code,
+        );
+      }
+      expect(code).to.equal('NOT_FOUND');
+      const { size } = await uploads.append(longer.id, 2 * UPLOAD.bytesPerS, Buffer.alloc(1));
+      expect(size).to.equal(2 * UPLOAD.bytesPerS + 1);
+    } finally {
+      await uploads.close();
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

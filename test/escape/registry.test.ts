@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { NemoError } from '../../src/errors.js';
 import { chooseManifest, parseConfig, parseJson } from '../../src/sandbox/engines/oci/image/image.js';
 import { parseRequest, parseSource } from '../../src/sandbox/engines/oci/image/reference.js';
-import { parseLogin } from '../../src/sandbox/engines/oci/image/registry-logins.js';
+import { loginFor, parseLogin } from '../../src/sandbox/engines/oci/image/registry-logins.js';
 import { mayAsk, mayConnect } from '../../src/sandbox/engines/oci/image/registry-rules.js';
 import { manifestParts } from '../../src/sandbox/engines/oci/image/sources.js';
 import { OCI } from '../../src/tunables.js';
@@ -252,6 +252,23 @@ describe('a registry that a caller names', function () {
       { credsStore: 'evil', auths: { 'r.example': {} } },
     ])
       expect(() => parseLogin(JSON.stringify(config), 'r.example')).to.throw(/none is run here/);
+  });
+
+  it('gets no login from a file that others than root can change', () => {
+    const folder = mkdtempSync('/var/tmp/nemo-logins-');
+    try {
+      const file = join(folder, 'config.json');
+      const auth = Buffer.from('me:pw').toString('base64');
+      writeFileSync(file, JSON.stringify({ auths: { 'r.example': { auth } } }), { mode: 0o600 });
+      expect(loginFor('r.example', file)).to.equal(`Basic ${auth}`);
+      chmodSync(file, 0o622);
+      expect(() => loginFor('r.example', file)).to.throw(/others than root may write/);
+      chmodSync(file, 0o600);
+      chownSync(file, 65_534, 0);
+      expect(() => loginFor('r.example', file)).to.throw(/belongs to user 65534/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('is known by its site, not by how its name ends', () => {

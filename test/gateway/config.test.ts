@@ -34,6 +34,14 @@ describe('the configuration of HTTP', () => {
     expect(resolveConfig(read(JSON.stringify(given)), [0]).http).to.deep.include(given);
   });
 
+  it('refuses ports for functions whose pages could not be told from the agent’s own', () => {
+    const refused = { functionsPort: 80, allowedHosts: ['edge.example'] };
+    expect(() => resolveConfig({ http: refused }, [0])).to.throw(/port 80 of edge\.example/);
+    expect(() => resolveConfig({ http: { ...refused, functionsPort: 443 } }, [0])).to.throw(/port 443/);
+    for (const http of [{ functionsPort: 80 }, { ...refused, functionsPort: 8081 }])
+      expect(resolveConfig({ http }, [0]).http).to.include({ functionsPort: http.functionsPort });
+  });
+
   for (const http of [
     '{ functionsPort: 70000 }',
     '{ functionsHost: "functions.example:80" }',

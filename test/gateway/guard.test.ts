@@ -43,4 +43,25 @@ describe('guard', () => {
       expect(guard.originAllowed(origin, 'localhost:8080'), origin).to.equal(false);
     }
   });
+
+  it('takes no page of another server of the host on port 80 or 443, unless its name was given to the agent', () => {
+    const guard = new Guard({
+      host: '10.1.2.3',
+      allowedHosts: ['edge.example', 'functions.example'],
+      functionsHost: 'functions.example',
+    });
+    for (const [origin, host, own] of [
+      ['http://10.1.2.3', '10.1.2.3:8080', false],
+      ['https://10.1.2.3', '10.1.2.3:8080', false],
+      ['https://10.1.2.3', '10.1.2.3', false],
+      ['http://10.1.2.3', '10.1.2.3', true],
+      ['https://10.1.2.3:8443', '10.1.2.3:8443', true],
+      ['https://edge.example', 'edge.example', true],
+      ['http://edge.example', '10.1.2.3:8080', true],
+      ['http://edge.example:81', '10.1.2.3:8080', false],
+      ['http://functions.example', '10.1.2.3:8080', false],
+    ] as const) {
+      expect(guard.originAllowed(origin, host), `${origin} at ${host}`).to.equal(own);
+    }
+  });
 });

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { expect } from 'chai';
 import type { LogLine } from '../../src/invoke/function.js';
+import { GATEWAY_HTTP } from '../../src/tunables.js';
 import { ask, rawSocket, until } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
 
@@ -91,6 +92,31 @@ describe('logs over HTTP', () => {
     socket.destroy();
     const lost = Number(/\((\d+) lines lost/.exec(text)![1]);
     expect(lost).to.be.within(1, printed);
+  });
+
+  it('lets no more follow than there are places for, and gives a place that was left to another', async () => {
+    await box.serve('e', echo);
+    const path = '/v1/functions/e/logs?follow=1';
+    const followers: IncomingMessage[] = [];
+    while (followers.length < GATEWAY_HTTP.logFollowersMax) followers.push(await open(path));
+    const refused = await ask(box.gateway.url + path);
+    expect(refused.status).to.equal(429);
+    expect(refused.json().error.message).to.match(/200 readers already follow/);
+    // Who does not follow needs no place.
+    expect((await ask(`${box.gateway.url}/v1/functions/e/logs`)).status).to.equal(200);
+    const ends = followers.map((follower) =>
+      once(
+        follower.on('error', () => undefined),
+        'close',
+      ),
+    );
+    followers[0]!.destroy();
+    let taken: IncomingMessage;
+    do taken = (await open(path)).resume();
+    while (taken.statusCode !== 200);
+    await box.platform.registry.remove('e');
+    for (const follower of followers) follower.resume();
+    await Promise.all(ends);
   });
 
   it('ends open answers when the gateway closes', async () => {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import { runCommand } from '../../src/linux/tied-process.js';
 import type { PackageRef } from '../../src/sandbox/packages/pack.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
+import { FUNCTION_LIMITS } from '../../src/tunables.js';
 import { esbuildPrepare } from '../gateway/in-process-platform.js';
 
 describe('function registry', () => {
@@ -55,13 +56,13 @@ describe('function registry', () => {
     const { engine: _engine, codeEnding: _ending, ...old } = spec;
     await registry.close();
     await store.put('functions', 'old', old);
-    await store.put('functions', 'given', { ...spec, owner: 'default' });
-    await store.put('functions', 'named', { ...spec, owner: 'team-a' });
+    await store.put('functions', 'given', { ...spec, name: 'given', owner: 'default' });
+    await store.put('functions', 'named', { ...spec, name: 'named', owner: 'team-a', unknown: 1 });
     await store.close();
     await open();
     expect(registry.get('old')).to.deep.equal(spec);
-    expect(registry.get('given')).to.deep.equal(spec);
-    expect(registry.get('named')).to.deep.equal({ ...spec, sharingGroup: 'team-a' });
+    expect(registry.get('given')).to.deep.equal({ ...spec, name: 'given' });
+    expect(registry.get('named')).to.deep.equal({ ...spec, name: 'named', sharingGroup: 'team-a' });
     expect(registry.warnings).to.deep.equal([]);
   });
 
@@ -145,28 +146,55 @@ describe('function registry', () => {
 
   it('warns of each value in the store that is no spec, and brings back the others', async () => {
     const { spec } = await registry.deploy({ name: 'good', code: 'export default () => 1;' });
+    const ref = { hash: 'a'.repeat(64), name: 'p', bytes: 1, entries: ['index.js'] };
+    const changes: Record<string, object> = {
+      concurrency: { concurrency: 1e9 },
+      'concurrency-of-parts': { concurrency: 1.5 },
+      created: { createdAt: 'x'.repeat(100_000) },
+      egress: { egress: ['everything'] },
+      ending: { codeEnding: '../../x' },
+      engine: { engine: 'x'.repeat(100_000) },
+      env: { env: { A: 1 } },
+      'env-large': { env: { A: 'x'.repeat(FUNCTION_LIMITS.envMaxBytes) } },
+      'env-name': { env: { 'A B': 'x' } },
+      group: { sharingGroup: 'Team A' },
+      memory: { memoryBytes: '64Mi' },
+      'memory-large': { memoryBytes: 2 * totalmem() },
+      'memory-small': { memoryBytes: 4_096 },
+      packages: { packages: [null] },
+      'packages-many': { packages: Array(65).fill(ref) },
+      schedule: { schedule: '0 0 31 2 *,'.repeat(1_000) },
+      timeout: { timeoutMs: -1 },
+      'timeout-long': { timeoutMs: 1e12 },
+      whole: { packages: [{ ...ref, entries: ['x'.repeat(FUNCTION_LIMITS.specMaxBytes)] }] },
+    };
     const foreign: Record<string, unknown> = {
       array: [],
-      ending: { ...spec, codeEnding: '../../x' },
-      env: { ...spec, env: { A: 1 } },
-      memory: { ...spec, memoryBytes: '64Mi' },
-      name: { ...spec, name: undefined },
+      'name-of-another': spec,
       null: null,
       number: 7,
-      packages: { ...spec, packages: [null] },
       string: 'x',
-      timeout: { ...spec, timeoutMs: -1 },
     };
+    for (const [name, change] of Object.entries(changes)) foreign[name] = { ...spec, name, ...change };
     for (const [key, value] of Object.entries(foreign)) await store.put('functions', key, value);
     await shut();
     await open();
     expect(registry.list()).to.deep.equal([spec]);
-    expect(registry.warnings).to.have.length(Object.keys(foreign).length);
-    for (const [i, key] of Object.keys(foreign).entries()) {
-      expect(registry.warnings[i]).to.equal(
-        `what the store has under functions/"${key}" is no function: deploy it again`,
-      );
+    const refused = Object.keys(foreign).sort();
+    expect(registry.warnings).to.have.length(refused.length);
+    for (const [i, key] of refused.entries()) {
+      const why = key === 'whole' ? /^function "whole" is beyond/ : `under functions/"${key}" is no function`;
+      expect(registry.warnings[i]).to.match(new RegExp(why));
     }
+  });
+
+  it('names only some of what the store has and is no function, however much that is', async () => {
+    const puts = Array.from({ length: 200 }, (_, i) => store.put('functions', `x${i}`, i));
+    await Promise.all(puts);
+    await shut();
+    await open();
+    expect(registry.warnings).to.have.length(FUNCTION_LIMITS.restoreWarningsMax + 1);
+    expect(registry.warnings.at(-1)).to.match(/^168 more/);
   });
 
   it('warns of a function whose code was damaged, and a new deploy repairs it', async () => {

@@ -11,6 +11,7 @@ import { NemoError } from '../../src/errors.js';
 import { openStore, type StoreConfig } from '../../src/store/open-store.js';
 import { openRedisStore } from '../../src/store/redis.js';
 import type { Store } from '../../src/store/store.js';
+import { STORE } from '../../src/tunables.js';
 import { freePort, type RedisServer, startRedis } from './redis-server.js';
 
 async function rejection(work: Promise<unknown>): Promise<NemoError> {
@@ -157,6 +158,28 @@ describe('stores', function () {
         { key: 'bad', value: undefined },
         { key: 'good', value: 1 },
       ]);
+      other.disconnect();
+      await store.close();
+    });
+
+    it('lists the others where somebody wrote what is too large, in name or value, and takes none of it', async () => {
+      const { store } = await openStore({ kind: 'redis', url: server.url });
+      const other = new Redis(server.url);
+      await store.put('crowded', 'good', 1);
+      await other.hset('nemo:crowded', 'large', `"${'x'.repeat(STORE.valueMaxBytes)}"`);
+      await other.hset('nemo:crowded', 'n'.repeat(4 * STORE.nameMaxBytes), '1');
+      for (let i = 0; i < 1_000; i++) void other.hset('nemo:crowded', `other-${i}`, i);
+      await other.ping();
+      const pairs = await store.list('crowded');
+      expect(pairs).to.have.length(1_003);
+      const values = new Map(pairs.map(({ key, value }) => [key, value]));
+      expect(values.get('good')).to.equal(1);
+      expect(values.get('other-999')).to.equal(999);
+      expect(values.get('large')).to.equal(undefined);
+      expect(values.get('n'.repeat(STORE.nameMaxBytes))).to.equal(undefined);
+      expect((await rejection(store.get('crowded', 'large'))).message).to.match(/too large/);
+      const huge = 'x'.repeat(STORE.valueMaxBytes);
+      expect((await rejection(store.put('crowded', 'mine', huge))).message).to.match(/too large/);
       other.disconnect();
       await store.close();
     });

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { createLogBook } from '../../src/telemetry/log-book.js';
 
-const LIMITS = { linesPerFunction: 5, lineMaxChars: 20, charsPerFunction: 60 };
+const LIMITS = { linesPerFunction: 5, lineMaxChars: 20, charsPerFunction: 60, allMaxBytes: 1e6 };
 
 describe('log book', () => {
   const make = () => {
@@ -50,6 +50,27 @@ describe('log book', () => {
     stopOther();
     print('3');
     expect(heard).to.deep.equal(['1', 'also 1', 'also 2']);
+  });
+
+  it('is bounded over all functions: the oldest lines of those that keep most go', () => {
+    const book = createLogBook({
+      ...LIMITS,
+      linesPerFunction: 100,
+      charsPerFunction: 1e6,
+      allMaxBytes: 40_000,
+    });
+    const print = (functionName: string, text: string): void =>
+      book.append({ timeMs: 1, functionName, sandboxId: 'sb-1', stream: 'stdout', text });
+    for (let i = 0; i < 3; i++) print('small', `${i}`);
+    for (let i = 0; i < 300; i++) print(`f${i % 30}`, `${i}`);
+    const kept = Array.from({ length: 30 }, (_, i) => book.read(`f${i}`, 100).map(({ text }) => text));
+    expect(kept.flat().length).to.be.within(150, 250);
+    for (const [i, texts] of kept.entries()) expect(texts.at(-1)).to.equal(`${270 + i}`);
+    expect(book.read('small', 100)).to.have.length(3);
+    for (let i = 0; i < 30; i++) book.forget(`f${i}`);
+    // What was forgotten makes room again.
+    for (let i = 0; i < 100; i++) print('late', `${i}`);
+    expect(book.read('late', 100)).to.have.length(100);
   });
 
   it('forgets', () => {

@@ -13,7 +13,6 @@ import { NemoError } from '../../errors.js';
 import type { CallTimeline, Sink, StartKind } from '../../invoke/function.js';
 import type { GiveBack } from '../../streams/lent-bytes.js';
 import { GATEWAY_HTTP } from '../../tunables.js';
-import type { Answers } from '../answers.js';
 import type { Budget } from '../budget.js';
 import type { Awaited, Caller } from '../callers.js';
 import { sendError } from '../error-reply.js';
@@ -39,7 +38,6 @@ function flushHeld(): void {
 export interface CallPlace {
   /** The origin is that of API and console, too. */
   shared: boolean;
-  answers: Answers;
   /** Bodies of all requests that are not answered yet. */
   bodies: Budget;
   onCallEnded: CallEnded;
@@ -119,12 +117,7 @@ export class CallReply implements Sink, Awaited {
     }
     // A client that does not read: all that it waits for on this connection ends.
     if (this.response.writableLength > GATEWAY_HTTP.backlogMaxBytes) this.response.req.socket.destroy();
-    else this.send(chunk, sent);
-  }
-
-  private send(chunk: Buffer, sent: GiveBack | undefined): void {
-    this.response.write(chunk, sent);
-    this.place.answers.written(this.response, this.caller);
+    else this.response.write(chunk, sent);
   }
 
   onEnd(timeline: CallTimeline): void {
@@ -177,12 +170,8 @@ export class CallReply implements Sink, Awaited {
       sendError(response, failure, this.ownHeaders(timeline));
       return failure;
     }
-    if (firstChunk === undefined || bodiless) {
-      response.end();
-    } else {
-      response.end(firstChunk);
-      this.place.answers.written(response, this.caller);
-    }
+    if (firstChunk === undefined || bodiless) response.end();
+    else response.end(firstChunk);
     return undefined;
   }
 
@@ -204,7 +193,7 @@ export class CallReply implements Sink, Awaited {
       return false;
     }
     this.streaming = true;
-    if (this.firstChunk !== undefined) this.send(this.firstChunk, this.firstSent);
+    if (this.firstChunk !== undefined) this.response.write(this.firstChunk, this.firstSent);
     else this.response.flushHeaders();
     return true;
   }

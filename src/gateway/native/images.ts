@@ -5,6 +5,7 @@ import { NemoError } from '../../errors.js';
 import { UPLOAD } from '../../tunables.js';
 import { addBodyParser, asBytes } from '../body-parser.js';
 import type { Budget } from '../budget.js';
+import { networkOf } from '../callers.js';
 import type { Platform } from '../platform.js';
 
 interface Part {
@@ -17,8 +18,8 @@ export function addImageRoutes(server: FastifyInstance, { uploads }: Platform, b
   server.register(async (scope) => {
     addBodyParser(scope, bodies, asBytes);
 
-    scope.post('/v1/images', { bodyLimit: 1024 }, async (_request, reply) => {
-      const { id } = await uploads.create();
+    scope.post('/v1/images', { bodyLimit: 1024 }, async (request, reply) => {
+      const { id } = await uploads.create(networkOf(request.raw.socket.remoteAddress ?? ''));
       return reply.code(201).send({ id, image: `upload:${id}`, partMaxBytes: UPLOAD.partMaxBytes });
     });
 

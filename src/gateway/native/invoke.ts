@@ -12,6 +12,7 @@ import type { Callers } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { requestHeaders } from '../headers.js';
 import type { Platform } from '../platform.js';
+import { cleanTraceContext } from '../trace-context.js';
 import { type CallPlace, CallReply } from './call-reply.js';
 
 export const INVOKE_PREFIX = '/function/';
@@ -38,6 +39,7 @@ export function createInvokeHandler(
 
   return (request, response) => {
     const headers = requestHeaders(request.rawHeaders);
+    cleanTraceContext(headers);
     const given = headers['x-call-id'];
     const callId = given !== undefined && CALL_ID.test(given) ? given : callIdPrefix + (++calls).toString(36);
     const refuse = (functionName: string, error: NemoError): void => {

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { NemoError } from '../../errors.js';
 import { type BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
 import { monotonicNs } from '../../linux/clock.js';
-import { unixListeners } from '../../linux/listening.js';
+import { type ProcessName, unixListeners } from '../../linux/listening.js';
 import { TELEMETRY } from '../../tunables.js';
 import { connectToNf } from '../own-socket.js';
 import {
@@ -25,11 +25,15 @@ export class DpdkTelemetry implements TelemetryAdapter {
   private readonly answer = Buffer.alloc(TELEMETRY.answerMaxBytes);
   private deadlineNs = 0;
 
-  /** `uid`: the NF's user; `path`: instead of the socket at which the process listens. */
+  /**
+   * `uid`: the NF's user; `path`: instead of the socket at which the process listens; `name`: what leads to that process
+   * and no other, should it end and another get its pid.
+   */
   constructor(
     private readonly pid: number,
     private readonly uid: number,
     private readonly givenPath?: string,
+    private readonly name: ProcessName = pid,
   ) {}
 
   read(): TelemetryCounters {
@@ -59,7 +63,7 @@ export class DpdkTelemetry implements TelemetryAdapter {
   }
 
   private open(): BlockingSocket {
-    const path = this.givenPath ?? unixListeners(this.pid).find((one) => one.endsWith('/dpdk_telemetry.v2'));
+    const path = this.givenPath ?? unixListeners(this.name).find((one) => one.endsWith('/dpdk_telemetry.v2'));
     if (path === undefined) {
       throw new NemoError('NOT_FOUND', `process ${this.pid} has no DPDK telemetry socket`, {
         hint: 'DPDK makes it unless it was started with --no-telemetry',
@@ -70,7 +74,7 @@ export class DpdkTelemetry implements TelemetryAdapter {
     try {
       const { pid } = parseAnswer(this.receive(socket), path);
       // Somebody else's socket at this path would count somebody else's packets.
-      if (!namesOf(this.pid).includes(Number(pid)))
+      if (!namesOf(this.name).includes(Number(pid)))
         throw badTelemetry(`${path} belongs to process ${String(pid)}`);
       return socket;
     } catch (thrown) {
@@ -124,10 +128,10 @@ export class DpdkTelemetry implements TelemetryAdapter {
 }
 
 /** The numbers by which a process is known, from here and in its own namespaces. */
-function namesOf(pid: number): number[] {
+function namesOf(name: ProcessName): number[] {
   try {
-    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-    return [...(/^NSpid:(.*)$/m.exec(status)?.[1] ?? '').trim().split(/\s+/).map(Number), pid];
+    const status = readFileSync(`/proc/${name}/status`, 'latin1');
+    return (/^NSpid:(.*)$/m.exec(status)?.[1] ?? '').trim().split(/\s+/).map(Number);
   } catch {
     return [];
   }

@@ -7,7 +7,7 @@
 import { NemoError } from '../../errors.js';
 import { type BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
 import { monotonicNs } from '../../linux/clock.js';
-import { unixListeners } from '../../linux/listening.js';
+import { type ProcessName, unixListeners } from '../../linux/listening.js';
 import { TELEMETRY } from '../../tunables.js';
 import { connectToNf } from '../own-socket.js';
 import {
@@ -26,11 +26,12 @@ export class OvsTelemetry implements TelemetryAdapter {
   private readonly answer = Buffer.alloc(TELEMETRY.answerMaxBytes);
   private nextId = 0;
 
-  /** `uid`: the NF's user; `path`: instead of the socket at which the process listens. */
+  /** As those of `DpdkTelemetry`. */
   constructor(
     private readonly pid: number,
     private readonly uid: number,
     private readonly givenPath?: string,
+    private readonly name: ProcessName = pid,
   ) {}
 
   read(): TelemetryCounters {
@@ -53,7 +54,7 @@ export class OvsTelemetry implements TelemetryAdapter {
   }
 
   private open(): BlockingSocket {
-    const path = this.givenPath ?? unixListeners(this.pid).find((one) => one.endsWith('.ctl'));
+    const path = this.givenPath ?? unixListeners(this.name).find((one) => one.endsWith('.ctl'));
     if (path === undefined)
       throw new NemoError('NOT_FOUND', `process ${this.pid} has no control socket of Open vSwitch`);
     this.path = path;

@@ -1,11 +1,12 @@
 /**
  * The thread that asks one NF for its counters: an answer that never comes holds up this thread and nobody else. What
- * fails is left alone for longer and longer.
+ * fails is left alone for longer and longer. The NF is a descriptor here, so that whoever gets its pid is never asked.
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { asNemoError } from '../../errors.js';
 import { monotonicNs } from '../../linux/clock.js';
+import { byDescriptor } from '../../linux/process-directory.js';
 import { TELEMETRY } from '../../tunables.js';
 import type { TelemetrySpec } from '../profile.js';
 import type { TelemetryAdapter, TelemetryCounters } from './adapter.js';
@@ -19,18 +20,20 @@ export interface TelemetryWorkerData {
   pid: number;
   /** The NF's user. */
   uid: number;
+  /** Of the NF below /proc. */
+  directory: number;
   spec: TelemetrySpec;
 }
 
-const { shared, pid, uid, spec } = workerData as TelemetryWorkerData;
+const { shared, pid, uid, directory, spec } = workerData as TelemetryWorkerData;
 const memory = TelemetryMemory.over(shared);
 
 function adapterFor({ kind, socket }: TelemetrySpec): TelemetryAdapter {
   switch (kind) {
     case 'dpdk':
-      return new DpdkTelemetry(pid, uid, socket);
+      return new DpdkTelemetry(pid, uid, socket, byDescriptor(directory));
     case 'ovs':
-      return new OvsTelemetry(pid, uid, socket);
+      return new OvsTelemetry(pid, uid, socket, byDescriptor(directory));
   }
 }
 

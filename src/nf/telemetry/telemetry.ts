@@ -1,5 +1,7 @@
 /** Starts asking an NF for its own counters. An NF that does not answer is no error: that stands in the measurement's `fault`. */
 
+import type { ProcessId } from '../../linux/process-directory.js';
+import { openNf } from '../latency/nf-directory.js';
 import { type Measurement, startWorker } from '../measurement.js';
 import type { TelemetrySpec } from '../profile.js';
 import { type TelemetryFigure, TelemetryMemory } from './memory.js';
@@ -7,8 +9,14 @@ import type { TelemetryWorkerData } from './telemetry-worker.js';
 
 export type Telemetry = Measurement<TelemetryFigure>;
 
-export function startTelemetry(nf: { pid: number; uid: number }, spec: TelemetrySpec): Promise<Telemetry> {
+/** NOT_FOUND if the NF is gone. */
+export async function startTelemetry(
+  nf: ProcessId & { uid: number },
+  spec: TelemetrySpec,
+): Promise<Telemetry> {
   const memory = TelemetryMemory.create();
-  const data: TelemetryWorkerData = { shared: memory.shared, pid: nf.pid, uid: nf.uid, spec };
-  return startWorker(new URL('./telemetry-worker.js', import.meta.url), data, memory);
+  const directory = openNf(nf);
+  const { pid, uid } = nf;
+  const data: TelemetryWorkerData = { shared: memory.shared, pid, uid, directory, spec };
+  return startWorker(new URL('./telemetry-worker.js', import.meta.url), data, memory, [directory]);
 }

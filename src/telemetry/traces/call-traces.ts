@@ -1,5 +1,5 @@
 /**
- * The time line of every call, kept for the last calls of each function. The record of a call that fell out is written
+ * The time line of every call, kept for the last calls of each function, within one bound over all functions. The record of a call that fell out is written
  * over, so that tracing allocates nothing once the ring is full. CPU time, memory and page faults cost reads of the
  * sandbox's group: they are taken for a few calls a second, and only where nothing else ran in that sandbox meanwhile.
  */
@@ -10,6 +10,7 @@ import type { CallObserver } from '../../invoke/observer.js';
 import type { ActiveCall, PendingCall, Worker } from '../../invoke/worker.js';
 import { readKeyed } from '../../linux/cgroup/files.js';
 import { TRACE } from '../../tunables.js';
+import { fairLevel } from '../fair-level.js';
 
 /** One call; the stages follow one another and add up to `totalMs`. A stage that was not reached is 0. */
 export interface CallTrace {
@@ -55,18 +56,22 @@ interface Mark {
 interface Ring {
   traces: CallTrace[];
   next: number;
+  /** Of a function that is there. */
+  isKept: boolean;
   /** When the resources of a call may be looked at again. */
   nextDetailMs: number;
 }
 
 export class CallTraces implements CallObserver {
   private readonly rings = new Map<string, Ring>();
+  /** Of all rings. */
+  private kept = 0;
   private readonly listeners: Array<(trace: Readonly<CallTrace>) => void> = [];
   private readonly marks = new WeakMap<Worker, Mark>();
 
   /** A ring is kept of what `isFunction`: of one that was removed it would stay for ever. */
   constructor(
-    private readonly limits: { callsPerFunction: number; detailPeriodMs: number } = TRACE,
+    private readonly limits: Record<'callsPerFunction' | 'callsMax' | 'detailPeriodMs', number> = TRACE,
     private readonly isFunction: (name: string) => boolean = () => true,
   ) {}
 
@@ -135,23 +140,44 @@ export class CallTraces implements CallObserver {
   }
 
   forget(functionName: string): void {
+    this.kept -= this.rings.get(functionName)?.traces.length ?? 0;
     this.rings.delete(functionName);
   }
 
   private ring(functionName: string): Ring {
     let ring = this.rings.get(functionName);
     if (ring === undefined) {
-      ring = { traces: [], next: 0, nextDetailMs: 0 };
-      if (this.isFunction(functionName)) this.rings.set(functionName, ring);
+      ring = { traces: [], next: 0, isKept: this.isFunction(functionName), nextDetailMs: 0 };
+      if (ring.isKept) this.rings.set(functionName, ring);
     }
     return ring;
   }
 
   private slot(ring: Ring): CallTrace {
-    const at = ring.next % this.limits.callsPerFunction;
+    const { callsPerFunction, callsMax } = this.limits;
+    const at = ring.next % callsPerFunction;
     ring.next = at + 1;
-    ring.traces[at] ??= {} as CallTrace;
-    return ring.traces[at]!;
+    const old = ring.traces[at];
+    if (old !== undefined) return old;
+    const trace = {} as CallTrace;
+    ring.traces[at] = trace;
+    if (ring.isKept && ++this.kept > callsMax) this.trim();
+    return trace;
+  }
+
+  /** The oldest calls of those with most go. More of them than need be, so that this is rare. */
+  private trim(): void {
+    const rings = [...this.rings.values()];
+    const sizes = rings.map(({ traces }) => traces.length);
+    const level = Math.max(1, fairLevel(sizes, this.limits.callsMax * (1 - TRACE.trimRatio)));
+    for (const ring of rings) {
+      const { traces, next } = ring;
+      if (traces.length <= level) continue;
+      const oldestFirst = [...traces.slice(next), ...traces.slice(0, next)];
+      ring.traces = oldestFirst.slice(-level);
+      ring.next = level;
+      this.kept -= traces.length - level;
+    }
   }
 }
 

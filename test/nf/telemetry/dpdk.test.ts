@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import type { NemoError } from '../../../src/errors.js';
+import { startTicks } from '../../../src/linux/process.js';
 import { endProcess, spawnTied } from '../../../src/linux/tied-process.js';
 import { DpdkTelemetry } from '../../../src/nf/telemetry/dpdk.js';
 import { startTelemetry, type Telemetry } from '../../../src/nf/telemetry/telemetry.js';
@@ -93,19 +94,13 @@ describe('telemetry of DPDK', () => {
   it('asks in a thread of its own: one that hangs holds nobody up, and one that comes back is heard', async () => {
     let telemetry: Telemetry | undefined;
     try {
-      telemetry = await startTelemetry(
-        { pid: await serve('hangs later'), uid: 0 },
-        { kind: 'dpdk', socket: path },
-      );
+      telemetry = await startTelemetry(idOf(await serve('hangs later')), { kind: 'dpdk', socket: path });
       await until(() => telemetry!.fault !== undefined);
       expect(telemetry.fault).to.match(/does not answer/);
       await endProcess(server);
       rmSync(path);
       await telemetry.close();
-      telemetry = await startTelemetry(
-        { pid: await serve('counts cycles'), uid: 0 },
-        { kind: 'dpdk', socket: path },
-      );
+      telemetry = await startTelemetry(idOf(await serve('counts cycles')), { kind: 'dpdk', socket: path });
       await until(() => telemetry!.statistics().packetsPerS > 0);
       expect(telemetry.fault).to.equal(undefined);
       expect(telemetry.statistics()).to.include({ drops: 6, dropsPerS: 0, busyRatio: 0.25 });
@@ -116,9 +111,20 @@ describe('telemetry of DPDK', () => {
     }
   });
 
+  it('asks nobody who got the pid of an NF that is gone', async () => {
+    const { pid, startTicks, uid } = idOf(await serve('behaves'));
+    const earlier = { pid, startTicks: startTicks - 1, uid };
+    const thrown = await startTelemetry(earlier, { kind: 'dpdk', socket: path }).catch((error) => error);
+    expect(thrown).to.be.an('error').with.property('message').that.includes(`process ${pid} is gone`);
+  });
+
   it('a path that no socket can have is an error, not a crash', () => {
     expect(() => new DpdkTelemetry(process.pid, 0, `/${'x'.repeat(200)}`).read())
       .to.throw(/too long/)
       .satisfy((error: NemoError) => error.code === 'UNSUPPORTED');
   });
 });
+
+function idOf(pid: number): { pid: number; startTicks: number; uid: number } {
+  return { pid, startTicks: startTicks(pid)!, uid: 0 };
+}

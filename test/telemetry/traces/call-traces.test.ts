@@ -81,7 +81,7 @@ describe('call traces', () => {
   });
 
   it('keep the last calls of each function, newest first, and write over the oldest', () => {
-    const traces = new CallTraces({ callsPerFunction: 3, detailPeriodMs: 0 });
+    const traces = new CallTraces({ callsMax: 1_000, callsPerFunction: 3, detailPeriodMs: 0 });
     for (const id of ['a', 'b', 'c', 'd', 'e']) traces.ended('f', active(id), worker);
     traces.ended('g', active('other'), worker);
     const ids = (count: number): string[] => traces.last('f', count).map((trace) => trace.callId);
@@ -92,8 +92,23 @@ describe('call traces', () => {
     expect(traces.last('g', 9)).to.have.length(1);
   });
 
+  it('are bounded over all functions: the oldest of those with most go', () => {
+    const traces = new CallTraces({ callsPerFunction: 50, callsMax: 200, detailPeriodMs: 1e6 });
+    traces.ended('rare', active('rare-1'), worker);
+    for (let i = 0; i < 1_000; i++) traces.ended(`f${i % 10}`, active(`c-${i}`), worker);
+    const kept = Array.from({ length: 10 }, (_, i) => traces.last(`f${i}`, 50).map(({ callId }) => callId));
+    expect(kept.flat().length).to.be.within(150, 200);
+    for (const [i, ids] of kept.entries()) {
+      expect(ids.slice(0, 3)).to.deep.equal([`c-${990 + i}`, `c-${980 + i}`, `c-${970 + i}`]);
+    }
+    expect(traces.last('rare', 50)).to.have.length(1);
+    for (let i = 0; i < 10; i++) traces.forget(`f${i}`);
+    for (let i = 0; i < 50; i++) traces.ended('late', active(`l-${i}`), worker);
+    expect(traces.last('late', 50)).to.have.length(50);
+  });
+
   it('look at CPU and memory of one call a period', () => {
-    const traces = new CallTraces({ callsPerFunction: 8, detailPeriodMs: 100 });
+    const traces = new CallTraces({ callsMax: 1_000, callsPerFunction: 8, detailPeriodMs: 100 });
     const now = performance.now();
     const call = (id: string, atMs: number): void => {
       traces.starting('f', worker, atMs);

@@ -4,6 +4,7 @@
  */
 
 import { parseObject } from '../../../streams/json.js';
+import { startOf } from '../../../streams/own-text.js';
 import { CHANNEL } from '../../../tunables.js';
 import { BodyKind, utf8 } from '../../runner/frames.js';
 
@@ -66,7 +67,7 @@ export function parseTold(meta: Buffer): { code: string; name: string; message: 
   const parsed = parseObject(utf8(meta)) ?? {};
   const text = (key: string, most: number) => {
     const value = parsed[key];
-    return typeof value === 'string' ? value.slice(0, most) : '';
+    return typeof value === 'string' ? startOf(value, most) : '';
   };
   return {
     code: text('code', 40),

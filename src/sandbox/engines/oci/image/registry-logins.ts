@@ -1,10 +1,11 @@
 /**
  * Logins of registries, from a docker config.json that the operator names. Helpers are programs, and none is run. Read
- * at each pull: an operator may change it at any time.
+ * at each pull: an operator may change it at any time, and nobody else may.
  */
 
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import { NemoError } from '../../../../errors.js';
+import { openTrusted } from '../../../../linux/trusted-file.js';
 import { OCI } from '../../../../tunables.js';
 
 const HUB = 'registry-1.docker.io';
@@ -16,9 +17,19 @@ export function loginFor(host: string, file: string | undefined): string | undef
   if (file === undefined) return undefined;
   let text: string;
   try {
-    if (statSync(file).size > OCI.documentMaxBytes) throw new Error('it is too large');
-    text = readFileSync(file, 'utf8');
+    const fd = openTrusted({
+      path: file,
+      what: 'the file with the logins of registries',
+      code: 'BAD_CONFIG',
+    });
+    try {
+      if (fstatSync(fd).size > OCI.documentMaxBytes) throw new Error('it is too large');
+      text = readFileSync(fd, 'utf8');
+    } finally {
+      closeSync(fd);
+    }
   } catch (thrown) {
+    if (thrown instanceof NemoError) throw thrown;
     throw unusable(`the logins of registries cannot be read: ${(thrown as Error).message}`);
   }
   return parseLogin(text, host);
