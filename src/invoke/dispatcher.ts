@@ -24,7 +24,7 @@ import { FunctionState } from './function-state.js';
 import { Growth } from './growth.js';
 import { callerLeft, overdue, tellLeft } from './left-callers.js';
 import type { CallObserver } from './observer.js';
-import { blameOf, endsSandbox } from './outcome.js';
+import { blameOf, endsSandbox, neverBegan } from './outcome.js';
 import { refusalOf } from './refusal.js';
 import { sendTo } from './send.js';
 import { type ActiveCall, acceptedCall, type PendingCall, timelineOf, type Worker } from './worker.js';
@@ -290,26 +290,27 @@ export class Dispatcher {
   }
 
   private failedCall(fn: FunctionState, worker: Worker, call: ActiveCall, error: NemoError): void {
-    // Known here before the pool hears of it: nothing more may be given to a sandbox that ended.
+    // Known here before the pool hears of it: nothing more may be given to a sandbox that ended, or takes nothing.
     if (endsSandbox(error)) worker.state = 'ending';
+    else if (neverBegan(error)) worker.retired = worker.drains = true;
     // A staged call may have begun in a pause of the running one: only its sandbox knows.
-    const neverRan = error.details?.started === false || (worker.turn && Number.isNaN(call.runningMs));
+    const waited = worker.turn && Number.isNaN(call.runningMs);
+    const neverRan = neverBegan(error) || (worker.state === 'ending' && waited);
     this.leave(fn, worker, call);
     if (!Number.isNaN(call.leftMs)) {
       this.fail(fn, call, callerLeft(), worker);
-    } else if (
-      worker.state === 'ending' &&
-      neverRan &&
-      !call.answered &&
-      !this.stopped &&
-      this.isCurrent(fn)
-    ) {
+    } else if (neverRan && this.mayGoElsewhere(fn, call)) {
+      call.returns++;
       fn.unshift(call);
       this.backlog.add(fn);
     } else {
       this.fail(fn, call, blameOf(error, call, worker), worker);
     }
     this.pump();
+  }
+
+  private mayGoElsewhere(fn: FunctionState, call: ActiveCall): boolean {
+    return !call.answered && call.returns < DISPATCH.returnsMax && !this.stopped && this.isCurrent(fn);
   }
 
   private fail(fn: FunctionState, call: PendingCall, error: NemoError, worker?: Worker): void {
@@ -339,7 +340,10 @@ export class Dispatcher {
     }
     this.places.leave(worker);
     if (this.options.pool.workers.has(worker.id)) this.options.control.setBusy(worker.slot, false);
-    if (worker.retired) void this.options.pool.end(worker);
+    if (!worker.retired) return;
+    // Its own end says why.
+    if (worker.drains) setTimeout(() => void this.options.pool.end(worker), DISPATCH.drainMs).unref();
+    else void this.options.pool.end(worker);
   }
 
   private failQueued(fn: FunctionState, error: NemoError): void {

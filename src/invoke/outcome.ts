@@ -3,11 +3,17 @@
 import { NemoError } from '../errors.js';
 import type { ActiveCall, Worker } from './worker.js';
 
+/** The sandbox did not begin the call, whatever became of it. */
+export function neverBegan({ details }: NemoError): boolean {
+  return details?.started === false;
+}
+
 /**
  * A function that threw, and a call that could not be sent, leave their sandbox as it was. INTERNAL: what the sandbox
- * sent could not be handled.
+ * sent could not be handled. One that drains ends with the calls that it still runs.
  */
 export function endsSandbox(error: NemoError): boolean {
+  if (error.details?.drains === true) return false;
   return (error.blame === 'function' && error.code !== 'FUNCTION_ERROR') || error.code === 'INTERNAL';
 }
 

@@ -21,6 +21,8 @@ export interface PendingCall {
   worker: Worker | undefined;
   /** When its caller left; NaN while it is there. */
   leftMs: number;
+  /** How often it came back from a sandbox that ended before it began. */
+  returns: number;
 }
 
 export interface ActiveCall extends PendingCall {
@@ -44,6 +46,7 @@ export function acceptedCall(request: CallRequest, sink: Sink, acceptedMs: numbe
     waits: false,
     worker: undefined,
     leftMs: Number.NaN,
+    returns: 0,
     dispatchedMs: Number.NaN,
     chargedMs: 0,
     runningMs: Number.NaN,
@@ -99,6 +102,8 @@ export class Worker {
   clockAtUse = 0;
   /** Its function was changed or removed: it ends as soon as it is idle. */
   retired = false;
+  /** It ends by itself as soon as it is idle, and takes no call. */
+  drains = false;
 
   constructor(
     readonly id: string,

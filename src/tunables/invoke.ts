@@ -65,6 +65,10 @@ export const DISPATCH = {
   meanFirstMs: 1,
   /** Times that starting a sandbox is tried for waiting calls before they fail. */
   startAttempts: 3,
+  /** For a sandbox that said that it ends to do so. */
+  drainMs: 2_000,
+  /** Times that a call goes elsewhere because its sandbox ended before the call began. */
+  returnsMax: 8,
   /** Wait before loading code again that failed to load, doubled each time up to the maximum. */
   loadBackoffMs: 1_000,
   loadBackoffMaxMs: 60_000,

@@ -24,6 +24,8 @@ export const SANDBOX = {
   startTimeoutMs: 30_000,
   /** Loading code may take at least this long, whatever the timeout of its calls. */
   loadTimeoutMs: 10_000,
+  /** Pipes and sockets of a dead sandbox close at once; this bounds the wait for what may still be in them. */
+  lastWordsMs: 500,
   /** Users of sandboxes: one each, from a range that distributions leave free. */
   firstUid: 64_000,
   uidCount: 1_000,

@@ -4,10 +4,11 @@
  * the agent has seen no answer before cannot have been started out of turn.
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Buffer } from 'node:buffer';
 import { BadBody, CallContext, type CallMeta, decodeEvent, toRequest } from './event.js';
 import { EMPTY, FrameType, utf8 } from './frames.js';
-import { promiseThen, setAdd, setDelete, setForEach, toPromise } from './primordials.js';
+import { promiseThen, setAdd, setDelete, setForEach, setHas, toPromise } from './primordials.js';
 import { type Answered, BadReply, type Outlet, sendResult } from './reply.js';
 
 export type Handler = (event: unknown, context: CallContext) => unknown;
@@ -22,7 +23,7 @@ export type Style =
   | { kind: 'raw'; handler: RawHandler };
 export type FetchHandler = (request: Request, context: CallContext) => unknown;
 
-interface Call extends Answered {
+export interface Call extends Answered {
   /** Null once the call runs: the body is the function's from then on. */
   meta: Buffer;
   body: Buffer;
@@ -36,6 +37,7 @@ interface Call extends Answered {
 const parseJson = JSON.parse;
 const toJson = JSON.stringify;
 const now = performance.now.bind(performance);
+const nodeMajor = Number.parseInt(process.versions.node, 10);
 
 /** Name, message and the first stack lines of anything thrown; never throws itself. */
 export function describeError(
@@ -74,12 +76,38 @@ function abandon(call: Call): void {
   if (call.context !== undefined) CallContext.callerLeft(call.context);
 }
 
+function handle(style: Style, contentType: string | undefined, body: Buffer, context: CallContext): unknown {
+  if (style.kind === 'event') return style.handler(decodeEvent(contentType, body), context);
+  return style.kind === 'fetch'
+    ? style.handler(toRequest(context, body), context)
+    : style.handler(body, context);
+}
+
+/**
+ * Of which call code is that runs later. Only where node carries it along for nothing: before version 24 it would
+ * cost each of a function's promises.
+ */
+const contexts = nodeMajor >= 24 ? new AsyncLocalStorage<Call>() : undefined;
+type Within = (call: Call, step: typeof handle, ...how: Parameters<typeof handle>) => unknown;
+const run = contexts && (AsyncLocalStorage.prototype.run.bind(contexts) as unknown as Within);
+const store = contexts?.getStore.bind(contexts);
+
+/** The call whose code threw what nobody caught; undefined: it cannot be told. */
+export function callAtHand(): Call | undefined {
+  return store?.();
+}
+
 export class CallQueue {
   private first: Call | undefined;
   private last: Call | undefined;
   private readonly running = new Set<Call>();
   private runningCount = 0;
   private starting = false;
+  private whenIdle: (() => void) | undefined;
+  /** The number of the call that began last. */
+  begunId = 0;
+  /** A call was answered before: what goes wrong now may be its doing. */
+  answered = false;
 
   constructor(
     private readonly out: Outlet,
@@ -108,16 +136,31 @@ export class CallQueue {
     for (let call = this.first; call !== undefined; call = call.next) if (call.id === id) abandon(call);
   }
 
-  /** Ends every running call with `error`: the process is about to end. */
+  /** Begins nothing more. `whenIdle` is called when the calls that run have ended. */
+  drain(whenIdle: () => void): void {
+    this.whenIdle = whenIdle;
+    if (this.runningCount === 0) whenIdle();
+  }
+
+  runs(call: Call): boolean {
+    return setHas(this.running, call);
+  }
+
+  /** Ends a running call with `error`. */
+  failOne(call: Call, error: unknown): void {
+    this.fail(call, error);
+  }
+
+  /** Ends every running call with `error`. */
   failRunning(error: unknown): void {
-    setForEach(this.running, (call) => this.sendError(call, error));
+    setForEach(this.running, (call) => this.fail(call, error));
   }
 
   private startNext(): void {
     // A synchronous function finishes inside start(): the loop goes on, the stack does not grow.
-    if (this.starting) return;
+    if (this.starting || this.whenIdle !== undefined) return;
     this.starting = true;
-    while (this.first !== undefined && this.runningCount < this.concurrency) {
+    while (this.first !== undefined && this.runningCount < this.concurrency && this.whenIdle === undefined) {
       const call = this.first;
       this.first = call.next;
       if (this.first === undefined) this.last = undefined;
@@ -129,6 +172,7 @@ export class CallQueue {
   private start(call: Call): void {
     this.runningCount++;
     setAdd(this.running, call);
+    this.begunId = call.id;
     const { body } = call;
     try {
       if (call.cancelled) throw new BadReply('FUNCTION_ERROR', 'the caller has left');
@@ -138,13 +182,12 @@ export class CallQueue {
       const remainingMs = call.remainingMs - (now() - call.arrivedMs);
       const context = new CallContext(this.functionName, meta, remainingMs);
       call.context = context;
+      const contentType = meta.headers['content-type'];
       const { style } = this;
       const result =
-        style.kind === 'event'
-          ? style.handler(decodeEvent(meta.headers['content-type'], body), context)
-          : style.kind === 'fetch'
-            ? style.handler(toRequest(context, body), context)
-            : style.handler(body, context);
+        run === undefined
+          ? handle(style, contentType, body, context)
+          : run(call, handle, style, contentType, body, context);
       if (
         typeof result === 'object' &&
         result !== null &&
@@ -184,7 +227,9 @@ export class CallQueue {
   private finish(call: Call): void {
     if (!setDelete(this.running, call)) return;
     this.runningCount--;
-    this.startNext();
+    this.answered = true;
+    if (this.whenIdle !== undefined && this.runningCount === 0) this.whenIdle();
+    else this.startNext();
   }
 
   private sendError(call: Call, thrown: unknown): void {

@@ -2,6 +2,8 @@
 
 import type { CallContext } from './event.js';
 
+const PLAIN_NAME = /^[A-Za-z0-9-]+$/;
+
 export function requestEnvironment({
   callId,
   method,
@@ -16,7 +18,9 @@ export function requestEnvironment({
     CALL_ID: callId,
   };
   for (const [name, value] of Object.entries(headers)) {
-    const key = name.toUpperCase().replace(/[^A-Z0-9]/g, '_');
+    // `x_user` would stand for `x-user`, which a proxy in front may have set. As nginx does, it is not told.
+    if (!PLAIN_NAME.test(name)) continue;
+    const key = name.toUpperCase().replaceAll('-', '_');
     // HTTP_PROXY is where programs take their proxy from: not the caller's to choose (https://httpoxy.org).
     if (key === 'PROXY') continue;
     told[key === 'CONTENT_TYPE' ? key : `HTTP_${key}`] = value;

@@ -49,6 +49,8 @@ export const FrameType = {
   wanted: 26,
   /** What was to be forgotten is, with all that it took. */
   forgotten: 27,
+  /** It is about to end: of the calls, those up to number `timeMs` have begun, and it takes no more. */
+  ending: 28,
 } as const;
 
 /** Kind of `loaded`: what a call leaves in the function is there for the next one, as long as it stays loaded. */

@@ -11,6 +11,7 @@ export const mapGet = uncurry(Map.prototype.get) as <K, V>(map: Map<K, V>, key: 
 export const mapSet = uncurry(Map.prototype.set) as <K, V>(map: Map<K, V>, key: K, value: V) => unknown;
 export const mapDelete = uncurry(Map.prototype.delete) as <K, V>(map: Map<K, V>, key: K) => boolean;
 export const setAdd = uncurry(Set.prototype.add) as <T>(set: Set<T>, value: T) => unknown;
+export const setHas = uncurry(Set.prototype.has) as <T>(set: Set<T>, value: T) => boolean;
 export const setDelete = uncurry(Set.prototype.delete) as <T>(set: Set<T>, value: T) => boolean;
 export const setForEach = uncurry(Set.prototype.forEach) as <T>(
   set: Set<T>,

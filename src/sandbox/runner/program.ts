@@ -13,10 +13,13 @@ import { Readable } from 'node:stream';
 import type { RawHandler } from './calls.js';
 import { requestEnvironment } from './cgi.js';
 import { BODY_MAX_BYTES } from './frames.js';
+import { endLeftovers, MARK } from './leftovers.js';
 
 const COPY = '/tmp/.function';
 const PORT = 8080;
 const LOOK_MS = 10;
+/** For what a program left running to write the end of its answer. */
+const LINGER_MS = 100;
 const HTTP_ENDING = /\.srv$/;
 /** They speak of one connection; node makes its own. */
 const OWN_HEADERS = ['host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive', 'upgrade'];
@@ -39,16 +42,24 @@ function startable(path: string, retry: (path: string) => void): (error: NodeJS.
 
 function stdioHandler(path: string, base: Record<string, string>): RawHandler {
   let program = path;
+  let running = 0;
+  let calls = 0;
   return (body, context) =>
     new Promise((resolve, reject) => {
+      const mark = `${++calls}`;
       const run = (from: string): void => {
         program = from;
-        const env = { ...base, ...requestEnvironment(context) };
-        const child = spawn(from, [], { stdio: ['pipe', 'pipe', 'inherit'], env });
+        const env = { ...base, ...requestEnvironment(context), [MARK]: mark };
+        const child = spawn(from, [], { stdio: ['pipe', 'pipe', 'inherit'], env, detached: true });
         const chunks: Buffer[] = [];
         let bytes = 0;
+        let lingering: NodeJS.Timeout | undefined;
         const again = startable(from, run);
-        child.once('error', (error) => again(error) || reject(error));
+        running++;
+        child.once('error', (error) => {
+          running--;
+          if (!again(error)) reject(error);
+        });
         child.stdout.on('data', (chunk: Buffer) => {
           bytes += chunk.length;
           if (bytes <= BODY_MAX_BYTES) chunks.push(chunk);
@@ -56,12 +67,22 @@ function stdioHandler(path: string, base: Record<string, string>): RawHandler {
         });
         // It need not read its input.
         child.stdin.on('error', () => {});
+        // What it left may still write the end of the answer, and may never close its output.
+        child.once('exit', () => {
+          lingering = setTimeout(() => {
+            endLeftovers(child.pid!, mark, running === 1);
+            // Its pipe may be held by what nobody could find.
+            setImmediate(() => child.stdout.destroy());
+          }, LINGER_MS);
+        });
         child.once('close', (code, signal) => {
+          if (child.pid === undefined) return;
+          clearTimeout(lingering);
+          endLeftovers(child.pid, mark, --running === 0);
           if (bytes > BODY_MAX_BYTES)
             reject(new Error(`the program answered with more than ${BODY_MAX_BYTES} bytes`));
           else if (code === 0) resolve(Buffer.concat(chunks));
-          else if (code === null || code > 0)
-            reject(new Error(`the program ended with ${signal ?? `exit code ${code}`}`));
+          else reject(new Error(`the program ended with ${signal ?? `exit code ${code}`}`));
         });
         child.stdin.end(body);
       };

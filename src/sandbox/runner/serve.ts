@@ -5,7 +5,14 @@
  */
 
 import type { Buffer } from 'node:buffer';
-import { CallQueue, describeError, type FetchHandler, type Handler, type RawHandler } from './calls.js';
+import {
+  CallQueue,
+  callAtHand,
+  describeError,
+  type FetchHandler,
+  type Handler,
+  type RawHandler,
+} from './calls.js';
 import { EMPTY, FrameDecoder, FrameType, FrameWriter, KEEPS_INSTANCE, utf8 } from './frames.js';
 import type { Link } from './link.js';
 import { mapDelete, mapGet, mapSet } from './primordials.js';
@@ -16,6 +23,8 @@ import type { Outlet } from './reply.js';
 const EXIT_UNCAUGHT = 70;
 const EXIT_PROTOCOL = 71;
 const FLUSH_LIMIT_MS = 1_000;
+/** For calls that run when something breaks that may be an earlier call's doing. */
+const DRAIN_MS = 1_000;
 /** Nothing came for so long: whoever made this sandbox made it ahead of time. */
 const REHEARSE_AFTER_MS = 20;
 
@@ -76,8 +85,8 @@ export function serve({ write, drained, receive }: Link, host: Host): void {
     timer = startTimer(rehearse, REHEARSE_AFTER_MS).unref();
   };
 
-  const tell = (type: number, meta: object | undefined, kind = 0): void => {
-    out.writer.add(type, kind, 0, 0, 0, meta === undefined ? '' : toJson(meta), EMPTY);
+  const tell = (type: number, meta: object | undefined, kind = 0, number = 0): void => {
+    out.writer.add(type, kind, 0, 0, number, meta === undefined ? '' : toJson(meta), EMPTY);
     out.writer.flush();
   };
 
@@ -122,21 +131,47 @@ export function serve({ write, drained, receive }: Link, host: Host): void {
     rehearseSoon();
   }
 
-  /** An error that nobody handled: the state of the isolate is unknown, so its calls fail and it ends. */
+  /**
+   * An error that nobody handled: the state of the isolate is unknown, so it takes no call any more and ends. Whose
+   * code threw fails at once. Where that was a call that has its answer, those that run now are innocent: they may end.
+   */
   function uncaught(error: unknown): void {
-    if (ending) return;
-    ending = true;
     const told = describeError(error);
     printError(`${told.stack || told.message}\n`);
-    if (queue === undefined) tell(FrameType.loadFailed, { code: 'FUNCTION_LOAD', ...told });
+    const culprit = callAtHand();
+    if (queue !== undefined && culprit !== undefined && queue.runs(culprit)) queue.failOne(culprit, error);
+    if (ending) return;
+    ending = true;
+    if (queue === undefined) {
+      tell(FrameType.loadFailed, { code: 'FUNCTION_LOAD', ...told });
+      end();
+      return;
+    }
+    const { answered } = queue;
+    tell(FrameType.ending, undefined, 0, queue.begunId);
+    queue.drain(end);
+    if (culprit !== undefined) return;
+    if (answered) startTimer(() => queue?.failRunning(error), DRAIN_MS);
     else queue.failRunning(error);
+  }
+
+  function end(): void {
     startTimer(exit, FLUSH_LIMIT_MS, EXIT_UNCAUGHT);
     write(EMPTY, () => exit(EXIT_UNCAUGHT));
   }
 
+  /** By whatever the function called: what it has not begun goes elsewhere. */
+  function lastWords(): void {
+    if (!ending && queue !== undefined) tell(FrameType.ending, undefined, 0, queue.begunId);
+  }
+
   const decoder = new FrameDecoder((header, meta, body) => {
-    if (ending) return;
     if (timer !== undefined) stopTimer(timer);
+    if (ending) {
+      // Calls that still run learn that their callers have left.
+      if (header.type === FrameType.cancel) queue?.cancel(header.callId);
+      return;
+    }
     if (header.type === FrameType.call && queue !== undefined) {
       timer = undefined;
       queue.push(header.callId, header.timeMs, meta, body);
@@ -159,6 +194,7 @@ export function serve({ write, drained, receive }: Link, host: Host): void {
   });
   onProcess('uncaughtException', uncaught);
   onProcess('unhandledRejection', uncaught);
+  onProcess('exit', lastWords);
   receive(
     (bytes) => {
       try {

@@ -14,7 +14,7 @@ import { setScheduling } from '../../../linux/sched.js';
 import type { Valve } from '../../../streams/valve.js';
 import { ISOLATE, POOL, SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
-import { Deferred, endError, removeGroup, startError } from '../ends.js';
+import { Deferred, endCalls, endError, removeGroup, startError } from '../ends.js';
 import type { Channel } from '../process/channel.js';
 import type { IsolateHost } from './host.js';
 import { type ThreadEnd, threadExit, threadExitError } from './thread-end.js';
@@ -34,6 +34,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
   private loading: Deferred | undefined;
   private readonly logs: ThreadLogs;
   private functionName = '';
+  private called = false;
   private ended = false;
   private killReason: NemoError | undefined;
   private exit: SandboxExit | undefined;
@@ -125,7 +126,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
   }
 
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void {
-    if (this.ended || this.channel === undefined) {
+    if (this.ended || this.exit !== undefined || this.channel === undefined) {
       const { exit } = this;
       const late =
         exit === undefined
@@ -134,6 +135,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
       reply.onError(this.killReason ?? late);
       return;
     }
+    this.called = true;
     this.channel.call(call, deadlineMs - performance.now(), reply);
   }
 
@@ -212,10 +214,16 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
   private async watch(): Promise<SandboxExit> {
     const exit = await this.threadGone.promise;
     this.exit = exit;
+    // What its thread had still sent, and whether it left something unread, comes with the end of its socket.
+    const { socket } = this;
+    if (!this.ended && socket !== undefined && !socket.closed)
+      await Promise.race([new Promise((closed) => socket.once('close', closed)), lastWords()]);
     this.logs.end();
     if (!this.ended) {
       this.ended = true;
-      this.channel?.endAll((started) => this.errorOf(exit, started));
+
+      const told = this.channel && endCalls(this.channel, (started) => this.errorOf(exit, started));
+      if (this.called && told === false && !this.dying) this.logs.say(this.errorOf(exit, true).message);
       this.loading?.reject(this.errorOf(exit, true, 'FUNCTION_LOAD'));
     }
     this.socket?.destroy();
@@ -227,6 +235,10 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     const { id, functionName, violation } = this;
     return threadExitError({ id, functionName, violation }, exit, started, otherwise);
   }
+}
+
+function lastWords(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, SANDBOX.lastWordsMs).unref());
 }
 
 /** Small files at once: their way through the thread pool would be most of a start. */

@@ -22,6 +22,12 @@ export class ThreadLogs {
     (stream === STDERR ? this.stderr : this.stdout)!.take(text);
   }
 
+  /** A line of NEMO's own. */
+  say(message: string): void {
+    const { id: sandboxId, onLog } = this.options;
+    onLog({ timeMs: Date.now(), sandboxId, stream: 'stderr', text: `nemo: ${message}` });
+  }
+
   get tail(): string {
     return this.stderr?.tail ?? '';
   }

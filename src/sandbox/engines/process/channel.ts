@@ -24,7 +24,7 @@ import {
   META_MAX_BYTES,
   utf8,
 } from '../../runner/frames.js';
-import { Deferred } from '../ends.js';
+import { Deferred, notTaken } from '../ends.js';
 import { type Endings, guarded, tellAll } from '../guarded.js';
 import { headersOf, isStatus, parseHeaders, parseTold } from './told.js';
 
@@ -86,6 +86,10 @@ export class Channel {
   private forgetsAsked = 0;
   /** It broke off: whatever it still says is not looked at. */
   private over = false;
+  /** It takes no call any more. */
+  private ending = false;
+  /** Its socket was closed before it had read all that was sent. */
+  private unread = false;
   /** Whoever cannot take more of what the sandbox says holds it: its socket fills, and the function waits. */
   readonly valve: Valve;
   private readonly lent = new LentRead();
@@ -126,8 +130,10 @@ export class Channel {
       }),
     );
     socket.once('close', () => this.pace.stop());
-    // A write to a sandbox that just ended; its end is told by the process.
-    socket.on('error', () => {});
+    // Its end is told by the process. The kernel says so of a socket of which its owner left something unread.
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'ECONNRESET' || code === 'EPIPE') this.unread = true;
+    });
   }
 
   private breakOff(): void {
@@ -201,6 +207,10 @@ export class Channel {
   }
 
   call(call: CallRequest, remainingMs: number, reply: SandboxReply): void {
+    if (this.ending) {
+      reply.onError(notTaken(this.functionName));
+      return;
+    }
     const id = this.nextCallId;
     this.nextCallId = id === 0xffffffff ? 1 : id + 1;
     const { callId, method, path, query, headers, body } = call;
@@ -235,8 +245,18 @@ export class Channel {
   endAll(errorFor: (started: boolean) => NemoError): void {
     const calls = [...this.open.values()];
     this.open.clear();
-    // The runner starts calls in order and answers one before it starts the next beyond its concurrency.
-    tellAll(calls.entries(), ([i, { reply }]) => reply.onError(errorFor(i < this.concurrency)));
+    // The runner starts calls in order and answers one before it starts the next beyond its concurrency. What it left
+    // unread ends with the call that was sent last.
+    const mayHaveBegun = Math.min(this.concurrency, this.unread ? calls.length - 1 : calls.length);
+    tellAll(calls.entries(), ([i, { reply }]) => reply.onError(errorFor(i < mayHaveBegun)));
+  }
+
+  /** What it has not begun it will not begin. */
+  private handBack(begunId: number): void {
+    this.ending = true;
+    const waiting = [...this.open].filter(([id]) => ((id - begunId) | 0) > 0);
+    for (const [id] of waiting) this.open.delete(id);
+    tellAll(waiting, ([, { reply }]) => reply.onError(notTaken(this.functionName)));
   }
 
   /** Frames of one turn leave in one write. */
@@ -271,6 +291,10 @@ export class Channel {
       case FrameType.memory:
         events.onMemory?.(header.timeMs);
         return events.onMemory !== undefined;
+      case FrameType.ending:
+        if (this.ending) return false;
+        this.handBack(header.timeMs);
+        return true;
       case FrameType.ready:
         if (this.readysAsked === 0) return false;
         this.readysAsked--;

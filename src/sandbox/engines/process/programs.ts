@@ -6,14 +6,16 @@
 import { existsSync } from 'node:fs';
 import { NemoError } from '../../../errors.js';
 import type { Artifact, FunctionSource } from '../../engine.js';
+import { HOST_FOLDERS, requireInterpreter, requireLoader } from './interpreter.js';
 import type { Runtime } from './runtime.js';
 
 /** Endings of stored programs, by how they take calls. */
 const ENDINGS = { stdio: 'bin', http: 'srv' } as const;
 export const EXEC_VARIANT = 'exec';
-const INTERPRETER = /^\/(usr|bin)\/[^\0]+$/;
 const NODE_INSIDE = '/nemo-node';
-const HOST_FOLDERS = ['/usr', '/bin', '/lib', '/lib64', '/etc/alternatives', '/etc/ld.so.cache'];
+const HOST_FILES = ['/etc/alternatives', '/etc/ld.so.cache'];
+const NEWLINE = 10;
+const RETURN = 13;
 const ELF_MAGIC = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
 const ELF_MACHINE = { x64: 62, arm64: 183 } as const;
 
@@ -39,29 +41,27 @@ export function prepareProgram({ content, filename, exec = 'stdio' }: FunctionSo
       },
     );
   }
+  if (elf) requireLoader(content, filename);
   if (script) requireInterpreter(content, filename);
-  return { content, ending: ENDINGS[exec] };
+  return { content: script ? withPlainLines(content) : content, ending: ENDINGS[exec] };
 }
 
-function requireInterpreter(content: Buffer, filename: string): void {
-  const line = content.toString('utf8', 2, 256).split('\n', 1)[0]!.trim();
-  const [path = '', argument = ''] = line.split(/\s+/);
-  const names = path.endsWith('/env') ? [`/usr/bin/${argument}`, `/usr/local/bin/${argument}`] : [path];
-  // Only where a sandbox looks: of other files a deploy must not tell whether they are there.
-  if (names.some((name) => INTERPRETER.test(name) && !name.includes('..') && existsSync(name))) return;
-  throw new NemoError(
-    'BAD_FUNCTION',
-    `${filename} asks for the interpreter '${line}', which is not installed here`,
-    {
-      hint: 'install it on this host, or deploy a compiled program',
-    },
-  );
+/**
+ * A script that was written on Windows has no first line that the kernel could use, and a shell stumbles over each line:
+ * nothing can depend on its line ends being kept.
+ */
+function withPlainLines(script: Buffer): Buffer {
+  const end = script.indexOf(NEWLINE);
+  if (end < 1 || script[end - 1] !== RETURN) return script;
+  return Buffer.from(script.toString('latin1').replaceAll('\r\n', '\n'), 'latin1');
 }
 
 /** The same runner, among the host's programs instead of alone. */
 export function withHostPrograms(runtime: Runtime): Runtime {
   const own = runtime.binds.filter(([, inside]) => inside === '/runner');
   const [node] = runtime.binds.find(([, inside]) => inside === runtime.nodeInside)!;
-  const host = HOST_FOLDERS.filter((path) => existsSync(path)).map((path) => [path, path] as const);
+  const host = [...HOST_FOLDERS, ...HOST_FILES]
+    .filter((path) => existsSync(path))
+    .map((path) => [path, path] as const);
   return { ...runtime, binds: [...host, [node, NODE_INSIDE], ...own], nodeInside: NODE_INSIDE };
 }

@@ -27,7 +27,7 @@ export const RUNNER_FILES = [
   ...['serve.js', 'calls.js', 'event.js', 'frames.js', 'reply.js', 'rehearse.js'],
   ...['link.js', 'primordials.js'],
 ];
-const OWN_RUNNER_FILES = ['main.js', 'ahead.js', 'cgi.js', 'program.js'];
+const OWN_RUNNER_FILES = ['main.js', 'ahead.js', 'cgi.js', 'program.js', 'leftovers.js'];
 
 export interface Runtime {
   /** Host path -> path inside, for files of the read-only root. */

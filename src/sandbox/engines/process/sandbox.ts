@@ -24,7 +24,7 @@ import type {
   StartOptions,
   StoredPackage,
 } from '../../engine.js';
-import { Deferred, endError, exitError, removeGroup, startError } from '../ends.js';
+import { Deferred, endCalls, endError, exitError, removeGroup, startError } from '../ends.js';
 import { type Endings, guarded } from '../guarded.js';
 import { readReport } from './ahead-report.js';
 import { Channel, type ChannelEvents } from './channel.js';
@@ -35,8 +35,6 @@ import { isProgram } from './programs.js';
 const MODULE_NAME = 'function.mjs';
 const MODULE_MODE = 0o640;
 const PROGRAM_MODE = 0o750;
-/** Pipes of a dead sandbox close at once; this bounds the wait for what may still be in them. */
-const LAST_WORDS_MS = 500;
 /** V8 gives up by SIGABRT or SIGTRAP with these words when a heap limit of its own is reached. */
 const HEAP_EXHAUSTED = /heap out of memory|Allocation failed/;
 
@@ -81,6 +79,7 @@ export class ProcessSandbox implements Sandbox {
   private loading: Deferred | undefined;
   private functionName = '';
   private killReason: NemoError | undefined;
+  private called = false;
   private ended = false;
   /** How it ended, unless it was killed on request. */
   private exit: SandboxExit | undefined;
@@ -123,7 +122,8 @@ export class ProcessSandbox implements Sandbox {
     this.channel = traits.openChannel?.(socket, events) ?? new Channel(socket, events);
     // Usually its process has just ended and says why in a moment; one that closed its end and lives on is of no use.
     const closed = guarded(ends, () => this.endFor('it closed its socket'));
-    if (traits.outlivesSocket !== true) socket.on('close', () => setTimeout(closed, LAST_WORDS_MS).unref());
+    if (traits.outlivesSocket !== true)
+      socket.on('close', () => setTimeout(closed, SANDBOX.lastWordsMs).unref());
     this.exited = this.watch();
   }
 
@@ -218,6 +218,7 @@ export class ProcessSandbox implements Sandbox {
       reply.onError(this.killReason ?? late);
       return;
     }
+    this.called = true;
     this.channel.call(call, deadlineMs - performance.now(), reply);
   }
 
@@ -266,13 +267,14 @@ export class ProcessSandbox implements Sandbox {
     // Read before the group goes: it takes its counters with it.
     const oom = this.readOomKills() > this.oomKillsBefore;
     const killing = this.dying;
-    await Promise.all([killing, Promise.race([closed, pause(LAST_WORDS_MS)])]);
+    await Promise.all([killing, Promise.race([closed, pause(SANDBOX.lastWordsMs)])]);
     const exit = describeExit(exitCode, signal, oom, killing !== undefined, this.stderr.tail);
     if (killing === undefined && this.traits.exhausted?.(exit.stderrTail)) exit.cause = 'oom';
     if (!this.ended) {
       this.ended = true;
       this.exit = exit;
-      this.channel.endAll((started) => this.exitError(exit, started));
+      const told = endCalls(this.channel, (started) => this.exitError(exit, started));
+      if (this.called && !told && exit.cause !== 'killed') this.say(this.exitError(exit, true).message);
       this.loading?.reject(this.exitError(exit, true, 'FUNCTION_LOAD'));
       this.started?.reject(this.startError(`it ended with ${exitWords(exit)}`));
     }

@@ -13,8 +13,9 @@ const STDOUT = 1;
 const STDERR = 2;
 /** Printed and not yet taken by the agent: what is above it is dropped, so that a flood stays small. */
 const UNSENT_MAX_BYTES = 1024 * 1024;
-const LINE_MAX_CHARS = 64 * 1024;
+const PIECE_CHARS = 64 * 1024;
 
+const least = Math.min;
 const cut = uncurry(String.prototype.slice) as (text: string, from: number, to: number) => string;
 
 export interface OwnGlobals {
@@ -37,7 +38,12 @@ export function makeGlobals(
     const { writer } = out();
     if (dropped > 0) writer.add(FrameType.log, stream, 0, 0, 0, '', `... ${dropped} prints dropped\n`);
     dropped = 0;
-    writer.add(FrameType.log, stream, 0, 0, 0, '', cut(text, 0, LINE_MAX_CHARS));
+    // In pieces, so that other frames get their turn; more than the bound above is not sent.
+    const chars = least(text.length, UNSENT_MAX_BYTES);
+    for (let at = 0; at < chars; at += PIECE_CHARS)
+      writer.add(FrameType.log, stream, 0, 0, 0, '', cut(text, at, least(at + PIECE_CHARS, chars)));
+    // What follows a print that was cut is a line of its own.
+    if (chars < text.length) writer.add(FrameType.log, stream, 0, 0, 0, '', '\n');
     writer.flush();
     return true;
   };
