@@ -19,6 +19,13 @@ export const FUNCTION_LIMITS = {
 /** Packages kept apart from functions. */
 export const PACKAGES = {
   perFunctionMax: 64,
+  /** Files of all packages of a deploy: shiki, which loads each of its languages when it is used, has 389. */
+  filesMax: 5_000,
+  /** Written or linked before others get a turn. */
+  filesAtOnce: 32,
+  /** Of all sandboxes together, below the run directory, which is memory: files, links to them, and bytes of files. */
+  shelfEntriesMax: 200_000,
+  shelfMaxBytes: 256 * 1024 * 1024,
   /** A smaller one loads in the time that looking for it takes. */
   bytesMin: 16 * 1024,
   /** Kept apart, a package is whole; a bundle has only what is used of it. */
