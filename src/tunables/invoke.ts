@@ -99,6 +99,13 @@ export const EGRESS = {
   /** Connections of all sandboxes of a function, and of all functions: beyond it they are refused. */
   connectionsPerFunction: 256,
   connectionsMax: 1_024,
+  /** From this part of all places on connections are looked at, so often; one that was silent so long gives its place. */
+  crowdedRatio: 0.75,
+  idleLookMs: 1_000,
+  idleMs: 30_000,
+  /** Of one sandbox, at once and in the long run; one that is refused, here or outside, counts as several. */
+  connectionsPerSecond: 1_000,
+  refusedWeight: 10,
   /** Read and not yet written, each way of a connection; beside it one read of 64 KiB. */
   bufferBytes: 32 * 1024,
   /** Names of one function that are looked up at the same time; how long a connection waits for that. */
