@@ -12,6 +12,18 @@ import { storageFault } from '../storage-fault.js';
 const BUNDLE = /^[0-9a-f]{64}\.[a-z0-9]{1,8}$/;
 const TEMPORARY = /\.tmp$/;
 
+export interface NewBundle {
+  content: Buffer;
+  ending: string;
+}
+
+export interface Written {
+  /** Of each file, in order. */
+  hashes: string[];
+  /** Removes what was not there before. */
+  undo(): Promise<void>;
+}
+
 export class BundleFiles {
   /** Without `quota` only the disk bounds it. */
   constructor(
@@ -23,12 +35,32 @@ export class BundleFiles {
     return join(this.directory, `${hash}.${ending}`);
   }
 
-  /** Returns the hash of `content`, which then lies durably under `path(hash, ending)`. */
-  async write(content: Buffer, ending: string): Promise<string> {
+  /** All of `files` lie durably under `path(hash, ending)` then, or none of those that were not there before. */
+  async writeAll(files: readonly NewBundle[]): Promise<Written> {
+    const made: string[] = [];
+    const undo = async (): Promise<void> => {
+      for (const path of made) await rm(path, { force: true });
+    };
+    try {
+      const hashes: string[] = [];
+      for (const { content, ending } of files) {
+        const { hash, isNew } = await this.write(content, ending);
+        if (isNew) made.push(this.path(hash, ending));
+        hashes.push(hash);
+      }
+      return { hashes, undo };
+    } catch (thrown) {
+      await undo();
+      throw thrown;
+    }
+  }
+
+  private async write(content: Buffer, ending: string): Promise<{ hash: string; isNew: boolean }> {
     const hash = sha256(content);
+    const isNew = !(await this.intact(hash, ending));
     try {
       await mkdir(this.directory, { recursive: true, mode: 0o750 });
-      if (!(await this.intact(hash, ending))) {
+      if (isNew) {
         await this.quota?.require(content.length, 'what is deployed');
         const temporary = join(this.directory, `${hash}.${randomBytes(4).toString('hex')}.tmp`);
         try {
@@ -45,7 +77,7 @@ export class BundleFiles {
       const hint = 'check that the directory is writable';
       throw storageFault(`cannot write a bundle into ${this.directory}`, cause, hint);
     }
-    return hash;
+    return { hash, isNew };
   }
 
   /** Whether the file is there with the content that its name promises. */

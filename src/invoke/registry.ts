@@ -104,21 +104,29 @@ class Registry implements StoredRegistry {
       ...(packages.length === 0 ? {} : { packages }),
     });
     return this.change(async () => {
-      this.requireRoom(functionName, { ...checked, packages: packages.map(refOf) });
-      const codeHash = await this.bundles.write(artifact.content, artifact.ending);
-      for (const one of packages) await this.bundles.write(one.content, PACKAGE_ENDING);
+      const known = {
+        ...checked,
+        ...(packages.length === 0 ? {} : { packages: packages.map(refOf).sort(byHash) }),
+      };
+      this.requireRoom(functionName, known);
+      const { hashes, undo } = await this.bundles.writeAll([
+        artifact,
+        ...packages.map(({ content }) => ({ content, ending: PACKAGE_ENDING })),
+      ]);
       const before = this.specs.get(checked.name);
       const now = new Date().toISOString();
       const spec: FunctionSpec = {
-        ...checked,
-        codeHash,
+        ...known,
+        codeHash: hashes[0]!,
         codeEnding: artifact.ending,
         codeBytes: artifact.content.length,
-        ...(packages.length === 0 ? {} : { packages: packages.map(refOf).sort(byHash) }),
         createdAt: before?.createdAt ?? now,
         updatedAt: now,
       };
-      await this.options.store.put(TABLE, spec.name, spec);
+      await this.options.store.put(TABLE, spec.name, spec).catch(async (thrown) => {
+        await undo();
+        throw thrown;
+      });
       this.keep(spec.name, spec);
       if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.sweepLater();
       this.tell(spec.name, spec);

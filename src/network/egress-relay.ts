@@ -5,30 +5,34 @@
  */
 
 import { Resolver } from 'node:dns/promises';
-import { closeSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { parentPort } from 'node:worker_threads';
 import { listenTcp } from '../linux/blocking-socket.js';
+import { close as closeFd } from '../linux/libc.js';
 import { addLocalRoute } from '../linux/netlink.js';
 import { insideNamespace } from '../linux/netns.js';
+import { Pace } from '../streams/pace.js';
 import { EGRESS } from '../tunables.js';
 import { whyBarred } from './barred-addresses.js';
 import type { EgressOrder, EgressReport } from './egress.js';
 import { EgressRules } from './egress-rules.js';
 import { hostsThen, Lookups } from './lookups.js';
 import { OwnAddresses } from './own-addresses.js';
+import { RelayListener } from './relay-listener.js';
+import { type Share as PlacesShare, RelayPlaces } from './relay-places.js';
 
 /** What all sandboxes of one function have together. */
-interface Share {
+interface Share extends PlacesShare {
   lookups: Lookups;
-  connections: number;
   sandboxes: number;
 }
 
 interface Opened {
   functionName: string;
   rules: EgressRules;
-  servers: Server[];
+  listeners: RelayListener[];
+  /** Connections may cost this thread so much; beyond it none is accepted for a while. */
+  pace: Pace;
   sockets: Set<Socket>;
   share: Share;
   /** Destinations of which its owner was told that they are barred. */
@@ -38,7 +42,7 @@ interface Opened {
 const opened = new Map<string, Opened>();
 const shares = new Map<string, Share>();
 const own = new OwnAddresses(EGRESS.ownAddressesKeptMs);
-let connections = 0;
+const places = new RelayPlaces();
 
 parentPort!.on('message', (order: EgressOrder) => {
   if (order.order === 'close') return close(order.id);
@@ -49,32 +53,38 @@ parentPort!.on('message', (order: EgressOrder) => {
     close(order.id);
     report.error = (thrown as Error).message;
   } finally {
-    closeSync(order.namespace);
+    closeFd(order.namespace);
   }
   parentPort!.postMessage(report);
 });
 
 function open({ id, functionName, namespace, rules: texts, allow }: EgressOrder & { order: 'open' }): void {
   const rules = new EgressRules(texts, allow);
+  const listeners: RelayListener[] = [];
+  const valve = {
+    hold: () => {
+      for (const one of listeners) one.hold();
+    },
+    release: () => {
+      for (const one of listeners) one.accept();
+    },
+  };
   const entry: Opened = {
-    ...{ functionName, rules, servers: [], sockets: new Set(), told: new Set() },
+    ...{ functionName, rules, listeners, sockets: new Set(), told: new Set() },
+    pace: new Pace(valve, EGRESS.connectionsPerSecond),
     share: shareOf(functionName),
   };
   opened.set(id, entry);
-  const fds = insideNamespace(namespace, () => {
+  insideNamespace(namespace, () => {
     // Local addresses need no interface of their own: the sandbox's loopback answers for them.
     for (const { address, bits } of rules.networks) addLocalRoute(address, bits);
-    return rules.ports.map((port) => listenTcp('0.0.0.0', port));
+    // Each is known as soon as it is open: a later one may fail.
+    for (const port of rules.ports) {
+      const fd = listenTcp('0.0.0.0', port);
+      listeners.push(new RelayListener(fd, (inside) => void relay(id, inside, port, entry)));
+    }
   });
-  for (const [i, fd] of fds.entries()) {
-    const { bufferBytes: highWaterMark } = EGRESS;
-    const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark }, (inside) => {
-      void relay(id, inside, rules.ports[i]!, entry);
-    });
-    server.on('error', () => server.close());
-    server.listen({ fd });
-    entry.servers.push(server);
-  }
+  valve.release();
 }
 
 function shareOf(functionName: string): Share {
@@ -98,24 +108,31 @@ function close(id: string): void {
   const entry = opened.get(id);
   if (entry === undefined) return;
   opened.delete(id);
-  for (const server of entry.servers) server.close();
+  for (const listener of entry.listeners) listener.close();
+  entry.pace.stop();
   for (const socket of entry.sockets) socket.destroy();
   if (--entry.share.sandboxes === 0) shares.delete(entry.functionName);
 }
 
 /** `localAddress` is where the function wanted to go. */
 async function relay(id: string, inside: Socket, port: number, entry: Opened): Promise<void> {
-  const { share, sockets } = entry;
-  const { connectionsPerFunction, connectionsMax } = EGRESS;
+  const { share, sockets, pace } = entry;
   inside.on('error', () => undefined);
+  pace.spend(1);
   const target = entry.rules.target(inside.localAddress ?? '', port);
-  const full = share.connections >= connectionsPerFunction || connections >= connectionsMax;
-  if (target === undefined || full) return void inside.resetAndDestroy();
-  count(share, 1);
+  const leave =
+    target === undefined
+      ? undefined
+      : places.take(
+          share,
+          () => inside.bytesRead + inside.bytesWritten,
+          () => inside.resetAndDestroy(),
+        );
+  if (target === undefined || leave === undefined) return refuse(inside, pace);
   sockets.add(inside);
   inside.once('close', () => {
     sockets.delete(inside);
-    count(share, -1);
+    leave();
   });
   const address = target.isName ? await byName(entry, target.host) : target.host;
   if (inside.destroyed) return;
@@ -123,14 +140,14 @@ async function relay(id: string, inside: Socket, port: number, entry: Opened): P
     address === undefined ? 'no name server knows it' : barredFor(address, port, target.isName, entry);
   if (address === undefined || why !== undefined) {
     tell(id, entry, `${target.host}:${port}`, why ?? '');
-    return void inside.resetAndDestroy();
+    return refuse(inside, pace);
   }
-  join(inside, address, port, sockets);
+  join(inside, address, port, entry);
 }
 
-function count(share: Share, by: 1 | -1): void {
-  share.connections += by;
-  connections += by;
+function refuse(inside: Socket, pace: Pace): void {
+  pace.spend(EGRESS.refusedWeight - 1);
+  inside.resetAndDestroy();
 }
 
 /** The first of its addresses that is not barred, or else the first. */
@@ -156,18 +173,22 @@ function tell(id: string, { told }: Opened, destination: string, why: string): v
   } satisfies EgressReport);
 }
 
-function join(inside: Socket, host: string, port: number, sockets: Set<Socket>): void {
+function join(inside: Socket, host: string, port: number, { sockets, pace }: Opened): void {
   const { bufferBytes: highWaterMark } = EGRESS;
   const outside = connect({
     ...{ host, port, family: 4, autoSelectFamily: false, allowHalfOpen: true, noDelay: true },
     ...{ highWaterMark },
   });
+  let connected = false;
   for (const [socket, other] of [
     [inside, outside],
     [outside, inside],
   ] as const) {
     sockets.add(socket);
-    socket.once('error', () => other.resetAndDestroy());
+    socket.once('error', () => {
+      if (!connected) pace.spend(EGRESS.refusedWeight - 1);
+      other.resetAndDestroy();
+    });
     socket.once('close', () => {
       sockets.delete(socket);
       other.destroySoon();
@@ -175,6 +196,7 @@ function join(inside: Socket, host: string, port: number, sockets: Set<Socket>):
   }
   outside.setTimeout(EGRESS.connectTimeoutMs, () => outside.destroy(new Error('timed out')));
   outside.once('connect', () => {
+    connected = true;
     outside.setTimeout(0);
     inside.pipe(outside);
     outside.pipe(inside);

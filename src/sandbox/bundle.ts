@@ -8,7 +8,7 @@ import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import type { BuildFailure, BuildOptions, BuildResult, Loader, Message, Metafile } from 'esbuild';
 import { NemoError } from '../errors.js';
-import { packageOf } from './packages/apart.js';
+import { refuseStrayInputs } from './bundle-inputs.js';
 import { PACKAGES_DIRECTORY } from './packages/pack.js';
 
 const LOADERS: Record<string, Loader> = {
@@ -69,8 +69,10 @@ export async function build(
   shownName: string,
 ): Promise<{ code: string; imports: string[]; metafile: Metafile }> {
   const { outputFiles, metafile } = await runBuild({ ...source, outfile: 'function.mjs' }, shownName);
-  refuseStrayImports(metafile!);
-  const output = Object.values(metafile!.outputs)[0];
+  const outputs = Object.values(metafile!.outputs);
+  const entries = outputs.flatMap(({ entryPoint }) => entryPoint ?? []);
+  refuseStrayInputs(metafile!, source.absWorkingDir ?? process.cwd(), entries);
+  const [output] = outputs;
   if (output !== undefined && !output.exports.includes('default')) {
     throw badFunction(
       `${shownName} has no default export`,
@@ -79,30 +81,6 @@ export async function build(
   }
   const imports = (output?.imports ?? []).filter(({ external }) => external).map(({ path }) => path);
   return { code: withRequire(outputFiles![0]!.text), imports: [...new Set(imports)], metafile: metafile! };
-}
-
-/** A name, and no way: relative, absolute or a URL. */
-const BARE = /^(?!\.{0,2}\/|\.{1,2}$|[a-z]+:)/;
-const CODE = /\.[cm]?[jt]sx?$/;
-
-/**
- * A dependency is a stranger's: with a path, or as its `main`, it could have any JSON or text of the deployer's host put
- * into the function, which answers with it. From a package leads no path out of packages, and no name to what is no code.
- */
-function refuseStrayImports({ inputs }: Metafile): void {
-  for (const [from, { imports }] of Object.entries(inputs)) {
-    for (const { path, original = path, external } of imports) {
-      // Not of a file: data:, or a module that its package switched off.
-      if (external || /^[(<]|^data:/.test(path) || packageOf(path) !== undefined) continue;
-      const named = BARE.test(original);
-      // A workspace's own packages lie elsewhere, and their code is found by their names.
-      if (named ? CODE.test(path) : packageOf(from) === undefined) continue;
-      throw badFunction(
-        `${from} imports ${original}, which is no part of a package: ${path}`,
-        'look at what that dependency does with your files, and remove it',
-      );
-    }
-  }
 }
 
 export async function runBuild(source: BuildOptions, shownName: string): Promise<BuildResult> {

@@ -33,6 +33,13 @@ export const STORE = {
 /** Packages kept apart from functions. */
 export const PACKAGES = {
   perFunctionMax: 64,
+  /** Files of all packages of a deploy: shiki, which loads each of its languages when it is used, has 389. */
+  filesMax: 5_000,
+  /** Written or linked before others get a turn. */
+  filesAtOnce: 32,
+  /** Of all sandboxes together, below the run directory, which is memory: files, links to them, and bytes of files. */
+  shelfEntriesMax: 200_000,
+  shelfMaxBytes: 256 * 1024 * 1024,
   /** A smaller one loads in the time that looking for it takes. */
   bytesMin: 16 * 1024,
   /** Kept apart, a package is whole; a bundle has only what is used of it. */
@@ -110,6 +117,13 @@ export const EGRESS = {
   /** Connections of all sandboxes of a function, and of all functions: beyond it they are refused. */
   connectionsPerFunction: 256,
   connectionsMax: 1_024,
+  /** From this part of all places on connections are looked at, so often; one that was silent so long gives its place. */
+  crowdedRatio: 0.75,
+  idleLookMs: 1_000,
+  idleMs: 30_000,
+  /** Of one sandbox, at once and in the long run; one that is refused, here or outside, counts as several. */
+  connectionsPerSecond: 1_000,
+  refusedWeight: 10,
   /** Read and not yet written, each way of a connection; beside it one read of 64 KiB. */
   bufferBytes: 32 * 1024,
   /** Names of one function that are looked up at the same time; how long a connection waits for that. */

@@ -41,6 +41,8 @@ export const SNAPSHOT = {
   halfLifeMs: 600_000,
   /** What making one of a loaded function costs, until one was made. */
   makingMs: 2_000,
+  /** It is given up after this: others wait for it. */
+  makingMaxMs: 60_000,
   /** Functions that are remembered as loaded lately. */
   candidatesMax: 1_000,
 } as const;

@@ -132,18 +132,30 @@ export const OCI = {
   pathMaxBytes: 2_048,
   /** Extended headers of one entry of a tar. */
   tarMetaMaxBytes: 256 * 1024,
+  /** Headers of a layer for each entry that it may have; and what pads it after its end, with tar 10 KiB at most. */
+  headersPerEntry: 2,
+  tarTrailerMaxBytes: 1024 * 1024,
+  /** CPU time of each program that reads a layer or an archive: 2 GiB of zstd take 40 s where node has none of its own. */
+  importCpuMaxSeconds: 180,
   /** Files of an archive of an image, which are its layers and a few documents. */
   archiveEntriesMax: 10_000,
   /** One import at a time, so that the room that is left is told truly; others wait. */
   imports: 1,
   importsWaiting: 8,
   importTimeoutMs: 900_000,
+  /** Heap of the thread that reads documents of images and passes on layers. */
+  importHeapMb: 256,
   /** No import goes on below this on its disk, whatever its own count says. */
   diskFreeMinBytes: 64 * 1024 * 1024,
   diskLookMs: 250,
   layersMax: 100,
-  /** 96 bits of a digest name a layer's directory. */
-  layerNameChars: 24,
+  /**
+   * Of a digest in base64url: 192 bits name a layer's directory, so that nobody finds two layers of one name. All 256 would be
+   * 43 characters, and the names of 100 layers have to fit into one page.
+   */
+  layerNameChars: 32,
+  /** Registries and repositories that are remembered as having given a layer. */
+  layerSourcesMax: 100,
   /** Manifests and configs. */
   documentMaxBytes: 1024 * 1024,
   documentDepthMax: 64,
@@ -164,8 +176,10 @@ export const OCI = {
   /** Users of containers: beside those of the other engines. */
   firstUid: 61_000,
   tmpFilesMax: 10_000,
-  /** A server that has just started is asked this often whether it listens. */
+  /** A server that has just started is asked this often whether it listens; later, after this part of its time more. */
   acceptPollMs: 2,
+  acceptPollRatio: 0.05,
+  acceptPollMaxMs: 250,
   /** Loopback answers at once, or not at all: nobody may hold the agent's thread by a full backlog. */
   connectWaitMs: 0,
   keepAliveMs: 600_000,

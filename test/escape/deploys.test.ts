@@ -160,6 +160,91 @@ describe('escape: deploys', function () {
         expect((await errorOf(bundled())).code).to.equal('BAD_FUNCTION');
       });
 
+    const CODE_OF_OTHERS = 'export default "SECRET"';
+    for (const [how, code] of [
+      ['a wildcard', 'export default (name) => import(`../../../home/${name}`);'],
+      ['a wildcard for one ending', 'export default (name) => import(`../../../home/.docker/${name}.json`);'],
+      ['a wildcard in require', "export default (name) => require('../../../home/' + name + '.txt');"],
+      [
+        'a wildcard that begins in its own folder',
+        'export default (name) => import(`./../../${name}.json`);',
+      ],
+      ['an absolute path', "import x from 'HOME/code.js'; export default x;"],
+      ['a path to code', "import x from '../../../home/code.js'; export default x;"],
+      [
+        'a path to packages of others',
+        "import x from '../../../home/node_modules/own/i.js'; export default x;",
+      ],
+      ['a name and a path', "import x from 'evil/../../../home/code.js'; export default x;"],
+      ['a path to another package', "import x from '../other/data.json'; export default x;"],
+      ['a type', "import x from '../../../home/key' with { type: 'text' }; export default x;"],
+      [
+        'a name and a type',
+        "import x from 'evil/../../../home/key' with { type: 'bytes' }; export default x;",
+      ],
+      ['a link', "import x from './link.js'; export default x;"],
+      ['a wildcard and a link', 'export default (name) => import(`./linked/${name}.js`);'],
+      ['its tsconfig.json', "import x from 'alias'; export default x;"],
+    ] as const)
+      it(`nor by ${how}`, async () => {
+        put('home/code.js', CODE_OF_OTHERS);
+        put('home/key', 'SECRET');
+        put('home/node_modules/own/i.js', CODE_OF_OTHERS);
+        put('app/node_modules/other/package.json', '{"name":"other","exports":{}}');
+        put('app/node_modules/other/data.json', '"SECRET"');
+        put(
+          'app/node_modules/evil/tsconfig.json',
+          '{"compilerOptions":{"paths":{"alias":["../../../home/code.js"]}}}',
+        );
+        put('app/node_modules/evil/linked/one.js', 'export default 1;');
+        symlinkSync(join(folder, 'home/code.js'), join(folder, 'app/node_modules/evil/link.js'));
+        symlinkSync(join(folder, 'home/code.js'), join(folder, 'app/node_modules/evil/linked/two.js'));
+        put('app/node_modules/evil/index.js', code.replace('HOME', join(folder, 'home')));
+        // What a wildcard reads besides is not refused for being no code.
+        const made = await bundled().then(
+          ({ code: text }) => text,
+          (error: NemoError) => error,
+        );
+        expect(made instanceof NemoError ? made.code : made).to.equal('BAD_FUNCTION');
+      });
+
+    it('nor by settings for TypeScript that the function takes from it', async () => {
+      const data = { paths: { 'some-data': ['../../../home/.docker/config.json'] } };
+      put('app/node_modules/evil/base.json', JSON.stringify({ compilerOptions: data }));
+      put('app/tsconfig.json', '{"extends":"evil/base.json"}');
+      put('app/index.js', "import x from 'some-data'; export default () => x;");
+      expect((await errorOf(bundled())).code).to.equal('BAD_FUNCTION');
+    });
+
+    it('say who takes what', async () => {
+      put('app/node_modules/evil/index.js', 'export default (name) => import(`../../../home/${name}.txt`);');
+      const { message, hint } = await errorOf(bundled());
+      expect(message).to.match(/^node_modules\/evil\/index\.js imports \.\.\/\.\.\/\.\.\/home\//);
+      expect(hint).to.contain('dependency');
+    });
+
+    it('take what its wildcards find in its own folder, and what the function itself names', async () => {
+      put('app/node_modules/evil/index.js', 'export default (name) => require("./words/" + name + ".json");');
+      put('app/node_modules/evil/words/en.json', '"a word"');
+      put('app/own/de.json', '"ein Wort"');
+      put('beside/notes.json', '"beside"');
+      put('app/aliased/index.json', '"aliased"');
+      put('app/node_modules/preact/compat/index.js', 'export default "compat";');
+      put('app/package.json', '{"imports":{"#own":"./own/de.json","#evil":"evil"}}');
+      put(
+        'app/tsconfig.json',
+        '{"compilerOptions":{"paths":{"@data/*":["./aliased/*"],"react":["./node_modules/preact/compat/index.js"]}}}',
+      );
+      put(
+        'app/index.js',
+        `import e from 'evil'; import b from '../beside/notes.json'; import a from '@data/index.json'; import r from 'react';
+        import o from '#own'; import ev from '#evil';
+        export default (name) => [e, b, a, r, o, ev, import(\`./own/\${name}.json\`)];`,
+      );
+      const { code } = await bundled();
+      for (const text of ['a word', 'ein Wort', 'beside', 'aliased', 'compat']) expect(code).to.contain(text);
+    });
+
     it('take its own files, those of its dependencies, and packages of the workspace', async () => {
       put('app/node_modules/evil/data.json', '2');
       put('app/node_modules/other/package.json', '{"name":"other","main":"d.json"}');

@@ -1,9 +1,14 @@
 import { execFile } from 'node:child_process';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { listenTcp } from '../../src/linux/blocking-socket.js';
+import { createNamespace, insideNamespace } from '../../src/linux/netns.js';
+import { Egress } from '../../src/network/egress.js';
 import { EGRESS } from '../../src/tunables.js';
 import { BOX, inTheBox, METADATA, WORLD } from '../support/egress-world.js';
+import { errorOf } from '../support/sandboxes.js';
 
 const CHILD = fileURLToPath(new URL('./support/egress-child.js', import.meta.url));
 const REUSED_PID = fileURLToPath(new URL('./support/reused-pid-child.js', import.meta.url));
@@ -59,6 +64,41 @@ describe('escape by egress', function () {
     expect(seen.storm).to.be.at.most(EGRESS.connectionsPerFunction);
     expect(seen.storm).to.be.greaterThan(0);
     expect(seen.besideStorm).to.equal(REACHED);
+  });
+
+  it('costs the agent little by connecting in a loop to what is refused', () => {
+    const [count, ms] = seen.refusals as [number, number];
+    const { connectionsPerSecond, refusedWeight } = EGRESS;
+    expect(count).to.be.greaterThan(0);
+    // One for each that was allowed at once, and those of the time since.
+    expect(count).to.be.at.most((connectionsPerSecond / refusedWeight) * (2 + ms / 1_000));
+  });
+
+  it('leaves no descriptor open where one of its ports is taken', async () => {
+    const namespace = await createNamespace();
+    const egress = new Egress();
+    const attach = (id: string, rules: string[]) =>
+      egress.attach({ id, functionName: 'f', namespace: openSync(namespace.path, 'r'), rules });
+    const held = () => readdirSync('/proc/self/fd').length;
+    try {
+      const taken = insideNamespace(namespace.path, () => listenTcp('0.0.0.0', 7003));
+      await attach('first', ['198.51.100.1:7009']);
+      const before = held();
+      for (let i = 0; i < 5; i++) {
+        const { code } = await errorOf(
+          attach(
+            `${i}`,
+            [1, 2, 3].map((port) => `198.51.100.1:700${port}`),
+          ),
+        );
+        expect(code).to.equal('SANDBOX_START');
+      }
+      expect(held()).to.equal(before);
+      closeSync(taken);
+    } finally {
+      await egress.close();
+      await namespace.close();
+    }
   });
 
   it("opens nothing in an NF's network when the NF gets the pid of a sandbox that has just ended", async () => {

@@ -49,6 +49,7 @@ interface Bench {
   channel: HttpChannel;
   violations: string[];
   faults: string[];
+  port: number;
   close(): Promise<void>;
 }
 
@@ -79,7 +80,7 @@ async function openBench(serve: (socket: Socket) => void): Promise<Bench> {
     channel.load(LOAD);
   });
   return {
-    ...{ channel, violations, faults },
+    ...{ channel, violations, faults, port },
     async close() {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -114,6 +115,30 @@ function call({ channel }: Bench, told: { text: string; bytes: number }): Promis
 
 describe('hostile messages from a container', function () {
   this.timeout(FUZZ_TIMEOUT_MS);
+
+  it('costs little with a server that never listens, and finds one that is slow to', async () => {
+    const gate = Object.assign(new EventEmitter(), { write: () => true, pause: () => undefined });
+    let looks = 0;
+    const bench = await openBench(() => {});
+    const { port } = bench;
+    const events = { onReady: () => {}, onLoadFailed: () => {}, onViolation: () => {}, onFault: () => {} };
+    const forMs = 1_000;
+    const from = performance.now();
+    await new Promise<void>((resolve) => {
+      const slow = new HttpChannel(
+        gate as unknown as Socket,
+        { ...events, onLoaded: () => resolve() },
+        () => {
+          looks++;
+          return performance.now() - from < forMs ? undefined : connect(port, '127.0.0.1');
+        },
+      );
+      slow.load(LOAD);
+    });
+    await bench.close();
+    // 2 ms apart for the first 40 ms, then each a twentieth later than the one before.
+    expect(looks).to.be.greaterThan(3).and.below(100);
+  });
 
   it('hostile messages in HTTP: a call has one head and one end, or an error', async () => {
     await fuzzAsync(

@@ -113,6 +113,28 @@ describe('layers of an image of a stranger', function () {
     expect((await refused(zstdBomb(head, 40_000), head, room)).code).to.equal('BAD_FUNCTION');
   });
 
+  for (const [format, blobOf] of [
+    ['zstd', (head: Buffer) => zstdBomb(head, 1_000)],
+    ['gzip', (head: Buffer) => gzipSync(Buffer.concat([head, Buffer.alloc(32 * MIB)]))],
+  ] as const)
+    it(`have an end, after which little comes: ${format}`, async () => {
+      const head = tarOf([{ path: 'hello', content: 'hello' }]);
+      expect((await refused(blobOf(head))).message).to.contain('goes on after its end');
+    });
+
+  it('are held to a number of headers, also of what is left out', async () => {
+    const write = (bytes: Buffer) =>
+      new Promise<Error | null | undefined>((resolve) => {
+        const root = mkdtempSync(join(images.folder, 'headers-'));
+        const layer = new LayerWriter(root, { bytes: MIB, entries: 10 }, '/gone');
+        layer.write(bytes, (first) => (first ? resolve(first) : layer.end(resolve)));
+      });
+    const devices = (count: number) =>
+      tarOf(Array.from({ length: count }, () => ({ path: 'disk', type: 'CharacterDevice' })));
+    expect(await write(devices(20))).to.equal(null);
+    expect((await write(devices(21)))?.message).to.contain('files unpacked');
+  });
+
   it('are counted with the directories on the way to their files', async () => {
     const path = (i: number) => `${Array.from({ length: 40 }, (_, k) => `${i}-${k}`).join('/')}/f`;
     const deep = tarOf(Array.from({ length: 10 }, (_, i) => ({ path: path(i), content: 'x' })));

@@ -24,7 +24,7 @@ export interface ConfinedChildOptions {
 }
 
 /** Of a program that SIGXCPU ended, as bwrap tells it. */
-const CPU_TIME_UP = 128 + 24;
+export const CPU_TIME_UP = 128 + 24;
 const STDERR_MAX = 2_000;
 const LAST_LINE_MAX = 300;
 

@@ -65,10 +65,15 @@ export function checkPackages(input: unknown): Package[] {
     throw bad(`packages is not a list of at most ${PACKAGES.perFunctionMax}`);
   }
   const packages = new Map<string, Package>();
+  let count = 0;
   for (const [i, one] of (input as Array<Partial<PackageInput> | null>).entries()) {
     const { name, entries, files } = one ?? {};
     if (typeof name !== 'string' || !NAME.test(name)) throw bad(`package ${i} has no name that can be shown`);
-    if (typeof files !== 'object' || files === null) throw bad(`the package ${name} has no files`);
+    if (typeof files !== 'object' || files === null || Array.isArray(files))
+      throw bad(`the package ${name} has no files`);
+    count += Object.keys(files).length;
+    if (count > PACKAGES.filesMax)
+      throw bad(`the packages have more than ${PACKAGES.filesMax} files together, up to those of ${name}`);
     for (const [file, text] of Object.entries(files)) {
       if (!FILE.test(file)) throw bad(`'${file.slice(0, 80)}' cannot name a file of the package ${name}`);
       if (typeof text !== 'string') throw bad(`${file} of the package ${name} is not text`);
@@ -77,6 +82,7 @@ export function checkPackages(input: unknown): Package[] {
     if (!Array.isArray(entries) || entries.length === 0 || !entries.every(there)) {
       throw bad(`the package ${name} names entries that are not among its files`);
     }
+    if (new Set(entries).size < entries.length) throw bad(`the package ${name} names an entry twice`);
     const sealed = sealPackage({ name, entries, files });
     packages.set(sealed.hash, sealed);
   }

@@ -12,6 +12,16 @@ import { ask, SandboxBench } from '../../support/sandboxes.js';
 
 const NF = '10.253.0.2';
 const NAMES = ['loopback.test', 'box.test', 'nf.test', ...METADATA.map((_, i) => `metadata${i}.test`)];
+/** Connects for so long to what is refused, one after the other; how many, and in how long. */
+const LOOP = `
+  import { connect } from 'node:net';
+  const once = () => new Promise((done) => connect(7001, '127.0.0.1').on('error', done).on('close', done));
+  export default async (ms) => {
+    const from = performance.now();
+    let count = 0;
+    for (; performance.now() - from < ms; count++) await once();
+    return [count, performance.now() - from];
+  };`;
 /** Asks for more connections than a function may have, and says how many were answered. */
 const STORM = `
   import { connect } from 'node:net';
@@ -58,6 +68,10 @@ try {
   seen.told = bench.logs.filter(({ text }) => /^nemo: 127\.0\.0\.1:7001 is not reached/.test(text)).length;
   const storm = await bench.run(STORM, { egress: ['world.test:7001'], functionName: 'storm' });
   seen.storm = await first(storm, [300]);
+  seen.refusals = await ask(
+    await bench.run(LOOP, { egress: ['127.0.0.1:7001'], functionName: 'loop' }),
+    1_000,
+  );
   seen.besideStorm = await first(byName, ['world.test', 7001, 'hello']);
 } finally {
   await bench.close();

@@ -3,29 +3,35 @@
  * How much may come out is counted by who reads it.
  */
 
-import { Transform } from 'node:stream';
+import { Duplex, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { COMPLAINT } from '../protocol.js';
 
-/** Node's own where it has one (22.15), which is several times faster. */
-function zstd(): Transform {
-  const { createZstdDecompress } = zlib as { createZstdDecompress?: () => Transform };
-  if (createZstdDecompress !== undefined) return createZstdDecompress();
+/** Four bytes may stand for 128 KiB: whatever comes at once is decompressed in parts, each when the one before is taken. */
+const PART_BYTES = 512;
+
+async function* inZstdParts(chunks: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array> {
   const decoder = new Decompress();
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      decoder.ondata = (part) => void this.push(part);
-      decoder.push(chunk);
-      done();
-    },
-    flush(done) {
-      decoder.ondata = (part) => void this.push(part);
-      decoder.push(new Uint8Array(0), true);
-      done();
-    },
-  });
+  let parts: Uint8Array[] = [];
+  decoder.ondata = (part) => void parts.push(part);
+  const push = (bytes: Uint8Array, last: boolean): Uint8Array[] => {
+    parts = [];
+    decoder.push(bytes, last);
+    return parts;
+  };
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += PART_BYTES)
+      yield* push(chunk.subarray(at, at + PART_BYTES), false);
+  }
+  yield* push(new Uint8Array(0), true);
+}
+
+/** Node's own where it has one (22.15), which is several times faster. */
+function zstd(): Duplex {
+  const { createZstdDecompress } = zlib as { createZstdDecompress?: () => Transform };
+  return createZstdDecompress?.() ?? Duplex.from(inZstdParts);
 }
 
 const inflater = process.argv[2] === 'zstd' ? zstd() : zlib.createGunzip();

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { asNemoError } from '../../../errors.js';
 import type { FunctionSpec } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
-import { MICROVM, SNAPSHOT } from '../../../tunables.js';
+import { MICROVM, SANDBOX, SNAPSHOT } from '../../../tunables.js';
 import type { LoadOptions } from '../../engine.js';
 import type { MadeBy, OpenSnapshot } from '../../snapshots/manager.js';
 import { loadInMachine } from './load-in-machine.js';
@@ -86,6 +86,8 @@ export class FunctionSnapshots {
     candidate.loads = candidate.loads * decay(Date.now() - candidate.loadedMs) + 1;
     candidate.loadedMs = Date.now();
     if (candidate.failed || this.making !== undefined || this.closed) return;
+    // It would only hold up the snapshots of others.
+    if (tookMs >= SANDBOX.loadTimeoutMs) return;
     const { snapshots, onNote } = this.options;
     const stem = await this.stems.look(heapMbOf(load));
     const known = snapshots.list().find(({ key }) => key === stem.key);
@@ -165,6 +167,8 @@ export class FunctionSnapshots {
     this.making = making;
     const key = keyOf(load.functionName);
     const from = snapshots.directoryOf(stem.key);
+    // QEMU that was taken over could take its time for each answer.
+    const late = setTimeout(() => void making.cgroup.kill().catch(() => {}), SNAPSHOT.makingMaxMs).unref();
     try {
       await snapshots.ensure(key, madeBy(stem, identity), stem.memoryMb * 2 ** 20, async (directory) => {
         await makeSnapshot(
@@ -177,6 +181,7 @@ export class FunctionSnapshots {
         return savedMs;
       });
     } finally {
+      clearTimeout(late);
       this.making = undefined;
       await making.cgroup.remove();
     }

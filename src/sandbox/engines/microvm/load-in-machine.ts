@@ -19,12 +19,16 @@ import { syncMessage } from './sync-program.js';
  */
 const FUTURE_MS = 10 * 365 * 86_400_000;
 
-/** Rejects as a load does, or with SANDBOX_START. */
+/**
+ * Rejects as a load does, or with SANDBOX_START. The function's own time limit is no matter here: snapshots are made one at
+ * a time, and others wait.
+ */
 export async function loadInMachine(
   child: ChildProcess,
   qmp: Qmp,
   load: LoadOptions,
   code: Buffer,
+  timeoutMs: number = SANDBOX.loadTimeoutMs,
 ): Promise<void> {
   const loaded = new Deferred();
   const settled = new Deferred();
@@ -50,10 +54,9 @@ export async function loadInMachine(
   };
   // It said that it is there before the snapshot that it goes on from was made.
   const channel = new Channel(socketOf(child, Fd.runner), events, 0);
-  const timeoutMs = Math.max(load.timeoutMs, SANDBOX.loadTimeoutMs);
   const timer = setTimeout(() => fail(failed(`was not ready within ${timeoutMs} ms`)), timeoutMs);
   try {
-    await goOn(qmp);
+    await Promise.race([goOn(qmp), loaded.promise]);
     const sync = socketOf(child, Fd.sync);
     await Promise.race([synchronise(sync, Date.now()), loaded.promise]);
     channel.load(load, load.bundlePath, code);

@@ -75,7 +75,11 @@ export async function makeSnapshot(
     const startMs = performance.now();
     child = launchMachine(
       { ...spec, share: true, incoming: from !== undefined },
-      { uid, joinPaths: cgroup.joinPaths, scheduling, directory: runDirectory, runtime, setApart },
+      {
+        ...{ uid, joinPaths: cgroup.joinPaths, scheduling, directory: runDirectory, runtime, setApart },
+        // It writes to the memory file, which lies on the box's disk: code that took it over must not make that grow.
+        fileMaxBytes: spec.memoryMb * 2 ** 20,
+      },
       { ...files, memoryFd, ...(devicesFd === undefined ? {} : { devicesFd }) },
     );
     const qmp = new Qmp(socketOf(child, Fd.qmp));

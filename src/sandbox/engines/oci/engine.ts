@@ -4,17 +4,8 @@
  * each container mounts them for itself, so that nothing is left mounted when an agent is killed.
  */
 
-import {
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { chmod, chown, rm, rmdir, writeFile } from 'node:fs/promises';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmod, chown, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { asNemoError, NemoError } from '../../../errors.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
@@ -76,6 +67,8 @@ export class OciEngine implements Engine {
   private laidOut: Promise<string> | undefined;
   private readonly uids = new UidRange(OCI.firstUid, SANDBOX.uidCount);
   private readonly imports = new Slots(OCI.imports, OCI.importsWaiting, 'imports of images');
+  /** Of stored images, by the name of their file, which is that of its content. */
+  private readonly layersOf = new Map<string, readonly string[]>();
   private trials = 0;
   private closed = false;
 
@@ -245,14 +238,20 @@ export class OciEngine implements Engine {
   private async sweepLayers(): Promise<void> {
     const { storeDir, bundleDir } = this.options;
     const used = new Set<string>();
-    for (const name of namesIn(bundleDir)) {
-      if (!name.endsWith(`.${IMAGE_ENDING}`)) continue;
-      for (const layer of parsePlan(readFileSync(join(bundleDir, name))).layers) used.add(layer);
+    const plans = new Set(namesIn(bundleDir).filter((name) => name.endsWith(`.${IMAGE_ENDING}`)));
+    for (const name of this.layersOf.keys()) if (!plans.has(name)) this.layersOf.delete(name);
+    for (const name of plans) {
+      let layers = this.layersOf.get(name);
+      if (layers === undefined) {
+        layers = await layersIn(join(bundleDir, name));
+        this.layersOf.set(name, layers);
+      }
+      for (const layer of layers) used.add(layer);
     }
     for (const name of namesIn(storeDir)) {
       const layer = name.endsWith(SIZE_ENDING) ? name.slice(0, -SIZE_ENDING.length) : name;
       const path = join(storeDir, name);
-      const ageMs = Date.now() - statSync(path).ctimeMs;
+      const ageMs = Date.now() - (await stat(path)).ctimeMs;
       if (!used.has(layer) && ageMs > OCI.unusedLayerMs) await rm(path, { recursive: true, force: true });
     }
   }
@@ -266,6 +265,15 @@ export class OciEngine implements Engine {
       this.foreignGroups.add(group);
       await rmdir(group).catch(() => {});
     }
+  }
+}
+
+/** None of a file that is no plan: the registry finds it damaged, and its function asks for a new deploy. */
+async function layersIn(path: string): Promise<readonly string[]> {
+  try {
+    return parsePlan(await readFile(path)).layers;
+  } catch {
+    return [];
   }
 }
 

@@ -29,6 +29,7 @@ export class HttpChannel {
   private concurrency = 1;
   private functionName = '';
   private ended = false;
+  private loadedMs = 0;
   private readonly pace: Pace;
   /** Calls that are held because the container is read slowly; undefined: it is not. */
   private slowed: Set<OpenCall> | undefined;
@@ -64,6 +65,7 @@ export class HttpChannel {
     this.concurrency = concurrency;
     this.functionName = functionName;
     this.gate.write('go\n');
+    this.loadedMs = performance.now();
     this.awaitServer();
   }
 
@@ -232,9 +234,11 @@ export class HttpChannel {
     if (this.ended) return;
     const socket = this.tryConnect();
     if (socket === undefined) {
+      // Each look costs this thread some 100 us. A server that is slow to listen is found out a little later.
+      const waitMs = (performance.now() - this.loadedMs) * OCI.acceptPollRatio;
       setTimeout(
         guarded(this.events, () => this.awaitServer()),
-        OCI.acceptPollMs,
+        Math.min(Math.max(waitMs, OCI.acceptPollMs), OCI.acceptPollMaxMs),
       ).unref();
       return;
     }

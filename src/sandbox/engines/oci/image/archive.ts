@@ -22,11 +22,14 @@ export interface ImportTools {
 
 /** Where the files of a plain tar lie. `fd`: of a regular file. Throws BAD_FUNCTION. */
 export async function indexArchive(fd: number, { place }: ImportTools): Promise<TarEntry[]> {
-  const outcome = await runConfined(confinedCommand(place, { program: 'index' }), {
-    input: fd,
-    outputMaxBytes: OCI.archiveEntriesMax * 1_024,
-    timeoutMs: OCI.fetchTimeoutMs,
-  });
+  const outcome = await runConfined(
+    confinedCommand(place, { program: 'index', cpuMaxSeconds: OCI.importCpuMaxSeconds }),
+    {
+      input: fd,
+      outputMaxBytes: OCI.archiveEntriesMax * 1_024,
+      timeoutMs: OCI.fetchTimeoutMs,
+    },
+  );
   if (outcome.kind === 'answered') return parseIndex(outcome.output);
   throw badImage(`the archive of the image cannot be read: ${outcome.why}`, 'use `docker save -o`');
 }
@@ -66,7 +69,9 @@ export async function inflateArchive(
   const file = join(scratch, 'archive.tar');
   const out = openSync(file, 'wx+', 0o600);
   unlinkSync(file);
-  const [program, ...args] = confinedCommand(place, { program: 'inflate', args: [format] });
+  const [program, ...args] = confinedCommand(place, {
+    ...{ program: 'inflate', args: [format], cpuMaxSeconds: OCI.importCpuMaxSeconds },
+  });
   const child = spawnConfined(program!, args, [fd, 'pipe']);
   const complaints: Complaints = listenTo(child);
   const written = pipeline(
@@ -84,6 +89,7 @@ export async function inflateArchive(
   const error = await written;
   if (error?.code === 'ENOSPC') throw storageFull('an image cannot be stored: the disk is full');
   if (error !== undefined) throw error;
-  if (code !== 0) throw badImage(`the archive of the image cannot be unpacked: ${complaintOf(complaints)}`);
+  if (code !== 0)
+    throw badImage(`the archive of the image cannot be unpacked: ${complaintOf(complaints, code)}`);
   return out;
 }

@@ -2,6 +2,7 @@
 
 import { Transform } from 'node:stream';
 import type { ChildProcess } from '../../../../linux/spawn.js';
+import { CPU_TIME_UP } from '../../../confined/child.js';
 import { COMPLAINT } from '../../../confined/protocol.js';
 
 export interface Complaints {
@@ -19,7 +20,8 @@ export function listenTo(child: ChildProcess): Complaints {
 }
 
 /** In its own words, or that it was ended for what it used. */
-export function complaintOf({ text }: Complaints): string {
+export function complaintOf({ text }: Complaints, code: number | null): string {
+  if (code === CPU_TIME_UP) return 'it took too much CPU time';
   const at = text.lastIndexOf(COMPLAINT);
   if (at === -1) return 'it took too much memory';
   return text

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { OCI } from '../../../../tunables.js';
 import { badImage } from './faults.js';
+import { layerParts } from './layer-path.js';
 
 export interface Descriptor {
   mediaType: string;
@@ -29,7 +30,11 @@ export interface ImageConfig {
 
 /** Node's names of architectures -> those of images. */
 const ARCHITECTURES: Record<string, string> = { x64: 'amd64', arm64: 'arm64' };
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
+
+/** Whose mount points NEMO makes. */
+const RESERVED = new Set(['.nemo', 'proc']);
 
 /** Bounded in size and depth. Throws BAD_FUNCTION. */
 export function parseJson(bytes: Buffer, what: string): Record<string, unknown> {
@@ -44,13 +49,19 @@ export function parseJson(bytes: Buffer, what: string): Record<string, unknown> 
   throw badImage(`${what} of the image is not a JSON document`);
 }
 
-/** How deep brackets go, also those within texts: nothing that an image needs comes near the limit. */
+/** How deep brackets go; those within texts are text. */
 function depthOf(bytes: Buffer): number {
   let depth = 0;
   let deepest = 0;
-  for (const byte of bytes) {
+  let inText = false;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at]!;
+    if (byte === QUOTE) inText = !inText;
+    else if (inText) {
+      if (byte === BACKSLASH) at++;
+    }
     // [ and {, ] and }
-    if (byte === 0x5b || byte === 0x7b) deepest = Math.max(deepest, ++depth);
+    else if (byte === 0x5b || byte === 0x7b) deepest = Math.max(deepest, ++depth);
     else if (byte === 0x5d || byte === 0x7d) depth--;
   }
   return deepest;
@@ -107,7 +118,7 @@ export function parseConfig(document: Record<string, unknown>, arch: string = pr
   if (!Array.isArray(diffIds) || diffIds.length === 0) throw badImage('the image has no layers');
   if (diffIds.length > OCI.layersMax) throw badImage(`the image has more than ${OCI.layersMax} layers`);
   const run = asMap(config);
-  const ports = Object.keys(asMap(run.ExposedPorts)).flatMap((port) => {
+  const ports = texts(Object.keys(asMap(run.ExposedPorts)), 'ExposedPorts').flatMap((port) => {
     const [, number] = /^(\d{1,5})(?:\/tcp)?$/.exec(port) ?? [];
     return number === undefined ? [] : [Number(number)];
   });
@@ -116,6 +127,7 @@ export function parseConfig(document: Record<string, unknown>, arch: string = pr
   );
   const volumes = texts(Object.keys(asMap(run.Volumes)), 'Volumes').filter((path) => path.startsWith('/'));
   if (volumes.length > OCI.volumesMax) throw badImage(`the image has more than ${OCI.volumesMax} volumes`);
+  for (const path of volumes) checkVolume(path);
   return {
     entrypoint: texts(run.Entrypoint, 'Entrypoint'),
     cmd: texts(run.Cmd, 'Cmd'),
@@ -125,6 +137,16 @@ export function parseConfig(document: Record<string, unknown>, arch: string = pr
     ports,
     diffIds: diffIds.map((digest) => checkDigest(digest, 'a layer')),
   };
+}
+
+/** A volume hides what is there, so it must not be what a sandbox needs. */
+function checkVolume(path: string): void {
+  const [top, ...below] = layerParts(path);
+  if (top !== undefined && !RESERVED.has(top) && !(top === 'dev' && below.length === 0)) return;
+  throw badImage(
+    `the image has the volume ${JSON.stringify(path.slice(0, 200))}, which would hide what every sandbox needs`,
+    'build the image without it',
+  );
 }
 
 function texts(value: unknown, what: string): string[] {

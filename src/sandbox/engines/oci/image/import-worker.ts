@@ -16,7 +16,10 @@ export async function importInThread(
   task: ImportTask,
   timeoutMs: number = OCI.importTimeoutMs,
 ): Promise<ImportedImage> {
-  const worker = new Worker(new URL(import.meta.url), { workerData: { importTask: task } });
+  const worker = new Worker(new URL(import.meta.url), {
+    workerData: { importTask: task },
+    resourceLimits: { maxOldGenerationSizeMb: OCI.importHeapMb },
+  });
   let timer: NodeJS.Timeout | undefined;
   try {
     return await new Promise((resolve, reject) => {
@@ -25,7 +28,13 @@ export async function importInThread(
         const { code, message, hint } = error!;
         reject(new NemoError(code, message, hint === undefined ? {} : { hint }));
       });
-      worker.once('error', reject);
+      worker.once('error', (error: NodeJS.ErrnoException) =>
+        reject(
+          error.code === 'ERR_WORKER_OUT_OF_MEMORY'
+            ? badImage('reading the image takes too much memory')
+            : error,
+        ),
+      );
       worker.once('exit', () =>
         reject(new NemoError('INTERNAL', 'the import of an image ended without a result')),
       );

@@ -5,11 +5,13 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   utimesSync,
@@ -24,7 +26,7 @@ import { type ImageConfig, parseConfig, parseJson } from './image.js';
 import type { Room } from './layer.js';
 import { sealLayer } from './seal.js';
 import { type ImageAccess, type OpenImage, openImage } from './sources.js';
-import { diskIsFull, unpackLayer } from './unpack.js';
+import { diskIsFull, hashLayer, unpackLayer } from './unpack.js';
 
 export interface ImportedImage {
   /** Names of directories in the store, lowest first. */
@@ -44,7 +46,8 @@ export interface ImportTask {
 
 /** Short, because the kernel wants all of an image's lower directories in one page. */
 export function layerName(diffId: string): string {
-  return diffId.slice('sha256:'.length, 'sha256:'.length + OCI.layerNameChars);
+  const digest = Buffer.from(diffId.slice('sha256:'.length), 'hex');
+  return digest.toString('base64url').slice(0, OCI.layerNameChars);
 }
 
 /** Throws NOT_FOUND, BAD_FUNCTION, STORAGE_FULL or STORE. Blocks its thread: call it in a worker. */
@@ -76,8 +79,9 @@ export async function importImage({
     for (const [i, layer] of open.layers.entries()) {
       const diffId = config.diffIds[i]!;
       const name = layerName(diffId);
-      if (existsSync(join(store, name))) touchLayer(store, name);
-      else await addLayer(store, name, diffId, layer, place, room);
+      const from = { layer, diffId, givenBy: open.givenBy, place };
+      if (existsSync(join(store, name))) await useLayer(store, name, from);
+      else await addLayer(store, name, from, room);
       layers.push(name);
     }
     return { layers, config };
@@ -89,6 +93,51 @@ export async function importImage({
   }
 }
 
+/** Where a layer of an image comes from. */
+interface LayerFrom {
+  layer: OpenImage['layers'][number];
+  diffId: string;
+  givenBy: string | undefined;
+  place: ConfinedPlace;
+}
+
+/**
+ * A layer that is there. Whoever knows no more than its digest must not get what is in it: it has to come with the image
+ * once more, or from a repository that gave it before. There are no names of deployers, so this is asked of every import.
+ */
+async function useLayer(store: string, name: string, from: LayerFrom): Promise<void> {
+  const given = sourceLine(from.givenBy);
+  const sources = givenBefore(store, name);
+  if (given === undefined || !sources.includes(given)) {
+    const { place, layer } = from;
+    checkLayer(await hashLayer(await layer.open(), place), from);
+    if (given !== undefined && sources.length < OCI.layerSourcesMax)
+      appendFileSync(join(store, `${name}${SIZE_ENDING}`), `${given}\n`);
+  }
+  touchLayer(store, name);
+}
+
+/** Hashed: names of private repositories are nobody else's business. */
+function sourceLine(givenBy: string | undefined): string | undefined {
+  return givenBy === undefined ? undefined : createHash('sha256').update(givenBy).digest('hex');
+}
+
+/** They stand below its size. */
+function givenBefore(store: string, name: string): string[] {
+  const file = join(store, `${name}${SIZE_ENDING}`);
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(1) : [];
+}
+
+function checkLayer(found: { blobDigest: string; diffId: string }, { layer, diffId }: LayerFrom): void {
+  if (layer.digest !== undefined && found.blobDigest !== layer.digest)
+    throw badImage(
+      `layer ${layer.digest} is damaged: its content does not have this digest`,
+      'fetch it again',
+    );
+  if (found.diffId !== diffId)
+    throw badImage(`a layer is damaged: it unpacks to ${found.diffId}, and the config says ${diffId}`);
+}
+
 /** No function may name it yet, but one is about to: it is young again, which keeps it from the next sweep. */
 function touchLayer(store: string, name: string): void {
   const now = new Date();
@@ -96,30 +145,22 @@ function touchLayer(store: string, name: string): void {
     if (existsSync(path)) utimesSync(path, now, now);
 }
 
-async function addLayer(
-  store: string,
-  name: string,
-  diffId: string,
-  layer: OpenImage['layers'][number],
-  place: ConfinedPlace,
-  room: Room,
-): Promise<void> {
+async function addLayer(store: string, name: string, from: LayerFrom, room: Room): Promise<void> {
+  const { layer, place } = from;
   const unfinished = join(store, `${name}.${randomBytes(4).toString('hex')}.tmp`);
   const takenAway = `/${randomBytes(16).toString('hex')}`;
   try {
     mkdirSync(unfinished, { mode: 0o700 });
     chownSync(unfinished, place.uid, place.uid);
     const found = await unpackLayer(await layer.open(), { place, directory: unfinished, room, takenAway });
-    if (layer.digest !== undefined && found.blobDigest !== layer.digest)
-      throw badImage(
-        `layer ${layer.digest} is damaged: its content does not have this digest`,
-        'fetch it again',
-      );
-    if (found.diffId !== diffId)
-      throw badImage(`a layer is damaged: it unpacks to ${found.diffId}, and the config says ${diffId}`);
+    checkLayer(found, from);
     const bytes = sealLayer(unfinished, { uid: place.uid, takenAway, room });
     chmodSync(unfinished, 0o755);
-    writeFileSync(join(store, `${name}${SIZE_ENDING}`), `${bytes}\n`, { mode: 0o600 });
+    writeFileSync(
+      join(store, `${name}${SIZE_ENDING}`),
+      `${[bytes, sourceLine(from.givenBy) ?? ''].join('\n').trim()}\n`,
+      { mode: 0o600 },
+    );
     renameSync(unfinished, join(store, name));
   } catch (thrown) {
     for (const left of [unfinished, join(store, `${name}${SIZE_ENDING}`)])

@@ -45,6 +45,10 @@ export class LayerWriter {
   private failure: Error | undefined;
   /** Before the parser sees any: it would unpack what is compressed once more, counted by nobody. */
   private head: Buffer | undefined = Buffer.alloc(0);
+  /** What came after the end of the tar, of which the parser would keep and copy all; undefined before it. */
+  private trailingBytes: number | undefined;
+  /** Of entries, those too that are left out or replaced: reading one costs as much. */
+  private headersLeft: number;
   private readonly parser = new Parser({
     ...{ strict: true, brotli: false, zstd: false, maxMetaEntrySize: OCI.tarMetaMaxBytes },
   });
@@ -54,9 +58,11 @@ export class LayerWriter {
     private readonly room: Room,
     private readonly takenAway: string,
   ) {
+    this.headersLeft = OCI.headersPerEntry * room.entries;
     const fail = (error: unknown): void => this.fail(error);
     this.parser.on('entry', (entry: ReadEntry) => {
       try {
+        if (--this.headersLeft < 0) throw tooLarge();
         if (this.failure === undefined) this.add(entry);
         else entry.resume();
       } catch (error) {
@@ -66,10 +72,18 @@ export class LayerWriter {
     });
     this.parser.on('warn', (_code: string, _message: string, data: unknown) => fail(data));
     this.parser.on('error', fail);
+    this.parser.on('eof', () => {
+      this.trailingBytes = 0;
+    });
   }
 
   write(chunk: Buffer, done: Done): void {
     const next = (): void => done(this.failure ?? null);
+    if (this.trailingBytes !== undefined) {
+      this.trailingBytes += chunk.length;
+      if (this.trailingBytes > OCI.tarTrailerMaxBytes) this.fail(badImage('a layer goes on after its end'));
+      return void next();
+    }
     const ready = this.head === undefined ? chunk : this.sniff(Buffer.concat([this.head, chunk]));
     if (ready === undefined || this.failure !== undefined || this.parser.write(ready)) next();
     else this.parser.once('drain', next);

@@ -53,6 +53,7 @@ export class Registry {
       const bytes = await this.document(`blobs/${config.digest}`);
       return {
         config: { bytes, digest: config.digest },
+        givenBy: `${this.source.host}/${this.source.repository}`,
         layers: layers.map(({ digest }) => ({ digest, open: () => this.blob(digest) })),
         close: () => this.client.close(),
       };

@@ -33,6 +33,8 @@ export interface ImageAccess {
 /** One image, whatever it came from. */
 export interface OpenImage {
   config: { bytes: Buffer; digest: string | undefined };
+  /** Registry and repository; undefined for what is at hand. */
+  givenBy: string | undefined;
   /** Lowest first; nobody has checked the content that `open` gives. */
   layers: Array<{ digest: string | undefined; open(): Promise<Readable> }>;
   close(): void;
@@ -144,6 +146,7 @@ function openLayout(files: ImageFiles, tag: string | undefined): OpenImage {
   const { config, layers } = manifestParts(parsed);
   return {
     config: { bytes: document(blob(config.digest)), digest: config.digest },
+    givenBy: undefined,
     layers: layers.map(({ digest }) => ({ digest, open: async () => streamOf(blob(digest)) })),
     close: () => files.close(),
   };
@@ -166,6 +169,7 @@ function openDockerArchive(files: ImageFiles, tag: string | undefined): OpenImag
     throw badImage('manifest.json of the image names no config, no layers or too many');
   return {
     config: { bytes: document(need(files, Config)), digest: undefined },
+    givenBy: undefined,
     layers: Layers.map((name) => ({
       digest: undefined,
       open: async () => streamOf(need(files, typeof name === 'string' ? name : '')),

@@ -15,12 +15,15 @@ export function indexTar(fd: number): TarEntry[] {
   const files: TarEntry[] = [];
   const { size: total } = fstatSync(fd);
   let extended: { path?: string; size?: number } = {};
+  let headers = 0;
   for (let at = 0; at + BLOCK <= total; ) {
     const block = read(fd, at, BLOCK);
     at += BLOCK;
     if (block.every((byte) => byte === 0)) break;
     const header = new Header(block);
     if (!header.cksumValid) throw new Error('it is not a tar');
+    // An archive has as many folders and attributes as files.
+    if (++headers > 4 * OCI.archiveEntriesMax) throw new Error('it has too many entries');
     const size = extended.size ?? header.size ?? 0;
     if (!Number.isSafeInteger(size) || size < 0 || at + size > total) throw new Error('it ends too early');
     const { type } = header;

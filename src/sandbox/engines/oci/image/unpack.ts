@@ -5,7 +5,7 @@
 
 import { type BinaryLike, createHash } from 'node:crypto';
 import { statfsSync } from 'node:fs';
-import { Readable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { NemoError } from '../../../../errors.js';
 import { OCI } from '../../../../tunables.js';
@@ -28,11 +28,24 @@ export interface Unpacking {
 const TAR_MAX_BYTES = OCI.imageMaxBytes + OCI.entriesMax * 1_536;
 const ENOSPC_EXIT = 5;
 
-/** Digests of the blob as it came, and of the plain tar. Throws BAD_FUNCTION, STORAGE_FULL. */
-export async function unpackLayer(
-  blob: Readable,
-  { place, directory, room, takenAway }: Unpacking,
-): Promise<{ blobDigest: string; diffId: string }> {
+export interface LayerDigests {
+  /** Of the blob as it came. */
+  blobDigest: string;
+  /** Of the plain tar. */
+  diffId: string;
+}
+
+/** Throws BAD_FUNCTION, STORAGE_FULL. */
+export function unpackLayer(blob: Readable, unpacking: Unpacking): Promise<LayerDigests> {
+  return readLayer(blob, unpacking.place, unpacking);
+}
+
+/** Unpacks nothing. Throws BAD_FUNCTION. */
+export function hashLayer(blob: Readable, place: ConfinedPlace): Promise<LayerDigests> {
+  return readLayer(blob, place);
+}
+
+async function readLayer(blob: Readable, place: ConfinedPlace, unpacking?: Unpacking): Promise<LayerDigests> {
   const failures: Error[] = [];
   const children: ReturnType<typeof spawnConfined>[] = [];
   const fail = (error: Error): void => {
@@ -40,13 +53,17 @@ export async function unpackLayer(
     for (const child of children) child.kill('SIGKILL');
   };
   const start = (what: ConfinedProgram) => {
-    const [program, ...args] = confinedCommand(place, what);
+    const [program, ...args] = confinedCommand(place, {
+      ...what,
+      cpuMaxSeconds: OCI.importCpuMaxSeconds,
+    });
     const child = spawnConfined(program!, args, ['pipe', 'pipe']);
     children.push(child);
     return { child, complaints: listenTo(child), code: ended(child) };
   };
   const watch = setInterval(() => {
-    if (diskIsFull(directory)) fail(storageFull('an image cannot be stored: the disk is full'));
+    if (unpacking !== undefined && diskIsFull(unpacking.directory))
+      fail(storageFull('an image cannot be stored: the disk is full'));
   }, OCI.diskLookMs);
   try {
     const blobHash = createHash('sha256');
@@ -55,21 +72,17 @@ export async function unpackLayer(
       void hash.update(chunk);
     const { head, whole } = await peek(blob);
     const format = isCompressed(head);
-    const writer = start({
-      program: 'unpack',
-      args: [`${Math.max(0, room.bytes)}`, `${Math.max(0, room.entries)}`, takenAway],
-      writable: directory,
-      fileMaxBytes: OCI.imageMaxBytes,
-    });
-    writer.child.stdout!.resume();
+    const writer = unpacking === undefined ? undefined : start(writerOf(unpacking));
+    writer?.child.stdout?.resume();
+    const sink = () => writer?.child.stdin ?? new Writable({ write: (_chunk, _encoding, done) => done() });
     const counted = limited(TAR_MAX_BYTES, tooLarge, hashing(tarHash));
     const received = limited(OCI.imageMaxBytes, tooLarge, hashing(blobHash));
     const passing: Promise<void>[] = [];
     const inflater = format === undefined ? undefined : start({ program: 'inflate', args: [format] });
-    if (inflater === undefined) passing.push(pipeline(whole, received, counted, writer.child.stdin!));
+    if (inflater === undefined) passing.push(pipeline(whole, received, counted, sink()));
     else {
       passing.push(pipeline(whole, received, inflater.child.stdin!));
-      passing.push(pipeline(inflater.child.stdout!, counted, writer.child.stdin!));
+      passing.push(pipeline(inflater.child.stdout!, counted, sink()));
     }
     const settled = await Promise.all(
       passing.map((one) =>
@@ -80,13 +93,14 @@ export async function unpackLayer(
       ),
     );
     for (const error of settled) if (error !== undefined && !isBrokenPipe(error)) fail(error);
-    const wrote = await writer.code;
+    const wrote = await writer?.code;
     const inflated = await inflater?.code;
     if (failures[0] !== undefined) throw failures[0];
     if (inflated !== undefined && inflated !== 0)
-      throw badImage(`a layer cannot be decompressed: ${complaintOf(inflater!.complaints)}`);
+      throw badImage(`a layer cannot be decompressed: ${complaintOf(inflater!.complaints, inflated)}`);
     if (wrote === ENOSPC_EXIT) throw storageFull('an image cannot be stored: the disk is full');
-    if (wrote !== 0) throw badImage(`a layer cannot be unpacked: ${complaintOf(writer.complaints)}`);
+    if (writer !== undefined && wrote !== undefined && wrote !== 0)
+      throw badImage(`a layer cannot be unpacked: ${complaintOf(writer.complaints, wrote)}`);
     const digest = (hash: ReturnType<typeof createHash>) => `sha256:${hash.digest('hex')}`;
     return { blobDigest: digest(blobHash), diffId: digest(tarHash) };
   } catch (thrown) {
@@ -98,6 +112,15 @@ export async function unpackLayer(
   } finally {
     clearInterval(watch);
   }
+}
+
+function writerOf({ room, takenAway, directory }: Unpacking): ConfinedProgram {
+  return {
+    program: 'unpack',
+    args: [`${Math.max(0, room.bytes)}`, `${Math.max(0, room.entries)}`, takenAway],
+    writable: directory,
+    fileMaxBytes: OCI.imageMaxBytes,
+  };
 }
 
 export function diskIsFull(directory: string): boolean {

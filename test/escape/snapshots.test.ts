@@ -1,0 +1,71 @@
+/** Boundary: the box's disk and other functions, and a machine of a snapshot. Attackers: code that took QEMU over; a slow function. */
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { loadInMachine } from '../../src/sandbox/engines/microvm/load-in-machine.js';
+import { Fd, socketOf } from '../../src/sandbox/engines/microvm/machine.js';
+import { makeSnapshot } from '../../src/sandbox/engines/microvm/make-snapshot.js';
+import { Qmp } from '../../src/sandbox/engines/microvm/qmp.js';
+import { errorOf } from '../support/sandboxes.js';
+
+const MEMORY_MB = 64;
+
+describe('escape: snapshots of machines', () => {
+  const folder = mkdtempSync('/var/tmp/nemo-escape-snapshots-');
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('give QEMU a memory file that cannot grow beyond the memory of the machine', async () => {
+    const driver = openCgroupDriver({ rootName: `nemo-escape-snapshots-${process.pid}`, idle: false });
+    const file = join(folder, 'file');
+    writeFileSync(file, 'x');
+    const files = { kernel: file, initrd: file, root: file };
+    const spec = { accelerator: 'tcg', memoryMb: MEMORY_MB, heapMb: 32 } as const;
+    const directory = join(folder, 'made');
+    mkdirSync(directory);
+    let limits: string[] = [];
+    try {
+      const making = makeSnapshot(
+        {
+          ...{
+            spec,
+            files,
+            directory,
+            runDirectory: join(folder, 'run'),
+            scheduling: 'default',
+            uid: 60_899,
+          },
+          runtime: { seccompPath: file, libraryPath: file },
+          cgroup: driver.create('making', { memoryMaxBytes: 128 * 2 ** 20, pidsMax: 16 }),
+        },
+        async ({ spawnargs }) => {
+          limits = spawnargs.filter((word) => word.startsWith('--fsize='));
+          throw new Error('enough');
+        },
+      );
+      expect((await errorOf(making)).message).to.equal('enough');
+    } finally {
+      await driver.removeAll();
+    }
+    expect(limits).to.deep.equal([`--fsize=${MEMORY_MB * 2 ** 20}:${MEMORY_MB * 2 ** 20}`]);
+  });
+
+  it('are given up in their own time, whatever that of the function which loads for ever, and of QEMU', async () => {
+    const pipes = Array.from({ length: Fd.console }, () => 'pipe' as const);
+    const child = spawn('sleep', ['1000'], { stdio: ['ignore', ...pipes] });
+    for (const stream of child.stdio) stream?.on('error', () => {});
+    try {
+      const qmp = new Qmp(socketOf(child, Fd.qmp));
+      const load = { functionName: 'slow', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 15 * 60_000 };
+      const error = await errorOf(loadInMachine(child, qmp, load, Buffer.from(''), 50));
+      expect([error.code, error.message]).to.deep.equal([
+        'SANDBOX_START',
+        'the virtual machine was not ready within 50 ms',
+      ]);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+});
