@@ -52,7 +52,8 @@ export class Answers {
       if (!response.writableEnded) socket.setTimeout(0);
     };
     // An answer behind another one on its connection hears nothing of the end of that.
-    const one = { left: done };
+    // Written already: who does not take it is cut off, whoever it is.
+    const one = { left: done, probe: () => response.writableEnded };
     caller.waitsFor(one);
     response.on('drain', done).on('finish', done);
   }

@@ -14,6 +14,11 @@ export interface BodyTaker {
   onRefused(error: NemoError): void;
 }
 
+/** Its client keeps the body until it is told to go on (`Expect: 100-continue`). */
+export interface AsksFirst extends IncomingMessage {
+  goOn?: () => void;
+}
+
 const NOTHING = Buffer.alloc(0);
 
 /**
@@ -21,7 +26,7 @@ const NOTHING = Buffer.alloc(0);
  * once; not at all, if the client leaves in the middle.
  */
 export function collectBody(
-  request: IncomingMessage,
+  request: AsksFirst,
   declaredBytes: number | undefined,
   maxBytes: number,
   budget: Budget,
@@ -45,6 +50,7 @@ export function collectBody(
     cutLongUpload(request);
     taker.onRefused(error);
   };
+  request.goOn?.();
   request.on('data', (chunk: Buffer) => {
     if (over) return;
     bytes += chunk.length;
