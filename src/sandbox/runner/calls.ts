@@ -5,7 +5,8 @@
  */
 
 import type { Buffer } from 'node:buffer';
-import { BadBody, CallContext, type CallMeta, decodeEvent, toRequest } from './event.js';
+import { BadBody } from './body-text.js';
+import { CallContext, type CallMeta, decodeEvent, toRequest } from './event.js';
 import { EMPTY, FrameType, utf8 } from './frames.js';
 import { promiseThen, setAdd, setDelete, setForEach, toPromise } from './primordials.js';
 import { type Answered, BadReply, type Outlet, sendResult } from './reply.js';
@@ -141,7 +142,7 @@ export class CallQueue {
       const { style } = this;
       const result =
         style.kind === 'event'
-          ? style.handler(decodeEvent(meta.headers['content-type'], body), context)
+          ? style.handler(decodeEvent(meta.headers, body), context)
           : style.kind === 'fetch'
             ? style.handler(toRequest(context, body), context)
             : style.handler(body, context);
