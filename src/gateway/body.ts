@@ -99,7 +99,7 @@ export function bodyTooLarge(maxBytes: number): NemoError {
   });
 }
 
-function bodiesTooLarge(): NemoError {
+export function bodiesTooLarge(): NemoError {
   return new NemoError('OVERLOADED', 'the bodies of all requests together are larger than the agent holds', {
     hint: 'try again later, or send less at once',
   });

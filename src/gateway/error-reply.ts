@@ -31,6 +31,9 @@ export function sendError(
   if (status === 429 || status === 503) {
     flat.push('Retry-After', String(error.details?.retryAfterS ?? GATEWAY_HTTP.retryAfterS));
   }
+  if (error.code === 'BODY_CODING' && error.details?.acceptEncoding !== undefined) {
+    flat.push('Accept-Encoding', String(error.details.acceptEncoding));
+  }
   response.writeHead(status, flat);
   response.end(body);
 }

@@ -62,6 +62,7 @@ export function answersOf(text: string, methods: string[] = []): WireAnswer[] {
       for (;;) {
         const line = rest.indexOf('\r\n');
         const size = Number.parseInt(rest.slice(0, line), 16);
+        if (line < 0 || Number.isNaN(size) || rest.length < size) throw new Error(`no whole chunk: ${rest}`);
         rest = rest.slice(line + 2);
         if (size === 0) break;
         answer.body += rest.slice(0, size);
