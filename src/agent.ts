@@ -255,6 +255,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   planner.start();
   gateway = await createGateway(platform, {
     ...config.http,
+    timeouts: { keepAliveTimeoutMs: config.http.keepAliveTimeoutMs },
     limits: {
       connectionsMax: config.http.maxConnections,
       connectionsPerAddressMax: config.http.maxConnectionsPerAddress,

@@ -43,6 +43,7 @@ export const CONFIG_SCHEMA: AnySchema = map({
     },
     maxConnections: { type: 'integer', minimum: 1, maximum: 1_000_000 },
     maxConnectionsPerAddress: { type: 'integer', minimum: 1, maximum: 1_000_000 },
+    keepAliveTimeout: { type: 'string', pattern: `^${DURATION_PATTERN}$`, description: 'must be like 75s' },
   }),
   cores: map({ functions: cores, housekeeping: cores, allowSmtSiblings: { type: 'boolean' } }),
   egress: map({ allow: { type: 'array', items: { type: 'string' } } }),

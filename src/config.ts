@@ -8,7 +8,7 @@ import { compileSchema, parseCheckedYaml } from './checked-yaml.js';
 import { CONFIG_SCHEMA } from './config-schema.js';
 import { NemoError } from './errors.js';
 import { type BoxPolicy, policyByName } from './harvest/policies.js';
-import { parseBytes } from './invoke/quantity.js';
+import { parseBytes, parseDurationMs } from './invoke/quantity.js';
 import { onlineCores } from './linux/online-cores.js';
 import type { ResctrlLimits } from './linux/resctrl.js';
 import { readTrusted } from './linux/trusted-file.js';
@@ -36,9 +36,10 @@ export interface UserConfig {
   /**
    * `allowedHosts`: further names of this box, without ports. `allowedOrigins`: pages that may use API and functions,
    * `https://shop.example`. `functionsPort`, `functionsHost`: an origin of their own for functions, by a port or by a
-   * name to which nothing else answers.
+   * name to which nothing else answers. `keepAliveTimeout`: of a connection on which nothing is asked, `75s`; longer
+   * than a balancer in front keeps it.
    */
-  http?: Partial<HttpConfig>;
+  http?: Partial<Omit<HttpConfig, 'keepAliveTimeoutMs'>> & { keepAliveTimeout?: string };
   cores?: {
     functions?: number[];
     housekeeping?: number[];
@@ -115,6 +116,8 @@ export interface HttpConfig {
   maxConnections: number;
   /** At once, from one address, to all ports. */
   maxConnectionsPerAddress: number;
+  /** A connection on which nothing is asked for so long is closed. */
+  keepAliveTimeoutMs: number;
 }
 
 export interface AgentConfig {
@@ -167,12 +170,7 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     stateDir,
     runDir: user.runDir ?? '/run/nemo',
     policy: policyByName(user.policy ?? 'nemo'),
-    http: {
-      ...{ host: GATEWAY.host, port: GATEWAY.port, allowedHosts: [], allowedOrigins: [] },
-      maxConnections: GATEWAY.connectionsMax,
-      maxConnectionsPerAddress: GATEWAY.connectionsPerAddressMax,
-      ...user.http,
-    },
+    http: resolveHttp(user.http ?? {}),
     functionCores: functions,
     housekeepingCores: housekeeping,
     allowSmtSiblings: user.cores?.allowSmtSiblings ?? false,
@@ -205,6 +203,19 @@ function checkFunctionsPort({ functionsPort, functionsHost, allowedHosts = [] }:
   throw new NemoError('BAD_CONFIG', message, {
     hint: 'take another port for functions, or a name of their own: http.functionsHost',
   });
+}
+
+function resolveHttp({ keepAliveTimeout, ...given }: NonNullable<UserConfig['http']>): HttpConfig {
+  return {
+    ...{ host: GATEWAY.host, port: GATEWAY.port, allowedHosts: [], allowedOrigins: [] },
+    maxConnections: GATEWAY.connectionsMax,
+    maxConnectionsPerAddress: GATEWAY.connectionsPerAddressMax,
+    keepAliveTimeoutMs:
+      keepAliveTimeout === undefined
+        ? GATEWAY.keepAliveTimeoutMs
+        : parseDurationMs(keepAliveTimeout, 'http.keepAliveTimeout'),
+    ...given,
+  };
 }
 
 function resolveUser(user: string | number): number {

@@ -14,6 +14,7 @@ const CODES = {
   NOT_FOUND: ['user', 404, 'no function, NF or file of that name'],
   EXISTS: ['user', 409, 'a thing of that name is already there'],
   BODY_TOO_LARGE: ['user', 413, 'a request body or reply is larger than allowed'],
+  BODY_CODING: ['user', 415, 'a request body is packed, or written in a charset, that is not known'],
   NO_SUCH_CORE: ['user', 400, 'a core that this machine does not have or that is offline'],
   NO_SUCH_INTERFACE: ['user', 400, 'a network interface that is not there'],
   PORT_IN_USE: ['user', 500, 'another program listens on the port'],

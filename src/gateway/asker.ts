@@ -17,6 +17,8 @@ export interface Asker {
   asked: boolean;
   /** It calls itself a browser, as all of them do. */
   browser: boolean;
+  /** `Transfer-Encoding`: how the body is framed, if not by its length. */
+  framing: string | undefined;
 }
 
 export function readAsker(rawHeaders: readonly string[]): Asker {
@@ -26,6 +28,7 @@ export function readAsker(rawHeaders: readonly string[]): Asker {
   let dest: string | undefined;
   let asked = false;
   let browser = false;
+  let framing: string | undefined;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!;
     const value = rawHeaders[i + 1]!;
@@ -51,9 +54,14 @@ export function readAsker(rawHeaders: readonly string[]): Asker {
           case REQUEST_HEADER:
             asked = true;
         }
+        break;
+      case 17:
+        if (name.toLowerCase() === 'transfer-encoding') {
+          framing = framing === undefined ? value : `${framing}, ${value}`;
+        }
     }
   }
-  return { host, origin, site, dest, asked, browser };
+  return { host, origin, site, dest, asked, browser, framing };
 }
 
 /** A program: no page made this request, whatever the machine's browser shows. */

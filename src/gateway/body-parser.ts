@@ -1,10 +1,11 @@
-/** Bodies of the API, bounded each and together: JSON, or the bytes as they came, whatever their Content-Type says. */
+/** Bodies of the API, bounded each and together, packed or not: JSON, or bytes, whatever the Content-Type says. */
 
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../errors.js';
-import { bodyTooLarge, collectBody, cutLongUpload } from './body.js';
+import { bodiesTooLarge, bodyTooLarge, collectBody, cutLongUpload } from './body.js';
 import type { Budget } from './budget.js';
+import { textOf, unpack } from './content.js';
 
 /** Bytes of requests whose body counts until they are answered. */
 const held = new WeakMap<IncomingMessage, number>();
@@ -14,7 +15,11 @@ export function releaseBody(request: IncomingMessage, bodies: Budget): void {
   held.delete(request);
 }
 
-type Decode = (bytes: Buffer, done: (error: Error | null, body?: unknown) => void) => void;
+type Decode = (
+  bytes: Buffer,
+  contentType: string,
+  done: (error: Error | null, body?: unknown) => void,
+) => void;
 
 /**
  * `bodies`: of all requests together, with those of calls. A route's own `bodyLimit` holds. Default: JSON, because
@@ -35,21 +40,39 @@ export function addBodyParser(server: FastifyInstance, bodies: Budget, decode: D
     collectBody(raw, declaredBytes, maxBytes, bodies, {
       onBody(bytes) {
         held.set(raw, bytes.length);
-        decode(bytes, done);
+        const { 'content-encoding': codings, 'content-type': type = '' } = raw.headers;
+        if (codings === undefined) {
+          decode(bytes, type, done);
+          return;
+        }
+        // What it may come to, until it is answered.
+        if (!bodies.take(maxBytes)) {
+          done(bodiesTooLarge());
+          return;
+        }
+        held.set(raw, bytes.length + maxBytes);
+        unpack(bytes, codings, maxBytes, (error, plain) => {
+          if (plain === undefined) done(error);
+          else decode(plain, type, done);
+        });
       },
       onRefused: done,
     });
   });
 }
 
-export const asBytes: Decode = (bytes, done) => done(null, bytes);
+export const asBytes: Decode = (bytes, _contentType, done) => done(null, bytes);
 
-function parseJson(bytes: Buffer, done: Parameters<Decode>[1]): void {
-  const text = bytes.toString();
+function parseJson(bytes: Buffer, contentType: string, done: Parameters<Decode>[2]): void {
   let body: unknown;
   try {
+    const text = textOf(bytes, contentType);
     body = text === '' ? undefined : JSON.parse(text);
   } catch (cause) {
+    if (cause instanceof NemoError) {
+      done(cause);
+      return;
+    }
     const message = `the request body is no JSON: ${(cause as Error).message.slice(0, 200)}`;
     done(new NemoError('BAD_REQUEST', message, { hint: 'send one JSON object', cause }));
     return;

@@ -14,6 +14,11 @@ export interface BodyTaker {
   onRefused(error: NemoError): void;
 }
 
+/** Its client keeps the body until it is told to go on (`Expect: 100-continue`). */
+export interface AsksFirst extends IncomingMessage {
+  goOn?: () => void;
+}
+
 const NOTHING = Buffer.alloc(0);
 /** A piece costs some 200 bytes of memory beside its own: shorter ones are put together in blocks. */
 const SHORT_BYTES = 4 * 1024;
@@ -59,7 +64,7 @@ class Pieces {
  * once; not at all, if the client leaves in the middle.
  */
 export function collectBody(
-  request: IncomingMessage,
+  request: AsksFirst,
   declaredBytes: number | undefined,
   maxBytes: number,
   budget: Budget,
@@ -83,6 +88,7 @@ export function collectBody(
     cutLongUpload(request);
     taker.onRefused(error);
   };
+  request.goOn?.();
   request.on('data', (chunk: Buffer) => {
     if (over) return;
     bytes += chunk.length;
@@ -134,7 +140,7 @@ export function bodyTooLarge(maxBytes: number): NemoError {
   });
 }
 
-function bodiesTooLarge(): NemoError {
+export function bodiesTooLarge(): NemoError {
   return new NemoError('OVERLOADED', 'the bodies of all requests together are larger than the agent holds', {
     hint: 'try again later, or send less at once',
   });

@@ -5,6 +5,7 @@
 
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { GATEWAY_HTTP } from '../tunables.js';
 
 export interface CallerLimits {
   connectionsMax: number;
@@ -15,15 +16,28 @@ export interface CallerLimits {
 export interface Awaited {
   /** The caller has left. */
   left(): void;
+  /**
+   * Sends what a caller that is there ignores, and one that has left refuses. False if that cannot be: then a caller
+   * who stops sending has left.
+   */
+  probe?(): boolean;
 }
 
 /** One connection. */
 export class Caller {
   private readonly awaited = new Set<Awaited>();
+  private askedMs = 0;
+
+  constructor(private readonly socket: Socket) {}
 
   /** What it waits for now. */
   get pending(): number {
     return this.awaited.size;
+  }
+
+  /** It sent a request. */
+  asks(): void {
+    this.askedMs = performance.now();
   }
 
   waitsFor(one: Awaited): void {
@@ -38,6 +52,27 @@ export class Caller {
     for (const one of this.awaited) one.left();
     this.awaited.clear();
   }
+
+  /**
+   * It sends no more. TCP tells that alike of one that waits for its answer (`nc -N`) and of one that has left: close
+   * by its request it waits, and whoever is not known to wait is asked.
+   */
+  stoppedSending(): void {
+    if (this.awaited.size === 0) return;
+    const spentMs = performance.now() - this.askedMs;
+    const { halfCloseMs } = GATEWAY_HTTP;
+    if (spentMs >= halfCloseMs) this.probe(true, GATEWAY_HTTP.probeAgainMs);
+    else setTimeout(() => this.probe(false, GATEWAY_HTTP.probeAgainMs), halfCloseMs - spentMs).unref();
+  }
+
+  /** What it was asked first is refused by its kernel, and only the next write hears of that. */
+  private probe(late: boolean, nextMs: number): void {
+    const [first] = this.awaited;
+    if (first === undefined || this.socket.destroyed) return;
+    if (first.probe?.() === true) {
+      setTimeout(() => this.probe(late, GATEWAY_HTTP.probeEveryMs), nextMs).unref();
+    } else if (late) this.socket.destroy();
+  }
 }
 
 export class Callers {
@@ -49,6 +84,8 @@ export class Callers {
   /** Counts the connections of one more server; the bounds are of all of them together for an address. */
   watch(server: Server): void {
     server.maxConnections = this.limits.connectionsMax;
+    // Node's own way: not in its documentation, and in every version of it.
+    Object.assign(server, { httpAllowHalfOpen: true });
     // Before the parser gets it, so that nothing of a refused one is read.
     server.prependListener('connection', (socket: Socket) => this.take(socket));
   }
@@ -56,12 +93,14 @@ export class Callers {
   of(socket: Socket): Caller {
     const known = this.callers.get(socket);
     if (known !== undefined) return known;
-    const caller = new Caller();
+    const caller = new Caller(socket);
     this.callers.set(socket, caller);
     return caller;
   }
 
   private take(socket: Socket): void {
+    // A connection whose offer to go on in another protocol was ignored.
+    if (this.callers.has(socket)) return;
     // Undefined: it has gone already.
     const address = networkOf(socket.remoteAddress ?? '');
     const there = this.perAddress.get(address) ?? 0;
@@ -71,6 +110,7 @@ export class Callers {
     }
     this.perAddress.set(address, there + 1);
     const caller = this.of(socket);
+    socket.on('end', () => caller.stoppedSending());
     socket.once('close', () => {
       const left = (this.perAddress.get(address) ?? 1) - 1;
       if (left > 0) this.perAddress.set(address, left);

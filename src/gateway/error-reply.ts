@@ -31,16 +31,27 @@ export function sendError(
   if (status === 429 || status === 503) {
     flat.push('Retry-After', String(error.details?.retryAfterS ?? GATEWAY_HTTP.retryAfterS));
   }
+  if (error.code === 'BODY_CODING' && error.details?.acceptEncoding !== undefined) {
+    flat.push('Accept-Encoding', String(error.details.acceptEncoding));
+  }
   response.writeHead(status, flat);
   response.end(body);
 }
 
 /** The same on a bare socket, where no ServerResponse exists: a request that did not parse, a refused upgrade. */
-export function rawErrorReply(error: NemoError, status: number, reason: string): string {
+export function rawErrorReply(
+  error: NemoError,
+  status: number,
+  reason: string,
+  headers: Record<string, string> = {},
+): string {
   const body = `${JSON.stringify(error)}\n`;
-  const retry = status === 503 ? `Retry-After: ${GATEWAY_HTTP.retryAfterS}\r\n` : '';
-  return (
-    `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Type: application/json\r\n${retry}` +
-    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-  );
+  const sent: Record<string, string | number> = {
+    ...{ Connection: 'close', Date: new Date().toUTCString(), 'Content-Type': 'application/json' },
+    ...(status === 503 ? { 'Retry-After': GATEWAY_HTTP.retryAfterS } : {}),
+    ...headers,
+    'Content-Length': Buffer.byteLength(body),
+  };
+  const lines = Object.entries(sent).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${reason}\r\n${lines.join('')}\r\n${body}`;
 }

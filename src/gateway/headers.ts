@@ -118,7 +118,9 @@ const OWN_PREFIX = 'x-nemo-';
 
 function rememberName(raw: string): string {
   const lower = raw.toLowerCase();
-  const name = HOP_BY_HOP.has(lower) || lower.startsWith(OWN_PREFIX) ? '' : lower;
+  // What was expected has been answered by the gateway.
+  const dropped = HOP_BY_HOP.has(lower) || lower === 'expect' || lower.startsWith(OWN_PREFIX);
+  const name = dropped ? '' : lower;
   if (requestNames.size >= REMEMBERED_MAX) requestNames.clear();
   requestNames.set(raw, name);
   return name;

@@ -5,23 +5,25 @@
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { NemoError } from '../errors.js';
-import type { FeedServer } from '../telemetry/feed-server.js';
 import { GATEWAY_HTTP } from '../tunables.js';
 import { type Answers, countedResponse } from './answers.js';
 import { type Asker, readAsker } from './asker.js';
-import { bodyTooLarge } from './body.js';
+import type { AsksFirst } from './body.js';
 import type { Callers } from './callers.js';
-import { rawErrorReply, sendError } from './error-reply.js';
+import { sendError } from './error-reply.js';
 import { FOREIGN_STATUS, foreignHost, type Guard } from './guard.js';
+import { answerForServer } from './methods.js';
 import { INVOKE_PREFIX } from './native/invoke.js';
+import { isAuthority, takeTarget } from './request-target.js';
 
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
 export interface HttpTimeouts {
   headersTimeoutMs: number;
   requestTimeoutMs: number;
+  /** A connection on which nothing is asked for so long is closed. */
+  keepAliveTimeoutMs: number;
 }
 
 export interface HttpServerParts {
@@ -36,7 +38,6 @@ export interface HttpServerParts {
   rest: RequestHandler;
   /** Whether a path, without its query, is a file of the console. */
   isConsole(path: string): boolean;
-  bodyMaxBytes: number;
   timeouts: HttpTimeouts;
 }
 
@@ -72,53 +73,74 @@ export function createFunctionsServer(parts: HttpServerParts): Server {
 }
 
 function listening(
-  { guard, callers, answers, bodyMaxBytes, timeouts }: HttpServerParts,
+  { guard, callers, answers, timeouts }: HttpServerParts,
   route: (request: IncomingMessage, response: ServerResponse, asker: Asker) => void,
 ): Server {
   const handle: RequestHandler = (request, response) => {
+    const caller = callers.of(request.socket);
+    caller.asks();
     // A flood of requests on one connection, whose answers nobody waits for.
-    const { pending } = callers.of(request.socket);
+    const { pending } = caller;
     if (pending > 0 && pending * weightOf(request) >= GATEWAY_HTTP.pipelinedMax) {
       request.socket.destroy();
       return;
     }
+    const found = takeTarget(request);
     const asker = readAsker(request.rawHeaders);
-    if (!guard.hostAllowed(asker.host)) {
-      return sendError(response, foreignHost(asker.host), [], FOREIGN_STATUS);
+    const { host, framing } = asker;
+    if (!guard.hostAllowed(host)) {
+      const status = host === undefined || isAuthority(host) ? FOREIGN_STATUS : 400;
+      return sendError(response, foreignHost(host), [], status);
     }
-    const { url, method, httpVersionMajor } = request;
-    // `GET http://...` is for proxies; TRACE would show a page what it must not see; HTTP/0.9 has no headers.
-    if (url!.charCodeAt(0) !== SLASH || method === 'TRACE' || httpVersionMajor !== 1) {
-      return sendError(response, notHere(method!));
+    if (framing !== undefined && !isUsualFraming(framing, request.httpVersionMinor)) {
+      return sendError(response, oddFraming(framing), ['Connection', 'close'], framingStatus(framing));
     }
+    if (answerForServer(request, response)) return;
+    // HTTP/0.9 has no headers.
+    if (!found || request.httpVersionMajor !== 1) return sendError(response, notHere(request.method!));
     route(request, response, asker);
   };
-  const { headersTimeoutMs, requestTimeoutMs } = timeouts;
+  const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs } = timeouts;
   const server = createServer(
     {
       ServerResponse: countedResponse(answers),
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
+      keepAliveTimeout: keepAliveTimeoutMs,
       connectionsCheckingInterval: Math.min(headersTimeoutMs, requestTimeoutMs) / 2,
       maxHeaderSize: GATEWAY_HTTP.headersMaxBytes,
     },
     handle,
   );
   callers.watch(server);
-  // A client that asks first gets its refusal before it sends: then the connection cannot be used again.
-  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    const limit = request.url!.startsWith(INVOKE_PREFIX) ? bodyMaxBytes : GATEWAY_HTTP.deployMaxBytes;
-    if (Number(request.headers['content-length'] ?? 0) > limit) {
-      sendError(response, bodyTooLarge(limit), ['Connection', 'close']);
-    } else {
+  // A client that asks first is told to go on when its body is wanted; refused, it keeps the body, and the connection ends.
+  server.on('checkContinue', (request: AsksFirst, response: ServerResponse) => {
+    const { shouldKeepAlive } = response;
+    response.shouldKeepAlive = false;
+    request.goOn = () => {
+      response.shouldKeepAlive = shouldKeepAlive;
       response.writeContinue();
-      handle(request, response);
-    }
+    };
+    handle(request, response);
   });
   return server;
 }
 
-const SLASH = 47;
+/** The one coding that there is (RFC 9112, 7), and not in a version that has none. */
+function isUsualFraming(framing: string, minor: number): boolean {
+  return (framing === 'chunked' || framing.toLowerCase() === 'chunked') && minor > 0;
+}
+
+/** Of codings that end with chunks it is known where the body ends (RFC 9112, 6.1 and 6.3). */
+function framingStatus(framing: string): number {
+  return /,\s*chunked$/i.test(framing) ? 501 : 400;
+}
+
+function oddFraming(framing: string): NemoError {
+  return new NemoError('BAD_REQUEST', `Transfer-Encoding: ${framing.slice(0, 80)} is not taken`, {
+    hint: 'send the body with its length, or in the chunks of HTTP/1.1 alone',
+  });
+}
 
 /** Of one that waits behind others: an ordinary one counts once, one with long headers as often as they are longer. */
 function weightOf({ url, rawHeaders }: IncomingMessage): number {
@@ -161,68 +183,4 @@ function notHere(method: string): NemoError {
 function pathOf(url: string): string {
   const queryAt = url.indexOf('?');
   return queryAt === -1 ? url : url.slice(0, queryAt);
-}
-
-/** Lets WebSocket upgrades of `/feed` through to the feed, and refuses all others. */
-export function attachFeed(server: Server, guard: Guard, feed: FeedServer, stopping: () => boolean): void {
-  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const refuse = refuser(socket);
-    const asker = readAsker(request.rawHeaders);
-    if (!guard.hostAllowed(asker.host)) return refuse(foreignHost(asker.host), FOREIGN_STATUS, 'Forbidden');
-    if (pathOf(request.url!) !== '/feed' || guard.isFunctionsHost(asker.host)) {
-      return refuse(noWebSocket(), 404, 'Not Found');
-    }
-    const refusal = guard.refusal(asker, request.method!, 'api');
-    if (refusal !== undefined) return refuse(refusal, FOREIGN_STATUS, 'Forbidden');
-    if (stopping() || feed.full) {
-      const why = feed.full ? 'the feed has too many readers' : 'the agent is stopping';
-      return refuse(
-        new NemoError('OVERLOADED', why, { hint: 'try again later' }),
-        503,
-        'Service Unavailable',
-      );
-    }
-    feed.accept(request, socket, head);
-  });
-}
-
-/** Where functions have a server of their own, it upgrades nothing. */
-export function refuseUpgrades(server: Server): void {
-  server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
-    refuser(socket)(noWebSocket(), 404, 'Not Found');
-  });
-}
-
-function refuser(socket: Duplex): (error: NemoError, status: number, reason: string) => void {
-  return (error, status, reason) => {
-    socket.on('error', () => undefined);
-    socket.end(rawErrorReply(error, status, reason), () => socket.destroy());
-  };
-}
-
-function noWebSocket(): NemoError {
-  const hint = 'the one WebSocket of the agent is /feed';
-  return new NemoError('NOT_FOUND', 'there is no WebSocket here', { hint });
-}
-
-/** What node's parser refuses, in the words of every other error. */
-export function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, reason, message] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? [
-          431,
-          'Request Header Fields Too Large',
-          `the headers are larger than ${GATEWAY_HTTP.headersMaxBytes} bytes`,
-        ]
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'Request Timeout', 'the request did not arrive in time']
-        : [400, 'Bad Request', 'this is no HTTP request'];
-  const refusal = new NemoError('BAD_REQUEST', message as string, {
-    hint: 'send an ordinary HTTP/1.1 request',
-  });
-  socket.end(rawErrorReply(refusal, status as number, reason as string), () => socket.destroy());
 }

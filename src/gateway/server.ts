@@ -15,16 +15,14 @@ import { Answers } from './answers.js';
 import { addBodyParser, releaseBody } from './body-parser.js';
 import { Budget } from './budget.js';
 import { Callers } from './callers.js';
+import { onClientError } from './client-errors.js';
 import { sendError } from './error-reply.js';
 import { Guard } from './guard.js';
 import {
-  attachFeed,
   createFunctionsServer,
   createHttpServer,
   type HttpServerParts,
   type HttpTimeouts,
-  onClientError,
-  refuseUpgrades,
 } from './http-server.js';
 import { addFunctionRoutes } from './native/functions.js';
 import { addImageRoutes } from './native/images.js';
@@ -34,6 +32,7 @@ import { addObserveRoutes } from './native/observe.js';
 import { addTraceRoutes } from './native/traces.js';
 import type { Platform } from './platform.js';
 import { StaticFiles } from './static-files.js';
+import { attachFeed, refuseWebSockets } from './upgrades.js';
 
 export interface GatewayOptions {
   host: string;
@@ -51,7 +50,7 @@ export interface GatewayOptions {
   /** Or another name of this box, to which nothing else answers. */
   functionsHost?: string;
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
-  timeouts?: HttpTimeouts;
+  timeouts?: Partial<HttpTimeouts>;
   limits?: Partial<GatewayLimits>;
 }
 
@@ -103,9 +102,9 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     },
   };
   const consoleFiles = new StaticFiles(options.consoleDir ?? '');
-  const timeouts = options.timeouts ?? GATEWAY_HTTP;
+  const timeouts = { ...GATEWAY_HTTP, ...options.timeouts };
   const parts: Omit<HttpServerParts, 'rest'> = {
-    ...{ guard, callers, answers, timeouts, bodyMaxBytes: options.bodyMaxBytes },
+    ...{ guard, callers, answers, timeouts },
     invoke: createInvokeHandler(platform, invoking),
     invokeOwn: createInvokeHandler(platform, { ...invoking, shared: false }),
     isConsole: (path) => consoleFiles.has(path),
@@ -198,7 +197,7 @@ const CLOSE_LOOK_MS = 50;
 /** Without fastify, which has no part in it. PORT_IN_USE, BAD_CONFIG. */
 async function listen(server: Server, host: string, port: number): Promise<void> {
   server.on('clientError', onClientError);
-  refuseUpgrades(server);
+  refuseWebSockets(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(listenError(cause, { host, port })));
     server.listen({ host, port }, resolve);

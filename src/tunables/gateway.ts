@@ -15,6 +15,8 @@ export const GATEWAY = {
   /** Connections at once, to each port; and from one address, to all of them. */
   connectionsMax: 4_096,
   connectionsPerAddressMax: 1_024,
+  /** Longer than balancers keep an idle connection (60 s), so that they close it and never use one that is closing. */
+  keepAliveTimeoutMs: 75_000,
 } as const;
 
 export const GATEWAY_HTTP = {
@@ -22,6 +24,7 @@ export const GATEWAY_HTTP = {
   headersTimeoutMs: 10_000,
   /** And this long for the whole request: 6 MB at 50 KB/s. */
   requestTimeoutMs: 120_000,
+  keepAliveTimeoutMs: GATEWAY.keepAliveTimeoutMs,
   /** Node's default; larger header blocks are refused with 431. */
   headersMaxBytes: 16 * 1024,
   /** Requests of one connection that wait for an answer: more is a flood, of which nobody reads the answers. */
@@ -40,6 +43,12 @@ export const GATEWAY_HTTP = {
   backlogsMaxBytes: 256 * 1024 * 1024,
   /** Unsent on one connection, this little does not count. */
   backlogSmallBytes: 64 * 1024,
+  /** Who closes its sending side so soon after a request waits for its answer; later it may have left. */
+  halfCloseMs: 1_000,
+  /** Who did is asked whether it is there: again so soon, because only the second question shows that the first was refused. */
+  probeAgainMs: 250,
+  /** And from then on so often. */
+  probeEveryMs: 10_000,
   /** A client that takes nothing of its answer for so long is cut off. */
   answerStallMs: 60_000,
   /** A page that was granted the use of the API need not ask again for so long. */

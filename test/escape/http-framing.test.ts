@@ -85,28 +85,21 @@ describe('escape: HTTP framing', function () {
     ['no version', `GET /function/spy\r\n${HOST}\r\n`, 400],
     ['HTTP/2 by prior knowledge', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400],
     ['TLS', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\r\n\r\n', 400],
-    ['a method that there is not', `STEAL /function/spy HTTP/1.1\r\n${HOST}\r\n`, 400],
-    ['TRACE', `TRACE /function/spy HTTP/1.1\r\n${HOST}${CLOSE}\r\n`, 400],
-    ['an absolute address', `GET http://localhost/function/spy HTTP/1.1\r\n${HOST}${CLOSE}\r\n`, 400],
+    ['a method that there is not', `STEAL /function/spy HTTP/1.1\r\n${HOST}\r\n`, 501],
+    ['TRACE', `TRACE /function/spy HTTP/1.1\r\n${HOST}${CLOSE}\r\n`, 405],
     [
       'an absolute address of another host',
       `GET http://evil.example/function/spy HTTP/1.1\r\n${HOST}${CLOSE}\r\n`,
-      400,
+      403,
     ],
-    ['OPTIONS of everything', `OPTIONS * HTTP/1.1\r\n${HOST}${CLOSE}\r\n`, 400],
     [
       'an expectation of something else',
       `POST /function/spy HTTP/1.1\r\n${HOST}Expect: coffee\r\n${CLOSE}Content-Length: 0\r\n\r\n`,
       417,
     ],
-    [
-      'an upgrade to HTTP/2',
-      `GET /function/spy HTTP/1.1\r\n${HOST}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n`,
-      404,
-    ],
     ['no host', `GET /function/spy HTTP/1.1\r\n${CLOSE}\r\n`, 400],
     ['no host by HTTP/1.0', 'GET /function/spy HTTP/1.0\r\n\r\n', 403],
-    ['two hosts', `GET /function/spy HTTP/1.1\r\n${HOST}Host: evil.example\r\n${CLOSE}\r\n`, 403],
+    ['two hosts', `GET /function/spy HTTP/1.1\r\n${HOST}Host: evil.example\r\n${CLOSE}\r\n`, 400],
     ['a path out of the functions', `GET /function/../v1/functions HTTP/1.1\r\n${HOST}${CLOSE}\r\n`, 404],
     [
       'an encoded path out of the functions',
@@ -135,7 +128,7 @@ describe('escape: HTTP framing', function () {
   it('makes no tunnel', async () => {
     for (const port of ports()) {
       const answer = await send(`CONNECT localhost:${port} HTTP/1.1\r\n${HOST}\r\n`, port);
-      expect(answer).to.equal('');
+      expect(answer).to.match(/^HTTP\/1\.1 405 .*\r\n(.*\r\n)*Allow: GET/);
     }
     expect(seen).to.deep.equal([]);
   });

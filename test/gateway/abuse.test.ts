@@ -129,18 +129,14 @@ describe('gateway against hostile clients', function () {
     for (const host of ['localhost', 'LOCALHOST:8080', '127.0.0.1:1', '[::1]:8080', 'edge.example:80']) {
       expect(await withHost(host), host).to.match(/^HTTP\/1\.1 200/);
     }
-    for (const host of [
-      'evil.example',
-      'localhost.evil.example',
-      '127.0.0.1.evil',
-      '10.0.0.1',
-      'localhost:80:80',
-      '',
-    ]) {
+    for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil', '10.0.0.1']) {
       const answer = await withHost(host);
       expect(answer, host)
         .to.match(/^HTTP\/1\.1 403/)
         .and.contain('allowedHosts');
+    }
+    for (const none of ['localhost:80:80', '', 'local host']) {
+      expect(await withHost(none), none).to.match(/^HTTP\/1\.1 400/);
     }
     expect(await send(`GET /function/echo HTTP/1.1\r\nHost: evil\r\nConnection: close\r\n\r\n`)).to.match(
       / 403/,

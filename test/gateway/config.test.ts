@@ -21,6 +21,10 @@ describe('the configuration of HTTP', () => {
       allowedOrigins: [],
       maxConnections: 4096,
       maxConnectionsPerAddress: 1024,
+      keepAliveTimeoutMs: 75_000,
+    });
+    expect(resolveConfig(read('{ keepAliveTimeout: 2m }'), [0]).http).to.include({
+      keepAliveTimeoutMs: 120_000,
     });
   });
 
@@ -51,6 +55,8 @@ describe('the configuration of HTTP', () => {
     '{ allowedOrigins: ["*"] }',
     '{ allowedOrigins: ["null"] }',
     '{ maxConnections: 0 }',
+    '{ keepAliveTimeout: 75 }',
+    '{ keepAliveTimeout: soon }',
   ]) {
     it(`refuses ${http}`, () => {
       expect(() => read(http)).to.throw(/nemo\.yaml:1/);

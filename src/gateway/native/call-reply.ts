@@ -2,8 +2,8 @@
  * The sink of one HTTP call: turns what a function says into one HTTP answer.
  *
  *   head -> [held] -> end                 one write: Content-Length, duration and start kind in the head
- *   head -> [held] -> second chunk,       streamed: chunked, duration as a trailer
- *                     or a turn passed
+ *   head -> [held] -> second chunk,       streamed: with the length that the function told, or
+ *                     or a turn passed    chunked and the duration as a trailer
  *
  * The head is held because an ordinary answer arrives whole in one turn, and then its length is known.
  */
@@ -51,6 +51,8 @@ export class CallReply implements Sink, Awaited {
   private firstSent: GiveBack | undefined;
   private queued = false;
   private streaming = false;
+  /** Of a length that was told, what is still to come. */
+  private missingBytes: number | undefined;
   private ended = false;
   private onLeft: (() => void) | undefined;
 
@@ -77,6 +79,13 @@ export class CallReply implements Sink, Awaited {
 
   left(): void {
     if (!this.ended) this.onLeft?.();
+  }
+
+  probe(): boolean {
+    const { response } = this;
+    if (this.streaming || response.req.httpVersionMinor === 0) return false;
+    response.writeContinue();
+    return true;
   }
 
   get backlogBytes(): number {
@@ -117,14 +126,30 @@ export class CallReply implements Sink, Awaited {
     }
     // A client that does not read: all that it waits for on this connection ends.
     if (this.response.writableLength > GATEWAY_HTTP.backlogMaxBytes) this.response.req.socket.destroy();
-    else this.response.write(chunk, sent);
+    else this.send(chunk, sent);
+  }
+
+  private send(chunk: Buffer, sent: GiveBack | undefined): void {
+    if (this.missingBytes !== undefined) {
+      this.missingBytes -= chunk.length;
+      if (this.missingBytes < 0) {
+        this.onError(this.otherLength(), undefined);
+        return;
+      }
+    }
+    this.response.write(chunk, sent);
   }
 
   onEnd(timeline: CallTimeline): void {
     if (this.ended) return;
+    if (this.missingBytes) {
+      this.onError(this.otherLength(), timeline);
+      return;
+    }
     this.settle();
     let failure: NemoError | undefined;
-    if (this.streaming) {
+    if (this.missingBytes !== undefined) this.response.end();
+    else if (this.streaming) {
       this.response.addTrailers({ 'X-Duration-Seconds': durationS(timeline) });
       this.response.end();
     } else if (!this.response.destroyed) {
@@ -163,8 +188,9 @@ export class CallReply implements Sink, Awaited {
   private answerWhole(timeline: CallTimeline): NemoError | undefined {
     const { response, status, firstChunk } = this;
     const flat = this.ownHeaders(timeline);
-    const bodiless = status === 204 || status === 304;
-    if (!bodiless) flat.push('Content-Length', this.contentLength());
+    const bodiless = status === 204 || status === 205 || status === 304;
+    if (status === 205) flat.push('Content-Length', '0');
+    else if (!bodiless) flat.push('Content-Length', this.contentLength());
     const failure = this.writeHead(flat);
     if (failure !== undefined) {
       sendError(response, failure, this.ownHeaders(timeline));
@@ -178,15 +204,30 @@ export class CallReply implements Sink, Awaited {
   /** A HEAD answer may say how long the body would have been. */
   private contentLength(): string {
     if (this.firstChunk !== undefined) return String(this.firstChunk.length);
-    const said = this.response.req.method === 'HEAD' ? this.headers?.['content-length'] : undefined;
-    return said !== undefined && /^\d+$/.test(said) ? said : '0';
+    return (this.response.req.method === 'HEAD' ? this.toldLength() : undefined) ?? '0';
+  }
+
+  /** As the function says it. */
+  private toldLength(): string | undefined {
+    const told = this.headers?.['content-length'];
+    return told !== undefined && /^\d{1,15}$/.test(told) ? told : undefined;
   }
 
   /** False if the head cannot be sent: the call has then ended with an error. */
   private startStream(): boolean {
     const flat = this.ownHeaders(undefined);
-    const chunked = this.response.req.httpVersionMinor > 0 && this.status !== 204 && this.status !== 304;
-    if (chunked) flat.push('Transfer-Encoding', 'chunked', 'Trailer', 'X-Duration-Seconds');
+    const { status } = this;
+    const { method, httpVersionMinor } = this.response.req;
+    const told = this.toldLength();
+    if (status === 205) flat.push('Content-Length', '0');
+    else if (status !== 204 && status !== 304) {
+      if (told !== undefined) {
+        flat.push('Content-Length', told);
+        if (method !== 'HEAD') this.missingBytes = Number(told);
+      } else if (httpVersionMinor > 0) {
+        flat.push('Transfer-Encoding', 'chunked', 'Trailer', 'X-Duration-Seconds');
+      }
+    }
     const failure = this.writeHead(flat);
     if (failure !== undefined) {
       this.onError(failure, undefined);
@@ -214,6 +255,15 @@ export class CallReply implements Sink, Awaited {
         },
       );
     }
+  }
+
+  private otherLength(): NemoError {
+    const told = this.toldLength();
+    return new NemoError(
+      'FUNCTION_ERROR',
+      `'${this.functionName}' told a length of ${told} bytes and gave an answer of another`,
+      { hint: 'leave Content-Length out of the answer: it is counted' },
+    );
   }
 
   private ownHeaders(timeline: CallTimeline | undefined): string[] {

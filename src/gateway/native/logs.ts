@@ -49,7 +49,12 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform): () =>
       const stop = platform.logs.follow(name, lineWriter(response, name));
       const responses = open.get(name) ?? new Set();
       open.set(name, responses.add(response));
+      // Whoever stops sending does not wait for an end that may never come.
+      const { socket } = request.raw;
+      const left = (): void => void response.destroy();
+      socket.once('end', left);
       response.on('close', () => {
+        socket.off('end', left);
         stop();
         followers--;
         responses.delete(response);

@@ -6,7 +6,8 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Buffer } from 'node:buffer';
-import { BadBody, CallContext, type CallMeta, decodeEvent, toRequest } from './event.js';
+import { BadBody } from './body-text.js';
+import { CallContext, type CallMeta, decodeEvent, toRequest } from './event.js';
 import { EMPTY, FrameType, utf8 } from './frames.js';
 import { promiseThen, setAdd, setDelete, setForEach, setHas, toPromise } from './primordials.js';
 import { type Answered, BadReply, type Outlet, sendResult } from './reply.js';
@@ -76,8 +77,8 @@ function abandon(call: Call): void {
   if (call.context !== undefined) CallContext.callerLeft(call.context);
 }
 
-function handle(style: Style, contentType: string | undefined, body: Buffer, context: CallContext): unknown {
-  if (style.kind === 'event') return style.handler(decodeEvent(contentType, body), context);
+function handle(style: Style, headers: CallMeta['headers'], body: Buffer, context: CallContext): unknown {
+  if (style.kind === 'event') return style.handler(decodeEvent(headers, body), context);
   return style.kind === 'fetch'
     ? style.handler(toRequest(context, body), context)
     : style.handler(body, context);
@@ -182,12 +183,11 @@ export class CallQueue {
       const remainingMs = call.remainingMs - (now() - call.arrivedMs);
       const context = new CallContext(this.functionName, meta, remainingMs);
       call.context = context;
-      const contentType = meta.headers['content-type'];
       const { style } = this;
       const result =
         run === undefined
-          ? handle(style, contentType, body, context)
-          : run(call, handle, style, contentType, body, context);
+          ? handle(style, meta.headers, body, context)
+          : run(call, handle, style, meta.headers, body, context);
       if (
         typeof result === 'object' &&
         result !== null &&

@@ -5,7 +5,7 @@
 
 import type { Buffer } from 'node:buffer';
 import { performance } from 'node:perf_hooks';
-import { utf8 } from './frames.js';
+import { BadBody, isJson, isText, namesCharset, textOf, unpackText } from './body-text.js';
 import { uncurry } from './primordials.js';
 
 const parseJson = JSON.parse;
@@ -70,28 +70,34 @@ export class CallContext {
   }
 }
 
-/** The request's body is not what its content type says: the caller's fault, not the function's. */
-export class BadBody extends Error {}
-
-const isJson = RegExp.prototype.test.bind(/^application\/(json|[-\w.]+\+json)\s*(;|$)/i);
-const isText = RegExp.prototype.test.bind(/^text\//i);
-
-/** Shape: null without a body, parsed JSON, string for text types, otherwise the bytes. Throws BadBody. */
-export function decodeEvent(contentType: string | undefined, body: Buffer): unknown {
-  if (body.length === 0) return null;
-  if (contentType === undefined) return body;
-  if (isJson(contentType)) {
-    try {
-      return parseJson(utf8(body));
-    } catch (error) {
-      throw new BadBody(`the body is not valid JSON: ${(error as Error).message}`);
-    }
+/**
+ * Shape: null without a body, parsed JSON, string for text types, otherwise the bytes. What is packed or written in a
+ * way that nobody here knows is handed on as bytes, whatever its type. Throws BadBody, BadReply for too much.
+ */
+export function decodeEvent(headers: Record<string, string>, packed: Buffer): unknown {
+  if (packed.length === 0) return null;
+  const type = headers['content-type'];
+  const json = isJson(type);
+  if (!json && !isText(type)) return packed;
+  const body = unpackText(headers, packed);
+  if (headers['content-encoding'] !== undefined) return body;
+  const text = textOf(type!, body);
+  if (!json) return text ?? body;
+  if (text === undefined) {
+    if (namesCharset(type!)) return body;
+    throw new BadBody('the body is not valid JSON: it is not UTF-8');
   }
-  return isText(contentType) ? utf8(body) : body;
+  try {
+    return parseJson(text);
+  } catch (error) {
+    throw new BadBody(`the body is not valid JSON: ${(error as Error).message}`);
+  }
 }
 
 /** The web Request for fetch style functions. */
-export function toRequest(context: CallContext, body: Buffer): Request {
+export function toRequest(context: CallContext, packed: Buffer): Request {
+  const type = context.headers['content-type'];
+  const body = isJson(type) || isText(type) ? unpackText(context.headers, packed) : packed;
   const host = context.headers.host ?? 'function.invalid';
   const url = `http://${host}${context.path}${context.query === '' ? '' : `?${context.query}`}`;
   const headers = new Headers();

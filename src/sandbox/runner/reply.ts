@@ -14,6 +14,7 @@ const noNames = Object.create.bind(Object, null) as () => object;
 const textBytes = Buffer.byteLength;
 const least = Math.min;
 const fromText = Buffer.from as (text: string) => Buffer;
+const endOfTurn = setImmediate as (then: () => void) => unknown;
 /** A frame holds at most this much of a stream, so that other calls get their turn on the socket. */
 const CHUNK_MAX_BYTES = 256 * 1024;
 
@@ -117,6 +118,10 @@ function sendResponse(out: Outlet, call: Answered, response: Response): Promise<
   return undefined;
 }
 
+/**
+ * The head waits for the rest of the turn: an answer that is all there by then has a length, which is told. One that
+ * fails by then has said nothing yet, and is an error like any other.
+ */
 async function sendStream(
   out: Outlet,
   call: Answered,
@@ -125,18 +130,41 @@ async function sendStream(
   source: unknown,
 ): Promise<void> {
   const callId = call.id;
-  out.writer.add(FrameType.head, 0, status, callId, 0, toJson(headers), EMPTY);
-  out.writer.flush();
-  for await (const item of source as AsyncIterable<unknown>) {
-    if (call.cancelled) break;
-    const { buffer, byteOffset, byteLength } = chunkBytes(item);
-    for (let at = 0; at < byteLength; at += CHUNK_MAX_BYTES) {
-      const part = bytesOf(buffer, byteOffset + at, least(CHUNK_MAX_BYTES, byteLength - at));
-      out.writer.add(FrameType.chunk, 0, 0, callId, 0, '', part);
-      out.writer.flush();
-      const wait = out.drained();
-      if (wait !== undefined) await wait;
+  let first: Uint8Array | undefined;
+  let begun = false;
+  const begin = (): void => {
+    if (begun) return;
+    begun = true;
+    out.writer.add(FrameType.head, 0, status, callId, 0, toJson(headers), EMPTY);
+    if (first !== undefined) out.writer.add(FrameType.chunk, 0, 0, callId, 0, '', first);
+    out.writer.flush();
+  };
+  endOfTurn(begin);
+  try {
+    for await (const item of source as AsyncIterable<unknown>) {
+      if (call.cancelled) break;
+      const bytes = chunkBytes(item);
+      const { buffer, byteOffset, byteLength } = bytes;
+      if (!begun && first === undefined && byteLength <= CHUNK_MAX_BYTES) {
+        if (byteLength > 0) first = bytes;
+        continue;
+      }
+      begin();
+      for (let at = 0; at < byteLength; at += CHUNK_MAX_BYTES) {
+        const part = bytesOf(buffer, byteOffset + at, least(CHUNK_MAX_BYTES, byteLength - at));
+        out.writer.add(FrameType.chunk, 0, 0, callId, 0, '', part);
+        out.writer.flush();
+        const wait = out.drained();
+        if (wait !== undefined) await wait;
+      }
     }
+  } catch (error) {
+    begun = true;
+    throw error;
+  }
+  if (!begun) {
+    headers['content-length'] = `${first === undefined ? 0 : first.byteLength}`;
+    begin();
   }
   out.writer.add(FrameType.end, 0, 0, callId, 0, '', EMPTY);
   out.writer.flush();

@@ -81,6 +81,16 @@ export class HttpChannel {
     for (const [name, value] of Object.entries(headers)) {
       if (!HOP_BY_HOP.has(name) && name !== 'content-length' && name !== 'expect') sent[name] = value;
     }
+    // Every gateway says that a request came through it (RFC 9110, 7.6.3).
+    sent.via = headers.via === undefined ? VIA : `${headers.via}, ${VIA}`;
+    if (headers['max-forwards'] !== undefined && method === 'OPTIONS') {
+      const left = Number(headers['max-forwards']);
+      if (left === 0) {
+        answerInstead(reply);
+        return;
+      }
+      if (left > 0) sent['max-forwards'] = `${left - 1}`;
+    }
     const call: OpenCall = {
       reply,
       controller: undefined,
@@ -104,10 +114,27 @@ export class HttpChannel {
     );
   }
 
+  /** The connection of a call that nobody waits for is closed: its server can see that, and the sandbox is free. */
+  callersLeft(): void {
+    for (const call of this.open) if (call.reply.gone) this.leave(call);
+  }
+
+  private leave(call: OpenCall): void {
+    if (!this.open.delete(call)) return;
+    this.slowed?.delete(call);
+    call.controller?.abort(new Error('the caller has left'));
+    call.reply.onError(new NemoError('CALLER_LEFT', 'the caller has left'));
+  }
+
   private handler(call: OpenCall): Dispatcher.DispatchHandler {
     const safely = (step: () => void): void => guarded(this.events, step)();
     return {
       onRequestStart: (controller) => {
+        // It left while it waited for a connection.
+        if (!this.open.has(call)) {
+          controller.abort(new Error('the caller has left'));
+          return;
+        }
         call.controller = controller;
         if (this.slowed !== undefined) this.holdSlow(call, this.slowed);
         if (call.valve.closed) controller.pause();
@@ -126,7 +153,8 @@ export class HttpChannel {
           this.pace.spend(1);
           this.allow(chunk.length * OCI.framingPerByte);
           call.reply.onChunk(chunk);
-          this.holdBack(call);
+          if (call.reply.gone) this.leave(call);
+          else this.holdBack(call);
         }),
       onResponseEnd: () =>
         safely(() => {
@@ -274,6 +302,14 @@ export class HttpChannel {
   }
 }
 
+const VIA = '1.1 nemo';
+
+/** To `Max-Forwards: 0` a gateway is the last to answer (RFC 9110, 7.6.2). */
+function answerInstead(reply: SandboxReply): void {
+  reply.onHead(204, { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' });
+  reply.onEnd();
+}
+
 /** Nothing was said on it, not even goodbye. */
 function isFresh(socket: Socket): boolean {
   return !socket.destroyed && !socket.readableEnded && socket.readableLength === 0;
@@ -286,5 +322,7 @@ function joinHeaders(answered: Record<string, string | string[] | undefined>): R
     // The one header that may come several times: its values are joined by newlines.
     headers[name] = Array.isArray(value) ? value.join(name === 'set-cookie' ? '\n' : ', ') : value;
   }
+  // What it names is of this connection, too (RFC 9110, 7.6.1).
+  for (const name of headers.connection?.split(',') ?? []) delete headers[name.trim().toLowerCase()];
   return headers;
 }

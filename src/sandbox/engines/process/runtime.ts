@@ -24,7 +24,7 @@ import type { Confinement } from '../../seccomp/rules.js';
 export const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
 /** Of the runner, wherever JavaScript runs. */
 export const RUNNER_FILES = [
-  ...['serve.js', 'calls.js', 'event.js', 'frames.js', 'reply.js', 'rehearse.js'],
+  ...['serve.js', 'calls.js', 'body-text.js', 'event.js', 'frames.js', 'reply.js', 'rehearse.js'],
   ...['link.js', 'primordials.js'],
 ];
 const OWN_RUNNER_FILES = ['main.js', 'ahead.js', 'cgi.js', 'program.js', 'leftovers.js'];

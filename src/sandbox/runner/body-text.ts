@@ -1,0 +1,110 @@
+/**
+ * Bodies that a function gets as text: unpacked and decoded as their headers say. In the sandbox, where a body that
+ * unpacks to gigabytes is its own function's memory and time. Everything is taken before function code runs.
+ */
+
+import { type Buffer, isUtf8 } from 'node:buffer';
+import { BODY_MAX_BYTES, utf8 } from './frames.js';
+import { BadReply } from './reply.js';
+
+/** The request's body is not what its headers say: the caller's fault, not the function's. */
+export class BadBody extends Error {}
+
+type Unpack = (bytes: Buffer, options: { maxOutputLength: number }) => Buffer;
+type Zlib = Record<'gunzipSync' | 'inflateSync' | 'inflateRawSync' | 'brotliDecompressSync', Unpack> & {
+  zstdDecompressSync?: Unpack;
+};
+
+const test = (pattern: RegExp) =>
+  RegExp.prototype.test.bind(pattern) as (text: string | undefined) => boolean;
+/** What is not there tests as 'undefined', which is none of them. */
+export const isJson = test(/^application\/(json|[-\w.]+\+json)\s*(;|$)/i);
+export const isText = test(/^text\//i);
+export const namesCharset = test(/;\s*charset\s*=/i) as (type: string) => boolean;
+const isUtf8Name = test(/;\s*charset\s*=\s*"?(utf-?8|us-ascii)"?\s*(;|$)/i);
+const charsetOf = RegExp.prototype.exec.bind(/;\s*charset\s*=\s*"?([^\s;"]+)/i);
+const isPacked = test(/^\s*(x-gzip|gzip|deflate|br|zstd|identity)\s*$/i);
+const codingOf = RegExp.prototype.exec.bind(/[a-z]+(?=\s*$)/i);
+const lower = Function.prototype.call.bind(String.prototype.toLowerCase) as (text: string) => string;
+const charCodeAt = Function.prototype.call.bind(String.prototype.charCodeAt) as (
+  text: string,
+  at: number,
+) => number;
+const slice = Function.prototype.call.bind(String.prototype.slice) as (text: string, from: number) => string;
+/** Of UTF-8 as some programs write it: not a part of the text. */
+const MARK = 0xfeff;
+const Decoder = TextDecoder;
+const decode = Function.prototype.call.bind(TextDecoder.prototype.decode) as (
+  decoder: object,
+  bytes: Uint8Array,
+) => string;
+// Loaded by the first packed body: most functions never get one.
+const builtin = process.getBuiltinModule.bind(process) as (name: string) => unknown;
+
+/** As it came if its coding is not known here; else unpacked, and the headers say so. */
+export function unpackText(headers: Record<string, string>, body: Buffer): Buffer {
+  const said = headers['content-encoding'];
+  if (said === undefined || body.length === 0 || !isPacked(said)) return body;
+  const unpack = unpackerOf(lower(codingOf(said)![0]!), body);
+  if (unpack === undefined) return body;
+  let plain: Buffer;
+  try {
+    plain = unpack(body, { maxOutputLength: BODY_MAX_BYTES });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+      throw new BadReply('BODY_TOO_LARGE', `the body unpacks to more than ${BODY_MAX_BYTES} bytes`);
+    }
+    throw new BadBody(`the body is not packed as ${said}: ${(error as Error).message}`);
+  }
+  delete headers['content-encoding'];
+  headers['content-length'] = `${plain.length}`;
+  return plain;
+}
+
+function unpackerOf(coding: string, { 0: first = 0, 1: second = 0 }: Buffer): Unpack | undefined {
+  const zlib = builtin('zlib') as Zlib;
+  switch (coding) {
+    case 'gzip':
+      return zlib.gunzipSync;
+    case 'identity':
+      return (bytes) => bytes;
+    case 'br':
+      return zlib.brotliDecompressSync;
+    case 'zstd':
+      // Of newer versions of node.
+      return zlib.zstdDecompressSync;
+    default:
+      // Some leave out the head that `deflate` has (RFC 9110, 8.4.1.2).
+      return (first & 15) === 8 && ((first << 8) | second) % 31 === 0
+        ? zlib.inflateSync
+        : zlib.inflateRawSync;
+  }
+}
+
+/** Undefined if it is in no charset that is known here. */
+export function textOf(type: string, bytes: Buffer): string | undefined {
+  if (!namesCharset(type) || isUtf8Name(type)) {
+    if (isUtf8(bytes)) {
+      const text = utf8(bytes);
+      return charCodeAt(text, 0) === MARK ? slice(text, 1) : text;
+    }
+    return namesCharset(type) ? undefined : decoded(wideMark(bytes), bytes);
+  }
+  const charset = lower(charsetOf(type)![1]!);
+  return decoded(charset === 'utf-16' ? (wideMark(bytes) ?? 'utf-16le') : charset, bytes);
+}
+
+/** The byte order mark says which of two it is. */
+function wideMark(bytes: Buffer): string | undefined {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
+  return bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : undefined;
+}
+
+function decoded(charset: string | undefined, bytes: Buffer): string | undefined {
+  if (charset === undefined) return undefined;
+  try {
+    return decode(new Decoder(charset, { fatal: true }), bytes);
+  } catch {
+    return undefined;
+  }
+}
