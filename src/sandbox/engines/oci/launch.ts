@@ -5,7 +5,8 @@
  */
 
 import type { FunctionScheduling } from '../../../harvest/policies.js';
-import { type ChildProcess, spawn } from '../../../linux/spawn.js';
+import type { ChildProcess } from '../../../linux/spawn.js';
+import { spawnPiped } from '../../../linux/spawn-piped.js';
 import { tiedCommand } from '../../../linux/tied-process.js';
 import { overlayCommand } from './rootfs.js';
 
@@ -50,8 +51,8 @@ export function launchCommand({
 
 export function launchContainer(launch: Launch): ChildProcess {
   const [shell, ...args] = launchCommand(launch);
-  return spawn(shell!, args, {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  return spawnPiped(shell!, args, {
+    more: ['pipe'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', GOMAXPROCS: '1' },
     cwd: '/',
     // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
