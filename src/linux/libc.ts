@@ -56,6 +56,10 @@ export const poll = libc.func('int poll(void *fds, uint64_t count, int timeout_m
   count: number,
   timeoutMs: number,
 ) => number;
+export const pipe2 = libc.func('int pipe2(_Out_ int *fds, int flags)') as (
+  fds: Int32Array,
+  flags: number,
+) => number;
 export const close = libc.func('int close(int fd)') as (fd: number) => number;
 export const mmap = libc.func(
   'void *mmap(void *addr, size_t len, int prot, int flags, int fd, int64_t offset)',

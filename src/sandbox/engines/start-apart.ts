@@ -5,28 +5,24 @@
  */
 
 import { NemoError } from '../../errors.js';
-import { type ChildProcess, type SpawnOptions, spawn } from '../../linux/spawn.js';
+import type { ChildProcess } from '../../linux/spawn.js';
 
 /** Gives processes cookies of their own; false: one has none. */
 export type SetApart = (pids: Iterable<number>) => boolean;
 
 const WAIT = 'read -r go && exec "$@" </dev/null';
 
-type Stdio = Extract<SpawnOptions['stdio'], unknown[]>;
+/** Starts `command`, as its engine wants descriptors, directory and environment. */
+export type StartSandbox = (command: readonly string[], stdin: 'ignore' | 'pipe') => ChildProcess;
 
-/** `stdio`: from standard output on; there is no standard input. Throws SANDBOX_START; nothing is left then. */
+/** The program gets no standard input. Throws SANDBOX_START; nothing is left then. */
 export function spawnSandbox(
   command: readonly string[],
-  stdio: Stdio,
-  options: SpawnOptions,
+  start: StartSandbox,
   setApart: SetApart | undefined,
 ): ChildProcess {
-  const [program, ...args] = command;
-  if (setApart === undefined) return spawn(program!, args, { ...options, stdio: ['ignore', ...stdio] });
-  const child = spawn('/bin/sh', ['-c', WAIT, 'sandbox', ...command], {
-    ...options,
-    stdio: ['pipe', ...stdio],
-  });
+  if (setApart === undefined) return start(command, 'ignore');
+  const child = start(['/bin/sh', '-c', WAIT, 'sandbox', ...command], 'pipe');
   // It may end while it waits.
   child.stdin!.on('error', () => {});
   // Its `error` event tells.

@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from 'node:buffer';
-import { spawn } from 'node:child_process';
+import { type StdioOptions, spawn } from 'node:child_process';
 import { chmodSync, copyFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
@@ -14,9 +14,11 @@ import type { RawHandler } from './calls.js';
 import { requestEnvironment } from './cgi.js';
 import { BODY_MAX_BYTES } from './frames.js';
 import { endLeftovers, MARK } from './leftovers.js';
+import { closeFile, openInput, openOutput } from './program-io.js';
 
 const COPY = '/tmp/.function';
 const PORT = 8080;
+const USER = { USER: 'function', LOGNAME: 'function', TZ: 'UTC' };
 const LOOK_MS = 10;
 /** For what a program left running to write the end of its answer. */
 const LINGER_MS = 100;
@@ -25,7 +27,7 @@ const HTTP_ENDING = /\.srv$/;
 const OWN_HEADERS = ['host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive', 'upgrade'];
 
 export async function programHandler(path: string, env: Record<string, string>): Promise<RawHandler> {
-  const base = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: '/tmp', LANG: 'C.UTF-8', ...env };
+  const base = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: '/tmp', LANG: 'C.UTF-8', ...USER, ...env };
   return HTTP_ENDING.test(path) ? httpHandler(path, { ...base, PORT: `${PORT}` }) : stdioHandler(path, base);
 }
 
@@ -44,47 +46,67 @@ function stdioHandler(path: string, base: Record<string, string>): RawHandler {
   let program = path;
   let running = 0;
   let calls = 0;
+  // The first call finds its pipe there.
+  const first = openOutput();
+  closeFile(first?.writer);
+  first?.reader.once('close', () => first.done(true)).resume();
   return (body, context) =>
     new Promise((resolve, reject) => {
       const mark = `${++calls}`;
       const run = (from: string): void => {
         program = from;
         const env = { ...base, ...requestEnvironment(context), [MARK]: mark };
-        const child = spawn(from, [], { stdio: ['pipe', 'pipe', 'inherit'], env, detached: true });
+        const pipe = openOutput();
+        const input = openInput(body);
+        const stdio: StdioOptions = [input ?? 'pipe', pipe?.writer ?? 'pipe', 'inherit'];
+        const child = spawn(from, [], { stdio, env, detached: true });
+        closeFile(input);
+        closeFile(pipe?.writer);
+        const output = pipe?.reader ?? child.stdout!;
         const chunks: Buffer[] = [];
         let bytes = 0;
+        let ended: [code: number | null, signal: string | null] | undefined;
         let lingering: NodeJS.Timeout | undefined;
+        let clean = false;
         const again = startable(from, run);
         running++;
         child.once('error', (error) => {
           running--;
+          output.destroy();
           if (!again(error)) reject(error);
         });
-        child.stdout.on('data', (chunk: Buffer) => {
+        output.on('data', (chunk: Buffer) => {
           bytes += chunk.length;
           if (bytes <= BODY_MAX_BYTES) chunks.push(chunk);
           else child.kill('SIGKILL');
         });
         // It need not read its input.
-        child.stdin.on('error', () => {});
-        // What it left may still write the end of the answer, and may never close its output.
-        child.once('exit', () => {
+        child.stdin?.on('error', () => {}).end(body);
+        child.once('exit', (code, signal) => {
+          ended = [code, signal];
+          // What it left may still write the end of the answer, and may never close its output.
           lingering = setTimeout(() => {
             endLeftovers(child.pid!, mark, running === 1);
-            // Its pipe may be held by what nobody could find.
-            setImmediate(() => child.stdout.destroy());
+            // It may be held by what nobody could find.
+            lingering = setTimeout(() => output.destroy(), LINGER_MS);
           }, LINGER_MS);
+          if (output.closed) answer(ended);
         });
-        child.once('close', (code, signal) => {
-          if (child.pid === undefined) return;
+        output.once('end', () => {
+          clean = true;
+        });
+        output.once('close', () => {
+          pipe?.done(clean);
+          if (ended !== undefined) answer(ended);
+        });
+        const answer = ([code, signal]: [code: number | null, signal: string | null]): void => {
           clearTimeout(lingering);
-          endLeftovers(child.pid, mark, --running === 0);
+          endLeftovers(child.pid!, mark, --running === 0);
           if (bytes > BODY_MAX_BYTES)
             reject(new Error(`the program answered with more than ${BODY_MAX_BYTES} bytes`));
           else if (code === 0) resolve(Buffer.concat(chunks));
           else reject(new Error(`the program ended with ${signal ?? `exit code ${code}`}`));
-        });
-        child.stdin.end(body);
+        };
       };
       run(program);
     });

@@ -73,7 +73,9 @@ describe('a function in an isolate that fails', () => {
         error = thrown;
       });
     }
-    expect(error?.code).to.equal('FUNCTION_OOM');
+    // A call that came when it was ending goes elsewhere.
+    expect(error?.code).to.be.oneOf(['FUNCTION_OOM', 'FUNCTION_EXIT']);
+    expect((await greedy.exited).cause).to.equal('oom');
   });
 
   it('takes the memory of the whole process at once: other processes do not notice', async () => {

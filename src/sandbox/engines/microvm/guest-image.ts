@@ -24,6 +24,7 @@ import { run } from '../../../linux/packages.js';
 import { findProgram } from '../../../linux/programs.js';
 import { MICROVM, SANDBOX } from '../../../tunables.js';
 import { librariesOf, RUNNER_FILES, RUNNER_SOURCE } from '../process/runtime.js';
+import { LOCAL_HOSTS, SHARED_FILES } from '../process/surroundings.js';
 import type { Kernel } from './kernel.js';
 import { syncProgram } from './sync-program.js';
 
@@ -111,6 +112,8 @@ function contents(): Map<string, Content> {
     ['bin/busybox', busybox],
     ['bin/sync', { text: syncProgram() }],
     ['etc/passwd', { text: `function:x:${GUEST_UID}:${GUEST_UID}::/tmp:/bin/false\n` }],
+    ['etc/hosts', { text: LOCAL_HOSTS }],
+    ['etc/nsswitch.conf', { text: SHARED_FILES['nsswitch.conf']! }],
     ['etc/group', { text: `function:x:${GUEST_UID}:\n` }],
     ['start', { text: RUN }],
     ['runner/package.json', { text: '{"type":"module"}' }],

@@ -7,10 +7,10 @@
 import { closeSync, existsSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { cpus } from 'node:os';
-import type { ChildProcess } from '../../../linux/spawn.js';
+import { type ChildProcess, spawn } from '../../../linux/spawn.js';
 import { MICROVM } from '../../../tunables.js';
 import { type Launch, launchCommand } from '../process/launch.js';
-import { spawnSandbox } from '../start-apart.js';
+import { type StartSandbox, spawnSandbox } from '../start-apart.js';
 import { MEMORY_PATH } from './memory-library.js';
 
 export type Accelerator = 'kvm' | 'tcg';
@@ -124,7 +124,9 @@ export function launchMachine(spec: MachineSpec, launch: MachineLaunch, files: M
       // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
       detached: true,
     };
-    const child = spawnSandbox(command, stdio, options, launch.setApart);
+    const start: StartSandbox = ([program, ...args], stdin) =>
+      spawn(program!, args, { ...options, stdio: [stdin, ...stdio] });
+    const child = spawnSandbox(command, start, launch.setApart);
     for (const stream of child.stdio) stream?.on('error', () => {});
     return child;
   } finally {

@@ -6,8 +6,9 @@
 
 import type { FunctionScheduling } from '../../../harvest/policies.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
+import { spawnPiped } from '../../../linux/spawn-piped.js';
 import { tiedCommand } from '../../../linux/tied-process.js';
-import { type SetApart, spawnSandbox } from '../start-apart.js';
+import { type SetApart, type StartSandbox, spawnSandbox } from '../start-apart.js';
 import { overlayCommand } from './rootfs.js';
 
 export interface Launch {
@@ -53,10 +54,13 @@ export function launchCommand({
 
 export function launchContainer(launch: Launch): ChildProcess {
   const options = {
+    more: ['pipe'] as const,
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', GOMAXPROCS: '1' },
     cwd: '/',
     // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
     detached: true,
   };
-  return spawnSandbox(launchCommand(launch), ['pipe', 'pipe', 'pipe'], options, launch.setApart);
+  const start: StartSandbox = ([program, ...args], stdin) =>
+    spawnPiped(program!, args, { ...options, stdin });
+  return spawnSandbox(launchCommand(launch), start, launch.setApart);
 }

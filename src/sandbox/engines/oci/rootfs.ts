@@ -18,11 +18,14 @@ import {
 import { join, posix } from 'node:path';
 import { runCommand } from '../../../linux/tied-process.js';
 import { OCI } from '../../../tunables.js';
+import { LOCAL_HOSTS, SHARED_FILES } from '../process/surroundings.js';
 import { layerParts } from './image/layer-path.js';
 
 /** Where a sandbox finds what is NEMO's. */
 export const NEMO_DIRECTORY = '/.nemo';
 const MOUNT_POINTS = ['proc', 'dev', '.nemo/runner', '.nemo/function'];
+const { hostname, 'resolv.conf': resolvConf } = SHARED_FILES;
+const ETC = { hostname: hostname!, 'resolv.conf': resolvConf! };
 const LINKS_MAX = 40;
 /** Steps along one path, those of its links too: as long as a layer's deepest path, a few times over. */
 const STEPS_MAX = 4 * OCI.depthMax;
@@ -35,6 +38,13 @@ export function layOutRootfs(directory: string, volumes: readonly string[]): voi
   // A mount gets the mode of the directory that it covers.
   for (const point of scratch) chmodSync(join(top, point), 0o1777);
   writeFileSync(join(top, '.nemo/busybox'), '');
+  // As other runtimes give them, whatever the image has.
+  mkdirSync(join(top, 'etc'), { recursive: true });
+  chmodSync(join(top, 'etc'), 0o755);
+  for (const [name, text] of Object.entries({ ...ETC, hosts: LOCAL_HOSTS })) {
+    writeFileSync(join(top, 'etc', name), text);
+    chmodSync(join(top, 'etc', name), 0o644);
+  }
   mkdirSync(join(directory, 'root'));
 }
 

@@ -81,6 +81,12 @@ export function containerSpec(input: SpecInput): Record<string, unknown> {
         source: 'tmpfs',
         options: ['nosuid', 'noexec', 'mode=755', 'size=65536', 'nr_inodes=64'],
       },
+      {
+        destination: '/dev/pts',
+        type: 'devpts',
+        source: 'devpts',
+        options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+      },
       scratch('/dev/shm', SANDBOX.sharedMemoryMaxBytes, ['noexec']),
       scratch('/tmp'),
       ...plan.volumes.map((volume) => scratch(volume)),

@@ -20,6 +20,7 @@ import { PackageShelf } from './package-shelf.js';
 import { EXEC_VARIANT, prepareProgram, withHostPrograms } from './programs.js';
 import { emptyOpenDirectory, makeOpenDirectory, prepareRuntime, type Runtime } from './runtime.js';
 import { ProcessSandbox } from './sandbox.js';
+import { writeOwnFiles } from './surroundings.js';
 
 const RUNTIME = 'runtime';
 const PACKAGES = 'packages';
@@ -119,6 +120,7 @@ export class ProcessEngine implements Engine {
       mkdirSync(directory);
       makeOpenDirectory(directory, 0o750);
       chownSync(directory, 0, uid);
+      writeOwnFiles(directory, uid);
       const { scheduling, cgroup, packages = [] } = options;
       await this.shelf.place(packages, options.id, directory);
       const ahead = packages.flatMap(({ hash, entries }) => entries.map((entry) => packagePath(hash, entry)));

@@ -7,10 +7,12 @@
 import { statSync } from 'node:fs';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
+import { spawnPiped } from '../../../linux/spawn-piped.js';
 import { whileParentLives } from '../../../linux/tied-process.js';
 import { SANDBOX } from '../../../tunables.js';
-import { type SetApart, spawnSandbox } from '../start-apart.js';
+import { type SetApart, type StartSandbox, spawnSandbox } from '../start-apart.js';
 import type { Runtime } from './runtime.js';
+import { ETC_INSIDE, OWN_FILES, SHARED_FILES, USER_NAME } from './surroundings.js';
 
 /** Where a sandbox finds its function. */
 export const FUNCTION_DIRECTORY = '/function';
@@ -84,19 +86,28 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
       '--setenv',
       'TZ',
       'UTC',
+      ...['--setenv', 'LANG', 'C.UTF-8', '--setenv', 'USER', USER_NAME, '--setenv', 'LOGNAME', USER_NAME],
     ],
     ...binds,
     ...['--ro-bind', launch.directory, FUNCTION_DIRECTORY],
     ...(writable === undefined ? [] : ['--bind', ...writable]),
-    ...['--symlink', `${FUNCTION_DIRECTORY}/${HOSTS_NAME}`, '/etc/hosts'],
+    ...OWN_FILES.flatMap((name) => ['--symlink', `${FUNCTION_DIRECTORY}/${name}`, `/etc/${name}`]),
+    ...Object.keys(SHARED_FILES).flatMap((name) => ['--symlink', `${ETC_INSIDE}/${name}`, `/etc/${name}`]),
+    ...['--symlink', '/usr/share/zoneinfo/UTC', '/etc/localtime', '--symlink', '/proc/mounts', '/etc/mtab'],
+    ...['--symlink', '/tmp', '/var/tmp'],
     // Written, /proc would let a function leave its rank for the kernel's out-of-memory killer.
     ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],
     ...devices.flatMap((path) => ['--dev-bind', path, path]),
     ...['--remount-ro', '/dev'],
-    ...(sharedMemoryBytes > 0 ? ['--size', `${sharedMemoryBytes}`, '--tmpfs', '/dev/shm'] : []),
-    ...['--size', `${SANDBOX.tmpMaxBytes}`, '--tmpfs', '/tmp', '--remount-ro', '/'],
+    ...(sharedMemoryBytes > 0 ? scratch('/dev/shm', sharedMemoryBytes) : []),
+    ...[...scratch('/tmp', SANDBOX.tmpMaxBytes), '--remount-ro', '/'],
     ...['--chdir', '/tmp', '--seccomp', '4', '--', ...program],
   ];
+}
+
+/** As every Linux has it: for all users, who cannot remove what is another's. */
+function scratch(path: string, bytes: number): string[] {
+  return ['--perms', '1777', '--size', `${bytes}`, '--tmpfs', path];
 }
 
 /** Starts the chain with node and the runner at its end. stdio: nothing in, two pipes out, fd 3 the socket. */
@@ -108,10 +119,13 @@ export function launchRunner(
   const { runtime, setApart } = launch;
   const command = launchCommand(launch, [runtime.nodeInside, ...nodeFlags, runtime.runnerInside, ...args]);
   const options = {
+    more: ['pipe'] as const,
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     cwd: '/',
     // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
     detached: true,
   };
-  return spawnSandbox(command, ['pipe', 'pipe', 'pipe'], options, setApart);
+  const start: StartSandbox = ([program, ...args], stdin) =>
+    spawnPiped(program!, args, { ...options, stdin });
+  return spawnSandbox(command, start, setApart);
 }

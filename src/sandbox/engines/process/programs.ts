@@ -8,12 +8,13 @@ import { NemoError } from '../../../errors.js';
 import type { Artifact, FunctionSource } from '../../engine.js';
 import { HOST_FOLDERS, requireInterpreter, requireLoader } from './interpreter.js';
 import type { Runtime } from './runtime.js';
+import { OF_THE_HOST } from './surroundings.js';
 
 /** Endings of stored programs, by how they take calls. */
 const ENDINGS = { stdio: 'bin', http: 'srv' } as const;
 export const EXEC_VARIANT = 'exec';
 const NODE_INSIDE = '/nemo-node';
-const HOST_FILES = ['/etc/alternatives', '/etc/ld.so.cache'];
+const HOST_FILES = ['/etc/alternatives', '/etc/ld.so.cache', ...OF_THE_HOST];
 const NEWLINE = 10;
 const RETURN = 13;
 const ELF_MAGIC = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);

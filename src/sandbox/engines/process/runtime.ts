@@ -20,6 +20,7 @@ import { NemoError } from '../../../errors.js';
 import { execFileSync } from '../../../linux/spawn.js';
 import { seccompProgram } from '../../seccomp/program.js';
 import type { Confinement } from '../../seccomp/rules.js';
+import { layOutEtc } from './surroundings.js';
 
 export const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.url));
 /** Of the runner, wherever JavaScript runs. */
@@ -27,7 +28,7 @@ export const RUNNER_FILES = [
   ...['serve.js', 'calls.js', 'body-text.js', 'event.js', 'frames.js', 'reply.js', 'rehearse.js'],
   ...['link.js', 'primordials.js'],
 ];
-const OWN_RUNNER_FILES = ['main.js', 'ahead.js', 'cgi.js', 'program.js', 'leftovers.js'];
+const OWN_RUNNER_FILES = ['main.js', 'ahead.js', 'cgi.js', 'program.js', 'leftovers.js', 'program-io.js'];
 
 export interface Runtime {
   /** Host path -> path inside, for files of the read-only root. */
@@ -50,6 +51,7 @@ export function prepareRuntime(
   for (const file of [...OWN_RUNNER_FILES, ...RUNNER_FILES])
     writeOpen(join(runner, file), undefined, join(RUNNER_SOURCE, file));
   writeOpen(join(runner, 'package.json'), '{"type":"module"}');
+  layOutEtc(runner);
   const seccompPath = join(directory, 'seccomp.bpf');
   writeFileSync(seccompPath, seccompProgram(confinement), { mode: 0o600 });
 

@@ -4,6 +4,7 @@
  * then `exited` resolves. Calls in flight are failed as soon as it is known that no answer can come.
  */
 
+import type { EventEmitter } from 'node:events';
 import { chmod, chown, copyFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
@@ -256,7 +257,8 @@ export class ProcessSandbox implements Sandbox {
   }
 
   private async watch(): Promise<SandboxExit> {
-    const closed = new Promise((resolve) => this.child.once('close', resolve));
+    const { stdout, stderr } = this.child;
+    const closed = Promise.all([this.child, stdout, stderr].map((one) => closing(one!)));
     const [exitCode, signal] = await new Promise<[number | null, string | null]>((resolve) => {
       this.child.once('exit', (code, name) => resolve([code, name]));
       this.child.once('error', () => resolve([null, null]));
@@ -336,6 +338,10 @@ function signalByNumber(number: number): string | undefined {
 
 function exitWords(exit: SandboxExit): string {
   return exit.signal === null ? `exit code ${exit.exitCode}` : `signal ${exit.signal}`;
+}
+
+function closing(one: EventEmitter): Promise<unknown> {
+  return new Promise((resolve) => one.once('close', resolve));
 }
 
 function pause(ms: number): Promise<void> {
