@@ -19,8 +19,7 @@ import { CoreKeeper } from './core-keeper.js';
 import { Discovery } from './discovery.js';
 import { GroupWatch } from './group-watch.js';
 import { distrustText } from './identity.js';
-import type { LatencySourceSpec } from './latency/open.js';
-import { feedOf, isHarvested, type ManagedNf, mayHarvest, slicesRefusedBy } from './managed-nf.js';
+import { feedOf, isHarvested, type ManagedNf, mayHarvest, slicesRefusedBy, sourceOf } from './managed-nf.js';
 import type { ExplicitNf } from './match.js';
 import { Measurements } from './measurements.js';
 import type { NfInstance, NfProfile } from './profile.js';
@@ -343,24 +342,8 @@ export class NfManager {
       // What runs while it polls says nothing; what runs while it sleeps between packets says all.
       telemetry: measurements.telemetry?.shared,
       polls: nf.profile.mode === 'poll' && !sleeps,
-      source: this.sourceFor(nf, packetTids),
+      source: sourceOf(managed, packetTids),
     };
-  }
-
-  private sourceFor(nf: NfInstance, packetTids: number[]): LatencySourceSpec | undefined {
-    switch (nf.profile.latency.source) {
-      case 'reported':
-        return { kind: 'reported', pid: nf.pid, uid: nf.uid };
-      case 'runqueue':
-        return { kind: 'runqueue', pid: nf.pid, tids: packetTids };
-      case 'tap':
-      case 'probe': {
-        const tap = this.managed.get(nf.id)?.measurements.tap;
-        return tap === undefined ? undefined : { kind: nf.profile.latency.source, shared: tap.shared };
-      }
-      case 'none':
-        return undefined;
-    }
   }
 
   private measure(nf: NfInstance): Measurements {
