@@ -163,7 +163,7 @@ function takeDirectories({ stateDir, runDir }: AgentConfig, closers: Closers): v
       within: ['store', 'bundles'],
     }),
   );
-  closers.push(takeDirectory({ what: 'runDir', path: runDir, mode: 0o751 }));
+  closers.push(takeDirectory({ what: 'runDir', path: runDir, mode: 0o751, transient: true }));
 }
 
 /** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */

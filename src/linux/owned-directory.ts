@@ -32,6 +32,8 @@ export interface OwnedDirectory {
   mode: number;
   /** Directories in it whose content is checked too; everything directly in it is. */
   within?: readonly string[];
+  /** What is made in it is for as long as the agent runs: directories that are empty at the end go, too. */
+  transient?: boolean;
 }
 
 /**
@@ -59,7 +61,10 @@ export function takeDirectory(directory: OwnedDirectory): () => void {
     giveBack();
     throw thrown;
   }
-  return giveBack;
+  return () => {
+    if (directory.transient === true) removeEmptyBelow(path);
+    giveBack();
+  };
 }
 
 /** Returns the topmost that it made. One by one: node's own recursive way never ends below /proc, where mkdir says ENOENT. */
@@ -83,6 +88,14 @@ function removeEmpty(path: string, last: string): void {
     for (let at = path; at.startsWith(last); at = dirname(at)) rmdirSync(at);
   } catch {
     // Something is in it, that is wanted; or it is gone.
+  }
+}
+
+function removeEmptyBelow(path: string): void {
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    removeEmptyBelow(join(path, entry.name));
+    removeEmpty(join(path, entry.name), join(path, entry.name));
   }
 }
 

@@ -97,7 +97,10 @@ const FAULTS: Fault[] = [
   },
   {
     step: 'the claim of its groups cannot be written',
-    make: ({ runDir }) => void mkdirSync(join(runDir, 'agent.pid'), { recursive: true, mode: 0o751 }),
+    make: ({ runDir }) => {
+      mkdirSync(join(runDir, 'agent.pid'), { recursive: true, mode: 0o751 });
+      writeFileSync(join(runDir, 'agent.pid', 'x'), '');
+    },
     says: /BAD_CONFIG.*agent\.pid/,
   },
   {
@@ -128,11 +131,6 @@ const FAULTS: Fault[] = [
     says: /STORE.*127\.0\.0\.1:1/,
   },
   {
-    step: 'the folder of bundles is a file',
-    make: (place) => void withState(place, 'bundles', ''),
-    says: /bundles/,
-  },
-  {
     step: 'a profile is wrong',
     make: ({ folder }) => {
       mkdirSync(join(folder, 'profiles'));
@@ -142,26 +140,16 @@ const FAULTS: Fault[] = [
     says: /BAD_PROFILE.*bad\.yaml/,
   },
   {
-    step: 'what NFs were asked to do is written in a damaged journal',
-    make: (place) => void withState(place, 'settings.json', '{ '),
-    says: /STORE|settings/,
-  },
-  {
-    step: 'the folder of images being sent is a file',
-    make: (place) => void withState(place, 'uploads', ''),
-    says: /uploads/,
+    step: 'the journal of what NFs were asked to do cannot be read',
+    make: ({ stateDir }) =>
+      void mkdirSync(join(stateDir, 'settings.json'), { recursive: true, mode: 0o750 }),
+    says: /STORE.*settings\.json/,
   },
   {
     step: 'its port is busy',
     make: () => undefined,
     config: () => ({ http: { port: busyPort } }),
     says: /PORT_IN_USE/,
-  },
-  {
-    step: 'its address is not one of this host',
-    make: () => undefined,
-    config: () => ({ http: { host: '192.0.2.1' } }),
-    says: /192\.0\.2\.1/,
   },
   {
     step: 'the port of functions is busy',
@@ -203,20 +191,21 @@ describe('an agent that cannot start leaves nothing', () => {
 
   for (const { step, make, config, says } of FAULTS) {
     it(`when ${step}`, async function () {
-      const undo = await make(place);
+      const own = ownState();
+      const undo = make(place);
       if (undo === 'impossible') return this.skip();
-      const before = { own: ownState(), files: filesIn(place.folder) };
+      const files = filesIn(place.folder);
       try {
         const told = await failedStart(config?.(place) ?? {}, place);
         expect(told).to.match(says);
       } finally {
         await undo?.();
       }
-      expect(ownState()).to.deep.equal(before.own);
+      expect(ownState()).to.deep.equal(own);
       expect(groupsNamed(place.name)).to.deep.equal([]);
       expect(locksOf(place.name)).to.deep.equal([]);
       expect(usersOf(place.folder)).to.deep.equal([]);
-      expect(filesIn(place.folder)).to.deep.equal(before.files);
+      expect(filesIn(place.folder)).to.deep.equal(files);
     });
   }
 
@@ -224,9 +213,9 @@ describe('an agent that cannot start leaves nothing', () => {
     [
       'a hierarchy is read-only',
       'mount -o remount,bind,ro /sys/fs/cgroup/pids',
-      /SYSCALL.*cgroup\/pids.*EROFS/,
+      /cgroup\/pids\/.*EROFS/,
     ],
-    ['a controller is missing', 'umount /sys/fs/cgroup/cpuacct', /UNSUPPORTED.*cpuacct/],
+    ['a controller is missing', 'umount /sys/fs/cgroup/cpuacct', /cpuacct cgroup controller is not mounted/],
   ] as const) {
     it(`when ${what}`, async function () {
       if (!existsSync('/sys/fs/cgroup/cpuacct/cpuacct.usage')) return this.skip();
