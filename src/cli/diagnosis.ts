@@ -132,8 +132,8 @@ const RULES: Rule[] = [
         host.cgroup.layout === 'none'
           ? 'none of them can be used before cgroups can'
           : host.cgroup.layout === 'v2'
-          ? `let ${controller} through cgroup.subtree_control of the parent group`
-          : `mount the ${controller} controller below /sys/fs/cgroup, or boot with cgroup v2`,
+            ? `let ${controller} through cgroup.subtree_control of the parent group`
+            : `mount the ${controller} controller below /sys/fs/cgroup, or boot with cgroup v2`,
     }),
   ),
   {
@@ -327,7 +327,9 @@ function usable(host: HostFacts): number[] {
 /** What keeps a core of this machine from an agent. */
 function barrier(host: HostFacts): CoreLimit | undefined {
   const barred = online(host).find(({ id }) => !usable(host).includes(id))?.id;
-  return barred === undefined ? undefined : host.allowed?.limits.find(({ allows }) => !allows.includes(barred));
+  return barred === undefined
+    ? undefined
+    : host.allowed?.limits.find(({ allows }) => !allows.includes(barred));
 }
 
 function absentTools(host: HostFacts): string[] {
@@ -348,6 +350,8 @@ function describeCores(host: HostFacts): string {
     `${physical} physical`,
     `${packages} package${packages === 1 ? '' : 's'}`,
     `last-level cache shared by ${[...llcs].join(' | ')}`,
-    ...(barred === undefined ? [] : [`an agent may use ${formatCpuList(usable(host)) || 'none'}: ${barred.why}`]),
+    ...(barred === undefined
+      ? []
+      : [`an agent may use ${formatCpuList(usable(host)) || 'none'}: ${barred.why}`]),
   ].join(', ');
 }

@@ -77,7 +77,8 @@ function fieldsOf(expression: string): string[] {
   if (text.startsWith('@')) {
     const written = NICKNAMES[text.toLowerCase()];
     if (written !== undefined) return ['0', ...written.split(' ')];
-    const why = text.toLowerCase() === '@reboot' ? '@reboot is not a time' : `there is no ${text.slice(0, 20)}`;
+    const why =
+      text.toLowerCase() === '@reboot' ? '@reboot is not a time' : `there is no ${text.slice(0, 20)}`;
     throw bad(expression, `${why} (there are ${Object.keys(NICKNAMES).join(', ')})`);
   }
   const fields = text.split(/\s+/);
@@ -94,13 +95,14 @@ function checkItem(expression: string, field: Field, item: string): void {
   const [first, last, ...more] = range.split('-');
   let size = most - least + (name === 'day of week' ? 0 : 1);
   if (range !== '*') {
-    const from = valueOf(field, first!);
-    const to = last === undefined ? from : valueOf(field, last);
+    const from = numberOf(field, first!);
+    const to = last === undefined ? from : numberOf(field, last);
     if (from === undefined || to === undefined || more.length > 0) {
       const wanted = field.names === undefined ? '' : ` or the first three letters of a name`;
       throw fail(`'${item}' is not within ${least}-${most}${wanted}`);
     }
-    if (to < from) throw fail(`the range ${range} runs backwards: write it as two, ${first}-${most},${least}-${last}`);
+    if (to < from)
+      throw fail(`the range ${range} runs backwards: write it as two, ${first}-${most},${least}-${last}`);
     if (step !== undefined && last === undefined) {
       throw fail(`a step follows * or a range: write ${first}-${most}/${step}`);
     }
@@ -108,10 +110,11 @@ function checkItem(expression: string, field: Field, item: string): void {
   }
   if (step === undefined) return;
   if (Number(step) === 0) throw fail(`a step of 0 in '${item}' leads nowhere`);
-  if (Number(step) > size) throw fail(`the step of '${item}' is larger than its range, which has ${size} values`);
+  if (Number(step) > size)
+    throw fail(`the step of '${item}' is larger than its range, which has ${size} values`);
 }
 
-function valueOf({ least, most, names }: Field, text: string): number | undefined {
+function numberOf({ least, most, names }: Field, text: string): number | undefined {
   const lower = text.toLowerCase();
   const at = names?.findIndex((name) => name === lower || name.slice(0, 3) === lower) ?? -1;
   if (at >= 0) return at + least;

@@ -22,12 +22,20 @@ export interface Turns {
 
 /** `fields`: six, that the library takes; but the day of month may be one that the month does not have. */
 export function turnsOf(fields: readonly string[]): Turns {
-  const [second, minute, hour, day, month, weekday] = fields as [string, string, string, string, string, string];
+  const [second, minute, hour, day, month, weekday] = fields as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
   const times = parse(`${second} ${minute} ${hour} * * *`);
   const months = parse(`0 0 0 * ${month} *`).month;
   const days = new Days(day, weekday);
   const often = minute.startsWith('*') || hour.startsWith('*');
-  const hasTime = (at: Date) => times.hour.includes(at.getUTCHours()) && times.minute.includes(at.getUTCMinutes());
+  const hasTime = (at: Date) =>
+    times.hour.includes(at.getUTCHours()) && times.minute.includes(at.getUTCMinutes());
 
   const next = (after: Date): Date | undefined => {
     const lastYear = after.getFullYear() + YEARS_MAX;

@@ -25,20 +25,25 @@ const ERRORS: Array<[said: string, advises: RegExp]> = [
   ["MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", /MASTERDOWN.*primary/],
   ["READONLY You can't write against a read only replica.", /READONLY.*primary/],
   ["OOM command not allowed when used memory > 'maxmemory'.", /OOM.*maxmemory/],
-  ['MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist to disk.', /MISCONF.*disk/],
+  [
+    'MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist to disk.',
+    /MISCONF.*disk/,
+  ],
   ['NOREPLICAS Not enough good replicas to write.', /NOREPLICAS/],
   ['BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.', /BUSY/],
   ['MOVED 3999 127.0.0.1:6381', /MOVED.*cluster/],
   ['ASK 3999 127.0.0.1:6381', /ASK.*cluster/],
   ['CLUSTERDOWN The cluster is down', /CLUSTERDOWN.*cluster/],
-  ['CROSSSLOT Keys in request don\'t hash to the same slot', /CROSSSLOT.*cluster/],
+  ["CROSSSLOT Keys in request don't hash to the same slot", /CROSSSLOT.*cluster/],
   ['TRYAGAIN Multiple keys request during rehashing of slot', /TRYAGAIN.*cluster/],
   ['UNBLOCKED the stream key no longer exists', /UNBLOCKED/],
   ["ERR unknown command 'XAUTOCLAIM', with args beginning with: ", /unknown command/],
 ];
 
-const first = (command: string, said: string, times = TIMES): Script => (heard, nth) =>
-  heard === command && nth <= times ? said : undefined;
+const first =
+  (command: string, said: string, times = TIMES): Script =>
+  (heard, nth) =>
+    heard === command && nth <= times ? said : undefined;
 
 interface Row {
   what: string;
@@ -51,12 +56,37 @@ interface Row {
 }
 
 const ROWS: Row[] = [
-  ...ERRORS.map(([said, warns]): Row => ({ what: `taking entries: ${said}`, script: first('EVAL', error(said)), warns, paced: 'EVAL' })),
-  ...ERRORS.map(([said, warns]): Row => ({ what: `acknowledging: ${said}`, script: first('XACK', error(said)), warns, paced: 'XACK' })),
-  { what: 'EXECABORT: a transaction that is discarded', script: first('EXEC', error('EXECABORT Transaction discarded because of previous errors.')), warns: /EXECABORT/, paced: 'EXEC' },
+  ...ERRORS.map(
+    ([said, warns]): Row => ({
+      what: `taking entries: ${said}`,
+      script: first('EVAL', error(said)),
+      warns,
+      paced: 'EVAL',
+    }),
+  ),
+  ...ERRORS.map(
+    ([said, warns]): Row => ({
+      what: `acknowledging: ${said}`,
+      script: first('XACK', error(said)),
+      warns,
+      paced: 'XACK',
+    }),
+  ),
+  {
+    what: 'EXECABORT: a transaction that is discarded',
+    script: first('EXEC', error('EXECABORT Transaction discarded because of previous errors.')),
+    warns: /EXECABORT/,
+    paced: 'EXEC',
+  },
   { what: 'EXEC that answers null', script: first('EXEC', '*-1\r\n'), warns: /./, paced: 'EXEC' },
-  { what: 'NOGROUP: the group is made', script: first('EVAL', error("NOGROUP No such key 's' or consumer group 'nemo'"), 1) },
-  { what: 'NOGROUP of XPENDING', script: first('XPENDING', error("NOGROUP No such key 's' or consumer group 'nemo'"), 1) },
+  {
+    what: 'NOGROUP: the group is made',
+    script: first('EVAL', error("NOGROUP No such key 's' or consumer group 'nemo'"), 1),
+  },
+  {
+    what: 'NOGROUP of XPENDING',
+    script: first('XPENDING', error("NOGROUP No such key 's' or consumer group 'nemo'"), 1),
+  },
   {
     what: 'BUSYGROUP: another box made the group meanwhile',
     script: (command, nth) => {
@@ -64,14 +94,31 @@ const ROWS: Row[] = [
       return command === 'XGROUP' ? error('BUSYGROUP Consumer Group name already exists') : undefined;
     },
   },
-  { what: 'XAUTOCLAIM of 6.2: two elements', version: '6.2.14', script: first('XAUTOCLAIM', reply(['0-0', ['1-0']]), 1) },
+  {
+    what: 'XAUTOCLAIM of 6.2: two elements',
+    version: '6.2.14',
+    script: first('XAUTOCLAIM', reply(['0-0', ['1-0']]), 1),
+  },
   { what: 'XAUTOCLAIM of 7: three elements', script: first('XAUTOCLAIM', reply(['0-0', ['1-0'], []]), 1) },
-  { what: 'XAUTOCLAIM of 7: an entry that was deleted', script: first('XAUTOCLAIM', reply(['0-0', [], ['1-0']]), 1) },
+  {
+    what: 'XAUTOCLAIM of 7: an entry that was deleted',
+    script: first('XAUTOCLAIM', reply(['0-0', [], ['1-0']]), 1),
+  },
   { what: 'XREADGROUP: null, no entries', script: first('EVAL', '*-1\r\n', 1) },
   { what: 'XREADGROUP: null of RESP3', script: first('EVAL', '_\r\n', 1) },
-  { what: 'XCLAIM of 6.2: null for a deleted entry', version: '6.2.14', script: first('EVAL', '*2\r\n*1\r\n*-1\r\n:1\r\n', 1) },
-  { what: 'an entry without fields', script: first('EVAL', '*2\r\n*1\r\n*2\r\n$3\r\n0-1\r\n*-1\r\n:1\r\n', 1) },
-  { what: 'XPENDING of an entry that is gone', script: (command, _nth, args) => (command === 'XPENDING' && args[2] === '1-0' ? reply([]) : undefined) },
+  {
+    what: 'XCLAIM of 6.2: null for a deleted entry',
+    version: '6.2.14',
+    script: first('EVAL', '*2\r\n*1\r\n*-1\r\n:1\r\n', 1),
+  },
+  {
+    what: 'an entry without fields',
+    script: first('EVAL', '*2\r\n*1\r\n*2\r\n$3\r\n0-1\r\n*-1\r\n:1\r\n', 1),
+  },
+  {
+    what: 'XPENDING of an entry that is gone',
+    script: (command, _nth, args) => (command === 'XPENDING' && args[2] === '1-0' ? reply([]) : undefined),
+  },
 ];
 
 describe('conformance: replies of Redis 6.2 to 8', () => {
@@ -109,7 +156,8 @@ describe('conformance: replies of Redis 6.2 to 8', () => {
       it(what, async () => {
         const stream = `row-${i}`;
         const server = servers.get(version)!;
-        while (server.streams.get(stream)?.acked !== true) await new Promise((resolve) => setTimeout(resolve, 5));
+        while (server.streams.get(stream)?.acked !== true)
+          await new Promise((resolve) => setTimeout(resolve, 5));
         expect(called.get(stream), 'calls').to.equal(1);
         const heard = server.heard.get(stream)!;
         expect(heard.filter(({ command }) => command === 'XADD')).to.deep.equal([]);
@@ -158,7 +206,14 @@ describe('conformance: replies of Redis 6.2 to 8', () => {
     });
 
     for (const [what, connection, says] of [
-      ['HELLO with a wrong password', (command) => (command === 'HELLO' || command === 'AUTH' ? error('WRONGPASS invalid username-password pair or user is disabled.') : error('NOAUTH Authentication required.')), /WRONGPASS|NOAUTH/],
+      [
+        'HELLO with a wrong password',
+        (command) =>
+          command === 'HELLO' || command === 'AUTH'
+            ? error('WRONGPASS invalid username-password pair or user is disabled.')
+            : error('NOAUTH Authentication required.'),
+        /WRONGPASS|NOAUTH/,
+      ],
       ['a password that is missing', () => error('NOAUTH Authentication required.'), /NOAUTH.*password/],
     ] as Array<[string, Script, RegExp]>) {
       it(`at the start: ${what}`, async () => {
@@ -171,10 +226,31 @@ describe('conformance: replies of Redis 6.2 to 8', () => {
 
     for (const [what, connection] of [
       ['a server without HELLO (before 6, proxies)', first('HELLO', error("ERR unknown command 'HELLO'"))],
-      ['NOPROTO: a server that speaks RESP2 alone', first('HELLO', error('NOPROTO unsupported protocol version'))],
-      ['a server without CLIENT SETINFO (before 7.2)', (command) => (command === 'CLIENT' ? error("ERR Unknown subcommand or wrong number of arguments for 'SETINFO'") : undefined)],
-      ['a server that forbids CONFIG', (command) => (command === 'CONFIG' ? error("NOPERM User app has no permissions to run the 'config|get' command") : undefined)],
-      ['a server that forbids INFO', (command) => (command === 'INFO' ? error("NOPERM User app has no permissions to run the 'info' command") : undefined)],
+      [
+        'NOPROTO: a server that speaks RESP2 alone',
+        first('HELLO', error('NOPROTO unsupported protocol version')),
+      ],
+      [
+        'a server without CLIENT SETINFO (before 7.2)',
+        (command) =>
+          command === 'CLIENT'
+            ? error("ERR Unknown subcommand or wrong number of arguments for 'SETINFO'")
+            : undefined,
+      ],
+      [
+        'a server that forbids CONFIG',
+        (command) =>
+          command === 'CONFIG'
+            ? error("NOPERM User app has no permissions to run the 'config|get' command")
+            : undefined,
+      ],
+      [
+        'a server that forbids INFO',
+        (command) =>
+          command === 'INFO'
+            ? error("NOPERM User app has no permissions to run the 'info' command")
+            : undefined,
+      ],
       ['HELLO of RESP3: a map', first('HELLO', '%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n')],
       ['HELLO of RESP2: a list', first('HELLO', reply(['server', 'redis', 'proto', 2]))],
     ] as Array<[string, Script]>) {

@@ -141,8 +141,7 @@ const FAULTS: Fault[] = [
   },
   {
     step: 'the journal of what NFs were asked to do cannot be read',
-    make: ({ stateDir }) =>
-      void mkdirSync(join(stateDir, 'settings.json'), { recursive: true, mode: 0o750 }),
+    make: ({ stateDir }) => void mkdirSync(join(stateDir, 'settings.json'), { recursive: true, mode: 0o750 }),
     says: /STORE.*settings\.json/,
   },
   {
@@ -210,11 +209,7 @@ describe('an agent that cannot start leaves nothing', () => {
   }
 
   for (const [what, script, says] of [
-    [
-      'a hierarchy is read-only',
-      'mount -o remount,bind,ro /sys/fs/cgroup/pids',
-      /cgroup\/pids\/.*EROFS/,
-    ],
+    ['a hierarchy is read-only', 'mount -o remount,bind,ro /sys/fs/cgroup/pids', /cgroup\/pids\/.*EROFS/],
     ['a controller is missing', 'umount /sys/fs/cgroup/cpuacct', /cpuacct cgroup controller is not mounted/],
   ] as const) {
     it(`when ${what}`, async function () {

@@ -99,9 +99,12 @@ export class ScriptedRedis {
     const key = keyOf(command, args);
     if (key === undefined) {
       // Of a transaction only its commands name the stream: its end is told by the last that spoke.
-      const script = command === 'EXEC' && this.lastKey !== undefined ? this.scripts.get(this.lastKey) : undefined;
+      const script =
+        command === 'EXEC' && this.lastKey !== undefined ? this.scripts.get(this.lastKey) : undefined;
       const nth = command === 'EXEC' ? this.note(this.lastKey ?? '', command, args) : 0;
-      return script?.(command, nth, args) ?? this.connection(command, nth, args) ?? this.ofConnection(command);
+      return (
+        script?.(command, nth, args) ?? this.connection(command, nth, args) ?? this.ofConnection(command)
+      );
     }
     this.lastKey = key;
     const nth = this.note(key, command, args);
