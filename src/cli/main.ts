@@ -48,7 +48,17 @@ function followReaders(): void {
   stderr.on('error', () => undefined);
 }
 
+/** Whoever started it may have removed the directory since: then node cannot resolve any path. */
+function leaveLostDirectory(): void {
+  try {
+    process.cwd();
+  } catch {
+    process.chdir('/');
+  }
+}
+
 export async function main(argv: string[]): Promise<number> {
+  leaveLostDirectory();
   const program = new Command('nemo')
     .description('Serverless functions on the spare cycles of network function servers')
     .showHelpAfterError('(add --help for the options and an example)')

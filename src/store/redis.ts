@@ -9,6 +9,7 @@ import { Redis } from 'ioredis';
 import { NemoError } from '../errors.js';
 import { maskUrl } from '../mask-url.js';
 import { STORE } from '../tunables.js';
+import { isOfReplica, redisAdvice } from './redis-advice.js';
 import type { Store } from './store.js';
 
 const PREFIX = 'nemo:';
@@ -49,6 +50,7 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
     commandTimeout: COMMAND_TIMEOUT_MS,
     maxRetriesPerRequest: 1,
     retryStrategy: (attempts: number) => Math.min(100 * attempts, 2_000),
+    reconnectOnError: isOfReplica,
   });
   // Without a listener a lost connection would end the process; calls report it themselves.
   let lastError = '';
@@ -62,7 +64,7 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
       'STORE',
       `cannot ${what} at ${shown}: ${(why || String(cause)).replaceAll(url, shown)}`,
       {
-        hint: 'check that a Redis server listens there and that the password is right',
+        hint: redisAdvice(why) ?? 'check that a Redis server listens there and that the password is right',
         cause,
       },
     );

@@ -12,6 +12,7 @@ import type { Platform } from '../gateway/platform.js';
 import { callFunction } from '../invoke/call-function.js';
 import type { FunctionSpec } from '../invoke/function.js';
 import { maskUrl, maskUrls } from '../mask-url.js';
+import { isOfReplica, redisAdvice } from '../store/redis-advice.js';
 import { QUEUE } from '../tunables.js';
 import type { TriggeredCallEnded } from './cron.js';
 import { callOf } from './stream-entry.js';
@@ -44,8 +45,8 @@ export class RedisStreamSource {
   /** Of the entries that are being called. */
   private runningBytes = 0;
   private pollMs: number = QUEUE.pollMinMs;
-  /** Said once a stretch of failures. */
-  private troubled = false;
+  /** Each said once a stretch of failures. */
+  private readonly troubled = new Set<'take' | 'end'>();
 
   constructor(
     private readonly config: QueueConfig,
@@ -59,6 +60,7 @@ export class RedisStreamSource {
     const options = {
       maxRetriesPerRequest: null,
       retryStrategy: (attempts: number) => Math.min(100 * attempts, QUEUE.retryMaxMs),
+      reconnectOnError: isOfReplica,
     };
     this.reader = new Redis(config.url, options);
     this.writer = new Redis(config.url, options);
@@ -108,7 +110,7 @@ export class RedisStreamSource {
     const { entries, looked, refused } = await takeEntries(this.reader, { ...owner, places, roomBytes, ids });
     // Not called, they stay pending.
     if (this.stop.signal.aborted) return;
-    this.troubled = false;
+    this.troubled.delete('take');
     for (const id of ids?.slice(0, looked) ?? []) this.again.delete(id);
     if (refused !== undefined)
       this.warn(`entry ${refused.id} of "${stream}" went to "${stream}:dead": ${refused.why}`);
@@ -174,7 +176,10 @@ export class RedisStreamSource {
     const bytes = bytesOf(fields);
     this.runningBytes += bytes;
     const ended = this.call(spec, id, fields)
-      .catch((thrown) => this.trouble(thrown))
+      .catch((thrown) => {
+        this.trouble(thrown, 'end');
+        this.again.set(id, performance.now() + QUEUE.againAfterMs);
+      })
       .finally(() => {
         this.running.delete(id);
         this.runningBytes -= bytes;
@@ -183,8 +188,9 @@ export class RedisStreamSource {
   }
 
   private async call({ name }: FunctionSpec, id: string, fields: Buffer[]): Promise<void> {
-    const { stream, replies } = this.config;
+    const { stream } = this.config;
     const { body, headers } = callOf(fields);
+    let answered: [status: number, answer: Buffer] | undefined;
     try {
       // As JSON, what was short enough may be longer.
       if (body.length > QUEUE.entryMaxBytes) {
@@ -206,16 +212,35 @@ export class RedisStreamSource {
         body,
       });
       this.onCallEnded(name, undefined, timeline);
-      const transaction = this.writer.multi();
-      if (replies !== undefined) {
-        transaction.xadd(replies, '*', 'entry', id, 'status', String(status), 'body', answer);
-      }
-      await transaction.xack(stream, this.group, id).exec();
+      answered = [status, answer];
     } catch (thrown) {
       const error = asNemoError(thrown);
       this.onCallEnded(name, error, undefined);
       if (error.code !== 'STOPPING')
         await this.giveUpIfHopeless(id, fields, `${error.code}: ${error.message}`);
+    }
+    if (answered !== undefined) await this.acknowledge(id, ...answered);
+  }
+
+  /** Until Redis takes it: it is Redis that has no room or no time, and the function has done its work. */
+  private async acknowledge(id: string, status: number, answer: Buffer): Promise<void> {
+    const { stream, replies } = this.config;
+    for (let again = true; again; again = !this.stop.signal.aborted) {
+      try {
+        const transaction = this.writer.multi();
+        if (replies !== undefined) {
+          transaction.xadd(replies, '*', 'entry', id, 'status', String(status), 'body', answer);
+        }
+        const results = await transaction.xack(stream, this.group, id).exec();
+        if (results === null) throw new NemoError('STORE', 'a transaction was not executed');
+        this.troubled.delete('end');
+        // It was executed, and would be so twice.
+        for (const [error] of results) if (error !== null) this.trouble(error, 'end');
+        return;
+      } catch (thrown) {
+        this.trouble(thrown, 'end');
+        await this.pause();
+      }
     }
   }
 
@@ -239,19 +264,29 @@ export class RedisStreamSource {
   }
 
   private async makeGroup(): Promise<void> {
-    await this.writer.xgroup('CREATE', this.config.stream, this.group, '0', 'MKSTREAM');
+    try {
+      await this.writer.xgroup('CREATE', this.config.stream, this.group, '0', 'MKSTREAM');
+    } catch (thrown) {
+      // Another box was faster.
+      if (!String(thrown).includes('BUSYGROUP')) throw thrown;
+    }
   }
 
   private pause(ms: number = QUEUE.pauseMs): Promise<void> {
     return delay(ms, undefined, { signal: this.stop.signal }).catch(() => undefined);
   }
 
-  private trouble(thrown: unknown): void {
-    if (this.troubled || this.stop.signal.aborted) return;
-    this.troubled = true;
-    const why = (thrown as Error).message || String((thrown as NodeJS.ErrnoException).code ?? thrown);
+  /** `when`: as entries are taken, or when a call has ended. */
+  private trouble(thrown: unknown, when: 'take' | 'end' = 'take'): void {
+    if (this.troubled.has(when) || this.stop.signal.aborted) return;
+    this.troubled.add(when);
+    // Of a transaction: why it was discarded.
+    const [first = thrown] = (thrown as { previousErrors?: unknown[] }).previousErrors ?? [];
+    const why = (first as Error).message || String((first as NodeJS.ErrnoException).code ?? first);
+    const wayOut = redisAdvice(why);
+    const advice = wayOut === undefined ? '' : ` (${wayOut})`;
     this.warn(
-      `the queue "${this.config.stream}" at ${maskUrl(this.config.url)} cannot be read: ${maskUrls(why)}`,
+      `the queue "${this.config.stream}" at ${maskUrl(this.config.url)} is not served: ${maskUrls(why)}${advice}`,
     );
   }
 

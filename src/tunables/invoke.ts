@@ -83,6 +83,14 @@ export const DISPATCH = {
   growBackoffMs: 200,
 } as const;
 
+/** Calls by the clock. */
+export const CRON = {
+  /** The box's clock is looked at this often: it may be set. */
+  lookMs: 60_000,
+  /** A clock that is set back by more than that is believed at once, as cron(5) has it. */
+  setBackMs: 3 * 3_600_000,
+} as const;
+
 export const QUEUE = {
   parallel: 4,
   /** An answer is held whole until it is in the stream of replies: as long as one that the gateway takes. */
