@@ -93,6 +93,8 @@ describe('gateway against hostile clients', function () {
     expect(declared.json().error.code).to.equal('BODY_TOO_LARGE');
 
     const chunked = request(`${box.gateway.url}/function/echo`, { method: 'POST', agent: false });
+    // The connection may be closed before the rest of the body is on its way.
+    chunked.on('error', () => undefined);
     for (let i = 0; i < 7; i++) chunked.write(large.subarray(0, 2 ** 20));
     chunked.end();
     const [answer] = await once(chunked, 'response');

@@ -234,7 +234,7 @@ export class CallReply implements Sink, Awaited {
       return false;
     }
     this.streaming = true;
-    if (this.firstChunk !== undefined) this.response.write(this.firstChunk, this.firstSent);
+    if (this.firstChunk !== undefined) this.send(this.firstChunk, this.firstSent);
     else this.response.flushHeaders();
     return true;
   }
