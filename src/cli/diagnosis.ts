@@ -49,6 +49,9 @@ export const TEST_PACKAGES = [
   ...REAL_NF_PACKAGES,
 ] as const;
 
+/** Of one user, which take 10 to 20 ms to wake up together. */
+const EPOLL_WATCHES_MAX = 65_536;
+
 interface Rule {
   what: string;
   essential?: true;
@@ -270,6 +273,14 @@ const RULES: Rule[] = [
     lost: 'a function that executes such files has root run modprobe, on any core and on nobody’s account',
     wayOut: () =>
       "use Linux 6.15, or load all modules that are needed at boot, then sysctl -w kernel.modprobe=''",
+  },
+  {
+    what: 'epoll watches',
+    state: (host) => (host.epollWatchesMax > EPOLL_WATCHES_MAX ? 'degraded' : 'ok'),
+    detail: (host) => `${host.epollWatchesMax} for each user`,
+    lost: 'a function that watches one file many times keeps its core from the NF with each event: 60 ms for 225,000 watches',
+    wayOut: () =>
+      `sysctl -w fs.epoll.max_user_watches=${EPOLL_WATCHES_MAX / 4}, if no user of the box needs more connections; or a PREEMPT_RT kernel`,
   },
   {
     what: 'out-of-memory scores',

@@ -64,6 +64,8 @@ export interface HostFacts {
   coreScheduling: CoreScheduling;
   /** The kernel starts modprobe, as root and on any core, for a program whose format it does not know. */
   binfmtRequests: boolean;
+  /** How many files one user may watch by epoll(7), of all users alike; 0 where the kernel does not say. */
+  epollWatchesMax: number;
   /** May make NFs safe from the out-of-memory killer. */
   sysResource: boolean;
   /** May keep NFs' memory from reclaim: cgroup v2 with its memory controller. */
@@ -112,6 +114,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     vulnerabilities: readVulnerabilities(),
     coreScheduling: coreScheduling(cores.some(({ siblings }) => siblings.length > 0)),
     binfmtRequests: requestsBinaryFormats(release(), read('/proc/sys/kernel/modprobe').trim()),
+    epollWatchesMax: Number(read('/proc/sys/fs/epoll/max_user_watches')),
     sysResource: hasCapability(CAP_SYS_RESOURCE),
     memoryMin: memoryMount() !== undefined,
     redis,

@@ -44,6 +44,7 @@ describe('diagnosis of a host', () => {
       ['processor mitigations', false, () => ({ vulnerabilities: { mds: 'Vulnerable: no microcode' } })],
       ['core scheduling', false, () => ({ coreScheduling: 'unsupported' })],
       ['unknown formats', false, () => ({ binfmtRequests: true })],
+      ['epoll watches', false, () => ({ epollWatchesMax: 5_000_000 })],
       ['out-of-memory scores', false, () => ({ sysResource: false })],
       ['memory kept for NFs', false, () => ({ memoryMin: false })],
       ['resctrl', false, () => ({ resctrl: 'available' })],
