@@ -234,6 +234,31 @@ describe('escape: limits of the gateway', function () {
     expect(box.gateway.unsentBytes).to.equal(0);
   });
 
+  it('keeps a client that reads, whose answer waits behind a slow one of the same connection', async () => {
+    const socket = await dial();
+    const ask = (name: string): string => `GET /function/${name} HTTP/1.1\r\n${HOST}\r\n`;
+    await box.serve('middle', (_call, sink, timeline) => {
+      sink.onHead(200, {});
+      sink.onChunk(Buffer.alloc(MIB));
+      sink.onEnd(timeline);
+    });
+    socket.resume().write(ask('large') + ask('hold') + ask('middle'));
+    await untilTrue(() => held.length === 2 && socket.bytesRead > 6 * MIB);
+    await untilTrue(() => box.gateway.unsentBytes >= MIB);
+    // Others that read nothing are cut off meanwhile, one after the other.
+    for (let i = 2; i < 4; i++) {
+      const idle = await dial();
+      idle.pause();
+      idle.write(ask('large'));
+      await untilTrue(() => held[i]?.gone === true);
+    }
+    held[1]!.onHead(204, {});
+    held[1]!.onEnd(TIMELINE);
+    await untilTrue(() => socket.bytesRead > 7 * MIB);
+    expect(await served(socket)).to.equal(true);
+    expect(box.gateway.unsentBytes).to.equal(0);
+  });
+
   it('hangs up on a reader of the feed that talks', async () => {
     for (const say of [(socket: WebSocket) => socket.send('x'), (socket: WebSocket) => socket.ping()]) {
       const socket = new WebSocket(`${box.gateway.url.replace('http', 'ws')}/feed`);
