@@ -20,6 +20,8 @@ export interface Awaited {
 /** One connection. */
 export class Caller {
   private readonly awaited = new Set<Awaited>();
+  /** What waits until another request of this connection is answered; undefined while none is. */
+  private turns: Array<() => void> | undefined;
 
   /** What it waits for now. */
   get pending(): number {
@@ -34,7 +36,24 @@ export class Caller {
     this.awaited.delete(one);
   }
 
+  /** Begins now, or after those that came before: answers leave in their order anyway. Call `turnOver` once for each. */
+  inTurn(begin: () => void): void {
+    if (this.turns !== undefined) {
+      this.turns.push(begin);
+      return;
+    }
+    this.turns = [];
+    begin();
+  }
+
+  turnOver(): void {
+    const next = this.turns?.shift();
+    if (next === undefined) this.turns = undefined;
+    else next();
+  }
+
   left(): void {
+    this.turns?.splice(0);
     for (const one of this.awaited) one.left();
     this.awaited.clear();
   }

@@ -220,6 +220,28 @@ describe('escape: limits of the gateway', function () {
     }
   });
 
+  it('makes no answer of the API for who has not taken the one before', async () => {
+    const { list } = box.platform.registry;
+    let made = 0;
+    box.platform.registry.list = () => {
+      made++;
+      return Array.from({ length: 20_000 }, () => box.platform.registry.get('echo')!);
+    };
+    const socket = await dial();
+    socket.pause();
+    socket.write(`GET /v1/functions HTTP/1.1\r\n${HOST}\r\n`.repeat(32));
+    await untilTrue(() => box.gateway.unsentBytes > 0);
+    await untilTrue(() => box.gateway.unsentBytes === 0);
+    expect(made).to.be.within(1, 3);
+    // Who reads gets all of them.
+    made = 0;
+    const reader = await dial();
+    reader.resume().write(`GET /v1/functions HTTP/1.1\r\n${HOST}\r\n`.repeat(4));
+    await untilTrue(() => made === 4);
+    expect(await served(reader)).to.equal(true);
+    box.platform.registry.list = list;
+  });
+
   it('cuts off who asks for many small answers and reads none', async () => {
     await box.serve('small', (_call, sink, timeline) => {
       sink.onHead(200, {});
