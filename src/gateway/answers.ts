@@ -24,6 +24,8 @@ export interface AnswerLimits {
 /** What one connection has not taken. */
 interface Unsent {
   readonly socket: Socket;
+  /** What was written last in its turn: it may hold back chunks until the end of this turn of node's. */
+  current: ServerResponse | undefined;
   /** Of it in the budget. */
   bytes: number;
   /** Written before their turn: node holds them back until what was asked before them is answered. */
@@ -52,26 +54,18 @@ export class Answers {
     if (socket.destroyed) return;
     const unsent = this.connections.get(socket) ?? this.open(socket);
     if (response.socket === null) unsent.early.add(response);
-    const bytes = this.measure(unsent);
+    else unsent.current = response;
+    const bytes = inTurn(unsent) + waiting(unsent);
     if (response.writableEnded ? bytes > 0 : bytes > this.limits.smallBytes) this.watch(unsent, response);
     this.count(unsent, bytes);
     if (unsent.watched.size > 0) this.stall(unsent);
   }
 
   private open(socket: Socket): Unsent {
-    const unsent: Unsent = { socket, bytes: 0, early: new Set(), watched: new Set() };
+    const unsent: Unsent = { socket, current: undefined, bytes: 0, early: new Set(), watched: new Set() };
     this.connections.set(socket, unsent);
     socket.once('close', () => this.forget(unsent));
     return unsent;
-  }
-
-  private measure({ socket, early }: Unsent): number {
-    let bytes = socket.writableLength;
-    for (const response of early) {
-      if (response.socket !== null || response.destroyed) early.delete(response);
-      else bytes += response.writableLength;
-    }
-    return bytes;
   }
 
   private watch(unsent: Unsent, response: ServerResponse): void {
@@ -80,21 +74,22 @@ export class Answers {
     watched.add(response);
     const look = (): void => {
       if (unsent.socket.destroyed) return;
-      this.count(unsent, this.measure(unsent));
+      this.count(unsent, inTurn(unsent) + waiting(unsent));
       this.stall(unsent);
     };
     response.on('drain', look);
     // Before node's own listener, which begins the wait for the next request, or the next answer.
     response.prependListener('finish', () => {
       watched.delete(response);
+      if (unsent.current === response) unsent.current = undefined;
       look();
     });
   }
 
   /** Bytes that the kernel takes count as activity, also of a single large write. Then node's server ends it. */
-  private stall({ socket }: Unsent): void {
-    const ms = socket.writableLength > 0 ? this.limits.stallMs : 0;
-    if (socket.timeout !== ms) socket.setTimeout(ms);
+  private stall(unsent: Unsent): void {
+    const ms = inTurn(unsent) > 0 ? this.limits.stallMs : 0;
+    if (unsent.socket.timeout !== ms) unsent.socket.setTimeout(ms);
   }
 
   private count(unsent: Unsent, measured: number): void {
@@ -131,6 +126,21 @@ export class Answers {
     unsent.bytes = 0;
     this.behind.delete(unsent);
   }
+}
+
+/** What the client itself could take now. */
+function inTurn({ socket, current }: Unsent): number {
+  return current?.socket === socket ? current.writableLength : socket.writableLength;
+}
+
+/** What waits for its turn. */
+function waiting({ early }: Unsent): number {
+  let bytes = 0;
+  for (const response of early) {
+    if (response.socket !== null || response.destroyed) early.delete(response);
+    else bytes += response.writableLength;
+  }
+  return bytes;
 }
 
 /** What a server of the gateway answers with, so that every answer is measured. */

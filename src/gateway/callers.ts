@@ -27,6 +27,8 @@ export interface Awaited {
 export class Caller {
   private readonly awaited = new Set<Awaited>();
   private askedMs = 0;
+  /** What waits until another request of this connection is answered; undefined while none is. */
+  private turns: Array<() => void> | undefined;
 
   constructor(private readonly socket: Socket) {}
 
@@ -48,7 +50,24 @@ export class Caller {
     this.awaited.delete(one);
   }
 
+  /** Begins now, or after those that came before: answers leave in their order anyway. Call `turnOver` once for each. */
+  inTurn(begin: () => void): void {
+    if (this.turns !== undefined) {
+      this.turns.push(begin);
+      return;
+    }
+    this.turns = [];
+    begin();
+  }
+
+  turnOver(): void {
+    const next = this.turns?.shift();
+    if (next === undefined) this.turns = undefined;
+    else next();
+  }
+
   left(): void {
+    this.turns?.splice(0);
     for (const one of this.awaited) one.left();
     this.awaited.clear();
   }

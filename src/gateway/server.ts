@@ -204,18 +204,27 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   });
 }
 
-/** Requests that a connection waits for, of which a flood must not be taken. */
+/**
+ * Requests that a connection waits for, of which a flood must not be taken: one after the other, so that nothing is made for
+ * a client that does not read what is there.
+ */
 function counted(callers: Callers, bodies: Budget, rest: RequestListener): RequestListener {
   return (request, response) => {
     const caller = callers.of(request.socket);
+    let over = false;
     const done = (): void => {
+      if (over) return;
+      over = true;
       caller.heard(one);
       releaseBody(request, bodies);
+      caller.turnOver();
     };
     const one = { left: done };
     caller.waitsFor(one);
     response.once('close', done);
-    rest(request, response);
+    caller.inTurn(() => {
+      if (!request.socket.destroyed) rest(request, response);
+    });
   };
 }
 

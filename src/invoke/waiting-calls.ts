@@ -3,10 +3,11 @@
  * it held is free, and its place is skipped later, so that no departure costs a walk along the queue.
  */
 
+import { DISPATCH } from '../tunables.js';
 import type { CallRequest } from './function.js';
 import type { PendingCall } from './worker.js';
 
-/** Bodies of the calls that wait for any function. */
+/** What the calls that wait for any function hold. */
 export interface QueuedBytes {
   bytes: number;
 }
@@ -72,13 +73,13 @@ export class WaitingCalls {
   private joined(call: PendingCall): void {
     call.waits = true;
     this.bytes += call.request.body.length;
-    this.all.bytes += call.request.body.length;
+    this.all.bytes += call.request.body.length + DISPATCH.waitingCallBytes;
   }
 
   private parted(call: PendingCall): void {
     call.waits = false;
     this.bytes -= call.request.body.length;
-    this.all.bytes -= call.request.body.length;
+    this.all.bytes -= call.request.body.length + DISPATCH.waitingCallBytes;
   }
 
   private skip(): void {

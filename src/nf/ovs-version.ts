@@ -1,9 +1,11 @@
 /** What version an Open vSwitch is, as its own control socket says: ovs-appctl(8), JSON-RPC over a stream. */
 
+import { closeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asNemoError } from '../errors.js';
 import { NOTHING } from '../linux/blocking-socket.js';
 import { unixListeners } from '../linux/listening.js';
+import { byDescriptor, openProcessDirectory, type ProcessId } from '../linux/process-directory.js';
 import { NF, TELEMETRY } from '../tunables.js';
 import { connectToNf } from './own-socket.js';
 
@@ -11,10 +13,12 @@ const ANSWER_MAX_BYTES = 4_096;
 const PAUSE_MS = 10;
 
 /** [major, minor], or in words why it is not known. Never rejects, and holds nobody up. */
-export async function ovsVersion(nf: { pid: number; uid: number }): Promise<[number, number] | string> {
-  const path = unixListeners(nf.pid).find((one) => one.endsWith('.ctl'));
-  if (path === undefined) return 'it has no control socket';
+export async function ovsVersion(nf: ProcessId & { uid: number }): Promise<[number, number] | string> {
+  const directory = openProcessDirectory(nf);
+  if (directory === undefined) return 'it is gone';
   try {
+    const path = unixListeners(byDescriptor(directory)).find((one) => one.endsWith('.ctl'));
+    if (path === undefined) return 'it has no control socket';
     const answer = await ask(path, nf.uid);
     const [, major, minor] = /\(Open vSwitch\) (\d{1,4})\.(\d{1,4})/.exec(answer) ?? [];
     return major === undefined
@@ -22,6 +26,8 @@ export async function ovsVersion(nf: { pid: number; uid: number }): Promise<[num
       : [Number(major), Number(minor)];
   } catch (thrown) {
     return asNemoError(thrown).message;
+  } finally {
+    closeSync(directory);
   }
 }
 

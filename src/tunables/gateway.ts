@@ -10,7 +10,7 @@ export const GATEWAY = {
   queueMax: 10_000,
   /** And the bytes of their bodies. */
   queueMaxBytes: 128 * 1024 * 1024,
-  /** And of the bodies that wait for all functions together. */
+  /** And of all that waits for all functions together. */
   queuesMaxBytes: 256 * 1024 * 1024,
   /** Connections at once, to each port; and from one address, to all of them. */
   connectionsMax: 4_096,

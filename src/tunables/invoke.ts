@@ -64,6 +64,8 @@ export const DISPATCH = {
   latencyParts: 10,
   /** A call that found no place for this long is answered OVERLOADED. */
   queueWaitMaxMs: 60_000,
+  /** A call that waits takes this beside its body: headers, connection, answer. Counts where all functions' queues do. */
+  waitingCallBytes: 8 * 1024,
   /** What a function may go on for nobody, before its sandbox is ended. */
   leftGraceMs: 1_000,
   /** Weight of the newest call in the mean length of a function's calls. */

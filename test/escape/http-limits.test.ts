@@ -97,16 +97,14 @@ describe('escape: limits of the gateway', function () {
   });
 
   it('holds no more bodies than it has memory for, over all clients, and forgets those of clients that left', async () => {
-    const sockets: Socket[] = [];
-    for (let i = 0; i < 3; i++) {
-      const socket = await dial();
+    const sockets = [await dial(), await dial(), await dial()];
+    // Whose bytes are read first is the kernel's business.
+    const refused = Promise.any(sockets.map((socket) => until(socket, /"OVERLOADED"/)));
+    for (const socket of sockets) {
       // All but the end, which is never sent.
       socket.write(`POST /function/echo HTTP/1.1\r\n${HOST}Content-Length: ${2 * MIB}\r\n\r\n`);
-      sockets.push(socket);
-      if (i < 2) await new Promise((sent) => socket.write(Buffer.alloc(1.6 * MIB), sent));
+      socket.write(Buffer.alloc(1.6 * MIB));
     }
-    const refused = until(sockets[2]!, /"OVERLOADED"/);
-    await new Promise((sent) => sockets[2]!.write(Buffer.alloc(1.6 * MIB), sent));
     expect(await refused)
       .to.match(/^HTTP\/1\.1 429/)
       .and.contain('Retry-After');
@@ -222,6 +220,28 @@ describe('escape: limits of the gateway', function () {
     }
   });
 
+  it('makes no answer of the API for who has not taken the one before', async () => {
+    const { list } = box.platform.registry;
+    let made = 0;
+    box.platform.registry.list = () => {
+      made++;
+      return Array.from({ length: 20_000 }, () => box.platform.registry.get('echo')!);
+    };
+    const socket = await dial();
+    socket.pause();
+    socket.write(`GET /v1/functions HTTP/1.1\r\n${HOST}\r\n`.repeat(32));
+    await untilTrue(() => box.gateway.unsentBytes > 0);
+    await untilTrue(() => box.gateway.unsentBytes === 0);
+    expect(made).to.be.within(1, 3);
+    // Who reads gets all of them.
+    made = 0;
+    const reader = await dial();
+    reader.resume().write(`GET /v1/functions HTTP/1.1\r\n${HOST}\r\n`.repeat(4));
+    await untilTrue(() => made === 4);
+    expect(await served(reader)).to.equal(true);
+    box.platform.registry.list = list;
+  });
+
   it('cuts off who asks for many small answers and reads none', async () => {
     await box.serve('small', (_call, sink, timeline) => {
       sink.onHead(200, {});
@@ -233,6 +253,31 @@ describe('escape: limits of the gateway', function () {
     // As soon as the kernel's buffers are full, nothing is read of what is asked, and nothing is answered.
     const asking = `GET /function/small HTTP/1.1\r\n${HOST}\r\n`.repeat(GATEWAY_HTTP.pipelinedMax / 2);
     while (!socket.destroyed) await new Promise((sent) => socket.write(asking, sent));
+    expect(box.gateway.unsentBytes).to.equal(0);
+  });
+
+  it('keeps a client that reads, whose answer waits behind a slow one of the same connection', async () => {
+    const socket = await dial();
+    const ask = (name: string): string => `GET /function/${name} HTTP/1.1\r\n${HOST}\r\n`;
+    await box.serve('middle', (_call, sink, timeline) => {
+      sink.onHead(200, {});
+      sink.onChunk(Buffer.alloc(MIB));
+      sink.onEnd(timeline);
+    });
+    socket.resume().write(ask('large') + ask('hold') + ask('middle'));
+    await untilTrue(() => held.length === 2 && socket.bytesRead > 6 * MIB);
+    await untilTrue(() => box.gateway.unsentBytes >= MIB);
+    // Others that read nothing are cut off meanwhile, one after the other.
+    for (let i = 2; i < 4; i++) {
+      const idle = await dial();
+      idle.pause();
+      idle.write(ask('large'));
+      await untilTrue(() => held[i]?.gone === true);
+    }
+    held[1]!.onHead(204, {});
+    held[1]!.onEnd(TIMELINE);
+    await untilTrue(() => socket.bytesRead > 7 * MIB);
+    expect(await served(socket)).to.equal(true);
     expect(box.gateway.unsentBytes).to.equal(0);
   });
 

@@ -69,6 +69,20 @@ describe('the dispatcher, when something fails or changes', () => {
     expect(young.outcomes).to.deep.equal(['FUNCTION_EXIT']);
   });
 
+  it('lets only so many calls wait for all functions together, however short they are', async () => {
+    open();
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    for (const name of names) box.deploy(name);
+    for (const name of names) await box.warm(name);
+    const max = GATEWAY.queuesMaxBytes / DISPATCH.waitingCallBytes;
+    expect(max).to.be.below(names.length * GATEWAY.queueMax);
+    const calls = Array.from({ length: max + 1_000 }, (_, i) => box.call(names[i % names.length]!));
+    const refused = calls.filter(({ outcomes }) => outcomes[0] === 'OVERLOADED');
+    // Some run, or were sent ahead.
+    expect(refused.length).to.be.within(900, 1_000);
+    expect(calls.at(-1)!.outcomes).to.deep.equal(['OVERLOADED']);
+  });
+
   it('runs new code after a change, and lets a running call end on the old', async () => {
     open().deploy('a');
     const old = await box.warm('a');
@@ -199,7 +213,8 @@ describe('the dispatcher, when something fails or changes', () => {
 
   it('bounds the bodies that wait for all functions together, and frees those of callers that left', () => {
     open();
-    const body = Buffer.alloc(GATEWAY.queueMaxBytes);
+    // There is room for the rest of a call, not for its body.
+    const body = Buffer.alloc(GATEWAY.queueMaxBytes - 2 * DISPATCH.waitingCallBytes);
     for (const name of ['a', 'b', 'c', 'd']) box.deploy(name);
     const calls = ['a', 'b', 'c'].map((name) => box.call(name, body));
     expect(calls.map((call) => call.outcomes)).to.deep.equal([[], [], ['OVERLOADED']]);
