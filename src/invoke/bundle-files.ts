@@ -42,42 +42,29 @@ export class BundleFiles {
       for (const path of made) await rm(path, { force: true });
     };
     try {
-      const hashes: string[] = [];
-      for (const { content, ending } of files) {
-        const { hash, isNew } = await this.write(content, ending);
-        if (isNew) made.push(this.path(hash, ending));
-        hashes.push(hash);
-      }
-      return { hashes, undo };
-    } catch (thrown) {
-      await undo();
-      throw thrown;
-    }
-  }
-
-  private async write(content: Buffer, ending: string): Promise<{ hash: string; isNew: boolean }> {
-    const hash = sha256(content);
-    const isNew = !(await this.intact(hash, ending));
-    try {
       await mkdir(this.directory, { recursive: true, mode: 0o750 });
-      if (isNew) {
-        await this.quota?.require(content.length, 'what is deployed');
-        const temporary = join(this.directory, `${hash}.${randomBytes(4).toString('hex')}.tmp`);
-        try {
-          await writeDurably(temporary, content);
-          await rename(temporary, this.path(hash, ending));
-        } catch (thrown) {
-          // What was written of it would keep a full disk full.
-          await rm(temporary, { force: true });
-          throw thrown;
+      const hashes: string[] = [];
+      const missing: Array<{ path: string; content: Buffer }> = [];
+      for (const { content, ending } of files) {
+        const hash = sha256(content);
+        hashes.push(hash);
+        if (!(await this.intact(hash, ending))) missing.push({ path: this.path(hash, ending), content });
+      }
+      if (missing.length > 0) {
+        const bytes = missing.reduce((sum, { content }) => sum + content.length, 0);
+        await this.quota?.require(bytes, 'what is deployed');
+        for (const { path, content } of missing) {
+          await writeAndRename(path, content);
+          made.push(path);
         }
         await syncDirectory(this.directory);
       }
+      return { hashes, undo };
     } catch (cause) {
+      await undo();
       const hint = 'check that the directory is writable';
       throw storageFault(`cannot write a bundle into ${this.directory}`, cause, hint);
     }
-    return { hash, isNew };
   }
 
   /** Whether the file is there with the content that its name promises. */
@@ -101,6 +88,18 @@ export class BundleFiles {
 
 function sha256(content: Buffer): string {
   return createHash('sha256').update(content).digest('hex');
+}
+
+async function writeAndRename(path: string, content: Buffer): Promise<void> {
+  const temporary = `${path.replace(/\.[^.]*$/, '')}.${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    await writeDurably(temporary, content);
+    await rename(temporary, path);
+  } catch (thrown) {
+    // What was written of it would keep a full disk full.
+    await rm(temporary, { force: true });
+    throw thrown;
+  }
 }
 
 async function writeDurably(path: string, content: Buffer): Promise<void> {

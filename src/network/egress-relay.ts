@@ -66,7 +66,12 @@ function open({ id, functionName, namespace, rules: texts, allow }: EgressOrder 
       for (const one of listeners) one.hold();
     },
     release: () => {
-      for (const one of listeners) one.accept();
+      try {
+        for (const one of listeners) one.accept();
+      } catch {
+        // No descriptor is free now: nobody else's connections shall end for that.
+        setTimeout(valve.release, EGRESS.acceptAgainMs).unref();
+      }
     },
   };
   const entry: Opened = {

@@ -134,6 +134,8 @@ export const EGRESS = {
   /** Of one sandbox, at once and in the long run; one that is refused, here or outside, counts as several. */
   connectionsPerSecond: 1_000,
   refusedWeight: 10,
+  /** After there was no descriptor for it. */
+  acceptAgainMs: 1_000,
   /** Read and not yet written, each way of a connection; beside it one read of 64 KiB. */
   bufferBytes: 32 * 1024,
   /** Names of one function that are looked up at the same time; how long a connection waits for that. */

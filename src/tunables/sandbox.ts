@@ -183,6 +183,8 @@ export const OCI = {
   /** Loopback answers at once, or not at all: nobody may hold the agent's thread by a full backlog. */
   connectWaitMs: 0,
   keepAliveMs: 600_000,
+  /** Images that are kept laid out though they have no sandbox. */
+  unusedImagesMax: 16,
   /** The head of an answer, as node's own limit; and those before it, 1xx, that announce it. */
   headMaxBytes: 16 * 1024,
   informationalMax: 16,

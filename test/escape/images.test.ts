@@ -1,13 +1,14 @@
 /** Boundary: the agent and the images of others. Attackers: who builds an image, who deploys one, a registry. */
 
 import { createHash } from 'node:crypto';
-import { readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { NemoError } from '../../src/errors.js';
 import { chooseManifest, parseConfig, parseJson } from '../../src/sandbox/engines/oci/image/image.js';
 import { layerName } from '../../src/sandbox/engines/oci/image/import.js';
 import { manifestParts } from '../../src/sandbox/engines/oci/image/sources.js';
+import { LaidOutImages } from '../../src/sandbox/engines/oci/laid-out-images.js';
 import { OCI } from '../../src/tunables.js';
 import { ImageImports, localRegistry } from '../support/image-imports.js';
 import { OciBench } from '../support/oci-bench.js';
@@ -177,6 +178,28 @@ describe('escape: images of others', function () {
         `the image has the volume "${volume}", which would hide what every sandbox needs`,
       ]);
     });
+
+  it('are laid out while they have sandboxes, and few without: each deploy is another', () => {
+    const [bundleDir, runDir] = ['laid-out-bundles', 'laid-out'].map((name) => join(images.folder, name));
+    for (const directory of [bundleDir!, runDir!]) mkdirSync(directory);
+    const laidOut = new LaidOutImages({ storeDir: images.store, bundleDir: bundleDir! });
+    const plan = { schema: 'nemo.image/1', layers: [], volumes: [] };
+    const variants = Array.from({ length: OCI.unusedImagesMax + 10 }, (_, i) => `${i}`.padStart(32, '0'));
+    const [used, ...others] = variants.map((variant) => {
+      writeFileSync(join(bundleDir!, `${variant}.image`), JSON.stringify(plan));
+      return laidOut.take(variant, runDir!).directory;
+    });
+    expect(readdirSync(runDir!)).to.have.length(variants.length);
+    for (const variant of variants.slice(1)) laidOut.leave(variant);
+    expect(readdirSync(runDir!)).to.have.length(1 + OCI.unusedImagesMax);
+    expect([existsSync(join(used!, 'top/.nemo/busybox')), existsSync(others[0]!)]).to.deep.equal([
+      true,
+      false,
+    ]);
+    // One that went is laid out again.
+    expect(laidOut.take(variants[1]!, runDir!).directory).to.equal(others[0]);
+    expect(existsSync(join(others[0]!, 'root'))).to.equal(true);
+  });
 
   it('are deployed also when the file of another one is damaged', async () => {
     const damaged = createHash('sha256').update('damaged').digest('hex');

@@ -26,14 +26,13 @@ import type { ImportedImage } from './image/import.js';
 import { importInThread } from './image/import-worker.js';
 import { parseRequest } from './image/reference.js';
 import type { ImageAccess } from './image/sources.js';
+import { IMAGE_ENDING, LaidOutImages } from './laid-out-images.js';
 import { launchContainer } from './launch.js';
-import { type ImagePlan, parsePlan, planImage } from './plan.js';
-import { layOutRootfs, mountRootfs, unmountBelow } from './rootfs.js';
+import { parsePlan, planImage } from './plan.js';
+import { mountRootfs, unmountBelow } from './rootfs.js';
 import { containerSpec } from './spec.js';
 
 export const OCI_ENGINE = 'oci';
-/** Of artifacts. */
-export const IMAGE_ENDING = 'image';
 const PACKAGES = ['runc', 'busybox-static', 'util-linux'];
 
 export interface OciEngineOptions {
@@ -53,16 +52,10 @@ export interface OciEngineOptions {
   setApart?: SetApart | undefined;
 }
 
-interface KnownImage {
-  plan: ImagePlan;
-  /** Where its sandboxes mount it. */
-  directory: string;
-}
-
 export class OciEngine implements Engine {
   readonly kind = OCI_ENGINE;
   private readonly live = new Map<number, ProcessSandbox>();
-  private readonly images = new Map<string, KnownImage>();
+  private readonly images: LaidOutImages;
   private readonly foreignGroups = new Set<string>();
   private laidOut: Promise<string> | undefined;
   private readonly uids = new UidRange(OCI.firstUid, SANDBOX.uidCount);
@@ -72,7 +65,9 @@ export class OciEngine implements Engine {
   private trials = 0;
   private closed = false;
 
-  constructor(private readonly options: OciEngineOptions) {}
+  constructor(private readonly options: OciEngineOptions) {
+    this.images = new LaidOutImages(options);
+  }
 
   /** Looks and changes nothing: the kernel loads overlayfs itself, with the first mount. */
   async check(): Promise<{ ok: true } | { ok: false; reason: string; hint: string }> {
@@ -138,10 +133,12 @@ export class OciEngine implements Engine {
     if (this.closed) throw new NemoError('STOPPING', `sandbox ${id} is not started: the agent is stopping`);
     const uid = this.uids.take(id, this.live);
     let bundle = '';
+    let taken = false;
     let sandbox: ProcessSandbox;
     try {
       const runDir = await this.layOut();
-      const { plan, directory: image } = this.image(variant, runDir);
+      const { plan, directory: image } = this.images.take(variant, runDir);
+      taken = true;
       bundle = join(runDir, id);
       const directory = join(bundle, 'function');
       const stateDirectory = join(bundle, 'state');
@@ -179,6 +176,7 @@ export class OciEngine implements Engine {
     } catch (thrown) {
       if (bundle !== '') rmSync(bundle, { recursive: true, force: true });
       await cgroup.remove();
+      if (taken) this.images.leave(variant);
       throw thrown instanceof NemoError
         ? thrown
         : new NemoError('SANDBOX_START', `sandbox ${id} did not start: ${(thrown as Error).message}`, {
@@ -186,7 +184,10 @@ export class OciEngine implements Engine {
           });
     }
     this.live.set(uid, sandbox);
-    void sandbox.exited.then(() => this.live.delete(uid));
+    void sandbox.exited.then(() => {
+      this.live.delete(uid);
+      this.images.leave(variant);
+    });
     await sandbox.ready();
     return sandbox;
   }
@@ -214,24 +215,6 @@ export class OciEngine implements Engine {
       return directory;
     })();
     return this.laidOut;
-  }
-
-  private image(variant: string, runDir: string): KnownImage {
-    const known = this.images.get(variant);
-    if (known !== undefined) return known;
-    const { storeDir, bundleDir } = this.options;
-    const plan = parsePlan(readFileSync(join(bundleDir, `${variant}.${IMAGE_ENDING}`)));
-    const lost = plan.layers.find((name) => !existsSync(join(storeDir, name)));
-    if (lost !== undefined) {
-      throw new NemoError('SANDBOX_START', `layer ${lost} of the image ${plan.image} is gone`, {
-        hint: 'deploy the image again',
-      });
-    }
-    const directory = join(runDir, `image-${variant.slice(0, 16)}`);
-    layOutRootfs(directory, plan.volumes);
-    const image = { plan, directory };
-    this.images.set(variant, image);
-    return image;
   }
 
   /** Layers that no stored function names. Young ones, and those just found anew, may belong to a deploy under way. */

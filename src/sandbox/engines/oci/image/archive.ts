@@ -10,6 +10,7 @@ import { type Complaints, complaintOf, limited, listenTo } from './complaint.js'
 import { badImage, storageFull } from './faults.js';
 import { tooLarge } from './layer.js';
 import type { TarEntry } from './tar-index.js';
+import { diskIsFull } from './unpack.js';
 
 /** What an import works with. */
 export interface ImportTools {
@@ -74,6 +75,11 @@ export async function inflateArchive(
   });
   const child = spawnConfined(program!, args, [fd, 'pipe']);
   const complaints: Complaints = listenTo(child);
+  let full = false;
+  const watch = setInterval(() => {
+    full ||= diskIsFull(scratch);
+    if (full) child.kill('SIGKILL');
+  }, OCI.diskLookMs);
   const written = pipeline(
     child.stdout!,
     limited(scratchMaxBytes, () => tooLarge()),
@@ -85,9 +91,9 @@ export async function inflateArchive(
       return error;
     },
   );
-  const code = await ended(child);
+  const code = await ended(child).finally(() => clearInterval(watch));
   const error = await written;
-  if (error?.code === 'ENOSPC') throw storageFull('an image cannot be stored: the disk is full');
+  if (full || error?.code === 'ENOSPC') throw storageFull('an image cannot be stored: the disk is full');
   if (error !== undefined) throw error;
   if (code !== 0)
     throw badImage(`the archive of the image cannot be unpacked: ${complaintOf(complaints, code)}`);
