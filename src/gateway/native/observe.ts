@@ -23,7 +23,8 @@ export function addObserveRoutes(
     const error = new NemoError('BAD_REQUEST', '/feed is a WebSocket', {
       hint: 'one frame of it is at /v1/status',
     });
-    sendError(reply.raw, error, ['Connection', 'Upgrade', 'Upgrade', 'websocket'], 426);
+    const connection = reply.raw.shouldKeepAlive ? 'Upgrade' : 'Upgrade, close';
+    sendError(reply.raw, error, ['Connection', connection, 'Upgrade', 'websocket'], 426);
   });
 
   server.get('/v1/status', async () => platform.frame());

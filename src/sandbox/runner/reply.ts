@@ -137,9 +137,11 @@ async function sendStream(
     begun = true;
     out.writer.add(FrameType.head, 0, status, callId, 0, toJson(headers), EMPTY);
     if (first !== undefined) out.writer.add(FrameType.chunk, 0, 0, callId, 0, '', first);
-    out.writer.flush();
   };
-  endOfTurn(begin);
+  endOfTurn(() => {
+    begin();
+    out.writer.flush();
+  });
   try {
     for await (const item of source as AsyncIterable<unknown>) {
       if (call.cancelled) break;
