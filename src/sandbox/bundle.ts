@@ -10,6 +10,7 @@ import type { BuildFailure, BuildOptions, BuildResult, Loader, Message, Metafile
 import { NemoError } from '../errors.js';
 import { packageOf } from './packages/apart.js';
 import { PACKAGES_DIRECTORY } from './packages/pack.js';
+import { withLinesBefore } from './source-names.js';
 
 const LOADERS: Record<string, Loader> = {
   '.js': 'js',
@@ -40,7 +41,12 @@ export async function sourceAt(
 ): Promise<{ source: BuildOptions; folder: string; shownName: string }> {
   const entry = await findEntry(resolve(path));
   const folder = await realpath(dirname(entry));
-  const source: BuildOptions = { entryPoints: [join(folder, basename(entry))], absWorkingDir: folder };
+  // Names in the source map are told from where the module would lie: in the folder that was given.
+  const outfile = join((await kindOf(path)) === 'folder' ? await realpath(path) : folder, 'function.mjs');
+  const source: BuildOptions = {
+    ...{ entryPoints: [join(folder, basename(entry))], absWorkingDir: folder },
+    outfile,
+  };
   return { source, folder, shownName: basename(entry) };
 }
 
@@ -68,7 +74,10 @@ export async function build(
   source: BuildOptions,
   shownName: string,
 ): Promise<{ code: string; imports: string[]; metafile: Metafile }> {
-  const { outputFiles, metafile } = await runBuild({ ...source, outfile: 'function.mjs' }, shownName);
+  const { outputFiles, metafile } = await runBuild(
+    { outfile: 'function.mjs', ...source, sourcemap: 'inline', sourcesContent: false },
+    shownName,
+  );
   refuseStrayImports(metafile!);
   const output = Object.values(metafile!.outputs)[0];
   if (output !== undefined && !output.exports.includes('default')) {
@@ -133,7 +142,7 @@ export async function runBuild(source: BuildOptions, shownName: string): Promise
 /** What the CLI bundled already has the banner: the agent's check must not add another. */
 export function withRequire(text: string): string {
   const bare = text.includes('__require = ') && !text.includes('nemoCreateRequire');
-  return bare ? REQUIRE_BANNER + text : text;
+  return bare ? withLinesBefore(REQUIRE_BANNER, text) : text;
 }
 
 function describe(message: Message, shownName: string): NemoError {

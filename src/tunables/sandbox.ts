@@ -38,6 +38,15 @@ export const SANDBOX = {
   nodeFlags: ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation'],
 } as const;
 
+/** Where what functions say is told by the names of their own files. */
+export const SOURCE_NAMES = {
+  /** Of a source map, encoded: reading it holds the agent up for some ms. */
+  mapMaxBytes: 1024 * 1024,
+  /** Maps that are kept ready. */
+  mapsMax: 8,
+  nameMaxChars: 300,
+} as const;
+
 /** Worker threads as sandboxes: engines `isolate` and `wasm`. */
 export const ISOLATE = {
   /** Users of their processes: one each, below the range of process sandboxes. */
