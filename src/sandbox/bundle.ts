@@ -125,6 +125,8 @@ export async function runBuild(source: BuildOptions, shownName: string): Promise
       metafile: true,
       format: 'esm',
       platform: 'node',
+      // Named, so that esbuild's own "module", which node does not know, is none. No "node-addons": none runs in a sandbox.
+      conditions: ['module-sync'],
       target: 'node20',
       charset: 'utf8',
       logLevel: 'silent',
@@ -213,19 +215,30 @@ async function packageEntry(folder: string): Promise<string | undefined> {
   } catch (error) {
     throw badFunction(`${file} is not valid JSON: ${(error as Error).message}`);
   }
-  for (const candidate of [exportedEntry(manifest.exports), manifest.module, manifest.main]) {
+  for (const candidate of [
+    exportedEntry(manifest.exports) ?? exportedEntry(manifest.exports, REQUIRED),
+    manifest.module,
+    manifest.main,
+  ]) {
     if (typeof candidate === 'string') return candidate;
   }
   return undefined;
 }
 
-/** `exports` in its usual forms: a path, conditions, or `.` with either. */
-function exportedEntry(exports: unknown): string | undefined {
+/** Of a module that is imported; one that only `require` finds runs as well. */
+const IMPORTED: ReadonlySet<string> = new Set(['import', 'node', 'module-sync', 'default']);
+const REQUIRED: ReadonlySet<string> = new Set(['require', ...IMPORTED]);
+
+/** As node resolves `exports`: the first condition that holds, in the order of the file. */
+function exportedEntry(exports: unknown, conditions = IMPORTED): string | undefined {
   if (typeof exports === 'string') return exports;
   if (typeof exports !== 'object' || exports === null) return undefined;
-  const conditions = exports as Record<string, unknown>;
-  for (const key of ['.', 'import', 'node', 'default', 'require']) {
-    const found = exportedEntry(conditions[key]);
+  const targets = exports as Record<string, unknown>;
+  const keys = Array.isArray(exports)
+    ? Object.keys(exports)
+    : Object.keys(targets).filter((key) => key === '.' || conditions.has(key));
+  for (const key of keys) {
+    const found = exportedEntry(targets[key], conditions);
     if (found !== undefined) return found;
   }
   return undefined;
