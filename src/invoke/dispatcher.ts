@@ -290,6 +290,7 @@ export class Dispatcher {
   }
 
   private failedCall(fn: FunctionState, worker: Worker, call: ActiveCall, error: NemoError): void {
+    this.options.pool.nameSources(worker.spec ?? fn.spec, error);
     // Known here before the pool hears of it: nothing more may be given to a sandbox that ended, or takes nothing.
     if (endsSandbox(error)) worker.state = 'ending';
     else if (neverBegan(error)) worker.retired = worker.drains = true;

@@ -10,6 +10,7 @@ import type { BuildFailure, BuildOptions, BuildResult, Loader, Message, Metafile
 import { NemoError } from '../errors.js';
 import { refuseStrayInputs } from './bundle-inputs.js';
 import { PACKAGES_DIRECTORY } from './packages/pack.js';
+import { withLinesBefore } from './source-names.js';
 
 const LOADERS: Record<string, Loader> = {
   '.js': 'js',
@@ -40,7 +41,12 @@ export async function sourceAt(
 ): Promise<{ source: BuildOptions; folder: string; shownName: string }> {
   const entry = await findEntry(resolve(path));
   const folder = await realpath(dirname(entry));
-  const source: BuildOptions = { entryPoints: [join(folder, basename(entry))], absWorkingDir: folder };
+  // Names in the source map are told from where the module would lie: in the folder that was given.
+  const outfile = join((await kindOf(path)) === 'folder' ? await realpath(path) : folder, 'function.mjs');
+  const source: BuildOptions = {
+    ...{ entryPoints: [join(folder, basename(entry))], absWorkingDir: folder },
+    outfile,
+  };
   return { source, folder, shownName: basename(entry) };
 }
 
@@ -68,7 +74,10 @@ export async function build(
   source: BuildOptions,
   shownName: string,
 ): Promise<{ code: string; imports: string[]; metafile: Metafile }> {
-  const { outputFiles, metafile } = await runBuild({ ...source, outfile: 'function.mjs' }, shownName);
+  const { outputFiles, metafile } = await runBuild(
+    { outfile: 'function.mjs', ...source, sourcemap: 'inline', sourcesContent: false },
+    shownName,
+  );
   const outputs = Object.values(metafile!.outputs);
   const entries = outputs.flatMap(({ entryPoint }) => entryPoint ?? []);
   refuseStrayInputs(metafile!, source.absWorkingDir ?? process.cwd(), entries);
@@ -94,6 +103,8 @@ export async function runBuild(source: BuildOptions, shownName: string): Promise
       metafile: true,
       format: 'esm',
       platform: 'node',
+      // Named, so that esbuild's own "module", which node does not know, is none. No "node-addons": none runs in a sandbox.
+      conditions: ['module-sync'],
       target: 'node20',
       charset: 'utf8',
       logLevel: 'silent',
@@ -111,7 +122,7 @@ export async function runBuild(source: BuildOptions, shownName: string): Promise
 /** What the CLI bundled already has the banner: the agent's check must not add another. */
 export function withRequire(text: string): string {
   const bare = text.includes('__require = ') && !text.includes('nemoCreateRequire');
-  return bare ? REQUIRE_BANNER + text : text;
+  return bare ? withLinesBefore(REQUIRE_BANNER, text) : text;
 }
 
 function describe(message: Message, shownName: string): NemoError {
@@ -182,19 +193,30 @@ async function packageEntry(folder: string): Promise<string | undefined> {
   } catch (error) {
     throw badFunction(`${file} is not valid JSON: ${(error as Error).message}`);
   }
-  for (const candidate of [exportedEntry(manifest.exports), manifest.module, manifest.main]) {
+  for (const candidate of [
+    exportedEntry(manifest.exports) ?? exportedEntry(manifest.exports, REQUIRED),
+    manifest.module,
+    manifest.main,
+  ]) {
     if (typeof candidate === 'string') return candidate;
   }
   return undefined;
 }
 
-/** `exports` in its usual forms: a path, conditions, or `.` with either. */
-function exportedEntry(exports: unknown): string | undefined {
+/** Of a module that is imported; one that only `require` finds runs as well. */
+const IMPORTED: ReadonlySet<string> = new Set(['import', 'node', 'module-sync', 'default']);
+const REQUIRED: ReadonlySet<string> = new Set(['require', ...IMPORTED]);
+
+/** As node resolves `exports`: the first condition that holds, in the order of the file. */
+function exportedEntry(exports: unknown, conditions = IMPORTED): string | undefined {
   if (typeof exports === 'string') return exports;
   if (typeof exports !== 'object' || exports === null) return undefined;
-  const conditions = exports as Record<string, unknown>;
-  for (const key of ['.', 'import', 'node', 'default', 'require']) {
-    const found = exportedEntry(conditions[key]);
+  const targets = exports as Record<string, unknown>;
+  const keys = Array.isArray(exports)
+    ? Object.keys(exports)
+    : Object.keys(targets).filter((key) => key === '.' || conditions.has(key));
+  for (const key of keys) {
+    const found = exportedEntry(targets[key], conditions);
     if (found !== undefined) return found;
   }
   return undefined;

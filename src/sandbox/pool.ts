@@ -21,6 +21,7 @@ import type { Engines, StemKind } from './engines/engines.js';
 import { ALONE } from './engines/sharing.js';
 import type { PackageRef } from './packages/pack.js';
 import { RecentTimes } from './recent-times.js';
+import { SourceNames } from './source-names.js';
 import { isZygote, type ZygoteKind, Zygotes } from './zygotes.js';
 
 export interface PoolOptions {
@@ -48,6 +49,7 @@ export class Pool {
   /** When calls asked for a new sandbox, by the key of its stem. */
   readonly asked = new Map<string, RecentTimes>();
   readonly zygotes = new Zygotes();
+  private readonly names = new SourceNames();
   /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
   clock = 0;
   private counter = 0;
@@ -169,8 +171,10 @@ export class Pool {
       worker.lastUsedMs = worker.warmSinceMs;
       worker.clockAtUse = this.clock;
     } catch (thrown) {
+      const error = asNemoError(thrown);
+      this.nameSources(spec, error);
       await this.end(worker);
-      throw asNemoError(thrown);
+      throw error;
     } finally {
       if (this.workers.has(worker.id)) this.options.control.setBusy(worker.slot, false);
     }
@@ -202,10 +206,21 @@ export class Pool {
     return packages.map((one) => ({ ...one, path: this.options.packagePath(one.hash) }));
   }
 
+  private ownNames(spec: FunctionSpec, text: string): string {
+    return this.names.restore(this.options.bundlePath(spec), text);
+  }
+
+  /** An error of a function's is to name its own files. */
+  nameSources(spec: FunctionSpec, error: NemoError): void {
+    this.names.restoreError(this.options.bundlePath(spec), error);
+  }
+
   private log(worker: Worker, line: Omit<LogLine, 'functionName'>): void {
     const { stemKind: kind, functionName } = worker;
-    if (functionName !== '' || !isZygote(kind)) this.options.onLog({ ...line, functionName });
-    else {
+    if (functionName !== '' || !isZygote(kind)) {
+      const text = worker.spec === undefined ? line.text : this.ownNames(worker.spec, line.text);
+      this.options.onLog({ ...line, text, functionName });
+    } else {
       // What packages print belongs into the log of the function that imports them.
       this.zygotes.printed(kind);
       void this.end(worker);

@@ -46,6 +46,15 @@ export const LOCKS = {
   readMaxBytes: 512 * 1024,
 } as const;
 
+/** Where what functions say is told by the names of their own files. */
+export const SOURCE_NAMES = {
+  /** Of a source map, encoded: reading it holds the agent up for some ms. */
+  mapMaxBytes: 1024 * 1024,
+  /** Maps that are kept ready. */
+  mapsMax: 8,
+  nameMaxChars: 300,
+} as const;
+
 /** Worker threads as sandboxes: engines `isolate` and `wasm`. */
 export const ISOLATE = {
   /** Users of their processes: one each, below the range of process sandboxes. */

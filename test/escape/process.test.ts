@@ -40,11 +40,23 @@ describe('a function that tries to get out', () => {
       const root = ['dev', 'etc', 'function', 'lib', 'lib64', 'proc', 'runner', 'tmp', 'usr', 'var'];
       expect((await list('/')).sort()).to.deep.equal(root);
       expect(await list('/usr/bin')).to.deep.equal(['node']);
-      expect(await list('/function')).to.deep.equal(['function.mjs']);
-      // A link to the names that it may reach: none here.
-      expect(await list('/etc')).to.deep.equal(['hosts']);
+      expect(await list('/function')).to.have.members(['function.mjs', 'group', 'hosts', 'passwd']);
+      // Of its own, none of the host's.
+      const etc = [
+        'group',
+        'hostname',
+        'hosts',
+        'localtime',
+        'mtab',
+        'nsswitch.conf',
+        'passwd',
+        'resolv.conf',
+      ];
+      expect(await list('/etc')).to.have.members(etc);
       const hosts = await attempt(sandbox, `return require('fs').readFileSync('/etc/hosts', 'utf8')`);
-      expect(hosts).to.deep.equal({ error: 'ENOENT' });
+      expect(hosts).to.deep.equal({ value: '127.0.0.1 localhost sandbox\n::1 localhost\n' });
+      const users = await attempt(sandbox, `return require('fs').readFileSync('/etc/passwd', 'utf8')`);
+      expect((users.value as string).match(/^\w+/gm)).to.deep.equal(['root', 'function']);
     });
 
     it('has no way to the agent open but its own', async () => {
