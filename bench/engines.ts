@@ -9,9 +9,9 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { join } from 'node:path';
 import { NemoError } from '../src/errors.js';
 import type { CallRequest } from '../src/invoke/function.js';
+import { allowedCores } from '../src/linux/allowed-cores.js';
 import type { Cgroup, CgroupDriver } from '../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
-import { onlineCores } from '../src/linux/online-cores.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
 import { Egress } from '../src/network/egress.js';
 import { Confined } from '../src/sandbox/confined/confined.js';
@@ -199,7 +199,7 @@ async function measure(bed: Bed, options: EngineBenchOptions): Promise<EngineBen
 /** Engines with cgroups of their own; sandboxes on the highest core, everything else on the lowest. */
 class Bed {
   readonly directory = mkdtempSync('/var/tmp/nemo-bench-engines-');
-  readonly core = onlineCores().at(-1)!;
+  readonly core = allowedCores().byDefault.at(-1)!;
   private readonly driver: CgroupDriver;
   private readonly egress = new Egress();
   private readonly engines: Map<string, Promise<Engine>>;
@@ -208,7 +208,7 @@ class Bed {
 
   constructor() {
     chmodSync(this.directory, 0o755);
-    const home = onlineCores()[0]!;
+    const home = allowedCores().byDefault[0]!;
     setProcessAffinity(process.pid, [home]);
     this.driver = openCgroupDriver({ rootName: `nemo-bench-engines-${process.pid}`, idle: false });
     const stateDir = join(this.directory, 'state');

@@ -283,10 +283,11 @@ export class RedisStreamSource {
     // Of a transaction: why it was discarded.
     const [first = thrown] = (thrown as { previousErrors?: unknown[] }).previousErrors ?? [];
     const why = (first as Error).message || String((first as NodeJS.ErrnoException).code ?? first);
+    const what = when === 'take' ? 'cannot be read' : 'does not take that calls have ended';
     const wayOut = redisAdvice(why);
     const advice = wayOut === undefined ? '' : ` (${wayOut})`;
     this.warn(
-      `the queue "${this.config.stream}" at ${maskUrl(this.config.url)} is not served: ${maskUrls(why)}${advice}`,
+      `the queue "${this.config.stream}" at ${maskUrl(this.config.url)} ${what}: ${maskUrls(why)}${advice}`,
     );
   }
 
