@@ -131,7 +131,8 @@ export const OCI = {
   /** No import goes on below this on its disk, whatever its own count says. */
   diskFreeMinBytes: 64 * 1024 * 1024,
   diskLookMs: 250,
-  layersMax: 100,
+  /** Of different content. All of them are named in the one page of options that a mount has. */
+  layersMax: 128,
   /** 96 bits of a digest name a layer's directory. */
   layerNameChars: 24,
   /** Manifests and configs. */
