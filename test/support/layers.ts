@@ -3,7 +3,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { LayerWriter } from '../../src/sandbox/engines/oci/image/layer.js';
-import { sealLayer } from '../../src/sandbox/engines/oci/image/seal.js';
+import { hidesAllBelow, sealLayer } from '../../src/sandbox/engines/oci/image/seal.js';
 import { mountRootfs, unmountBelow } from '../../src/sandbox/engines/oci/rootfs.js';
 import { OCI } from '../../src/tunables.js';
 import { type TarEntry, tarOf } from './oci-images.js';
@@ -47,7 +47,12 @@ export class Layers {
     look: (root: string) => T,
   ): Promise<T> {
     const names: string[] = [];
-    for (const layer of layers) names.push(await this.apply(layer));
+    for (const layer of layers) {
+      const name = await this.apply(layer);
+      // As an import does.
+      if (hidesAllBelow(join(this.folder, name))) names.length = 0;
+      names.push(name);
+    }
     return this.within(names, look);
   }
 

@@ -113,6 +113,7 @@ function follow(root: string, path: string): { path: string; missing: string[] }
     if (links > LINKS_MAX) return undefined;
     if (!found.isSymbolicLink()) {
       done = next;
+      if (!found.isDirectory() && left.length > 0) return { path: done, missing: left };
       continue;
     }
     links++;

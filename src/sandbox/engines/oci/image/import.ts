@@ -23,7 +23,7 @@ import { badImage, storageFull, storeFault } from './faults.js';
 import { type ImageConfig, parseConfig, parseJson } from './image.js';
 import type { OpenImage } from './image-files.js';
 import type { Room } from './layer.js';
-import { sealLayer } from './seal.js';
+import { hidesAllBelow, sealLayer } from './seal.js';
 import { type ImageAccess, openImage } from './sources.js';
 import { diskIsFull, unpackLayer } from './unpack.js';
 
@@ -81,7 +81,8 @@ export async function importImage({
       else await addLayer(store, name, diffId, layer, place, room);
       layers.push(name);
     }
-    return { layers: uppermost(layers), config };
+    const seen = layers.findLastIndex((name) => hidesAllBelow(join(store, name)));
+    return { layers: uppermost(layers.slice(Math.max(0, seen))), config };
   } catch (thrown) {
     throw storeFault(thrown, `image ${image.slice(0, 200)} cannot be stored`);
   } finally {

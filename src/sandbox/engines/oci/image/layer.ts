@@ -27,6 +27,7 @@ export const OPAQUE = '.wh..wh..opq';
 /** What AUFS kept for itself, and old images still have. Files of `plnk` are what links of their layer lead to. */
 const AUFS = '.wh..wh.';
 const AUFS_LINKS = '.wh..wh.plnk';
+const BLOCK = 512;
 const BLOCK_BYTES = 4_096;
 /** A tar ends with two blocks of zeros, and one without entries begins with them. */
 const SNIFF_BYTES = 1_024;
@@ -55,6 +56,8 @@ export class LayerWriter {
   private empty = false;
   /** Hard links whose files have not come yet. */
   private readonly early: Array<{ parts: readonly string[]; name: string; linkpath: string }> = [];
+  private last: ReadEntry | undefined;
+  private bytes = 0;
   private readonly parser = new Parser({
     ...{ strict: true, brotli: false, zstd: false, maxMetaEntrySize: OCI.tarMetaMaxBytes },
   });
@@ -66,6 +69,7 @@ export class LayerWriter {
   ) {
     const fail = (error: unknown): void => this.fail(error);
     this.parser.on('entry', (entry: ReadEntry) => {
+      this.last = entry;
       try {
         if (this.failure === undefined) this.add(entry);
         else entry.resume();
@@ -80,6 +84,7 @@ export class LayerWriter {
 
   write(chunk: Buffer, done: Done): void {
     const next = (): void => done(this.failure ?? null);
+    this.bytes += chunk.length;
     const ready = this.head === undefined ? chunk : this.sniff(Buffer.concat([this.head, chunk]));
     if (ready === undefined || this.empty || this.failure !== undefined || this.parser.write(ready)) next();
     else this.parser.once('drain', next);
@@ -94,6 +99,10 @@ export class LayerWriter {
       done(this.failure ?? null);
     };
     if (this.head !== undefined) this.endShort(this.head);
+    // umoci 0.4 ends with the last byte of its last file, in the middle of a block.
+    const beyond = this.bytes % BLOCK;
+    const { remain = 0 } = this.last ?? {};
+    if (remain > 0 && remain <= beyond && !this.empty) this.parser.write(Buffer.alloc(BLOCK - beyond));
     if (this.failure !== undefined || this.empty) last();
     else {
       this.parser.once('end', last);
@@ -106,7 +115,7 @@ export class LayerWriter {
   private endShort(head: Buffer): void {
     if (isCompressed(head) !== undefined) this.fail(compressedTwice());
     else if (head.every((byte) => byte === 0)) this.empty = true;
-    else if (head.length < SNIFF_BYTES / 2) this.fail(badImage('a layer is not a tar'));
+    else if (head.length < BLOCK) this.fail(badImage('a layer is not a tar'));
     else this.parser.write(head);
   }
 

@@ -15,11 +15,12 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { check, mknod, setxattr } from '../../../../linux/libc.js';
+import { check, getxattr, mknod, setxattr } from '../../../../linux/libc.js';
 import { OCI } from '../../../../tunables.js';
 import { badImage } from './faults.js';
 import { OPAQUE, type Room, tooLarge, WHITEOUT } from './layer.js';
 
+const OPAQUE_ATTRIBUTE = 'trusted.overlay.opaque';
 const S_IFCHR = 0o020000;
 const BLOCK_BYTES = 4_096;
 
@@ -83,6 +84,12 @@ function takeAway(directory: string, name: string): void {
   else if (own.isDirectory()) makeOpaque(join(directory, gone));
 }
 
+/** Nothing of the layers below one is seen. Overlayfs looks for it below the root only. */
+export function hidesAllBelow(layer: string): boolean {
+  const value = new Uint8Array(1);
+  return getxattr(layer, OPAQUE_ATTRIBUTE, value, 1) === 1;
+}
+
 function makeOpaque(directory: string): void {
-  check(setxattr(directory, 'trusted.overlay.opaque', Buffer.from('y'), 1, 0), 'setxattr', directory);
+  check(setxattr(directory, OPAQUE_ATTRIBUTE, Buffer.from('y'), 1, 0), 'setxattr', directory);
 }
