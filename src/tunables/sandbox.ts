@@ -154,6 +154,10 @@ export const OCI = {
   tokenMaxBytes: 64 * 1024,
   /** Users of containers: beside those of the other engines. */
   firstUid: 61_000,
+  /** Of an image that has more users, none is added. */
+  passwdMaxBytes: 64 * 1024,
+  /** Terminals that a container may open; the kernel has some thousands for all. */
+  terminalsMax: 16,
   tmpFilesMax: 10_000,
   /** A server that has just started is asked this often whether it listens. */
   acceptPollMs: 2,

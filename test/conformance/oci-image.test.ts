@@ -63,104 +63,355 @@ const sealed = (tar: Buffer): Buffer => {
 
 type Layer = TarEntry[] | Buffer;
 const TREES: Array<[rule: string, layers: Layer[], tree: string[] | RegExp]> = [
-  ['layer, change types: added, modified', [[file('a', '1'), file('b', '1')], [file('b', '2'), file('c', '2')]], ['a=1', 'b=2', 'c=2']],
+  [
+    'layer, change types: added, modified',
+    [
+      [file('a', '1'), file('b', '1')],
+      [file('b', '2'), file('c', '2')],
+    ],
+    ['a=1', 'b=2', 'c=2'],
+  ],
   ['layer, representing changes: whiteout', [[file('a'), file('b')], [file('.wh.a')]], ['b=']],
   ['layer, whiteouts: of a directory', [[file('d/a'), file('b')], [file('.wh.d')]], ['b=']],
   ['layer, whiteouts: below a directory', [[file('d/a'), file('d/b')], [file('d/.wh.a')]], ['d/', 'd/b=']],
   ['layer, whiteouts: of what is not there', [[file('a')], [file('.wh.b'), file('e/.wh.c')]], ['a=', 'e/']],
   ['layer, whiteouts: apply to lower layers only', [[file('.wh.a'), file('a', '1')]], ['a=1']],
-  ['layer, whiteouts: and what a third layer adds again is there', [[file('a', '1')], [file('.wh.a')], [file('a', '3')]], ['a=3']],
-  ['layer, whiteouts: as AUFS wrote them, hard links', [[file('a')], [file('.wh..wh.aufs'), hard('.wh.a', '.wh..wh.aufs')]], []],
-  ['layer, opaque whiteout', [[file('d/a'), file('d/e/b')], [file('d/.wh..wh..opq'), file('d/c')]], ['d/', 'd/c=']],
-  ['layer, opaque whiteout: behind its siblings', [[file('d/a')], [file('d/c'), file('d/.wh..wh..opq')]], ['d/', 'd/c=']],
+  [
+    'layer, whiteouts: and what a third layer adds again is there',
+    [[file('a', '1')], [file('.wh.a')], [file('a', '3')]],
+    ['a=3'],
+  ],
+  [
+    'layer, whiteouts: as AUFS wrote them, hard links',
+    [[file('a')], [file('.wh..wh.aufs'), hard('.wh.a', '.wh..wh.aufs')]],
+    [],
+  ],
+  [
+    'layer, opaque whiteout',
+    [
+      [file('d/a'), file('d/e/b')],
+      [file('d/.wh..wh..opq'), file('d/c')],
+    ],
+    ['d/', 'd/c='],
+  ],
+  [
+    'layer, opaque whiteout: behind its siblings',
+    [[file('d/a')], [file('d/c'), file('d/.wh..wh..opq')]],
+    ['d/', 'd/c='],
+  ],
   ['layer, opaque whiteout: of the root', [[file('a')], [file('.wh..wh..opq'), file('b')]], ['b=']],
   ['layer, applying: a directory stays with what is in it', [[file('d/a')], [folder('d/')]], ['d/', 'd/a=']],
   ['layer, applying: a file replaces a directory', [[file('d/a')], [file('d', 'file')]], ['d=file']],
   ['layer, applying: a directory replaces a file', [[file('d')], [folder('d'), file('d/a')]], ['d/', 'd/a=']],
-  ['layer, applying: a link replaces a directory', [[file('d/a'), file('e/b')], [link('d', 'e')]], ['d -> e', 'e/', 'e/b=']],
+  [
+    'layer, applying: a link replaces a directory',
+    [[file('d/a'), file('e/b')], [link('d', 'e')]],
+    ['d -> e', 'e/', 'e/b='],
+  ],
   ['layer, applying: no entry at all', [[file('a')], Buffer.alloc(1_024)], ['a=']],
-  ['layer, file types: links, also those that lead nowhere', [[link('l', '/no/where'), link('m', '../up')]], ['l -> /no/where', 'm -> ../up']],
-  ['layer, file types: devices and pipes are left out', [[{ path: 'null', type: 'CharacterDevice' }, { path: 'sda', type: 'BlockDevice' }, { path: 'pipe', type: 'FIFO' }, file('a')]], ['a=']],
+  [
+    'layer, file types: links, also those that lead nowhere',
+    [[link('l', '/no/where'), link('m', '../up')]],
+    ['l -> /no/where', 'm -> ../up'],
+  ],
+  [
+    'layer, file types: devices and pipes are left out',
+    [
+      [
+        { path: 'null', type: 'CharacterDevice' },
+        { path: 'sda', type: 'BlockDevice' },
+        { path: 'pipe', type: 'FIFO' },
+        file('a'),
+      ],
+    ],
+    ['a='],
+  ],
   ['layer, hard links', [[file('a', '1'), hard('b', 'a')]], ['a=1', 'b=1']],
-  ['layer, hard links: as ./a, and as /a', [[file('a', '1'), hard('b', './a'), hard('c', '/a')]], ['a=1', 'b=1', 'c=1']],
+  [
+    'layer, hard links: as ./a, and as /a',
+    [[file('a', '1'), hard('b', './a'), hard('c', '/a')]],
+    ['a=1', 'b=1', 'c=1'],
+  ],
   ['layer, hard links: before their file', [[hard('b', 'a'), file('a', '1')]], ['a=1', 'b=1']],
-  ['layer, hard links: a later entry of the name wins', [[hard('b', 'a'), file('b', '2'), file('a', '1')]], ['a=1', 'b=2']],
-  ['layer, hard links: to a lower layer are refused', [[file('a')], [hard('b', 'a')]], /hard link to what is no file in it/],
-  ['tar: ./ before names', [[folder('./'), file('./a'), folder('./d/'), file('./d/b')]], ['a=', 'd/', 'd/b=']],
+  [
+    'layer, hard links: a later entry of the name wins',
+    [[hard('b', 'a'), file('b', '2'), file('a', '1')]],
+    ['a=1', 'b=2'],
+  ],
+  [
+    'layer, hard links: to a lower layer are refused',
+    [[file('a')], [hard('b', 'a')]],
+    /hard link to what is no file in it/,
+  ],
+  [
+    'tar: ./ before names',
+    [[folder('./'), file('./a'), folder('./d/'), file('./d/b')]],
+    ['a=', 'd/', 'd/b='],
+  ],
   ['tar: / before names', [[file('/a'), file('//d//b')]], ['a=', 'd/', 'd/b=']],
   ['tar: .. in a name is refused', [[file('a/../../b')]], /outside of the image/],
   ['tar: the later of two entries wins', [[file('a', '1'), file('a', '2')]], ['a=2']],
   ['tar: a directory behind what is in it', [[file('d/a'), folder('d/')]], ['d/', 'd/a=']],
   ['tar: parents that are missing are made', [[file('d/e/f')]], ['d/', 'd/e/', 'd/e/f=']],
-  ['tar: a parent that is a link to a directory of the layer', [[folder('usr/lib'), link('lib', 'usr/lib'), file('lib/a')]], ['lib -> usr/lib', 'usr/', 'usr/lib/', 'usr/lib/a=']],
-  ['tar: a parent that is an absolute link', [[folder('run'), link('var/run', '/run'), file('var/run/a')]], ['run/', 'run/a=', 'var/', 'var/run -> /run']],
-  ['tar: a parent that links to itself is refused', [[link('l', 'l'), file('l/a')]], /which is not a directory/],
+  [
+    'tar: a parent that is a link to a directory of the layer',
+    [[folder('usr/lib'), link('lib', 'usr/lib'), file('lib/a')]],
+    ['lib -> usr/lib', 'usr/', 'usr/lib/', 'usr/lib/a='],
+  ],
+  [
+    'tar: a parent that is an absolute link',
+    [[folder('run'), link('var/run', '/run'), file('var/run/a')]],
+    ['run/', 'run/a=', 'var/', 'var/run -> /run'],
+  ],
+  [
+    'tar: a parent that links to itself is refused',
+    [[link('l', 'l'), file('l/a')]],
+    /which is not a directory/,
+  ],
   ['tar: a parent that is a file is refused', [[file('f'), file('f/a')]], /which is not a directory/],
   ['tar: nothing that ends it', [tarOf([file('a', '1')]).subarray(0, -1_024)], ['a=1']],
-  ['tar: what lies behind its end is not read', [Buffer.concat([tarOf([file('a')]), tarOf([file('b')])])], ['a=']],
+  [
+    'tar: what lies behind its end is not read',
+    [Buffer.concat([tarOf([file('a')]), tarOf([file('b')])])],
+    ['a='],
+  ],
   ['tar: cut off', [tarOf([file('a', 'x'.repeat(2_000))]).subarray(0, 1_500)], /./],
   ['tar, GNU: long names', [gnu('L', long, file('short', '1'))], longTree('1')],
   ['tar, GNU: long targets of links', [gnu('K', `/${long}`, link('l', 'short'))], [`l -> /${long}`]],
   ['tar, PAX: long names', [pax({ path: long }, file('short', '1'))], longTree('1')],
   ['tar, PAX: long targets of links', [pax({ linkpath: `/${long}` }, link('l', 'short'))], [`l -> /${long}`]],
   ['tar, PAX: names beyond ASCII', [pax({ path: 'Főtanúsítvány' }, file('x', '1'))], ['Főtanúsítvány=1']],
-  ['tar, PAX: a header for all', [Buffer.concat([new Pax({ comment: 'git' } as object, true).encode(), tarOf([file('a')])])], ['a=']],
-  ['tar, ustar: a prefix before the name', [[file(`${'d'.repeat(60)}/${'e'.repeat(60)}`)]], [`${'d'.repeat(60)}/`, `${'d'.repeat(60)}/${'e'.repeat(60)}=`]],
-  ['tar: sparse files are refused by what they are', [pax({ path: 'GNUSparseFile.0/a' }, file('x'))], /sparse/],
-  ['attributes: users beyond 65535, and what needs another notation', [[{ ...file('a'), uid: 1_000_000 }, { ...file('b'), uid: 4_000_000_000 }]], ['a=', 'b=']],
-  ['attributes: times before 1970 and after 2242', [[{ ...file('a'), mtime: new Date(-1e12) }, { ...file('b'), mtime: new Date(8.7e12) }]], ['a=', 'b=']],
+  [
+    'tar, PAX: a header for all',
+    [Buffer.concat([new Pax({ comment: 'git' } as object, true).encode(), tarOf([file('a')])])],
+    ['a='],
+  ],
+  [
+    'tar, ustar: a prefix before the name',
+    [[file(`${'d'.repeat(60)}/${'e'.repeat(60)}`)]],
+    [`${'d'.repeat(60)}/`, `${'d'.repeat(60)}/${'e'.repeat(60)}=`],
+  ],
+  [
+    'tar: sparse files are refused by what they are',
+    [pax({ path: 'GNUSparseFile.0/a' }, file('x'))],
+    /sparse/,
+  ],
+  [
+    'attributes: users beyond 65535, and what needs another notation',
+    [
+      [
+        { ...file('a'), uid: 1_000_000 },
+        { ...file('b'), uid: 4_000_000_000 },
+      ],
+    ],
+    ['a=', 'b='],
+  ],
+  [
+    'attributes: times before 1970 and after 2242',
+    [
+      [
+        { ...file('a'), mtime: new Date(-1e12) },
+        { ...file('b'), mtime: new Date(8.7e12) },
+      ],
+    ],
+    ['a=', 'b='],
+  ],
 ];
 
 const sizes = { size: 2 };
 const digest = `sha256:${'a'.repeat(64)}`;
 const other = `sha256:${'b'.repeat(64)}`;
-const image = (platform: object | undefined, more: object = {}) => ({ digest, ...sizes, ...(platform && { platform }), ...more });
-const chosen = (...manifests: object[]) => () => chooseManifest({ manifests }, 'x64').digest;
+const image = (platform: object | undefined, more: object = {}) => ({
+  digest,
+  ...sizes,
+  ...(platform && { platform }),
+  ...more,
+});
+const chosen =
+  (...manifests: object[]) =>
+  () =>
+    chooseManifest({ manifests }, 'x64').digest;
 const amd64 = { os: 'linux', architecture: 'amd64' };
 const wrong = { ...image({ os: 'linux', architecture: 'arm64', variant: 'v8' }), digest: other };
 
-const config = (run: object, more: object = {}) => () =>
-  parseConfig({ ...amd64, config: run, rootfs: { type: 'layers', diff_ids: [digest] }, ...more }, 'x64');
+const config =
+  (run: object, more: object = {}) =>
+  () =>
+    parseConfig({ ...amd64, config: run, rootfs: { type: 'layers', diff_ids: [digest] }, ...more }, 'x64');
 const layerOf = (mediaType: string, more: object = {}) => ({ mediaType, digest, size: 1, ...more });
-const manifest = (layers: object[], more: object = {}) => () =>
-  manifestParts({ schemaVersion: 2, config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size: 1 }, layers, ...more }).layers.length;
+const manifest =
+  (layers: object[], more: object = {}) =>
+  () =>
+    manifestParts({
+      schemaVersion: 2,
+      config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size: 1 },
+      layers,
+      ...more,
+    }).layers.length;
 
 const DOCUMENTS: Array<[rule: string, read: () => unknown, right: unknown]> = [
   ['index: the manifest of this platform', chosen(wrong, image(amd64)), digest],
   ['index, platform: one that says nothing, if it is the only one', chosen(image(undefined)), digest],
-  ['index, platform: one that fits before one that says nothing', chosen({ ...image(undefined), digest: other }, image(amd64)), digest],
-  ['index, platform.variant: what every processor runs, first', chosen({ ...image({ ...amd64, variant: 'v3' }), digest: other }, image(amd64)), digest],
-  ['index, platform.variant: another, if there is no such', chosen(image({ ...amd64, variant: 'v2' })), digest],
-  ['index, platform: of another system', chosen({ ...image({ os: 'windows', architecture: 'amd64' }), digest: other }, image(amd64)), digest],
-  ['index: attestations (unknown/unknown) are passed over', chosen({ ...image({ os: 'unknown', architecture: 'unknown' }), digest: other }, image(amd64)), digest],
-  ['index, artifactType: signatures and SBOMs are passed over', chosen({ ...image(undefined), digest: other, artifactType: 'application/spdx+json' }, image(amd64)), digest],
+  [
+    'index, platform: one that fits before one that says nothing',
+    chosen({ ...image(undefined), digest: other }, image(amd64)),
+    digest,
+  ],
+  [
+    'index, platform.variant: what every processor runs, first',
+    chosen({ ...image({ ...amd64, variant: 'v3' }), digest: other }, image(amd64)),
+    digest,
+  ],
+  [
+    'index, platform.variant: another, if there is no such',
+    chosen(image({ ...amd64, variant: 'v2' })),
+    digest,
+  ],
+  [
+    'index, platform: of another system',
+    chosen({ ...image({ os: 'windows', architecture: 'amd64' }), digest: other }, image(amd64)),
+    digest,
+  ],
+  [
+    'index: attestations (unknown/unknown) are passed over',
+    chosen({ ...image({ os: 'unknown', architecture: 'unknown' }), digest: other }, image(amd64)),
+    digest,
+  ],
+  [
+    'index, artifactType: signatures and SBOMs are passed over',
+    chosen({ ...image(undefined), digest: other, artifactType: 'application/spdx+json' }, image(amd64)),
+    digest,
+  ],
   ['index: none for this host', chosen(wrong), /for linux\/arm64, and this host needs linux\/amd64/],
   ['index: none at all', chosen(), /for nothing/],
-  ['config: nothing but layers', () => { const { entrypoint, cmd, env, workingDir, volumes, ports } = config({})(); return { entrypoint, cmd, env, workingDir, volumes, ports }; }, { entrypoint: [], cmd: [], env: [], workingDir: '/', volumes: [], ports: [] }],
-  ['config: no config at all', () => parseConfig({ ...amd64, rootfs: { diff_ids: [digest] } }, 'x64').cmd, []],
-  ['config: null for a list, as docker writes it', () => { const { entrypoint, cmd, env } = config({ Entrypoint: null, Cmd: null, Env: null, Volumes: null, ExposedPorts: null, WorkingDir: null })(); return [entrypoint, cmd, env]; }, [[], [], []]],
-  ['config, Entrypoint and Cmd', () => { const { entrypoint, cmd } = config({ Entrypoint: ['/a'], Cmd: ['-b'] })(); return [...entrypoint, ...cmd]; }, ['/a', '-b']],
-  ['config, Env: what is no assignment is left out', () => config({ Env: ['A=1', 'B=', 'C', 'D=x=y'] })().env, ['A=1', 'B=', 'D=x=y']],
-  ['config, WorkingDir: a relative one is from the root', () => config({ WorkingDir: 'app/./x' })().workingDir, '/app/x'],
+  [
+    'config: nothing but layers',
+    () => {
+      const { entrypoint, cmd, env, workingDir, volumes, ports } = config({})();
+      return { entrypoint, cmd, env, workingDir, volumes, ports };
+    },
+    { entrypoint: [], cmd: [], env: [], workingDir: '/', volumes: [], ports: [] },
+  ],
+  [
+    'config: no config at all',
+    () => parseConfig({ ...amd64, rootfs: { diff_ids: [digest] } }, 'x64').cmd,
+    [],
+  ],
+  [
+    'config: null for a list, as docker writes it',
+    () => {
+      const { entrypoint, cmd, env } = config({
+        Entrypoint: null,
+        Cmd: null,
+        Env: null,
+        Volumes: null,
+        ExposedPorts: null,
+        WorkingDir: null,
+      })();
+      return [entrypoint, cmd, env];
+    },
+    [[], [], []],
+  ],
+  [
+    'config, Entrypoint and Cmd',
+    () => {
+      const { entrypoint, cmd } = config({ Entrypoint: ['/a'], Cmd: ['-b'] })();
+      return [...entrypoint, ...cmd];
+    },
+    ['/a', '-b'],
+  ],
+  [
+    'config, Env: what is no assignment is left out',
+    () => config({ Env: ['A=1', 'B=', 'C', 'D=x=y'] })().env,
+    ['A=1', 'B=', 'D=x=y'],
+  ],
+  [
+    'config, WorkingDir: a relative one is from the root',
+    () => config({ WorkingDir: 'app/./x' })().workingDir,
+    '/app/x',
+  ],
   ['config, WorkingDir: empty', () => config({ WorkingDir: '' })().workingDir, '/'],
-  ['config, ExposedPorts: with and without protocol', () => config({ ExposedPorts: { '80': {}, '81/tcp': {}, '82/udp': {} } })().ports, [80, 81]],
-  ['config, Volumes: relative ones too, and never all of it', () => config({ Volumes: { '/data': {}, 'var/x/': {}, '/': {} } })().volumes, ['/data', '/var/x']],
-  ['config, User, StopSignal, Labels, Healthcheck, ArgsEscaped: read and not used', () => config({ User: 'node:node', StopSignal: 'SIGQUIT', Labels: { a: 'b' }, Healthcheck: { Test: ['NONE'] }, ArgsEscaped: true, OnBuild: null })().cmd, []],
-  ['config, history: layers without content are in it only', () => config({}, { history: [{ empty_layer: true }, {}] })().diffIds, [digest]],
-  ['config, os and architecture: left out or empty, as old tools have them', () => [config({}, { os: '', architecture: '' })().diffIds, config({}, { os: undefined, architecture: undefined })().diffIds], [[digest], [digest]]],
+  [
+    'config, ExposedPorts: with and without protocol',
+    () => config({ ExposedPorts: { '80': {}, '81/tcp': {}, '82/udp': {} } })().ports,
+    [80, 81],
+  ],
+  [
+    'config, Volumes: relative ones too, and never all of it',
+    () => config({ Volumes: { '/data': {}, 'var/x/': {}, '/': {} } })().volumes,
+    ['/data', '/var/x'],
+  ],
+  [
+    'config, User, StopSignal, Labels, Healthcheck, ArgsEscaped: read and not used',
+    () =>
+      config({
+        User: 'node:node',
+        StopSignal: 'SIGQUIT',
+        Labels: { a: 'b' },
+        Healthcheck: { Test: ['NONE'] },
+        ArgsEscaped: true,
+        OnBuild: null,
+      })().cmd,
+    [],
+  ],
+  [
+    'config, history: layers without content are in it only',
+    () => config({}, { history: [{ empty_layer: true }, {}] })().diffIds,
+    [digest],
+  ],
+  [
+    'config, os and architecture: left out or empty, as old tools have them',
+    () => [
+      config({}, { os: '', architecture: '' })().diffIds,
+      config({}, { os: undefined, architecture: undefined })().diffIds,
+    ],
+    [[digest], [digest]],
+  ],
   ['config, architecture: another', config({}, { architecture: 's390x' }), /for linux\/s390x/],
   ['config, os: another', config({}, { os: 'windows' }), /for windows\/amd64/],
   ['config, rootfs: no layer', config({}, { rootfs: { diff_ids: [] } }), /has no layers/],
-  ['config, rootfs: another digest algorithm', config({}, { rootfs: { diff_ids: [`sha512:${'a'.repeat(128)}`] } }), /no sha256 digest/],
+  [
+    'config, rootfs: another digest algorithm',
+    config({}, { rootfs: { diff_ids: [`sha512:${'a'.repeat(128)}`] } }),
+    /no sha256 digest/,
+  ],
   ['config, Cmd: a text instead of a list', config({ Cmd: 'run' }), /not a list of texts/],
-  ...['tar', 'tar+gzip', 'tar+zstd'].map((end): [string, () => unknown, unknown] => [`manifest, layers: ${end}`, manifest([layerOf(`application/vnd.oci.image.layer.v1.${end}`)]), 1]),
-  ['manifest, layers: of docker', manifest([layerOf('application/vnd.docker.image.rootfs.diff.tar.gzip')]), 1],
-  ['manifest, layers: foreign, if they are there', manifest([layerOf('application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', { urls: ['https://x'] })]), 1],
-  ['manifest, layers: not to be distributed, if they are there', manifest([layerOf('application/vnd.oci.image.layer.nondistributable.v1.tar+gzip')]), 1],
-  ['manifest, layers: encrypted', manifest([layerOf('application/vnd.oci.image.layer.v1.tar+gzip+encrypted')]), /is encrypted/],
+  ...['tar', 'tar+gzip', 'tar+zstd'].map((end): [string, () => unknown, unknown] => [
+    `manifest, layers: ${end}`,
+    manifest([layerOf(`application/vnd.oci.image.layer.v1.${end}`)]),
+    1,
+  ]),
+  [
+    'manifest, layers: of docker',
+    manifest([layerOf('application/vnd.docker.image.rootfs.diff.tar.gzip')]),
+    1,
+  ],
+  [
+    'manifest, layers: foreign, if they are there',
+    manifest([layerOf('application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', { urls: ['https://x'] })]),
+    1,
+  ],
+  [
+    'manifest, layers: not to be distributed, if they are there',
+    manifest([layerOf('application/vnd.oci.image.layer.nondistributable.v1.tar+gzip')]),
+    1,
+  ],
+  [
+    'manifest, layers: encrypted',
+    manifest([layerOf('application/vnd.oci.image.layer.v1.tar+gzip+encrypted')]),
+    /is encrypted/,
+  ],
   ['manifest, layers: no digest', manifest([{ mediaType: 'x' }]), /no sha256 digest/],
-  ['manifest, config: of docker', manifest([], { config: layerOf('application/vnd.docker.container.image.v1+json') }), 0],
-  ['manifest, config: of an artifact that is no image', manifest([], { config: layerOf('application/vnd.cncf.helm.config.v1+json') }), /not an image of a program/],
+  [
+    'manifest, config: of docker',
+    manifest([], { config: layerOf('application/vnd.docker.container.image.v1+json') }),
+    0,
+  ],
+  [
+    'manifest, config: of an artifact that is no image',
+    manifest([], { config: layerOf('application/vnd.cncf.helm.config.v1+json') }),
+    /not an image of a program/,
+  ],
   ['manifest: schema 1', () => manifestParts({ schemaVersion: 1, fsLayers: [] }), /before 2016/],
 ];
 
@@ -182,7 +433,13 @@ describe('the OCI image specification', () => {
     });
 
   it('config, WorkingDir and Volumes: made where they are missing, never above a link', async () => {
-    const given = [folder('run'), link('var/run', '/run'), file('f'), link('loop', 'loop'), link('up', '../../..')];
+    const given = [
+      folder('run'),
+      link('var/run', '/run'),
+      file('f'),
+      link('loop', 'loop'),
+      link('up', '../../..'),
+    ];
     await layers.together([given], (root) => {
       const places = ['/var/run/app', '/run', '/new/a', '/f', '/f/x', '/loop', '/up/new', '/new/../x'];
       expect(places.map((path) => directoryInside(root, path))).to.deep.equal([
@@ -197,7 +454,10 @@ describe('images as tools write them', function () {
   this.timeout(60_000);
   const images = new ImageImports();
   after(() => images.close());
-  const given: TarEntry[][] = [[file('a', '1'), file('b')], [file('.wh.b'), file('c', '2')]];
+  const given: TarEntry[][] = [
+    [file('a', '1'), file('b')],
+    [file('.wh.b'), file('c', '2')],
+  ];
   let count = 0;
   const put = (bytes: Buffer): string => {
     const path = join(images.folder, `${count++}.tar`);

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { mountRootfs, unmountBelow } from '../../src/sandbox/engines/oci/rootfs.js';
@@ -58,6 +58,21 @@ describe('an image with the same layer twice', function () {
       const outcome = images.import(join(images.folder, 'out.tar'), { store: join(images.folder, 'other') });
       if (linkpath.startsWith('../0')) expect((await outcome).layers).to.have.length(1);
       else expect((await errorOf(outcome)).message).to.contain('lacks');
+    }
+  });
+
+  it('may have as many layers as are allowed, which one mount takes', async () => {
+    const store = mkdtempSync('/var/tmp/nemo-test-image-of-many-layers-');
+    const run = join(images.folder, 'run');
+    const names = Array.from({ length: OCI.layersMax }, (_, i) => `${i}`.padStart(OCI.layerNameChars, '0'));
+    for (const name of names) mkdirSync(join(store, name, name), { recursive: true });
+    mkdirSync(run);
+    try {
+      const root = await mountRootfs(store, names, run);
+      expect(readdirSync(root)).to.include.members([names[0]!, names.at(-1)!]);
+    } finally {
+      await unmountBelow(run);
+      rmSync(store, { recursive: true });
     }
   });
 

@@ -91,7 +91,11 @@ export function dockerSave25(layers: TarEntry[][]): Buffer {
   };
   const path = (digest: string) => `blobs/sha256/${digest.slice(7)}`;
   const docker = [
-    { Config: path(config.digest), RepoTags: ['busybox:latest'], Layers: parts.map((one) => path(one.digest)) },
+    {
+      Config: path(config.digest),
+      RepoTags: ['busybox:latest'],
+      Layers: parts.map((one) => path(one.digest)),
+    },
   ];
   return tarOf([
     { path: 'blobs/', type: 'Directory' },

@@ -223,7 +223,8 @@ export class OciEngine implements Engine {
       });
     }
     const directory = join(runDir, `image-${variant.slice(0, 16)}`);
-    layOutRootfs(directory, plan.volumes, plan.makeCwd ? [plan.cwd] : []);
+    const { volumes, passwd, makeCwd, cwd } = plan;
+    layOutRootfs(directory, { volumes, passwd, folders: makeCwd ? [cwd] : [] });
     const image = { plan, directory };
     this.images.set(variant, image);
     return image;

@@ -1,6 +1,6 @@
 /** What is stored of a function of this engine, and how it is decided at deploy: all that can be known before a call. */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { OCI } from '../../../tunables.js';
 import { badImage } from './image/faults.js';
@@ -17,6 +17,8 @@ export interface ImagePlan {
   cwd: string;
   /** The image lacks it. */
   makeCwd?: true;
+  /** Its /etc/passwd, if its /etc is a folder to which one's own files can be added. */
+  passwd?: string;
   env: string[];
   /** An HTTP server on `port`, or a module that the image's node runs. */
   run: { kind: 'http'; args: string[]; port: number } | { kind: 'node'; node: string; handler: string };
@@ -44,7 +46,7 @@ export function planImage(request: ImageRequest, imported: ImportedImage, root: 
   const cwd = directory(config.workingDir, 'the working directory');
   const volumes = [...new Set(config.volumes.map((path) => directory(path, 'a volume')))];
   const made = existsSync(root + cwd) ? {} : ({ makeCwd: true } as const);
-  const common = { image: request.image, layers, volumes, cwd, ...made, env };
+  const common = { image: request.image, layers, volumes, cwd, ...made, ...usersOf(root), env };
   const find = (name: string, what: string): string => {
     if (name.length > OCI.pathMaxBytes) throw badImage(`the name of ${what} of the image is too long`);
     const program = programInside(root, name, path, config.workingDir);
@@ -66,6 +68,13 @@ export function planImage(request: ImageRequest, imported: ImportedImage, root: 
   find(args[0]!, 'its entry point');
   const port = request.port ?? (config.ports.length === 1 ? config.ports[0]! : PORT);
   return { schema: 'nemo.image/1', ...common, run: { kind: 'http', args, port } };
+}
+
+function usersOf(root: string): { passwd?: string } {
+  if (directoryInside(root, '/etc') !== '/etc') return {};
+  const file = fileInside(root, '/etc/passwd');
+  const tooLong = file !== undefined && statSync(file).size > OCI.passwdMaxBytes;
+  return tooLong ? {} : { passwd: file === undefined ? '' : readFileSync(file, 'utf8') };
 }
 
 function checkProgram(root: string, program: string): void {

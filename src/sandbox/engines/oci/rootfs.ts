@@ -17,22 +17,27 @@ import {
 } from 'node:fs';
 import { join, posix } from 'node:path';
 import { runCommand } from '../../../linux/tied-process.js';
-import { OCI } from '../../../tunables.js';
+import { OCI, SANDBOX } from '../../../tunables.js';
 import { layerParts } from './image/layer-path.js';
 
 /** Where a sandbox finds what is NEMO's. */
 export const NEMO_DIRECTORY = '/.nemo';
+export const HOSTNAME = 'sandbox';
 const MOUNT_POINTS = ['proc', 'dev', '.nemo/runner', '.nemo/function'];
 const LINKS_MAX = 40;
 /** Steps along one path, those of its links too: as long as a layer's deepest path, a few times over. */
 const STEPS_MAX = 4 * OCI.depthMax;
 
-/** Makes the folders of an image's mounts, and its working directory, in `directory`. */
-export function layOutRootfs(
-  directory: string,
-  volumes: readonly string[],
-  folders: readonly string[],
-): void {
+export interface OwnLayer {
+  volumes?: readonly string[];
+  /** Made where the image lacks them. */
+  folders?: readonly string[];
+  /** The image's users; with it, /etc has what container runtimes put there. */
+  passwd?: string | undefined;
+}
+
+/** Makes the folders of an image's mounts in `directory`, and what else of its root is NEMO's. */
+export function layOutRootfs(directory: string, { volumes = [], folders = [], passwd }: OwnLayer): void {
   const top = join(directory, 'top');
   for (const path of folders) mkdirSync(join(top, ...layerParts(path)), { recursive: true });
   const scratch = ['tmp', ...volumes.map((path) => layerParts(path).join('/'))];
@@ -40,7 +45,21 @@ export function layOutRootfs(
   // A mount gets the mode of the directory that it covers.
   for (const point of scratch) chmodSync(join(top, point), 0o1777);
   writeFileSync(join(top, '.nemo/busybox'), '');
+  if (passwd !== undefined) writeEtc(join(top, 'etc'), passwd);
   mkdirSync(join(directory, 'root'));
+}
+
+/** Images come without these names, since every container runtime adds them; and programs ask who they are. */
+function writeEtc(etc: string, passwd: string): void {
+  mkdirSync(etc, { recursive: true });
+  writeFileSync(join(etc, 'hosts'), `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost\n`);
+  writeFileSync(join(etc, 'hostname'), `${HOSTNAME}\n`);
+  const users = Array.from({ length: SANDBOX.uidCount }, (_, i) => {
+    const uid = OCI.firstUid + i;
+    return `${HOSTNAME}${i}:x:${uid}:${uid}::/tmp:/bin/sh\n`;
+  });
+  const others = passwd === '' || passwd.endsWith('\n') ? passwd : `${passwd}\n`;
+  writeFileSync(join(etc, 'passwd'), others + users.join(''));
 }
 
 /**
@@ -67,7 +86,7 @@ export async function mountRootfs(
   layers: readonly string[],
   directory: string,
 ): Promise<string> {
-  layOutRootfs(directory, [], []);
+  layOutRootfs(directory, {});
   const [shell, ...args] = overlayCommand(store, layers, directory, ['true']);
   await runCommand(shell!, args);
   return join(directory, 'root');
