@@ -47,12 +47,14 @@ const pax = (values: object, entry: TarEntry): Buffer =>
   Buffer.concat([new Pax(values).encode(), tarOf([entry])]);
 const long = `${'d'.repeat(90)}/${'e'.repeat(90)}/${'f'.repeat(90)}`;
 const longTree = (content: string) => [`${'d'.repeat(90)}/`, `${long.slice(0, 181)}/`, `${long}=${content}`];
-/** GNU's own header for a name of any length. */
-const gnu = (type: 'L' | 'K', text: string, entry: TarEntry): Buffer => {
-  const [head, rest] = [tarOf([file('././@LongLink', `${text}\0`)]).subarray(0, -1_024), tarOf([entry])];
+/** An entry with a header before it, of a type that the library does not write. */
+const before = (type: 'L' | 'K' | 'x', text: string, entry: TarEntry): Buffer => {
+  const [head, rest] = [tarOf([file('././@LongLink', text)]).subarray(0, -1_024), tarOf([entry])];
   head.write(type, 156, 'latin1');
   return Buffer.concat([sealed(head), rest]);
 };
+/** GNU's own header for a name of any length. */
+const gnu = (type: 'L' | 'K', text: string, entry: TarEntry) => before(type, `${text}\0`, entry);
 /** The header's checksum made right again. */
 const sealed = (tar: Buffer): Buffer => {
   tar.write(' '.repeat(8), 148, 'latin1');
@@ -190,6 +192,16 @@ const TREES: Array<[rule: string, layers: Layer[], tree: string[] | RegExp]> = [
     'tar, ustar: a prefix before the name',
     [[file(`${'d'.repeat(60)}/${'e'.repeat(60)}`)]],
     [`${'d'.repeat(60)}/`, `${'d'.repeat(60)}/${'e'.repeat(60)}=`],
+  ],
+  [
+    'tar, PAX: extended attributes, and keys that nobody knows',
+    [before('x', '30 SCHILY.xattr.user.mine=abcd\n18 LIBARCHIVE.x=1\n', file('a', '1'))],
+    ['a=1'],
+  ],
+  [
+    'tar: a name that is not UTF-8 has replacement characters',
+    [sealed(Buffer.concat([Buffer.from('a\xe9', 'latin1'), tarOf([file('', '1')]).subarray(2)]))],
+    ['a\ufffd=1'],
   ],
   [
     'tar: sparse files are refused by what they are',

@@ -5,12 +5,12 @@ import { allCgroupMounts } from '../../src/linux/cgroup/mounts.js';
 import { CGROUP_MOUNT_POINT } from '../../src/linux/cgroup/open.js';
 import { guardianDone } from '../../src/nf/guardian.js';
 import { busyboxLayer, writeLayout } from '../support/oci-images.js';
-import { nemo, RealAgent } from '../support/real-agent.js';
+import { RealAgent } from '../support/real-agent.js';
 
 /** runc makes its groups in every hierarchy; those that NEMO has no use for stayed, as did runc's own records. */
 describe('an agent with containers that is killed with SIGKILL', function () {
   this.timeout(90_000);
-  const agent = new RealAgent({ policy: 'naive' });
+  const agent = new RealAgent();
   after(() => agent.close());
   const groups = () =>
     allCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'), CGROUP_MOUNT_POINT)
@@ -22,10 +22,10 @@ describe('an agent with containers that is killed with SIGKILL', function () {
     const image = join(agent.folder, 'greeter');
     const config = { Cmd: ['httpd', '-f', '-p', '80', '-h', '/'], ExposedPorts: { '80/tcp': {} } };
     writeLayout(image, { layers: [[...busyboxLayer(), { path: 'index.html', content: 'hello' }]], config });
+    agent.configure({ policy: 'naive', imageDirs: [agent.folder] });
     await agent.start();
-    const at = ['--agent', agent.url];
-    expect((await nemo(['deploy', image, '--engine', 'oci', ...at])).err).to.equal('');
-    expect((await nemo(['invoke', 'greeter', ...at])).out).to.contain('hello');
+    expect((await agent.deploy('greeter', image, { engine: 'oci' })).status).to.equal(201);
+    expect(await (await agent.fetch('/function/greeter')).text()).to.equal('hello');
     expect(groups()).to.not.deep.equal([]);
     const { pid } = agent;
     await agent.end('SIGKILL');

@@ -42,6 +42,7 @@ export class Layers {
     }
   }
 
+  /** One alone is looked at where it lies. */
   async together<T>(
     layers: ReadonlyArray<readonly TarEntry[] | Buffer>,
     look: (root: string) => T,
@@ -53,7 +54,7 @@ export class Layers {
       if (hidesAllBelow(join(this.folder, name))) names.length = 0;
       names.push(name);
     }
-    return this.within(names, look);
+    return names.length === 1 ? look(join(this.folder, names[0]!)) : this.within(names, look);
   }
 
   close(): void {
