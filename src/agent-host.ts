@@ -75,7 +75,7 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
   const protection = await NfProtection.start(config.stateDir, {
     claim,
-    groups: resctrl === undefined ? driver.rootPaths : [...driver.rootPaths, resctrl.path],
+    groups: [...driver.rootPaths, ...driver.otherPaths, ...(resctrl === undefined ? [] : [resctrl.path])],
     settings: settingsPath(config.stateDir),
     lockFd: guard.fd,
   });

@@ -30,6 +30,7 @@ import { printable } from './printable.js';
 import { Confined } from './sandbox/confined/confined.js';
 import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
 import { Engines } from './sandbox/engines/engines.js';
+import { unmountBelow } from './sandbox/engines/oci/rootfs.js';
 import { Planner } from './sandbox/planner.js';
 import { Pool } from './sandbox/pool.js';
 import { none } from './sandbox/prewarm/none.js';
@@ -89,9 +90,12 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   const { housekeepingCores } = config;
   const confined = new Confined({ directory: join(config.runDir, 'confined'), driver, housekeepingCores });
   closers.push(() => confined.close());
+  const directory = join(config.runDir, 'sandboxes');
+  // What an agent that was killed left, of engines too that nobody asks for now.
+  await unmountBelow(directory);
   const engines = new Engines(
     builtinEngines({
-      ...{ directory: join(config.runDir, 'sandboxes'), egress, confined, storage: quota, driver, ...config },
+      ...{ directory, egress, confined, storage: quota, driver, ...config },
       // Where siblings are allowed, their owner wants them used.
       setApart: coreScheduling === 'on' && !config.allowSmtSiblings ? setApart : undefined,
       onNote: (message) => void log.emit({ kind: 'engine', severity: 'info', message }),

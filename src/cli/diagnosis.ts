@@ -42,6 +42,8 @@ export const TEST_PACKAGES = [
   'runc',
   'busybox-static',
   'docker-registry',
+  'skopeo',
+  'umoci',
   // Real traffic through the reference NFs.
   'curl',
   'iputils-ping',

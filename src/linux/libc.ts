@@ -123,6 +123,9 @@ export const mknod = libc.func('int mknod(const char *path, uint32_t mode, uint6
   mode: number,
   device: number,
 ) => number;
+export const getxattr = libc.func(
+  'int64_t getxattr(const char *path, const char *name, _Out_ uint8_t *value, size_t len)',
+) as (path: string, name: string, value: Uint8Array, length: number) => number;
 export const setxattr = libc.func(
   'int setxattr(const char *path, const char *name, const void *value, size_t len, int flags)',
 ) as (path: string, name: string, value: Uint8Array, length: number, flags: number) => number;

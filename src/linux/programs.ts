@@ -13,6 +13,8 @@ export const PACKAGE_PROGRAMS = {
   runc: ['runc'],
   'busybox-static': ['busybox'],
   'docker-registry': ['docker-registry'],
+  skopeo: ['skopeo'],
+  umoci: ['umoci'],
   'qemu-system-x86': ['qemu-system-x86_64'],
   'nginx-light': ['nginx'],
   haproxy: ['haproxy'],

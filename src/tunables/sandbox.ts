@@ -157,12 +157,13 @@ export const OCI = {
   /** No import goes on below this on its disk, whatever its own count says. */
   diskFreeMinBytes: 64 * 1024 * 1024,
   diskLookMs: 250,
-  layersMax: 100,
+  /** Of different content. All of them are named in the one page of options that a mount has. */
+  layersMax: 128,
   /**
-   * Of a digest in base64url: 192 bits name a layer's directory, so that nobody finds two layers of one name. All 256 would be
-   * 43 characters, and the names of 100 layers have to fit into one page.
+   * Of a digest in base64url: 168 bits name a layer's directory, so that nobody finds two layers of one name. All 256 would be
+   * 43 characters, and the names of all layers have to fit into one page.
    */
-  layerNameChars: 32,
+  layerNameChars: 28,
   /** Registries and repositories that are remembered as having given a layer. */
   layerSourcesMax: 100,
   /** Manifests and configs. */
@@ -184,6 +185,10 @@ export const OCI = {
   tokenMaxBytes: 64 * 1024,
   /** Users of containers: beside those of the other engines. */
   firstUid: 61_000,
+  /** Of an image that has more users, none is added. */
+  passwdMaxBytes: 64 * 1024,
+  /** Terminals that a container may open; the kernel has some thousands for all. */
+  terminalsMax: 16,
   tmpFilesMax: 10_000,
   /** A server that has just started is asked this often whether it listens; later, after this part of its time more. */
   acceptPollMs: 2,

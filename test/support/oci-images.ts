@@ -9,10 +9,12 @@ import { Header } from 'tar';
 
 export interface TarEntry {
   path: string;
-  type?: 'File' | 'Directory' | 'SymbolicLink' | 'Link' | 'CharacterDevice';
+  type?: 'File' | 'Directory' | 'SymbolicLink' | 'Link' | 'CharacterDevice' | 'BlockDevice' | 'FIFO';
   content?: Buffer | string;
   linkpath?: string;
   mode?: number;
+  uid?: number;
+  mtime?: Date;
 }
 
 export interface ImageInput {
@@ -27,13 +29,12 @@ export const sha256 = (bytes: Buffer) => `sha256:${createHash('sha256').update(b
 
 export function tarOf(entries: readonly TarEntry[]): Buffer {
   const parts: Buffer[] = [];
-  for (const { path, type = 'File', content = '', linkpath, mode = 0o755 } of entries) {
+  for (const entry of entries) {
+    const { path, type = 'File', content = '', linkpath, mode = 0o755, uid = 0, mtime = new Date(0) } = entry;
     const body = Buffer.from(content);
     const block = Buffer.alloc(512);
     const link = linkpath === undefined ? {} : { linkpath };
-    new Header({ path, type, mode, size: body.length, uid: 0, gid: 0, mtime: new Date(0), ...link }).encode(
-      block,
-    );
+    new Header({ path, type, mode, size: body.length, uid, gid: uid, mtime, ...link }).encode(block);
     parts.push(block, body, Buffer.alloc(-body.length & 511));
   }
   return Buffer.concat([...parts, Buffer.alloc(1024)]);

@@ -3,18 +3,18 @@
  * beside its text form.
  */
 
-const I32 = 0x7f;
-const I64 = 0x7e;
+export const I32 = 0x7f;
+export const I64 = 0x7e;
 
 const vector = (items: number[][]): number[] => [items.length, ...items.flat()];
-const name = (text: string): number[] => [text.length, ...Buffer.from(text)];
-const section = (id: number, content: number[]): number[] => [id, ...leb(content.length), ...content];
-const body = (locals: number, code: number[]): number[] => {
+export const name = (text: string): number[] => [text.length, ...Buffer.from(text)];
+export const section = (id: number, content: number[]): number[] => [id, ...leb(content.length), ...content];
+export const body = (locals: number, code: number[]): number[] => {
   const all = [...(locals === 0 ? [0] : [1, locals, I32]), ...code, 0x0b];
   return [...leb(all.length), ...all];
 };
 
-function leb(value: number): number[] {
+export function leb(value: number): number[] {
   return value < 128 ? [value] : [(value & 127) | 128, ...leb(value >>> 7)];
 }
 
@@ -29,7 +29,7 @@ interface Parts {
   data?: number[];
 }
 
-function assemble({ types, imports = [], functions, pages = 1, exports, code, data }: Parts): Buffer {
+export function assemble({ types, imports = [], functions, pages = 1, exports, code, data }: Parts): Buffer {
   return Buffer.from([
     ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
     ...section(1, vector(types.map(([from, to]) => [0x60, from.length, ...from, to.length, ...to]))),
@@ -46,7 +46,7 @@ function assemble({ types, imports = [], functions, pages = 1, exports, code, da
   ]);
 }
 
-const WASI = 'wasi_snapshot_preview1';
+export const WASI = 'wasi_snapshot_preview1';
 const START = { types: [[[], []]] as Parts['types'], functions: [0] };
 const startOnly = (code: number[], more: Partial<Parts> = {}): Buffer =>
   assemble({
@@ -243,11 +243,11 @@ function signed(value: number): number[] {
 const PATH_AT = 256;
 const ANSWERS_AT = 1_024;
 const SCRATCH_AT = 2_048;
-const i32 = (value: number): number[] => [0x41, ...signed(value)];
-const i64 = (value: number): number[] => [0x42, ...signed(value)];
-type Argument = [type: number, code: number[]];
-const n = (value: number): Argument => [I32, i32(value)];
-const long = (value: number): Argument => [I64, i64(value)];
+export const i32 = (value: number): number[] => [0x41, ...signed(value)];
+export const i64 = (value: number): number[] => [0x42, ...signed(value)];
+export type Argument = [type: number, code: number[]];
+export const n = (value: number): Argument => [I32, i32(value)];
+export const long = (value: number): Argument => [I64, i64(value)];
 
 /**
  * Calls each function of WASI as told, in order, and answers with the error numbers as bytes: 0 is a success.

@@ -80,6 +80,8 @@ export interface CgroupDriver {
   readonly missing: readonly Controller[];
   /** Directories of the root group, one a hierarchy: what is left to remove if the agent dies. */
   readonly rootPaths: readonly string[];
+  /** Directories of its name in hierarchies that it does not use, if they are there: runc makes groups in all of them. */
+  readonly otherPaths: readonly string[];
   /** True if the root group could be marked `cpu.idle`. */
   readonly idleGroup: boolean;
   /** Most that a group whose members are sandboxes of several functions shall have as its limit. */

@@ -26,6 +26,15 @@ export function parseCgroupMounts(mountinfo: string, mountPoint: string): Cgroup
   return { v1, v2 };
 }
 
+/** Mount points of all hierarchies at or below `mountPoint`, also of those without a controller. */
+export function allCgroupMounts(mountinfo: string, mountPoint: string): string[] {
+  return mountinfo.split('\n').flatMap((line) => {
+    const [left = '', right = ''] = line.split(' - ');
+    const path = unescapeOctal(left.split(' ')[4] ?? '');
+    return /^cgroup2? /.test(right) && isWithin(path, mountPoint) ? [path] : [];
+  });
+}
+
 function isWithin(path: string, directory: string): boolean {
   return path === directory || path.startsWith(`${directory}/`);
 }

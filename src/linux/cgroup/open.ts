@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { NemoError } from '../../errors.js';
 import type { CgroupDriver, CgroupDriverOptions } from './driver.js';
-import { parseCgroupMounts } from './mounts.js';
+import { allCgroupMounts, parseCgroupMounts } from './mounts.js';
 import { CgroupV1Driver } from './v1.js';
 import { CgroupV2Driver } from './v2.js';
 
@@ -15,8 +15,10 @@ export const CGROUP_MOUNT_POINT = '/sys/fs/cgroup';
 /** Throws UNSUPPORTED where no cgroups are mounted, SYSCALL where the root group cannot be made. */
 export function openCgroupDriver(options: CgroupDriverOptions): CgroupDriver {
   const mountPoint = options.mountPoint ?? CGROUP_MOUNT_POINT;
-  const mounts = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'), mountPoint);
-  if (mounts.v1.has('cpu') || mounts.v1.has('memory')) return new CgroupV1Driver(mounts, options);
+  const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8');
+  const mounts = parseCgroupMounts(mountinfo, mountPoint);
+  if (mounts.v1.has('cpu') || mounts.v1.has('memory'))
+    return new CgroupV1Driver(mounts, options, allCgroupMounts(mountinfo, mountPoint));
   if (mounts.v2 !== undefined) return new CgroupV2Driver(mounts.v2, options);
   throw new NemoError('UNSUPPORTED', `no cgroup controllers are mounted at ${mountPoint}`, {
     hint: `mount -t cgroup2 none ${mountPoint}`,

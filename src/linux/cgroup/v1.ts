@@ -63,12 +63,14 @@ export class CgroupV1Driver implements CgroupDriver {
   sharedMemoryMaxBytes = Number.POSITIVE_INFINITY;
   private totalBytes = -1;
 
+  readonly otherPaths: readonly string[];
+
   get rootPaths(): readonly string[] {
     return unique(this.root);
   }
 
   /** Makes the root group, or takes over one that is there. Throws UNSUPPORTED without cpuacct, SYSCALL otherwise. */
-  constructor(mounts: CgroupMounts, options: CgroupDriverOptions) {
+  constructor(mounts: CgroupMounts, options: CgroupDriverOptions, hierarchies: readonly string[] = []) {
     this.rootName = checkName(options.rootName);
     this.idle = options.idle;
     this.alsoJoin = options.alsoJoin ?? [];
@@ -78,6 +80,10 @@ export class CgroupV1Driver implements CgroupDriver {
       const mount = mounts.v1.get(controller);
       if (mount !== undefined) this.root[controller] = `${mount}/${this.rootName}`;
     }
+    const own = new Set(unique(this.root));
+    this.otherPaths = hierarchies
+      .map((mount) => `${mount}/${this.rootName}`)
+      .filter((path) => !own.has(path));
     if (this.root.cpuacct === undefined) {
       throw new NemoError('UNSUPPORTED', 'the cpuacct cgroup controller is not mounted', {
         hint: 'mkdir -p /sys/fs/cgroup/cpuacct && mount -t cgroup -o cpuacct cgroup /sys/fs/cgroup/cpuacct',
@@ -130,6 +136,8 @@ export class CgroupV1Driver implements CgroupDriver {
   async removeAll(): Promise<void> {
     await killGroups(this.root);
     await removeUntilGone(unique(this.root));
+    // Whoever was in them was in a group of ours too. What still has members is nobody's of ours, and stays.
+    for (const path of this.otherPaths) if (existsSync(path)) removeTree(path);
   }
 
   /** Also after `removeAll`: a root that is made again has to yield, and to be capped, again. */

@@ -54,6 +54,8 @@ export class CgroupV2Driver implements CgroupDriver {
   sharedMemoryMaxBytes = Number.POSITIVE_INFINITY;
   private totalBytes = -1;
 
+  readonly otherPaths: readonly string[] = [];
+
   get rootPaths(): readonly string[] {
     return [this.root];
   }

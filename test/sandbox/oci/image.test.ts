@@ -94,7 +94,7 @@ describe('images', () => {
     const run = join(folder, 'run');
     mkdirSync(run);
     try {
-      const root = await mountRootfs(store, layers, run, []);
+      const root = await mountRootfs(store, layers, run);
       expect(readdirSync(join(root, 'd'))).to.deep.equal(['new']);
       expect(readdirSync(join(root, 'e'))).to.deep.equal(['kept']);
       expect(() => writeFileSync(join(root, 'e/kept'), '')).to.throw(/EROFS/);
@@ -229,7 +229,7 @@ describe('images', () => {
       store,
     );
     try {
-      const root = await mountRootfs(store, imported.layers, run, []);
+      const root = await mountRootfs(store, imported.layers, run);
       const why = (cmd: string[], handler?: string) => {
         const config = { ...imported.config, cmd };
         try {

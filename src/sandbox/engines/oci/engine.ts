@@ -56,7 +56,6 @@ export class OciEngine implements Engine {
   readonly kind = OCI_ENGINE;
   private readonly live = new Map<number, ProcessSandbox>();
   private readonly images: LaidOutImages;
-  private readonly foreignGroups = new Set<string>();
   private laidOut: Promise<string> | undefined;
   private readonly uids = new UidRange(OCI.firstUid, SANDBOX.uidCount);
   private readonly imports = new Slots(OCI.imports, OCI.importsWaiting, 'imports of images');
@@ -103,7 +102,7 @@ export class OciEngine implements Engine {
     try {
       // While it is mounted, other users of the box must not read what is in the image.
       mkdirSync(trial, { mode: 0o700 });
-      const root = await mountRootfs(storeDir, imported.layers, trial, imported.config.volumes);
+      const root = await mountRootfs(storeDir, imported.layers, trial);
       const plan = planImage(request, imported, root);
       return { content: Buffer.from(JSON.stringify(plan)), ending: IMAGE_ENDING };
     } finally {
@@ -196,13 +195,6 @@ export class OciEngine implements Engine {
     this.closed = true;
     await Promise.all([...this.live.values()].map((sandbox) => sandbox.kill()));
     if (this.laidOut !== undefined) await unmountBelow(await this.laidOut);
-    // With those of an agent that was killed: its groups were emptied, but not in hierarchies that NEMO does not use.
-    for (const root of new Set([...this.foreignGroups].map((group) => dirname(group)))) {
-      // What is a file or has members stays.
-      for (const name of existsSync(root) ? readdirSync(root) : [])
-        await rmdir(join(root, name)).catch(() => {});
-      await rmdir(root).catch(() => {});
-    }
   }
 
   /** Once: undoes what a dead agent left, then lays out what the sandboxes share. */
@@ -239,13 +231,12 @@ export class OciEngine implements Engine {
     }
   }
 
-  /** runc makes the group in every hierarchy, also those that NEMO has no use for. */
+  /** runc makes the group in every hierarchy, also those that NEMO has no use for. What is left above is the driver's. */
   private async removeForeignGroups(cgroup: Cgroup, path: string): Promise<void> {
     for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
       const [, mount = '', type] = line.split(' ');
       const group = `${mount}${path}`;
       if (type?.startsWith('cgroup') !== true || cgroup.joinPaths.includes(`${group}/cgroup.procs`)) continue;
-      this.foreignGroups.add(group);
       await rmdir(group).catch(() => {});
     }
   }

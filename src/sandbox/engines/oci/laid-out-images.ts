@@ -59,7 +59,8 @@ export class LaidOutImages {
     }
     const directory = join(runDir, `image-${variant.slice(0, NAME_CHARS)}`);
     try {
-      layOutRootfs(directory, plan.volumes);
+      const { volumes, passwd, makeCwd, cwd } = plan;
+      layOutRootfs(directory, { volumes, passwd, folders: makeCwd ? [cwd] : [] });
     } catch (thrown) {
       // On a full disk, say: a part of it would be in the way of the next try.
       rmSync(directory, { recursive: true, force: true });

@@ -1,18 +1,24 @@
 /** What is stored of a function of this engine, and how it is decided at deploy: all that can be known before a call. */
 
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { OCI } from '../../../tunables.js';
 import { badImage } from './image/faults.js';
 import type { ImportedImage } from './image/import.js';
 import type { ImageRequest } from './image/reference.js';
-import { fileInside, programInside, programKind } from './rootfs.js';
+import { directoryInside, fileInside, programInside, programKind } from './rootfs.js';
 
 export interface ImagePlan {
   schema: 'nemo.image/1';
   image: string;
   layers: string[];
+  /** Without links, as the working directory. */
   volumes: string[];
   cwd: string;
+  /** The image lacks it. */
+  makeCwd?: true;
+  /** Its /etc/passwd, if its /etc is a folder to which one's own files can be added. */
+  passwd?: string;
   env: string[];
   /** An HTTP server on `port`, or a module that the image's node runs. */
   run: { kind: 'http'; args: string[]; port: number } | { kind: 'node'; node: string; handler: string };
@@ -32,7 +38,15 @@ export function planImage(request: ImageRequest, imported: ImportedImage, root: 
   // Each is looked at, on the thread that answers calls.
   if (path.split(':').length > OCI.searchPathsMax)
     throw badImage(`PATH of the image has more than ${OCI.searchPathsMax} folders`, 'make it shorter');
-  const common = { image: request.image, layers, volumes: config.volumes, cwd: config.workingDir, env };
+  const directory = (path: string, what: string): string => {
+    const found = directoryInside(root, path);
+    if (found !== undefined) return found;
+    throw badImage(`${path.slice(0, 200)}, ${what} of the image, is not a directory in it`);
+  };
+  const cwd = directory(config.workingDir, 'the working directory');
+  const volumes = [...new Set(config.volumes.map((path) => directory(path, 'a volume')))];
+  const made = existsSync(root + cwd) ? {} : ({ makeCwd: true } as const);
+  const common = { image: request.image, layers, volumes, cwd, ...made, ...usersOf(root), env };
   const find = (name: string, what: string): string => {
     if (name.length > OCI.pathMaxBytes) throw badImage(`the name of ${what} of the image is too long`);
     const program = programInside(root, name, path, config.workingDir);
@@ -54,6 +68,13 @@ export function planImage(request: ImageRequest, imported: ImportedImage, root: 
   find(args[0]!, 'its entry point');
   const port = request.port ?? (config.ports.length === 1 ? config.ports[0]! : PORT);
   return { schema: 'nemo.image/1', ...common, run: { kind: 'http', args, port } };
+}
+
+function usersOf(root: string): { passwd?: string } {
+  if (directoryInside(root, '/etc') !== '/etc') return {};
+  const file = fileInside(root, '/etc/passwd');
+  const tooLong = file !== undefined && statSync(file).size > OCI.passwdMaxBytes;
+  return tooLong ? {} : { passwd: file === undefined ? '' : readFileSync(file, 'utf8') };
 }
 
 function checkProgram(root: string, program: string): void {

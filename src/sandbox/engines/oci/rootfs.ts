@@ -17,12 +17,13 @@ import {
 } from 'node:fs';
 import { join, posix } from 'node:path';
 import { runCommand } from '../../../linux/tied-process.js';
-import { OCI } from '../../../tunables.js';
+import { OCI, SANDBOX } from '../../../tunables.js';
 import { LOCAL_HOSTS, SHARED_FILES } from '../process/surroundings.js';
 import { layerParts } from './image/layer-path.js';
 
 /** Where a sandbox finds what is NEMO's. */
 export const NEMO_DIRECTORY = '/.nemo';
+export const HOSTNAME = 'sandbox';
 const MOUNT_POINTS = ['proc', 'dev', '.nemo/runner', '.nemo/function'];
 const { hostname, 'resolv.conf': resolvConf } = SHARED_FILES;
 const ETC = { hostname: hostname!, 'resolv.conf': resolvConf! };
@@ -30,22 +31,43 @@ const LINKS_MAX = 40;
 /** Steps along one path, those of its links too: as long as a layer's deepest path, a few times over. */
 const STEPS_MAX = 4 * OCI.depthMax;
 
-/** Makes the folders of an image's mounts in `directory`. */
-export function layOutRootfs(directory: string, volumes: readonly string[]): void {
+export interface OwnLayer {
+  volumes?: readonly string[];
+  /** Made where the image lacks them. */
+  folders?: readonly string[];
+  /** The image's users; with it, /etc has what container runtimes put there. */
+  passwd?: string | undefined;
+}
+
+/** Makes the folders of an image's mounts in `directory`, and what else of its root is NEMO's. */
+export function layOutRootfs(directory: string, { volumes = [], folders = [], passwd }: OwnLayer): void {
   const top = join(directory, 'top');
+  for (const path of folders) mkdirSync(join(top, ...layerParts(path)), { recursive: true });
   const scratch = ['tmp', ...volumes.map((path) => layerParts(path).join('/'))];
   for (const point of [...MOUNT_POINTS, ...scratch]) mkdirSync(join(top, point), { recursive: true });
   // A mount gets the mode of the directory that it covers.
   for (const point of scratch) chmodSync(join(top, point), 0o1777);
   writeFileSync(join(top, '.nemo/busybox'), '');
-  // As other runtimes give them, whatever the image has.
-  mkdirSync(join(top, 'etc'), { recursive: true });
-  chmodSync(join(top, 'etc'), 0o755);
-  for (const [name, text] of Object.entries({ ...ETC, hosts: LOCAL_HOSTS })) {
-    writeFileSync(join(top, 'etc', name), text);
-    chmodSync(join(top, 'etc', name), 0o644);
-  }
+  writeEtc(join(top, 'etc'), passwd);
   mkdirSync(join(directory, 'root'));
+}
+
+/** Images come without these names, since every container runtime adds them; and programs ask who they are. */
+function writeEtc(etc: string, passwd: string | undefined): void {
+  const files: Record<string, string> = { ...ETC, hosts: LOCAL_HOSTS };
+  if (passwd !== undefined) {
+    const users = Array.from({ length: SANDBOX.uidCount }, (_, i) => {
+      const uid = OCI.firstUid + i;
+      return `${HOSTNAME}${i}:x:${uid}:${uid}::/tmp:/bin/sh\n`;
+    });
+    files.passwd = (passwd === '' || passwd.endsWith('\n') ? passwd : `${passwd}\n`) + users.join('');
+  }
+  mkdirSync(etc, { recursive: true });
+  chmodSync(etc, 0o755);
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(etc, name), text);
+    chmodSync(join(etc, name), 0o644);
+  }
 }
 
 /**
@@ -58,7 +80,9 @@ export function overlayCommand(
   directory: string,
   then: readonly string[],
 ): string[] {
-  const script = 'cd "$1" && mount -t overlay nemo-image -o "$2" "$3" && shift 3 && exec "$@"';
+  // By the kernel's old call: with the new one, an option is at most 256 bytes long.
+  const script =
+    'cd "$1" && LIBMOUNT_FORCE_MOUNT2=always mount -t overlay nemo-image -o "$2" "$3" && shift 3 && exec "$@"';
   const lower = [join(directory, 'top'), ...layers.toReversed()];
   const options = `ro,nosuid,nodev,lowerdir=${lower.join(':')}`;
   return ['/bin/sh', '-c', script, 'mount', store, options, join(directory, 'root'), ...then];
@@ -69,9 +93,8 @@ export async function mountRootfs(
   store: string,
   layers: readonly string[],
   directory: string,
-  volumes: readonly string[],
 ): Promise<string> {
-  layOutRootfs(directory, volumes);
+  layOutRootfs(directory, {});
   const [shell, ...args] = overlayCommand(store, layers, directory, ['true']);
   await runCommand(shell!, args);
   return join(directory, 'root');
@@ -89,15 +112,35 @@ export async function unmountBelow(directory: string): Promise<void> {
 
 /** The file that `path` means inside of `root`, its links followed there; undefined if there is none. */
 export function fileInside(root: string, path: string): string | undefined {
+  const found = follow(root, path);
+  return found?.missing.length === 0 && lstatSync(root + found.path).isFile() ? root + found.path : undefined;
+}
+
+/**
+ * Where a directory `path` of an image is or can be made, without links: a folder made above one would hide it, and all
+ * that it leads to. Undefined if a file is in the way.
+ */
+export function directoryInside(root: string, path: string): string | undefined {
+  const found = follow(root, path);
+  if (found === undefined || found.missing.includes('..')) return undefined;
+  if (!lstatSync(root + found.path).isDirectory()) return undefined;
+  return posix.join('/', found.path, ...found.missing);
+}
+
+/** As far as `path` is there, with its links followed; undefined if they do not end. */
+function follow(root: string, path: string): { path: string; missing: string[] } | undefined {
   let done = '';
   const left = path.split('/');
   for (let links = 0, steps = 0; left.length > 0; ) {
     if (++steps > STEPS_MAX) return undefined;
-    const next = posix.join('/', done, left.shift()!);
+    const part = left.shift()!;
+    const next = posix.join('/', done, part);
     const found = lstatSync(root + next, { throwIfNoEntry: false });
-    if (found === undefined || links > LINKS_MAX) return undefined;
+    if (found === undefined) return { path: done, missing: [part, ...left] };
+    if (links > LINKS_MAX) return undefined;
     if (!found.isSymbolicLink()) {
       done = next;
+      if (!found.isDirectory() && left.length > 0) return { path: done, missing: left };
       continue;
     }
     links++;
@@ -105,7 +148,7 @@ export function fileInside(root: string, path: string): string | undefined {
     if (target.startsWith('/')) done = '';
     left.unshift(...target.split('/'));
   }
-  return lstatSync(root + done).isFile() ? root + done : undefined;
+  return { path: done, missing: [] };
 }
 
 /** The program that a shell in the image would run for `name`; undefined if there is none. */

@@ -7,7 +7,7 @@ import { openFilesAtMost } from '../../../linux/open-files.js';
 import { OCI, SANDBOX } from '../../../tunables.js';
 import { seccompProfile } from '../../seccomp/profile.js';
 import type { ImagePlan } from './plan.js';
-import { NEMO_DIRECTORY } from './rootfs.js';
+import { HOSTNAME, NEMO_DIRECTORY } from './rootfs.js';
 
 export interface SpecInput {
   plan: ImagePlan;
@@ -56,7 +56,7 @@ export function containerSpec(input: SpecInput): Record<string, unknown> {
   const fixed = (type: string, limit: number) => ({ type, hard: limit, soft: limit });
   return {
     ociVersion: '1.0.2',
-    hostname: 'sandbox',
+    hostname: HOSTNAME,
     root: { path: root, readonly: true },
     process: {
       user: { uid, gid: uid },
@@ -86,7 +86,7 @@ export function containerSpec(input: SpecInput): Record<string, unknown> {
         destination: '/dev/pts',
         type: 'devpts',
         source: 'devpts',
-        options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+        options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', `max=${OCI.terminalsMax}`],
       },
       scratch('/dev/shm', SANDBOX.sharedMemoryMaxBytes, ['noexec']),
       scratch('/tmp'),

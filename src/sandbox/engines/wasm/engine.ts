@@ -47,7 +47,7 @@ export class WasmEngine extends IsolateEngine {
 }
 
 function unfit(filename: string, why: string): NemoError {
-  return new NemoError('BAD_FUNCTION', `${filename} is no module that can be run: ${why}`, {
+  return new NemoError('BAD_FUNCTION', `${filename} is not a module that can be run: ${why}`, {
     hint: 'export memory and _start (a WASI command), or memory, alloc and handle; import from wasi_snapshot_preview1 only',
   });
 }

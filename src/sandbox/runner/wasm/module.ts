@@ -11,6 +11,7 @@ import { Buffer } from 'node:buffer';
 import type { RawHandler } from '../calls.js';
 import { requestEnvironment } from '../cgi.js';
 import { type Memory, type Module, Wasm } from './api.js';
+import { damaged, foreignImport, notAModule } from './kind.js';
 import { type MemorySize, OWN_MEMORY, PAGE_BYTES, takeMemoryOut } from './own-memory.js';
 import { Exit, Preview1, WASI_FUNCTIONS, WASI_MODULE } from './preview1.js';
 
@@ -27,20 +28,21 @@ export interface Compiled {
   command: boolean;
 }
 
-/** What keeps a module from being a function here; undefined if nothing does. Looks at names and kinds only. */
+/** What keeps a module from being a function here, and what to do; undefined if nothing does. Looks at names and kinds only. */
 function unfit(module: Module): string | undefined {
   for (const { module: from, name, kind } of Wasm.Module.imports(module)) {
     // Where the module itself imported it, its own would have been a second one.
     if (kind === 'memory' && from === OWN_MEMORY[0] && name === OWN_MEMORY[1]) continue;
-    if (from !== WASI_MODULE || kind !== 'function' || !WASI_FUNCTIONS.includes(name)) {
-      return `it imports the ${kind} ${from}.${name}, which nobody provides here`;
-    }
+    if (from !== WASI_MODULE || kind !== 'function' || !WASI_FUNCTIONS.includes(name))
+      return foreignImport(kind, from, name);
   }
   const exported = exportedKinds(module);
-  if (exported.get('memory') !== 'memory') return 'it exports no memory';
+  if (exported.get('memory') !== 'memory') return 'it exports no memory: let the linker export it';
   if (exported.get('_start') === 'function') return undefined;
-  if (exported.get('handle') !== 'function') return 'it exports neither _start nor handle';
-  return exported.get('alloc') === 'function' ? undefined : 'it exports handle, but not alloc';
+  if (exported.get('handle') === 'function')
+    return exported.get('alloc') === 'function' ? undefined : 'it exports handle, but not alloc';
+  const library = exported.has('_initialize') ? ', as a library (a WASI reactor) does not' : '';
+  return `it exports neither _start nor handle${library}: build a program with a main function`;
 }
 
 function exportedKinds(module: Module): Map<string, string> {
@@ -49,6 +51,8 @@ function exportedKinds(module: Module): Map<string, string> {
 
 /** Throws SyntaxError (which reads as BAD_FUNCTION) if the bytes are no module or one that cannot be a function. */
 export function compile(code: Uint8Array, memoryBytes: number): Compiled {
+  const other = notAModule(code);
+  if (other !== undefined) throw new SyntaxError(other);
   let module: Module;
   let memory: MemorySize | undefined;
   try {
@@ -59,7 +63,8 @@ export function compile(code: Uint8Array, memoryBytes: number): Compiled {
     memory = changed.memory;
     module = new Wasm.Module(changed.bytes);
   } catch (error) {
-    throw new SyntaxError((error as Error).message);
+    const { message } = error as Error;
+    throw new SyntaxError(error instanceof RangeError ? message : damaged(message));
   }
   const reason = unfit(module) ?? (memory === undefined ? 'its memory is not its own' : undefined);
   if (reason !== undefined) throw new SyntaxError(reason);
@@ -77,12 +82,13 @@ export function heldBytes(): number {
 
 export function makeHandler(
   compiled: Compiled,
+  functionName: string,
   env: Record<string, string>,
   onError: (text: string) => void,
 ): RawHandler {
   wasi ??= new Preview1(onError);
   const own = strings(env);
-  return compiled.command ? commandHandler(compiled, own) : reactorHandler(compiled, own);
+  return compiled.command ? commandHandler(compiled, own) : reactorHandler(compiled, functionName, own);
 }
 
 function instantiate(module: Module, memory: Memory): Record<string, unknown> {
@@ -95,7 +101,7 @@ function commandHandler({ module, memory: size }: Compiled, own: readonly Uint8A
   const handler: RawHandler = (body, context) => {
     const memory = latest?.of === handler ? latest.memory : new Wasm.Memory(size);
     latest = undefined;
-    wasi.begin(memory, body, () => [...own, ...strings(requestEnvironment(context))]);
+    wasi.begin(memory, body, context.functionName, () => [...own, ...strings(requestEnvironment(context))]);
     const { _start } = instantiate(module, memory);
     try {
       (_start as () => void)();
@@ -120,12 +126,16 @@ interface Reactor {
   _initialize?(): void;
 }
 
-function reactorHandler({ module, memory: size }: Compiled, own: readonly Uint8Array[]): RawHandler {
+function reactorHandler(
+  { module, memory: size }: Compiled,
+  functionName: string,
+  own: readonly Uint8Array[],
+): RawHandler {
   let kept: Reactor | undefined;
   const variables = (): readonly Uint8Array[] => own;
   const instance = (): Reactor => {
     const memory = new Wasm.Memory(size);
-    wasi.begin(memory, NOTHING, variables);
+    wasi.begin(memory, NOTHING, functionName, variables);
     const reactor = instantiate(module, memory) as unknown as Reactor;
     reactor._initialize?.();
     return reactor;
@@ -136,7 +146,7 @@ function reactorHandler({ module, memory: size }: Compiled, own: readonly Uint8A
     kept ??= instance();
     const { memory, alloc, handle } = kept;
     latest = { of: handler, memory };
-    wasi.begin(memory, NOTHING, variables);
+    wasi.begin(memory, NOTHING, functionName, variables);
     try {
       const pointer = body.length === 0 ? 0 : alloc(body.length) >>> 0;
       if (body.length > 0) new Uint8Array(memory.buffer, pointer, body.length).set(body);

@@ -10,7 +10,7 @@ import { Buffer } from 'node:buffer';
 const HEADER_BYTES = 8;
 const CUSTOM_SECTION = 0;
 const IMPORT_SECTION = 2;
-const MEMORY_SECTION = 5;
+export const MEMORY_SECTION = 5;
 const MEMORY_KIND = 2;
 const HAS_MAXIMUM = 1;
 export const PAGE_BYTES = 65_536;
@@ -71,7 +71,8 @@ export function takeMemoryOut(
   return { bytes: changed, memory };
 }
 
-function sections(bytes: Uint8Array): Section[] {
+/** Of bytes that nobody may have checked, too. */
+export function sections(bytes: Uint8Array): Section[] {
   const all: Section[] = [];
   for (let at = HEADER_BYTES; at < bytes.length; ) {
     const size = readLeb(bytes, at + 1);
@@ -88,7 +89,7 @@ function sizeOf(bytes: Uint8Array, { content }: Section, maxPages: number): Memo
   if (count.value === 0) return undefined;
   const flags = bytes[count.next]!;
   if (count.value > 1 || flags > HAS_MAXIMUM)
-    throw new RangeError('a module may have one memory, of its own, unshared, of 32 bits');
+    throw new RangeError('it has more than one memory, or one of a kind that is not known here');
   const initial = readLeb(bytes, count.next + 1);
   if (initial.value > maxPages) {
     throw new RangeError(
@@ -103,7 +104,7 @@ function text(value: string): number[] {
   return [value.length, ...Buffer.from(value)];
 }
 
-function readLeb(bytes: Uint8Array, at: number): { value: number; next: number } {
+export function readLeb(bytes: Uint8Array, at: number): { value: number; next: number } {
   let value = 0;
   for (let shift = 0; ; shift += 7) {
     const byte = bytes[at++]!;

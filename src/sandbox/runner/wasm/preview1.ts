@@ -1,52 +1,23 @@
 /**
- * WASI preview 1 for one call: a body to read, an answer to write, clocks, random numbers, environment. No file, no
- * directory, no socket: whatever asks for one is told that it is not there. Our own and not node:wasi, whose
- * standard streams have to be real files, one set a call.
+ * WASI preview 1 for one call: a body to read, an answer to write, clocks and sleep, random numbers, environment. No file,
+ * no directory, no socket: whatever asks for one is told that it is not there (refusals.ts). Our own and not node:wasi,
+ * whose standard streams have to be real files, one set a call.
  */
 
 import { Buffer } from 'node:buffer';
 import { randomFillSync } from 'node:crypto';
 import { BODY_MAX_BYTES } from '../frames.js';
 import type { Memory } from './api.js';
+import { ERRNO } from './errno.js';
+import { clockMs, pollOneoff } from './poll.js';
+import { ON_STREAMS, refusals } from './refusals.js';
 
 export const WASI_MODULE = 'wasi_snapshot_preview1';
 
-const ERRNO = { success: 0, badf: 8, inval: 28, nosys: 52, spipe: 70 } as const;
-const CLOCK = { realtime: 0, monotonic: 1 } as const;
-const CHARACTER_DEVICE = 2;
-/** Functions of preview 1 that are there and say that they cannot: of files, directories and sockets. */
-const REFUSED = [
-  'fd_advise',
-  'fd_allocate',
-  'fd_datasync',
-  'fd_fdstat_set_rights',
-  'fd_filestat_set_size',
-  'fd_filestat_set_times',
-  'fd_pread',
-  'fd_prestat_dir_name',
-  'fd_prestat_get',
-  'fd_pwrite',
-  'fd_readdir',
-  'fd_renumber',
-  'fd_sync',
-  'fd_tell',
-  'path_create_directory',
-  'path_filestat_get',
-  'path_filestat_set_times',
-  'path_link',
-  'path_open',
-  'path_readlink',
-  'path_remove_directory',
-  'path_rename',
-  'path_symlink',
-  'path_unlink_file',
-  'poll_oneoff',
-  'proc_raise',
-  'sock_accept',
-  'sock_recv',
-  'sock_send',
-  'sock_shutdown',
-] as const;
+/** As preview 1 numbers them. */
+const UNKNOWN_FILETYPE = 0;
+const RIGHTS = { read: 1n << 1n, write: 1n << 6n, stat: 1n << 21n, poll: 1n << 27n } as const;
+const CLOCK_STEP_NS = 1_000n;
 const OFFERED = [
   'args_get',
   'args_sizes_get',
@@ -59,14 +30,15 @@ const OFFERED = [
   'fd_fdstat_set_flags',
   'fd_filestat_get',
   'fd_read',
-  'fd_seek',
   'fd_write',
+  'poll_oneoff',
   'proc_exit',
+  'proc_raise',
   'random_get',
   'sched_yield',
 ] as const;
 
-export const WASI_FUNCTIONS: readonly string[] = [...OFFERED, ...REFUSED];
+export const WASI_FUNCTIONS: readonly string[] = [...OFFERED, ...Object.keys(ON_STREAMS)];
 
 /** Thrown through the module by proc_exit. */
 export class Exit extends Error {
@@ -89,14 +61,20 @@ export class Preview1 {
   private inputAt = 0;
   private outputBytes!: number;
   private environment: (() => readonly Uint8Array[]) | readonly Uint8Array[] = [];
+  /** The first argument: by custom, a program's name. */
+  private name = '';
+  /** Standard streams that the module closed, one bit each. */
+  private closed = 0;
 
   constructor(private readonly onError: (text: string) => void) {
     this.imports = this.makeImports();
   }
 
   /** `environment`: `name=value` each; as a function it is made when it is first asked for. */
-  begin(memory: Memory, input: Buffer, environment: () => readonly Uint8Array[]): void {
+  begin(memory: Memory, input: Buffer, name: string, environment: () => readonly Uint8Array[]): void {
     this.memory = memory;
+    this.name = name;
+    this.closed = 0;
     this.input = input;
     this.inputAt = 0;
     this.environment = environment;
@@ -148,7 +126,7 @@ export class Preview1 {
   }
 
   private read(fd: number, vectors: number, count: number, done: number): number {
-    if (fd !== 0) return ERRNO.badf;
+    if (fd !== 0 || !this.isOpen(0)) return ERRNO.badf;
     const { input } = this;
     const from = this.inputAt;
     this.vectors(vectors, count, (part) => {
@@ -162,7 +140,7 @@ export class Preview1 {
   }
 
   private write(fd: number, vectors: number, count: number, done: number): number {
-    if (fd !== 1 && fd !== 2) return ERRNO.badf;
+    if ((fd !== 1 && fd !== 2) || !this.isOpen(fd)) return ERRNO.badf;
     let written = 0;
     this.vectors(vectors, count, (part) => {
       written += part.length;
@@ -178,55 +156,82 @@ export class Preview1 {
     return ERRNO.success;
   }
 
+  private isOpen(fd: number): boolean {
+    return fd >= 0 && fd <= 2 && (this.closed & (1 << fd)) === 0;
+  }
+
+  private close(fd: number): number {
+    if (!this.isOpen(fd)) return ERRNO.badf;
+    this.closed |= 1 << fd;
+    return ERRNO.success;
+  }
+
+  /** No terminal: a program that asks would colour its answer. */
+  private describe(fd: number, at: number): number {
+    if (!this.isOpen(fd)) return ERRNO.badf;
+    const view = this.view();
+    new Uint8Array(this.memory.buffer, at, 24).fill(0)[0] = UNKNOWN_FILETYPE;
+    view.setBigUint64(at + 8, (fd === 0 ? RIGHTS.read : RIGHTS.write) | RIGHTS.stat | RIGHTS.poll, true);
+    return ERRNO.success;
+  }
+
+  private poll(from: number, to: number, count: number, told: number): number {
+    return pollOneoff(
+      this.view(),
+      { from: from >>> 0, to: to >>> 0, count: count >>> 0, told: told >>> 0 },
+      {
+        readable: (fd) => (fd === 0 && this.isOpen(0) ? this.input.length - this.inputAt : undefined),
+        writable: (fd) =>
+          (fd === 1 || fd === 2) && this.isOpen(fd)
+            ? Math.max(1, BODY_MAX_BYTES - this.outputBytes)
+            : undefined,
+      },
+    );
+  }
+
   private makeImports(): Record<string, (...args: never[]) => unknown> {
-    const standard = (fd: number): boolean => fd >= 0 && fd <= 2;
+    const isOpen = (fd: number): boolean => this.isOpen(fd);
+    const own = (): readonly Uint8Array[] => [Buffer.from(this.name)];
     const offered: Record<(typeof OFFERED)[number], (...args: never[]) => unknown> = {
-      args_get: () => ERRNO.success,
-      args_sizes_get: (count: number, size: number) => this.sizes([], count, size),
+      args_get: (pointers: number, text: number) => this.strings(own(), pointers, text),
+      args_sizes_get: (count: number, size: number) => this.sizes(own(), count, size),
       environ_get: (pointers: number, text: number) => this.strings(this.variables(), pointers, text),
       environ_sizes_get: (count: number, size: number) => this.sizes(this.variables(), count, size),
-      clock_res_get: (_clock: number, at: number) => {
-        this.view().setBigUint64(at, 1_000n, true);
+      clock_res_get: (clock: number, at: number) => {
+        if (clockMs(clock) === undefined) return ERRNO.inval;
+        this.view().setBigUint64(at, CLOCK_STEP_NS, true);
         return ERRNO.success;
       },
       clock_time_get: (clock: number, _precision: bigint, at: number) => {
-        const ms =
-          clock === CLOCK.realtime ? Date.now() : clock === CLOCK.monotonic ? performance.now() : undefined;
+        const ms = clockMs(clock);
         if (ms === undefined) return ERRNO.inval;
         this.view().setBigUint64(at, BigInt(Math.round(ms * 1e6)), true);
         return ERRNO.success;
       },
-      fd_close: (fd: number) => (standard(fd) ? ERRNO.success : ERRNO.badf),
-      fd_fdstat_get: (fd: number, at: number) => {
-        if (!standard(fd)) return ERRNO.badf;
-        new Uint8Array(this.memory.buffer, at, 24).fill(0)[0] = CHARACTER_DEVICE;
-        return ERRNO.success;
-      },
-      fd_fdstat_set_flags: (fd: number) => (standard(fd) ? ERRNO.success : ERRNO.badf),
+      fd_close: (fd: number) => this.close(fd),
+      fd_fdstat_get: (fd: number, at: number) => this.describe(fd, at),
+      fd_fdstat_set_flags: (fd: number) => (isOpen(fd) ? ERRNO.success : ERRNO.badf),
       fd_filestat_get: (fd: number, at: number) => {
-        if (!standard(fd)) return ERRNO.badf;
-        new Uint8Array(this.memory.buffer, at, 64).fill(0)[16] = CHARACTER_DEVICE;
+        if (!isOpen(fd)) return ERRNO.badf;
+        new Uint8Array(this.memory.buffer, at, 64).fill(0)[16] = UNKNOWN_FILETYPE;
         return ERRNO.success;
       },
       fd_read: (fd: number, vectors: number, count: number, done: number) =>
         this.read(fd, vectors, count, done),
-      fd_seek: () => ERRNO.spipe,
       fd_write: (fd: number, vectors: number, count: number, done: number) =>
         this.write(fd, vectors, count, done),
+      poll_oneoff: (from: number, to: number, count: number, told: number) =>
+        this.poll(from, to, count, told),
       proc_exit: (code: number) => {
         throw new Exit(code);
       },
+      proc_raise: () => ERRNO.nosys,
       random_get: (at: number, length: number) => {
         randomFillSync(new Uint8Array(this.memory.buffer, at, length));
         return ERRNO.success;
       },
       sched_yield: () => ERRNO.success,
     };
-    return Object.assign(offered, REFUSALS);
+    return Object.assign(offered, refusals(isOpen));
   }
 }
-
-/** A preopened directory ends with `badf`; all else is not there. */
-const REFUSALS = Object.fromEntries(
-  REFUSED.map((name) => [name, () => (name.startsWith('fd_') ? ERRNO.badf : ERRNO.nosys)]),
-);

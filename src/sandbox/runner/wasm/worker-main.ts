@@ -9,9 +9,9 @@ runThread({
   raw: true,
   several: true,
   heldBytes,
-  async evaluate({ path, memoryBytes, env }, code, { printError }) {
+  async evaluate({ path, memoryBytes, functionName, env }, code, { printError }) {
     const compiled =
       findCompiled(path) ?? (code.length === 0 ? undefined : keepCompiled(path, code, memoryBytes));
-    return compiled === undefined ? WANTED : makeHandler(compiled, env, printError);
+    return compiled === undefined ? WANTED : makeHandler(compiled, functionName, env, printError);
   },
 });

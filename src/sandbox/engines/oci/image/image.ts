@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
 import { OCI } from '../../../../tunables.js';
 import { badImage } from './faults.js';
 import { layerParts } from './layer-path.js';
@@ -12,7 +13,8 @@ export interface Descriptor {
   mediaType: string;
   digest: string;
   size: number;
-  platform?: { os?: string; architecture?: string } | null;
+  platform?: { os?: string; architecture?: string; variant?: string } | null;
+  artifactType?: string;
   annotations?: Record<string, string>;
 }
 
@@ -83,19 +85,26 @@ export function checkDigest(digest: unknown, what: string): string {
   throw badImage(`${what} of the image has no sha256 digest`);
 }
 
-/** The manifest for this host among those of an index. */
+/** Of processors that every one of the architecture has; a list may begin with one that few have, as amd64 v3. */
+const COMMON_VARIANTS = ['', 'v1', 'v8'];
+
+/**
+ * The manifest for this host among those of an index: one that says so before one that says nothing, as the only image of a
+ * layout may. Signatures, bills of materials and attestations (of the platform "unknown") are none.
+ */
 export function chooseManifest(index: Record<string, unknown>, arch: string = process.arch): Descriptor {
   const wanted = ARCHITECTURES[arch] ?? arch;
-  // Attestations come as manifests of the platform "unknown".
   const real = listOf<Descriptor>(index.manifests, 'the index').flatMap((one) =>
-    one === null || one.platform?.architecture === 'unknown' ? [] : [one],
+    one === null ||
+    one.platform?.architecture === 'unknown' ||
+    typeof one.artifactType === 'string' ||
+    one.annotations?.['vnd.docker.reference.type'] !== undefined
+      ? []
+      : [one],
   );
-  const fits = real.find(
-    ({ platform }) =>
-      platform === undefined ||
-      platform === null ||
-      (platform.os === 'linux' && platform.architecture === wanted),
-  );
+  const named = real.filter(({ platform }) => platform?.os === 'linux' && platform.architecture === wanted);
+  const common = named.find(({ platform }) => COMMON_VARIANTS.includes(platform?.variant ?? ''));
+  const fits = common ?? named[0] ?? real.find(({ platform }) => platform === undefined || platform === null);
   if (fits !== undefined) return fits;
   const there = real.slice(0, 10).map(({ platform }) => shown(platform?.os, platform?.architecture));
   throw badImage(
@@ -106,7 +115,10 @@ export function chooseManifest(index: Record<string, unknown>, arch: string = pr
 
 export function parseConfig(document: Record<string, unknown>, arch: string = process.arch): ImageConfig {
   const wanted = ARCHITECTURES[arch] ?? arch;
-  const { os = 'linux', architecture, config } = document;
+  // Old tools leave them out, or empty.
+  const os = document.os || 'linux';
+  const architecture = document.architecture || wanted;
+  const { config } = document;
   const rootfs = asMap(document.rootfs);
   if (os !== 'linux' || architecture !== wanted) {
     throw badImage(
@@ -116,16 +128,18 @@ export function parseConfig(document: Record<string, unknown>, arch: string = pr
   }
   const diffIds = rootfs.diff_ids;
   if (!Array.isArray(diffIds) || diffIds.length === 0) throw badImage('the image has no layers');
-  if (diffIds.length > OCI.layersMax) throw badImage(`the image has more than ${OCI.layersMax} layers`);
+  if (new Set(diffIds).size > OCI.layersMax)
+    throw badImage(`the image has more than ${OCI.layersMax} different layers`, 'squash some of them');
   const run = asMap(config);
   const ports = texts(Object.keys(asMap(run.ExposedPorts)), 'ExposedPorts').flatMap((port) => {
     const [, number] = /^(\d{1,5})(?:\/tcp)?$/.exec(port) ?? [];
     return number === undefined ? [] : [Number(number)];
   });
-  const [workingDir = '/'] = texts([run.WorkingDir ?? '/'], 'WorkingDir').filter((path) =>
-    path.startsWith('/'),
-  );
-  const volumes = texts(Object.keys(asMap(run.Volumes)), 'Volumes').filter((path) => path.startsWith('/'));
+  const [workingDir = '/'] = texts([run.WorkingDir ?? '/'], 'WorkingDir').map(absolute);
+  // A volume at / would hide the image.
+  const volumes = texts(Object.keys(asMap(run.Volumes)), 'Volumes')
+    .map(absolute)
+    .filter((path) => path !== '/');
   if (volumes.length > OCI.volumesMax) throw badImage(`the image has more than ${OCI.volumesMax} volumes`);
   for (const path of volumes) checkVolume(path);
   return {
@@ -147,6 +161,11 @@ function checkVolume(path: string): void {
     `the image has the volume ${JSON.stringify(path.slice(0, 200))}, which would hide what every sandbox needs`,
     'build the image without it',
   );
+}
+
+/** Relative paths of a config are from the root. */
+function absolute(path: string): string {
+  return posix.resolve('/', path);
 }
 
 function texts(value: unknown, what: string): string[] {

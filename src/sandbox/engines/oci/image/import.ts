@@ -23,9 +23,10 @@ import type { ConfinedPlace } from '../../../confined/command.js';
 import { SIZE_ENDING } from '../../../storage-quota.js';
 import { badImage, storageFull, storeFault } from './faults.js';
 import { type ImageConfig, parseConfig, parseJson } from './image.js';
+import type { OpenImage } from './image-files.js';
 import type { Room } from './layer.js';
-import { sealLayer } from './seal.js';
-import { type ImageAccess, type OpenImage, openImage } from './sources.js';
+import { hidesAllBelow, sealLayer } from './seal.js';
+import { type ImageAccess, openImage } from './sources.js';
 import { diskIsFull, hashLayer, unpackLayer } from './unpack.js';
 
 export interface ImportedImage {
@@ -70,9 +71,9 @@ export async function importImage({
     if (digest !== undefined && `sha256:${createHash('sha256').update(bytes).digest('hex')}` !== digest)
       throw badImage('the config of the image is damaged: its content does not have its digest');
     const config = parseConfig(parseJson(bytes, 'the config'));
-    if (config.diffIds.length !== open.layers.length || config.diffIds.length > OCI.layersMax) {
+    if (config.diffIds.length !== open.layers.length) {
       throw badImage(
-        `the image has ${open.layers.length} layers and its config speaks of ${config.diffIds.length}; at most ${OCI.layersMax} are taken`,
+        `the image has ${open.layers.length} layers and its config speaks of ${config.diffIds.length}`,
       );
     }
     const layers: string[] = [];
@@ -84,7 +85,8 @@ export async function importImage({
       else await addLayer(store, name, from, room);
       layers.push(name);
     }
-    return { layers, config };
+    const seen = layers.findLastIndex((name) => hidesAllBelow(join(store, name)));
+    return { layers: uppermost(layers.slice(Math.max(0, seen))), config };
   } catch (thrown) {
     throw storeFault(thrown, `image ${image.slice(0, 200)} cannot be stored`);
   } finally {
@@ -136,6 +138,14 @@ function checkLayer(found: { blobDigest: string; diffId: string }, { layer, diff
     );
   if (found.diffId !== diffId)
     throw badImage(`a layer is damaged: it unpacks to ${found.diffId}, and the config says ${diffId}`);
+}
+
+/**
+ * Of a layer that comes several times, the uppermost copy: it has and takes away all that the others do, and what lies
+ * between is below it. The kernel mounts none twice.
+ */
+function uppermost(layers: readonly string[]): string[] {
+  return layers.filter((name, i) => layers.lastIndexOf(name) === i);
 }
 
 /** No function may name it yet, but one is about to: it is young again, which keeps it from the next sweep. */

@@ -3,10 +3,12 @@
  * anything outside the layer's own directory, nor go so deep that nobody could remove it.
  */
 
-import { lstatSync, mkdirSync } from 'node:fs';
+import { lstatSync, mkdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { OCI } from '../../../../tunables.js';
 import { badImage } from './faults.js';
+
+const LINKS_MAX = 40;
 
 /** The parts of a path inside a layer; empty for the layer itself. Throws BAD_FUNCTION. Pure. */
 export function layerParts(path: string): string[] {
@@ -21,22 +23,46 @@ export function layerParts(path: string): string[] {
 }
 
 /**
- * The directory `parts` below `root`, made where it is missing, each after `onMake`. A symlink on the way, which would
- * lead a later write elsewhere, is refused.
+ * The directory `parts` below `root`, made where it is missing, each after `onMake`. A symlink on the way is followed to a
+ * directory that the layer has, as `lib -> usr/lib`; one that leads elsewhere, or out of the layer, is refused.
  */
 export function realDirectory(root: string, parts: readonly string[], onMake: () => void): string {
-  let at = root;
-  for (const part of parts) {
-    at = join(at, part);
+  const refused = (): Error =>
+    badImage(`a layer writes through ${JSON.stringify(parts.join('/'))}, which is not a directory in it`);
+  let done: string[] = [];
+  const left = [...parts];
+  /** How many of those that are left are a link's: they have to be there. */
+  let linked = 0;
+  for (let links = 0; left.length > 0; ) {
+    const part = left.shift()!;
+    const at = join(root, ...done, part);
     const found = lstatSync(at, { throwIfNoEntry: false });
+    if (found?.isSymbolicLink()) {
+      const target = linkParts(readlinkSync(at), done);
+      if (target === undefined || ++links > LINKS_MAX) throw refused();
+      left.unshift(...target);
+      linked = target.length + Math.max(0, linked - 1);
+      done = [];
+      continue;
+    }
     if (found === undefined) {
+      if (linked > 0) throw refused();
       onMake();
       mkdirSync(at, { mode: 0o755 });
-    } else if (!found.isDirectory()) {
-      throw badImage(
-        `a layer writes through ${JSON.stringify(parts.join('/'))}, which is not a directory in it`,
-      );
-    }
+    } else if (!found.isDirectory()) throw refused();
+    linked = Math.max(0, linked - 1);
+    done.push(part);
   }
-  return at;
+  return join(root, ...done);
+}
+
+/** From the root of the layer; undefined if it leads above that. */
+function linkParts(target: string, from: readonly string[]): string[] | undefined {
+  const parts = target.startsWith('/') ? [] : [...from];
+  for (const part of target.split('/')) {
+    if (part === '..') {
+      if (parts.pop() === undefined) return undefined;
+    } else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return parts.length > OCI.depthMax ? undefined : parts;
 }

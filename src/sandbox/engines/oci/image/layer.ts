@@ -1,7 +1,8 @@
 /**
  * The plain tar of a layer, written below a directory while it is read. Runs in a confined process, so file calls are
  * synchronous. Counts what is written: bytes in whole blocks, files, links and directories, those on the way too. What a
- * layer takes away becomes a link to a target that only NEMO knows; devices and pipes are left out.
+ * layer takes away, which is what lower layers have and nothing of its own, becomes a link to a target that only NEMO
+ * knows: `seal.ts` makes whiteouts of them. Devices and pipes are left out.
  */
 
 import {
@@ -23,8 +24,14 @@ import { layerParts, realDirectory } from './layer-path.js';
 
 export const WHITEOUT = '.wh.';
 export const OPAQUE = '.wh..wh..opq';
+/** What AUFS kept for itself, and old images still have. Files of `plnk` are what links of their layer lead to. */
+const AUFS = '.wh..wh.';
+const AUFS_LINKS = '.wh..wh.plnk';
+const BLOCK = 512;
 const BLOCK_BYTES = 4_096;
-const SNIFF_BYTES = 512;
+/** A tar ends with two blocks of zeros, and one without entries begins with them. */
+const SNIFF_BYTES = 1_024;
+const SPARSE = /(?:^|\/)GNUSparseFile\.\d+\//;
 
 /** What all layers of an image may still use. */
 export interface Room {
@@ -49,6 +56,12 @@ export class LayerWriter {
   private trailingBytes: number | undefined;
   /** Of entries, those too that are left out or replaced: reading one costs as much. */
   private headersLeft: number;
+  /** It has no entry: whatever follows is padding. */
+  private empty = false;
+  /** Hard links whose files have not come yet. */
+  private readonly early: Array<{ parts: readonly string[]; name: string; linkpath: string }> = [];
+  private last: ReadEntry | undefined;
+  private bytes = 0;
   private readonly parser = new Parser({
     ...{ strict: true, brotli: false, zstd: false, maxMetaEntrySize: OCI.tarMetaMaxBytes },
   });
@@ -61,6 +74,7 @@ export class LayerWriter {
     this.headersLeft = OCI.headersPerEntry * room.entries;
     const fail = (error: unknown): void => this.fail(error);
     this.parser.on('entry', (entry: ReadEntry) => {
+      this.last = entry;
       try {
         if (--this.headersLeft < 0) throw tooLarge();
         if (this.failure === undefined) this.add(entry);
@@ -79,20 +93,31 @@ export class LayerWriter {
 
   write(chunk: Buffer, done: Done): void {
     const next = (): void => done(this.failure ?? null);
+    this.bytes += chunk.length;
     if (this.trailingBytes !== undefined) {
       this.trailingBytes += chunk.length;
       if (this.trailingBytes > OCI.tarTrailerMaxBytes) this.fail(badImage('a layer goes on after its end'));
       return void next();
     }
     const ready = this.head === undefined ? chunk : this.sniff(Buffer.concat([this.head, chunk]));
-    if (ready === undefined || this.failure !== undefined || this.parser.write(ready)) next();
+    if (ready === undefined || this.empty || this.failure !== undefined || this.parser.write(ready)) next();
     else this.parser.once('drain', next);
   }
 
   end(done: Done): void {
-    if (this.head !== undefined && this.head.length > 0) this.fail(badImage('a layer is not a tar'));
-    const last = (): void => done(this.failure ?? null);
-    if (this.failure !== undefined) last();
+    let over = false;
+    const last = (): void => {
+      if (over) return;
+      over = true;
+      this.finish();
+      done(this.failure ?? null);
+    };
+    if (this.head !== undefined) this.endShort(this.head);
+    // umoci 0.4 ends with the last byte of its last file, in the middle of a block.
+    const beyond = this.bytes % BLOCK;
+    const { remain = 0 } = this.last ?? {};
+    if (remain > 0 && remain <= beyond && !this.empty) this.parser.write(Buffer.alloc(BLOCK - beyond));
+    if (this.failure !== undefined || this.empty) last();
     else {
       this.parser.once('end', last);
       this.parser.once('error', last);
@@ -100,12 +125,35 @@ export class LayerWriter {
     }
   }
 
+  /** All of it is shorter than the two blocks that end a tar, as an empty file is. */
+  private endShort(head: Buffer): void {
+    if (isCompressed(head) !== undefined) this.fail(compressedTwice());
+    else if (head.every((byte) => byte === 0)) this.empty = true;
+    else if (head.length < BLOCK) this.fail(badImage('a layer is not a tar'));
+    else this.parser.write(head);
+  }
+
   /** The first bytes once there are enough of them. */
   private sniff(head: Buffer): Buffer | undefined {
     this.head = head.length < SNIFF_BYTES ? head : undefined;
     if (this.head !== undefined) return undefined;
-    if (isCompressed(head)) this.fail(badImage('a layer is compressed twice', 'compress it once'));
+    if (isCompressed(head)) this.fail(compressedTwice());
+    this.empty = head.subarray(0, SNIFF_BYTES).every((byte) => byte === 0);
     return head;
+  }
+
+  /** What could not be done before the last entry had come. */
+  private finish(): void {
+    try {
+      for (const { parts, name, linkpath } of this.failure === undefined ? this.early : []) {
+        const path = join(this.directory(parts), name);
+        // What came later is what counts.
+        if (lstatSync(path, { throwIfNoEntry: false }) === undefined) this.link(path, linkpath);
+      }
+      clear(join(this.root, AUFS_LINKS));
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   private fail(error: unknown): void {
@@ -118,17 +166,19 @@ export class LayerWriter {
   }
 
   private add(entry: ReadEntry): void {
+    if (SPARSE.test(entry.path))
+      throw badImage('a layer has a sparse file, as GNU tar writes it', 'make its tar without --sparse');
     const parts = layerParts(entry.path);
     const name = parts.pop();
     const { type } = entry;
-    if (name === undefined) return void entry.resume();
-    const parent = realDirectory(this.root, parts, () => this.take(BLOCK_BYTES));
-    const path = join(parent, name);
+    // Nothing of an image has such a name: what lies below one is of AUFS.
+    const forAufs = parts.some((part) => part.startsWith(WHITEOUT)) && parts[0] !== AUFS_LINKS;
+    if (name === undefined || forAufs) return void entry.resume();
+    const path = join(this.directory(parts), name);
     if (name.startsWith(WHITEOUT)) {
       // One that takes away nothing that has a name is a file like any other, and nobody wants it.
       const gone = name === OPAQUE ? name : layerParts(name.slice(WHITEOUT.length)).join('/');
-      if (gone !== '' && gone !== OPAQUE) this.put(join(parent, gone), this.takenAway);
-      else if (name === OPAQUE) this.put(path, this.takenAway);
+      if (gone !== '' && (name === OPAQUE || !name.startsWith(AUFS))) this.put(path, this.takenAway);
     } else if (type === 'Directory') {
       if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) {
         this.take(BLOCK_BYTES);
@@ -140,7 +190,12 @@ export class LayerWriter {
       if (to === this.takenAway) throw badImage('a layer has a link that only NEMO makes');
       this.put(path, to);
     } else if (type === 'Link') {
-      this.link(path, entry.linkpath ?? '');
+      const linkpath = entry.linkpath ?? '';
+      if (this.isThere(linkpath)) this.link(path, linkpath);
+      else {
+        this.take(BLOCK_BYTES);
+        this.early.push({ parts, name, linkpath });
+      }
     } else if (type === 'File' || type === 'OldFile' || type === 'ContiguousFile') {
       this.take(entry.size);
       clear(path);
@@ -156,16 +211,23 @@ export class LayerWriter {
     symlinkSync(target, path);
   }
 
+  private directory(parts: readonly string[]): string {
+    return realDirectory(this.root, parts, () => this.take(BLOCK_BYTES));
+  }
+
+  /** Of the layer, or through a link of it, which `link` refuses. */
+  private isThere(path: string): boolean {
+    return lstatSync(join(this.root, ...layerParts(path)), { throwIfNoEntry: false }) !== undefined;
+  }
+
   private link(path: string, linkpath: string): void {
     const target = layerParts(linkpath);
     const last = target.pop();
-    const existing = join(
-      realDirectory(this.root, target, () => this.take(BLOCK_BYTES)),
-      last ?? '',
-    );
+    const existing = join(this.directory(target), last ?? '');
     if (last === undefined || lstatSync(existing, { throwIfNoEntry: false })?.isFile() !== true)
       throw badImage(
         `a layer has a hard link to what is no file in it: ${JSON.stringify(linkpath.slice(0, 200))}`,
+        'a file of a lower layer has to be copied, not linked',
       );
     if (existing === path) return;
     this.take(0);
@@ -192,6 +254,10 @@ export class LayerWriter {
       if (((entry.mode ?? 0) & 0o100) !== 0) chmodSync(path, 0o700);
     });
   }
+}
+
+function compressedTwice(): Error {
+  return badImage('a layer is compressed twice', 'compress it once');
 }
 
 export function isCompressed(head: Buffer): 'gzip' | 'zstd' | undefined {

@@ -9,11 +9,12 @@ import { NemoError } from '../../../../errors.js';
 import { OCI } from '../../../../tunables.js';
 import { badImage } from './faults.js';
 import { checkContent, checkDigest, chooseManifest, parseJson } from './image.js';
+import type { OpenImage } from './image-files.js';
 import type { ImageSource } from './reference.js';
 import { type Answer, RegistryClient } from './registry-client.js';
 import { loginFor } from './registry-logins.js';
 import type { RegistryAccess } from './registry-rules.js';
-import { manifestParts, type OpenImage } from './sources.js';
+import { manifestParts } from './sources.js';
 
 const ACCEPT = [
   'application/vnd.oci.image.manifest.v1+json',

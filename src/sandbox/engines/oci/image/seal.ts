@@ -1,7 +1,8 @@
 /**
  * What a confined process unpacked -> a lower directory of overlayfs. The process is gone and is not believed: every
  * entry is looked at again. Everything then belongs to root and may be read by all, as sandboxes have users of their own;
- * set-id bits go; links to `takenAway` become overlayfs's whiteouts, which only root can make. Runs in the import worker.
+ * set-id bits go; links to `takenAway` become overlayfs's whiteouts, which only root can make, or, beside what the layer itself
+ * has of that name, nothing or an opaque directory. Runs in the import worker.
  */
 
 import {
@@ -14,11 +15,12 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { check, mknod, setxattr } from '../../../../linux/libc.js';
+import { check, getxattr, mknod, setxattr } from '../../../../linux/libc.js';
 import { OCI } from '../../../../tunables.js';
 import { badImage } from './faults.js';
-import { OPAQUE, type Room, tooLarge } from './layer.js';
+import { OPAQUE, type Room, tooLarge, WHITEOUT } from './layer.js';
 
+const OPAQUE_ATTRIBUTE = 'trusted.overlay.opaque';
 const S_IFCHR = 0o020000;
 const BLOCK_BYTES = 4_096;
 
@@ -37,9 +39,8 @@ export function sealLayer(root: string, sealing: Sealing): number {
   const linked = new Set<number>();
   const walk = (directory: string, depth: number): void => {
     if (depth > OCI.depthMax) throw badImage('a layer has a path that is too deep');
-    for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      sealEntry(directory, entry, depth);
-    }
+    const entries = readdirSync(directory, { withFileTypes: true });
+    for (const entry of entries) sealEntry(directory, entry, depth);
     lchownSync(directory, 0, 0);
     chmodSync(directory, 0o755);
   };
@@ -67,10 +68,28 @@ export function sealLayer(root: string, sealing: Sealing): number {
   return before - sealing.room.bytes;
 }
 
+/** It takes away what lower layers have: a directory of this layer hides theirs, anything else does so by being there. */
 function takeAway(directory: string, name: string): void {
   const path = join(directory, name);
   unlinkSync(path);
-  if (name === OPAQUE)
-    check(setxattr(directory, 'trusted.overlay.opaque', Buffer.from('y'), 1, 0), 'setxattr', directory);
-  else check(mknod(path, S_IFCHR, 0), 'mknod', path);
+  if (name === OPAQUE) {
+    makeOpaque(directory);
+    return;
+  }
+  const gone = name.slice(WHITEOUT.length);
+  if (!name.startsWith(WHITEOUT) || ['', '.', '..'].includes(gone))
+    throw badImage('a layer takes away what has no name');
+  const own = lstatSync(join(directory, gone), { throwIfNoEntry: false });
+  if (own === undefined) check(mknod(join(directory, gone), S_IFCHR, 0), 'mknod', path);
+  else if (own.isDirectory()) makeOpaque(join(directory, gone));
+}
+
+/** Nothing of the layers below one is seen. Overlayfs looks for it below the root only. */
+export function hidesAllBelow(layer: string): boolean {
+  const value = new Uint8Array(1);
+  return getxattr(layer, OPAQUE_ATTRIBUTE, value, 1) === 1;
+}
+
+function makeOpaque(directory: string): void {
+  check(setxattr(directory, OPAQUE_ATTRIBUTE, Buffer.from('y'), 1, 0), 'setxattr', directory);
 }

@@ -3,23 +3,29 @@
  * `docker save`, a registry. Files are those below the operator's folders for images, and what a client sent.
  */
 
-import { closeSync, fstatSync, read, readSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { isAbsolute, normalize, relative } from 'node:path';
-import { Readable } from 'node:stream';
-import { promisify } from 'node:util';
 import { NemoError } from '../../../../errors.js';
 import { openBeneath } from '../../../../linux/open-beneath.js';
 import { OCI } from '../../../../tunables.js';
 import { type ImportTools, indexArchive, inflateArchive } from './archive.js';
 import { badImage } from './faults.js';
 import { checkContent, checkDigest, chooseManifest, type Descriptor, listOf, parseJson } from './image.js';
+import {
+  document,
+  type ImageFiles,
+  need,
+  noTag,
+  type OpenImage,
+  type Part,
+  readPart,
+  streamOf,
+} from './image-files.js';
 import { isCompressed } from './layer.js';
 import { type ImageSource, parseSource } from './reference.js';
 import { Registry } from './registry.js';
 import type { RegistryAccess } from './registry-rules.js';
-
-const READ_BYTES = 256 * 1024;
-const readInto = promisify(read);
+import { openV1Archive } from './v1-archive.js';
 
 /** What an agent takes images from. */
 export interface ImageAccess {
@@ -28,16 +34,6 @@ export interface ImageAccess {
   /** Where uploads lie, as `<id>.tar`. */
   uploadDir: string;
   registries: RegistryAccess;
-}
-
-/** One image, whatever it came from. */
-export interface OpenImage {
-  config: { bytes: Buffer; digest: string | undefined };
-  /** Registry and repository; undefined for what is at hand. */
-  givenBy: string | undefined;
-  /** Lowest first; nobody has checked the content that `open` gives. */
-  layers: Array<{ digest: string | undefined; open(): Promise<Readable> }>;
-  close(): void;
 }
 
 /** NOT_FOUND, BAD_FUNCTION, STORAGE_FULL. */
@@ -76,18 +72,6 @@ function noImage(source: Exclude<ImageSource, { kind: 'registry' }>): NemoError 
   });
 }
 
-/** A part of an open file. */
-interface Part {
-  fd: number;
-  offset: number;
-  size: number;
-}
-
-interface ImageFiles {
-  find(name: string): Part | undefined;
-  close(): void;
-}
-
 class Folder implements ImageFiles {
   private readonly open: number[] = [];
 
@@ -121,6 +105,7 @@ async function openArchive(given: number, tag: string | undefined, tools: Import
     };
     if (files.has('index.json')) return openLayout(archive, tag);
     if (files.has('manifest.json')) return openDockerArchive(archive, tag);
+    if (files.has('repositories')) return await openV1Archive(archive, tag);
     throw badImage('it is neither an OCI layout nor a tar of `docker save`', 'use `docker save -o`');
   } catch (thrown) {
     if (fd !== given) closeSync(fd);
@@ -128,11 +113,18 @@ async function openArchive(given: number, tag: string | undefined, tools: Import
   }
 }
 
+/** Annotations that name an image of a layout: by its tag alone, or in full as containerd and podman do. */
+const NAMES = ['org.opencontainers.image.ref.name', 'io.containerd.image.name'];
+
+function isTagged(name: unknown, tag: string): boolean {
+  return typeof name === 'string' && (name === tag || name.endsWith(`:${tag}`));
+}
+
 function openLayout(files: ImageFiles, tag: string | undefined): OpenImage {
   const blob = (digest: string) => need(files, `blobs/sha256/${digest.slice('sha256:'.length)}`);
   const index = parseJson(document(need(files, 'index.json')), 'index.json');
   const named = listOf<Descriptor>(index.manifests, 'index.json').filter(
-    (one) => tag === undefined || one?.annotations?.['org.opencontainers.image.ref.name'] === tag,
+    (one) => tag === undefined || NAMES.some((name) => isTagged(one?.annotations?.[name], tag)),
   );
   if (named.length === 0) throw noTag(tag);
   let parsed: Record<string, unknown> = { manifests: named };
@@ -159,13 +151,11 @@ function openDockerArchive(files: ImageFiles, tag: string | undefined): OpenImag
     'manifest.json',
   ).find(
     (one) =>
-      tag === undefined ||
-      (Array.isArray(one?.RepoTags) &&
-        one.RepoTags.some((name) => typeof name === 'string' && name.endsWith(`:${tag}`))),
+      tag === undefined || (Array.isArray(one?.RepoTags) && one.RepoTags.some((name) => isTagged(name, tag))),
   );
   if (entry === undefined) throw noTag(tag);
   const { Config, Layers } = entry ?? {};
-  if (typeof Config !== 'string' || !Array.isArray(Layers) || Layers.length > OCI.layersMax)
+  if (typeof Config !== 'string' || !Array.isArray(Layers) || Layers.length > OCI.configTextsMax)
     throw badImage('manifest.json of the image names no config, no layers or too many');
   return {
     config: { bytes: document(need(files, Config)), digest: undefined },
@@ -183,51 +173,21 @@ export function manifestParts(manifest: Record<string, unknown>): {
   layers: Descriptor[];
 } {
   const { config } = manifest as { config?: Descriptor };
+  if (manifest.schemaVersion === 1)
+    throw badImage('the manifest of the image has the format of before 2016 (schema 1)', 'push it anew');
   checkDigest(config?.digest, 'the config');
+  const { mediaType } = config!;
+  if (
+    typeof mediaType === 'string' &&
+    !/^application\/(?:vnd\.(?:oci|docker)\.|octet-stream)/.test(mediaType)
+  )
+    throw badImage(`it is not an image of a program, but has ${JSON.stringify(mediaType.slice(0, 100))}`);
   if (!Array.isArray(manifest.layers)) throw badImage('the manifest of the image lists no layers');
   const layers = listOf<Descriptor>(manifest.layers, 'the manifest');
-  if (layers.length > OCI.layersMax) throw badImage(`the image has more than ${OCI.layersMax} layers`);
-  for (const layer of layers) checkDigest(layer?.digest, 'a layer');
-  return { config: config!, layers: layers as Descriptor[] };
-}
-
-function noTag(tag: string | undefined): NemoError {
-  const which = tag === undefined ? '' : ` '${tag.slice(0, 80)}'`;
-  return new NemoError('NOT_FOUND', `there is no image${which} in it`, { hint: 'name one as /path#tag' });
-}
-
-function need(files: ImageFiles, name: string): Part {
-  const part = files.find(name);
-  if (part !== undefined) return part;
-  throw badImage(`the image lacks ${JSON.stringify(name.slice(0, 200))}`, 'save the image again');
-}
-
-function document(part: Part): Buffer {
-  if (part.size > OCI.documentMaxBytes) throw badImage('a document of the image is too large');
-  return readPart(part);
-}
-
-function readPart({ fd, offset, size }: Part): Buffer {
-  const buffer = Buffer.alloc(Math.min(size, fstatSync(fd).size));
-  let done = 0;
-  while (done < buffer.length) {
-    const bytes = readSync(fd, buffer, done, buffer.length - done, offset + done);
-    if (bytes === 0) break;
-    done += bytes;
+  for (const layer of layers) {
+    checkDigest(layer?.digest, 'a layer');
+    if (typeof layer?.mediaType === 'string' && layer.mediaType.endsWith('+encrypted'))
+      throw badImage('a layer of the image is encrypted', 'decrypt it: `skopeo copy --decryption-key`');
   }
-  return buffer.subarray(0, done);
-}
-
-/** Leaves the descriptor open, however it ends. */
-function streamOf({ fd, offset, size }: Part): Readable {
-  const chunks = async function* (): AsyncGenerator<Buffer> {
-    for (let at = offset; at < offset + size; ) {
-      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, offset + size - at));
-      const { bytesRead } = await readInto(fd, buffer, 0, buffer.length, at);
-      if (bytesRead === 0) return;
-      at += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  };
-  return Readable.from(chunks(), { objectMode: false });
+  return { config: config!, layers: layers as Descriptor[] };
 }

@@ -128,17 +128,18 @@ export function diskIsFull(directory: string): boolean {
   return bavail * bsize < OCI.diskFreeMinBytes;
 }
 
-/** At least the four bytes that tell how it is compressed, and a stream that gives them again. */
+/** The four bytes that tell how it is compressed, if there are so many, and a stream that gives them again. */
 async function peek(stream: Readable): Promise<{ head: Buffer; whole: Readable }> {
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   let head = Buffer.alloc(0);
   while (head.length < 4) {
     const next = await chunks.next();
-    if (next.done === true) throw badImage('a layer is empty');
+    // An empty file is a layer without entries.
+    if (next.done === true) break;
     head = Buffer.concat([head, next.value]);
   }
   const again = async function* (): AsyncGenerator<Buffer> {
-    yield head;
+    if (head.length > 0) yield head;
     for (;;) {
       const next = await chunks.next();
       if (next.done === true) return;
