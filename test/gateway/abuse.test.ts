@@ -129,12 +129,7 @@ describe('gateway against hostile clients', function () {
     for (const host of ['localhost', 'LOCALHOST:8080', '127.0.0.1:1', '[::1]:8080', 'edge.example:80']) {
       expect(await withHost(host), host).to.match(/^HTTP\/1\.1 200/);
     }
-    for (const host of [
-      'evil.example',
-      'localhost.evil.example',
-      '127.0.0.1.evil',
-      '10.0.0.1',
-    ]) {
+    for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil', '10.0.0.1']) {
       const answer = await withHost(host);
       expect(answer, host)
         .to.match(/^HTTP\/1\.1 403/)
