@@ -16,7 +16,9 @@ import { FOREIGN_STATUS, foreignHost, type Guard } from './guard.js';
 import { answerForServer } from './methods.js';
 import { INVOKE_PREFIX } from './native/invoke.js';
 import { isAuthority, takeTarget } from './request-target.js';
+import { letsGo, type MayOffer } from './upgrades.js';
 
+type OfferHandler = (request: MayOffer, response: ServerResponse) => void;
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
 export interface HttpTimeouts {
@@ -76,7 +78,8 @@ function listening(
   { guard, callers, answers, timeouts }: HttpServerParts,
   route: (request: IncomingMessage, response: ServerResponse, asker: Asker) => void,
 ): Server {
-  const handle: RequestHandler = (request, response) => {
+  const handle: OfferHandler = (request, response) => {
+    if (request.offered) response.shouldKeepAlive = false;
     const caller = callers.of(request.socket);
     caller.asks();
     // A flood of requests on one connection, whose answers nobody waits for.
@@ -109,6 +112,7 @@ function listening(
       keepAliveTimeout: keepAliveTimeoutMs,
       connectionsCheckingInterval: Math.min(headersTimeoutMs, requestTimeoutMs) / 2,
       maxHeaderSize: GATEWAY_HTTP.headersMaxBytes,
+      ...{ shouldUpgradeCallback: letsGo },
     },
     handle,
   );

@@ -44,12 +44,32 @@ export function refuseWebSockets(server: Server): void {
   onOffer(server, (_request, socket) => refuser(socket)(noWebSocket(), 404, 'Not Found'));
 }
 
+export interface MayOffer extends IncomingMessage {
+  /** With an offer that node itself ignores: it loses what comes behind the request, so no other one may. */
+  offered?: boolean;
+}
+
+/**
+ * Newer versions of node ask this before they let go of a connection. They keep the body of such a request to
+ * themselves, so that one with a body cannot be handed to the server once more.
+ */
+export function letsGo(request: MayOffer): boolean {
+  const { headers } = request;
+  const bodiless = headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
+  request.offered = !bodiless && !offersWebSocket(request);
+  return !request.offered;
+}
+
+function offersWebSocket({ headers }: IncomingMessage): boolean {
+  return /(^|,)\s*websocket\s*(,|$)/i.test(headers.upgrade ?? '');
+}
+
 function onOffer(
   server: Server,
   webSocket: (request: IncomingMessage, socket: Duplex, head: Buffer) => void,
 ): void {
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (/(^|,)\s*websocket\s*(,|$)/i.test(request.headers.upgrade ?? '')) webSocket(request, socket, head);
+    if (offersWebSocket(request)) webSocket(request, socket, head);
     else ignoreOffer(server, request, socket, head);
   });
   server.on('connect', (request: IncomingMessage, socket: Duplex) => {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
+import { FEED_SERVER } from '../../src/tunables.js';
 import { ask, rawSocket, until, untilClosed } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
 
@@ -182,6 +183,25 @@ describe('gateway against hostile clients', function () {
     expect(await untilClosed(socket))
       .to.match(/^HTTP\/1\.1 404/)
       .and.contain('NOT_FOUND');
+  });
+
+  it('takes no more readers of the feed than it has places for', async () => {
+    const url = `${box.gateway.url.replace('http', 'ws')}/feed`;
+    const statusOf = (socket: WebSocket): Promise<number> =>
+      new Promise((resolve) => {
+        socket.on('open', () => resolve(101));
+        socket.on('unexpected-response', (_request, response) => resolve(response.statusCode ?? 0));
+        socket.on('error', () => undefined);
+      });
+    const readers = Array.from({ length: FEED_SERVER.readersMax }, () => new WebSocket(url));
+    expect(new Set(await Promise.all(readers.map(statusOf)))).to.deep.equal(new Set([101]));
+    expect(await statusOf(new WebSocket(url))).to.equal(503);
+    readers.pop()!.terminate();
+    let late: WebSocket;
+    do late = new WebSocket(url);
+    while ((await statusOf(late)) !== 101);
+    for (const reader of [late, ...readers]) reader.terminate();
+    while (box.gateway.feed.readers > 0) await new Promise((next) => setImmediate(next));
   });
 
   it('survives a reader of the feed that sends garbage and large messages', async () => {
