@@ -31,6 +31,7 @@ export async function openV1Archive(files: ImageFiles, tag: string | undefined):
   const bytes = Buffer.from(JSON.stringify({ os, architecture, config, rootfs: { diff_ids: diffIds } }));
   return {
     config: { bytes, digest: undefined },
+    givenBy: undefined,
     layers: parts.map((part) => ({ digest: undefined, open: async () => streamOf(part) })),
     close: () => files.close(),
   };
