@@ -1,10 +1,15 @@
 /** Locks on files: memory that the kernel charges to nobody. Who holds very many is ended; databases go on. */
 
+import { execFileSync } from 'node:child_process';
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
+import { membersOf } from '../../src/linux/cgroup/files.js';
 import { countLocks } from '../../src/linux/lock-counts.js';
+import { EXEC_VARIANT } from '../../src/sandbox/engines/process/programs.js';
 import { LOCKS } from '../../src/tunables.js';
 import { RealAgent } from '../support/real-agent.js';
+import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
 
 /** Takes as many locks on parts of files as its input says; with more than it may hold, it keeps them. */
 const LOCKER = `#!/usr/bin/env python3
@@ -16,6 +21,16 @@ for i in range(wanted):
 if wanted > ${LOCKS.perSandboxMax}:
     time.sleep(50)
 print(wanted)
+`;
+
+/** Locks programs of the host for itself, in all ways there are. */
+const HOLDER = `#!/usr/bin/env python3
+import fcntl, time
+files = [open(path) for path in ('/usr/bin/env', '/bin/true')]
+for file in files:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    fcntl.lockf(file, fcntl.LOCK_SH)
+time.sleep(50)
 `;
 
 describe('escape by locks on files', function () {
@@ -37,5 +52,26 @@ describe('escape by locks on files', function () {
     // Its caller is told before the last of its processes is gone.
     while ((await countLocks(LOCKS.readMaxBytes)).total > LOCKS.perSandboxMax) await delay(20);
     expect((await agent.call('locker', '1')).body.trim()).to.equal('1');
+  });
+});
+
+describe('a program that locks files of the host', () => {
+  const bench = new SandboxBench();
+  after(() => bench.close());
+
+  it('locks them for itself only', async () => {
+    const sandbox = await bench.run(HOLDER, { variant: EXEC_VARIANT, ending: 'bin' });
+    const running = errorOf(call(sandbox));
+    // Two of each kind.
+    for (let held = 0; held < 4; ) {
+      const { byPid } = await countLocks(LOCKS.readMaxBytes);
+      held = 0;
+      for (const pid of membersOf(dirname(sandbox.cgroup.joinPaths[0]!))) held += byPid.get(pid) ?? 0;
+    }
+    // It would end with 1 where another holds a lock.
+    for (const file of ['/usr/bin/env', '/usr/bin/true'])
+      execFileSync('flock', ['-n', '-x', file, 'echo'], { stdio: 'ignore' });
+    await sandbox.kill();
+    await running;
   });
 });

@@ -49,6 +49,19 @@ echo 1000 >/proc/self/oom_score_adj
 while [ "$1" != -- ]; do echo 0 >"$1" || exit 97; shift; done
 shift; exec "$@"`;
 
+/** $1: options, $2: where. In a mount namespace of its own. A kernel without overlays shows the host's /usr itself. */
+const OWN_USR = `mount -t overlay nemo-usr -o "$1" "$2" 2>/dev/null || mount --bind /usr "$2" || exit 98
+shift 2; exec "$@"`;
+
+function overlayOf({ ownUsr }: Runtime): string[] {
+  if (ownUsr === undefined) return [];
+  const options = `ro,nosuid,nodev,lowerdir=${ownUsr.empty}:/usr`;
+  return [
+    ...['unshare', '--mount', '--propagation', 'private'],
+    ...['/bin/sh', '-c', OWN_USR, 'mount', options, ownUsr.at],
+  ];
+}
+
 /** The whole command line. */
 export function launchCommand(launch: Launch, program: readonly string[]): string[] {
   const { uid, runtime, sharedMemoryBytes = 0, devices = [] } = launch;
@@ -64,6 +77,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     runtime.seccompPath,
     ...launch.joinPaths,
     '--',
+    ...overlayOf(runtime),
     // Without a nice allowance the kernel itself refuses the way out of SCHED_IDLE. With a limit of 0 a crash would still
     // start the host's handler of core dumps, as root, on any core and on nobody's account; with 1 it starts nothing.
     ...['prlimit', '--nice=0:0', '--rtprio=0:0', '--core=1:1', `--nofile=${openFiles}:${openFiles}`],

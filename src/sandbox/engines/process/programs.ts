@@ -3,11 +3,12 @@
  * They see the host's /usr, read-only, and nothing else of it.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { NemoError } from '../../../errors.js';
 import type { Artifact, FunctionSource } from '../../engine.js';
 import { HOST_FOLDERS, requireInterpreter, requireLoader } from './interpreter.js';
-import type { Runtime } from './runtime.js';
+import { makeOpenDirectory, type Runtime } from './runtime.js';
 import { OF_THE_HOST } from './surroundings.js';
 
 /** Endings of stored programs, by how they take calls. */
@@ -61,8 +62,28 @@ function withPlainLines(script: Buffer): Buffer {
 export function withHostPrograms(runtime: Runtime): Runtime {
   const own = runtime.binds.filter(([, inside]) => inside === '/runner');
   const [node] = runtime.binds.find(([, inside]) => inside === runtime.nodeInside)!;
-  const host = [...HOST_FOLDERS, ...HOST_FILES]
-    .filter((path) => existsSync(path))
-    .map((path) => [path, path] as const);
-  return { ...runtime, binds: [...host, [node, NODE_INSIDE], ...own], nodeInside: NODE_INSIDE };
+  const shown = [...HOST_FOLDERS, ...HOST_FILES].filter((path) => existsSync(path));
+  const ownUsr = ownUsrBeside(runtime.seccompPath);
+  const host = shown.map((path) => [within(path, ownUsr?.at), path] as const);
+  return {
+    ...runtime,
+    binds: [...host, [node, NODE_INSIDE], ...own],
+    nodeInside: NODE_INSIDE,
+    ...(ownUsr === undefined ? {} : { ownUsr }),
+  };
+}
+
+/** Undefined where file systems are mounted in /usr, which an overlay would not show. */
+function ownUsrBeside(path: string): Runtime['ownUsr'] {
+  if (/^\S+ \/usr\//m.test(readFileSync('/proc/self/mounts', 'utf8'))) return undefined;
+  const [at, empty] = [join(dirname(path), 'usr'), join(dirname(path), 'empty')];
+  makeOpenDirectory(at);
+  makeOpenDirectory(empty);
+  return { at, empty };
+}
+
+/** Where a folder of the host is, if `usr` stands for its /usr: /bin is often a link to it. */
+function within(folder: string, usr: string | undefined): string {
+  const real = realpathSync(folder);
+  return usr !== undefined && `${real}/`.startsWith('/usr/') ? usr + real.slice('/usr'.length) : folder;
 }

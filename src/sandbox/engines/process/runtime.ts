@@ -36,6 +36,8 @@ export interface Runtime {
   nodeInside: string;
   runnerInside: string;
   seccompPath: string;
+  /** Where each sandbox has an overlay over the host's /usr, with inodes and so with locks of its own; see launch.ts. */
+  ownUsr?: { at: string; empty: string };
 }
 
 /** Makes `directory` (all of it is replaced). Throws SANDBOX_START with the way out. */
