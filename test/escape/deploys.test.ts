@@ -162,12 +162,15 @@ describe('escape: deploys', function () {
 
     const CODE_OF_OTHERS = 'export default "SECRET"';
     for (const [how, code] of [
-      ['a wildcard', 'export default (name) => import(`../../../home/${name}`);'],
-      ['a wildcard for one ending', 'export default (name) => import(`../../../home/.docker/${name}.json`);'],
+      ['a wildcard', `export default (name) => import(\`../../../home/\${name}\`);`],
+      [
+        'a wildcard for one ending',
+        `export default (name) => import(\`../../../home/.docker/\${name}.json\`);`,
+      ],
       ['a wildcard in require', "export default (name) => require('../../../home/' + name + '.txt');"],
       [
         'a wildcard that begins in its own folder',
-        'export default (name) => import(`./../../${name}.json`);',
+        `export default (name) => import(\`./../../\${name}.json\`);`,
       ],
       ['an absolute path', "import x from 'HOME/code.js'; export default x;"],
       ['a path to code', "import x from '../../../home/code.js'; export default x;"],
@@ -183,7 +186,7 @@ describe('escape: deploys', function () {
         "import x from 'evil/../../../home/key' with { type: 'bytes' }; export default x;",
       ],
       ['a link', "import x from './link.js'; export default x;"],
-      ['a wildcard and a link', 'export default (name) => import(`./linked/${name}.js`);'],
+      ['a wildcard and a link', `export default (name) => import(\`./linked/\${name}.js\`);`],
       ['its tsconfig.json', "import x from 'alias'; export default x;"],
     ] as const)
       it(`nor by ${how}`, async () => {
@@ -217,7 +220,10 @@ describe('escape: deploys', function () {
     });
 
     it('say who takes what', async () => {
-      put('app/node_modules/evil/index.js', 'export default (name) => import(`../../../home/${name}.txt`);');
+      put(
+        'app/node_modules/evil/index.js',
+        `export default (name) => import(\`../../../home/\${name}.txt\`);`,
+      );
       const { message, hint } = await errorOf(bundled());
       expect(message).to.match(/^node_modules\/evil\/index\.js imports \.\.\/\.\.\/\.\.\/home\//);
       expect(hint).to.contain('dependency');
