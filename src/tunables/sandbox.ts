@@ -205,6 +205,8 @@ export const OCI = {
   /** What may come from a container that is no content; each byte of content allows so much more: a chunk of one byte has five. */
   framingMaxBytes: 1024 * 1024,
   framingPerByte: 16,
+  /** Times that a request is sent of which its server took nothing. */
+  attemptsMax: 3,
   /** How long the end of a process may take to be known after its connection broke. */
   lastWordsMs: 600,
   /** Layers that no function has named for so long are removed. */

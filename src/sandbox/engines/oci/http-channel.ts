@@ -15,13 +15,24 @@ import { guarded, tellAll } from '../guarded.js';
 import type { ChannelEvents } from '../process/channel.js';
 import { checkHeaders, HOP_BY_HOP, isStatus } from '../process/told.js';
 
+const NOT_ACCEPTED = 'NOT_ACCEPTED';
+
 interface OpenCall {
   reply: SandboxReply;
   controller: Dispatcher.DispatchController | undefined;
   /** Whoever cannot take more of its answer holds it. */
   valve: Valve;
   informational: number;
+  /** Of the answer, some came. */
+  answered: boolean;
+  /** Its server was gone before it took the request. */
+  untaken: boolean;
+  request: Dispatcher.DispatchOptions;
+  attempts: number;
 }
+
+/** A request of which so much was sent at once is read whole or not at all. */
+const ONE_READ_BYTES = 4 * 1024;
 
 export class HttpChannel {
   private readonly open = new Set<OpenCall>();
@@ -99,19 +110,24 @@ export class HttpChannel {
         resume: () => call.controller?.resume(),
       }),
       informational: 0,
-    };
-    this.open.add(call);
-    this.pace.grant(CHANNEL.tokensPerCall);
-    const bodiless = body.length === 0 && (method === 'GET' || method === 'HEAD');
-    this.pool!.dispatch(
-      {
+      answered: false,
+      untaken: false,
+      request: {
         path: query === '' ? path : `${path}?${query}`,
         method: method as 'GET',
         headers: sent,
-        body: bodiless ? null : body,
+        body: body.length === 0 && (method === 'GET' || method === 'HEAD') ? null : body,
       },
-      this.handler(call),
-    );
+      attempts: 0,
+    };
+    this.open.add(call);
+    this.pace.grant(CHANNEL.tokensPerCall);
+    this.dispatch(call);
+  }
+
+  private dispatch(call: OpenCall): void {
+    call.attempts++;
+    this.pool!.dispatch(call.request, this.handler(call));
   }
 
   /** The connection of a call that nobody waits for is closed: its server can see that, and the sandbox is free. */
@@ -142,6 +158,7 @@ export class HttpChannel {
       onResponseStart: (controller, status, answered) =>
         safely(() => {
           if (!this.open.has(call)) return;
+          call.answered = true;
           this.pace.spend(1);
           this.allow(OCI.headMaxBytes);
           const refused = this.takeHead(call, status, answered);
@@ -162,6 +179,7 @@ export class HttpChannel {
         }),
       // The end of the process is told in a moment, and says more.
       onResponseError: (_controller, error) => {
+        call.untaken = !call.answered && wasNotTaken(call, error);
         const fail = guarded(this.events, () => this.failed(call, error));
         setTimeout(fail, OCI.lastWordsMs).unref();
       },
@@ -241,15 +259,21 @@ export class HttpChannel {
     this.pace.stop();
     const calls = [...this.open];
     this.open.clear();
-    tellAll(calls.entries(), ([i, { reply, controller }]) => {
-      reply.onError(errorFor(i < this.concurrency));
+    tellAll(calls.entries(), ([i, { reply, controller, untaken }]) => {
+      reply.onError(errorFor(i < this.concurrency && !untaken));
       controller?.abort(new Error('the sandbox ended'));
     });
     void this.pool?.destroy().catch(() => {});
   }
 
   private failed(call: OpenCall, error: Error): void {
-    if (!this.open.delete(call)) return;
+    if (!this.open.has(call)) return;
+    // The container lives: its server had closed a connection that was to be used again.
+    if (call.untaken && call.attempts < OCI.attemptsMax) {
+      this.dispatch(call);
+      return;
+    }
+    this.open.delete(call);
     call.reply.onError(
       new NemoError('FUNCTION_ERROR', `${this.functionName} did not answer a call: ${error.message}`, {
         hint: 'answer every HTTP request; `nemo logs` shows what the image printed',
@@ -288,7 +312,7 @@ export class HttpChannel {
         if (connection !== undefined) {
           this.watch(connection);
           process.nextTick(done, null, connection);
-        } else process.nextTick(done, new Error('its server does not accept connections'), null);
+        } else process.nextTick(done, notAccepted(), null);
       },
     });
     this.events.onLoaded(0);
@@ -310,9 +334,23 @@ function answerInstead(reply: SandboxReply): void {
   reply.onEnd();
 }
 
+/**
+ * The kernel resets a connection whose server closed it, or died, with something unread; one of which all was read is
+ * closed without that. RFC 9110, 9.2.2: what was certainly not taken may be sent again.
+ */
+function wasNotTaken({ request: { body } }: OpenCall, error: Error): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  const short = body === null || (Buffer.isBuffer(body) && body.length <= ONE_READ_BYTES);
+  return code === NOT_ACCEPTED || (short && (code === 'ECONNRESET' || code === 'EPIPE'));
+}
+
 /** Nothing was said on it, not even goodbye. */
 function isFresh(socket: Socket): boolean {
   return !socket.destroyed && !socket.readableEnded && socket.readableLength === 0;
+}
+
+function notAccepted(): Error {
+  return Object.assign(new Error('its server does not accept connections'), { code: NOT_ACCEPTED });
 }
 
 function joinHeaders(answered: Record<string, string | string[] | undefined>): Record<string, string> {
