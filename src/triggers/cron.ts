@@ -3,11 +3,11 @@
  * last one has not ended, the turn is skipped, so a slow function cannot fill its own queue.
  */
 
-import { type ScheduledTask, schedule } from 'node-cron';
 import { asNemoError, type NemoError } from '../errors.js';
 import type { Platform } from '../gateway/platform.js';
 import type { CallTimeline, FunctionSpec } from '../invoke/function.js';
-import { checkSchedule, SILENT } from './schedule.js';
+import { parseSchedule } from './schedule.js';
+import { Turns } from './turns.js';
 
 export interface CronTriggers {
   /** Names of the functions that have a schedule now. */
@@ -25,11 +25,11 @@ const NO_BODY = Buffer.alloc(0);
 
 /** Starts what the registry holds and follows its changes. `onCallEnded` hears of every call that was made. */
 export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCallEnded): CronTriggers {
-  const tasks = new Map<string, ScheduledTask>();
+  const tasks = new Map<string, Turns>();
   let calls = 0;
   let closed = false;
 
-  const start = (spec: FunctionSpec, expression: string): ScheduledTask => {
+  const start = (spec: FunctionSpec, expression: string): Turns => {
     let underWay = false;
     let skipped = 0;
     const ended = (error: NemoError | undefined, timeline: CallTimeline | undefined): void => {
@@ -62,16 +62,18 @@ export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCa
         },
       );
     };
-    return schedule(expression, turn, { unref: true, logger: SILENT });
+    // An earlier agent may have stored what this one refuses: that must not keep it from starting.
+    return new Turns(parseSchedule(expression), {
+      onTurn: turn,
+      onMissed: (dueMs) => warnOfMissed(platform, spec.name, dueMs),
+    });
   };
 
   const follow = (name: string, spec: FunctionSpec | undefined): void => {
-    void tasks.get(name)?.destroy();
+    tasks.get(name)?.close();
     tasks.delete(name);
     if (closed || spec?.schedule === undefined) return;
     try {
-      // An earlier agent may have stored what this one refuses: that must not keep it from starting.
-      checkSchedule(spec.schedule);
       tasks.set(name, start(spec, spec.schedule));
     } catch (thrown) {
       const message = `'${name}' is not called by the clock: ${asNemoError(thrown).message}`;
@@ -85,7 +87,7 @@ export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCa
     scheduled: () => [...tasks.keys()].sort(),
     close() {
       closed = true;
-      for (const task of tasks.values()) void task.destroy();
+      for (const task of tasks.values()) task.close();
       tasks.clear();
     },
   };
@@ -97,5 +99,14 @@ function warnOfOverlap(platform: Platform, functionName: string): void {
     severity: 'warning',
     functionName,
     message: `a scheduled call of '${functionName}' was left out: the one before has not ended`,
+  });
+}
+
+function warnOfMissed(platform: Platform, functionName: string, dueMs: number): void {
+  platform.events.emit({
+    kind: 'warning',
+    severity: 'warning',
+    functionName,
+    message: `the scheduled call of '${functionName}' at ${new Date(dueMs).toISOString()} was left out: the box was suspended, or its clock was set`,
   });
 }

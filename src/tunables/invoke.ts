@@ -86,6 +86,16 @@ export const QUEUE = {
   closeMaxMs: 5_000,
 } as const;
 
+/** Calls by the clock. */
+export const CRON = {
+  /** The clock may be set, or go on while the box is suspended: it is looked at this often. */
+  lookMs: 30_000,
+  /** Set back by more than this, times that have been come again. */
+  setBackMinMs: 1_000,
+  /** A call that is later than this is left out; as cron(8). */
+  lateMaxMs: 3 * 3_600_000,
+} as const;
+
 export const EGRESS = {
   attachTimeoutMs: 5_000,
   connectTimeoutMs: 10_000,
