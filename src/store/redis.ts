@@ -7,6 +7,7 @@
 import { Redis } from 'ioredis';
 import { NemoError } from '../errors.js';
 import { maskUrl } from '../mask-url.js';
+import { RECONNECTING } from './redis-connection.js';
 import type { Store } from './store.js';
 
 const PREFIX = 'nemo:';
@@ -22,6 +23,7 @@ export interface RedisStore extends Store {
 export async function openRedisStore(url: string): Promise<RedisStore> {
   const shown = maskUrl(url);
   const client = new Redis(url, {
+    ...RECONNECTING,
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,

@@ -9,11 +9,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { asNemoError, NemoError } from '../errors.js';
 import type { Platform } from '../gateway/platform.js';
-import { callFunction } from '../invoke/call-function.js';
+import { callFunction, type WholeAnswer } from '../invoke/call-function.js';
 import type { FunctionSpec } from '../invoke/function.js';
 import { maskUrl, maskUrls } from '../mask-url.js';
+import { RECONNECTING, RECONNECTING_AND_TOLD } from '../store/redis-connection.js';
 import { QUEUE } from '../tunables.js';
 import type { TriggeredCallEnded } from './cron.js';
+import { endEntry } from './end-entry.js';
 import { callOf } from './stream-entry.js';
 import { bytesOf, takeEntries } from './take-entries.js';
 
@@ -60,8 +62,8 @@ export class RedisStreamSource {
       maxRetriesPerRequest: null,
       retryStrategy: (attempts: number) => Math.min(100 * attempts, QUEUE.retryMaxMs),
     };
-    this.reader = new Redis(config.url, options);
-    this.writer = new Redis(config.url, options);
+    this.reader = new Redis(config.url, { ...options, ...RECONNECTING_AND_TOLD });
+    this.writer = new Redis(config.url, { ...options, ...RECONNECTING });
     for (const client of [this.reader, this.writer]) client.on('error', (error) => this.trouble(error));
     void this.run();
   }
@@ -183,8 +185,9 @@ export class RedisStreamSource {
   }
 
   private async call({ name }: FunctionSpec, id: string, fields: Buffer[]): Promise<void> {
-    const { stream, replies } = this.config;
+    const { stream } = this.config;
     const { body, headers } = callOf(fields);
+    let answer: WholeAnswer;
     try {
       // As JSON, what was short enough may be longer.
       if (body.length > QUEUE.entryMaxBytes) {
@@ -192,11 +195,7 @@ export class RedisStreamSource {
           hint: `put it into the field 'body', which may have ${QUEUE.entryMaxBytes} bytes with its name`,
         });
       }
-      const {
-        status,
-        body: answer,
-        timeline,
-      } = await callFunction(this.platform, {
+      answer = await callFunction(this.platform, {
         callId: `queue-${stream}-${id}`,
         functionName: name,
         method: 'POST',
@@ -205,17 +204,30 @@ export class RedisStreamSource {
         headers: { ...headers, 'x-nemo-trigger': 'queue', 'x-nemo-entry': id },
         body,
       });
-      this.onCallEnded(name, undefined, timeline);
-      const transaction = this.writer.multi();
-      if (replies !== undefined) {
-        transaction.xadd(replies, '*', 'entry', id, 'status', String(status), 'body', answer);
-      }
-      await transaction.xack(stream, this.group, id).exec();
     } catch (thrown) {
       const error = asNemoError(thrown);
       this.onCallEnded(name, error, undefined);
       if (error.code !== 'STOPPING')
         await this.giveUpIfHopeless(id, fields, `${error.code}: ${error.message}`);
+      return;
+    }
+    this.onCallEnded(name, undefined, answer.timeline);
+    await this.deliver(id, fields, answer);
+  }
+
+  /** An entry whose answer cannot be added is not done; its function has run, and runs no more for it. */
+  private async deliver(id: string, fields: Buffer[], { status, body }: WholeAnswer): Promise<void> {
+    const { stream, replies } = this.config;
+    const { group } = this;
+    try {
+      if (replies === undefined) await this.writer.xack(stream, group, id);
+      else {
+        const told = ['entry', id, 'status', String(status), 'body', body];
+        await endEntry(this.writer, { stream, group, id }, replies, told);
+      }
+    } catch (thrown) {
+      const why = `the answer cannot be added to "${replies}": ${(thrown as Error).message}`;
+      await this.giveUp(id, fields, why);
     }
   }
 
@@ -230,12 +242,14 @@ export class RedisStreamSource {
       this.again.set(id, performance.now() + QUEUE.againAfterMs * pending[3]);
       return;
     }
-    await this.writer
-      .multi()
-      .xadd(`${stream}:dead`, '*', ...fields, 'nemo-entry', id, 'nemo-error', why)
-      .xack(stream, this.group, id)
-      .exec();
-    this.warn(`entry ${id} of "${stream}" failed ${pending[3]} times and went to "${stream}:dead": ${why}`);
+    await this.giveUp(id, fields, why, `failed ${pending[3]} times and `);
+  }
+
+  private async giveUp(id: string, fields: Buffer[], why: string, before = ''): Promise<void> {
+    const { stream } = this.config;
+    const ofDead = [...fields, 'nemo-entry', id, 'nemo-error', why];
+    await endEntry(this.writer, { stream, group: this.group, id }, `${stream}:dead`, ofDead);
+    this.warn(`entry ${id} of "${stream}" ${before}went to "${stream}:dead": ${why}`);
   }
 
   private async makeGroup(): Promise<void> {

@@ -48,3 +48,10 @@ export const OUTPUT = {
   maxChars: 4 * 1024 * 1024,
   complaintMaxChars: 4_000,
 } as const;
+
+/** A connection to a Redis server. */
+export const REDIS = {
+  /** Without a byte for this long after a question, a connection is made anew. */
+  answerMaxMs: 3_000,
+  keepAliveMs: 10_000,
+} as const;

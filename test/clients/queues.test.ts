@@ -19,7 +19,7 @@ describe('clients: Redis', function () {
     port = new URL(server.url).port;
     const queue = { url: server.url, stream: 'jobs', function: 'work', replies: 'done' };
     agent = await new RealAgent({ policy: 'naive', queues: [queue] }).start();
-    const code = 'export default (event) => (event instanceof Uint8Array ? event : `got ${event?.text}`);';
+    const code = 'export default (event) => (event instanceof Uint8Array ? event : "got " + event.text);';
     expect((await agent.deploy('work', code)).status).to.equal(201);
   });
   after(async () => {
