@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import { NemoError } from '../../src/errors.js';
+import { endEntry } from '../../src/triggers/end-entry.js';
 import { RedisStreamSource } from '../../src/triggers/redis-stream.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
@@ -20,7 +20,7 @@ describe('report: errors inside a transaction', function () {
   let server: RedisServer;
   let redis: Redis;
   let box: TestBox;
-  let source: RedisStreamSource;
+  let source: RedisStreamSource | undefined;
   const open = () => {
     const config = { url: server.url, stream: 'jobs', function: 'work', replies: 'done' };
     source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
@@ -37,7 +37,8 @@ describe('report: errors inside a transaction', function () {
     box = await startBox();
   });
   afterEach(async () => {
-    await source.close();
+    await source?.close();
+    source = undefined;
     await box.close();
   });
   after(async () => {
@@ -56,14 +57,13 @@ describe('report: errors inside a transaction', function () {
     expect(fields.slice(0, 4)).to.deep.equal(['body', 'x', 'nemo-entry', id]);
   });
 
-  it('an entry that cannot be put to the dead ones stays where it is, and that is said', async () => {
+  it('an entry that cannot be put anywhere stays where it is', async () => {
     await redis.set('jobs:dead', 'not a stream');
-    await box.serve('work', (_call, sink, timeline) =>
-      sink.onError(new NemoError('FUNCTION_ERROR', 'boom'), timeline),
-    );
-    const id = await redis.xadd('jobs', '*', 'body', 'x');
-    open();
-    await warned(/WRONGTYPE/);
+    await redis.xgroup('CREATE', 'jobs', 'nemo', '0', 'MKSTREAM');
+    const id = (await redis.xadd('jobs', '*', 'body', 'x'))!;
+    await redis.xreadgroup('GROUP', 'nemo', 'one', 'STREAMS', 'jobs', '>');
+    const ended = endEntry(redis, { stream: 'jobs', group: 'nemo', id }, 'jobs:dead', ['body', 'x']);
+    expect(await ended.catch((error) => error.message)).to.contain('WRONGTYPE');
     const pending = (await redis.xpending('jobs', 'nemo', '-', '+', 10)) as Array<[string]>;
     expect(pending.map(([entry]) => entry)).to.deep.equal([id]);
   });
