@@ -1,6 +1,6 @@
 /** The box without an NF's load: the invoke path through the gateway, and what an agent costs that has nothing to do. */
 
-import { onlineCores } from '../src/linux/online-cores.js';
+import { allowedCores } from '../src/linux/allowed-cores.js';
 import { AgentProcess } from './agent-process.js';
 import { Callers } from './callers.js';
 import { cpuTimeNs } from './cpu-time.js';
@@ -15,7 +15,7 @@ export async function measureBox(
   progress: (what: string) => void,
 ): Promise<{ gateway: GatewayResult; idle: IdleResult }> {
   const agent = await AgentProcess.start({
-    cores: { functions: [nfCore], housekeeping: onlineCores().filter((core) => core !== nfCore) },
+    cores: { functions: [nfCore], housekeeping: allowedCores().cores.filter((core) => core !== nfCore) },
     discovery: false,
   });
   try {

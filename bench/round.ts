@@ -3,7 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client } from 'undici';
 import { policyByName } from '../src/harvest/policies.js';
-import { onlineCores } from '../src/linux/online-cores.js';
+import { allowedCores } from '../src/linux/allowed-cores.js';
 import type { FeedCore, FeedFrame } from '../src/telemetry/feed.js';
 import { AgentProcess } from './agent-process.js';
 import { azureTrace, poissonArrivals } from './arrivals.js';
@@ -63,7 +63,7 @@ async function sharedRound(options: RoundOptions): Promise<BenchRound> {
   const { scenario, bed, nfCore, policy, seconds } = options;
   const agent = await AgentProcess.start({
     policy,
-    cores: { functions: [nfCore], housekeeping: onlineCores().filter((core) => core !== nfCore) },
+    cores: { functions: [nfCore], housekeeping: allowedCores().cores.filter((core) => core !== nfCore) },
     ...withSlo(bed.config, scenario.nfs, options.sloUs),
   });
   const callers = new Callers(agent.url);

@@ -8,6 +8,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { asNemoError, NemoError } from '../src/errors.js';
+import { allowedCores, requireTwoCores } from '../src/linux/allowed-cores.js';
 import { onlineCores } from '../src/linux/online-cores.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
 import { measureBox } from './box.js';
@@ -59,16 +60,12 @@ const CALIBRATION_S = 6;
 const BOX_S = 12;
 
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
-  const online = onlineCores();
-  if (online.length < 2) {
-    throw new NemoError(
-      'UNSUPPORTED',
-      'the bench needs two cores: one for the NF and one for everything else',
-    );
-  }
+  const allowed = allowedCores();
+  requireTwoCores('the bench', allowed);
+  const cores = allowed.byDefault;
   // The callers live in this process: like everything but the NF and the functions, off the NF's core.
-  setProcessAffinity(process.pid, [online[0]!]);
-  const run = new BenchRun(options, online.at(-1)!, online[0]!);
+  setProcessAffinity(process.pid, [cores[0]!]);
+  const run = new BenchRun(options, cores.at(-1)!, cores[0]!);
   try {
     for (const entry of options.plan) {
       if (options.signal.aborted) break;

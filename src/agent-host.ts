@@ -3,7 +3,7 @@
  * all of it back, whatever happens to the agent.
  */
 
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { lockAgent, lockGuard } from './agent-lock.js';
@@ -55,9 +55,9 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   takeDirectories(config, closers);
   // The agent keeps off the cores that it lends; its threads made from now on inherit this.
   const before = getAffinity(process.pid);
-  setProcessAffinity(process.pid, config.housekeepingCores);
   // Whoever runs an agent inside a program of his own gets his cores back.
-  closers.push(async () => setProcessAffinity(process.pid, before));
+  closers.push(() => setProcessAffinity(process.pid, before));
+  setProcessAffinity(process.pid, config.housekeepingCores);
 
   const resctrl = openResctrl(config, warnings);
   if (resctrl !== undefined) closers.push(() => resctrl.remove());
@@ -67,10 +67,10 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
     idle: policy.scheduling === 'idle',
     capCores: policy.capRatio && policy.capRatio * config.functionCores.length,
   });
-  const claim = join(config.runDir, 'agent.pid');
-  writeFileSync(claim, String(process.pid), { mode: 0o640 });
-  await driver.removeAll();
   closers.push(() => driver.removeAll());
+  const claim = join(config.runDir, 'agent.pid');
+  takeClaim(claim, closers);
+  await driver.removeAll();
   const memory = limitMemory(config, driver, warnings);
   // From here on, whatever happens to this process, its groups go and NFs get their own scheduling back.
   const protection = await NfProtection.start(config.stateDir, {
@@ -108,6 +108,19 @@ export async function takeHost(config: AgentConfig, closers: Closers): Promise<A
   return { driver, memory, coreScheduling: keepApart(config, warnings), protection, claims, warnings };
 }
 
+/** The guardian is gone before the file is: nobody else asks whose the groups are. */
+function takeClaim(claim: string, closers: Closers): void {
+  try {
+    writeFileSync(claim, String(process.pid), { mode: 0o640 });
+  } catch (cause) {
+    throw new NemoError('BAD_CONFIG', `runDir: ${claim} cannot be written: ${(cause as Error).message}`, {
+      hint: 'runDir has to be on a file system that can be written, and for the agent alone',
+      cause,
+    });
+  }
+  closers.push(() => rmSync(claim, { force: true }));
+}
+
 /** No sandboxes are there yet: what is available now is what they may share. */
 function limitMemory({ pool }: AgentConfig, driver: CgroupDriver, warnings: string[]): MemoryCapacity {
   const memory = memoryCapacity({
@@ -142,13 +155,15 @@ function takeDirectories({ stateDir, runDir }: AgentConfig, closers: Closers): v
   const before = process.umask(0o022);
   closers.push(() => void process.umask(before));
   const passable = `${runDir}/`.startsWith(`${stateDir}/`);
-  takeDirectory({
-    what: 'stateDir',
-    path: stateDir,
-    mode: passable ? 0o751 : 0o750,
-    within: ['store', 'bundles'],
-  });
-  takeDirectory({ what: 'runDir', path: runDir, mode: 0o751 });
+  closers.push(
+    takeDirectory({
+      what: 'stateDir',
+      path: stateDir,
+      mode: passable ? 0o751 : 0o750,
+      within: ['store', 'bundles'],
+    }),
+  );
+  closers.push(takeDirectory({ what: 'runDir', path: runDir, mode: 0o751, transient: true }));
 }
 
 /** A host without resctrl runs functions too: the NF's SLO is then kept by throttling alone, and that is said. */

@@ -9,7 +9,7 @@ import { CONFIG_SCHEMA } from './config-schema.js';
 import { NemoError } from './errors.js';
 import { type BoxPolicy, policyByName } from './harvest/policies.js';
 import { parseBytes } from './invoke/quantity.js';
-import { onlineCores } from './linux/online-cores.js';
+import { type AllowedCores, allowedCores, coresAlone, requireCore } from './linux/allowed-cores.js';
 import type { ResctrlLimits } from './linux/resctrl.js';
 import { readTrusted } from './linux/trusted-file.js';
 import { userId } from './linux/users.js';
@@ -144,20 +144,14 @@ export interface AgentConfig {
 }
 
 /** Fills in defaults and checks what a schema cannot: NO_SUCH_CORE, BAD_CONFIG. */
-export function resolveConfig(user: UserConfig, online: readonly number[] = onlineCores()): AgentConfig {
-  for (const core of [...(user.cores?.functions ?? []), ...(user.cores?.housekeeping ?? [])]) {
-    if (!online.includes(core)) {
-      throw new NemoError('NO_SUCH_CORE', `core ${core} is not online on this machine`, {
-        hint: `its cores are ${online.join(', ')}`,
-      });
-    }
-  }
-  // The lowest core serves the agent, all others may be harvested; a single core does both.
-  const housekeeping = user.cores?.housekeeping ?? [
-    online.find((core) => !user.cores?.functions?.includes(core)) ?? online[0]!,
-  ];
-  const others = online.filter((core) => !housekeeping.includes(core));
-  const functions = user.cores?.functions ?? (others.length > 0 ? others : [...online]);
+export function resolveConfig(
+  user: UserConfig,
+  allowed: AllowedCores | readonly number[] = allowedCores(user.name ?? 'nemo'),
+): AgentConfig {
+  const { functions, housekeeping } = resolveCores(
+    user.cores ?? {},
+    'limits' in allowed ? allowed : coresAlone(allowed),
+  );
   if (user.store?.kind === 'redis') checkRedisUrl(user.store.url, 'store.url');
   for (const [i, { url }] of (user.queues ?? []).entries()) checkRedisUrl(url, `queues.${i}.url`);
   const stateDir = user.stateDir ?? '/var/lib/nemo';
@@ -193,6 +187,24 @@ export function resolveConfig(user: UserConfig, online: readonly number[] = onli
     queues: user.queues ?? [],
     logLevel: user.logLevel ?? 'warn',
   };
+}
+
+/** The lowest core serves the agent, all others may be harvested; a single core does both. */
+function resolveCores(
+  chosen: NonNullable<UserConfig['cores']>,
+  allowed: AllowedCores,
+): { functions: number[]; housekeeping: number[] } {
+  for (const key of ['functions', 'housekeeping'] as const) {
+    for (const core of chosen[key] ?? []) requireCore(core, allowed, `cores.${key}: `);
+  }
+  const { byDefault } = allowed;
+  // None at all: whatever keeps them is told of the first one.
+  if (byDefault.length === 0) requireCore(0, allowed);
+  const housekeeping = chosen.housekeeping ?? [
+    byDefault.find((core) => !chosen.functions?.includes(core)) ?? byDefault[0]!,
+  ];
+  const others = byDefault.filter((core) => !housekeeping.includes(core));
+  return { housekeeping, functions: chosen.functions ?? (others.length > 0 ? others : [...byDefault]) };
 }
 
 function resolveUser(user: string | number): number {

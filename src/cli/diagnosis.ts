@@ -3,6 +3,7 @@
  * and the way out. Pure. `essential` things decide whether NEMO can run at all; everything else only costs something.
  */
 
+import type { CoreLimit } from '../linux/allowed-cores.js';
 import type { HostFacts } from '../linux/host.js';
 import { installLine } from '../linux/packages.js';
 import { formatCpuList } from '../linux/process.js';
@@ -89,10 +90,11 @@ const RULES: Rule[] = [
   {
     what: 'cores',
     essential: true,
-    state: (host) => (online(host).length >= 2 ? 'ok' : 'missing'),
+    state: (host) => (usable(host).length >= 2 ? 'ok' : 'missing'),
     detail: describeCores,
     lost: 'an NF needs a core of its own beside the one on which NEMO itself runs',
-    wayOut: () => 'use a machine, or give the virtual machine, at least two cores',
+    wayOut: (host) =>
+      barrier(host)?.wayOut ?? 'use a machine, or give the virtual machine, at least two cores',
   },
   {
     what: 'isolated cores',
@@ -124,7 +126,9 @@ const RULES: Rule[] = [
     state: (host) => (host.cgroup.layout === 'none' ? 'missing' : 'ok'),
     detail: (host) => (host.cgroup.layout === 'none' ? (host.cgroup.refusal ?? 'none') : host.cgroup.layout),
     lost: 'no function can be limited or throttled',
-    wayOut: () => 'run as root with a writable /sys/fs/cgroup (mount -t cgroup2 none /sys/fs/cgroup)',
+    wayOut: (host) =>
+      host.cgroup.wayOut ??
+      'run as root with a writable /sys/fs/cgroup (mount -t cgroup2 none /sys/fs/cgroup)',
   },
   ...(Object.keys(LIMIT_LOST) as (keyof typeof LIMIT_LOST)[]).map(
     (controller): Rule => ({
@@ -133,9 +137,11 @@ const RULES: Rule[] = [
       detail: (host) => (host.cgroup.missing.includes(controller) ? 'not enforced' : 'enforced'),
       lost: LIMIT_LOST[controller],
       wayOut: (host) =>
-        host.cgroup.layout === 'v2'
-          ? `let ${controller} through cgroup.subtree_control of the parent group`
-          : `mount the ${controller} controller below /sys/fs/cgroup, or boot with cgroup v2`,
+        host.cgroup.layout === 'none'
+          ? 'none of them can be used before cgroups can'
+          : host.cgroup.layout === 'v2'
+            ? `let ${controller} through cgroup.subtree_control of the parent group`
+            : `mount the ${controller} controller below /sys/fs/cgroup, or boot with cgroup v2`,
     }),
   ),
   {
@@ -320,6 +326,20 @@ function online(host: HostFacts) {
   return host.cores.filter((core) => core.online);
 }
 
+/** Those that are online, and that neither a cpuset nor somebody else keeps from an agent. */
+function usable(host: HostFacts): number[] {
+  const cores = online(host).map(({ id }) => id);
+  return cores.filter((core) => host.allowed?.cores.includes(core) ?? true);
+}
+
+/** What keeps a core of this machine from an agent. */
+function barrier(host: HostFacts): CoreLimit | undefined {
+  const barred = online(host).find(({ id }) => !usable(host).includes(id))?.id;
+  return barred === undefined
+    ? undefined
+    : host.allowed?.limits.find(({ allows }) => !allows.includes(barred));
+}
+
 function absentTools(host: HostFacts): string[] {
   return (['unshare', 'nsenter', 'setpriv', 'chrt', 'taskset'] as const).filter(
     (program) => host.programs[program] === null,
@@ -331,11 +351,15 @@ function describeCores(host: HostFacts): string {
   const cores = online(host);
   const physical = new Set(cores.map((core) => `${core.packageId}/${core.coreId}`)).size;
   const packages = new Set(cores.map((core) => core.packageId)).size;
+  const barred = barrier(host);
   const llcs = new Set(cores.map((core) => formatCpuList([core.id, ...core.llcSharers])));
   return [
     `${cores.length} online (${formatCpuList(cores.map((core) => core.id))})`,
     `${physical} physical`,
     `${packages} package${packages === 1 ? '' : 's'}`,
     `last-level cache shared by ${[...llcs].join(' | ')}`,
+    ...(barred === undefined
+      ? []
+      : [`an agent may use ${formatCpuList(usable(host)) || 'none'}: ${barred.why}`]),
   ].join(', ');
 }

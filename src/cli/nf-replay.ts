@@ -5,7 +5,7 @@
 
 import { resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { onlineCores } from '../linux/online-cores.js';
+import { ownCores } from '../linux/allowed-cores.js';
 import type { NfMode } from '../nf/profile.js';
 import { writeLine } from '../packet/nf-runtime.js';
 import { createTestbed, type Testbed } from '../packet/testbed.js';
@@ -31,7 +31,7 @@ export async function replayCapture(options: ReplayOptions): Promise<void> {
   const { profile, mode, packetsPerS, stats, json } = options;
   const path = resolve(options.capture);
   checkCapture(path);
-  const cores = onlineCores();
+  const cores = ownCores().byDefault;
   const stop = new AbortController();
   const end = (): void => stop.abort();
   process.once('SIGINT', end).once('SIGTERM', end);

@@ -10,8 +10,8 @@ import { WebSocket } from 'ws';
 import { AgentProcess } from '../../bench/agent-process.js';
 import { Callers } from '../../bench/callers.js';
 import { NemoError } from '../errors.js';
-import { onlineCores } from '../linux/online-cores.js';
-import { setProcessAffinity } from '../linux/sched.js';
+import { allowedCores, requireTwoCores } from '../linux/allowed-cores.js';
+import { getAffinity, setProcessAffinity } from '../linux/sched.js';
 import { createTestbed, type Testbed } from '../packet/testbed.js';
 import type { TrafficSpec } from '../packet/traffic/spec.js';
 import type { FeedCore, FeedFrame } from '../telemetry/feed.js';
@@ -41,25 +41,23 @@ const SOLO_S = 3;
 
 /** Undefined if it was ended before a function ran. */
 export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof summarizeDemo> | undefined> {
-  const online = onlineCores();
-  if (online.length < 2) {
-    throw new NemoError(
-      'UNSUPPORTED',
-      'the demo needs two cores: one for the NF and one for everything else',
-    );
-  }
+  const allowed = allowedCores();
+  requireTwoCores('the demo', allowed);
+  const cores = allowed.byDefault;
   await expectFreePort(options.port);
   const { signal } = options;
-  const nfCore = online.at(-1)!;
-  setProcessAffinity(process.pid, [online[0]!]);
+  const nfCore = cores.at(-1)!;
   const closers: Array<() => Promise<void>> = [];
+  const before = getAffinity(process.pid);
+  closers.push(async () => setProcessAffinity(process.pid, before));
   try {
+    setProcessAffinity(process.pid, [cores[0]!]);
     options.say(`two network namespaces, a firewall between them on core ${nfCore} ...`);
     const testbed = await createTestbed({
       nfProfile: 'firewall',
       mode: 'sleep',
       cpu: nfCore,
-      housekeepingCpu: online[0]!,
+      housekeepingCpu: cores[0]!,
     });
     closers.push(() => testbed.close());
     await testbed.traffic.run(trafficOf(options));
@@ -74,7 +72,7 @@ export async function runDemo(options: DemoOptions): Promise<ReturnType<typeof s
     const agent = await AgentProcess.start({
       policy: options.policy,
       http: { port: options.port },
-      cores: { functions: [nfCore], housekeeping: online.filter((core) => core !== nfCore) },
+      cores: { functions: [nfCore], housekeeping: cores.filter((core) => core !== nfCore) },
       // By its pid: a node in somebody's home folder is not believed to be an NF by its name.
       nfs: [{ profile: 'firewall', pid: testbed.nfPid }],
     });

@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { arch, hostname, release, totalmem } from 'node:os';
+import { type AllowedCores, allowedCores } from './allowed-cores.js';
 import { CAP_SYS_RESOURCE, hasCapability } from './capabilities.js';
 import { memoryMount } from './cgroup/open.js';
 import { type CoreScheduling, coreScheduling } from './core-scheduling.js';
@@ -40,6 +41,8 @@ export interface HostFacts {
   /** What the machine runs on, if it seems not to be bare metal: "container", "QEMU Standard PC", "hypervisor". */
   virtualisation: string | undefined;
   cores: CoreFacts[];
+  /** Which of them an agent that is started here may use. Undefined: all. */
+  allowed?: AllowedCores;
   cgroup: CgroupFacts;
   scheduling: SchedulingFacts;
   packetSocket: boolean;
@@ -90,6 +93,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     swapBytes: kibibytes(memory, 'SwapTotal'),
     virtualisation: virtualisation(),
     cores,
+    allowed: allowedCores(),
     cgroup,
     scheduling,
     packetSocket: probePacketSocket(),

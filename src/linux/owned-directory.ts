@@ -8,12 +8,14 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fstatSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
+  rmdirSync,
   type Stats,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -30,18 +32,74 @@ export interface OwnedDirectory {
   mode: number;
   /** Directories in it whose content is checked too; everything directly in it is. */
   within?: readonly string[];
+  /** What is made in it is for as long as the agent runs: directories that are empty at the end go, too. */
+  transient?: boolean;
 }
 
-/** Makes it, or takes over one that is safe. Throws BAD_CONFIG with the way out. */
-export function takeDirectory({ what, path, mode, within = [] }: OwnedDirectory): void {
+/**
+ * Makes it, or takes over one that is safe. Throws BAD_CONFIG with the way out. Call what it returns at the end: what was made
+ * for it goes, if nothing is in it.
+ */
+export function takeDirectory(directory: OwnedDirectory): () => void {
+  const { what, path, mode } = directory;
   checkAbove(what, path);
+  let made: string | undefined;
   try {
-    mkdirSync(path, { recursive: true, mode });
+    made = makeAll(path, mode);
   } catch (cause) {
     throw new NemoError('BAD_CONFIG', `${what} ${path} cannot be made: ${(cause as Error).message}`, {
+      hint: `it has to be on a file system that can be written: choose another one with ${what} in the configuration`,
       cause,
     });
   }
+  const giveBack = () => {
+    if (made !== undefined) removeEmpty(path, made);
+  };
+  try {
+    takeOver(directory);
+  } catch (thrown) {
+    giveBack();
+    throw thrown;
+  }
+  return () => {
+    if (directory.transient === true) removeEmptyBelow(path);
+    giveBack();
+  };
+}
+
+/** Returns the topmost that it made. One by one: node's own recursive way never ends below /proc, where mkdir says ENOENT. */
+function makeAll(path: string, mode: number): string | undefined {
+  const missing: string[] = [];
+  for (let at = path; !existsSync(at); at = dirname(at)) missing.unshift(at);
+  for (const at of missing) {
+    try {
+      mkdirSync(at, { mode });
+    } catch (thrown) {
+      // Whatever else came in between is looked at next.
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+    }
+  }
+  return missing[0];
+}
+
+/** From `path` up to `last`, as long as they are empty. */
+function removeEmpty(path: string, last: string): void {
+  try {
+    for (let at = path; at.startsWith(last); at = dirname(at)) rmdirSync(at);
+  } catch {
+    // Something is in it, that is wanted; or it is gone.
+  }
+}
+
+function removeEmptyBelow(path: string): void {
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    removeEmptyBelow(join(path, entry.name));
+    removeEmpty(join(path, entry.name), join(path, entry.name));
+  }
+}
+
+function takeOver({ what, path, mode, within = [] }: OwnedDirectory): void {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);

@@ -5,6 +5,7 @@
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { NemoError } from '../errors.js';
 import type { Controller } from './cgroup/driver.js';
 import { openCgroupDriver } from './cgroup/open.js';
 import { close, schedGetscheduler, schedSetscheduler, socket } from './libc.js';
@@ -95,8 +96,9 @@ export interface CgroupFacts {
   missing: Controller[];
   /** The root group of all functions can be marked `cpu.idle`. */
   idle: boolean;
-  /** Why there is no layout, in words for an operator. */
+  /** Why there is no layout, in words for an operator, and what helps. */
   refusal?: string;
+  wayOut?: string;
 }
 
 /** Makes and removes a group, which needs root. */
@@ -111,6 +113,7 @@ export async function probeCgroups(): Promise<CgroupFacts> {
       missing: ['cpu', 'cpuset', 'memory', 'pids', 'freezer'],
       idle: false,
       refusal: (thrown as Error).message,
+      ...(thrown instanceof NemoError && thrown.hint !== undefined ? { wayOut: thrown.hint } : {}),
     };
   }
 }

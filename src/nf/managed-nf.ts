@@ -5,6 +5,7 @@ import type { NfStats } from '../control/messages.js';
 import type { Standing } from '../linux/cgroup/standing.js';
 import type { FeedNf } from '../telemetry/feed.js';
 import { GATE } from '../tunables.js';
+import type { LatencySourceSpec } from './latency/open.js';
 import type { Measurements } from './measurements.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import { sloNote } from './slo-note.js';
@@ -118,4 +119,23 @@ export function slicesRefusedBy({ slices, sloP99Us }: NfProfile): string | undef
   const least = (GATE.sliceMinUs + GATE.overshootUs + GATE.switchUs) / GATE.sloShare;
   if (sloP99Us === 0 || sloP99Us >= least) return undefined;
   return `its SLO of ${sloP99Us} us leaves no room for slices: that takes ${Math.ceil(least)} us`;
+}
+
+/** What the control thread reads its latency from; undefined: nothing, or nothing yet. */
+export function sourceOf(
+  { nf, measurements }: ManagedNf,
+  packetTids: number[],
+): LatencySourceSpec | undefined {
+  const { source } = nf.profile.latency;
+  switch (source) {
+    case 'reported':
+      return { kind: source, pid: nf.pid, uid: nf.uid };
+    case 'runqueue':
+      return { kind: source, pid: nf.pid, tids: packetTids };
+    case 'tap':
+    case 'probe':
+      return measurements.tap && { kind: source, shared: measurements.tap.shared };
+    case 'none':
+      return undefined;
+  }
 }

@@ -17,15 +17,15 @@ import { NF } from '../tunables.js';
 import { type Claims, coreKey, nfKey } from './claims.js';
 import { CoreKeeper } from './core-keeper.js';
 import { Discovery } from './discovery.js';
+import { GroupWatch } from './group-watch.js';
 import { distrustText } from './identity.js';
-import type { LatencySourceSpec } from './latency/open.js';
-import { feedOf, isHarvested, type ManagedNf, mayHarvest, slicesRefusedBy } from './managed-nf.js';
+import { feedOf, isHarvested, type ManagedNf, mayHarvest, slicesRefusedBy, sourceOf } from './managed-nf.js';
 import type { ExplicitNf } from './match.js';
 import { Measurements } from './measurements.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import { fifoPriorityOf, type NfProtection } from './protection.js';
 import type { SleepControls } from './sleep-control.js';
-import { realTimeRatio, standingOfNf, weightRefusal } from './standing.js';
+import { realTimeRatio, standingOfNf } from './standing.js';
 import { type NfChange, NfWatcher } from './watcher.js';
 
 export interface NfManagerOptions {
@@ -66,8 +66,7 @@ export class NfManager {
   private saidClaimsFail = false;
   private readonly saidRefused = new Set<string>();
   private coresOfOthers: ReadonlyMap<number, string> = new Map();
-  private readonly saidQuota = new Set<string>();
-  private groupsReadMs = performance.now();
+  private readonly groups: GroupWatch;
   private readonly cores: CoreKeeper;
   private coreTimer: NodeJS.Timeout | undefined;
 
@@ -87,12 +86,20 @@ export class NfManager {
       onWarning: (message) => this.warn(message),
       onBarred: options.onBarred,
     });
+    this.groups = new GroupWatch({
+      protecting: options.protection !== undefined,
+      onBarred: options.onBarred,
+      onWarning: (message) => this.warn(message),
+    });
     options.control.on('nf-stats', (stats) => {
       for (const one of stats) {
         const managed = this.managed.get(one.id);
         if (managed !== undefined) managed.stats = one;
       }
-      for (const managed of this.managed.values()) this.sayTroubles(managed);
+      for (const managed of this.managed.values()) {
+        managed.measurements.sayFaults(managed.stats?.fault ?? undefined);
+        this.groups.sayQuota(managed);
+      }
     });
     options.control.on('gate', (event) => this.hearGate(event));
   }
@@ -107,8 +114,8 @@ export class NfManager {
     let online = String(onlineCores());
     this.coreTimer = setInterval(() => {
       const now = String(onlineCores());
-      this.followGroups();
-      if (this.claim() || now !== online) this.tellControl();
+      const moved = this.groups.follow(this.managed.values());
+      if (this.claim() || moved || now !== online) this.tellControl();
       online = now;
       for (const { nf } of this.managed.values()) this.options.protection?.followMemory(nf);
       this.sayFindings();
@@ -198,7 +205,7 @@ export class NfManager {
     const { nf } = managed;
     const report = protection.protect(nf);
     managed.protection = report.applied;
-    this.judgeGroups(managed);
+    this.groups.judge(managed);
     for (const warning of report.warnings) this.warn(warning);
     if (report.applied !== 'none') {
       this.say('nf-protected', 'info', nf, `packet threads of ${nf.id} run at ${report.applied}`);
@@ -255,45 +262,8 @@ export class NfManager {
     }
   }
 
-  /** Where NFs are not protected nobody expects that their groups are minded. */
-  private judgeGroups(managed: ManagedNf): void {
-    const { nf, protection, standing } = managed;
-    const before = managed.groupRefusal;
-    managed.groupRefusal = weightRefusal(standing, /^(fifo|own):/.test(protection));
-    if (managed.groupRefusal === undefined || managed.groupRefusal === before) return;
-    this.warn(`nothing of the core of ${nf.id} is harvested: ${managed.groupRefusal}`);
-    for (const core of nf.cores) this.options.onBarred(core);
-  }
-
-  /** Groups are their owners', who move threads and change limits as they like. */
-  private followGroups(): void {
-    if (performance.now() - this.groupsReadMs < NF.standingMs) return;
-    this.groupsReadMs = performance.now();
-    let changed = false;
-    for (const managed of this.managed.values()) {
-      const standing = standingOfNf(managed.nf);
-      if (JSON.stringify(standing) === JSON.stringify(managed.standing)) continue;
-      managed.standing = standing;
-      if (this.options.protection !== undefined) this.judgeGroups(managed);
-      changed = true;
-    }
-    if (changed) this.tellControl();
-  }
-
-  private sayTroubles({ nf, stats, measurements, standing }: ManagedNf): void {
-    measurements.sayFaults(stats?.fault ?? undefined);
-    const stops = (stats?.throttledPerS ?? 0) > 0;
-    if (!stops || this.saidQuota.has(nf.id)) return;
-    this.saidQuota.add(nf.id);
-    const { group, cores } = standing.quota ?? { group: 'above it', cores: 0 };
-    this.warn(
-      `the cgroup ${group} of ${nf.id} has a CPU quota of ${cores} cores and has used it up: packets wait for ` +
-        'the next period, whether functions run or not (raise its cpu.cfs_quota_us or cpu.max)',
-    );
-  }
-
   private drop(nf: NfInstance): void {
-    this.saidQuota.delete(nf.id);
+    this.groups.forget(nf.id);
     void this.managed.get(nf.id)?.measurements.close();
     this.managed.delete(nf.id);
     this.options.protection?.release(nf.id);
@@ -372,24 +342,8 @@ export class NfManager {
       // What runs while it polls says nothing; what runs while it sleeps between packets says all.
       telemetry: measurements.telemetry?.shared,
       polls: nf.profile.mode === 'poll' && !sleeps,
-      source: this.sourceFor(nf, packetTids),
+      source: sourceOf(managed, packetTids),
     };
-  }
-
-  private sourceFor(nf: NfInstance, packetTids: number[]): LatencySourceSpec | undefined {
-    switch (nf.profile.latency.source) {
-      case 'reported':
-        return { kind: 'reported', pid: nf.pid, uid: nf.uid };
-      case 'runqueue':
-        return { kind: 'runqueue', pid: nf.pid, tids: packetTids };
-      case 'tap':
-      case 'probe': {
-        const tap = this.managed.get(nf.id)?.measurements.tap;
-        return tap === undefined ? undefined : { kind: nf.profile.latency.source, shared: tap.shared };
-      }
-      case 'none':
-        return undefined;
-    }
   }
 
   private measure(nf: NfInstance): Measurements {

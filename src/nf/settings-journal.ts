@@ -8,6 +8,7 @@
 
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { NemoError } from '../errors.js';
 import { NF } from '../tunables.js';
 
 export interface OvsMaxSleep {
@@ -49,7 +50,10 @@ export function readSettings(path: string): OvsMaxSleep[] {
     return parseSettings(readFileSync(path, 'utf8'));
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw thrown;
+    throw new NemoError('STORE', `${path} cannot be read: ${(thrown as Error).message}`, {
+      hint: 'it says what NFs were asked to do: look at it, then move it away',
+      cause: thrown,
+    });
   }
 }
 

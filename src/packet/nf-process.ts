@@ -4,7 +4,7 @@
  */
 
 import { readdirSync } from 'node:fs';
-import { requireCore } from '../linux/online-cores.js';
+import { requireCore } from '../linux/allowed-cores.js';
 import { setAffinity } from '../linux/sched.js';
 import type { NfMode } from '../nf/profile.js';
 import { createFunction } from './functions/index.js';

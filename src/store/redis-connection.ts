@@ -5,15 +5,10 @@
  */
 
 import { REDIS } from '../tunables.js';
+import { isOfReplica } from './redis-advice.js';
 
-const wasDemoted = (error: Error): boolean => error.message.includes('READONLY');
-
-/** What a demoted server refused is asked again. */
 export const RECONNECTING = {
   socketTimeout: REDIS.answerMaxMs,
   keepAlive: REDIS.keepAliveMs,
-  reconnectOnError: (error: Error) => wasDemoted(error) && (2 as const),
+  reconnectOnError: isOfReplica,
 };
-
-/** For one that asks again itself, and says what is wrong. */
-export const RECONNECTING_AND_TOLD = { ...RECONNECTING, reconnectOnError: wasDemoted };

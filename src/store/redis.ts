@@ -7,6 +7,7 @@
 import { Redis } from 'ioredis';
 import { NemoError } from '../errors.js';
 import { maskUrl } from '../mask-url.js';
+import { redisAdvice } from './redis-advice.js';
 import { RECONNECTING } from './redis-connection.js';
 import type { Store } from './store.js';
 
@@ -23,12 +24,12 @@ export interface RedisStore extends Store {
 export async function openRedisStore(url: string): Promise<RedisStore> {
   const shown = maskUrl(url);
   const client = new Redis(url, {
-    ...RECONNECTING,
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,
     maxRetriesPerRequest: 1,
     retryStrategy: (attempts: number) => Math.min(100 * attempts, 2_000),
+    ...RECONNECTING,
   });
   // Without a listener a lost connection would end the process; calls report it themselves.
   let lastError = '';
@@ -42,7 +43,7 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
       'STORE',
       `cannot ${what} at ${shown}: ${(why || String(cause)).replaceAll(url, shown)}`,
       {
-        hint: 'check that a Redis server listens there and that the password is right',
+        hint: redisAdvice(why) ?? 'check that a Redis server listens there and that the password is right',
         cause,
       },
     );

@@ -6,8 +6,9 @@
 import { asNemoError, type NemoError } from '../errors.js';
 import type { Platform } from '../gateway/platform.js';
 import type { CallTimeline, FunctionSpec } from '../invoke/function.js';
-import { parseSchedule } from './schedule.js';
-import { Turns } from './turns.js';
+import { CRON } from '../tunables.js';
+import { readSchedule } from './schedule.js';
+import type { Turns } from './turns.js';
 
 export interface CronTriggers {
   /** Names of the functions that have a schedule now. */
@@ -25,11 +26,12 @@ const NO_BODY = Buffer.alloc(0);
 
 /** Starts what the registry holds and follows its changes. `onCallEnded` hears of every call that was made. */
 export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCallEnded): CronTriggers {
-  const tasks = new Map<string, Turns>();
+  const clocks = new Map<string, Clock>();
   let calls = 0;
   let closed = false;
 
-  const start = (spec: FunctionSpec, expression: string): Turns => {
+  const start = (spec: FunctionSpec, expression: string): Clock => {
+    const turns = readSchedule(expression);
     let underWay = false;
     let skipped = 0;
     const ended = (error: NemoError | undefined, timeline: CallTimeline | undefined): void => {
@@ -62,19 +64,16 @@ export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCa
         },
       );
     };
-    // An earlier agent may have stored what this one refuses: that must not keep it from starting.
-    return new Turns(parseSchedule(expression), {
-      onTurn: turn,
-      onMissed: (dueMs) => warnOfMissed(platform, spec.name, dueMs),
-    });
+    return new Clock(turns, turn);
   };
 
   const follow = (name: string, spec: FunctionSpec | undefined): void => {
-    tasks.get(name)?.close();
-    tasks.delete(name);
+    clocks.get(name)?.close();
+    clocks.delete(name);
     if (closed || spec?.schedule === undefined) return;
     try {
-      tasks.set(name, start(spec, spec.schedule));
+      // An earlier agent may have stored what this one refuses: that must not keep it from starting.
+      clocks.set(name, start(spec, spec.schedule));
     } catch (thrown) {
       const message = `'${name}' is not called by the clock: ${asNemoError(thrown).message}`;
       platform.events.emit({ kind: 'warning', severity: 'warning', functionName: name, message });
@@ -84,13 +83,53 @@ export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCa
   for (const spec of platform.registry.list()) follow(spec.name, spec);
   platform.registry.onChange(follow);
   return {
-    scheduled: () => [...tasks.keys()].sort(),
+    scheduled: () => [...clocks.keys()].sort(),
     close() {
       closed = true;
-      for (const task of tasks.values()) task.close();
-      tasks.clear();
+      for (const clock of clocks.values()) clock.close();
+      clocks.clear();
     },
   };
+}
+
+/**
+ * Wakes for each turn, and every minute to look at the box's clock, which may be set. Set forward, or after a sleep, one turn
+ * stands for all that were passed over. Set back, what has come does not come again; beyond a few hours the new time counts.
+ */
+class Clock {
+  private timer: NodeJS.Timeout | undefined;
+  private due: Date | undefined;
+  private lookedMs = Date.now();
+
+  constructor(
+    private readonly turns: Turns,
+    private readonly turn: () => void,
+  ) {
+    this.due = turns.next(new Date());
+    this.wait();
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+    this.turns.close();
+  }
+
+  private wait(): void {
+    const leftMs = this.due === undefined ? CRON.lookMs : this.due.getTime() - Date.now();
+    this.timer = setTimeout(() => this.look(), Math.min(CRON.lookMs, Math.max(0, leftMs))).unref();
+  }
+
+  private look(): void {
+    const now = new Date();
+    const setBackMs = this.lookedMs - now.getTime();
+    this.lookedMs = now.getTime();
+    if (setBackMs > CRON.setBackMs || (setBackMs > 0 && this.turns.often)) this.due = this.turns.next(now);
+    if (this.due !== undefined && this.due <= now) {
+      this.due = this.turns.next(now);
+      this.turn();
+    }
+    this.wait();
+  }
 }
 
 function warnOfOverlap(platform: Platform, functionName: string): void {
@@ -99,14 +138,5 @@ function warnOfOverlap(platform: Platform, functionName: string): void {
     severity: 'warning',
     functionName,
     message: `a scheduled call of '${functionName}' was left out: the one before has not ended`,
-  });
-}
-
-function warnOfMissed(platform: Platform, functionName: string, dueMs: number): void {
-  platform.events.emit({
-    kind: 'warning',
-    severity: 'warning',
-    functionName,
-    message: `the scheduled call of '${functionName}' at ${new Date(dueMs).toISOString()} was left out: the box was suspended, or its clock was set`,
   });
 }

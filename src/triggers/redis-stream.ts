@@ -9,10 +9,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { asNemoError, NemoError } from '../errors.js';
 import type { Platform } from '../gateway/platform.js';
-import { callFunction, type WholeAnswer } from '../invoke/call-function.js';
+import { callFunction } from '../invoke/call-function.js';
 import type { FunctionSpec } from '../invoke/function.js';
 import { maskUrl, maskUrls } from '../mask-url.js';
-import { RECONNECTING, RECONNECTING_AND_TOLD } from '../store/redis-connection.js';
+import { redisAdvice } from '../store/redis-advice.js';
+import { RECONNECTING } from '../store/redis-connection.js';
 import { QUEUE } from '../tunables.js';
 import type { TriggeredCallEnded } from './cron.js';
 import { endEntry } from './end-entry.js';
@@ -46,8 +47,8 @@ export class RedisStreamSource {
   /** Of the entries that are being called. */
   private runningBytes = 0;
   private pollMs: number = QUEUE.pollMinMs;
-  /** Said once a stretch of failures. */
-  private troubled = false;
+  /** Each said once a stretch of failures. */
+  private readonly troubled = new Set<'take' | 'end'>();
 
   constructor(
     private readonly config: QueueConfig,
@@ -61,9 +62,10 @@ export class RedisStreamSource {
     const options = {
       maxRetriesPerRequest: null,
       retryStrategy: (attempts: number) => Math.min(100 * attempts, QUEUE.retryMaxMs),
+      ...RECONNECTING,
     };
-    this.reader = new Redis(config.url, { ...options, ...RECONNECTING_AND_TOLD });
-    this.writer = new Redis(config.url, { ...options, ...RECONNECTING });
+    this.reader = new Redis(config.url, options);
+    this.writer = new Redis(config.url, options);
     for (const client of [this.reader, this.writer]) client.on('error', (error) => this.trouble(error));
     void this.run();
   }
@@ -110,7 +112,7 @@ export class RedisStreamSource {
     const { entries, looked, refused } = await takeEntries(this.reader, { ...owner, places, roomBytes, ids });
     // Not called, they stay pending.
     if (this.stop.signal.aborted) return;
-    this.troubled = false;
+    this.troubled.delete('take');
     for (const id of ids?.slice(0, looked) ?? []) this.again.delete(id);
     if (refused !== undefined)
       this.warn(`entry ${refused.id} of "${stream}" went to "${stream}:dead": ${refused.why}`);
@@ -176,7 +178,10 @@ export class RedisStreamSource {
     const bytes = bytesOf(fields);
     this.runningBytes += bytes;
     const ended = this.call(spec, id, fields)
-      .catch((thrown) => this.trouble(thrown))
+      .catch((thrown) => {
+        this.trouble(thrown, 'end');
+        this.again.set(id, performance.now() + QUEUE.againAfterMs);
+      })
       .finally(() => {
         this.running.delete(id);
         this.runningBytes -= bytes;
@@ -187,7 +192,7 @@ export class RedisStreamSource {
   private async call({ name }: FunctionSpec, id: string, fields: Buffer[]): Promise<void> {
     const { stream } = this.config;
     const { body, headers } = callOf(fields);
-    let answer: WholeAnswer;
+    let answered: [status: number, answer: Buffer] | undefined;
     try {
       // As JSON, what was short enough may be longer.
       if (body.length > QUEUE.entryMaxBytes) {
@@ -195,7 +200,11 @@ export class RedisStreamSource {
           hint: `put it into the field 'body', which may have ${QUEUE.entryMaxBytes} bytes with its name`,
         });
       }
-      answer = await callFunction(this.platform, {
+      const {
+        status,
+        body: answer,
+        timeline,
+      } = await callFunction(this.platform, {
         callId: `queue-${stream}-${id}`,
         functionName: name,
         method: 'POST',
@@ -204,30 +213,38 @@ export class RedisStreamSource {
         headers: { ...headers, 'x-nemo-trigger': 'queue', 'x-nemo-entry': id },
         body,
       });
+      this.onCallEnded(name, undefined, timeline);
+      answered = [status, answer];
     } catch (thrown) {
       const error = asNemoError(thrown);
       this.onCallEnded(name, error, undefined);
       if (error.code !== 'STOPPING')
         await this.giveUpIfHopeless(id, fields, `${error.code}: ${error.message}`);
-      return;
     }
-    this.onCallEnded(name, undefined, answer.timeline);
-    await this.deliver(id, fields, answer);
+    if (answered !== undefined) await this.acknowledge(id, fields, ...answered);
   }
 
-  /** An entry whose answer cannot be added is not done; its function has run, and runs no more for it. */
-  private async deliver(id: string, fields: Buffer[], { status, body }: WholeAnswer): Promise<void> {
+  /** Until Redis takes it: it is Redis that has no room or no time, and the function has done its work. */
+  private async acknowledge(id: string, fields: Buffer[], status: number, answer: Buffer): Promise<void> {
     const { stream, replies } = this.config;
-    const { group } = this;
-    try {
-      if (replies === undefined) await this.writer.xack(stream, group, id);
-      else {
-        const told = ['entry', id, 'status', String(status), 'body', body];
-        await endEntry(this.writer, { stream, group, id }, replies, told);
+    for (let again = true; again; again = !this.stop.signal.aborted) {
+      try {
+        const transaction = this.writer.multi();
+        if (replies !== undefined) {
+          transaction.xadd(replies, '*', 'entry', id, 'status', String(status), 'body', answer);
+        }
+        const results = await transaction.xack(stream, this.group, id).exec();
+        if (results === null) throw new NemoError('STORE', 'a transaction was not executed');
+        this.troubled.delete('end');
+        // What failed within it keeps nothing else of it from being done, and would fail again.
+        const [failed] = results.flatMap(([error]) => error ?? []);
+        if (failed !== undefined)
+          await this.giveUp(id, fields, `the answer cannot be added to "${replies}": ${failed.message}`);
+        return;
+      } catch (thrown) {
+        this.trouble(thrown, 'end');
+        await this.pause();
       }
-    } catch (thrown) {
-      const why = `the answer cannot be added to "${replies}": ${(thrown as Error).message}`;
-      await this.giveUp(id, fields, why);
     }
   }
 
@@ -253,19 +270,29 @@ export class RedisStreamSource {
   }
 
   private async makeGroup(): Promise<void> {
-    await this.writer.xgroup('CREATE', this.config.stream, this.group, '0', 'MKSTREAM');
+    try {
+      await this.writer.xgroup('CREATE', this.config.stream, this.group, '0', 'MKSTREAM');
+    } catch (thrown) {
+      // Another box was faster.
+      if (!String(thrown).includes('BUSYGROUP')) throw thrown;
+    }
   }
 
   private pause(ms: number = QUEUE.pauseMs): Promise<void> {
     return delay(ms, undefined, { signal: this.stop.signal }).catch(() => undefined);
   }
 
-  private trouble(thrown: unknown): void {
-    if (this.troubled || this.stop.signal.aborted) return;
-    this.troubled = true;
-    const why = (thrown as Error).message || String((thrown as NodeJS.ErrnoException).code ?? thrown);
+  /** `when`: as entries are taken, or when a call has ended. */
+  private trouble(thrown: unknown, when: 'take' | 'end' = 'take'): void {
+    if (this.troubled.has(when) || this.stop.signal.aborted) return;
+    this.troubled.add(when);
+    // Of a transaction: why it was discarded.
+    const [first = thrown] = (thrown as { previousErrors?: unknown[] }).previousErrors ?? [];
+    const why = (first as Error).message || String((first as NodeJS.ErrnoException).code ?? first);
+    const wayOut = redisAdvice(why);
+    const advice = wayOut === undefined ? '' : ` (${wayOut})`;
     this.warn(
-      `the queue "${this.config.stream}" at ${maskUrl(this.config.url)} cannot be read: ${maskUrls(why)}`,
+      `the queue "${this.config.stream}" at ${maskUrl(this.config.url)} is not served: ${maskUrls(why)}${advice}`,
     );
   }
 

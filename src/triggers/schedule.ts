@@ -1,46 +1,126 @@
 /**
- * What a cron expression may be: five fields, or six with seconds first, in the box's time zone. Checked when a
- * function is deployed, so that a typo is an error at once and not a call that never comes. What is long, or has a long
- * number, never gets to the parser.
+ * What a cron expression may be, by cron(5): five fields, or six with seconds first, or a nickname such as `@hourly`, in the
+ * box's time zone. Checked when a function is deployed, so that a typo is an error at once and not a call that never comes.
+ * Stricter than the library, which takes `janfeb`, turns 10-5 around and reads a step of 70 minutes as an hour. Ranges are
+ * written out by the library before it looks at their numbers: what is long, or has a long number, never gets there.
  */
 
-import { Cron } from 'croner';
+import { validateDetailed } from 'node-cron';
 import { NemoError } from '../errors.js';
+import { type Turns, turnsOf } from './turns.js';
 
 const LENGTH_MAX = 200;
-const NAMES = /\b(jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)[a-z]+\b/gi;
+
+/** cron(5), EXTENSIONS. `@reboot` is no time. */
+const NICKNAMES: Record<string, string> = {
+  '@yearly': '0 0 1 1 *',
+  '@annually': '0 0 1 1 *',
+  '@monthly': '0 0 1 * *',
+  '@weekly': '0 0 * * 0',
+  '@daily': '0 0 * * *',
+  '@midnight': '0 0 * * *',
+  '@hourly': '0 * * * *',
+};
+
+const MONTHS = 'january february march april may june july august september october november december';
+const DAYS = 'sunday monday tuesday wednesday thursday friday saturday';
+
+interface Field {
+  name: string;
+  least: number;
+  most: number;
+  /** By their first three letters, or in full. */
+  names?: readonly string[];
+  /** What the library knows beyond cron(5). */
+  also?: RegExp;
+}
+
+const FIELDS: readonly Field[] = [
+  { name: 'second', least: 0, most: 59 },
+  { name: 'minute', least: 0, most: 59 },
+  { name: 'hour', least: 0, most: 23 },
+  { name: 'day of month', least: 1, most: 31, also: /^(\?|L(-\d\d?)?|LW|\d\d?W)$/i },
+  { name: 'month', least: 1, most: 12, names: MONTHS.split(' ') },
+  { name: 'day of week', least: 0, most: 7, names: DAYS.split(' '), also: /^(\?|[0-7]L|[0-7]#[1-5])$/i },
+];
 
 /** Throws BAD_REQUEST naming the field that is wrong. */
 export function checkSchedule(expression: string): void {
-  parseSchedule(expression);
+  readSchedule(expression).close();
 }
 
-/** As `checkSchedule`; what comes back starts nothing by itself. */
-export function parseSchedule(expression: string): Cron {
+/** Throws as `checkSchedule`. What it returns is to be closed. */
+export function readSchedule(expression: string): Turns {
   if (expression.length > LENGTH_MAX) throw bad(expression, `it has more than ${LENGTH_MAX} characters`);
-  const fields = expression.trim().split(/\s+/);
-  if (fields.length < 5 || fields.length > 6) {
-    throw bad(expression, `it has ${fields.length} fields`);
-  }
+  const fields = fieldsOf(expression);
   const [number] = /\d{3,}/.exec(expression) ?? [];
   if (number !== undefined) throw bad(expression, `${number.slice(0, 20)} is in no field`);
-  let pattern: Cron;
-  try {
-    pattern = new Cron(fields.join(' ').replace(NAMES, '$1'), { paused: true, mode: '5-or-6-parts' });
-  } catch (thrown) {
-    throw bad(expression, (thrown as Error).message.replace(/^CronPattern: /, ''));
+  fields.forEach((text, i) => {
+    for (const item of text.split(',')) checkItem(expression, FIELDS[i]!, item);
+  });
+  const { valid, errors } = validateDetailed(fields.join(' '));
+  const [first] = errors;
+  // A day that the month does not have: cron(5) also comes on the weekdays that are named beside it, if any.
+  const impossible = first?.message.includes('impossible') === true;
+  if (!valid && !impossible) {
+    throw bad(expression, first === undefined ? 'it does not parse' : `${first.field}: ${first.message}`);
   }
-  // A valid one may have no day at all: a 31st of February.
-  if (nextTurnMs(pattern, Date.now()) === undefined) throw bad(expression, 'there is no such day');
-  return pattern;
+  const turns = turnsOf(fields);
+  if (turns.next(new Date()) !== undefined) return turns;
+  turns.close();
+  throw bad(expression, `day of month: ${fields[3]} does not come in month ${fields[4]}`);
 }
 
-/**
- * The first time after that one, in milliseconds since the epoch. As cron(8) where the clock changes in summer and
- * winter: a fixed time that is left out comes at once, and one that comes twice counts once; every other goes on.
- */
-export function nextTurnMs(pattern: Cron, afterMs: number): number | undefined {
-  return pattern.nextRun(new Date(afterMs))?.getTime();
+/** Six fields. */
+function fieldsOf(expression: string): string[] {
+  const text = expression.trim();
+  if (text.startsWith('@')) {
+    const written = NICKNAMES[text.toLowerCase()];
+    if (written !== undefined) return ['0', ...written.split(' ')];
+    const why =
+      text.toLowerCase() === '@reboot' ? '@reboot is not a time' : `there is no ${text.slice(0, 20)}`;
+    throw bad(expression, `${why} (there are ${Object.keys(NICKNAMES).join(', ')})`);
+  }
+  const fields = text.split(/\s+/);
+  if (fields.length < 5 || fields.length > 6) throw bad(expression, `it has ${fields.length} fields`);
+  return fields.length === 5 ? ['0', ...fields] : fields;
+}
+
+function checkItem(expression: string, field: Field, item: string): void {
+  const { name, least, most, also } = field;
+  const fail = (why: string) => bad(expression, `${name}: ${why}`);
+  if (also?.test(item) === true) return;
+  const [, range, step] = /^([^/]+)(?:\/(\d+))?$/.exec(item) ?? [];
+  if (range === undefined) throw fail(`'${item}' is neither a value, a range nor a step`);
+  const [first, last, ...more] = range.split('-');
+  let size = most - least + (name === 'day of week' ? 0 : 1);
+  if (range !== '*') {
+    const from = numberOf(field, first!);
+    const to = last === undefined ? from : numberOf(field, last);
+    if (from === undefined || to === undefined || more.length > 0) {
+      const wanted = field.names === undefined ? '' : ` or the first three letters of a name`;
+      throw fail(`'${item}' is not within ${least}-${most}${wanted}`);
+    }
+    if (to < from)
+      throw fail(`the range ${range} runs backwards: write it as two, ${first}-${most},${least}-${last}`);
+    if (step !== undefined && last === undefined) {
+      throw fail(`a step follows * or a range: write ${first}-${most}/${step}`);
+    }
+    size = to - from + 1;
+  }
+  if (step === undefined) return;
+  if (Number(step) === 0) throw fail(`a step of 0 in '${item}' leads nowhere`);
+  if (Number(step) > size)
+    throw fail(`the step of '${item}' is larger than its range, which has ${size} values`);
+}
+
+function numberOf({ least, most, names }: Field, text: string): number | undefined {
+  const lower = text.toLowerCase();
+  const at = names?.findIndex((name) => name === lower || name.slice(0, 3) === lower) ?? -1;
+  if (at >= 0) return at + least;
+  if (!/^\d+$/.test(text)) return undefined;
+  const value = Number(text);
+  return value >= least && value <= most ? value : undefined;
 }
 
 function bad(expression: string, why: string): NemoError {

@@ -72,9 +72,10 @@ export async function takeEntries(redis: Redis, options: TakeOptions): Promise<T
   const { stream, group, consumer, places, roomBytes, ids = [] } = options;
   const keys = [stream, `${stream}:dead`];
   const limits = [places, roomBytes, QUEUE.entryMaxBytes, QUEUE.entryFieldsMax];
-  const [entries, looked, id, why] = (await redis.callBuffer(
+  // Nothing at all is no entry.
+  const [entries, looked, id, why] = ((await redis.callBuffer(
     ...(['EVAL', SCRIPT, keys.length, ...keys, group, consumer, ...limits, ...ids] as const),
-  )) as [unknown, number, Buffer?, Buffer?];
+  )) ?? [[], 0]) as [unknown, number, Buffer?, Buffer?];
   return {
     entries: entriesOf(entries),
     looked,

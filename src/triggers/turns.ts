@@ -1,55 +1,120 @@
 /**
- * Calls back at the times of a schedule. What matters is the clock of the box, which may be set, and may go on while
- * the box is suspended or the agent stopped: a turn that is late comes once, however many were missed with it.
+ * When a cron expression comes next, by cron(5), in the time zone of this process. The library reads the fields and knows its
+ * extensions (`L`, `15W`, `1#2`); two things are done here, as it does them differently: of day of month and day of week
+ * either suffices if neither begins with `*`, and clocks that are changed. Where clocks go forward, what has a fixed hour in
+ * the hour that is left out comes right after it; where they go back, it comes once, and what comes more often goes on.
  */
 
-import type { Cron } from 'croner';
-import { CRON } from '../tunables.js';
-import { nextTurnMs } from './schedule.js';
+import { createTask, parse } from 'node-cron';
 
-export interface TurnEvents {
-  onTurn(): void;
-  /** Too late to be made up for. */
-  onMissed(dueMs: number): void;
+const SILENT = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };
+/** A 29 February comes on the same weekday after at most so many years (around 2100). */
+const YEARS_MAX = 41;
+const HOUR_MS = 3_600_000;
+
+export interface Turns {
+  /** Of the minutes or hours each: it just goes on where clocks are changed. */
+  readonly often: boolean;
+  /** The first one after that time; undefined: none ever comes. */
+  next(after: Date): Date | undefined;
+  close(): void;
 }
 
-export class Turns {
-  private dueMs: number | undefined;
-  private lookedMs = Date.now();
-  private timer: NodeJS.Timeout | undefined;
+/** `fields`: six, that the library takes; but the day of month may be one that the month does not have. */
+export function turnsOf(fields: readonly string[]): Turns {
+  const [second, minute, hour, day, month, weekday] = fields as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  const times = parse(`${second} ${minute} ${hour} * * *`);
+  const months = parse(`0 0 0 * ${month} *`).month;
+  const days = new Days(day, weekday);
+  const often = minute.startsWith('*') || hour.startsWith('*');
+  const hasTime = (at: Date) =>
+    times.hour.includes(at.getUTCHours()) && times.minute.includes(at.getUTCMinutes());
 
-  constructor(
-    private readonly pattern: Cron,
-    private readonly events: TurnEvents,
-  ) {
-    this.dueMs = nextTurnMs(pattern, this.lookedMs);
-    this.wait();
+  const next = (after: Date): Date | undefined => {
+    const lastYear = after.getFullYear() + YEARS_MAX;
+    let at = new Date(Math.floor(after.getTime() / 1000) * 1000 + 1000);
+    while (at.getFullYear() <= lastYear) {
+      const [y, m, d] = [at.getFullYear(), at.getMonth(), at.getDate()];
+      if (!months.includes(m + 1)) {
+        at = new Date(y, m + 1, 1);
+      } else if (!days.has(y, m, d)) {
+        at = new Date(y, m, d + 1);
+      } else {
+        if (!often && skipped(at).some(hasTime)) return at;
+        if (!times.hour.includes(at.getHours()) || (!often && isRepeated(at))) {
+          at = nextHour(at);
+        } else if (!times.minute.includes(at.getMinutes())) {
+          at = new Date(at.getTime() + 60_000 - at.getSeconds() * 1000);
+        } else if (!times.second.includes(at.getSeconds())) {
+          at = new Date(at.getTime() + 1000);
+        } else return at;
+      }
+    }
+    return undefined;
+  };
+  return { often, next, close: () => days.close() };
+}
+
+/** In real time: an hour that is left out is passed over, one that comes twice is visited twice. */
+function nextHour(at: Date): Date {
+  const left = HOUR_MS - at.getMinutes() * 60_000 - at.getSeconds() * 1000;
+  const next = new Date(at.getTime() + left);
+  // Clocks may be changed within it, and by half an hour.
+  const changedMs = (next.getTimezoneOffset() - at.getTimezoneOffset()) * 60_000;
+  if (changedMs === 0) return next;
+  for (let ms = at.getTime() - at.getSeconds() * 1000 + 60_000; ms < next.getTime(); ms += 60_000) {
+    if (new Date(ms).getTimezoneOffset() !== at.getTimezoneOffset()) return new Date(ms);
+  }
+  return next;
+}
+
+/** The minutes of the clock that were left out right before this moment, as if they were UTC. */
+function skipped(at: Date): Date[] {
+  const minutes = new Date(at.getTime() - 1).getTimezoneOffset() - at.getTimezoneOffset();
+  if (minutes <= 0) return [];
+  const to = at.getTime() - at.getTimezoneOffset() * 60_000;
+  return Array.from({ length: minutes }, (_, i) => new Date(to - (minutes - i) * 60_000));
+}
+
+/** The clock has shown this time before: of two, a date made of its parts is the first. */
+function isRepeated(at: Date): boolean {
+  const parts = [at.getFullYear(), at.getMonth(), at.getDate(), at.getHours()] as const;
+  return new Date(...parts, at.getMinutes(), at.getSeconds()).getTime() < at.getTime();
+}
+
+/** Which days the two fields name, with the library's extensions. */
+class Days {
+  private readonly byMonth: ReturnType<typeof dayTask> | undefined;
+  private readonly byWeek: ReturnType<typeof dayTask> | undefined;
+  private readonly either: boolean;
+
+  constructor(day: string, weekday: string) {
+    const any = (field: string) => field === '*' || field === '?';
+    this.byMonth = any(day) ? undefined : dayTask(`0 0 0 ${day} * *`);
+    this.byWeek = any(weekday) ? undefined : dayTask(`0 0 0 * * ${weekday}`);
+    this.either = !/^[*?]/.test(day) && !/^[*?]/.test(weekday);
+  }
+
+  has(year: number, month: number, day: number): boolean {
+    const at = new Date(Date.UTC(year, month, day));
+    const inMonth = this.byMonth?.match(at) ?? true;
+    if (this.either ? inMonth : !inMonth) return inMonth;
+    return this.byWeek?.match(at) ?? true;
   }
 
   close(): void {
-    clearTimeout(this.timer);
-    this.dueMs = undefined;
+    void this.byMonth?.destroy();
+    void this.byWeek?.destroy();
   }
+}
 
-  private look(): void {
-    const nowMs = Date.now();
-    const due = this.dueMs;
-    if (due === undefined) return;
-    // Set back: what was to come is further away than it should be.
-    if (nowMs < this.lookedMs - CRON.setBackMinMs) this.dueMs = nextTurnMs(this.pattern, nowMs);
-    else if (nowMs >= due) {
-      this.dueMs = nextTurnMs(this.pattern, nowMs);
-      if (nowMs - due <= CRON.lateMaxMs) this.events.onTurn();
-      else this.events.onMissed(due);
-    }
-    this.lookedMs = nowMs;
-    this.wait();
-  }
-
-  /** A timer does not go on while the box is suspended, and knows no more than 24 days. */
-  private wait(): void {
-    if (this.dueMs === undefined) return;
-    const waitMs = Math.min(Math.max(this.dueMs - Date.now(), 0), CRON.lookMs);
-    this.timer = setTimeout(() => this.look(), waitMs).unref();
-  }
+function dayTask(expression: string) {
+  return createTask(expression, () => {}, { timezone: 'UTC', unref: true, logger: SILENT });
 }

@@ -58,6 +58,14 @@ export const DISPATCH = {
   growBackoffMs: 200,
 } as const;
 
+/** Calls by the clock. */
+export const CRON = {
+  /** The box's clock is looked at this often: it may be set. */
+  lookMs: 60_000,
+  /** A clock that is set back by more than that is believed at once, as cron(5) has it. */
+  setBackMs: 3 * 3_600_000,
+} as const;
+
 export const QUEUE = {
   parallel: 4,
   /** An answer is held whole until it is in the stream of replies: as long as one that the gateway takes. */
@@ -84,16 +92,6 @@ export const QUEUE = {
   /** Entries left by an agent that ended, looked up at a start. */
   ownMax: 10_000,
   closeMaxMs: 5_000,
-} as const;
-
-/** Calls by the clock. */
-export const CRON = {
-  /** The clock may be set, or go on while the box is suspended: it is looked at this often. */
-  lookMs: 30_000,
-  /** Set back by more than this, times that have been come again. */
-  setBackMinMs: 1_000,
-  /** A call that is later than this is left out; as cron(8). */
-  lateMaxMs: 3 * 3_600_000,
 } as const;
 
 export const EGRESS = {

@@ -54,6 +54,6 @@ export const OUTPUT = {
 /** A connection to a Redis server. */
 export const REDIS = {
   /** Without a byte for this long after a question, a connection is made anew. */
-  answerMaxMs: 2_500,
+  answerMaxMs: 5_000,
   keepAliveMs: 10_000,
 } as const;

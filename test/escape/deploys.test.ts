@@ -39,7 +39,7 @@ describe('escape: deploys', function () {
     '0-5999999 * * * *',
     '*/1000 * * * *',
     `${'0-59,'.repeat(1_000_000)}0 * * * *`,
-    // Valid, and on no day: and that must be seen before it is started.
+    // Valid, and on no day: node-cron throws when it is started.
     '0 0 31W 2 *',
     '0 0 30W 2 *',
   ])

@@ -5,10 +5,11 @@
  */
 
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { NemoError } from '../../errors.js';
 import { CGROUP } from '../../tunables.js';
+import { leftInCpuset } from '../allowed-cores.js';
 import { formatCpuList } from '../process.js';
 import type {
   Cgroup,
@@ -134,12 +135,29 @@ export class CgroupV1Driver implements CgroupDriver {
   /** Also after `removeAll`: a root that is made again has to yield, and to be capped, again. */
   private makeRoot(): void {
     const { cpuset } = this.root;
-    const fresh = unique(this.root).some((directory) => !existsSync(directory));
-    for (const directory of unique(this.root)) if (!existsSync(directory)) makeGroup(directory);
-    inheritCpuset(cpuset, cpuset?.slice(0, -this.rootName.length - 1));
-    if (!fresh) return;
+    const made: string[] = [];
+    try {
+      for (const directory of unique(this.root)) {
+        if (existsSync(directory)) continue;
+        makeGroup(directory);
+        made.push(directory);
+      }
+      if (cpuset !== undefined) this.shareCpuset(cpuset);
+    } catch (thrown) {
+      for (const directory of made) removeTree(directory);
+      throw thrown;
+    }
+    if (made.length === 0) return;
     this.yieldToOthers();
     this.cap();
+  }
+
+  /** The root group has all that the one above it has, but for what others there have for themselves alone. */
+  private shareCpuset(cpuset: string): void {
+    for (const file of ['cpuset.mems', 'cpuset.cpus'] as const) {
+      if (readControl(`${cpuset}/${file}`) !== '') continue;
+      writeControl(`${cpuset}/${file}`, formatCpuList(leftInCpuset(dirname(cpuset), this.rootName, file)));
+    }
   }
 
   /** Also takes a cap away that an agent before this one left. */
@@ -246,7 +264,8 @@ class CgroupV1 implements Cgroup {
     if (tryWrite(`${cpuset}/cpuset.cpus`, list)) return;
     // A core that was unplugged is gone from every v1 group for good, also when it is back.
     const root = dirname(cpuset!);
-    tryWrite(`${root}/cpuset.cpus`, readControl(`${dirname(root)}/cpuset.cpus`));
+    const left = leftInCpuset(dirname(root), basename(root), 'cpuset.cpus');
+    tryWrite(`${root}/cpuset.cpus`, formatCpuList(left));
     writeControl(`${cpuset}/cpuset.cpus`, list);
   }
 

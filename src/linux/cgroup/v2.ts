@@ -121,12 +121,18 @@ export class CgroupV2Driver implements CgroupDriver {
   private makeRoot(): void {
     if (existsSync(this.root)) return;
     // Before anything is enabled: with processes in it, `cpu` alone would be let through and make the base threaded.
-    stepAside(this.base, this.peers);
-    makeGroup(this.root);
-    // One by one: a single controller that the kernel refuses would otherwise take the others with it.
-    for (const controller of PASSED_ON) {
-      enable(this.base, controller);
-      enable(this.root, controller);
+    try {
+      stepAside(this.base, this.peers);
+      makeGroup(this.root);
+      // One by one: a single controller that the kernel refuses would otherwise take the others with it.
+      for (const controller of PASSED_ON) {
+        enable(this.base, controller);
+        enable(this.root, controller);
+      }
+    } catch (thrown) {
+      removeTree(this.root);
+      stepBack(this.base, this.peers, PASSED_ON);
+      throw thrown;
     }
     this.yieldToOthers();
     this.cap();

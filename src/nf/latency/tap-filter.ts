@@ -39,12 +39,18 @@ const PACKET_TYPE = 0xfffff004;
 const OUTGOING = 4;
 
 const ETHERNET_BYTES = 14;
+/** TPIDs: 802.1Q, 802.1ad, and what was used before it. The kernel takes the outer tag out of most frames, but no inner one. */
+const TAGS = [0x8100, 0x88a8, 0x9100];
+/** Deeper ones are no packets that this program knows. */
+export const TAGS_MAX = 2;
+export const TAG_BYTES = 4;
 const IPV4 = 0x0800;
 const IPV6 = 0x86dd;
 const TCP = 6;
 const UDP = 17;
 /** More fragments, or a fragment's offset. */
 const FRAGMENT = 0x3fff;
+export const isTag = (etherType: number): boolean => TAGS.includes(etherType);
 /** Golden ratio: spreads small differences over the high bits. */
 const SPREAD = 0x9e3779b1;
 /** Payloads below this say too little to tell packets apart. */
@@ -57,55 +63,74 @@ type Line = readonly [code: number, k: number, jt?: string | undefined, jf?: str
 
 /** `outgoing`: take what leaves the interface instead of what arrives. `shift` 0..16; 0 takes every packet that fits. */
 export function tapFilter(invariant: Invariant, outgoing: boolean, shift: number): BpfInstruction[] {
-  return assemble([
+  const lines: Line[] = [
     [LD_W, PACKET_TYPE],
-    outgoing ? [JEQ, OUTGOING, undefined, 'drop'] : [JEQ, OUTGOING, 'drop'],
-    [LD_H, 12],
-    ...LINES[invariant],
-    [MUL, SPREAD],
-    // A shift by 32 is refused by the kernel.
-    ...(shift === 0
-      ? []
-      : ([
-          [RSH, 32 - shift],
-          [JEQ, 0, undefined, 'drop'],
-        ] as Line[])),
-    [RET, 0xffffffff],
-    'drop',
-    [RET, 0],
-  ]);
+    outgoing ? [JEQ, OUTGOING, undefined, 'drop 0'] : [JEQ, OUTGOING, 'drop 0'],
+  ];
+  for (let tags = 0; tags <= TAGS_MAX; tags++) {
+    const ip = ETHERNET_BYTES + tags * TAG_BYTES;
+    lines.push([LD_H, ip - 2]);
+    if (tags < TAGS_MAX) for (const tag of TAGS) lines.push([JEQ, tag, `tag ${tags + 1}`]);
+    // Jumps reach 255 instructions, so each has an end of its own.
+    lines.push(...labelled(tags, [...LINES[invariant](ip), ...take(shift), 'drop', [RET, 0]]));
+    lines.push(`tag ${tags + 1}`);
+  }
+  return assemble(lines);
 }
 
+/** Takes one of 2^shift values of A. */
+function take(shift: number): Line[] {
+  const all: Line[] = [
+    [MUL, SPREAD],
+    [RET, 0xffffffff],
+  ];
+  // A shift by 32 is refused by the kernel.
+  if (shift > 0) all.splice(1, 0, [RSH, 32 - shift], [JEQ, 0, undefined, 'drop']);
+  return all;
+}
+
+/** The same program may stand there several times: its labels are told apart by a number. */
+function labelled(number: number, lines: readonly Line[]): Line[] {
+  const own = (label: string | undefined) => (label === undefined ? undefined : `${label} ${number}`);
+  return lines.map((line) => {
+    if (typeof line === 'string') return `${line} ${number}`;
+    const [code, k, jt, jf] = line;
+    return jf === undefined ? [code, k, own(jt)] : [code, k, own(jt), own(jf)!];
+  });
+}
+
+// In each of these, A is the EtherType at first, and `ip` is where the IP header begins.
+
 /** A = the identification of an IPv4 packet that is no fragment. */
-const IDENTIFICATION: readonly Line[] = [
+const IDENTIFICATION = (ip: number): Line[] => [
   [JEQ, IPV4, undefined, 'drop'],
-  [LD_H, ETHERNET_BYTES + 6],
+  [LD_H, ip + 6],
   [JSET, FRAGMENT, 'drop'],
-  [LD_H, ETHERNET_BYTES + 4],
+  [LD_H, ip + 4],
 ];
 
 /** A = sum of the first and last 8 bytes of a TCP or UDP payload, as words. Offsets count from the IP header. */
-const PAYLOAD_SUM: readonly Line[] = [
+const PAYLOAD_SUM = (ip: number): Line[] => [
   // M[0] = length of the IP packet, X = where the TCP or UDP header begins.
   [JEQ, IPV4, 'v4'],
   [JEQ, IPV6, undefined, 'drop'],
-  [LD_H, ETHERNET_BYTES + 4],
+  [LD_H, ip + 4],
   [ADD, 40],
   [ST, 0],
   [LDX_IMM, 40],
-  [LD_B, ETHERNET_BYTES + 6],
+  [LD_B, ip + 6],
   [JA, 0, 'transport'],
   'v4',
-  [LD_H, ETHERNET_BYTES + 6],
+  [LD_H, ip + 6],
   [JSET, FRAGMENT, 'drop'],
-  [LD_H, ETHERNET_BYTES + 2],
+  [LD_H, ip + 2],
   [ST, 0],
-  [LDX_MSH, ETHERNET_BYTES],
-  [LD_B, ETHERNET_BYTES + 9],
+  [LDX_MSH, ip],
+  [LD_B, ip + 9],
   'transport',
   [JEQ, UDP, 'udp'],
   [JEQ, TCP, undefined, 'drop'],
-  [LD_B_AT_X, ETHERNET_BYTES + 12],
+  [LD_B_AT_X, ip + 12],
   [AND, 0xf0],
   [RSH, 2],
   [JA, 0, 'payload'],
@@ -120,14 +145,14 @@ const PAYLOAD_SUM: readonly Line[] = [
   // A packet that says to be shorter than its headers wraps around.
   [JGE, 0x10000, 'drop'],
   [JGE, PAYLOAD_MIN_BYTES, undefined, 'drop'],
-  [LD_W_AT_X, ETHERNET_BYTES],
+  [LD_W_AT_X, ip],
   [ST, 1],
-  [LD_W_AT_X, ETHERNET_BYTES + 4],
+  [LD_W_AT_X, ip + 4],
   [ST, 2],
   [LDX_MEM, 0],
-  [LD_W_AT_X, ETHERNET_BYTES - 4],
+  [LD_W_AT_X, ip - 4],
   [ST, 3],
-  [LD_W_AT_X, ETHERNET_BYTES - 8],
+  [LD_W_AT_X, ip - 8],
   [LDX_MEM, 1],
   [ADD_X, 0],
   [LDX_MEM, 2],
@@ -137,27 +162,27 @@ const PAYLOAD_SUM: readonly Line[] = [
 ];
 
 /** A = sum of the last 8 bytes of an IP packet that is no fragment, as words. */
-const TAIL_SUM: readonly Line[] = [
+const TAIL_SUM = (ip: number): Line[] => [
   [JEQ, IPV4, 'v4'],
   [JEQ, IPV6, undefined, 'drop'],
-  [LD_H, ETHERNET_BYTES + 4],
+  [LD_H, ip + 4],
   [ADD, 40],
   [JA, 0, 'tail'],
   'v4',
-  [LD_H, ETHERNET_BYTES + 6],
+  [LD_H, ip + 6],
   [JSET, FRAGMENT, 'drop'],
-  [LD_H, ETHERNET_BYTES + 2],
+  [LD_H, ip + 2],
   'tail',
   [JGE, TAIL_PACKET_MIN_BYTES, undefined, 'drop'],
   [TAX, 0],
-  [LD_W_AT_X, ETHERNET_BYTES - 4],
+  [LD_W_AT_X, ip - 4],
   [ST, 0],
-  [LD_W_AT_X, ETHERNET_BYTES - 8],
+  [LD_W_AT_X, ip - 8],
   [LDX_MEM, 0],
   [ADD_X, 0],
 ];
 
-const LINES: Record<Invariant, readonly Line[]> = {
+const LINES: Record<Invariant, (ip: number) => Line[]> = {
   'ipv4-id': IDENTIFICATION,
   'payload-tail': PAYLOAD_SUM,
   'five-tuple-payload': PAYLOAD_SUM,

@@ -1,11 +1,25 @@
 /**
  * What tells one packet from all others and is the same before and after the NF: two independent 32-bit hashes of its
  * invariant parts. Also decides that a packet cannot be told (cut, a fragment, too little payload).
+ * Of a long one that was not kept whole, its beginning tells.
  */
 
-import { type Invariant, PAYLOAD_MIN_BYTES, TAIL_PACKET_MIN_BYTES } from './tap-filter.js';
+import { TAP } from '../../tunables.js';
+import {
+  type Invariant,
+  isTag,
+  PAYLOAD_MIN_BYTES,
+  TAG_BYTES,
+  TAGS_MAX,
+  TAIL_PACKET_MIN_BYTES,
+} from './tap-filter.js';
 
 const ETHERNET_BYTES = 14;
+/**
+ * Of an IP packet that is longer (segments of 64 KB, jumbo frames) only so much is looked at: less than the ring keeps of a
+ * frame, whatever stands before the packet, so that both ends look at the same bytes.
+ */
+const LOOKED_AT_BYTES = TAP.slotBytes - 256;
 /** Of the payload, at most so many of the first and the last bytes are hashed. */
 const HEAD_BYTES = 64;
 const TAIL_BYTES = 16;
@@ -21,10 +35,14 @@ export class PacketKey {
   read(bytes: Uint8Array, at: number, length: number): boolean {
     this.a = 0x811c9dc5 | 0;
     this.b = 0x2545f491;
-    const ip = at + ETHERNET_BYTES;
     const end = at + length;
+    let ip = at + ETHERNET_BYTES;
+    let etherType = (bytes[ip - 2]! << 8) | bytes[ip - 1]!;
+    for (let tags = 0; tags < TAGS_MAX && isTag(etherType) && ip + TAG_BYTES <= end; tags++) {
+      ip += TAG_BYTES;
+      etherType = (bytes[ip - 2]! << 8) | bytes[ip - 1]!;
+    }
     if (ip + 20 > end) return false;
-    const etherType = (bytes[at + 12]! << 8) | bytes[at + 13]!;
     let protocol: number;
     let transport: number;
     let packetEnd: number;
@@ -46,10 +64,11 @@ export class PacketKey {
       packetEnd = transport + ((bytes[ip + 4]! << 8) | bytes[ip + 5]!);
       addresses = ip + 8;
     } else return false;
-    // The frame may be longer (padding), but a frame that is shorter was cut.
-    if (packetEnd > end || transport + 8 > packetEnd) return false;
+    const lookedAtEnd = Math.min(packetEnd, ip + LOOKED_AT_BYTES);
+    // The frame may be longer (padding), but one that is shorter was cut.
+    if (lookedAtEnd > end || transport + 8 > packetEnd) return false;
     if (this.invariant === 'packet-tail') {
-      if (packetEnd - ip < TAIL_PACKET_MIN_BYTES) return false;
+      if (packetEnd - ip < TAIL_PACKET_MIN_BYTES || lookedAtEnd < packetEnd) return false;
       // Nothing else: around it stands something else on the other side of a tunnel.
       this.mixRange(bytes, packetEnd - TAIL_BYTES, packetEnd);
       return true;
@@ -62,8 +81,8 @@ export class PacketKey {
       this.mixRange(bytes, addresses, addresses + (etherType === 0x0800 ? 8 : 32));
       this.mixRange(bytes, transport, transport + 4);
     }
-    this.mixRange(bytes, payload, Math.min(payload + HEAD_BYTES, packetEnd));
-    this.mixRange(bytes, Math.max(payload, packetEnd - TAIL_BYTES), packetEnd);
+    this.mixRange(bytes, payload, Math.min(payload + HEAD_BYTES, lookedAtEnd));
+    this.mixRange(bytes, Math.max(payload, lookedAtEnd - TAIL_BYTES), lookedAtEnd);
     return true;
   }
 

@@ -6,8 +6,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { NemoError } from '../../errors.js';
+import { requireCore } from '../../linux/allowed-cores.js';
 import type { Namespace } from '../../linux/netns.js';
-import { requireCore } from '../../linux/online-cores.js';
 import type { ChildProcess } from '../../linux/spawn.js';
 import { endProcess } from '../../linux/tied-process.js';
 import { TRAFFIC } from '../../tunables.js';

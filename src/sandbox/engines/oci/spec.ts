@@ -3,6 +3,7 @@
  * but a bounded /tmp and the image's volumes. Pure. The cgroup is NEMO's own: no resources are named, so runc sets none.
  */
 
+import { openFilesAtMost } from '../../../linux/open-files.js';
 import { OCI, SANDBOX } from '../../../tunables.js';
 import { seccompProfile } from '../../seccomp/profile.js';
 import type { ImagePlan } from './plan.js';
@@ -66,7 +67,7 @@ export function containerSpec(input: SpecInput): Record<string, unknown> {
       noNewPrivileges: true,
       oomScoreAdj: 1000,
       rlimits: [
-        fixed('RLIMIT_NOFILE', SANDBOX.openFilesMax),
+        fixed('RLIMIT_NOFILE', openFilesAtMost(SANDBOX.openFilesMax)),
         // With 0 a crash would still start the host's handler of core dumps, with 1 it does not.
         fixed('RLIMIT_CORE', 1),
         fixed('RLIMIT_NICE', 0),

@@ -6,6 +6,7 @@
 
 import { statSync } from 'node:fs';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
+import { openFilesAtMost } from '../../../linux/open-files.js';
 import { type ChildProcess, spawn } from '../../../linux/spawn.js';
 import { whileParentLives } from '../../../linux/tied-process.js';
 import { SANDBOX } from '../../../tunables.js';
@@ -45,8 +46,9 @@ shift; exec "$@"`;
 
 /** The whole command line. */
 export function launchCommand(launch: Launch, program: readonly string[]): string[] {
-  const { uid, runtime, openFiles = SANDBOX.openFilesMax, sharedMemoryBytes = 0, devices = [] } = launch;
+  const { uid, runtime, sharedMemoryBytes = 0, devices = [] } = launch;
   const { writable, fileMaxBytes, cpuMaxSeconds } = launch;
+  const openFiles = openFilesAtMost(launch.openFiles ?? SANDBOX.openFilesMax);
   const groups = devices.map((path) => statSync(path).gid).join();
   const binds = runtime.binds.flatMap(([host, inside]) => ['--ro-bind', host, inside]);
   return [

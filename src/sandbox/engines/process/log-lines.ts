@@ -25,9 +25,11 @@ export class LogLines {
   /** The end of everything read. */
   tail = '';
 
+  /** `ends`: whose fault it is if a line cannot be told. */
   constructor(
     valve: Pick<Valve, 'hold' | 'release'>,
     private readonly onLine: OnLogLine,
+    private readonly ends: Pick<Endings, 'onFault'>,
   ) {
     this.pace = new Pace(valve, LOG.tokensPerSecond);
   }
@@ -44,12 +46,15 @@ export class LogLines {
 
   /** One timer while there is an open line, however many writes it is made of. */
   private awaitQuiet(ms: number): void {
-    this.quiet = setTimeout(() => {
-      this.quiet = undefined;
-      const leftMs = this.nowMs + LOG.openLineMs - Date.now();
-      if (leftMs <= 0) this.lines.end();
-      else if (this.lines.open) this.awaitQuiet(Math.min(leftMs, LOG.openLineMs));
-    }, ms).unref();
+    this.quiet = setTimeout(
+      guarded({ onViolation: () => {}, onFault: (error) => this.ends.onFault(error) }, () => {
+        this.quiet = undefined;
+        const leftMs = this.nowMs + LOG.openLineMs - Date.now();
+        if (leftMs <= 0) this.lines.end();
+        else if (this.lines.open) this.awaitQuiet(Math.min(leftMs, LOG.openLineMs));
+      }),
+      ms,
+    ).unref();
   }
 
   /** The writer is gone: what is left is read without pausing. */
@@ -86,7 +91,7 @@ export class LogLines {
 
 /** Of a pipe or socket, until it ends. */
 export function readLog(source: Readable, ends: Endings, onLine: OnLogLine): LogLines {
-  const lines = new LogLines(new Valve(source), onLine);
+  const lines = new LogLines(new Valve(source), onLine, ends);
   const finish = guarded(ends, () => lines.finish());
   source.on(
     'data',
