@@ -61,6 +61,11 @@ describe('clients: proxies in front', function () {
     expect(back.equals(payload)).to.equal(true);
   }
 
+  it('keep connections a minute without a call, and find them open', async () => {
+    const told = (await output('curl', ['-sS', '-i', `${agent.url}/function/echo`])).toString();
+    expect(Number(/^keep-alive: timeout=(\d+)/im.exec(told)?.[1])).to.be.greaterThan(60);
+  });
+
   it('haproxy', async () => {
     const port = await freePort();
     const { host } = new URL(agent.url);

@@ -43,6 +43,7 @@ describe('clients: images of umoci and skopeo', function () {
       const args = [join(folder, image), '--name', name, '--engine', 'oci', '--agent', agent.url];
       const deployed = await nemo(['deploy', ...args]);
       expect(deployed.code, deployed.err).to.equal(0);
-      expect(await agent.call(name)).to.include({ status: 200, body: 'from umoci' });
+      const reply = await agent.fetch(`/function/${name}/index.html`);
+      expect([reply.status, await reply.text()]).to.deep.equal([200, 'from umoci']);
     });
 });
