@@ -48,6 +48,14 @@ export const TEST_PACKAGES = [
   'curl',
   'iputils-ping',
   'python3',
+  // Foreign clients of a running agent.
+  'apache2-utils',
+  'wrk',
+  'netcat-openbsd',
+  'python3-requests',
+  'python3-redis',
+  'python3-websocket',
+  'python3-websockets',
   ...REAL_NF_PACKAGES,
 ] as const;
 

@@ -15,6 +15,9 @@ interface UpOptions {
   json?: boolean;
 }
 
+/** The last one comes when the terminal is closed; node listens to it also under nohup, so that ends an agent too. */
+const END_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
 const EXAMPLE = `
 Example:
   sudo nemo up --config /etc/nemo.yaml
@@ -53,10 +56,10 @@ async function up(options: UpOptions): Promise<void> {
     const end = (): void => {
       ended = true;
       // A second one, of either kind, ends this process as it stands: the guardian puts NFs back then.
-      process.off('SIGTERM', end).off('SIGINT', end);
+      for (const signal of END_SIGNALS) process.off(signal, end);
       resolve();
     };
-    process.on('SIGTERM', end).on('SIGINT', end);
+    for (const signal of END_SIGNALS) process.on(signal, end);
   });
   // Whoever read along may leave; the agent needs no reader.
   process.stdout.on('error', () => undefined);

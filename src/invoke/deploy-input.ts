@@ -166,7 +166,8 @@ export function checkEnv(env: unknown): Record<string, string> {
   const checked: Record<string, string> = {};
   let bytes = 0;
   for (const [name, value] of Object.entries(env)) {
-    if (!ENV_NAME.test(name)) {
+    // An object would take the second for its own.
+    if (!ENV_NAME.test(name) || name === '__proto__') {
       throw bad(`'${name.slice(0, 40)}' cannot name an environment variable`, 'use letters, digits and _');
     }
     // The value itself is never shown: it may be a secret.

@@ -19,5 +19,5 @@ export function redisAdvice(error: string): string | undefined {
 
 /** A connection that stays with a server that has become a replica would stay so for ever: its name may lead elsewhere now. */
 export function isOfReplica({ message }: Error): boolean {
-  return /^(READONLY|MASTERDOWN)\b/.test(message);
+  return /\b(READONLY|MASTERDOWN)\b/.test(message);
 }

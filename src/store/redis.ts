@@ -9,7 +9,8 @@ import { Redis } from 'ioredis';
 import { NemoError } from '../errors.js';
 import { maskUrl } from '../mask-url.js';
 import { STORE } from '../tunables.js';
-import { isOfReplica, redisAdvice } from './redis-advice.js';
+import { redisAdvice } from './redis-advice.js';
+import { RECONNECTING } from './redis-connection.js';
 import type { Store } from './store.js';
 
 const PREFIX = 'nemo:';
@@ -50,7 +51,7 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
     commandTimeout: COMMAND_TIMEOUT_MS,
     maxRetriesPerRequest: 1,
     retryStrategy: (attempts: number) => Math.min(100 * attempts, 2_000),
-    reconnectOnError: isOfReplica,
+    ...RECONNECTING,
   });
   // Without a listener a lost connection would end the process; calls report it themselves.
   let lastError = '';

@@ -40,6 +40,11 @@ export class LineReader {
     this.hold(bytes, start, bytes.length);
   }
 
+  /** There is a line that has no end yet. */
+  get open(): boolean {
+    return this.heldBytes > 0 || this.cut;
+  }
+
   /** The line that has no end yet is too long already. */
   get overlong(): boolean {
     return this.cut;
@@ -47,7 +52,7 @@ export class LineReader {
 
   /** The stream ended: what came after its last newline is a line too. */
   end(): void {
-    if (this.heldBytes > 0 || this.cut) this.finishLine();
+    if (this.open) this.finishLine();
   }
 
   private finishLine(): void {

@@ -12,9 +12,11 @@ import type { Platform } from '../gateway/platform.js';
 import { callFunction } from '../invoke/call-function.js';
 import type { FunctionSpec } from '../invoke/function.js';
 import { maskUrl, maskUrls } from '../mask-url.js';
-import { isOfReplica, redisAdvice } from '../store/redis-advice.js';
+import { redisAdvice } from '../store/redis-advice.js';
+import { RECONNECTING } from '../store/redis-connection.js';
 import { QUEUE } from '../tunables.js';
 import type { TriggeredCallEnded } from './cron.js';
+import { endEntry } from './end-entry.js';
 import { callOf } from './stream-entry.js';
 import { bytesOf, takeEntries } from './take-entries.js';
 
@@ -60,7 +62,7 @@ export class RedisStreamSource {
     const options = {
       maxRetriesPerRequest: null,
       retryStrategy: (attempts: number) => Math.min(100 * attempts, QUEUE.retryMaxMs),
-      reconnectOnError: isOfReplica,
+      ...RECONNECTING,
     };
     this.reader = new Redis(config.url, options);
     this.writer = new Redis(config.url, options);
@@ -219,11 +221,11 @@ export class RedisStreamSource {
       if (error.code !== 'STOPPING')
         await this.giveUpIfHopeless(id, fields, `${error.code}: ${error.message}`);
     }
-    if (answered !== undefined) await this.acknowledge(id, ...answered);
+    if (answered !== undefined) await this.acknowledge(id, fields, ...answered);
   }
 
   /** Until Redis takes it: it is Redis that has no room or no time, and the function has done its work. */
-  private async acknowledge(id: string, status: number, answer: Buffer): Promise<void> {
+  private async acknowledge(id: string, fields: Buffer[], status: number, answer: Buffer): Promise<void> {
     const { stream, replies } = this.config;
     for (let again = true; again; again = !this.stop.signal.aborted) {
       try {
@@ -234,8 +236,10 @@ export class RedisStreamSource {
         const results = await transaction.xack(stream, this.group, id).exec();
         if (results === null) throw new NemoError('STORE', 'a transaction was not executed');
         this.troubled.delete('end');
-        // It was executed, and would be so twice.
-        for (const [error] of results) if (error !== null) this.trouble(error, 'end');
+        // What failed within it keeps nothing else of it from being done, and would fail again.
+        const [failed] = results.flatMap(([error]) => error ?? []);
+        if (failed !== undefined)
+          await this.giveUp(id, fields, `the answer cannot be added to "${replies}": ${failed.message}`);
         return;
       } catch (thrown) {
         this.trouble(thrown, 'end');
@@ -255,12 +259,14 @@ export class RedisStreamSource {
       this.again.set(id, performance.now() + QUEUE.againAfterMs * pending[3]);
       return;
     }
-    await this.writer
-      .multi()
-      .xadd(`${stream}:dead`, '*', ...fields, 'nemo-entry', id, 'nemo-error', why)
-      .xack(stream, this.group, id)
-      .exec();
-    this.warn(`entry ${id} of "${stream}" failed ${pending[3]} times and went to "${stream}:dead": ${why}`);
+    await this.giveUp(id, fields, why, `failed ${pending[3]} times and `);
+  }
+
+  private async giveUp(id: string, fields: Buffer[], why: string, before = ''): Promise<void> {
+    const { stream } = this.config;
+    const ofDead = [...fields, 'nemo-entry', id, 'nemo-error', why];
+    await endEntry(this.writer, { stream, group: this.group, id }, `${stream}:dead`, ofDead);
+    this.warn(`entry ${id} of "${stream}" ${before}went to "${stream}:dead": ${why}`);
   }
 
   private async makeGroup(): Promise<void> {

@@ -31,6 +31,8 @@ export const LOG = {
   /** ... a token for so many bytes: 2 MB a second. */
   bytesPerToken: 100,
   stderrTailChars: 2_000,
+  /** A line without an end is told when nothing has followed it for this long. */
+  openLineMs: 1_000,
 } as const;
 
 /** Programs that speak in lines: the main thread of a process of isolates, QEMU. */
@@ -47,4 +49,11 @@ export const CONTROL_LINE = {
 export const OUTPUT = {
   maxChars: 4 * 1024 * 1024,
   complaintMaxChars: 4_000,
+} as const;
+
+/** A connection to a Redis server. */
+export const REDIS = {
+  /** Without a byte for this long after a question, a connection is made anew. */
+  answerMaxMs: 5_000,
+  keepAliveMs: 10_000,
 } as const;

@@ -66,10 +66,14 @@ describe('hostile messages in lines', function () {
   it('hostile messages on stdout: no line beyond its bound, what is left out is counted', () => {
     fuzz(inPieces(lineBytes(NAMES)), (pieces) => {
       let lines = 0;
-      const log = new LogLines({ hold: () => {}, release: () => {} }, (_timeMs, text) => {
-        lines++;
-        expect(text.length).to.be.at.most(LOG.lineMaxBytes + 1);
-      });
+      const log = new LogLines(
+        { hold: () => {}, release: () => {} },
+        (_timeMs, text) => {
+          lines++;
+          expect(text.length).to.be.at.most(LOG.lineMaxBytes + 1);
+        },
+        { onFault: () => expect.fail() },
+      );
       for (const piece of pieces) log.take(piece);
       log.finish();
       expect(log.tail.length).to.be.at.most(LOG.stderrTailChars);

@@ -73,11 +73,12 @@ export class RealAgent {
     return this.child!.pid!;
   }
 
-  /** `inherited`: descriptors that it finds open, from 60 on. */
-  async start(inherited: readonly number[] = []): Promise<this> {
+  /** `inherited`: descriptors that it finds open, from 60 on. `first`: what a shell does before it becomes the agent. */
+  async start(inherited: readonly number[] = [], first = ':'): Promise<this> {
     const unused = inherited.length > 0 ? Array<'ignore'>(57).fill('ignore') : [];
     // Tied: a test run that is killed or gives up must leave no agent behind.
-    const child = spawnTied(process.execPath, [CLI, 'up', '--config', this.configFile, '--json'], {
+    const command = [process.execPath, CLI, 'up', '--config', this.configFile, '--json'];
+    const child = spawnTied('/bin/sh', ['-c', `${first}; exec "$@"`, 'sh', ...command], {
       stdio: ['ignore', 'pipe', 'pipe', ...unused, ...inherited],
     });
     this.child = child;
@@ -95,12 +96,18 @@ export class RealAgent {
   }
 
   /** A signal to the agent; resolves with its exit code when it is gone. */
-  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
+  async end(signal: 'SIGTERM' | 'SIGKILL' | 'SIGHUP'): Promise<number | null> {
     const { child } = this;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return null;
     const ended = once(child, 'exit');
     child.kill(signal);
     return (await ended)[0];
+  }
+
+  /** Nobody reads any more what it says, on either output. */
+  stopReading(): void {
+    this.child!.stdout!.destroy();
+    this.child!.stderr!.destroy();
   }
 
   /** As Ctrl-C in a terminal: every process of the agent's group gets it. Resolves with the agent's exit code. */

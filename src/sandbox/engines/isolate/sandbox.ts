@@ -50,7 +50,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
   ) {
     this.id = options.id;
     this.cgroup = options.cgroup;
-    this.logs = new ThreadLogs(options);
+    this.logs = new ThreadLogs(options, this);
     this.exited = this.watch();
   }
 

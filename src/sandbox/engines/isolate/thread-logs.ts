@@ -2,6 +2,7 @@
 
 import type { Valve } from '../../../streams/valve.js';
 import type { StartOptions } from '../../engine.js';
+import type { Endings } from '../guarded.js';
 import { LogLines } from '../process/log-lines.js';
 
 const STDERR = 2;
@@ -12,7 +13,10 @@ export class ThreadLogs {
   /** Of the socket that spoke last. */
   private valve!: Valve;
 
-  constructor(private readonly options: Pick<StartOptions, 'id' | 'onLog'>) {}
+  constructor(
+    private readonly options: Pick<StartOptions, 'id' | 'onLog'>,
+    private readonly ends: Pick<Endings, 'onFault'>,
+  ) {}
 
   /** `valve`: of the socket that it came from. Above the rate that the log takes, nothing more is read of it. */
   write(stream: number, text: Buffer, valve: Valve): void {
@@ -46,6 +50,10 @@ export class ThreadLogs {
       held.hold();
     };
     const release = (): void => held?.release();
-    return new LogLines({ hold, release }, (timeMs, text) => onLog({ timeMs, sandboxId, stream, text }));
+    return new LogLines(
+      { hold, release },
+      (timeMs, text) => onLog({ timeMs, sandboxId, stream, text }),
+      this.ends,
+    );
   }
 }

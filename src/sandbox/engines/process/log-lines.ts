@@ -1,7 +1,8 @@
 /**
  * What a sandbox prints -> lines. Long lines are cut; above a rate lines are dropped and counted; above another one the
  * source is not read at all, so that a flood piles up in its own process, within its own memory limit, instead of
- * costing the agent. Tiny writes are such a flood too: a read costs as much as ten lines.
+ * costing the agent. Tiny writes are such a flood too: a read costs as much as ten lines. A line that is not ended is
+ * one all the same, when nothing has followed it for a while: its sandbox may be kept for an hour.
  */
 
 import type { Readable } from 'node:stream';
@@ -20,12 +21,15 @@ export class LogLines {
   private secondStart = 0;
   private linesThisSecond = 0;
   private dropped = 0;
+  private quiet: NodeJS.Timeout | undefined;
   /** The end of everything read. */
   tail = '';
 
+  /** `ends`: whose fault it is if a line cannot be told. */
   constructor(
     valve: Pick<Valve, 'hold' | 'release'>,
     private readonly onLine: OnLogLine,
+    private readonly ends: Pick<Endings, 'onFault'>,
   ) {
     this.pace = new Pace(valve, LOG.tokensPerSecond);
   }
@@ -37,6 +41,20 @@ export class LogLines {
     const end = bytes.length - LOG.stderrTailChars;
     this.tail = (this.tail + bytes.toString('utf8', Math.max(0, end))).slice(-LOG.stderrTailChars);
     this.lines.push(bytes);
+    if (this.lines.open && this.quiet === undefined) this.awaitQuiet(LOG.openLineMs);
+  }
+
+  /** One timer while there is an open line, however many writes it is made of. */
+  private awaitQuiet(ms: number): void {
+    this.quiet = setTimeout(
+      guarded({ onViolation: () => {}, onFault: (error) => this.ends.onFault(error) }, () => {
+        this.quiet = undefined;
+        const leftMs = this.nowMs + LOG.openLineMs - Date.now();
+        if (leftMs <= 0) this.lines.end();
+        else if (this.lines.open) this.awaitQuiet(Math.min(leftMs, LOG.openLineMs));
+      }),
+      ms,
+    ).unref();
   }
 
   /** The writer is gone: what is left is read without pausing. */
@@ -45,6 +63,7 @@ export class LogLines {
   }
 
   finish(): void {
+    clearTimeout(this.quiet);
     this.pace.stop();
     this.nowMs = Date.now();
     this.lines.end();
@@ -72,7 +91,7 @@ export class LogLines {
 
 /** Of a pipe or socket, until it ends. */
 export function readLog(source: Readable, ends: Endings, onLine: OnLogLine): LogLines {
-  const lines = new LogLines(new Valve(source), onLine);
+  const lines = new LogLines(new Valve(source), onLine, ends);
   const finish = guarded(ends, () => lines.finish());
   source.on(
     'data',

@@ -59,7 +59,7 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
   ) {
     this.id = options.id;
     this.cgroup = options.cgroup;
-    this.logs = new ThreadLogs(options);
+    this.logs = new ThreadLogs(options, this);
     this.exited = this.watch();
     this.number = carriers.enter(this);
     host.hold(1, this.memoryBytes);
