@@ -24,8 +24,8 @@ import { FunctionState } from './function-state.js';
 import { Growth } from './growth.js';
 import { callerLeft, overdue, tellLeft } from './left-callers.js';
 import type { CallObserver } from './observer.js';
-import { blameOf, endsSandbox, neverBegan } from './outcome.js';
-import { refusalOf } from './refusal.js';
+import { blameOf, endsSandbox, neverBegan, waitedInVain } from './outcome.js';
+import { refusalOf, unknownFunction } from './refusal.js';
 import { sendTo } from './send.js';
 import { type ActiveCall, acceptedCall, type PendingCall, timelineOf, type Worker } from './worker.js';
 import { WorkerChoice } from './worker-choice.js';
@@ -119,11 +119,7 @@ export class Dispatcher {
   }
 
   private refusal(fn: FunctionState | undefined, { functionName, body }: CallRequest): NemoError | undefined {
-    if (fn === undefined) {
-      return new NemoError('NOT_FOUND', `no function is called "${functionName}"`, {
-        hint: 'nemo ls shows what is deployed',
-      });
-    }
+    if (fn === undefined) return unknownFunction(functionName);
     if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
     return refusalOf(fn, body.length, this.queuedBytes.bytes, this.admission, this.options.pool);
   }
@@ -294,13 +290,11 @@ export class Dispatcher {
     // Known here before the pool hears of it: nothing more may be given to a sandbox that ended, or takes nothing.
     if (endsSandbox(error)) worker.state = 'ending';
     else if (neverBegan(error)) worker.retired = worker.drains = true;
-    // A staged call may have begun in a pause of the running one: only its sandbox knows.
-    const waited = worker.turn && Number.isNaN(call.runningMs);
-    const neverRan = neverBegan(error) || (worker.state === 'ending' && waited);
+    const mayGo = waitedInVain(error, call, worker) && this.mayGoElsewhere(fn, call);
     this.leave(fn, worker, call);
     if (!Number.isNaN(call.leftMs)) {
       this.fail(fn, call, callerLeft(), worker);
-    } else if (neverRan && this.mayGoElsewhere(fn, call)) {
+    } else if (mayGo) {
       call.returns++;
       fn.unshift(call);
       this.backlog.add(fn);

@@ -8,6 +8,12 @@ export function neverBegan({ details }: NemoError): boolean {
   return details?.started === false;
 }
 
+/** It was in the sandbox, and certainly did not begin. */
+export function waitedInVain(error: NemoError, call: ActiveCall, { state, turn }: Worker): boolean {
+  // A staged call may have begun in a pause of the running one: only its sandbox knows.
+  return neverBegan(error) || (state === 'ending' && turn && Number.isNaN(call.runningMs));
+}
+
 /**
  * A function that threw, and a call that could not be sent, leave their sandbox as it was. INTERNAL: what the sandbox
  * sent could not be handled. One that drains ends with the calls that it still runs.

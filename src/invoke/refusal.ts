@@ -5,6 +5,12 @@ import type { AdmissionPolicy } from '../sandbox/admission/policy.js';
 import type { Pool } from '../sandbox/pool.js';
 import type { FunctionState } from './function-state.js';
 
+export function unknownFunction(name: string): NemoError {
+  return new NemoError('NOT_FOUND', `no function is called "${name}"`, {
+    hint: 'nemo ls shows what is deployed',
+  });
+}
+
 /** OVERLOADED or NO_CAPACITY, with `retryAfterS`; undefined: the call may wait in the queue of `fn`. */
 export function refusalOf(
   fn: FunctionState,

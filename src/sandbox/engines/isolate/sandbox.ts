@@ -14,6 +14,7 @@ import { setScheduling } from '../../../linux/sched.js';
 import type { Valve } from '../../../streams/valve.js';
 import { ISOLATE, POOL, SANDBOX } from '../../../tunables.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../engine.js';
+import { withoutMap } from '../../source-names.js';
 import { Deferred, endCalls, endError, removeGroup, startError } from '../ends.js';
 import type { Channel } from '../process/channel.js';
 import type { IsolateHost } from './host.js';
@@ -94,7 +95,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     this.functionName = options.functionName;
     try {
       if (this.ended) throw endError(this.id, this.functionName, 'ended before the code was loaded', true);
-      const code = await readCode(options.bundlePath);
+      const code = withoutMap(await readCode(options.bundlePath));
       if (options.memoryBytes !== this.memoryBytes) await this.replaceThread(options.memoryBytes);
       this.channel!.load(options, '', code);
       const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);

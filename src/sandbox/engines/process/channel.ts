@@ -26,7 +26,8 @@ import {
 } from '../../runner/frames.js';
 import { Deferred, notTaken } from '../ends.js';
 import { type Endings, guarded, tellAll } from '../guarded.js';
-import { headersOf, isStatus, parseHeaders, parseTold } from './told.js';
+import { headersOf, isStatus, parseHeaders } from './told.js';
+import { callError, loadError } from './told-errors.js';
 
 interface OpenCall {
   reply: SandboxReply;
@@ -323,8 +324,8 @@ export class Channel {
     else if (type === FrameType.loaded) {
       if (rehearsal === undefined) events.onLoaded(kind);
       else rehearsal.resolve();
-    } else if (rehearsal === undefined) events.onLoadFailed(this.loadError(meta));
-    else rehearsal.reject(this.loadError(meta));
+    } else if (rehearsal === undefined) events.onLoadFailed(loadError(this.functionName, meta));
+    else rehearsal.reject(loadError(this.functionName, meta));
   }
 
   /** False if the frame makes no sense at this point of this call. */
@@ -361,7 +362,7 @@ export class Channel {
         return true;
       case FrameType.error:
         this.open.delete(header.callId);
-        reply.onError(this.callError(meta));
+        reply.onError(callError(this.functionName, meta));
         return true;
       default:
         return false;
@@ -394,29 +395,5 @@ export class Channel {
   private stray(): void {
     if (++this.strayFrames >= CHANNEL.strayFramesMax)
       throw new FrameError('it sent too many frames that nobody asked for');
-  }
-
-  private callError(meta: Buffer): NemoError {
-    const told = parseTold(meta);
-    const code = told.code === 'BAD_REQUEST' || told.code === 'BODY_TOO_LARGE' ? told.code : 'FUNCTION_ERROR';
-    const message =
-      code === 'BAD_REQUEST'
-        ? `call of ${this.functionName}: ${told.message}`
-        : `${this.functionName} threw ${told.name}: ${told.message}`;
-    return new NemoError(code, message, { details: { name: told.name, stack: told.stack } });
-  }
-
-  private loadError(meta: Buffer): NemoError {
-    const told = parseTold(meta);
-    const code = told.code === 'BAD_FUNCTION' ? 'BAD_FUNCTION' : 'FUNCTION_LOAD';
-    const what =
-      code === 'BAD_FUNCTION' ? 'is not a function that can be run' : 'failed while it was being loaded';
-    return new NemoError(code, `${this.functionName} ${what}: ${told.name}: ${told.message}`, {
-      hint:
-        code === 'BAD_FUNCTION'
-          ? 'export default async (event, context) => ..., or export default { fetch(request) { ... } }'
-          : 'run the file with node to see the error',
-      details: { name: told.name, stack: told.stack },
-    });
   }
 }

@@ -32,6 +32,7 @@ import { Channel, type ChannelEvents } from './channel.js';
 import { FUNCTION_DIRECTORY, HOSTS_NAME } from './launch.js';
 import { type LogLines, readLog } from './log-lines.js';
 import { isProgram } from './programs.js';
+import { LOCAL_HOSTS } from './surroundings.js';
 
 const MODULE_NAME = 'function.mjs';
 const MODULE_MODE = 0o640;
@@ -205,7 +206,7 @@ export class ProcessSandbox implements Sandbox {
     const hosts = join(this.directory, HOSTS_NAME);
     const onRefused = (message: string) => this.say(message);
     const request = { id: this.id, functionName, namespace, rules, onRefused };
-    await writeFile(hosts, await this.egress.attach(request));
+    await writeFile(hosts, LOCAL_HOSTS + (await this.egress.attach(request)));
     await this.giveToFunction(hosts);
     void this.exited.then(() => this.egress?.detach(this.id));
   }
