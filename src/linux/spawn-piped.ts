@@ -3,11 +3,10 @@
  * opened by its name: `echo >/dev/stderr`, and servers that log to /dev/stdout, fail on one.
  */
 
-import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { closeSync, fchmodSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { check, fcntl, pipe2 } from './libc.js';
-import { spawn } from './spawn.js';
+import { type ChildProcess, type SpawnOptions, spawn } from './spawn.js';
 
 const O_CLOEXEC = 0o2000000;
 const F_SETPIPE_SZ = 1031;

@@ -43,7 +43,7 @@ describe('an agent with bad functions', function () {
     const lines = await agent.logs('throws');
     expect(lines).to.include('FUNCTION_ERROR: throws threw TypeError: no 1');
     expect(
-      lines.find((line) => /^\s+at .*function\.mjs:\d+/.test(line)),
+      lines.find((line) => /^\s+at .*throws\.ts:1:\d+/.test(line)),
       lines.join('\n'),
     ).to.be.a('string');
   });

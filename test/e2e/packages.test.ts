@@ -90,7 +90,7 @@ describe('an agent that keeps stems with packages', function () {
 
   it('never gives such a stem to a function that does not import its package, or to another sharing group', async () => {
     await ready('shared@1.0.0');
-    const look = `import { readdirSync } from 'node:fs'; export default () => readdirSync('/function').join();`;
+    const look = `import { readdirSync } from 'node:fs'; export default () => readdirSync('/function').filter((name) => !['group', 'hosts', 'passwd'].includes(name)).join();`;
     await agent.deploy('without', look);
     for (let i = 0; i < 3; i++) expect((await agent.call('without')).body).to.equal('function.mjs');
     // Its own are made only once it is there, and this asks at once.

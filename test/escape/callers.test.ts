@@ -148,6 +148,6 @@ describe('escape: callers who leave', function () {
       expect(body).to.not.match(/secret|stack|stderr|\.mjs|\n\s*at /);
       await printed(name, secret);
     }
-    expect((await agent.logs('throws')).join('\n')).to.match(/ at .*function\.mjs:\d+/);
+    expect((await agent.logs('throws')).join('\n')).to.match(/ at .*throws\.ts:1:\d+/);
   });
 });

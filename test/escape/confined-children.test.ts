@@ -139,7 +139,19 @@ describe('work on code of strangers', function () {
         server.close();
         expect(outcome.kind, JSON.stringify(outcome)).to.equal('answered');
         const saw = JSON.parse((outcome as { output: Buffer }).output.toString()) as Record<string, unknown>;
-        const allowed = ['dev', 'etc', 'function', 'lib', 'lib64', 'proc', 'program', 'tmp', 'usr', ...root];
+        const allowed = [
+          'dev',
+          'etc',
+          'function',
+          'lib',
+          'lib64',
+          'proc',
+          'program',
+          'tmp',
+          'usr',
+          'var',
+          ...root,
+        ];
         expect((saw.root as string[]).filter((one) => !allowed.includes(one))).to.deep.equal([]);
         expect([saw.passwd, saw.state]).to.deep.equal(['ENOENT', 'ENOENT']);
         expect([saw.writeRoot, saw.writeProgram]).to.deep.equal(['EROFS', 'EROFS']);
@@ -150,7 +162,7 @@ describe('work on code of strangers', function () {
         // bwrap's own process and this one.
         expect(saw.processes).to.be.at.most(2);
         expect(saw.cores).to.equal(`${onlineCores()[0]}`);
-        expect(saw.environment).to.deep.equal(['HOME', 'PATH', 'PWD', 'TZ']);
+        expect(saw.environment).to.deep.equal(['HOME', 'LANG', 'LOGNAME', 'PATH', 'PWD', 'TZ', 'USER']);
         if (name !== 'bundle') expect(saw.child).to.not.match(/^got/);
       });
     }

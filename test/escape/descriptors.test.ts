@@ -149,13 +149,13 @@ describe('a program that this process starts while files are open that it could 
   const NAME = /(nemo-)?node(-MainThread)?/;
   /** `node` opens files of its own kind behind what it is given. */
   const NODE =
-    /^0 \/dev\/null,1 socket,2 socket,3 socket(,\d+ (anon_inode:\[(eventpoll|eventfd|io_uring)\]|pipe|\/dev\/null))*$/;
+    /^0 \/dev\/null,1 pipe,2 pipe,3 socket(,\d+ (anon_inode:\[(eventpoll|eventfd|io_uring)\]|pipe|\/dev\/null))*$/;
   const THREADS = new RegExp(NODE.source.replace('|pipe|', '|pipe|socket|'));
-  const OUTER = /^0 \/dev\/null,1 socket,2 socket,3 anon_inode:\[signalfd\],\d+ anon_inode:\[eventfd\]$/;
-  const INNER = /^0 \/dev\/null,1 socket,2 socket,\d+ anon_inode:\[eventfd\]$/;
-  const RUNNER = /^0 \/dev\/null,1 socket,2 socket,3 socket$/;
+  const OUTER = /^0 \/dev\/null,1 pipe,2 pipe,3 anon_inode:\[signalfd\],\d+ anon_inode:\[eventfd\]$/;
+  const INNER = /^0 \/dev\/null,1 pipe,2 pipe,\d+ anon_inode:\[eventfd\]$/;
+  const RUNNER = /^0 \/dev\/null,1 pipe,2 pipe,3 socket$/;
   const RUNC =
-    /^0 \/dev\/null,1 socket,2 socket,3 socket,\d+ \S+\/runc\.log(,\d+ (anon_inode:\[eventpoll\]|pipe|\/sys\/fs\/cgroup))*$/;
+    /^0 \/dev\/null,1 pipe,2 pipe,3 socket,\d+ \S+\/runc\.log(,\d+ (anon_inode:\[eventpoll\]|pipe|\/sys\/fs\/cgroup))*$/;
 
   /** Program of each process below this one, in order of birth -> what it has open. */
   const expectOpen = (

@@ -162,9 +162,13 @@ describe('host files that a caller names', () => {
     };
     expect(refused('/bin/sh')).to.equal('taken');
     expect(refused('/usr/bin/env sh')).to.equal('taken');
-    const nowhere = refused('/no/such/shell');
-    for (const path of ['/etc/shadow', '/usr/../etc/shadow', '/usr/bin/env ../../etc/shadow'])
-      expect(refused(path), path).to.equal(nowhere);
+    for (const [there, nowhere] of [
+      ['/etc/shadow', '/no/such/shell'],
+      ['/usr/../etc/shadow', '/no/such/shell'],
+      ['/usr/bin/env ../../etc/shadow', '/usr/bin/env ../../no/such/shell'],
+      ['/usr/bin/env /etc/shadow', '/usr/bin/env /no/such/shell'],
+    ] as const)
+      expect(refused(there), there).to.equal(refused(nowhere));
   });
 });
 

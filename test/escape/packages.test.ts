@@ -86,9 +86,15 @@ describe('escape: packages of a deploy', () => {
     const { registry, store, quota } = await open();
     const { spec } = await registry.deploy({ name: 'large', code: 'large' });
     await registry.close();
-    // Nearly all that there may be: an earlier agent would have kept as much.
-    const env = { FILL: 'x'.repeat(FUNCTION_LIMITS.specsMaxBytes - 40_000) };
-    await store.put('functions', 'large', { ...spec, env });
+    // Nearly all that there may be.
+    let left = FUNCTION_LIMITS.specsMaxBytes - 40_000;
+    for (let i = 0; left > 1_000; i++) {
+      const large = { ...spec, name: `large-${i}`, env: { FILL: '' } };
+      const bytes = JSON.stringify(large).length;
+      large.env.FILL = 'x'.repeat(Math.min(FUNCTION_LIMITS.envMaxBytes - 10, Math.max(0, left - bytes)));
+      left -= bytes + large.env.FILL.length;
+      await store.put('functions', large.name, large);
+    }
     const prepare = async () => ({ content: Buffer.from('1'), ending: 'mjs' });
     const full = await createRegistry({ store, bundleDir: quota.bundleDir, prepare });
     await full.deploy({ name: 'small', code: '1', packages: [input('a', 1)] });

@@ -60,7 +60,7 @@ export class LaidOutImages {
     const directory = join(runDir, `image-${variant.slice(0, NAME_CHARS)}`);
     try {
       const { volumes, passwd, makeCwd, cwd } = plan;
-      layOutRootfs(directory, { volumes, passwd, folders: makeCwd ? [cwd] : [] });
+      layOutRootfs(directory, { volumes, etc: { passwd }, folders: makeCwd ? [cwd] : [] });
     } catch (thrown) {
       // On a full disk, say: a part of it would be in the way of the next try.
       rmSync(directory, { recursive: true, force: true });

@@ -35,12 +35,12 @@ export interface OwnLayer {
   volumes?: readonly string[];
   /** Made where the image lacks them. */
   folders?: readonly string[];
-  /** The image's users; with it, /etc has what container runtimes put there. */
-  passwd?: string | undefined;
+  /** What container runtimes put into /etc, and there the image's users, if they are known. */
+  etc?: { passwd: string | undefined };
 }
 
 /** Makes the folders of an image's mounts in `directory`, and what else of its root is NEMO's. */
-export function layOutRootfs(directory: string, { volumes = [], folders = [], passwd }: OwnLayer): void {
+export function layOutRootfs(directory: string, { volumes = [], folders = [], etc }: OwnLayer): void {
   const top = join(directory, 'top');
   for (const path of folders) mkdirSync(join(top, ...layerParts(path)), { recursive: true });
   const scratch = ['tmp', ...volumes.map((path) => layerParts(path).join('/'))];
@@ -48,7 +48,7 @@ export function layOutRootfs(directory: string, { volumes = [], folders = [], pa
   // A mount gets the mode of the directory that it covers.
   for (const point of scratch) chmodSync(join(top, point), 0o1777);
   writeFileSync(join(top, '.nemo/busybox'), '');
-  writeEtc(join(top, 'etc'), passwd);
+  if (etc !== undefined) writeEtc(join(top, 'etc'), etc.passwd);
   mkdirSync(join(directory, 'root'));
 }
 

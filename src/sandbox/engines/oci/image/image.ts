@@ -136,10 +136,7 @@ export function parseConfig(document: Record<string, unknown>, arch: string = pr
     return number === undefined ? [] : [Number(number)];
   });
   const [workingDir = '/'] = texts([run.WorkingDir ?? '/'], 'WorkingDir').map(absolute);
-  // A volume at / would hide the image.
-  const volumes = texts(Object.keys(asMap(run.Volumes)), 'Volumes')
-    .map(absolute)
-    .filter((path) => path !== '/');
+  const volumes = texts(Object.keys(asMap(run.Volumes)), 'Volumes');
   if (volumes.length > OCI.volumesMax) throw badImage(`the image has more than ${OCI.volumesMax} volumes`);
   for (const path of volumes) checkVolume(path);
   return {
@@ -147,7 +144,7 @@ export function parseConfig(document: Record<string, unknown>, arch: string = pr
     cmd: texts(run.Cmd, 'Cmd'),
     env: texts(run.Env, 'Env').filter((assignment) => assignment.includes('=')),
     workingDir,
-    volumes,
+    volumes: volumes.map(absolute),
     ports,
     diffIds: diffIds.map((digest) => checkDigest(digest, 'a layer')),
   };
