@@ -63,10 +63,16 @@ function isRequestLine(error: ParseError): boolean {
   return METHODS.includes(line.slice(0, line.indexOf(' ')));
 }
 
+/** More than any method has. */
+const METHOD_CHARS_MAX = 64;
+const TOKEN_CHARACTER = /[!#$%&'*+.^_`|~\w-]/;
+
 /** A request line like any other, but for its first word. */
 function hasUnknownMethod(error: ParseError): boolean {
   const text = textOf(error);
-  const begin = /[!#$%&'*+.^_`|~\w-]*$/.exec(text.slice(0, error.bytesParsed))!.index;
+  const end = error.bytesParsed ?? 0;
+  let begin = end;
+  while (begin > 0 && begin > end - METHOD_CHARS_MAX && TOKEN_CHARACTER.test(text[begin - 1]!)) begin--;
   return /^[!#$%&'*+.^_`|~\w-]+ \S+ HTTP\/1\.\d\r?\n/.test(text.slice(begin));
 }
 

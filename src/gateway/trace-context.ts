@@ -29,12 +29,21 @@ function isTraceparent(value: string): boolean {
   return version !== undefined && (version !== CURRENT || more === undefined);
 }
 
+/** A pattern would look at each run of blanks again from each of its characters. */
+function withoutBlanks(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && (text[from] === ' ' || text[from] === '\t')) from++;
+  while (to > from && (text[to - 1] === ' ' || text[to - 1] === '\t')) to--;
+  return text.slice(from, to);
+}
+
 /** One field that came in several has been joined already. */
 function isTracestate(value: string): boolean {
   const keys = new Set<string>();
   for (const text of value.split(',')) {
     // Blanks around it are none of it, and an empty one is allowed.
-    const member = text.replace(/^[ \t]+|[ \t]+$/g, '');
+    const member = withoutBlanks(text);
     if (member === '') continue;
     const equals = member.indexOf('=');
     const key = member.slice(0, Math.max(0, equals));

@@ -124,7 +124,7 @@ class Registry implements StoredRegistry {
         updatedAt: now,
       };
       await this.options.store.put(TABLE, spec.name, spec).catch(async (thrown) => {
-        await undo();
+        if (await this.wasRefused(spec)) await undo();
         throw thrown;
       });
       this.keep(spec.name, spec);
@@ -132,6 +132,16 @@ class Registry implements StoredRegistry {
       this.tell(spec.name, spec);
       return { spec, created: before === undefined };
     });
+  }
+
+  /** False if a store that failed may have taken it nevertheless: then its code has to stay, or goes with the next sweep. */
+  private async wasRefused({ name, updatedAt }: FunctionSpec): Promise<boolean> {
+    try {
+      const stored = await this.options.store.get<Partial<FunctionSpec>>(TABLE, name);
+      return stored?.updatedAt !== updatedAt;
+    } catch {
+      return false;
+    }
   }
 
   get(name: string): FunctionSpec | undefined {

@@ -27,7 +27,10 @@ export class RelayListener {
     const fd = check(fcntl(this.fd, F_DUPFD_CLOEXEC, FIRST), 'fcntl', 'a listening socket');
     const { bufferBytes: highWaterMark } = EGRESS;
     const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark }, this.onConnection);
-    server.on('error', () => server.close());
+    server.on('error', () => {
+      server.close();
+      if (this.server === server) this.server = undefined;
+    });
     server.listen({ fd });
     this.server = server;
   }

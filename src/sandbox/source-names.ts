@@ -17,19 +17,18 @@ const PLACE = /(?:file:\/\/)?\/function\/function\.mjs:(\d{1,9}):(\d{1,9})/g;
 export class SourceNames {
   /** By path of the module, the one that was needed last at the end. */
   private readonly maps = new Map<string, SourceMap | undefined>();
+  private readFromMs = Number.NEGATIVE_INFINITY;
+  private reads = 0;
 
   /** `text` with the places of the module that is stored at `path` as places in its sources. */
   restore(path: string, text: string): string {
-    if (!text.includes(MODULE)) return text;
+    if (!path.endsWith('.mjs') || !text.includes(MODULE)) return text;
     const map = this.mapOf(path);
     if (map === undefined) return text;
-    return text.replace(PLACE, (whole, line: string, column: string) => {
-      const entry = map.findEntry(Number(line) - 1, Number(column) - 1);
-      if (!('originalSource' in entry)) return whole;
-      const { originalSource, originalLine, originalColumn } = entry;
-      const name = printable(originalSource).slice(0, SOURCE_NAMES.nameMaxChars);
-      return `${name}:${originalLine + 1}:${originalColumn + 1}`;
-    });
+    let left: number = SOURCE_NAMES.placesMax;
+    return text.replace(PLACE, (whole, line: string, column: string) =>
+      left-- > 0 ? (sourceOf(map, Number(line), Number(column)) ?? whole) : whole,
+    );
   }
 
   /** The same in what an error says of where it was thrown. */
@@ -40,8 +39,19 @@ export class SourceNames {
     }
   }
 
+  private mayRead(): boolean {
+    const now = performance.now();
+    if (now - this.readFromMs > 1_000) {
+      this.readFromMs = now;
+      this.reads = 0;
+    }
+    return ++this.reads <= SOURCE_NAMES.readsPerS;
+  }
+
   private mapOf(path: string): SourceMap | undefined {
     const known = this.maps.has(path);
+    // Not more often, whoever prints what: a place that cannot be looked up now stays that of the module.
+    if (!known && !this.mayRead()) return undefined;
     const map = known ? this.maps.get(path) : readMap(path);
     this.maps.delete(path);
     this.maps.set(path, map);
@@ -50,6 +60,19 @@ export class SourceNames {
       this.maps.delete(oldest);
     }
     return map;
+  }
+}
+
+/** What a map says of a place, counted from 1; undefined if nothing that can be shown. */
+function sourceOf(map: SourceMap, line: number, column: number): string | undefined {
+  try {
+    const entry = map.findEntry(line - 1, column - 1);
+    if (!('originalSource' in entry) || typeof entry.originalSource !== 'string') return undefined;
+    const { originalSource, originalLine, originalColumn } = entry;
+    const name = printable(originalSource.slice(0, SOURCE_NAMES.nameMaxChars));
+    return `${name}:${Number(originalLine) + 1}:${Number(originalColumn) + 1}`;
+  } catch {
+    return undefined;
   }
 }
 

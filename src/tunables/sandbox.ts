@@ -52,6 +52,10 @@ export const SOURCE_NAMES = {
   mapMaxBytes: 1024 * 1024,
   /** Maps that are kept ready. */
   mapsMax: 8,
+  /** Of all functions together. */
+  readsPerS: 5,
+  /** Of one text. */
+  placesMax: 50,
   nameMaxChars: 300,
 } as const;
 

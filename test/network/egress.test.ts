@@ -17,7 +17,7 @@ describe('the network of a function', function () {
       otherPort: 'ECONNREFUSED',
       ownLoopback: 'ECONNRESET',
       otherAddress: 'ENETUNREACH',
-      notListedName: 'EAI_AGAIN',
+      notListedName: 'ENOTFOUND',
       openedByOperator: 'you said hello',
       withoutList: 'ENETUNREACH',
       withoutListLocal: 'ECONNREFUSED',

@@ -22,7 +22,7 @@ describe('an agent whose queue server is away', function () {
     const source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
     await server.stop('SIGKILL');
     await untilTrue(() =>
-      box.platform.events.since(0, 9).some(({ message }) => /is not served/.test(message)),
+      box.platform.events.since(0, 9).some(({ message }) => /cannot be read/.test(message)),
     );
     await source.close();
     await box.close();
@@ -42,7 +42,7 @@ describe('an agent whose queue server is away', function () {
       await agent.start();
       await agent.deploy('work', 'export default () => new Promise(() => undefined);');
       await agent.untilEvent(({ kind }) => kind === 'nf-protected');
-      await agent.untilEvent(({ message }) => /is not served/.test(message));
+      await agent.untilEvent(({ message }) => /cannot be read/.test(message));
     };
     try {
       await started();

@@ -52,6 +52,7 @@ const argument = (index: number, values: readonly number[], mask?: number): Cond
 });
 
 const CLONE_NEW_ANY = 0x7e020000;
+const CLONE_FILES = 0x400;
 const CLONE_THREAD = 0x00010000;
 
 const AF = { unix: 1, inet: 2, inet6: 10, netlink: 16 };
@@ -142,7 +143,11 @@ const OTHER_LEVELS = [0, 6, 17, 41, 58, 270, 282];
 const SOCKET_OPTIONS = range(1, 90, [26, 50, 51, 52]);
 
 const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
-  clone: [allow(argument(0, [0], CLONE_NEW_ANY))],
+  // A process that shares its table of files could take locks and end: they stay, and are nobody's (see lock-watch.ts).
+  clone: [
+    allow(argument(0, [0], CLONE_NEW_ANY | CLONE_FILES)),
+    allow(argument(0, [CLONE_THREAD], CLONE_NEW_ANY | CLONE_THREAD)),
+  ],
   // Its flags lie in memory, out of a filter's sight; libraries fall back to clone.
   clone3: [refuse(ENOSYS)],
   mmap: [allow(argument(3, [0], MAP_HUGETLB))],

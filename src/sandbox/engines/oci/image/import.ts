@@ -81,7 +81,9 @@ export async function importImage({
       const diffId = config.diffIds[i]!;
       const name = layerName(diffId);
       const from = { layer, diffId, givenBy: open.givenBy, place };
-      if (existsSync(join(store, name))) await useLayer(store, name, from);
+      // One that comes several times has been given once.
+      if (layers.includes(name)) touchLayer(store, name);
+      else if (existsSync(join(store, name))) await useLayer(store, name, from);
       else await addLayer(store, name, from, room);
       layers.push(name);
     }
