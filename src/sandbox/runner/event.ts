@@ -37,6 +37,7 @@ export class CallContext {
   readonly #deadline: number;
   #controller: AbortController | undefined;
   #left = false;
+  #whenLeft: (() => void) | undefined;
 
   constructor(functionName: string, meta: CallMeta, remainingMs: number) {
     this.functionName = functionName;
@@ -64,8 +65,15 @@ export class CallContext {
     return this.#controller.signal;
   }
 
+  /** Unlike `signal` it says nothing at the deadline, and costs no timer. Undefined: nobody wants to know any more. */
+  static whenCallerLeaves(context: CallContext, then: (() => void) | undefined): void {
+    context.#whenLeft = then;
+    if (context.#left) then?.();
+  }
+
   static callerLeft(context: CallContext): void {
     context.#left = true;
+    context.#whenLeft?.();
     if (context.#controller !== undefined) abort(context.#controller);
   }
 }
