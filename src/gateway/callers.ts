@@ -37,12 +37,13 @@ export class Caller {
     return this.awaited.size;
   }
 
-  /** It sent a request. */
-  asks(): void {
+  /** It sent the last of a request. */
+  asked(): void {
     this.askedMs = performance.now();
   }
 
   waitsFor(one: Awaited): void {
+    this.asked();
     this.awaited.add(one);
   }
 

@@ -5,6 +5,7 @@
 
 import * as zlib from 'node:zlib';
 import { NemoError } from '../errors.js';
+import { latin } from '../sandbox/runner/latin.js';
 import { bodyTooLarge } from './body.js';
 
 type Unpack = (
@@ -50,7 +51,7 @@ export function unpack(
   }
   const next = (packed: Buffer): void => {
     const name = names.pop();
-    if (name === undefined) {
+    if (name === undefined || packed.length === 0) {
       done(null, packed);
       return;
     }
@@ -77,7 +78,7 @@ function hasZlibHead(bytes: Buffer): boolean {
 
 /** The text of a JSON body, in the charset that Content-Type names or its first bytes show. BODY_CODING, BAD_REQUEST. */
 export function textOf(bytes: Buffer, contentType: string): string {
-  const named = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(contentType)?.[1]?.toLowerCase();
+  const named = /;\s*charset\s*=\s*["']?([^\s;"']+)/i.exec(contentType)?.[1]?.toLowerCase();
   const charset = named === undefined || named === 'utf-16' ? (wideMark(bytes) ?? named ?? 'utf-8') : named;
   let decoder: InstanceType<typeof TextDecoder>;
   try {
@@ -88,7 +89,7 @@ export function textOf(bytes: Buffer, contentType: string): string {
     });
   }
   try {
-    return decoder.decode(bytes);
+    return decoder.encoding === 'windows-1252' ? latin(bytes) : decoder.decode(bytes);
   } catch (cause) {
     throw new NemoError('BAD_REQUEST', `the request body is not ${charset}`, {
       hint: 'send UTF-8, or name its charset in Content-Type',

@@ -81,7 +81,6 @@ function listening(
   const handle: OfferHandler = (request, response) => {
     if (request.offered) response.shouldKeepAlive = false;
     const caller = callers.of(request.socket);
-    caller.asks();
     // A flood of requests on one connection, whose answers nobody waits for.
     const { pending } = caller;
     if (pending > 0 && pending * weightOf(request) >= GATEWAY_HTTP.pipelinedMax) {

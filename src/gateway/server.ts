@@ -221,6 +221,7 @@ function counted(callers: Callers, bodies: Budget, rest: RequestListener): Reque
     };
     const one = { left: done };
     caller.waitsFor(one);
+    request.once('end', () => caller.asked());
     response.once('close', done);
     caller.inTurn(() => {
       if (!request.socket.destroyed) rest(request, response);

@@ -1,6 +1,7 @@
 /**
- * Offers to go on in another protocol (RFC 9110, 7.8). There is one that is taken, the feed's WebSocket; a WebSocket
- * of anything else is refused; every other offer (`curl --http2`) is ignored, and its request answered as any other.
+ * Offers to go on in another protocol (RFC 9110, 7.8). There is one that is taken, the feed's WebSocket; one of a
+ * WebSocket of anything else, and of nothing but that, is refused; every other offer (`curl --http2`) is ignored, and
+ * its request answered as any other.
  */
 
 import type { IncomingMessage, Server } from 'node:http';
@@ -60,9 +61,15 @@ export function letsGo(request: MayOffer): boolean {
   return !request.offered;
 }
 
-function offersWebSocket({ headers }: IncomingMessage): boolean {
-  return /(^|,)\s*websocket\s*(,|$)/i.test(headers.upgrade ?? '');
+/** Nothing but a WebSocket, or one among others where there is one. */
+function offersWebSocket({ headers, url }: IncomingMessage): boolean {
+  const offers = (headers.upgrade ?? '').split(',').map((offer) => offer.trim().toLowerCase());
+  if (!offers.includes('websocket')) return false;
+  return offers.every((offer) => offer === 'websocket') || FEED.test(url!);
 }
+
+/** Its path, also with the host before it. */
+const FEED = /^(?:\w+:\/\/[^/?#]*)?\/feed(?:\?|$)/;
 
 function onOffer(
   server: Server,

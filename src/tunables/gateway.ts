@@ -43,8 +43,9 @@ export const GATEWAY_HTTP = {
   backlogsMaxBytes: 256 * 1024 * 1024,
   /** Unsent on one connection, this little does not count. */
   backlogSmallBytes: 64 * 1024,
-  /** Who closes its sending side so soon after a request waits for its answer; later it may have left. */
-  halfCloseMs: 1_000,
+  /** Who closes its sending side so soon after a request waits for its answer; later it may have left. Less than any time
+   * that callers set themselves: `curl -m 1` leaves a little before its second is over. */
+  halfCloseMs: 500,
   /** Who did is asked whether it is there: again so soon, because only the second question shows that the first was refused. */
   probeAgainMs: 250,
   /** And from then on so often. */

@@ -122,6 +122,8 @@ const TABLE: Record<string, Row[]> = {
     { rule: '9.3.2: HEAD of an error', send: get('/function/nobody', '', 'HEAD'), methods: ['HEAD'], gives: 404 },
     { rule: '15.3.5: 204 has neither body nor length', send: get(`${SPY}/204`), gives: 204, headers: { 'content-length': undefined, 'transfer-encoding': undefined } },
     { rule: '15.3.5: 204 in pieces', send: get(`${SPY}/204stream`), gives: 204, headers: { 'content-length': undefined, 'transfer-encoding': undefined } },
+    { rule: '15.3.6: 205 in pieces', send: `GET ${SPY}/205stream HTTP/1.1\r\n${HOST}\r\n${get(`${SPY}/short`)}`, gives: [205, 200], body: 'short' },
+    { rule: '15.4.5: 304 in pieces', send: `GET ${SPY}/304stream HTTP/1.1\r\n${HOST}\r\n${get(`${SPY}/short`)}`, gives: [304, 200], body: 'short' },
     { rule: '15.3.6: 205 has no body', send: get(`${SPY}/205`), gives: 205, headers: { 'content-length': '0' }, body: '' },
     { rule: '15.4.5: 304 has no body and keeps its ETag', send: get(`${SPY}/304`), gives: 304, headers: { etag: '"a"', 'transfer-encoding': undefined } },
     { rule: '14.4: 206 and Content-Range', send: get(`${SPY}/206`, 'Range: bytes=0-1\r\n'), gives: 206, headers: { 'content-range': 'bytes 0-1/4' }, seen: { headers: { range: 'bytes=0-1' } } },
@@ -142,6 +144,7 @@ const TABLE: Record<string, Row[]> = {
     { rule: 'without Connection', send: get(SPY, 'Upgrade: h2c\r\n'), gives: 200, seen: { headers: { upgrade: GONE } } },
     { rule: 'on no function', send: `GET /nothing HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n${get(SPY)}`, gives: [404, 200] },
     { rule: 'OPTIONS with an offer', send: `OPTIONS ${SPY} HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n${get(SPY)}`, gives: [200, 200] },
+    { rule: 'a WebSocket among others, of what has none', send: `GET ${SPY} HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n${get(SPY)}`, gives: [200, 200] },
     { rule: 'a WebSocket of what has none', send: `GET ${SPY} HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n`, gives: 404, seen: false },
   ],
   'RFC 9110, 10.1.1: Expect': [
@@ -197,7 +200,9 @@ const spy: Handler = (call, sink, timeline) => {
     case '/205':
       return whole(Number(call.path.slice(1)), {}, 'body');
     case '/204stream':
-      return pieces(204, {});
+    case '/205stream':
+    case '/304stream':
+      return pieces(Number(call.path.slice(1, 4)), {});
     case '/299':
       return whole(299, {}, '');
     case '/304':

@@ -151,10 +151,11 @@ describe('hostile messages in lines', function () {
     const names = ['proxy', 'Proxy', 'PROXY', 'content-type', 'x-a', 'path', 'ld_preload', 'node-options'];
     fuzz(hostileObject(names), (text) => {
       const headers = JSON.parse(text) as Record<string, string>;
-      const env = requestEnvironment({
+      const context = {
         ...{ callId: 'c', method: 'GET', path: '/', query: '', headers },
         ...{ functionName: 'f', deadlineMs: 0, remainingMs: () => 0 },
-      } as unknown as Parameters<typeof requestEnvironment>[0]);
+      } as unknown as Parameters<typeof requestEnvironment>[0];
+      const env = requestEnvironment(context, 0);
       expect(env).to.not.have.property('HTTP_PROXY');
       return Object.keys(env).every((name) =>
         /^(REQUEST_METHOD|PATH_INFO|QUERY_STRING|CALL_ID|CONTENT_TYPE|HTTP_[A-Z0-9_]*)$/.test(name),

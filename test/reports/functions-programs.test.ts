@@ -1,8 +1,52 @@
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
 import { expect } from 'chai';
+import type { Sandbox } from '../../src/sandbox/engine.js';
 import { ask, call, errorOf, SandboxBench } from '../support/sandboxes.js';
 
 const SHELL = '#!/bin/sh\n';
+
+/** `/apart`: head and body come one after the other. `/never`: it waits for the caller to leave. */
+const SERVER = `#!/usr/bin/perl
+use IO::Socket::INET;
+$| = 1;
+my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 8, ReuseAddr => 1);
+$SIG{PIPE} = 'IGNORE';
+while (my $c = $server->accept) {
+  my $first = <$c> or next;
+  while (<$c>) { last if /^\\s*$/ }
+  my ($method, $path) = split ' ', $first;
+  if ($path eq '/reset') { print $c "HTTP/1.1 205 Reset Content\\r\\nContent-Length: 0\\r\\n\\r\\n"; }
+  if ($path eq '/never') { my $gone = <$c>; }
+  if ($path eq '/begun') { print $c "HTTP/1.1 200 OK\\r\\nContent-Length: 50\\r\\n\\r\\nbegun"; $c->flush; my $gone = <$c>; }
+  if ($path eq '/apart') {
+    print $c "HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\nConnection: close\\r\\n\\r\\n"; $c->flush;
+    select(undef, undef, undef, 0.05);
+    print $c 'hello' unless $method eq 'HEAD';
+  }
+  close $c;
+}
+`;
+
+/** A call whose caller leaves while it runs; resolves when it has ended. */
+function left(sandbox: Sandbox, input: { path?: string; body?: string }): Promise<void> {
+  const request = {
+    ...{ callId: 'left', functionName: 'probe', method: 'POST', path: '/', query: '', headers: {} },
+    ...input,
+    body: Buffer.from(input.body ?? ''),
+  };
+  return new Promise((resolve) => {
+    const reply = {
+      gone: false,
+      ...{ onHead: () => {}, onChunk: () => {}, onEnd: resolve, onError: () => resolve() },
+    };
+    sandbox.invoke(request, performance.now() + 60_000, reply);
+    setTimeout(() => {
+      reply.gone = true;
+      sandbox.callersLeft?.();
+    }, 300);
+  });
+}
 
 describe('a program as a function', function () {
   this.timeout(20_000);
@@ -19,6 +63,56 @@ describe('a program as a function', function () {
       ...{ content_type: 'text/html', 'x-b3-traceid': '7', proxy: 'http://evil' },
     };
     expect(await text(sandbox, { headers })).to.equal('HTTP_X_B3_TRACEID=7\nHTTP_X_USER=alice\n');
+  });
+
+  /** The length was told as HTTP_CONTENT_LENGTH, where no program looks for it. */
+  it('is told the length of its body as CGI does', async () => {
+    const sandbox = await program(`${SHELL}env | grep CONTENT_ | sort`);
+    const headers = { 'content-type': 'text/plain', 'content-length': '99' };
+    expect(await text(sandbox, { headers, body: 'four' })).to.equal(
+      'CONTENT_LENGTH=4\nCONTENT_TYPE=text/plain\n',
+    );
+    expect(await text(sandbox, { headers })).to.equal('CONTENT_TYPE=text/plain\n');
+  });
+
+  /** Every second call failed: it was to use a pipe that was no longer there. */
+  it('may empty /tmp, or put something else there', async () => {
+    for (const wipe of ['find /tmp -mindepth 1 -delete', 'for f in /tmp/.o*; do rm $f; echo no >$f; done']) {
+      const sandbox = await program(`${SHELL}${wipe}; echo done`);
+      for (let i = 0; i < 4; i++) expect(await text(sandbox), wipe).to.equal('done\n');
+    }
+  });
+
+  /** It ran on, for nobody, and its sandbox took no other call. */
+  it('ends when its caller leaves', async () => {
+    const sandbox = await program(`${SHELL}read -r s; sleep "$s"; echo done`);
+    await left(sandbox, { body: '60\n' });
+    expect(await text(sandbox, { body: '0\n' })).to.equal('done\n');
+  });
+
+  describe('that is a server', () => {
+    const run = () => program(SERVER, { ending: 'srv' });
+
+    it('tells the length of its answers', async () => {
+      const sandbox = await run();
+      const whole = await call(sandbox, { path: '/apart' });
+      expect([whole.headers['content-length'], whole.body.toString()]).to.deep.equal(['5', 'hello']);
+      const head = await call(sandbox, { method: 'HEAD', path: '/apart' });
+      expect([head.headers['content-length'], head.body.length]).to.deep.equal(['5', 0]);
+    });
+
+    it('answers with 205', async () => {
+      const answer = await call(await run(), { path: '/reset' });
+      expect([answer.status, answer.body.length]).to.deep.equal([205, 0]);
+    });
+
+    it('sees that a caller has left, before and within an answer', async () => {
+      const sandbox = await run();
+      for (const path of ['/never', '/begun']) {
+        await left(sandbox, { path });
+        expect((await call(sandbox, { path: '/apart' })).body.toString(), path).to.equal('hello');
+      }
+    });
   });
 
   describe('leaves something behind', () => {
@@ -101,6 +195,12 @@ describe('a program as a function', function () {
       ['names what only root may run', `#!${closed}\n`, /sandbox/],
       ['names a script whose own interpreter is not there', `#!${script}\n`, /\/opt\/no\/such/],
       ['names nothing', '#!\n', /interpreter/],
+      ['names a program without its folder', '#!python3\n', /begin it with #!\/usr\/bin\/env python3$/],
+      ['names one with a word for it', '#!bash -e\n', /begin it with #!\/usr\/bin\/env -S bash -e$/],
+      ['names an env that is not there', '#!/usr/no/env sh\n', /not installed/],
+      ['names a folder', '#!/usr/bin\n', /no program/],
+      ['gives env nothing to run', '#!/usr/bin/env A=b\n', /names no program for env/],
+      ['gives env nothing at all', '#!/usr/bin/env\n', /names no program for env/],
     ] as const) {
       it(`${what}: the deploy says so`, async () => {
         const error = await errorOf(prepare(code));

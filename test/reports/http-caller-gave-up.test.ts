@@ -2,6 +2,7 @@
 
 import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Sink } from '../../src/invoke/function.js';
 import { HttpChannel } from '../../src/sandbox/engines/oci/http-channel.js';
@@ -45,6 +46,14 @@ describe('report: a caller that gave up', function () {
     await streamed.left;
     clearInterval(tick);
     expect([before.sink.gone, streamed.sink.gone]).to.deep.equal([true, true]);
+  });
+
+  it('is noticed by HTTP/1.0, too, also by one that gives up just before its second is over', async () => {
+    const { socket, left, sink } = await call('1.0');
+    await sleep(900);
+    socket.end();
+    await left;
+    expect(sink.gone).to.equal(true);
   });
 
   it('ends its connection to the server of an image, and frees the sandbox', async () => {

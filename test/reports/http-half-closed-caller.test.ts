@@ -1,7 +1,9 @@
 /** Report: who closes its sending side behind its request (netcat, health checkers) gets nothing from functions. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { CallTimeline, Sink } from '../../src/invoke/function.js';
+import { GATEWAY_HTTP } from '../../src/tunables.js';
 import { rawSocket, until, untilClosed } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { exchangeHalfClosed } from '../support/raw-http.js';
@@ -50,5 +52,21 @@ describe('report: a caller that closes its sending side', function () {
     sink.onHead(200, {});
     sink.onEnd(timeline);
     expect(await answered).to.match(/^HTTP\/1\.1 200 OK\r\n/);
+  });
+
+  it('gets its answer also if its body was slow: it waits from the end of that', async () => {
+    const head = 'HTTP/1.0\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n';
+    for (const [request, answer] of [
+      [`POST /function/soon ${head}`, /^HTTP\/1\.1 200 OK\r\n[\s\S]*soon$/],
+      [`PUT /v1/functions/slow ${head}`, /^HTTP\/1\.1 400 /],
+    ] as const) {
+      const socket = await rawSocket(box.gateway.port);
+      socket.allowHalfOpen = true;
+      const answered = untilClosed(socket);
+      socket.write(request);
+      await sleep(GATEWAY_HTTP.halfCloseMs + 100);
+      socket.end('body');
+      expect(await answered).to.match(answer);
+    }
   });
 });

@@ -31,6 +31,11 @@ describe('report: packed bodies and other charsets, sent to the API', () => {
     ['one in the other', gzipSync(deflateSync(JSON_TEXT)), { 'content-encoding': 'deflate, gzip' }],
     ['identity', Buffer.from(JSON_TEXT), { 'content-encoding': 'identity' }],
     ['Latin-1', Buffer.from(JSON_TEXT, 'latin1'), { 'content-type': 'application/json; charset=ISO-8859-1' }],
+    [
+      'UTF-8 in single quotes',
+      Buffer.from(JSON_TEXT),
+      { 'content-type': "application/json; charset='utf-8'" },
+    ],
     ['UTF-16', Buffer.from(`\ufeff${JSON_TEXT}`, 'utf16le'), {}],
     ['UTF-16, named', utf16be(JSON_TEXT), { 'content-type': 'application/json; charset=utf-16be' }],
     ['UTF-8 with a mark', Buffer.from(`\ufeff${JSON_TEXT}`), {}],
@@ -41,6 +46,24 @@ describe('report: packed bodies and other charsets, sent to the API', () => {
       expect(answer.json().codeBytes).to.equal(plain);
     });
   }
+
+  it('reads what Windows-1252 has where others have control characters', async () => {
+    const body = Buffer.from(JSON.stringify({ code: 'export default () => "\u0093";' }), 'latin1');
+    const answer = await deploy(body, { 'content-type': 'application/json; charset=windows-1252' });
+    // Stored as `\u201C`, where `é` is `\xE9`.
+    expect(answer.json().codeBytes, answer.body.toString()).to.equal(plain + 2);
+  });
+
+  it('takes a packed body that is empty for none', async () => {
+    const empty = await deploy(Buffer.alloc(0), {});
+    for (const body of [gzipSync(''), Buffer.alloc(0)]) {
+      const answer = await deploy(body, { 'content-encoding': 'gzip' });
+      expect([answer.status, answer.json().error.message]).to.deep.equal([
+        empty.status,
+        empty.json().error.message,
+      ]);
+    }
+  });
 
   for (const [what, body, headers, status, code] of [
     ['a coding that nobody knows', Buffer.from('x'), { 'content-encoding': 'snappy' }, 415, 'BODY_CODING'],
@@ -97,6 +120,18 @@ describe('report: packed bodies and other charsets, sent to a function', functio
     ['JSON with a mark', Buffer.from('\ufeff{"a":1}'), 'application/json', undefined, '{"a":1}'],
     ['JSON in UTF-16', utf16be('\ufeff{"a":1}'), 'application/json', undefined, '{"a":1}'],
     ['text in Latin-1', Buffer.from('é', 'latin1'), `${text}; charset=iso-8859-1`, undefined, 'é'],
+    [
+      'text in Windows-1252',
+      Buffer.from([0x80, 0x93, 0x9f, 0x81, 0xe9]),
+      `${text}; charset=windows-1252`,
+      undefined,
+      '€“Ÿ\u0081é',
+    ],
+    ['text in UTF-8, in single quotes', Buffer.from('é'), `${text}; charset='utf-8'`, undefined, 'é'],
+    ['one in the other', gzipSync(deflateSync('x')), text, 'deflate, gzip', 'x'],
+    ['one in nothing', gzipSync('x'), text, 'gzip, identity', 'x'],
+    ['too many in each other', Buffer.from('a'), text, 'gzip, gzip, gzip, gzip', '["bytes","61"]'],
+    ['packed JSON that is empty, which is null', gzipSync(''), 'application/json', 'gzip', ''],
     ['text in Shift JIS', Buffer.from([0x83, 0x65]), `${text}; charset="Shift_JIS"`, undefined, 'テ'],
     [
       'text of a charset that nobody knows',

@@ -51,6 +51,8 @@ export class CallReply implements Sink, Awaited {
   private firstSent: GiveBack | undefined;
   private queued = false;
   private streaming = false;
+  /** What is streamed is a head alone, whatever the function gives for a body (RFC 9110, 9.3.2, 15.3.5, 15.3.6, 15.4.5). */
+  private bodiless = false;
   /** Of a length that was told, what is still to come. */
   private missingBytes: number | undefined;
   private ended = false;
@@ -130,6 +132,10 @@ export class CallReply implements Sink, Awaited {
   }
 
   private send(chunk: Buffer, sent: GiveBack | undefined): void {
+    if (this.bodiless) {
+      sent?.();
+      return;
+    }
     if (this.missingBytes !== undefined) {
       this.missingBytes -= chunk.length;
       if (this.missingBytes < 0) {
@@ -188,7 +194,7 @@ export class CallReply implements Sink, Awaited {
   private answerWhole(timeline: CallTimeline): NemoError | undefined {
     const { response, status, firstChunk } = this;
     const flat = this.ownHeaders(timeline);
-    const bodiless = status === 204 || status === 205 || status === 304;
+    const bodiless = hasNoBody(status);
     if (status === 205) flat.push('Content-Length', '0');
     else if (!bodiless) flat.push('Content-Length', this.contentLength());
     const failure = this.writeHead(flat);
@@ -234,8 +240,9 @@ export class CallReply implements Sink, Awaited {
       return false;
     }
     this.streaming = true;
+    this.bodiless = method === 'HEAD' || hasNoBody(status);
+    if (this.bodiless || this.firstChunk === undefined) this.response.flushHeaders();
     if (this.firstChunk !== undefined) this.send(this.firstChunk, this.firstSent);
-    else this.response.flushHeaders();
     return true;
   }
 
@@ -273,6 +280,10 @@ export class CallReply implements Sink, Awaited {
     if (timeline !== undefined) flat.push('X-Duration-Seconds', durationS(timeline));
     return flat;
   }
+}
+
+function hasNoBody(status: number): boolean {
+  return status === 204 || status === 205 || status === 304;
 }
 
 function durationS(timeline: CallTimeline): string {

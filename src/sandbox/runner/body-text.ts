@@ -5,6 +5,7 @@
 
 import { type Buffer, isUtf8 } from 'node:buffer';
 import { BODY_MAX_BYTES, utf8 } from './frames.js';
+import { latin } from './latin.js';
 import { BadReply } from './reply.js';
 
 /** The request's body is not what its headers say: the caller's fault, not the function's. */
@@ -21,16 +22,27 @@ const test = (pattern: RegExp) =>
 export const isJson = test(/^application\/(json|[-\w.]+\+json)\s*(;|$)/i);
 export const isText = test(/^text\//i);
 export const namesCharset = test(/;\s*charset\s*=/i) as (type: string) => boolean;
-const isUtf8Name = test(/;\s*charset\s*=\s*"?(utf-?8|us-ascii)"?\s*(;|$)/i);
-const charsetOf = RegExp.prototype.exec.bind(/;\s*charset\s*=\s*"?([^\s;"]+)/i);
-const isPacked = test(/^\s*(x-gzip|gzip|deflate|br|zstd|identity)\s*$/i);
-const codingOf = RegExp.prototype.exec.bind(/[a-z]+(?=\s*$)/i);
+// In single quotes, too: some write them, and no charset has one in its name.
+const isUtf8Name = test(/;\s*charset\s*=\s*["']?(utf-?8|us-ascii)["']?\s*(;|$)/i);
+const charsetOf = RegExp.prototype.exec.bind(/;\s*charset\s*=\s*["']?([^\s;"']+)/i);
+const isCoding = test(/^(x-gzip|gzip|deflate|br|zstd)$/);
 const lower = Function.prototype.call.bind(String.prototype.toLowerCase) as (text: string) => string;
 const charCodeAt = Function.prototype.call.bind(String.prototype.charCodeAt) as (
   text: string,
   at: number,
 ) => number;
-const slice = Function.prototype.call.bind(String.prototype.slice) as (text: string, from: number) => string;
+const slice = Function.prototype.call.bind(String.prototype.slice) as (
+  text: string,
+  from: number,
+  to?: number,
+) => string;
+const trim = Function.prototype.call.bind(String.prototype.trim) as (text: string) => string;
+const lastIndexOf = Function.prototype.call.bind(String.prototype.lastIndexOf) as (
+  text: string,
+  part: string,
+) => number;
+/** One on top of the other; nobody needs more. */
+const CODINGS_MAX = 3;
 /** Of UTF-8 as some programs write it: not a part of the text. */
 const MARK = 0xfeff;
 const Decoder = TextDecoder;
@@ -38,46 +50,77 @@ const decode = Function.prototype.call.bind(TextDecoder.prototype.decode) as (
   decoder: object,
   bytes: Uint8Array,
 ) => string;
+const encodingOf = Function.prototype.call.bind(
+  Object.getOwnPropertyDescriptor(TextDecoder.prototype, 'encoding')!.get!,
+) as (decoder: object) => string;
 // Loaded by the first packed body: most functions never get one.
 const builtin = process.getBuiltinModule.bind(process) as (name: string) => unknown;
+const zlib = (): Zlib => builtin('zlib') as Zlib;
 
-/** As it came if its coding is not known here; else unpacked, and the headers say so. */
-export function unpackText(headers: Record<string, string>, body: Buffer): Buffer {
+/** As it came if one of its codings is not known here; else unpacked, and the headers say so. */
+export function unpackBody(headers: Record<string, string>, body: Buffer): Buffer {
   const said = headers['content-encoding'];
-  if (said === undefined || body.length === 0 || !isPacked(said)) return body;
-  const unpack = unpackerOf(lower(codingOf(said)![0]!), body);
-  if (unpack === undefined) return body;
-  let plain: Buffer;
-  try {
-    plain = unpack(body, { maxOutputLength: BODY_MAX_BYTES });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-      throw new BadReply('BODY_TOO_LARGE', `the body unpacks to more than ${BODY_MAX_BYTES} bytes`);
-    }
-    throw new BadBody(`the body is not packed as ${said}: ${(error as Error).message}`);
+  if (said === undefined || body.length === 0 || !areCodings(said)) return body;
+  let plain = body;
+  // The one named last was put on last.
+  for (let rest: string | undefined = said; rest !== undefined; ) {
+    const { name, before } = lastOf(rest);
+    rest = before;
+    if (name !== '' && plain.length > 0) plain = unpack(name, plain);
   }
   delete headers['content-encoding'];
   headers['content-length'] = `${plain.length}`;
   return plain;
 }
 
-function unpackerOf(coding: string, { 0: first = 0, 1: second = 0 }: Buffer): Unpack | undefined {
-  const zlib = builtin('zlib') as Zlib;
+/** All of them are known here. */
+function areCodings(said: string): boolean {
+  let count = 0;
+  for (let rest: string | undefined = said; rest !== undefined; ) {
+    const { name, before } = lastOf(rest);
+    rest = before;
+    if (name === '') continue;
+    if (++count > CODINGS_MAX || !isCoding(name)) return false;
+    // Of newer versions of node.
+    if (name === 'zstd' && zlib().zstdDecompressSync === undefined) return false;
+  }
+  return true;
+}
+
+/** Its name is empty if it changes nothing. */
+function lastOf(list: string): { name: string; before: string | undefined } {
+  const comma = lastIndexOf(list, ',');
+  const name = lower(trim(slice(list, comma + 1)));
+  return {
+    name: name === 'identity' ? '' : name,
+    before: comma === -1 ? undefined : slice(list, 0, comma),
+  };
+}
+
+function unpack(coding: string, body: Buffer): Buffer {
+  try {
+    return unpackerOf(coding, body)(body, { maxOutputLength: BODY_MAX_BYTES });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+      throw new BadReply('BODY_TOO_LARGE', `the body unpacks to more than ${BODY_MAX_BYTES} bytes`);
+    }
+    throw new BadBody(`the body is not packed as ${coding}: ${(error as Error).message}`);
+  }
+}
+
+function unpackerOf(coding: string, { 0: first = 0, 1: second = 0 }: Buffer): Unpack {
+  const { gunzipSync, brotliDecompressSync, zstdDecompressSync, inflateSync, inflateRawSync } = zlib();
   switch (coding) {
     case 'gzip':
-      return zlib.gunzipSync;
-    case 'identity':
-      return (bytes) => bytes;
+    case 'x-gzip':
+      return gunzipSync;
     case 'br':
-      return zlib.brotliDecompressSync;
+      return brotliDecompressSync;
     case 'zstd':
-      // Of newer versions of node.
-      return zlib.zstdDecompressSync;
+      return zstdDecompressSync!;
     default:
       // Some leave out the head that `deflate` has (RFC 9110, 8.4.1.2).
-      return (first & 15) === 8 && ((first << 8) | second) % 31 === 0
-        ? zlib.inflateSync
-        : zlib.inflateRawSync;
+      return (first & 15) === 8 && ((first << 8) | second) % 31 === 0 ? inflateSync : inflateRawSync;
   }
 }
 
@@ -103,7 +146,8 @@ function wideMark(bytes: Buffer): string | undefined {
 function decoded(charset: string | undefined, bytes: Buffer): string | undefined {
   if (charset === undefined) return undefined;
   try {
-    return decode(new Decoder(charset, { fatal: true }), bytes);
+    const decoder = new Decoder(charset, { fatal: true });
+    return encodingOf(decoder) === 'windows-1252' ? latin(bytes) : decode(decoder, bytes);
   } catch {
     return undefined;
   }

@@ -4,13 +4,11 @@ import type { CallContext } from './event.js';
 
 const PLAIN_NAME = /^[A-Za-z0-9-]+$/;
 
-export function requestEnvironment({
-  callId,
-  method,
-  path,
-  query,
-  headers,
-}: CallContext): Record<string, string> {
+/** `bodyBytes`: of the body as the program gets it, whatever length its caller told. */
+export function requestEnvironment(
+  { callId, method, path, query, headers }: CallContext,
+  bodyBytes: number,
+): Record<string, string> {
   const told: Record<string, string> = {
     REQUEST_METHOD: method,
     PATH_INFO: path,
@@ -22,8 +20,9 @@ export function requestEnvironment({
     if (!PLAIN_NAME.test(name)) continue;
     const key = name.toUpperCase().replaceAll('-', '_');
     // HTTP_PROXY is where programs take their proxy from: not the caller's to choose (https://httpoxy.org).
-    if (key === 'PROXY') continue;
+    if (key === 'PROXY' || key === 'CONTENT_LENGTH') continue;
     told[key === 'CONTENT_TYPE' ? key : `HTTP_${key}`] = value;
   }
+  if (bodyBytes > 0) told.CONTENT_LENGTH = `${bodyBytes}`;
   return told;
 }

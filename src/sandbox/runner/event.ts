@@ -5,7 +5,7 @@
 
 import type { Buffer } from 'node:buffer';
 import { performance } from 'node:perf_hooks';
-import { BadBody, isJson, isText, namesCharset, textOf, unpackText } from './body-text.js';
+import { BadBody, isJson, isText, namesCharset, textOf, unpackBody } from './body-text.js';
 import { uncurry } from './primordials.js';
 
 const parseJson = JSON.parse;
@@ -37,6 +37,7 @@ export class CallContext {
   readonly #deadline: number;
   #controller: AbortController | undefined;
   #left = false;
+  #whenLeft: (() => void) | undefined;
 
   constructor(functionName: string, meta: CallMeta, remainingMs: number) {
     this.functionName = functionName;
@@ -64,8 +65,15 @@ export class CallContext {
     return this.#controller.signal;
   }
 
+  /** Unlike `signal` it says nothing at the deadline, and costs no timer. Undefined: nobody wants to know any more. */
+  static whenCallerLeaves(context: CallContext, then: (() => void) | undefined): void {
+    context.#whenLeft = then;
+    if (context.#left) then?.();
+  }
+
   static callerLeft(context: CallContext): void {
     context.#left = true;
+    context.#whenLeft?.();
     if (context.#controller !== undefined) abort(context.#controller);
   }
 }
@@ -79,7 +87,8 @@ export function decodeEvent(headers: Record<string, string>, packed: Buffer): un
   const type = headers['content-type'];
   const json = isJson(type);
   if (!json && !isText(type)) return packed;
-  const body = unpackText(headers, packed);
+  const body = unpackBody(headers, packed);
+  if (body.length === 0) return null;
   if (headers['content-encoding'] !== undefined) return body;
   const text = textOf(type!, body);
   if (!json) return text ?? body;
@@ -94,10 +103,9 @@ export function decodeEvent(headers: Record<string, string>, packed: Buffer): un
   }
 }
 
-/** The web Request for fetch style functions. */
+/** The web Request for fetch style functions: `json()`, `text()` and `formData()` know nothing of codings. Throws as above. */
 export function toRequest(context: CallContext, packed: Buffer): Request {
-  const type = context.headers['content-type'];
-  const body = isJson(type) || isText(type) ? unpackText(context.headers, packed) : packed;
+  const body = unpackBody(context.headers, packed);
   const host = context.headers.host ?? 'function.invalid';
   const url = `http://${host}${context.path}${context.query === '' ? '' : `?${context.query}`}`;
   const headers = new Headers();

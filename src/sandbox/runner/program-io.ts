@@ -6,7 +6,7 @@
 
 import type { Buffer } from 'node:buffer';
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 
 const FOLDER = '/tmp';
@@ -23,16 +23,33 @@ export interface OutputPipe {
 
 /** Undefined where no FIFO can be made. */
 export function openOutput(): OutputPipe | undefined {
-  const path = free.pop() ?? make();
-  if (path === undefined) return undefined;
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const writer = openSync(path, constants.O_WRONLY);
+  // The folder is the program's, too: what was free may have been removed since.
+  for (let path = free.pop(); path !== undefined; path = free.pop()) {
+    const pipe = open(path);
+    if (pipe !== undefined) return pipe;
+  }
+  const path = make();
+  return path === undefined ? undefined : open(path);
+}
+
+/** Undefined if no FIFO is there. */
+function open(path: string): OutputPipe | undefined {
+  let fd: number | undefined;
+  let writer: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    if (!fstatSync(fd).isFIFO()) throw new Error('something else is in its place');
+    writer = openSync(path, constants.O_WRONLY);
+  } catch {
+    closeFile(fd);
+    return undefined;
+  }
   return {
     reader: new Socket({ fd, readable: true, writable: false }),
     writer,
     done(clean) {
       if (clean) free.push(path);
-      else rmSync(path, { force: true });
+      else rmSync(path, { force: true, recursive: true });
     },
   };
 }

@@ -6,12 +6,13 @@
 
 import { Buffer } from 'node:buffer';
 import { type StdioOptions, spawn } from 'node:child_process';
-import { chmodSync, copyFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { Readable } from 'node:stream';
 import type { RawHandler } from './calls.js';
 import { requestEnvironment } from './cgi.js';
+import { CallContext } from './event.js';
 import { BODY_MAX_BYTES } from './frames.js';
 import { endLeftovers, MARK } from './leftovers.js';
 import { closeFile, openInput, openOutput } from './program-io.js';
@@ -24,17 +25,26 @@ const LOOK_MS = 10;
 const LINGER_MS = 100;
 const HTTP_ENDING = /\.srv$/;
 /** They speak of one connection; node makes its own. */
-const OWN_HEADERS = ['host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive', 'upgrade'];
+const OWN_HEADERS = ['host', 'connection', 'transfer-encoding', 'keep-alive', 'upgrade'];
+const OF_REQUEST = [...OWN_HEADERS, 'content-length'];
+const BODILESS = [204, 205, 304];
 
 export async function programHandler(path: string, env: Record<string, string>): Promise<RawHandler> {
   const base = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: '/tmp', LANG: 'C.UTF-8', ...USER, ...env };
   return HTTP_ENDING.test(path) ? httpHandler(path, { ...base, PORT: `${PORT}` }) : stdioHandler(path, base);
 }
 
-/** Where the folder of functions is mounted without the right to execute, a copy in memory is run. */
-function startable(path: string, retry: (path: string) => void): (error: NodeJS.ErrnoException) => boolean {
-  return (error) => {
-    if (error.code !== 'EACCES' || path === COPY) return false;
+/**
+ * Where the folder of functions is mounted without the right to execute, a copy in memory is run. The program may
+ * remove that.
+ */
+function startable(
+  path: string,
+  tried: string,
+  retry: (path: string) => void,
+): (error: NodeJS.ErrnoException) => boolean {
+  return ({ code }) => {
+    if (tried === COPY ? code !== 'ENOENT' || existsSync(COPY) : code !== 'EACCES') return false;
     copyFileSync(path, COPY);
     chmodSync(COPY, 0o755);
     retry(COPY);
@@ -55,7 +65,7 @@ function stdioHandler(path: string, base: Record<string, string>): RawHandler {
       const mark = `${++calls}`;
       const run = (from: string): void => {
         program = from;
-        const env = { ...base, ...requestEnvironment(context), [MARK]: mark };
+        const env = { ...base, ...requestEnvironment(context, body.length), [MARK]: mark };
         const pipe = openOutput();
         const input = openInput(body);
         const stdio: StdioOptions = [input ?? 'pipe', pipe?.writer ?? 'pipe', 'inherit'];
@@ -68,7 +78,7 @@ function stdioHandler(path: string, base: Record<string, string>): RawHandler {
         let ended: [code: number | null, signal: string | null] | undefined;
         let lingering: NodeJS.Timeout | undefined;
         let clean = false;
-        const again = startable(from, run);
+        const again = startable(path, from, run);
         running++;
         child.once('error', (error) => {
           running--;
@@ -101,12 +111,17 @@ function stdioHandler(path: string, base: Record<string, string>): RawHandler {
         });
         const answer = ([code, signal]: [code: number | null, signal: string | null]): void => {
           clearTimeout(lingering);
+          CallContext.whenCallerLeaves(context, undefined);
           endLeftovers(child.pid!, mark, --running === 0);
           if (bytes > BODY_MAX_BYTES)
             reject(new Error(`the program answered with more than ${BODY_MAX_BYTES} bytes`));
           else if (code === 0) resolve(Buffer.concat(chunks));
           else reject(new Error(`the program ended with ${signal ?? `exit code ${code}`}`));
         };
+        // For nobody it need not run on; its end answers the call.
+        CallContext.whenCallerLeaves(context, () => {
+          if (child.pid !== undefined) endLeftovers(child.pid, mark, running === 1);
+        });
       };
       run(program);
     });
@@ -116,7 +131,7 @@ async function httpHandler(path: string, env: Record<string, string>): Promise<R
   let ended: Error | undefined;
   const run = (from: string): void => {
     const child = spawn(from, [], { stdio: ['ignore', 'inherit', 'inherit'], env });
-    const again = startable(from, run);
+    const again = startable(path, from, run);
     child.once('error', (error) => {
       if (!again(error)) ended = error;
     });
@@ -133,8 +148,9 @@ async function httpHandler(path: string, env: Record<string, string>): Promise<R
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
   serving = true;
-  return async (body, { method, path: target, query, headers }) => {
-    const sent = Object.entries(headers).filter(([name]) => !OWN_HEADERS.includes(name.toLowerCase()));
+  return async (body, context) => {
+    const { method, path: target, query, headers } = context;
+    const sent = Object.entries(headers).filter(([name]) => !OF_REQUEST.includes(name.toLowerCase()));
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const call = request({
         port: PORT,
@@ -143,13 +159,16 @@ async function httpHandler(path: string, env: Record<string, string>): Promise<R
         path: query === '' ? target : `${target}?${query}`,
         headers: { ...Object.fromEntries(sent), 'content-length': body.length },
       });
-      call.once('response', resolve).once('error', reject).end(body);
+      call.once('response', resolve).on('error', reject).end(body);
+      // Its server can see that nobody waits any more, and the sandbox is free.
+      CallContext.whenCallerLeaves(context, () => call.destroy(new Error('the caller has left')));
+      call.once('close', () => CallContext.whenCallerLeaves(context, undefined));
     });
     const told = Object.entries(answer.headersDistinct).flatMap(([name, values = []]) =>
       OWN_HEADERS.includes(name) ? [] : values.map((value) => [name, value] as [string, string]),
     );
     const status = answer.statusCode ?? 502;
-    const bodiless = status === 204 || status === 304 || method === 'HEAD';
+    const bodiless = BODILESS.includes(status) || method === 'HEAD';
     if (bodiless) answer.resume();
     const stream = bodiless ? null : (Readable.toWeb(answer) as unknown as ReadableStream);
     return new Response(stream as unknown as null, { status, headers: told });

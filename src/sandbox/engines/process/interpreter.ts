@@ -25,7 +25,9 @@ export function requireInterpreter(head: Buffer, filename: string, nested = 0): 
   const line = head.toString('utf8', 2, LINE_BYTES).split('\n', 1)[0]!.trim();
   const program = interpreterOf(line, filename);
   const path = program.startsWith('/') ? program : found(program);
-  const lack = path === undefined ? 'is not installed here' : lackOf(path);
+  // What the kernel starts, which may be env.
+  const first = line.split(/\s/, 1)[0]!;
+  const lack = path === undefined ? 'is not installed here' : (lackOf(first) ?? lackOf(path));
   if (path === undefined || lack !== undefined) {
     throw new NemoError('BAD_FUNCTION', `${filename} asks for the interpreter '${line}', which ${lack}`, {
       hint: 'install it on this host below /usr, for all users, or deploy a compiled program',
@@ -39,7 +41,18 @@ export function requireInterpreter(head: Buffer, filename: string, nested = 0): 
 /** The path or name of the program that the rest of a first line means. */
 function interpreterOf(line: string, filename: string): string {
   const [, path = '', rest = ''] = /^(\S*)\s*(.*)$/.exec(line)!;
-  if (!ENV.test(path) || rest === '') return path;
+  if (path !== '' && !path.startsWith('/')) {
+    throw new NemoError(
+      'BAD_FUNCTION',
+      `${filename} begins with '#!${line}': '${path}' is looked for in the folder of each call, not in PATH`,
+      {
+        hint: ENV.test(path)
+          ? `begin it with #!/usr/bin/${line}`
+          : `begin it with #!/usr/bin/env ${rest === '' ? '' : '-S '}${line}`,
+      },
+    );
+  }
+  if (!ENV.test(path)) return path;
   // The kernel gives the rest as one argument.
   const split = /^(?:-[a-zA-Z0]*S|--split-string(?:=|\s))\s*(.*)$/.exec(rest)?.[1];
   if (split === undefined && /\s/.test(rest)) {
@@ -57,7 +70,14 @@ function interpreterOf(line: string, filename: string): string {
     if (ENV_WITH_VALUE.test(word)) i++;
     else if (!word.startsWith('-') && !/^[^=]+=/.test(word)) return word;
   }
-  return path;
+  // It would be given the script as the program to run, and so start itself again without end.
+  throw new NemoError(
+    'BAD_FUNCTION',
+    `${filename} begins with '#!${line}', which names no program for env to run`,
+    {
+      hint: `name its interpreter there, as in #!${path} python3`,
+    },
+  );
 }
 
 /** As env -S splits: by blanks, outside of quotes. */
@@ -82,7 +102,9 @@ export function lackOf(path: string): string | undefined {
     return 'is not installed here';
   }
   if (!isSeen(real)) return 'a sandbox does not see: it lies outside of /usr';
-  const { mode } = statSync(real);
+  const stats = statSync(real);
+  if (!stats.isFile()) return 'is no program';
+  const { mode } = stats;
   if ((mode & 0o001) === 0 || closedAncestor(dirname(real)) !== undefined)
     return 'only its owner may run, not a sandbox';
   return undefined;

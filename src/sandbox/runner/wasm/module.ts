@@ -101,7 +101,10 @@ function commandHandler({ module, memory: size }: Compiled, own: readonly Uint8A
   const handler: RawHandler = (body, context) => {
     const memory = latest?.of === handler ? latest.memory : new Wasm.Memory(size);
     latest = undefined;
-    wasi.begin(memory, body, context.functionName, () => [...own, ...strings(requestEnvironment(context))]);
+    wasi.begin(memory, body, context.functionName, () => [
+      ...own,
+      ...strings(requestEnvironment(context, body.length)),
+    ]);
     const { _start } = instantiate(module, memory);
     try {
       (_start as () => void)();
