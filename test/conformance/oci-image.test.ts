@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { chooseManifest, parseConfig } from '../../src/sandbox/engines/oci/image/image.js';
+import { layerName } from '../../src/sandbox/engines/oci/image/import.js';
 import { manifestParts } from '../../src/sandbox/engines/oci/image/sources.js';
 import { ImageImports } from '../support/image-imports.js';
 import { sha256, type TarEntry, tarOf, writeLayout } from '../support/oci-images.js';
@@ -235,7 +236,7 @@ describe('images as tools write them', function () {
     writeFileSync(path, bytes);
     return path;
   };
-  const names = given.map((layer) => sha256(tarOf(layer)).slice(7, 31));
+  const names = given.map((layer) => layerName(sha256(tarOf(layer))));
 
   for (const [tool, bytes, tag] of [
     ['docker save before 1.10', dockerSaveOfV1(given), 'latest'],
