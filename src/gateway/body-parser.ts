@@ -45,13 +45,14 @@ export function addBodyParser(server: FastifyInstance, bodies: Budget, decode: D
           decode(bytes, type, done);
           return;
         }
-        // What it may come to, until it is answered.
+        // What it may come to: until it is answered, or, if its client leaves before, until that is known.
         if (!bodies.take(maxBytes)) {
           done(bodiesTooLarge());
           return;
         }
-        held.set(raw, bytes.length + maxBytes);
         unpack(bytes, codings, maxBytes, (error, plain) => {
+          if (held.has(raw)) held.set(raw, bytes.length + maxBytes);
+          else bodies.give(maxBytes);
           if (plain === undefined) done(error);
           else decode(plain, type, done);
         });
