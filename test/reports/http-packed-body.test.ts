@@ -104,6 +104,9 @@ describe('report: packed bodies and other charsets, sent to a function', functio
   const text = 'text/plain';
   for (const [what, body, type, coding, event] of [
     ['gzipped JSON', gzipSync('{"a":"é"}'), 'application/json', 'gzip', '{"a":"é"}'],
+    ...(HAS_ZSTD
+      ? [['zstd in frames', zstdFrames('{"a":1}'), 'application/json', 'zstd', '{"a":1}'] as const]
+      : []),
     ['JSON with a mark', Buffer.from('\ufeff{"a":1}'), 'application/json', undefined, '{"a":1}'],
     ['JSON in UTF-16', utf16be('\ufeff{"a":1}'), 'application/json', undefined, '{"a":1}'],
     ['text in Latin-1', Buffer.from('é', 'latin1'), `${text}; charset=iso-8859-1`, undefined, 'é'],
