@@ -14,7 +14,13 @@ type Unpack = (
   done: (error: Error | null, plain: Buffer) => void,
 ) => void;
 
-const { zstdDecompress } = zlib as { zstdDecompress?: Unpack };
+const { zstdDecompress } = zlib as {
+  zstdDecompress?: (
+    bytes: Buffer,
+    options: { maxOutputLength: number; info: true },
+    done: (error: Error | null, result: { buffer: Buffer; engine: { bytesWritten: number } }) => void,
+  ) => void;
+};
 const CODINGS = new Map<string, Unpack>([
   ['gzip', zlib.gunzip],
   ['x-gzip', zlib.gunzip],
@@ -25,9 +31,11 @@ const CODINGS = new Map<string, Unpack>([
   ],
   ['br', zlib.brotliDecompress],
   // Of newer versions of node.
-  ...(zstdDecompress === undefined ? [] : [['zstd', zstdDecompress] as const]),
+  ...(zstdDecompress === undefined ? [] : [['zstd', unpackFrames] as const]),
 ]);
 const ACCEPTED = [...CODINGS.keys()].filter((name) => !name.startsWith('x-')).join(', ');
+/** Each is a turn of its own on some versions of node. */
+const FRAMES_MAX = 1_000;
 /** One on top of the other; nobody needs more. */
 const CODINGS_MAX = 3;
 
@@ -67,6 +75,32 @@ export function unpack(
           }),
         );
       }
+    });
+  };
+  next(bytes);
+}
+
+/** Node up to 26.5 stops after the first frame of zstd (nodejs/node#64741): what it has not read is given to it again. */
+function unpackFrames(
+  bytes: Buffer,
+  { maxOutputLength }: { maxOutputLength: number },
+  done: (error: Error | null, plain: Buffer) => void,
+): void {
+  const plain: Buffer[] = [];
+  let room = maxOutputLength;
+  const next = (rest: Buffer): void => {
+    const options = { maxOutputLength: Math.max(room, 1), info: true } as const;
+    zstdDecompress!(rest, options, (error, result) => {
+      if (error !== null) return done(error, bytes);
+      const { buffer, engine } = result;
+      room -= buffer.length;
+      const left = rest.subarray(engine.bytesWritten);
+      if (room < 0)
+        return done(Object.assign(new Error('it is too large'), { code: 'ERR_BUFFER_TOO_LARGE' }), bytes);
+      if (engine.bytesWritten === 0 || plain.push(buffer) > FRAMES_MAX)
+        return done(new Error('it does not end, or has too many frames'), bytes);
+      if (left.length > 0) next(left);
+      else done(null, Buffer.concat(plain));
     });
   };
   next(bytes);

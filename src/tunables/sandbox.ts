@@ -200,7 +200,11 @@ export const OCI = {
   acceptPollMaxMs: 250,
   /** Loopback answers at once, or not at all: nobody may hold the agent's thread by a full backlog. */
   connectWaitMs: 0,
-  keepAliveMs: 600_000,
+  /**
+   * How long a connection to its server waits for the next call. Shorter than servers keep one (gunicorn 2 s, node and
+   * uvicorn 5 s): who closes first has no request on its way. A new one takes some 100 us.
+   */
+  keepAliveMs: 1_500,
   /** Images that are kept laid out though they have no sandbox. */
   unusedImagesMax: 16,
   /** The head of an answer, as node's own limit; and those before it, 1xx, that announce it. */

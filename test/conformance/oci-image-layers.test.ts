@@ -3,14 +3,20 @@
  * with its section. The result is the tree that a function sees.
  */
 
+import { spawnSync } from 'node:child_process';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Pax } from 'tar';
+import { inFrames } from '../../src/sandbox/confined/programs/zstd-frames.js';
+import { isCompressed } from '../../src/sandbox/engines/oci/image/layer.js';
 import { directoryInside, fileInside } from '../../src/sandbox/engines/oci/rootfs.js';
 import { Layers } from '../support/layers.js';
 import { type TarEntry, tarOf } from '../support/oci-images.js';
 import { errorOf } from '../support/sandboxes.js';
+import { skippable, zstdOf } from '../support/zstd.js';
 
 const NEMO_S_OWN = ['dev', 'proc', 'tmp', '.nemo'];
 
@@ -222,6 +228,71 @@ const TREES: Array<[rule: string, layers: Layer[], tree: string[] | RegExp]> = [
     ['a=', 'b='],
   ],
 ];
+const INFLATE = '../../src/sandbox/confined/programs/inflate-main.js';
+const TAR = tarOf([file('a', 'x'.repeat(300_000)), file('b', '1')]);
+const [ONE, OTHER] = [zstdOf(TAR.subarray(0, 200_000)), zstdOf(TAR.subarray(200_000))];
+const EMPTY = zstdOf(Buffer.alloc(0));
+const SKIPPED = skippable(0, Buffer.alloc(70_000, 'zstd:chunked'));
+const FRAMES: Array<[what: string, frames: Buffer[], right?: Buffer]> = [
+  ['one', [zstdOf(TAR)]],
+  ['several', [ONE, OTHER]],
+  ['an empty one before, between and behind', [EMPTY, ONE, EMPTY, EMPTY, OTHER, EMPTY]],
+  ['one to skip at the start', [SKIPPED, ONE, OTHER]],
+  ['one to skip between', [ONE, SKIPPED, OTHER]],
+  [
+    'those to skip at the end, as zstd:chunked has them',
+    [ONE, OTHER, SKIPPED, skippable(15, Buffer.alloc(64))],
+  ],
+  [
+    'those to skip that have nothing',
+    [skippable(7, Buffer.alloc(0)), ONE, skippable(15, Buffer.alloc(0)), OTHER],
+  ],
+  [
+    'a thousand',
+    Array.from({ length: 1_000 }, (_, i) => zstdOf(Buffer.from([i & 255]))),
+    Buffer.from(Array.from({ length: 1_000 }, (_, i) => i & 255)),
+  ],
+];
+const inflate = (input: Buffer) =>
+  spawnSync(process.execPath, [fileURLToPath(new URL(INFLATE, import.meta.url)), 'zstd'], {
+    input,
+    maxBuffer: 1 << 24,
+  });
+
+describe('layers of zstd (RFC 8878, 3.1): all frames', () => {
+  for (const [what, frames, right = TAR] of FRAMES)
+    it(what, async () => {
+      const blob = Buffer.concat(frames);
+      expect(isCompressed(blob)).to.equal('zstd');
+      const { stdout, stderr } = inflate(blob);
+      expect(stderr.toString()).to.equal('');
+      expect(stdout.equals(right)).to.equal(true);
+      const kept = Buffer.concat(frames.filter((frame) => frame.readUInt32LE() === 0xfd2fb528));
+      for (const size of [1, 2, 3, 5, 7, 11, 13, 65_536]) {
+        if (size < 11 && blob.length > 100_000) continue;
+        const chunks = Array.from({ length: Math.ceil(blob.length / size) }, (_, i) =>
+          blob.subarray(i * size, (i + 1) * size),
+        );
+        const parts: Buffer[] = [];
+        for await (const part of inFrames(Readable.from(chunks))) parts.push(part);
+        expect(Buffer.concat(parts).equals(kept), `in chunks of ${size}`).to.equal(true);
+      }
+    });
+
+  for (const [what, blob] of [
+    ['that are cut off', Buffer.concat([ONE, OTHER.subarray(0, -1)])],
+    ['that are cut off in a head', Buffer.concat([ONE, OTHER.subarray(0, 3)])],
+    ['to skip that are cut off', Buffer.concat([ONE, SKIPPED.subarray(0, -1)])],
+    ['before something else', Buffer.concat([ONE, Buffer.from('something else')])],
+  ] as const)
+    it(`refused: ${what}`, () => {
+      const { status, stderr } = inflate(blob);
+      expect([status, stderr.toString()]).to.satisfy(
+        ([code, text]: [number, string]) => code === 4 && text.includes('it is damaged'),
+      );
+    });
+});
+
 describe('layers of the OCI image specification', () => {
   const layers = new Layers();
   after(() => layers.close());

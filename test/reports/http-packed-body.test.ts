@@ -1,14 +1,23 @@
 /** Report: a gzipped body, or one in another charset, is mangled or refused as bad JSON. */
 
+import * as zlib from 'node:zlib';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { Sandbox } from '../../src/sandbox/engine.js';
 import { type Answer, ask } from '../gateway/http-client.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
+import { skippable, zstdOf } from '../support/zstd.js';
 
 const CODE = 'export default () => "é";';
 const JSON_TEXT = JSON.stringify({ code: CODE });
+/** Several frames, which newer versions of node know. */
+const zstdFrames = (text: string): Buffer => {
+  const bytes = Buffer.from(text);
+  const parts = [bytes.subarray(0, 0), bytes.subarray(0, 3), bytes.subarray(3)].map(zstdOf);
+  return Buffer.concat([skippable(3, bytes), ...parts, skippable(0, bytes)]);
+};
+const HAS_ZSTD = 'zstdDecompress' in zlib;
 const utf16be = (text: string): Buffer => Buffer.from(text, 'utf16le').swap16();
 
 describe('report: packed bodies and other charsets, sent to the API', () => {
@@ -29,6 +38,7 @@ describe('report: packed bodies and other charsets, sent to the API', () => {
     ['deflate without its head', deflateRawSync(JSON_TEXT), { 'content-encoding': 'deflate' }],
     ['br', brotliCompressSync(JSON_TEXT), { 'content-encoding': 'br' }],
     ['one in the other', gzipSync(deflateSync(JSON_TEXT)), { 'content-encoding': 'deflate, gzip' }],
+    ...(HAS_ZSTD ? [['zstd in frames', zstdFrames(JSON_TEXT), { 'content-encoding': 'zstd' }] as const] : []),
     ['identity', Buffer.from(JSON_TEXT), { 'content-encoding': 'identity' }],
     ['Latin-1', Buffer.from(JSON_TEXT, 'latin1'), { 'content-type': 'application/json; charset=ISO-8859-1' }],
     [
@@ -117,6 +127,9 @@ describe('report: packed bodies and other charsets, sent to a function', functio
   const text = 'text/plain';
   for (const [what, body, type, coding, event] of [
     ['gzipped JSON', gzipSync('{"a":"é"}'), 'application/json', 'gzip', '{"a":"é"}'],
+    ...(HAS_ZSTD
+      ? [['zstd in frames', zstdFrames('{"a":1}'), 'application/json', 'zstd', '{"a":1}'] as const]
+      : []),
     ['JSON with a mark', Buffer.from('\ufeff{"a":1}'), 'application/json', undefined, '{"a":1}'],
     ['JSON in UTF-16', utf16be('\ufeff{"a":1}'), 'application/json', undefined, '{"a":1}'],
     ['text in Latin-1', Buffer.from('é', 'latin1'), `${text}; charset=iso-8859-1`, undefined, 'é'],

@@ -16,6 +16,8 @@ describe('what is not a module for here is refused by what it is, with what to b
     ]);
   };
   const section = (id: number, content: number[]) => Buffer.from([id, ...leb(content.length), ...content]);
+  const custom = (name: string, ...rest: number[]) =>
+    section(0, [name.length, ...Buffer.from(name), ...rest]);
   const head = (version: number[]) => Buffer.from([0, 0x61, 0x73, 0x6d, ...version]);
   const memory = (...limits: number[]) => Buffer.concat([head([1, 0, 0, 0]), section(5, [1, ...limits])]);
   const imported = Buffer.from([3, ...Buffer.from('env'), 6, ...Buffer.from('memory'), 2, 0, 1]);
@@ -40,6 +42,21 @@ describe('what is not a module for here is refused by what it is, with what to b
     ['emscripten', FOREIGN_IMPORT, /imports the function env\.open.*STANDALONE_WASM/],
     ['neither a program nor a handler', NO_EXPORT, /neither _start nor handle.*main function/],
     ['text', Buffer.from(';; a comment\n(module)'), /WebAssembly text .*wat2wasm/],
+    ['text behind a byte order mark', Buffer.from('\ufeff(module)'), /WebAssembly text/],
+    [
+      'text behind comments in comments',
+      Buffer.from('(; a (; b ;;) ;) ;; c\r\n( module)'),
+      /WebAssembly text/,
+    ],
+    ['text without (module', Buffer.from('(func (export "_start"))'), /WebAssembly text/],
+    ['text of a component', Buffer.from('\ufeff(;;) (component $c)'), /text of a component/],
+    ['what only looks like text', Buffer.from('(functional)'), /it is not WebAssembly/],
+    ['a comment that does not end', Buffer.from('(; (; ;) (module)'), /it is not WebAssembly/],
+    [
+      'a core dump',
+      Buffer.concat([head([1, 0, 0, 0]), custom('core', 0), custom('corestack', 0), section(5, [1, 0, 1])]),
+      /core dump .* send the program itself/,
+    ],
     ['gzip', gzipSync(NOOP_COMMAND), /compressed with gzip/],
     ['a zip archive', Buffer.from('PK\x03\x04....'), /zip archive/],
     ['a Linux program', Buffer.from('\x7fELF....', 'latin1'), /it is a Linux program/],

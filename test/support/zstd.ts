@@ -7,11 +7,19 @@ const [RAW, RUN] = [0, 1];
 /** `bytes` as they are. */
 export function zstdOf(bytes: Buffer): Buffer {
   const blocks: Buffer[] = [];
-  for (let at = 0; at < bytes.length; at += BLOCK_MAX) {
+  for (let at = 0; at === 0 || at < bytes.length; at += BLOCK_MAX) {
     const content = bytes.subarray(at, at + BLOCK_MAX);
     blocks.push(header(RAW, content.length, at + BLOCK_MAX >= bytes.length), content);
   }
   return Buffer.concat([MAGIC, WINDOW, ...blocks]);
+}
+
+/** A frame that is to be skipped, of any of 16 kinds. */
+export function skippable(kind: number, content: Buffer): Buffer {
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(0x184d2a50 + kind);
+  head.writeUInt32LE(content.length, 4);
+  return Buffer.concat([head, content]);
 }
 
 /** `head`, then zeros: 128 KiB for every 4 bytes. */

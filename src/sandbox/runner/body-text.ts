@@ -3,7 +3,7 @@
  * unpacks to gigabytes is its own function's memory and time. Everything is taken before function code runs.
  */
 
-import { type Buffer, isUtf8 } from 'node:buffer';
+import { Buffer, isUtf8 } from 'node:buffer';
 import { BODY_MAX_BYTES, utf8 } from './frames.js';
 import { latin } from './latin.js';
 import { BadReply } from './reply.js';
@@ -13,7 +13,10 @@ export class BadBody extends Error {}
 
 type Unpack = (bytes: Buffer, options: { maxOutputLength: number }) => Buffer;
 type Zlib = Record<'gunzipSync' | 'inflateSync' | 'inflateRawSync' | 'brotliDecompressSync', Unpack> & {
-  zstdDecompressSync?: Unpack;
+  zstdDecompressSync?: (
+    bytes: Buffer,
+    options: { maxOutputLength: number; info: true },
+  ) => { buffer: Buffer; engine: { bytesWritten: number } };
 };
 
 const test = (pattern: RegExp) =>
@@ -117,11 +120,27 @@ function unpackerOf(coding: string, { 0: first = 0, 1: second = 0 }: Buffer): Un
     case 'br':
       return brotliDecompressSync;
     case 'zstd':
-      return zstdDecompressSync!;
+      return (bytes, options) => unpackFrames(zlib(), bytes, options);
     default:
       // Some leave out the head that `deflate` has (RFC 9110, 8.4.1.2).
       return (first & 15) === 8 && ((first << 8) | second) % 31 === 0 ? inflateSync : inflateRawSync;
   }
+}
+
+/** Node up to 26.5 stops after the first frame (nodejs/node#64741): what it has not read is given to it again. */
+function unpackFrames(zlib: Zlib, bytes: Buffer, { maxOutputLength }: { maxOutputLength: number }): Buffer {
+  const plain: Buffer[] = [];
+  let room = maxOutputLength;
+  for (let at = 0; at < bytes.length; ) {
+    const options = { maxOutputLength: Math.max(room, 1), info: true } as const;
+    const { buffer, engine } = zlib.zstdDecompressSync!(bytes.subarray(at), options);
+    room -= buffer.length;
+    if (room < 0) throw Object.assign(new Error('it is too large'), { code: 'ERR_BUFFER_TOO_LARGE' });
+    if (engine.bytesWritten === 0) throw new Error('it does not end');
+    at += engine.bytesWritten;
+    if (buffer.length > 0) plain[plain.length] = buffer;
+  }
+  return plain.length === 1 ? plain[0]! : Buffer.concat(plain);
 }
 
 /** Undefined if it is in no charset that is known here. */

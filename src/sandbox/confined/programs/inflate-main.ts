@@ -3,11 +3,12 @@
  * How much may come out is counted by who reads it.
  */
 
-import { Duplex, type Transform } from 'node:stream';
+import type { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { COMPLAINT } from '../protocol.js';
+import { inFrames } from './zstd-frames.js';
 
 /** Four bytes may stand for 128 KiB: whatever comes at once is decompressed in parts, each when the one before is taken. */
 const PART_BYTES = 512;
@@ -29,13 +30,16 @@ async function* inZstdParts(chunks: AsyncIterable<Buffer>): AsyncGenerator<Uint8
 }
 
 /** Node's own where it has one (22.15), which is several times faster. */
-function zstd(): Duplex {
+function inflateZstd(): Promise<void> {
   const { createZstdDecompress } = zlib as { createZstdDecompress?: () => Transform };
-  return createZstdDecompress?.() ?? Duplex.from(inZstdParts);
+  return createZstdDecompress === undefined
+    ? pipeline(process.stdin, inFrames, inZstdParts, process.stdout)
+    : pipeline(process.stdin, inFrames, createZstdDecompress(), process.stdout);
 }
 
-const inflater = process.argv[2] === 'zstd' ? zstd() : zlib.createGunzip();
-pipeline(process.stdin, inflater, process.stdout).catch((error: NodeJS.ErrnoException) => {
+const inflating =
+  process.argv[2] === 'zstd' ? inflateZstd() : pipeline(process.stdin, zlib.createGunzip(), process.stdout);
+inflating.catch((error: NodeJS.ErrnoException) => {
   // Whoever reads has had enough, and says why.
   if (error.code === 'EPIPE') return;
   process.stderr.write(`${COMPLAINT}it is damaged: ${error.message.slice(0, 200)}\n`);

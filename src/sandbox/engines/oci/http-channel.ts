@@ -29,6 +29,10 @@ interface OpenCall {
   untaken: boolean;
   request: Dispatcher.DispatchOptions;
   attempts: number;
+  /** What does the same twice, on a connection that was closed after it had waited: its server may never have seen it. */
+  repeatable: boolean;
+  /** How often something had come from the container when it was sent. */
+  readsBefore: number;
 }
 
 /** A request of which so much was sent at once is read whole or not at all. */
@@ -46,6 +50,9 @@ export class HttpChannel {
   private slowed: Set<OpenCall> | undefined;
   /** What may still come that is no content. */
   private framingBytes: number = OCI.framingMaxBytes;
+  /** How often something came, from any connection; and which of them was the last on the connection that closed last. */
+  private reads = 0;
+  private lastOfClosed = 0;
 
   /** `connect`: undefined while nobody listens. */
   constructor(
@@ -119,6 +126,8 @@ export class HttpChannel {
         body: body.length === 0 && (method === 'GET' || method === 'HEAD') ? null : body,
       },
       attempts: 0,
+      repeatable: false,
+      readsBefore: 0,
     };
     this.open.add(call);
     this.pace.grant(CHANNEL.tokensPerCall);
@@ -152,6 +161,7 @@ export class HttpChannel {
           return;
         }
         call.controller = controller;
+        call.readsBefore = this.reads;
         if (this.slowed !== undefined) this.holdSlow(call, this.slowed);
         if (call.valve.closed) controller.pause();
       },
@@ -180,6 +190,7 @@ export class HttpChannel {
       // The end of the process is told in a moment, and says more.
       onResponseError: (_controller, error) => {
         call.untaken = !call.answered && wasNotTaken(call, error);
+        call.repeatable = !call.answered && this.waitedBefore(call, error);
         const fail = guarded(this.events, () => this.failed(call, error));
         setTimeout(fail, OCI.lastWordsMs).unref();
       },
@@ -242,9 +253,15 @@ export class HttpChannel {
   /** Counts what comes: endless names of chunks, say, are told to nobody by a parser. */
   private watch(socket: Socket): void {
     let before = socket.bytesRead;
+    let last = 0;
+    // Before the client hears of it, and says so to the call that was on it.
+    socket.on('close', () => {
+      this.lastOfClosed = last;
+    });
     socket.on(
       'readable',
       guarded(this.events, () => {
+        if (socket.bytesRead > before) last = ++this.reads;
         this.framingBytes -= socket.bytesRead - before;
         before = socket.bytesRead;
         if (this.framingBytes >= 0) return;
@@ -252,6 +269,13 @@ export class HttpChannel {
         this.events.onViolation('it answered with far more framing than content');
       }),
     );
+  }
+
+  /** Whether the connection of this call had carried another, and nothing came on it since it carries this one. */
+  private waitedBefore({ request: { method }, readsBefore }: OpenCall, error: Error): boolean {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    const { lastOfClosed } = this;
+    return IDEMPOTENT.has(method) && CLOSED.has(code) && lastOfClosed > 0 && lastOfClosed <= readsBefore;
   }
 
   endAll(errorFor: (started: boolean) => NemoError): void {
@@ -269,7 +293,7 @@ export class HttpChannel {
   private failed(call: OpenCall, error: Error): void {
     if (!this.open.has(call)) return;
     // The container lives: its server had closed a connection that was to be used again.
-    if (call.untaken && call.attempts < OCI.attemptsMax) {
+    if (call.untaken ? call.attempts < OCI.attemptsMax : call.repeatable && call.attempts === 1) {
       this.dispatch(call);
       return;
     }
@@ -327,6 +351,10 @@ export class HttpChannel {
 }
 
 const VIA = '1.1 nemo';
+/** What may be sent twice (RFC 9110, 9.2.2). */
+const IDEMPOTENT = new Set<string>(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
+/** Codes of a connection that the other side has closed, the first of them without a reset. */
+const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 /** To `Max-Forwards: 0` a gateway is the last to answer (RFC 9110, 7.6.2). */
 function answerInstead(reply: SandboxReply): void {

@@ -4,11 +4,17 @@
  */
 
 import { Buffer } from 'node:buffer';
-import { MEMORY_SECTION, readLeb, sections } from './own-memory.js';
+import { CUSTOM_SECTION, MEMORY_SECTION, readLeb, sections } from './own-memory.js';
 
 const MODULE = 'build it for wasm32-wasip1 (Rust: --target wasm32-wasip1; Go: GOOS=wasip1; C: wasi-sdk)';
 const SHARED = 2;
 const BITS_64 = 4;
+/** So much of a text is looked at, which may begin with a licence. */
+const TEXT_BYTES = 16_384;
+/** A byte order mark in UTF-8, each byte as a character. */
+const MARK = '\xef\xbb\xbf';
+/** The text format lets `(module` be left out around what is in it. */
+const FIELD = /^\(\s*(?:module|type|rec|import|func|table|memory|global|export|start|elem|data|tag)(?![\w-])/;
 
 const HEADS: ReadonlyArray<readonly [head: readonly number[], what: string]> = [
   [[0x1f, 0x8b], 'it is compressed with gzip: send it unpacked'],
@@ -36,18 +42,44 @@ export function notAModule(bytes: Uint8Array): string | undefined {
     );
   if (version !== 1 || layer !== 0)
     return `it has version ${version}, layer ${layer} of the binary format, and version 1 is run here: ${MODULE}`;
+  if (isCoreDump(bytes))
+    return 'it is a core dump of a WebAssembly program that failed: send the program itself';
   return memoryKind(bytes);
 }
 
 function otherText(bytes: Uint8Array): string {
-  const start = Buffer.from(bytes.subarray(0, 4_096))
-    .toString('latin1')
-    .replace(/^(?:\s+|;;[^\n]*(?:\n|$)|\(;[^;]*;\))*/, '');
-  const [, what] = /^\((module|component)\b/.exec(start) ?? [];
-  if (what === 'module')
+  const start = withoutComments(Buffer.from(bytes.subarray(0, TEXT_BYTES)).toString('latin1'));
+  if (/^\(\s*component(?![\w-])/.test(start)) return `it is the text of a component: ${MODULE}`;
+  if (FIELD.test(start))
     return 'it is WebAssembly text (.wat): make it binary with wat2wasm or `wasm-tools parse`';
-  if (what === 'component') return `it is the text of a component: ${MODULE}`;
   return 'it is not WebAssembly: it does not begin with the bytes \\0asm';
+}
+
+/** From the first character that says something. Block comments may lie in one another. */
+function withoutComments(text: string): string {
+  let at = text.startsWith(MARK) ? MARK.length : 0;
+  for (let depth = 0; at < text.length; ) {
+    const two = text.slice(at, at + 2);
+    if (two === '(;' || (two === ';)' && depth > 0)) {
+      depth += two === '(;' ? 1 : -1;
+      at += 2;
+    } else if (two === ';;' && depth === 0) {
+      const end = text.indexOf('\n', at);
+      at = end === -1 ? text.length : end;
+    } else if (depth > 0 || /^\s/.test(two)) at++;
+    else break;
+  }
+  return text.slice(at);
+}
+
+/** What an engine wrote when a program trapped: memory and stacks, and nothing to run. */
+function isCoreDump(bytes: Uint8Array): boolean {
+  return sections(bytes).some(({ id, content, end }) => {
+    if (id !== CUSTOM_SECTION) return false;
+    const { value, next } = readLeb(bytes, content);
+    const name = Buffer.from(bytes.subarray(next, Math.min(next + value, end))).toString('latin1');
+    return name === 'core' || name === 'corestack';
+  });
 }
 
 function memoryKind(bytes: Uint8Array): string | undefined {

@@ -8,7 +8,7 @@
 import { Buffer } from 'node:buffer';
 
 const HEADER_BYTES = 8;
-const CUSTOM_SECTION = 0;
+export const CUSTOM_SECTION = 0;
 const IMPORT_SECTION = 2;
 export const MEMORY_SECTION = 5;
 const MEMORY_KIND = 2;

@@ -19,6 +19,7 @@ import {
 import { join } from 'node:path';
 import { Parser, type ReadEntry } from 'tar';
 import { OCI } from '../../../../tunables.js';
+import { beginsSkippable } from '../../../confined/programs/zstd-frames.js';
 import { badImage } from './faults.js';
 import { layerParts, realDirectory } from './layer-path.js';
 
@@ -263,7 +264,8 @@ function compressedTwice(): Error {
 export function isCompressed(head: Buffer): 'gzip' | 'zstd' | undefined {
   if (head.length < 4) return undefined;
   if (head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
-  return head.readUInt32LE() === 0xfd2fb528 ? 'zstd' : undefined;
+  const magic = head.readUInt32LE();
+  return magic === 0xfd2fb528 || beginsSkippable(magic) ? 'zstd' : undefined;
 }
 
 function clear(path: string): void {
