@@ -112,7 +112,7 @@ function unpack(coding: string, body: Buffer): Buffer {
 }
 
 function unpackerOf(coding: string, { 0: first = 0, 1: second = 0 }: Buffer): Unpack {
-  const { gunzipSync, brotliDecompressSync, zstdDecompressSync, inflateSync, inflateRawSync } = zlib();
+  const { gunzipSync, brotliDecompressSync, inflateSync, inflateRawSync } = zlib();
   switch (coding) {
     case 'gzip':
     case 'x-gzip':
