@@ -82,6 +82,18 @@ describe('escape: packages of a deploy', () => {
     await registry.close();
   });
 
+  it('stay when the store took their function and could not say so', async () => {
+    const { registry, store, quota } = await open();
+    const put = store.put.bind(store);
+    store.put = async (...what) => {
+      await put(...what);
+      throw new NemoError('STORE', 'the answer came too late');
+    };
+    const error = await errorOf(registry.deploy({ name: 'f', code: 'f', packages: [input('a', 1)] }));
+    expect([error.code, readdirSync(quota.bundleDir).length]).to.deep.equal(['STORE', 2]);
+    await registry.close();
+  });
+
   it('count with what is known of functions', async () => {
     const { registry, store, quota } = await open();
     const { spec } = await registry.deploy({ name: 'large', code: 'large' });
