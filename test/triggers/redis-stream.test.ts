@@ -218,7 +218,7 @@ describe('the queue source', function () {
     const port = Number(new URL(server.url).port);
     await server.stop('SIGKILL');
     await until(async () =>
-      box.platform.events.since(0, 9).some(({ message }) => message.includes('is not served')),
+      box.platform.events.since(0, 9).some(({ message }) => message.includes('cannot be read')),
     );
     server = await startRedis(directory, undefined, port);
     if (redis.status !== 'ready') await once(redis, 'ready');
