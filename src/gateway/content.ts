@@ -5,7 +5,7 @@
 
 import * as zlib from 'node:zlib';
 import { NemoError } from '../errors.js';
-import { latin } from '../sandbox/runner/latin.js';
+import { latin, wideMark } from '../sandbox/runner/charsets.js';
 import { bodyTooLarge } from './body.js';
 
 type Unpack = (
@@ -130,10 +130,4 @@ export function textOf(bytes: Buffer, contentType: string): string {
       cause,
     });
   }
-}
-
-/** The byte order mark of UTF-16. */
-function wideMark(bytes: Buffer): string | undefined {
-  if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
-  return bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : undefined;
 }

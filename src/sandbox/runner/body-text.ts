@@ -4,8 +4,8 @@
  */
 
 import { Buffer, isUtf8 } from 'node:buffer';
+import { latin, wideMark } from './charsets.js';
 import { BODY_MAX_BYTES, utf8 } from './frames.js';
-import { latin } from './latin.js';
 import { BadReply } from './reply.js';
 
 /** The request's body is not what its headers say: the caller's fault, not the function's. */
@@ -154,12 +154,6 @@ export function textOf(type: string, bytes: Buffer): string | undefined {
   }
   const charset = lower(charsetOf(type)![1]!);
   return decoded(charset === 'utf-16' ? (wideMark(bytes) ?? 'utf-16le') : charset, bytes);
-}
-
-/** The byte order mark says which of two it is. */
-function wideMark(bytes: Buffer): string | undefined {
-  if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
-  return bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : undefined;
 }
 
 function decoded(charset: string | undefined, bytes: Buffer): string | undefined {

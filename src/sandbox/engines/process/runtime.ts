@@ -26,7 +26,7 @@ export const RUNNER_SOURCE = fileURLToPath(new URL('../../runner/', import.meta.
 /** Of the runner, wherever JavaScript runs. */
 export const RUNNER_FILES = [
   ...['serve.js', 'calls.js', 'body-text.js', 'event.js', 'frames.js', 'reply.js', 'rehearse.js'],
-  ...['latin.js', 'link.js', 'primordials.js'],
+  ...['charsets.js', 'link.js', 'primordials.js'],
 ];
 const OWN_RUNNER_FILES = ['main.js', 'ahead.js', 'cgi.js', 'program.js', 'leftovers.js', 'program-io.js'];
 

@@ -1,7 +1,4 @@
-/**
- * Windows-1252 (encoding.spec.whatwg.org, 10), which is also what `iso-8859-1` and `latin1` name there. TextDecoder of
- * node 20 takes the bytes 0x80 to 0x9f for control characters.
- */
+/** What TextDecoder leaves to others, for the bodies of functions and of the API. */
 
 // biome-ignore format: the bytes from 0x80 to 0x9f, eight a line
 const HIGH = [
@@ -14,6 +11,10 @@ const Bytes = Uint8Array;
 const wide = new TextDecoder('utf-16le');
 const decode = TextDecoder.prototype.decode.bind(wide) as (bytes: Uint8Array) => string;
 
+/**
+ * Windows-1252 (encoding.spec.whatwg.org, 10), which is also what `iso-8859-1` and `latin1` name there. TextDecoder of node
+ * 20 takes the bytes 0x80 to 0x9f for control characters.
+ */
 export function latin(bytes: Uint8Array): string {
   const units = new Bytes(2 * bytes.length);
   for (let i = 0; i < bytes.length; i++) {
@@ -23,4 +24,10 @@ export function latin(bytes: Uint8Array): string {
     units[2 * i + 1] = unit >> 8;
   }
   return decode(units);
+}
+
+/** The byte order mark of UTF-16 says which of two it is. */
+export function wideMark(bytes: Uint8Array): 'utf-16le' | 'utf-16be' | undefined {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
+  return bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : undefined;
 }
