@@ -4,10 +4,11 @@
  * An affinity mask (taskset, systemd's CPUAffinity) is no bar, root may leave it: it says what is chosen by default.
  */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { NemoError } from '../errors.js';
 import { type CgroupMounts, parseCgroupMounts } from './cgroup/mounts.js';
+import { readIfThere, textIfThere } from './if-there.js';
 import { onlineCores } from './online-cores.js';
 import { formatCpuList, parseCpuList } from './process.js';
 import { getAffinity } from './sched.js';
@@ -32,13 +33,13 @@ export interface AllowedCores {
 
 /** For an agent: threads of its own and its functions' groups have to be able to use them. */
 export function allowedCores(name = 'nemo', mountPoint = CGROUPS): AllowedCores {
-  const mounts = parseCgroupMounts(read('/proc/self/mountinfo') ?? '', mountPoint);
+  const mounts = parseCgroupMounts(textIfThere('/proc/self/mountinfo'), mountPoint);
   return within([online(), ownCpuset(mounts), ...cpusetsOfOthers(mounts, name)]);
 }
 
 /** For a process that makes no groups: an NF, a traffic generator. */
 export function ownCores(mountPoint = CGROUPS): AllowedCores {
-  const mounts = parseCgroupMounts(read('/proc/self/mountinfo') ?? '', mountPoint);
+  const mounts = parseCgroupMounts(textIfThere('/proc/self/mountinfo'), mountPoint);
   return within([online(), ownCpuset(mounts)]);
 }
 
@@ -82,7 +83,7 @@ export function requireTwoCores(what: string, { byDefault, limits }: AllowedCore
  * `cpuset.mems`. The kernel refuses overlapping ones with EINVAL.
  */
 export function leftInCpuset(directory: string, name: string, file: 'cpuset.cpus' | 'cpuset.mems'): number[] {
-  const all = parseCpuList(read(`${directory}/${file}`) ?? '');
+  const all = parseCpuList(textIfThere(`${directory}/${file}`));
   const siblings = exclusiveSiblings(directory, name, file);
   const left = all.filter((number) => !siblings.some(({ numbers }) => numbers.includes(number)));
   if (left.length > 0 || all.length === 0) return left;
@@ -123,7 +124,7 @@ function affinityLimit(): CoreLimit {
 
 /** Isolated cores (`isolcpus`) are in nobody's affinity, and yet what NFs and their functions are meant for. */
 function isolatedCores(): number[] {
-  return parseCpuList(read('/sys/devices/system/cpu/isolated') ?? '');
+  return parseCpuList(textIfThere('/sys/devices/system/cpu/isolated'));
 }
 
 function ownCpuset(mounts: CgroupMounts): CoreLimit | undefined {
@@ -138,7 +139,7 @@ function ownCpuset(mounts: CgroupMounts): CoreLimit | undefined {
     if (directory.length <= mount.length) return undefined;
     directory = dirname(directory);
   }
-  const allows = parseCpuList(read(`${directory}/${effective}`) ?? '');
+  const allows = parseCpuList(textIfThere(`${directory}/${effective}`));
   // An empty one says nothing: this process does run somewhere.
   if (allows.length === 0) return undefined;
   const shown = directory.slice(mount.length) || '/';
@@ -151,7 +152,7 @@ function ownCpuset(mounts: CgroupMounts): CoreLimit | undefined {
 
 /** Path of this process's group in the hierarchy that has cpusets. */
 function ownGroup(v1: boolean): string | undefined {
-  for (const line of (read('/proc/self/cgroup') ?? '').split('\n')) {
+  for (const line of textIfThere('/proc/self/cgroup').split('\n')) {
     const [, controllers = '', path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     if (path === undefined || path.includes('/..')) continue;
     if (v1 ? controllers.split(',').includes('cpuset') : controllers === '') return path === '/' ? '' : path;
@@ -164,7 +165,7 @@ function cpusetsOfOthers(mounts: CgroupMounts, name: string): CoreLimit[] {
   const top = mounts.v1.get('cpuset');
   if (top === undefined) {
     // Partitions of v2 are taken out of this by the kernel.
-    const all = mounts.v2 === undefined ? undefined : read(`${mounts.v2}/cpuset.cpus.effective`);
+    const all = mounts.v2 === undefined ? undefined : readIfThere(`${mounts.v2}/cpuset.cpus.effective`);
     if (all === undefined || all.trim() === '') return [];
     return [
       {
@@ -184,10 +185,10 @@ function cpusetsOfOthers(mounts: CgroupMounts, name: string): CoreLimit[] {
 
 function exclusiveSiblings(top: string, name: string, file: 'cpuset.cpus' | 'cpuset.mems') {
   return groupsIn(top)
-    .filter((group) => group !== name && read(`${top}/${group}/${flagOf(file)}`)?.trim() === '1')
+    .filter((group) => group !== name && readIfThere(`${top}/${group}/${flagOf(file)}`)?.trim() === '1')
     .map((group) => ({
       directory: `${top}/${group}`,
-      numbers: parseCpuList(read(`${top}/${group}/${file}`) ?? ''),
+      numbers: parseCpuList(textIfThere(`${top}/${group}/${file}`)),
     }));
 }
 
@@ -202,14 +203,5 @@ function groupsIn(directory: string): string[] {
       .map((entry) => entry.name);
   } catch {
     return [];
-  }
-}
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    // The group is gone meanwhile, or this kernel has no such file.
-    return undefined;
   }
 }

@@ -1,7 +1,7 @@
 /** Who uses a core: the thread that had most CPU time there in a short while. For a message, so it may be a moment late. */
 
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { textIfThere } from './if-there.js';
 import { listPids, listThreads, processName } from './process.js';
 
 export interface BusiestThread {
@@ -30,7 +30,7 @@ export async function busiestOn(core: number, forMs = 100): Promise<BusiestThrea
 function* threadsOn(core: number): Iterable<{ pid: number; tid: number }> {
   for (const pid of listPids()) {
     for (const { tid } of listThreads(pid)) {
-      const stat = read(`/proc/${pid}/task/${tid}/stat`);
+      const stat = textIfThere(`/proc/${pid}/task/${tid}/stat`);
       // After the name, which may hold anything: the 37th field from there is the core on which it last ran.
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       if (Number(fields[36]) === core) yield { pid, tid };
@@ -39,13 +39,5 @@ function* threadsOn(core: number): Iterable<{ pid: number; tid: number }> {
 }
 
 function runNs(pid: number, tid: number): number {
-  return Number(read(`/proc/${pid}/task/${tid}/schedstat`).split(' ')[0]);
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
+  return Number(textIfThere(`/proc/${pid}/task/${tid}/schedstat`).split(' ')[0]);
 }

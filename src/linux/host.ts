@@ -1,11 +1,12 @@
 /** Everything that NEMO wants to know about the machine before it starts, gathered once in well under a second. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { arch, hostname, release, totalmem } from 'node:os';
 import { type AllowedCores, allowedCores } from './allowed-cores.js';
 import { CAP_SYS_RESOURCE, hasCapability } from './capabilities.js';
 import { memoryMount } from './cgroup/open.js';
 import { type CoreScheduling, coreScheduling } from './core-scheduling.js';
+import { textIfThere } from './if-there.js';
 import {
   type CgroupFacts,
   type CounterFacts,
@@ -83,7 +84,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     probeRedis(REDIS_PORT, REDIS_TIMEOUT_MS),
   ]);
   const cores = readTopology();
-  const memory = read('/proc/meminfo');
+  const memory = textIfThere('/proc/meminfo');
   const pressure = Pressure.open('/proc/pressure/cpu');
   pressure?.close();
   return {
@@ -113,8 +114,8 @@ export async function readHostFacts(): Promise<HostFacts> {
     resctrl: resctrl(),
     vulnerabilities: readVulnerabilities(),
     coreScheduling: coreScheduling(cores.some(({ siblings }) => siblings.length > 0)),
-    binfmtRequests: requestsBinaryFormats(release(), read('/proc/sys/kernel/modprobe').trim()),
-    epollWatchesMax: Number(read('/proc/sys/fs/epoll/max_user_watches')),
+    binfmtRequests: requestsBinaryFormats(release(), textIfThere('/proc/sys/kernel/modprobe').trim()),
+    epollWatchesMax: Number(textIfThere('/proc/sys/fs/epoll/max_user_watches')),
     sysResource: hasCapability(CAP_SYS_RESOURCE),
     memoryMin: memoryMount() !== undefined,
     redis,
@@ -129,7 +130,7 @@ export function requestsBinaryFormats(kernel: string, modprobe: string): boolean
 
 /** Threads outside of any cpu cgroup share a core by session first; their own SCHED_IDLE counts within it only. */
 export function isAutogrouping(): boolean {
-  return read('/proc/sys/kernel/sched_autogroup_enabled').trim() === '1';
+  return textIfThere('/proc/sys/kernel/sched_autogroup_enabled').trim() === '1';
 }
 
 function kibibytes(meminfo: string, key: string): number {
@@ -138,23 +139,15 @@ function kibibytes(meminfo: string, key: string): number {
 
 function virtualisation(): string | undefined {
   const container = existsSync('/.dockerenv') || existsSync('/run/.containerenv');
-  if (container || /(^|\0)container=/.test(read('/proc/1/environ'))) return 'container';
-  if (!/^flags\s*:.*\bhypervisor\b/m.test(read('/proc/cpuinfo'))) return undefined;
-  const vendor = read('/sys/class/dmi/id/sys_vendor').trim();
-  const product = read('/sys/class/dmi/id/product_name').trim();
+  if (container || /(^|\0)container=/.test(textIfThere('/proc/1/environ'))) return 'container';
+  if (!/^flags\s*:.*\bhypervisor\b/m.test(textIfThere('/proc/cpuinfo'))) return undefined;
+  const vendor = textIfThere('/sys/class/dmi/id/sys_vendor').trim();
+  const product = textIfThere('/sys/class/dmi/id/product_name').trim();
   return `${vendor} ${product}`.trim() || 'hypervisor';
 }
 
 function resctrl(): HostFacts['resctrl'] {
   if (existsSync('/sys/fs/resctrl/schemata')) return 'mounted';
-  const capable = /^flags\s*:.*\b(cat_l3|cat_l2|mba|cqm_mbm_total)\b/m.test(read('/proc/cpuinfo'));
+  const capable = /^flags\s*:.*\b(cat_l3|cat_l2|mba|cqm_mbm_total)\b/m.test(textIfThere('/proc/cpuinfo'));
   return capable && existsSync('/sys/fs/resctrl') ? 'available' : 'absent';
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -1,7 +1,8 @@
 /** Where a process listens, from procfs. An IPv6 wildcard counts as an IPv4 one: Linux takes both there. */
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { posix } from 'node:path';
+import { namesIfThere, textIfThere } from './if-there.js';
 
 const LISTEN = '0A';
 const V6_WILDCARD = '0'.repeat(32);
@@ -33,7 +34,7 @@ const LINKS_MAX = 40;
 /** Paths of the UNIX sockets at which it listens, as this process can reach them: also those of a container. */
 export function unixListeners(of: ProcessName): string[] {
   const inodes = socketInodes(of);
-  return read(`/proc/${of}/net/unix`)
+  return textIfThere(`/proc/${of}/net/unix`)
     .split('\n')
     .slice(1)
     .flatMap((line) => {
@@ -81,7 +82,7 @@ export function queueInodes(pid: number): number[] {
   if (inodes.size === 0) return [];
   const tables = ['udp', 'udp6', 'tcp', 'tcp6'];
   return tables.flatMap((table) =>
-    read(`/proc/${pid}/net/${table}`)
+    textIfThere(`/proc/${pid}/net/${table}`)
       .split('\n')
       .map((line) => line.trim().split(/\s+/))
       .filter((fields) => inodes.has(fields[9] ?? '') && (table.startsWith('udp') || fields[3] === LISTEN))
@@ -92,7 +93,7 @@ export function queueInodes(pid: number): number[] {
 /** Inode numbers of all sockets that the process holds. */
 export function socketInodes(of: ProcessName): Set<string> {
   const inodes = new Set<string>();
-  for (const fd of names(`/proc/${of}/fd`)) {
+  for (const fd of namesIfThere(`/proc/${of}/fd`)) {
     const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${of}/fd/${fd}`) ?? '')?.[1];
     if (inode !== undefined) inodes.add(inode);
   }
@@ -100,7 +101,7 @@ export function socketInodes(of: ProcessName): Set<string> {
 }
 
 function entries(of: ProcessName, table: string, inodes: ReadonlySet<string>) {
-  return read(`/proc/${of}/net/${table}`)
+  return textIfThere(`/proc/${of}/net/${table}`)
     .split('\n')
     .flatMap((line) => {
       // sl, local address:port, remote, state, queues, timer, retransmits, uid, timeout, inode
@@ -116,20 +117,4 @@ function dotted(hex: string): string {
   if (hex === '00000000') return '127.0.0.1';
   const bytes = hex.match(/../g)!.map((pair) => Number.parseInt(pair, 16));
   return bytes.reverse().join('.');
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
-
-function names(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
 }

@@ -3,7 +3,8 @@
  * that it executes, and who forked it. All of it holds for one process: if the pid got another meanwhile, there is no answer.
  */
 
-import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readlinkSync, statSync } from 'node:fs';
+import { textIfThere } from './if-there.js';
 import { processStat } from './process.js';
 import { folderWritableByOthers, writableByOthers } from './root-only.js';
 
@@ -57,13 +58,13 @@ function read(pid: number, agents: ReadonlySet<string>): ProcessFacts | undefine
 }
 
 function usersOf(pid: number): number[] | undefined {
-  const line = /^Uid:\s*(.*)$/m.exec(text(`/proc/${pid}/status`))?.[1];
+  const line = /^Uid:\s*(.*)$/m.exec(textIfThere(`/proc/${pid}/status`))?.[1];
   return line?.split(/\s+/).map(Number);
 }
 
 /** The names on the paths of its cgroups, in all hierarchies. */
 function groupsOf(pid: number): string[] {
-  return text(`/proc/${pid}/cgroup`)
+  return textIfThere(`/proc/${pid}/cgroup`)
     .split('\n')
     .flatMap((line) => line.split(':').slice(2).join(':').split('/'));
 }
@@ -98,13 +99,5 @@ function linkOf(path: string): string | undefined {
     return readlinkSync(path);
   } catch {
     return undefined;
-  }
-}
-
-function text(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
   }
 }

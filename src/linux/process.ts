@@ -3,8 +3,9 @@
  * every function answers `undefined` or an empty list for one that is gone, and never throws for that reason.
  */
 
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
+import { namesIfThere, readIfThere } from './if-there.js';
 
 export interface ThreadInfo {
   tid: number;
@@ -46,8 +47,8 @@ export function listPids(): number[] {
 export function listThreads(pid: number): ThreadInfo[] {
   const threads: ThreadInfo[] = [];
   for (const tid of numericEntries(`/proc/${pid}/task`)) {
-    const status = read(`/proc/${pid}/task/${tid}/status`);
-    const name = read(`/proc/${pid}/task/${tid}/comm`);
+    const status = readIfThere(`/proc/${pid}/task/${tid}/status`, 'utf8');
+    const name = readIfThere(`/proc/${pid}/task/${tid}/comm`, 'utf8');
     if (status === undefined || name === undefined) continue;
     const cpus = parseCpuList(/^Cpus_allowed_list:\s*(.*)$/m.exec(status)?.[1] ?? '');
     threads.push({ tid, name: name.trimEnd(), cpus });
@@ -109,7 +110,7 @@ export function processArgs(pid: number): string[] {
 }
 
 export function processName(pid: number): string | undefined {
-  return read(`/proc/${pid}/comm`)?.trimEnd();
+  return readIfThere(`/proc/${pid}/comm`, 'utf8')?.trimEnd();
 }
 
 /** Base name of the executable file, also after it was replaced on disk by an upgrade. */
@@ -135,20 +136,8 @@ function readStart(path: string, into: Buffer): string | undefined {
   }
 }
 
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
-}
-
 function numericEntries(directory: string): number[] {
-  try {
-    return readdirSync(directory)
-      .map(Number)
-      .filter((n) => Number.isInteger(n) && n > 0);
-  } catch {
-    return [];
-  }
+  return namesIfThere(directory)
+    .map(Number)
+    .filter((n) => Number.isInteger(n) && n > 0);
 }

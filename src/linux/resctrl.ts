@@ -4,9 +4,10 @@
  * everything. A process joins by writing 0 into `tasksPath`; its children inherit that.
  */
 
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NemoError } from '../errors.js';
+import { textIfThere } from './if-there.js';
 
 export const RESCTRL_ROOT = '/sys/fs/resctrl';
 
@@ -35,9 +36,9 @@ export class ResctrlGroup {
       });
     }
     const lines = schemataFor(
-      read(root, 'schemata'),
+      textIfThere(join(root, 'schemata')),
       limits,
-      Number(read(root, 'info/L3/min_cbm_bits') || 1),
+      Number(textIfThere(join(root, 'info/L3/min_cbm_bits')) || 1),
     );
     const path = join(root, name);
     try {
@@ -46,7 +47,7 @@ export class ResctrlGroup {
       for (const line of lines) writeFileSync(join(path, 'schemata'), `${line}\n`);
       return new ResctrlGroup(path);
     } catch (cause) {
-      const status = read(root, 'info/last_cmd_status').trim();
+      const status = textIfThere(join(root, 'info/last_cmd_status')).trim();
       throw new NemoError(
         'SYSCALL',
         `resctrl refused ${path}: ${(cause as Error).message} ${status}`.trim(),
@@ -95,12 +96,4 @@ function lowWays(mask: string, share: number, minWays: number): string {
   const ways = BigInt(`0x${mask}`).toString(2).length;
   const count = Math.min(ways, Math.max(minWays, Math.round(ways * share)));
   return ((1n << BigInt(count)) - 1n).toString(16);
-}
-
-function read(root: string, file: string): string {
-  try {
-    return readFileSync(join(root, file), 'latin1');
-  } catch {
-    return '';
-  }
 }

@@ -1,9 +1,10 @@
 /** Threads of processes in other pid namespaces, as the host numbers them. */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Cgroup } from './cgroup/driver.js';
 import { membersOf } from './cgroup/files.js';
+import { namesIfThere } from './if-there.js';
 
 /** The one process of a group with the most threads. Throws if the group is empty. */
 export function processGroupThreads(group: Cgroup): { pid: number; tids: number[] } {
@@ -33,9 +34,5 @@ export function threadInside(pid: number, inside: number): number | undefined {
 
 /** Oldest first; none of a process that is gone. */
 export function threadsOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).map(Number);
-  } catch {
-    return [];
-  }
+  return namesIfThere(`/proc/${pid}/task`).map(Number);
 }

@@ -1,6 +1,6 @@
 /** Cores and what they share, from /sys/devices/system/cpu: SMT siblings share pipelines, LLC sharers share a cache. */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { namesIfThere, readIfThere } from './if-there.js';
 import { parseCpuList } from './process.js';
 
 const CPU_DIRECTORY = '/sys/devices/system/cpu';
@@ -47,25 +47,13 @@ export function readTopology(): CoreFacts[] {
 function lastLevelCache(cpu: number): string {
   let best = '';
   let bestLevel = 0;
-  for (const name of entries(`${CPU_DIRECTORY}/cpu${cpu}/cache`)) {
+  for (const name of namesIfThere(`${CPU_DIRECTORY}/cpu${cpu}/cache`)) {
     const level = Number(read(`cpu${cpu}/cache/${name}/level`) ?? 0);
     if (level > bestLevel) [best, bestLevel] = [name, level];
   }
   return best;
 }
 
-function entries(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
-
 function read(path: string): string | undefined {
-  try {
-    return readFileSync(`${CPU_DIRECTORY}/${path}`, 'utf8').trim();
-  } catch {
-    return undefined;
-  }
+  return readIfThere(`${CPU_DIRECTORY}/${path}`)?.trim();
 }

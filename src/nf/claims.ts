@@ -7,10 +7,11 @@
  * one, of an agent that only watches, is given up when somebody asks.
  */
 
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AGENTS_FOLDER } from '../agent-lock.js';
 import { isLocked, oneAtATime } from '../linux/file-lock.js';
+import { readIfThere } from '../linux/if-there.js';
 
 interface Holder {
   agent: string;
@@ -92,7 +93,7 @@ export class Claims {
 
   private change<T>(action: (table: Table) => T): T {
     return oneAtATime(this.folder, () => {
-      const text = read(this.file);
+      const text = readIfThere(this.file, 'utf8') ?? '{}';
       const table = this.holding(parse(text));
       const result = action(table);
       const now = JSON.stringify(table);
@@ -119,14 +120,6 @@ export class Claims {
       holding[key] = wantedBy !== undefined && isAlive(wantedBy) ? { ...claim, wantedBy } : claim;
     }
     return holding;
-  }
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '{}';
   }
 }
 

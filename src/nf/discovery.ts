@@ -5,13 +5,12 @@
  * only chooses among those that nf/identity believes.
  */
 
-import { readFileSync } from 'node:fs';
+import { onlineCores } from '../linux/online-cores.js';
 import {
   exeBaseName,
   listPids,
   listThreads,
   type ProcessStat,
-  parseCpuList,
   processArgs,
   processStat,
   startTicks,
@@ -98,7 +97,7 @@ export class Discovery {
     this.refused = refused;
     this.endEntries(seen);
     const unclear = this.unclear(seen, supervisors);
-    const online = onlineCores();
+    const online = onlineCores().length;
     const instances: NfInstance[] = [];
     for (const [pid, { rule, profile, startTicks, uid }] of seen) {
       if (rule === undefined || profile === undefined) continue;
@@ -279,9 +278,4 @@ function instanceOf(
   const bound = packet.every((thread) => thread.cores.length < online || online === 1);
   const cores = bound ? [...new Set(packet.flatMap((thread) => thread.cores))].sort((a, b) => a - b) : [];
   return { id: `${profile.name}-${pid}`, profile, pid, startTicks, uid, threads, cores };
-}
-
-/** How many cores are online. */
-function onlineCores(): number {
-  return parseCpuList(readFileSync('/sys/devices/system/cpu/online', 'latin1')).length;
 }

@@ -5,8 +5,9 @@
  * too: ours is a number that nobody else uses. Lowering a score needs CAP_SYS_RESOURCE; without it, all stays as it is.
  */
 
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { readIfThere, textIfThere } from '../linux/if-there.js';
 import { listPids, processStat, startTicks } from '../linux/process.js';
 import { NF } from '../tunables.js';
 
@@ -85,18 +86,14 @@ export class OomScores {
 }
 
 function readEntries(path: string): Entry[] {
-  let text: string;
-  try {
-    text = readFileSync(path, 'latin1');
-  } catch {
-    return [];
-  }
-  return text.split('\n').flatMap((line) => {
-    const parts = LINE.exec(line);
-    if (parts === null) return [];
-    const [pid, startTicks, ours, score] = parts.slice(1).map(Number) as [number, number, number, number];
-    return [{ pid, startTicks, ours, score }];
-  });
+  return textIfThere(path)
+    .split('\n')
+    .flatMap((line) => {
+      const parts = LINE.exec(line);
+      if (parts === null) return [];
+      const [pid, startTicks, ours, score] = parts.slice(1).map(Number) as [number, number, number, number];
+      return [{ pid, startTicks, ours, score }];
+    });
 }
 
 /** Of the process, if it is still the one, and of its children that inherited ours. */
@@ -113,11 +110,8 @@ function restore({ pid, startTicks: ticks, score, ours }: Entry): void {
 }
 
 function readScore(pid: number): number | undefined {
-  try {
-    return Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'latin1'));
-  } catch {
-    return undefined;
-  }
+  const text = readIfThere(`/proc/${pid}/oom_score_adj`);
+  return text === undefined ? undefined : Number(text);
 }
 
 function writeScore(pid: number, score: number): void {

@@ -3,9 +3,9 @@
  * read: what was seen stands in its comments, and the SLO is only a number to begin with.
  */
 
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { stringify } from 'yaml';
+import { textIfThere } from '../linux/if-there.js';
 import { socketInodes } from '../linux/listening.js';
 import { onlineCores } from '../linux/online-cores.js';
 import { exeBaseName, listPids, listThreads, processName, startTicks } from '../linux/process.js';
@@ -103,23 +103,15 @@ function literally(text: string): string {
 function deviceSigns(pid: number): string[] {
   const signs: string[] = [];
   const inodes = socketInodes(pid);
-  const packetSockets = read(`/proc/${pid}/net/packet`)
+  const packetSockets = textIfThere(`/proc/${pid}/net/packet`)
     .split('\n')
     .slice(1)
     .filter((line) => inodes.has(line.trim().split(/\s+/).at(-1) ?? '')).length;
   if (packetSockets > 0) signs.push(`${packetSockets} packet sockets (AF_PACKET)`);
-  const maps = read(`/proc/${pid}/maps`);
+  const maps = textIfThere(`/proc/${pid}/maps`);
   if (/\/dev\/(vfio|uio)/.test(maps)) signs.push('a network device of its own (vfio or uio)');
   if (/\/(hugepages|huge)\b|\/anon_hugepage|rtemap_/.test(maps)) signs.push('packet memory in huge pages');
   return signs;
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
 }
 
 class Watched {

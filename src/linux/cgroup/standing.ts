@@ -4,7 +4,7 @@
  * https://docs.kernel.org/scheduler/sched-bwc.html, sched-rt-group.html, admin-guide/cgroup-v2.html
  */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { readIfThere, textIfThere } from '../if-there.js';
 import { parseCgroupMounts } from './mounts.js';
 import { CGROUP_MOUNT_POINT } from './open.js';
 
@@ -84,13 +84,13 @@ function wholeMachine(): GroupFacts {
 
 /** The kernel's list of a thread's groups: the same text, the same groups. Empty: it is gone. */
 export function groupsOf(pid: number, tid: number): string {
-  return read(`/proc/${pid}/task/${tid}/cgroup`) ?? '';
+  return textIfThere(`/proc/${pid}/task/${tid}/cgroup`);
 }
 
 /** The hierarchy that has the cpu controller, and the thread's group there. */
 function cpuGroup(pid: number, tid: number, mountPoint: string) {
   const lines = groupsOf(pid, tid).split('\n');
-  const mounts = parseCgroupMounts(read('/proc/self/mountinfo') ?? '', mountPoint);
+  const mounts = parseCgroupMounts(textIfThere('/proc/self/mountinfo'), mountPoint);
   const v1 = mounts.v1.get('cpu');
   for (const line of lines) {
     const [, controllers = '', path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
@@ -125,22 +125,13 @@ function readV2(group: string, directory: string): GroupFacts {
   const weight = numberIn(`${directory}/cpu.weight`);
   if (weight !== undefined) facts.shares = (weight * 1024) / 100;
   if (numberIn(`${directory}/cpu.idle`) === 1) facts.idle = true;
-  const [quota, period] = (read(`${directory}/cpu.max`) ?? '').trim().split(' ');
+  const [quota, period] = textIfThere(`${directory}/cpu.max`).trim().split(' ');
   if (quota !== undefined && /^\d+$/.test(quota))
     facts.quotaCores = Number(quota) / Number(period ?? 100_000);
   return facts;
 }
 
 function numberIn(path: string): number | undefined {
-  const text = read(path)?.trim();
+  const text = readIfThere(path)?.trim();
   return text === undefined || text === '' ? undefined : Number(text);
-}
-
-function read(path: string): string | undefined {
-  try {
-    return existsSync(path) ? readFileSync(path, 'latin1') : undefined;
-  } catch {
-    // The group is gone meanwhile.
-    return undefined;
-  }
 }
