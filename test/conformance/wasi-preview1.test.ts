@@ -15,10 +15,9 @@ import {
   type Step,
   storeI32,
   storeI64,
-  type WasiCall,
   wasiSession,
 } from '../support/wasi-session.js';
-import { long, n } from '../support/wasm-modules.js';
+import { long, n, type WasiCall } from '../support/wasm-modules.js';
 
 const { success, badf, inval, nosys, notdir, notsock, notsup, spipe } = ERRNO;
 /** A vector of one part: 16 bytes at BUFFER. */

@@ -18,10 +18,9 @@ import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
 import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
+import { BURN, CONTROL_OPTIONS, NF_CORE } from '../support/control-bed.js';
 
-const NF_CORE = 1;
 const HOG = 'echo up; while :; do :; done';
-const BURN = 'for path; do echo 0 > "$path"; done; exec chrt -i 0 sh -c "while :; do :; done"';
 
 describe('the control thread', function () {
   this.timeout(60_000);
@@ -44,15 +43,7 @@ describe('the control thread', function () {
     group = driver.create('sb-1', { cpus: [NF_CORE] });
     burner = spawnTied('/bin/sh', ['-c', BURN, 'burner', ...group.joinPaths], { stdio: 'ignore' });
     await waitFor(() => group.usage().cpuNs > 20e6);
-    control = await Control.start({
-      coreCount: 2,
-      controlCore: 0,
-      functionCores: [NF_CORE],
-      conflict: true,
-      predict: true,
-      shareRatio: null,
-      runningPerCore: 1,
-    });
+    control = await Control.start(CONTROL_OPTIONS);
     levels = [];
     control.on('level', (event) => {
       levels.push({ ...event, state: stateOf(group), usedNs: group.usage().cpuNs });

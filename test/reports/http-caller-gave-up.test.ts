@@ -1,14 +1,13 @@
 /** Report: six callers who gave up kept five sandboxes busy. They close their connections, which TCP tells as a FIN. */
 
 import { EventEmitter, once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Sink } from '../../src/invoke/function.js';
-import { HttpChannel } from '../../src/sandbox/engines/oci/http-channel.js';
-import type { ChannelEvents } from '../../src/sandbox/engines/process/channel.js';
 import { rawSocket, until } from '../gateway/http-client.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
+import { openChannel } from '../support/http-channels.js';
 
 const ask = (version: string): string => `GET /function/waits HTTP/${version}\r\nHost: localhost\r\n\r\n`;
 
@@ -64,16 +63,7 @@ describe('report: a caller that gave up', function () {
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as { port: number };
-    const gate = Object.assign(new EventEmitter(), { write: () => true, pause: () => undefined });
-    let channel!: HttpChannel;
-    await new Promise<void>((resolve) => {
-      const none = { onReady: () => undefined, onLoadFailed: () => undefined };
-      const events: ChannelEvents = {
-        ...{ ...none, onLoaded: () => resolve(), onViolation: () => undefined, onFault: () => undefined },
-      };
-      channel = new HttpChannel(gate as unknown as Socket, events, () => connect(port, '127.0.0.1'));
-      channel.load({ functionName: 'f', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1_000 });
-    });
+    const channel = await openChannel(port);
     const request = { callId: 'x', functionName: 'f', method: 'GET', path: '/', query: '', headers: {} };
     const asked = once(heard, 'asked');
     const codes: string[] = [];

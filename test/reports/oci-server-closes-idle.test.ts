@@ -1,11 +1,11 @@
 /** Report: a server closed a connection that had waited just when the next request came, and the call failed. */
 
-import { EventEmitter, once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
-import { HttpChannel } from '../../src/sandbox/engines/oci/http-channel.js';
-import type { ChannelEvents } from '../../src/sandbox/engines/process/channel.js';
+import type { HttpChannel } from '../../src/sandbox/engines/oci/http-channel.js';
 import { OCI } from '../../src/tunables.js';
+import { openChannel } from '../support/http-channels.js';
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 
@@ -29,15 +29,7 @@ describe('report: a server closes a connection that was to be used again', () =>
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as { port: number };
-    const gate = Object.assign(new EventEmitter(), { write: () => true, pause: () => undefined });
-    await new Promise<void>((resolve) => {
-      const none = { onReady: () => undefined, onLoadFailed: () => undefined };
-      const events: ChannelEvents = {
-        ...{ ...none, onLoaded: () => resolve(), onViolation: () => undefined, onFault: () => undefined },
-      };
-      channel = new HttpChannel(gate as unknown as Socket, events, () => connect(port, '127.0.0.1'));
-      channel.load({ functionName: 'f', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1_000 });
-    });
+    channel = await openChannel(port);
   });
   afterEach(() => {
     channel.endAll(() => Object.assign(new Error('ended')) as never);

@@ -11,7 +11,18 @@ import { spawnTied } from '../../src/linux/tied-process.js';
 import { until } from '../packet/waiting.js';
 
 export const NF_CORE = 1;
-const BURN = 'for path; do echo 0 > "$path"; done; exec chrt -i 0 sh -c "while :; do :; done"';
+/** A loop for one function core, with all that it does. */
+export const CONTROL_OPTIONS = {
+  coreCount: 2,
+  controlCore: 0,
+  functionCores: [NF_CORE],
+  conflict: true,
+  predict: true,
+  shareRatio: null,
+  runningPerCore: 1,
+};
+/** Joins the groups that it is told, and burns their core. */
+export const BURN = 'for path; do echo 0 > "$path"; done; exec chrt -i 0 sh -c "while :; do :; done"';
 let beds = 0;
 
 export class ControlBed {
@@ -37,15 +48,7 @@ export class ControlBed {
     const group = driver.create('sb-1', { cpus: [NF_CORE] });
     const burner = spawnTied('/bin/sh', ['-c', BURN, 'burner', ...group.joinPaths], { stdio: 'ignore' });
     await until(() => group.usage().cpuNs > 20e6);
-    const control = await Control.start({
-      coreCount: 2,
-      controlCore: 0,
-      functionCores: [NF_CORE],
-      conflict: true,
-      predict: true,
-      shareRatio: null,
-      runningPerCore: 1,
-    });
+    const control = await Control.start(CONTROL_OPTIONS);
     return new ControlBed(driver, burner, control, control.addSandbox(NF_CORE, group.handle));
   }
 

@@ -5,9 +5,8 @@
 
 import type { Sandbox } from '../../src/sandbox/engine.js';
 import { call } from './sandboxes.js';
-import { type Argument, assemble, body, I32, i32, i64, leb, WASI } from './wasm-modules.js';
+import { callingWasi, i32, i64, leb, type WasiCall } from './wasm-modules.js';
 
-export type WasiCall = readonly [name: string, ...args: Argument[]];
 /** A call, or code that leaves nothing on the stack. */
 export type Step = WasiCall | { code: number[] };
 
@@ -46,23 +45,7 @@ export function wasiSession(steps: readonly Step[]): Buffer {
   const store = (at: number, value: number) => [...i32(at), ...i32(value), 0x36, 0x02, 0x00];
   code.push(...store(vector, 0), ...store(vector + 4, MEMORY_BYTES));
   code.push(...i32(1), ...i32(vector), ...i32(1), ...i32(vector + 8), 0x10, ...leb(calls.length), 0x1a);
-  return assemble({
-    types: [
-      [[], []],
-      [[I32, I32, I32, I32], [I32]],
-      ...calls.map(([, ...args]): [number[], number[]] => [args.map(([type]) => type), [I32]]),
-    ],
-    imports: [
-      ...calls.map(([what], i): [string, string, number] => [WASI, what, i + 2]),
-      [WASI, 'fd_write', 1],
-    ],
-    functions: [0],
-    exports: [
-      ['memory', 2, 0],
-      ['_start', 0, calls.length + 1],
-    ],
-    code: [body(0, code)],
-  });
+  return callingWasi(calls, code);
 }
 
 export interface Session {

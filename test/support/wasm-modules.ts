@@ -246,6 +246,7 @@ const SCRATCH_AT = 2_048;
 export const i32 = (value: number): number[] => [0x41, ...signed(value)];
 export const i64 = (value: number): number[] => [0x42, ...signed(value)];
 export type Argument = [type: number, code: number[]];
+export type WasiCall = readonly [name: string, ...args: Argument[]];
 export const n = (value: number): Argument => [I32, i32(value)];
 export const long = (value: number): Argument => [I64, i64(value)];
 
@@ -253,7 +254,7 @@ export const long = (value: number): Argument => [I64, i64(value)];
  * Calls each function of WASI as told, in order, and answers with the error numbers as bytes: 0 is a success.
  * `/etc/shadow` stands at 256, and an i32 pair that names 64 bytes of free memory at 512.
  */
-function wasiProbe(calls: ReadonlyArray<readonly [name: string, ...args: Argument[]]>): Buffer {
+function wasiProbe(calls: readonly WasiCall[]): Buffer {
   const code = [...storeText(PATH_AT, '/etc/shadow'), ...i32(512), ...i32(SCRATCH_AT), 0x36, 0x02, 0x00];
   code.push(...i32(516), ...i32(64), 0x36, 0x02, 0x00);
   for (const [i, [, ...args]] of calls.entries()) {
@@ -272,6 +273,11 @@ function wasiProbe(calls: ReadonlyArray<readonly [name: string, ...args: Argumen
     0x00,
   );
   code.push(...i32(1), ...i32(520), ...i32(1), ...i32(528), 0x10, ...leb(calls.length), 0x1a);
+  return callingWasi(calls, code);
+}
+
+/** A command that runs `code`, in which function `i` is that of the call `i`, and the one behind them `fd_write`. */
+export function callingWasi(calls: readonly WasiCall[], code: number[]): Buffer {
   return assemble({
     types: [
       [[], []],
