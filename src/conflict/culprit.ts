@@ -37,7 +37,7 @@ export function penaltyNow(suspect: Suspect, nowMs: number): number {
 }
 
 /** A held function is no suspect: trouble while it is held is not its doing. */
-export function isSuspect(suspect: Suspect, nowMs: number): boolean {
+function isSuspect(suspect: Suspect, nowMs: number): boolean {
   return suspect.busy && suspect.heldUntilMs <= nowMs;
 }
 

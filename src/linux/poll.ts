@@ -5,7 +5,6 @@ import { errno, fail, poll } from './libc.js';
 
 export const POLLIN = 1;
 export const POLLERR = 8;
-export const POLLHUP = 16;
 
 const POLLFD_BYTES = 8;
 

@@ -92,7 +92,7 @@ function found(name: string): string | undefined {
 }
 
 /** Why no sandbox can run what is at `path`; undefined: it can. Of other files a deploy does not tell whether they are there. */
-export function lackOf(path: string): string | undefined {
+function lackOf(path: string): string | undefined {
   if (!isSeen(path) || path.includes('\0')) return 'a sandbox does not see: it sees the programs below /usr';
   let real: string;
   try {
