@@ -2,7 +2,7 @@
 
 import type { Valve } from '../../../streams/valve.js';
 import type { StartOptions } from '../../engine.js';
-import type { Endings } from '../guarded.js';
+import { type Endings, tellAll } from '../guarded.js';
 import { LogLines } from '../process/log-lines.js';
 
 const STDERR = 2;
@@ -36,9 +36,9 @@ export class ThreadLogs {
     return this.stderr?.tail ?? '';
   }
 
+  /** Told from what waits for the thread's end, which its last words must not break. */
   end(): void {
-    this.stdout?.finish();
-    this.stderr?.finish();
+    tellAll([this.stdout, this.stderr], (lines) => lines?.finish());
   }
 
   /** With the first line: most sandboxes print nothing. */
