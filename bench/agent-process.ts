@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import type { UserConfig } from '../src/config.js';
+import type { UserConfig } from '../src/config-schema.js';
 import { type ErrorCode, NemoError } from '../src/errors.js';
 import { listPids, processArgs } from '../src/linux/process.js';
 import { spawnTied } from '../src/linux/tied-process.js';

@@ -38,7 +38,7 @@ export interface YamlKind<T> {
   empty?: T;
 }
 
-/** Compiles a schema; formats: `regex`. */
+/** Compiles a schema; formats: `regex`. Beside a `pattern`, `mustBe` says in words what fits it. */
 export function compileSchema<T>(schema: AnySchema): ValidateFunction<T> {
   // strictRequired and strictTypes forbid conditions on properties that are declared one level up.
   const ajv = new Ajv({
@@ -48,6 +48,7 @@ export function compileSchema<T>(schema: AnySchema): ValidateFunction<T> {
     strictTypes: false,
     verbose: true,
   });
+  ajv.addKeyword({ keyword: 'mustBe', schemaType: 'string' });
   ajv.addFormat('regex', { type: 'string', validate: isPattern });
   return ajv.compile<T>(schema);
 }
@@ -167,7 +168,8 @@ function describe(
       return { ...start, key: path.join('.'), message, ...(hint === undefined ? {} : { hint }) };
     }
     case 'pattern': {
-      const said = (error.parentSchema as { description?: string }).description ?? error.message;
+      const { mustBe } = error.parentSchema as { mustBe?: string };
+      const said = mustBe === undefined ? error.message : `must be ${mustBe}`;
       return {
         ...start,
         key: path.join('.'),

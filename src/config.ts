@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import { compileSchema, parseCheckedYaml } from './checked-yaml.js';
-import { CONFIG_SCHEMA } from './config-schema.js';
+import { CONFIG_SCHEMA, type UserConfig } from './config-schema.js';
 import { NemoError } from './errors.js';
 import { type BoxPolicy, policyByName } from './harvest/policies.js';
 import { parseBytes, parseDurationMs } from './invoke/quantity.js';
@@ -15,95 +15,14 @@ import { readTrusted } from './linux/trusted-file.js';
 import { userId } from './linux/users.js';
 import { maskUrl } from './mask-url.js';
 import { parseEgressRule } from './network/egress-rules.js';
-import type { ExplicitNf } from './nf/match.js';
+import type { ExplicitNf } from './nf/profile-schema.js';
 import type { MicrovmConfig } from './sandbox/engines/microvm/engine.js';
 import type { RegistryAccess } from './sandbox/engines/oci/image/registry-rules.js';
 import { createPolicies, type PoolPolicies } from './sandbox/policies.js';
-import type { PolicyChoice } from './sandbox/policy-entry.js';
 import type { StoreConfig } from './store/open-store.js';
 import type { OtlpOptions } from './telemetry/traces/otlp.js';
 import type { QueueConfig } from './triggers/redis-stream.js';
 import { DISCOVERY, GATEWAY, SNAPSHOT, STORAGE, TRACE } from './tunables.js';
-
-export interface UserConfig {
-  /** Name of this agent's cgroup root and lock: two agents of one name cannot run. Default `nemo`. */
-  name?: string;
-  /** Functions and their code. Default /var/lib/nemo. */
-  stateDir?: string;
-  /** What lives as long as the agent. Default /run/nemo. */
-  runDir?: string;
-  policy?: string;
-  /**
-   * `allowedHosts`: further names of this box, without ports. `allowedOrigins`: pages that may use API and functions,
-   * `https://shop.example`. `functionsPort`, `functionsHost`: an origin of their own for functions, by a port or by a
-   * name to which nothing else answers. `keepAliveTimeout`: of a connection on which nothing is asked, `75s`; longer
-   * than a balancer in front keeps it.
-   */
-  http?: Partial<Omit<HttpConfig, 'keepAliveTimeoutMs'>> & { keepAliveTimeout?: string };
-  cores?: {
-    functions?: number[];
-    housekeeping?: number[];
-    /** Functions may run on the SMT siblings of NF cores. Default false. */
-    allowSmtSiblings?: boolean;
-  };
-  /**
-   * `allow`: what functions may reach although it is barred (this box's own addresses, link-local, metadata services), as
-   * `address:port` or `network/bits:port`, if their own allow-list has the address too. Default: nothing.
-   */
-  egress?: { allow?: string[] };
-  /** Shares of the last-level cache and of memory bandwidth for all functions together, 0 to 1, where the host has resctrl. */
-  resctrl?: ResctrlLimits;
-  store?: { kind: 'embedded' } | { kind: 'redis'; url: string };
-  /**
-   * `prewarm`, `keepAlive`, `selection`: a policy's name, or a map with `policy` and its options; `keepAlive: 60s` is
-   * `{ policy: ttl, keepAlive: 60s }`. `stems` and `warmPerFunction` are defaults for policies that have them.
-   * `memory`: most that the limits of all sandboxes may come to, `2Gi`; default what is free at the start, less a reserve.
-   * `overcommit`: 1.5 lets the limits come to half as much again, though not what is used. Default 1.
-   */
-  pool?: {
-    stems?: number;
-    warmPerFunction?: number;
-    prewarm?: PolicyChoice;
-    keepAlive?: PolicyChoice;
-    selection?: PolicyChoice;
-    memory?: string;
-    overcommit?: number;
-  };
-  /**
-   * Virtual machines: `accelerator` is `auto`, `kvm` or `tcg`; `kernel` replaces Debian's; `snapshots` has most that
-   * snapshots of functions may take in memory (`512Mi`) and on disk (`4Gi`).
-   */
-  microvm?: {
-    accelerator?: MicrovmConfig['accelerator'];
-    kernel?: string;
-    snapshots?: { memory?: string; disk?: string };
-  };
-  /** Most that bundles and images may take in the state directory. Default 16Gi. */
-  storage?: { max?: string };
-  /** Folders whose images callers may name by their path. Default none: `nemo deploy` sends files. */
-  imageDirs?: string[];
-  /**
-   * Registries: `logins` names a docker config.json; `hosts` are those of which more is known: plain HTTP (`insecure`), an
-   * address of a private network or of this box (`private`), other hosts that it may send to for tokens and blobs (`follow`).
-   */
-  registries?: {
-    logins?: string;
-    hosts?: Array<{ host: string; insecure?: boolean; private?: boolean; follow?: string[] }>;
-  };
-  /** Folders with profiles of one's own, beside the built-in ones. */
-  profileDirs?: string[];
-  /** NFs that profiles alone do not find, or that want another SLO. */
-  nfs?: ExplicitNf[];
-  /** Users, by name or number, whose processes may be found as NFs, beside root's. Default: none. */
-  nfUsers?: Array<string | number>;
-  /** Find NFs by profile. Default true; false leaves only what `nfs` names. */
-  discovery?: boolean;
-  /** Sends the time line of calls to an OpenTelemetry collector, by OTLP over HTTP. `sampleRatio` default 0.01. */
-  telemetry?: { otlp?: { url: string; sampleRatio?: number; headers?: Record<string, string> } };
-  /** Redis streams whose entries call functions. */
-  queues?: QueueConfig[];
-  logLevel?: 'silent' | 'error' | 'warn' | 'info' | 'debug';
-}
 
 export interface HttpConfig {
   host: string;
@@ -155,7 +74,6 @@ export function resolveConfig(
     user.cores ?? {},
     'limits' in allowed ? allowed : coresAlone(allowed),
   );
-  if (user.store?.kind === 'redis') checkRedisUrl(user.store.url, 'store.url');
   for (const [i, { url }] of (user.queues ?? []).entries()) checkRedisUrl(url, `queues.${i}.url`);
   checkFunctionsPort(user.http ?? {});
   const stateDir = user.stateDir ?? '/var/lib/nemo';
@@ -170,8 +88,7 @@ export function resolveConfig(
     allowSmtSiblings: user.cores?.allowSmtSiblings ?? false,
     egressAllow: resolveEgress(user.egress?.allow ?? []),
     resctrl: user.resctrl,
-    store:
-      user.store?.kind === 'redis' ? user.store : { kind: 'embedded', directory: join(stateDir, 'store') },
+    store: resolveStore(user.store, stateDir),
     pool: resolvePool(user.pool ?? {}),
     microvm: resolveMicrovm(user.microvm ?? {}),
     storageMaxBytes:
@@ -236,6 +153,13 @@ function resolveUser(user: string | number): number {
   throw new NemoError('BAD_CONFIG', `nfUsers: there is no user called ${user} in /etc/passwd`, {
     hint: `give the number that \`id -u ${user}\` prints`,
   });
+}
+
+function resolveStore(store: UserConfig['store'], stateDir: string): StoreConfig {
+  if (store?.kind !== 'redis') return { kind: 'embedded', directory: join(stateDir, 'store') };
+  const { url = '' } = store;
+  checkRedisUrl(url, 'store.url');
+  return { kind: 'redis', url };
 }
 
 /** Here, because a program that cannot read it would quote it. */

@@ -1,5 +1,6 @@
 /** What NEMO promises, beside what a report measured: met or missed, never rounded in its favour. Pure. */
 
+import { PROMISES } from '../promises.js';
 import type { BenchReport, HeadlineName, ScenarioResult } from '../types.js';
 
 export interface Verdict {
@@ -32,9 +33,19 @@ export function verdicts({ scenarios }: BenchReport): Verdict[] {
   const high = loaded(0.9, 0.9);
   const azure = usable.filter(({ scenario }) => scenario.arrivals === 'azure');
   return [
-    worst('NF p99 at 30-70 % load, to solo', 1.05, 'nf_p99_ratio_to_solo', middle),
-    worst('NF p99 at 90 % load, to solo', 1.1, 'nf_p99_ratio_to_solo', high),
-    least('harvest efficiency at 30-70 % load', 0.95, 'harvest_efficiency', middle),
+    worst(
+      'NF p99 at 30-70 % load, to solo',
+      PROMISES.p99RatioMiddleLoad.limit,
+      'nf_p99_ratio_to_solo',
+      middle,
+    ),
+    worst('NF p99 at 90 % load, to solo', PROMISES.p99RatioHighLoad.limit, 'nf_p99_ratio_to_solo', high),
+    least(
+      'harvest efficiency at 30-70 % load',
+      PROMISES.harvestEfficiency.limit,
+      'harvest_efficiency',
+      middle,
+    ),
     addedLoss(sleepMode),
     startGain(azure),
     ...reactions(usable),
@@ -86,14 +97,15 @@ function addedLoss(results: ScenarioResult[]): Verdict {
   const shown = sent === 0 ? undefined : `${added} of ${sent} packets`;
   return verdict(
     'packets lost that the NF does not lose alone',
-    '0',
+    String(PROMISES.addedLossPackets.limit),
     shown,
-    sent === 0 ? null : added === 0,
+    sent === 0 ? null : added <= PROMISES.addedLossPackets.limit,
     compared,
   );
 }
 
 function startGain(results: ScenarioResult[]): Verdict {
+  const { limit } = PROMISES.startGain;
   const gains = results.flatMap(({ summary }) => {
     const [naive, nemo] = [summary.naive?.start_p50_ms, summary[POLICY]?.start_p50_ms];
     return naive && nemo ? [naive / nemo] : [];
@@ -101,9 +113,9 @@ function startGain(results: ScenarioResult[]): Verdict {
   const gain = gains.length === 0 ? undefined : Math.min(...gains);
   return verdict(
     "median start under the Azure trace, naive's to NEMO's",
-    '>= 25',
+    `>= ${limit}`,
     gain?.toFixed(1),
-    gain === undefined ? null : gain >= 25,
+    gain === undefined ? null : gain >= limit,
     results,
   );
 }
@@ -123,12 +135,12 @@ function reactions(results: ScenarioResult[]): Verdict[] {
   };
   const [p50, p99] = [middle('over_slo_p50'), middle('over_slo_p99')];
   const promise = "from the moment in which a packet's SLO was over to the throttle";
-  const ms = (us: number | undefined): string | undefined =>
-    us === undefined ? undefined : `${(us / 1000).toFixed(2)} ms`;
-  return [
-    verdict(`${promise}, p50`, '<= 0.5 ms', ms(p50), p50 === undefined ? null : p50 <= 500, seen),
-    verdict(`${promise}, p99`, '<= 2 ms', ms(p99), p99 === undefined ? null : p99 <= 2000, seen),
-  ];
+  const within = (name: string, us: number | undefined, limitMs: number): Verdict => {
+    const shown = us === undefined ? undefined : `${(us / 1000).toFixed(2)} ms`;
+    const met = us === undefined ? null : us <= 1000 * limitMs;
+    return verdict(`${promise}, ${name}`, `<= ${limitMs} ms`, shown, met, seen);
+  };
+  return [within('p50', p50, PROMISES.reactionP50Ms.limit), within('p99', p99, PROMISES.reactionP99Ms.limit)];
 }
 
 function verdict(

@@ -1,6 +1,6 @@
 /** An NF with traffic of any rate through it, whatever NF it is: what calibration and rounds need to know of it. */
 
-import type { UserConfig } from '../../src/config.js';
+import type { UserConfig } from '../../src/config-schema.js';
 import type { FeedFrame } from '../../src/telemetry/feed.js';
 import type { Pattern } from '../scenarios.js';
 import type { BenchRound } from '../types.js';

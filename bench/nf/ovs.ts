@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCommand } from '../../src/linux/tied-process.js';
-import type { ExplicitNf } from '../../src/nf/match.js';
+import type { ExplicitNf } from '../../src/nf/profile-schema.js';
 import type { RunningNf, StartNf } from '../../src/packet/testbed.js';
 import { startProgram } from './programs.js';
 

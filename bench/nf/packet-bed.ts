@@ -1,7 +1,7 @@
 /** Beds of NFs that forward packets: the reference NFs, chains of them, testpmd, Open vSwitch, nftables. */
 
 import { fileURLToPath } from 'node:url';
-import type { UserConfig } from '../../src/config.js';
+import type { UserConfig } from '../../src/config-schema.js';
 import { connect } from '../../src/linux/netns.js';
 import { CpuStat, Tick } from '../../src/linux/procfs.js';
 import type { NfMode } from '../../src/nf/profile.js';

@@ -2,7 +2,8 @@
 
 import type { Command } from 'commander';
 import { startAgent } from '../agent.js';
-import { readConfig, resolveConfig, type UserConfig } from '../config.js';
+import { readConfig, resolveConfig } from '../config.js';
+import type { UserConfig } from '../config-schema.js';
 import { POLICY_NAMES } from '../harvest/policies.js';
 import { AGENT } from '../tunables.js';
 import { numberOption, PORT } from './options.js';

@@ -19,8 +19,9 @@ import {
 import { type ProcessFacts, readProcessFacts } from '../linux/process-facts.js';
 import { NF } from '../tunables.js';
 import { type Distrust, distrust, distrustNamed, distrustText, isWorthTelling } from './identity.js';
-import { type Candidate, compileRules, type ExplicitNf, judge, profileFor, type Rule } from './match.js';
+import { type Candidate, compileRules, judge, profileFor, type Rule } from './match.js';
 import type { NfInstance, NfProfile } from './profile.js';
+import type { ExplicitNf } from './profile-schema.js';
 
 interface Known {
   startTicks: number;

@@ -4,32 +4,7 @@ import { didYouMean } from '../did-you-mean.js';
 import { NemoError } from '../errors.js';
 import type { Distrust } from './identity.js';
 import type { NfProfile } from './profile.js';
-
-/** An NF that the operator names: by pid, or by patterns of its own, or by those of the profile. */
-export interface ExplicitNf {
-  /** Name of the profile. */
-  profile: string;
-  /** The process that runs under it when the agent starts: the entry ends with that process. */
-  pid?: number;
-  /** Instead of the profile's conditions. */
-  match?: NfProfile['match'];
-  /** Instead of what the profile says. */
-  overrides?: Partial<
-    Pick<
-      NfProfile,
-      | 'mode'
-      | 'packetThreads'
-      | 'sloP99Us'
-      | 'latency'
-      | 'telemetry'
-      | 'protection'
-      | 'harvest'
-      | 'cores'
-      | 'sleepControl'
-      | 'slices'
-    >
-  >;
-}
+import type { ExplicitNf } from './profile-schema.js';
 
 /** What can be known of a process; the costly parts are asked for only when a condition needs them. */
 export interface Candidate {

@@ -1,5 +1,5 @@
 /**
- * Reads NF profiles: YAML, checked against the published schema (nf-profiles/profile.schema.json), with defaults
+ * Reads NF profiles: YAML, checked against their schema (published as nf-profiles/profile.schema.json), with defaults
  * filled in.
  */
 
@@ -10,12 +10,10 @@ import { compileSchema, failAt, type Place, parseCheckedYaml, type YamlKind } fr
 import { NemoError } from '../errors.js';
 import { openTrusted, readTrusted } from '../linux/trusted-file.js';
 import type { NfProfile } from './profile.js';
+import { PROFILE_SCHEMA, type ProfileInput } from './profile-schema.js';
 
 /** The profiles that come with NEMO (also the place of the schema). */
 export const BUILTIN_PROFILES = fileURLToPath(new URL('../../../nf-profiles/', import.meta.url));
-
-/** A profile as it may be written: what has a default may be left out. */
-type ProfileInput = Pick<NfProfile, 'name' | 'match' | 'mode' | 'sloP99Us'> & Partial<NfProfile>;
 
 let kind: YamlKind<ProfileInput> | undefined;
 
@@ -25,7 +23,7 @@ function profileKind(): YamlKind<ProfileInput> {
     code: 'BAD_PROFILE',
     what: 'the profile',
     hint: `the keys are described in ${file}`,
-    validate: compileSchema<ProfileInput>(JSON.parse(readFileSync(file, 'utf8'))),
+    validate: compileSchema<ProfileInput>(PROFILE_SCHEMA),
   };
   return kind;
 }

@@ -3,6 +3,7 @@
  * schema, `nemo simulate` and the agent all read these entries, so an option is declared once, beside its policy.
  */
 
+import type { FromSchema } from 'json-schema-to-ts';
 import { NemoError } from '../errors.js';
 import { parseDurationMs } from '../invoke/quantity.js';
 
@@ -20,8 +21,21 @@ export interface PolicyEntry<P, K extends string = string> {
   create(options: Record<K, number>): P;
 }
 
+/** What `choiceSchema` makes, as far as the type of what fits it goes. */
+interface ChoiceSchema {
+  readonly anyOf: readonly [
+    { readonly type: 'string' },
+    {
+      readonly type: 'object';
+      readonly properties: { readonly policy: { readonly type: 'string' } };
+      readonly required: readonly ['policy'];
+      readonly additionalProperties: { readonly type: readonly ['string', 'number'] };
+    },
+  ];
+}
+
 /** What the user wrote: a name, or a name with options. */
-export type PolicyChoice = string | { policy: string; [option: string]: string | number };
+export type PolicyChoice = FromSchema<ChoiceSchema>;
 
 /** Keeps the names of options known to `create`, and forgets them for the catalogue. */
 export function definePolicy<P, K extends string = never>(entry: PolicyEntry<P, K>): PolicyEntry<P> {
@@ -54,7 +68,7 @@ export function createPolicy<P>(
         hint: `its options are: ${Object.keys(entry.options).join(', ') || 'none'}`,
       });
     }
-    options[key] = parseOption(option, value, `${what}.${key}`);
+    options[key] = parseOption(option, value as string | number, `${what}.${key}`);
   }
   return entry.create(options);
 }
@@ -70,12 +84,12 @@ function parseOption({ kind }: PolicyOption, value: string | number, what: strin
 export function choiceSchema(
   entries: readonly PolicyEntry<unknown>[],
   otherwise?: { pattern: string; about: string },
-): object {
+): ChoiceSchema {
   const names = entries.map((entry) => entry.name);
-  return {
+  const schema = {
     type: ['string', 'object'],
     pattern: `^(${names.join('|')}${otherwise === undefined ? '' : `|${otherwise.pattern}`})$`,
-    description: `must be one of ${names.join(', ')}${otherwise === undefined ? '' : `, or ${otherwise.about}`}`,
+    mustBe: `one of ${names.join(', ')}${otherwise === undefined ? '' : `, or ${otherwise.about}`}`,
     properties: { policy: { type: 'string', enum: names } },
     required: ['policy'],
     allOf: entries.map((entry) => ({
@@ -92,6 +106,7 @@ export function choiceSchema(
       },
     })),
   };
+  return schema as unknown as ChoiceSchema;
 }
 
 export const DURATION_PATTERN = '\\d+(\\.\\d+)?(ms|s|m|h)';
@@ -101,7 +116,8 @@ function optionSchema({ kind, about }: PolicyOption): object {
     return {
       type: 'string',
       pattern: `^${DURATION_PATTERN}$`,
-      description: `must be a duration such as 30s: ${about}`,
+      mustBe: 'a duration such as 30s',
+      description: about,
     };
   }
   return kind === 'count'

@@ -12,8 +12,8 @@ import { processArgs, startTicks } from '../../src/linux/process.js';
 import { readProcessFacts } from '../../src/linux/process-facts.js';
 import { endProcess } from '../../src/linux/tied-process.js';
 import { Discovery, discover } from '../../src/nf/discovery.js';
-import type { ExplicitNf } from '../../src/nf/match.js';
 import type { NfProfile } from '../../src/nf/profile.js';
+import type { ExplicitNf } from '../../src/nf/profile-schema.js';
 import { scanForNfs } from '../../src/nf/scan.js';
 import { untilTrue } from '../support/real-agent.js';
 

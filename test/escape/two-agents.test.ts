@@ -9,7 +9,7 @@ import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { AGENTS_FOLDER, agentNames, lockAgent } from '../../src/agent-lock.js';
-import type { UserConfig } from '../../src/config.js';
+import type { UserConfig } from '../../src/config-schema.js';
 import { getScheduling, setScheduling } from '../../src/linux/sched.js';
 import { endProcess } from '../../src/linux/tied-process.js';
 import { createTestbed, type Testbed } from '../../src/packet/testbed.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { compileSchema, parseCheckedYaml } from '../../src/checked-yaml.js';
-import { resolveConfig, type UserConfig } from '../../src/config.js';
-import { CONFIG_SCHEMA } from '../../src/config-schema.js';
+import { resolveConfig } from '../../src/config.js';
+import { CONFIG_SCHEMA, type UserConfig } from '../../src/config-schema.js';
 
 describe('the configuration of HTTP', () => {
   const read = (http: string): UserConfig =>

@@ -19,7 +19,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import type { UserConfig } from '../../src/config.js';
+import type { UserConfig } from '../../src/config-schema.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
 import { guardianDone } from '../../src/nf/guardian.js';
 import type { FeedEvent, FeedFrame } from '../../src/telemetry/feed.js';

@@ -7,7 +7,7 @@ import { cpus } from 'node:os';
 import { AgentProcess } from '../../../bench/agent-process.js';
 import { Callers } from '../../../bench/callers.js';
 import { BUSY_CODE } from '../../../bench/workloads.js';
-import type { UserConfig } from '../../../src/config.js';
+import type { UserConfig } from '../../../src/config-schema.js';
 import { onlineCores } from '../../../src/linux/online-cores.js';
 import { listThreads } from '../../../src/linux/process.js';
 import { getScheduling } from '../../../src/linux/sched.js';
