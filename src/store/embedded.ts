@@ -10,10 +10,15 @@ import { open, type RootDatabase } from 'lmdb';
 import { NemoError } from '../errors.js';
 import { closeOnExec } from '../linux/close-on-exec.js';
 import { storageFault } from '../storage-fault.js';
+import { LocalLeases } from './local-leases.js';
 import type { Store } from './store.js';
+import { Watchers } from './watchers.js';
 
 /** Above every key of a table: U+FFFF stands in no valid text. */
 const LAST = '\uffff';
+
+/** Tokens of leases, by name. */
+const LEASES = 'leases';
 
 /** With less left on the disk, a commit failed for that: nothing that is stored is as large. */
 const ROOM_BYTES = 4 * 1024 * 1024;
@@ -46,13 +51,23 @@ export function openEmbeddedStore(directory: string): Store {
       throw storageFault(`cannot ${what} in ${directory}`, why, 'check the disk under the store');
     }
   };
+  const watchers = new Watchers();
+  const leases = new LocalLeases((name) =>
+    database.transaction(() => {
+      const token = ((database.get([LEASES, name]) as number | undefined) ?? 0) + 1;
+      void database.put([LEASES, name], token);
+      return token;
+    }),
+  );
   return {
+    shared: false,
     get: <T>(table: string, key: string) =>
       attempt(`read ${table}/${key}`, () => database.get([table, key]) as T | undefined),
     put: (table, key, value) =>
       attempt(`write ${table}/${key}`, async () => {
         await database.put([table, key], value);
         await database.flushed;
+        watchers.changed(table, key);
       }),
     delete: (table, key) =>
       attempt(`delete ${table}/${key}`, async () => {
@@ -62,6 +77,7 @@ export function openEmbeddedStore(directory: string): Store {
           return found;
         });
         await database.flushed;
+        if (had) watchers.changed(table, key);
         return had;
       }),
     list: <T>(table: string) =>
@@ -69,6 +85,20 @@ export function openEmbeddedStore(directory: string): Store {
         const range = database.getRange({ start: [table, ''], end: [table, LAST] });
         return [...range].map(({ key, value }) => ({ key: key[1], value: value as T }));
       }),
+    compareAndSet: (table, key, before, next) =>
+      attempt(`write ${table}/${key}`, async () => {
+        const done = await database.transaction(() => {
+          if (JSON.stringify(database.get([table, key])) !== JSON.stringify(before)) return false;
+          if (next === undefined) void database.remove([table, key]);
+          else void database.put([table, key], next);
+          return true;
+        });
+        await database.flushed;
+        if (done) watchers.changed(table, key);
+        return done;
+      }),
+    watch: (table, onChange) => attempt(`watch ${table}`, () => watchers.add(table, onChange)),
+    lease: (name, forMs) => attempt(`take the lease ${name}`, () => leases.take(name, forMs)),
     close: () => {
       closed ??= database.flushed.then(() => database.close());
       return closed;

@@ -11,29 +11,12 @@ import { maskUrl } from '../mask-url.js';
 import { STORE } from '../tunables.js';
 import { redisAdvice } from './redis-advice.js';
 import { RECONNECTING } from './redis-connection.js';
-import type { Store } from './store.js';
+import { COMPARE_AND_SET, DELETE, GET, PUT, RENEW_LEASE, SCAN, TAKE_LEASE } from './redis-scripts.js';
+import { watchRedis } from './redis-watch.js';
+import type { Lease, Store } from './store.js';
 
 const PREFIX = 'nemo:';
 
-/** A value, unless it is longer than it may be. */
-const GET = `
-if redis.call('HSTRLEN', KEYS[1], ARGV[1]) > tonumber(ARGV[2]) then return redis.error_reply('the value is too large') end
-return redis.call('HGET', KEYS[1], ARGV[1])
-`;
-
-/** Some names of a table, each with the length of its value. Of a name that is too long, the start, and no value. */
-const SCAN = `
-local nameMax = tonumber(ARGV[3])
-local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
-local names = {}
-for i = 1, #found[2], 2 do
-  local name, length = found[2][i], #found[2][i + 1]
-  if #name > nameMax then name, length = string.sub(name, 1, nameMax), -1 end
-  names[#names + 1] = name
-  names[#names + 1] = length
-end
-return {found[1], names}
-`;
 const CONNECT_TIMEOUT_MS = 3_000;
 const COMMAND_TIMEOUT_MS = 5_000;
 
@@ -84,7 +67,16 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
     client.disconnect();
     throw failure('reach the store', cause);
   }
+  const watching = watchRedis(client, PREFIX);
+  const leaseOf = (name: string, token: number, forMs: number): Lease => {
+    const during = (ms: number) =>
+      attempt(`renew the lease ${name}`, async () => {
+        return (await run(client, RENEW_LEASE, [`${PREFIX}lease:${name}`], token, ms)) === 1;
+      });
+    return { token, renew: () => during(forMs), release: async () => void (await during(0)) };
+  };
   return {
+    shared: true,
     warnings: await durabilityWarnings(client, shown),
     get: <T>(table: string, key: string) =>
       attempt(`read ${table}/${key}`, async () => {
@@ -93,12 +85,22 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
       }),
     put: (table, key, value) =>
       attempt(`write ${table}/${key}`, async () => {
-        const text = JSON.stringify(value);
-        if (Buffer.byteLength(text) > STORE.valueMaxBytes) throw new Error('the value is too large');
-        await client.hset(PREFIX + table, key, text);
+        await run(client, PUT, [PREFIX + table], key, textOf(value));
       }),
     delete: (table, key) =>
-      attempt(`delete ${table}/${key}`, async () => (await client.hdel(PREFIX + table, key)) === 1),
+      attempt(`delete ${table}/${key}`, async () => (await run(client, DELETE, [PREFIX + table], key)) === 1),
+    compareAndSet: (table, key, before, next) =>
+      attempt(`write ${table}/${key}`, async () => {
+        const [was, is] = [before, next].map((value) => (value === undefined ? '' : textOf(value)));
+        return (await run(client, COMPARE_AND_SET, [PREFIX + table], key, was!, is!)) === 1;
+      }),
+    watch: (table, onChange) => attempt(`watch ${table}`, () => watching.watch(table, onChange)),
+    lease: (name, forMs) =>
+      attempt(`take the lease ${name}`, async () => {
+        const keys = [`${PREFIX}lease:${name}`, `${PREFIX}lease-tokens`];
+        const token = (await run(client, TAKE_LEASE, keys, name, forMs)) as number | null;
+        return token === null ? undefined : leaseOf(name, token, forMs);
+      }),
     list: <T>(table: string) =>
       attempt(`list ${table}`, async () => {
         const names = [...(await scan(client, table))];
@@ -114,6 +116,7 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
         return pairs;
       }),
     close: async () => {
+      watching.close();
       if (client.status === 'ready') await client.quit().catch(() => undefined);
       client.disconnect();
     },
@@ -121,7 +124,22 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
 }
 
 function read(client: Redis, table: string, key: string): Promise<string | null> {
-  return client.call('EVAL', GET, 1, PREFIX + table, key, STORE.valueMaxBytes) as Promise<string | null>;
+  return run(client, GET, [PREFIX + table], key, STORE.valueMaxBytes) as Promise<string | null>;
+}
+
+function run(
+  client: Redis,
+  script: string,
+  keys: readonly string[],
+  ...values: ReadonlyArray<string | number>
+): Promise<unknown> {
+  return client.call(...(['EVAL', script, keys.length, ...keys, ...values] as const));
+}
+
+function textOf(value: unknown): string {
+  const text = JSON.stringify(value);
+  if (Buffer.byteLength(text) > STORE.valueMaxBytes) throw new Error('the value is too large');
+  return text;
 }
 
 /** It may have grown since it was measured. */
@@ -135,9 +153,9 @@ async function scan(client: Redis, table: string): Promise<Map<string, number>> 
   const names = new Map<string, number>();
   let cursor = '0';
   do {
-    const [next, found] = (await client.call(
-      ...(['EVAL', SCAN, 1, PREFIX + table, cursor, STORE.scanCount, STORE.nameMaxBytes] as const),
-    )) as [string, Array<string | number>];
+    const limits = [STORE.scanCount, STORE.nameMaxBytes];
+    const reply = await run(client, SCAN, [PREFIX + table], cursor, ...limits);
+    const [next, found] = reply as [string, Array<string | number>];
     for (let i = 0; i < found.length; i += 2) names.set(String(found[i]), Number(found[i + 1]));
     cursor = next;
   } while (cursor !== '0' && names.size < STORE.listMax);

@@ -194,7 +194,7 @@ describe('conformance: replies of Redis 6.2 to 8', () => {
       const store = await openRedisStore(server.url);
       try {
         for (const [i, [said, advises]] of ERRORS.entries()) {
-          server.scripts.set(`nemo:t${i}`, first('HSET', error(said), 1));
+          server.scripts.set(`nemo:t${i}`, first('EVAL', error(said), 1));
           const told = await failure(store.put(`t${i}`, 'key', 1));
           expect(told.code, said).to.equal('STORE');
           expect(`${told.message}; ${told.hint}`).to.match(advises);

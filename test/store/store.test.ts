@@ -4,13 +4,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { NemoError } from '../../src/errors.js';
 import { openStore, type StoreConfig } from '../../src/store/open-store.js';
 import { openRedisStore } from '../../src/store/redis.js';
-import type { Store } from '../../src/store/store.js';
+import type { Lease, Store } from '../../src/store/store.js';
 import { STORE } from '../../src/tunables.js';
 import { freePort, type RedisServer, startRedis } from './redis-server.js';
 
@@ -21,6 +22,30 @@ async function rejection(work: Promise<unknown>): Promise<NemoError> {
   );
   expect(thrown).to.be.instanceOf(NemoError);
   return thrown as NemoError;
+}
+
+/** A list that can be waited for. */
+class Seen<T> {
+  readonly all: T[] = [];
+  private wake = (): void => {};
+
+  readonly add = (one: T): void => {
+    this.all.push(one);
+    this.wake();
+  };
+
+  async until(done: (all: readonly T[]) => boolean): Promise<void> {
+    while (!done(this.all)) await new Promise<void>((resolve) => (this.wake = resolve));
+  }
+}
+
+/** Tries until somebody else's has run out. */
+async function leaseWhenFree(store: Store, name: string): Promise<Lease> {
+  for (;;) {
+    const lease = await store.lease(name, 60_000);
+    if (lease !== undefined) return lease;
+    await setImmediate();
+  }
 }
 
 /** What every store does. */
@@ -77,6 +102,80 @@ function storeBehaviour(config: () => StoreConfig): void {
     const large = 'x'.repeat(4 * 2 ** 20);
     await store.put('many', 'large', large);
     expect(await store.get('many', 'large')).to.equal(large);
+  });
+
+  it('replaces only what is still as it was', async () => {
+    expect(await store.compareAndSet('cas', 'key', undefined, { n: 1, text: 'ü' })).to.equal(true);
+    expect(await store.compareAndSet('cas', 'key', undefined, { n: 2 })).to.equal(false);
+    expect(await store.compareAndSet('cas', 'key', { n: 2 }, { n: 3 })).to.equal(false);
+    const before = await store.get('cas', 'key');
+    expect(before).to.deep.equal({ n: 1, text: 'ü' });
+    expect(await store.compareAndSet<unknown>('cas', 'key', before, { n: 4 })).to.equal(true);
+    expect(await store.compareAndSet('cas', 'key', { n: 4 }, undefined)).to.equal(true);
+    expect(await store.list('cas')).to.deep.equal([]);
+  });
+
+  it('lets one of many win that replace the same value at once', async () => {
+    await store.put('cas', 'count', 0);
+    const increment = async (): Promise<void> => {
+      for (;;) {
+        const before = (await store.get<number>('cas', 'count'))!;
+        if (await store.compareAndSet('cas', 'count', before, before + 1)) return;
+      }
+    };
+    await Promise.all(Array.from({ length: 20 }, increment));
+    expect(await store.get('cas', 'count')).to.equal(20);
+  });
+
+  it('tells who watches a table what changed in it, until that stops', async () => {
+    const seen = new Seen<string | undefined>();
+    const stop = await store.watch('watched', seen.add);
+    await store.put('other', 'elsewhere', 1);
+    await store.put('watched', 'put', 1);
+    await store.compareAndSet('watched', 'set', undefined, 1);
+    await store.compareAndSet('watched', 'not', 2, 1);
+    await store.delete('watched', 'put');
+    await store.delete('watched', 'never');
+    await store.put('watched', 'last', 1);
+    await seen.until((all) => all.includes('last'));
+    expect(seen.all).to.deep.equal(['put', 'set', 'put', 'last']);
+    stop();
+    const later = new Seen<string | undefined>();
+    await store.watch('watched', later.add);
+    await store.put('watched', 'later', 1);
+    await later.until((all) => all.includes('later'));
+    expect(seen.all).to.have.length(4);
+  });
+
+  it('gives a lease to one at a time, with a token that grows', async () => {
+    const first = (await store.lease('one', 60_000))!;
+    expect(await store.lease('one', 60_000)).to.equal(undefined);
+    expect(await store.lease('another', 1)).to.not.equal(undefined);
+    expect(await first.renew()).to.equal(true);
+    await first.release();
+    expect(await first.renew()).to.equal(false);
+    const second = (await store.lease('one', 60_000))!;
+    expect(second.token).to.be.greaterThan(first.token);
+    await first.release();
+    expect(await store.lease('one', 60_000)).to.equal(undefined);
+    await second.release();
+  });
+
+  it('takes a lease from a holder whose time is over', async () => {
+    const slow = (await store.lease('slow', 20))!;
+    const next = await leaseWhenFree(store, 'slow');
+    expect(next.token).to.be.greaterThan(slow.token);
+    expect(await slow.renew()).to.equal(false);
+    await slow.release();
+    expect(await next.renew()).to.equal(true);
+    await next.release();
+  });
+
+  it('has larger tokens after it was opened again', async () => {
+    const before = (await store.lease('reopened', 60_000))!;
+    await before.release();
+    await reopen();
+    expect((await store.lease('reopened', 1))!.token).to.be.greaterThan(before.token);
   });
 
   it('has everything when it is opened again', async () => {
@@ -181,6 +280,45 @@ describe('stores', function () {
       const huge = 'x'.repeat(STORE.valueMaxBytes);
       expect((await rejection(store.put('crowded', 'mine', huge))).message).to.match(/too large/);
       other.disconnect();
+      await store.close();
+    });
+
+    it('shares changes and leases with others on the same server', async () => {
+      const { store } = await openStore({ kind: 'redis', url: server.url });
+      const { store: other } = await openStore({ kind: 'redis', url: server.url });
+      const seen = new Seen<string | undefined>();
+      await other.watch('both', seen.add);
+      await store.put('both', 'key', 1);
+      await seen.until((all) => all.includes('key'));
+      const lease = (await store.lease('both', 60_000))!;
+      expect(await other.lease('both', 60_000)).to.equal(undefined);
+      await lease.release();
+      expect((await other.lease('both', 60_000))!.token).to.be.greaterThan(lease.token);
+      await Promise.all([store.close(), other.close()]);
+    });
+
+    it('tells who watches that changes may have been missed while the connection was lost', async () => {
+      const { store } = await openStore({ kind: 'redis', url: server.url });
+      const seen = new Seen<string | undefined>();
+      await store.watch('missed', seen.add);
+      const admin = new Redis(server.url);
+      await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+      admin.disconnect();
+      await seen.until((all) => all.includes(undefined));
+      await store.put('missed', 'after', 1);
+      await seen.until((all) => all.includes('after'));
+      await store.close();
+    });
+
+    it('writes for a user who may not publish', async () => {
+      const admin = new Redis(server.url);
+      await admin.call('ACL', 'SETUSER', 'quiet', 'on', '>secret', '~*', 'resetchannels', '+@all');
+      admin.disconnect();
+      const url = server.url.replace('//', '//quiet:secret@');
+      const { store } = await openStore({ kind: 'redis', url });
+      await store.put('quiet', 'key', 1);
+      expect(await store.get('quiet', 'key')).to.equal(1);
+      expect((await rejection(store.watch('quiet', () => {}))).message).to.match(/NOPERM|permission/);
       await store.close();
     });
 
