@@ -112,6 +112,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     bundleDir: quota.bundleDir,
     quota,
     prepare: (engine, source) => engines.prepare(engine, source),
+    onWarning: (message) => events.warn(message),
   });
   closers.push(() => registry.close());
   warnings.push(...registry.warnings);

@@ -6,6 +6,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { BlockRef, BlockSource } from '../provision/block-source.js';
 import type { StorageQuota } from '../sandbox/storage-quota.js';
 import { storageFault } from '../storage-fault.js';
 
@@ -24,7 +25,7 @@ export interface Written {
   undo(): Promise<void>;
 }
 
-export class BundleFiles {
+export class BundleFiles implements BlockSource {
   /** Without `quota` only the disk bounds it. */
   constructor(
     readonly directory: string,
@@ -48,7 +49,7 @@ export class BundleFiles {
       for (const { content, ending } of files) {
         const hash = sha256(content);
         hashes.push(hash);
-        if (!(await this.intact(hash, ending))) missing.push({ path: this.path(hash, ending), content });
+        if (!(await this.ensure({ hash, ending }))) missing.push({ path: this.path(hash, ending), content });
       }
       if (missing.length > 0) {
         const bytes = missing.reduce((sum, { content }) => sum + content.length, 0);
@@ -67,8 +68,7 @@ export class BundleFiles {
     }
   }
 
-  /** Whether the file is there with the content that its name promises. */
-  async intact(hash: string, ending: string): Promise<boolean> {
+  async ensure({ hash, ending }: BlockRef): Promise<boolean> {
     try {
       return sha256(await readFile(this.path(hash, ending))) === hash;
     } catch {
@@ -86,7 +86,7 @@ export class BundleFiles {
   }
 }
 
-function sha256(content: Buffer): string {
+export function sha256(content: Buffer): string {
   return createHash('sha256').update(content).digest('hex');
 }
 

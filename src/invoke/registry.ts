@@ -1,14 +1,20 @@
 /**
  * The functions of this box. Code is on disk before the spec is in the store, and the spec is in the store
  * before anybody hears of it: after kill -9 at any point there is no spec without its code. Changes run one
- * after the other, so that no sweep removes a bundle that a deploy is about to name.
+ * after the other, so that no sweep removes a bundle that a deploy is about to name; boxes that share a store
+ * do so by a lease, and follow what the others change.
  */
 
 import { totalmem } from 'node:os';
-import { NemoError } from '../errors.js';
+import { asNemoError, NemoError } from '../errors.js';
 import type { DeployInput, FunctionRegistry } from '../gateway/platform.js';
+import type { BlockSource } from '../provision/block-source.js';
+import { blocksOf, hashesOf, refsOf } from '../provision/function-blocks.js';
+import { SharedBlocks } from '../provision/shared-blocks.js';
+import { SpecBook } from '../provision/spec-book.js';
+import { SpecStore } from '../provision/spec-store.js';
 import type { Artifact, FunctionSource } from '../sandbox/engine.js';
-import { PACKAGE_ENDING, type PackageRef } from '../sandbox/packages/pack.js';
+import { PACKAGE_ENDING } from '../sandbox/packages/pack.js';
 import type { StorageQuota } from '../sandbox/storage-quota.js';
 import type { Store } from '../store/store.js';
 import { FUNCTION_LIMITS } from '../tunables.js';
@@ -26,6 +32,8 @@ export interface RegistryOptions {
   prepare: PrepareFunction;
   /** What all that is stored may take. Default: no bound of its own. */
   quota?: StorageQuota;
+  /** What goes wrong later with functions that other boxes deploy, in words. */
+  onWarning?: (message: string) => void;
   /** How long a replaced bundle stays on disk. */
   bundleGraceMs?: number;
 }
@@ -36,8 +44,6 @@ export interface StoredRegistry extends FunctionRegistry {
   /** Waits for changes under way and stops the timers. The store stays open. */
   close(): Promise<void>;
 }
-
-const TABLE = 'functions';
 
 /** Brings back every stored function whose code is intact. STORE if the store cannot be read. */
 export async function createRegistry(options: RegistryOptions): Promise<StoredRegistry> {
@@ -50,12 +56,14 @@ class Registry implements StoredRegistry {
   readonly warnings: string[] = [];
   /** Warnings beyond those. */
   private unnamed = 0;
-  private readonly specs = new Map<string, FunctionSpec>();
-  /** What each spec takes, and all of them. */
-  private readonly specBytes = new Map<string, number>();
-  private specsBytes = 0;
+  private readonly specs = new SpecBook();
+  private readonly stored: SpecStore;
   private readonly listeners: Array<(name: string, spec: FunctionSpec | undefined) => void> = [];
   private readonly bundles: BundleFiles;
+  private readonly shared: SharedBlocks | undefined;
+  private readonly blocks: BlockSource;
+  private restored = false;
+  private unwatch = (): void => {};
   /** Hashes that the store names although their function could not be brought back. */
   private readonly orphans = new Set<string>();
   private changes: Promise<unknown> = Promise.resolve();
@@ -63,31 +71,96 @@ class Registry implements StoredRegistry {
 
   constructor(private readonly options: RegistryOptions) {
     this.bundles = new BundleFiles(options.bundleDir, options.quota);
+    this.stored = new SpecStore(options.store);
+    this.shared = options.store.shared ? new SharedBlocks(options.store, this.bundles) : undefined;
+    this.blocks = this.shared ?? this.bundles;
   }
 
   async restore(): Promise<void> {
-    for (const { key, value } of await this.options.store.list<unknown>(TABLE)) {
-      const spec = toSpec(value, key, totalmem());
-      const named = JSON.stringify(key.slice(0, 80));
-      if (spec === undefined) {
-        this.warn(`what the store has under functions/${named} is no function: deploy it again`);
-      } else if (!this.hasRoom(key, spec)) {
-        this.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
-      } else if (await this.intact(spec)) {
-        this.keep(key, spec);
-      } else {
-        for (const hash of hashesOf(spec)) this.orphans.add(hash);
-        this.warn(`the code of function '${key}' is missing or damaged: deploy it again`);
+    // First, so that no change falls between the two.
+    await this.watch();
+    await this.change(async () => {
+      for (const { key, value } of await this.stored.list()) await this.take(key, value);
+      const more = this.unnamed === 0 ? [] : [`${this.unnamed} more functions of the store are not used`];
+      this.warnings.push(...more);
+      this.restored = true;
+      await this.sweep();
+    });
+  }
+
+  /** What the store has of a function, if it can be called here. */
+  private async take(key: string, value: unknown): Promise<FunctionSpec | undefined> {
+    const spec = toSpec(value, key, totalmem());
+    const named = JSON.stringify(key.slice(0, 80));
+    if (spec === undefined) {
+      this.warn(`what the store has under functions/${named} is no function: deploy it again`);
+    } else if (!this.specs.hasRoom(key, spec)) {
+      this.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
+    } else {
+      const lack = await this.lackOfCode(spec);
+      if (lack === undefined) {
+        this.specs.keep(key, spec);
+        return spec;
       }
+      for (const hash of hashesOf(spec)) this.orphans.add(hash);
+      this.warn(`the code of function '${key}' is ${lack}: deploy it again`);
     }
-    const more = this.unnamed === 0 ? [] : [`${this.unnamed} more functions of the store are not used`];
-    this.warnings.push(...more);
-    await this.sweep();
+    return undefined;
+  }
+
+  private async lackOfCode(spec: FunctionSpec): Promise<string | undefined> {
+    try {
+      for (const block of blocksOf(spec)) {
+        if (await this.blocks.ensure(block)) continue;
+        if (this.shared === undefined) return 'missing or damaged';
+        return 'not on this box, and missing, damaged or too large in the store';
+      }
+      return undefined;
+    } catch (thrown) {
+      return `not on this box (${asNemoError(thrown).message})`;
+    }
+  }
+
+  private async watch(): Promise<void> {
+    const changed = (key: string | undefined): void => {
+      void this.change(() => (key === undefined ? this.followAll() : this.follow(key))).catch((thrown) =>
+        this.warn(`what other boxes changed was not seen: ${asNemoError(thrown).message}`),
+      );
+    };
+    try {
+      this.unwatch = await this.stored.watch(changed);
+    } catch (thrown) {
+      const { message } = asNemoError(thrown);
+      this.warn(`what other boxes deploy is seen only after a restart: ${message}`);
+    }
+  }
+
+  private async followAll(): Promise<void> {
+    const names = [
+      ...(await this.stored.list()).map(({ key }) => key),
+      ...this.list().map(({ name }) => name),
+    ];
+    for (const name of new Set(names)) await this.follow(name);
+  }
+
+  /** Makes the function what the store has now, whoever changed it. */
+  private async follow(name: string): Promise<void> {
+    const before = this.specs.get(name);
+    const value = await this.stored.get(name);
+    if (value === undefined) {
+      if (before !== undefined) this.drop(name);
+    } else if (value?.updatedAt !== before?.updatedAt || value?.codeHash !== before?.codeHash) {
+      const spec = await this.take(name, value);
+      if (spec === undefined) return;
+      if (before !== undefined) this.sweepLater();
+      this.tell(name, spec);
+    }
   }
 
   /** They are shown to everybody who looks: not as many as somebody else can store. */
   private warn(message: string): void {
-    if (this.warnings.length < FUNCTION_LIMITS.restoreWarningsMax) this.warnings.push(message);
+    if (this.restored) this.options.onWarning?.(message);
+    else if (this.warnings.length < FUNCTION_LIMITS.restoreWarningsMax) this.warnings.push(message);
     else this.unnamed++;
   }
 
@@ -103,16 +176,14 @@ class Registry implements StoredRegistry {
       ...(exec === undefined ? {} : { exec }),
       ...(packages.length === 0 ? {} : { packages }),
     });
-    return this.change(async () => {
+    return this.changeShared(async () => {
       const known = {
         ...checked,
-        ...(packages.length === 0 ? {} : { packages: packages.map(refOf).sort(byHash) }),
+        ...(packages.length === 0 ? {} : { packages: refsOf(packages) }),
       };
-      this.requireRoom(functionName, known);
-      const { hashes, undo } = await this.bundles.writeAll([
-        artifact,
-        ...packages.map(({ content }) => ({ content, ending: PACKAGE_ENDING })),
-      ]);
+      this.specs.requireRoom(functionName, known);
+      const blocks = [artifact, ...packages.map(({ content }) => ({ content, ending: PACKAGE_ENDING }))];
+      const { hashes, undo } = await this.bundles.writeAll(blocks);
       const before = this.specs.get(checked.name);
       const now = new Date().toISOString();
       const spec: FunctionSpec = {
@@ -123,25 +194,18 @@ class Registry implements StoredRegistry {
         createdAt: before?.createdAt ?? now,
         updatedAt: now,
       };
-      await this.options.store.put(TABLE, spec.name, spec).catch(async (thrown) => {
-        if (await this.wasRefused(spec)) await undo();
+      try {
+        await this.shared?.offer(blocks);
+        await this.stored.write(spec);
+      } catch (thrown) {
+        if (await this.stored.wasRefused(spec)) await undo();
         throw thrown;
-      });
-      this.keep(spec.name, spec);
-      if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.sweepLater();
+      }
+      this.specs.keep(spec.name, spec);
+      if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.free(before);
       this.tell(spec.name, spec);
       return { spec, created: before === undefined };
     });
-  }
-
-  /** False if a store that failed may have taken it nevertheless: then its code has to stay, or goes with the next sweep. */
-  private async wasRefused({ name, updatedAt }: FunctionSpec): Promise<boolean> {
-    try {
-      const stored = await this.options.store.get<Partial<FunctionSpec>>(TABLE, name);
-      return stored?.updatedAt !== updatedAt;
-    } catch {
-      return false;
-    }
   }
 
   get(name: string): FunctionSpec | undefined {
@@ -149,19 +213,23 @@ class Registry implements StoredRegistry {
   }
 
   list(): FunctionSpec[] {
-    return [...this.specs.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return this.specs.list();
   }
 
   remove(name: string): Promise<void> {
-    return this.change(async () => {
-      if (!this.specs.has(name)) throw noSuchFunction(name);
-      await this.options.store.delete(TABLE, name);
-      this.specs.delete(name);
-      this.specsBytes -= this.specBytes.get(name) ?? 0;
-      this.specBytes.delete(name);
-      this.sweepLater();
-      this.tell(name, undefined);
+    return this.changeShared(async () => {
+      const spec = this.specs.get(name);
+      if (spec === undefined) throw noSuchFunction(name);
+      await this.stored.delete(name);
+      this.free(spec);
+      this.drop(name);
     });
+  }
+
+  private drop(name: string): void {
+    this.specs.delete(name);
+    this.sweepLater();
+    this.tell(name, undefined);
   }
 
   bundlePath(spec: FunctionSpec): string {
@@ -172,57 +240,12 @@ class Registry implements StoredRegistry {
     return this.bundles.path(hash, PACKAGE_ENDING);
   }
 
-  private keep(name: string, spec: FunctionSpec): void {
-    const bytes = bytesOf(spec);
-    this.specsBytes += bytes - (this.specBytes.get(name) ?? 0);
-    this.specBytes.set(name, bytes);
-    this.specs.set(name, spec);
-  }
-
-  /** All specs are in memory, also in that of the next agent: without a bound, none would start any more. STORAGE_FULL. */
-  private requireRoom(name: string, wanted: object): void {
-    if (this.hasRoom(name, wanted)) return;
-    const { functionsMax, specMaxBytes } = FUNCTION_LIMITS;
-    if (bytesOf(wanted) > specMaxBytes) {
-      throw new NemoError(
-        'BAD_REQUEST',
-        `what is to be kept of '${name}' takes more than ${specMaxBytes} bytes`,
-        {
-          hint: 'import fewer files of its packages, or give it less environment',
-        },
-      );
-    }
-    const what = this.isTooMany(name)
-      ? `${functionsMax} functions`
-      : 'environments of functions that take all room there is';
-    throw new NemoError('STORAGE_FULL', `this box has ${what}`, {
-      hint: 'remove functions that nobody needs',
-    });
-  }
-
-  private isTooMany(name: string): boolean {
-    return this.specs.size >= FUNCTION_LIMITS.functionsMax && !this.specs.has(name);
-  }
-
-  private hasRoom(name: string, wanted: object): boolean {
-    const { specsMaxBytes, specMaxBytes } = FUNCTION_LIMITS;
-    const others = this.specsBytes - (this.specBytes.get(name) ?? 0);
-    const bytes = bytesOf(wanted);
-    return !this.isTooMany(name) && bytes <= specMaxBytes && others + bytes <= specsMaxBytes;
-  }
-
-  private async intact(spec: FunctionSpec): Promise<boolean> {
-    for (const { hash } of spec.packages ?? []) {
-      if (!(await this.bundles.intact(hash, PACKAGE_ENDING))) return false;
-    }
-    return this.bundles.intact(spec.codeHash, spec.codeEnding);
-  }
-
   onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void {
     this.listeners.push(listener);
   }
 
   async close(): Promise<void> {
+    this.unwatch();
     await this.changes;
     clearTimeout(this.sweepTimer);
   }
@@ -237,36 +260,37 @@ class Registry implements StoredRegistry {
     return result;
   }
 
+  /** Of boxes that share a store, one at a time. */
+  private changeShared<T>(work: () => Promise<T>): Promise<T> {
+    return this.change(() => this.stored.change(work));
+  }
+
+  private free(spec: FunctionSpec): void {
+    this.shared?.free(hashesOf(spec));
+    this.sweepLater();
+  }
+
   private sweepLater(): void {
     clearTimeout(this.sweepTimer);
     const graceMs = this.options.bundleGraceMs ?? FUNCTION_LIMITS.bundleGraceMs;
-    this.sweepTimer = setTimeout(() => void this.change(() => this.sweep()), graceMs).unref();
+    this.sweepTimer = setTimeout(() => {
+      // What cannot be removed now is tried again at the next sweep.
+      void this.change(() => this.sweep());
+      if (this.shared?.hasFreed === true)
+        void this.changeShared(() => this.sweepShared()).catch(() => undefined);
+    }, graceMs).unref();
   }
 
   private sweep(): Promise<void> {
     const kept = new Set(this.orphans);
-    for (const spec of this.specs.values()) for (const hash of hashesOf(spec)) kept.add(hash);
-    return this.bundles.sweep(kept).catch(() => {
-      // A file that cannot be removed now is tried again at the next sweep.
-    });
+    for (const spec of this.specs.list()) for (const hash of hashesOf(spec)) kept.add(hash);
+    return this.bundles.sweep(kept).catch(() => undefined);
   }
-}
 
-/** Of all files that a function needs. */
-function hashesOf({ codeHash, packages = [] }: FunctionSpec): string[] {
-  return [codeHash, ...packages.map(({ hash }) => hash)];
-}
-
-function bytesOf(spec: object): number {
-  return Buffer.byteLength(JSON.stringify(spec));
-}
-
-function refOf({ hash, name, bytes, entries }: PackageRef): PackageRef {
-  return { hash, name, bytes, entries };
-}
-
-function byHash(a: PackageRef, b: PackageRef): number {
-  return a.hash < b.hash ? -1 : 1;
+  private async sweepShared(): Promise<void> {
+    const specs = await this.stored.allSpecs();
+    if (specs !== undefined) await this.shared?.sweep(new Set(specs.flatMap(hashesOf)));
+  }
 }
 
 export function noSuchFunction(name: string): NemoError {

@@ -30,6 +30,22 @@ export const STORE = {
   scanCount: 256,
 } as const;
 
+/** What one box at a time may do with a store that boxes share. */
+export const LEASE = {
+  /** One whose holder died is free after that. */
+  forMs: 10_000,
+  /** For others to end: longer than the lease of one that died. */
+  waitMaxMs: 20_000,
+  againMs: 50,
+} as const;
+
+/** Code of functions in a store that boxes share. */
+export const BLOCKS = {
+  partBytes: 512 * 1024,
+  /** What is larger stays on its box: Redis holds all of it in memory. */
+  sharedMaxBytes: 16 * 1024 * 1024,
+} as const;
+
 /** Packages kept apart from functions. */
 export const PACKAGES = {
   perFunctionMax: 64,

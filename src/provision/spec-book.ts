@@ -1,0 +1,69 @@
+/**
+ * The functions that this box knows, within what it holds: all specs are in memory, also in that of the next agent; without
+ * a bound, none would start any more.
+ */
+
+import { NemoError } from '../errors.js';
+import type { FunctionSpec } from '../invoke/function.js';
+import { FUNCTION_LIMITS } from '../tunables.js';
+
+export class SpecBook {
+  private readonly specs = new Map<string, FunctionSpec>();
+  /** What each spec takes, and all of them. */
+  private readonly bytesOf = new Map<string, number>();
+  private bytes = 0;
+
+  get(name: string): FunctionSpec | undefined {
+    return this.specs.get(name);
+  }
+
+  list(): FunctionSpec[] {
+    return [...this.specs.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  keep(name: string, spec: FunctionSpec): void {
+    const bytes = sizeOf(spec);
+    this.bytes += bytes - (this.bytesOf.get(name) ?? 0);
+    this.bytesOf.set(name, bytes);
+    this.specs.set(name, spec);
+  }
+
+  delete(name: string): void {
+    this.specs.delete(name);
+    this.bytes -= this.bytesOf.get(name) ?? 0;
+    this.bytesOf.delete(name);
+  }
+
+  hasRoom(name: string, wanted: object): boolean {
+    const { specsMaxBytes, specMaxBytes } = FUNCTION_LIMITS;
+    const others = this.bytes - (this.bytesOf.get(name) ?? 0);
+    const bytes = sizeOf(wanted);
+    return !this.isTooMany(name) && bytes <= specMaxBytes && others + bytes <= specsMaxBytes;
+  }
+
+  /** BAD_REQUEST for one that is too large by itself, STORAGE_FULL. */
+  requireRoom(name: string, wanted: object): void {
+    if (this.hasRoom(name, wanted)) return;
+    const { functionsMax, specMaxBytes } = FUNCTION_LIMITS;
+    if (sizeOf(wanted) > specMaxBytes) {
+      const message = `what is to be kept of '${name}' takes more than ${specMaxBytes} bytes`;
+      throw new NemoError('BAD_REQUEST', message, {
+        hint: 'import fewer files of its packages, or give it less environment',
+      });
+    }
+    const what = this.isTooMany(name)
+      ? `${functionsMax} functions`
+      : 'environments of functions that take all room there is';
+    throw new NemoError('STORAGE_FULL', `this box has ${what}`, {
+      hint: 'remove functions that nobody needs',
+    });
+  }
+
+  private isTooMany(name: string): boolean {
+    return this.specs.size >= FUNCTION_LIMITS.functionsMax && !this.specs.has(name);
+  }
+}
+
+function sizeOf(spec: object): number {
+  return Buffer.byteLength(JSON.stringify(spec));
+}
