@@ -42,7 +42,8 @@ import { createLogBook, logFailure } from './telemetry/log-book.js';
 import { SandboxUsage } from './telemetry/sandbox-usage.js';
 import { Snapshot } from './telemetry/snapshot.js';
 import { CallTraces } from './telemetry/traces/call-traces.js';
-import { createCronTriggers, type TriggeredCallEnded } from './triggers/cron.js';
+import { openSources } from './triggers/catalogue.js';
+import type { TriggeredCallEnded } from './triggers/cron.js';
 import { AGENT, GATEWAY, LOGS, TRACE } from './tunables.js';
 import { VERSION } from './version.js';
 
@@ -274,14 +275,9 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     const seconds = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
     calls.record(functionName, error?.code, seconds, timeline?.start);
   };
-  const cron = createCronTriggers(platform, triggered);
-  const queues: Array<{ close(): Promise<void> }> = [];
-  if (config.queues.length > 0) {
-    const { RedisStreamSource } = await import('./triggers/redis-stream.js');
-    for (const queue of config.queues) {
-      queues.push(new RedisStreamSource(queue, config.name, platform, triggered));
-    }
-  }
+  const sources = await openSources(config, {
+    ...{ agentName: config.name, platform, store, onCallEnded: triggered },
+  });
   for (const message of warnings) events.warn(message);
   log.emit({ kind: 'agent-started', severity: 'info', message: `agent started, policy ${policy.name}` });
 
@@ -289,11 +285,10 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   const stop = async (): Promise<void> => {
     stopping = true;
     log.emit({ kind: 'agent-stopping', severity: 'info', message: 'the agent is stopping' });
-    cron.close();
     const callers = [
       () => dispatcher.drain(AGENT.drainMs),
       () => gateway!.close(),
-      ...queues.map((queue) => () => queue.close()),
+      ...sources.map((source) => () => source.close()),
     ];
     closers.push(async () => void (await Promise.all(callers.map((end) => inTime(end)))));
     await endAll(closers);

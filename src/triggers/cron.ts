@@ -6,14 +6,16 @@
 import { asNemoError, type NemoError } from '../errors.js';
 import type { Platform } from '../gateway/platform.js';
 import type { CallTimeline, FunctionSpec } from '../invoke/function.js';
+import type { Store } from '../store/store.js';
 import { CRON } from '../tunables.js';
 import { readSchedule } from './schedule.js';
+import { takeTurn } from './shared-turns.js';
+import type { Source } from './source.js';
 import type { Turns } from './turns.js';
 
-export interface CronTriggers {
+export interface CronTriggers extends Source {
   /** Names of the functions that have a schedule now. */
   scheduled(): string[];
-  close(): void;
 }
 
 export type TriggeredCallEnded = (
@@ -24,8 +26,15 @@ export type TriggeredCallEnded = (
 
 const NO_BODY = Buffer.alloc(0);
 
-/** Starts what the registry holds and follows its changes. `onCallEnded` hears of every call that was made. */
-export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCallEnded): CronTriggers {
+/**
+ * Starts what the registry holds and follows its changes. `onCallEnded` hears of every call that was made. Of boxes that
+ * share a `store`, one calls; where it cannot be asked each does, as a call too many is better than none.
+ */
+export function createCronTriggers(
+  platform: Platform,
+  onCallEnded?: TriggeredCallEnded,
+  store?: Store,
+): CronTriggers {
   const clocks = new Map<string, Clock>();
   let calls = 0;
   let closed = false;
@@ -38,7 +47,7 @@ export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCa
       underWay = false;
       onCallEnded?.(spec.name, error, timeline);
     };
-    const turn = (): void => {
+    const turn = (due: Date): void => {
       if (underWay) {
         // Said once a stretch: a schedule of every second must not fill the event log.
         if (skipped++ === 0) warnOfOverlap(platform, spec.name);
@@ -46,6 +55,19 @@ export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCa
       }
       underWay = true;
       skipped = 0;
+      if (store?.shared !== true) {
+        call();
+        return;
+      }
+      takeTurn(store, spec.name, due.getTime()).then(
+        (ours) => {
+          if (ours && clocks.has(spec.name)) call();
+          else underWay = false;
+        },
+        () => call(),
+      );
+    };
+    const call = (): void => {
       platform.invoke(
         {
           callId: `cron-${spec.name}-${Date.now().toString(36)}-${(++calls).toString(36)}`,
@@ -84,7 +106,7 @@ export function createCronTriggers(platform: Platform, onCallEnded?: TriggeredCa
   platform.registry.onChange(follow);
   return {
     scheduled: () => [...clocks.keys()].sort(),
-    close() {
+    async close() {
       closed = true;
       for (const clock of clocks.values()) clock.close();
       clocks.clear();
@@ -103,7 +125,7 @@ class Clock {
 
   constructor(
     private readonly turns: Turns,
-    private readonly turn: () => void,
+    private readonly turn: (due: Date) => void,
   ) {
     this.due = turns.next(new Date());
     this.wait();
@@ -124,9 +146,10 @@ class Clock {
     const setBackMs = this.lookedMs - now.getTime();
     this.lookedMs = now.getTime();
     if (setBackMs > CRON.setBackMs || (setBackMs > 0 && this.turns.often)) this.due = this.turns.next(now);
-    if (this.due !== undefined && this.due <= now) {
+    const { due } = this;
+    if (due !== undefined && due <= now) {
       this.due = this.turns.next(now);
-      this.turn();
+      this.turn(due);
     }
     this.wait();
   }

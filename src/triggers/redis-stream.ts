@@ -17,6 +17,7 @@ import { RECONNECTING } from '../store/redis-connection.js';
 import { QUEUE } from '../tunables.js';
 import type { TriggeredCallEnded } from './cron.js';
 import { endEntry } from './end-entry.js';
+import type { Source } from './source.js';
 import { callOf } from './stream-entry.js';
 import { bytesOf, takeEntries } from './take-entries.js';
 
@@ -33,7 +34,7 @@ export interface QueueConfig {
   replies?: string;
 }
 
-export class RedisStreamSource {
+export class RedisStreamSource implements Source {
   private readonly reader: Redis;
   private readonly writer: Redis;
   private readonly group: string;

@@ -34,7 +34,7 @@ describe('cron trigger', function () {
     cron = createCronTriggers(box.platform, (name, error) => ended.push(`${name} ${error?.code ?? 'ok'}`));
   });
   afterEach(async () => {
-    cron.close();
+    await cron.close();
     await box.close();
   });
 
@@ -79,10 +79,10 @@ describe('cron trigger', function () {
 
   it('starts what was deployed before it, and nothing after it was closed', async () => {
     await deploy('tick', EVERY_SECOND);
-    cron.close();
+    await cron.close();
     cron = createCronTriggers(box.platform);
     await called(1);
-    cron.close();
+    await cron.close();
     await deploy('tick', '*/2 * * * * *');
     expect(cron.scheduled()).to.deep.equal([]);
   });

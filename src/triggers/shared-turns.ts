@@ -1,0 +1,14 @@
+/** Of boxes that share a store, one makes the call of each turn of a schedule. */
+
+import type { Store } from '../store/store.js';
+import { CRON } from '../tunables.js';
+
+/** By function: the last turn that a box took, milliseconds since 1970. */
+const TABLE = 'cron';
+
+/** True for one of all that ask, whatever their clocks. Clocks that were set back by hours count anew, as in cron.ts. STORE. */
+export async function takeTurn(store: Store, functionName: string, dueMs: number): Promise<boolean> {
+  const last = await store.get<unknown>(TABLE, functionName);
+  if (typeof last === 'number' && last >= dueMs && last - dueMs <= CRON.setBackMs) return false;
+  return store.compareAndSet<unknown>(TABLE, functionName, last, dueMs);
+}
