@@ -31,14 +31,13 @@ export class AgentEvents {
       const [before, after] = [LADDER[from]!.name, LADDER[to]!.name];
       const alone = ofOneFunction(ran?.map(runs));
       const beside = alone === undefined ? '' : `, "${alone.functionName}" ran alone`;
-      this.log.emit({
-        kind: down ? 'throttle' : 'recover',
-        severity: to >= FROZEN ? 'warning' : 'info',
+      const event = {
+        severity: to >= FROZEN ? ('warning' as const) : ('info' as const),
         message: `core ${core}: ${before} -> ${after}: ${cause}${beside}`,
         ...{ core, cause, fromLevel: from, toLevel: to },
         ...(alone === undefined ? {} : { functionName: alone.functionName, sandboxId: alone.id }),
-        ...(down ? { reactionUs } : {}),
-      });
+      };
+      this.log.emit(down ? { kind: 'throttle', ...event, reactionUs } : { kind: 'recover', ...event });
       if (alone !== undefined) blamed(alone, core, 0, `${cause}: nothing else ran on core ${core}`);
     });
     control.on('culprit', ({ core, slot, holdMs, cause, reactionUs }) => {

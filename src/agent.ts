@@ -26,7 +26,6 @@ import { Egress } from './network/egress.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { SleepControls } from './nf/sleep-control.js';
-import { printable } from './printable.js';
 import { Confined } from './sandbox/confined/confined.js';
 import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
 import { Engines } from './sandbox/engines/engines.js';
@@ -39,6 +38,7 @@ import { type Closers, endAll, inTime } from './stopping.js';
 import { openStore } from './store/open-store.js';
 import { createEventLog } from './telemetry/event-log.js';
 import { createLogBook, logFailure } from './telemetry/log-book.js';
+import { logger } from './telemetry/logger.js';
 import { SandboxUsage } from './telemetry/sandbox-usage.js';
 import { Snapshot } from './telemetry/snapshot.js';
 import { CallTraces } from './telemetry/traces/call-traces.js';
@@ -72,6 +72,7 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
 }
 
 async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
+  logger.level = config.logLevel;
   const { policy } = config;
   const { driver, memory, coreScheduling, protection, claims, warnings } = await takeHost(config, closers);
   const log = createEventLog();
@@ -295,7 +296,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   };
   control.on('failed', (error) => {
     // Without its loop the agent cannot guard the NF: functions end, the NF gets back what it had.
-    process.stderr.write(`nemo: the control thread failed: ${printable(error.message)}\n`);
+    logger.fatal({ err: error }, `the control thread failed: ${error.message}`);
     process.exitCode = 2;
     stopped ??= stop();
     void stopped.finally(() => process.exit(2));

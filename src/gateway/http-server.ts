@@ -8,13 +8,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { NemoError } from '../errors.js';
 import { GATEWAY_HTTP } from '../tunables.js';
 import { type Answers, countedResponse } from './answers.js';
+import { type Api, apiOf, ON_OWN_ORIGIN, ON_SHARED_ORIGIN } from './api.js';
 import { type Asker, readAsker } from './asker.js';
 import type { AsksFirst } from './body.js';
 import type { Callers } from './callers.js';
 import { sendError } from './error-reply.js';
 import { FOREIGN_STATUS, foreignHost, type Guard } from './guard.js';
 import { answerForServer } from './methods.js';
-import { INVOKE_PREFIX } from './native/invoke.js';
 import { isAuthority, takeTarget } from './request-target.js';
 import { letsGo, type MayOffer } from './upgrades.js';
 
@@ -32,10 +32,8 @@ export interface HttpServerParts {
   guard: Guard;
   callers: Callers;
   answers: Answers;
-  /** `/function/...` on the origin of API and console. */
-  invoke: RequestHandler;
-  /** `/function/...` where functions have an origin of their own. */
-  invokeOwn: RequestHandler;
+  /** Calls of functions. */
+  apis: readonly Api[];
   /** Everything else. */
   rest: RequestHandler;
   /** Whether a path, without its query, is a file of the console. */
@@ -45,37 +43,38 @@ export interface HttpServerParts {
 
 /** API, console and functions. */
 export function createHttpServer(parts: HttpServerParts): Server {
-  const { guard, invoke, invokeOwn, rest, isConsole } = parts;
+  const { guard, apis, rest, isConsole } = parts;
   return listening(parts, (request, response, asker) => {
     const url = request.url!;
-    const calls = url.startsWith(INVOKE_PREFIX);
+    const called = apiOf(apis, url);
     if (guard.isFunctionsHost(asker.host)) {
-      if (calls) invokeOwn(request, response);
+      if (called !== undefined) called.handle(request, response, ON_OWN_ORIGIN);
       else sendError(response, onlyFunctions());
       return;
     }
-    const area = calls ? 'function' : isConsole(pathOf(url)) ? 'console' : 'api';
+    const area = called !== undefined ? 'function' : isConsole(pathOf(url)) ? 'console' : 'api';
     const refusal = guard.refusal(asker, request.method!, area);
     if (refusal !== undefined) return sendError(response, refusal, [], FOREIGN_STATUS);
     const { origin } = asker;
     if (origin !== undefined && guard.originGranted(origin)) {
       if (grant(request, response, origin)) return;
     }
-    if (calls) invoke(request, response);
+    if (called !== undefined) called.handle(request, response, ON_SHARED_ORIGIN);
     else rest(request, response);
   });
 }
 
 /** The functions' own: whoever asks, and from which page, is between them and their callers. */
-export function createFunctionsServer(parts: HttpServerParts): Server {
+export function createFunctionsServer(parts: Omit<HttpServerParts, 'rest' | 'isConsole'>): Server {
   return listening(parts, (request, response) => {
-    if (request.url!.startsWith(INVOKE_PREFIX)) parts.invokeOwn(request, response);
+    const called = apiOf(parts.apis, request.url!);
+    if (called !== undefined) called.handle(request, response, ON_OWN_ORIGIN);
     else sendError(response, onlyFunctions());
   });
 }
 
 function listening(
-  { guard, callers, answers, timeouts }: HttpServerParts,
+  { guard, callers, answers, timeouts }: Pick<HttpServerParts, 'guard' | 'callers' | 'answers' | 'timeouts'>,
   route: (request: IncomingMessage, response: ServerResponse, asker: Asker) => void,
 ): Server {
   const handle: OfferHandler = (request, response) => {

@@ -4,6 +4,7 @@
  */
 
 import type { CallRequest, FunctionSpec, LogLine, Sink } from '../invoke/function.js';
+import type { PlatformEvent } from '../model/platform-events.js';
 import type { EngineReport } from '../sandbox/engines/engines.js';
 import type { PackageInput } from '../sandbox/packages/pack.js';
 import type { FeedEvent, FeedFrame } from '../telemetry/feed.js';
@@ -60,7 +61,7 @@ export interface LogBook {
 }
 
 export interface EventLog {
-  emit(event: Omit<FeedEvent, 'seq' | 'timeMs'>): FeedEvent;
+  emit(event: PlatformEvent): FeedEvent;
   /** Events with a higher sequence number, oldest first; at most `limit` of the newest. */
   since(seq: number, limit: number): FeedEvent[];
 }

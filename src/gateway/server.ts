@@ -7,15 +7,16 @@ import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify';
 import { asNemoError, NemoError } from '../errors.js';
-import { printableJson } from '../printable.js';
 import { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
+import { type LogLevel, logger } from '../telemetry/logger.js';
 import { GATEWAY, GATEWAY_HTTP } from '../tunables.js';
 import { Answers } from './answers.js';
 import { addBodyParser, releaseBody } from './body-parser.js';
 import { Budget } from './budget.js';
 import { Callers } from './callers.js';
 import { onClientError } from './client-errors.js';
+import { addConsole, watchRoutes } from './console-routes.js';
 import { sendError } from './error-reply.js';
 import { Guard } from './guard.js';
 import {
@@ -24,12 +25,8 @@ import {
   type HttpServerParts,
   type HttpTimeouts,
 } from './http-server.js';
-import { addFunctionRoutes } from './native/functions.js';
-import { addImageRoutes } from './native/images.js';
-import { createInvokeHandler, type InvokeOptions } from './native/invoke.js';
-import { addLogRoutes } from './native/logs.js';
-import { addObserveRoutes } from './native/observe.js';
-import { addTraceRoutes } from './native/traces.js';
+import { type InvokeOptions, nativeApi } from './native/invoke.js';
+import { addNativeRoutes } from './native/routes.js';
 import type { Platform } from './platform.js';
 import { StaticFiles } from './static-files.js';
 import { attachFeed, refuseWebSockets } from './upgrades.js';
@@ -49,7 +46,7 @@ export interface GatewayOptions {
   functionsPort?: number;
   /** Or another name of this box, to which nothing else answers. */
   functionsHost?: string;
-  logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+  logLevel: LogLevel;
   timeouts?: Partial<HttpTimeouts>;
   limits?: Partial<GatewayLimits>;
 }
@@ -94,7 +91,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const calls = new CallCounts((name) => platform.registry.get(name) !== undefined);
   const feed = new FeedServer({ frame: () => platform.frame(), events: platform.events });
   const invoking: InvokeOptions = {
-    ...{ bodyMaxBytes: options.bodyMaxBytes, bodies, callers, shared: true },
+    ...{ bodyMaxBytes: options.bodyMaxBytes, bodies, callers },
     stopping: isStopping,
     onCallEnded(functionName, error, timeline) {
       const durationS = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
@@ -105,8 +102,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const timeouts = { ...GATEWAY_HTTP, ...options.timeouts };
   const parts: Omit<HttpServerParts, 'rest'> = {
     ...{ guard, callers, answers, timeouts },
-    invoke: createInvokeHandler(platform, invoking),
-    invokeOwn: createInvokeHandler(platform, { ...invoking, shared: false }),
+    apis: [nativeApi(platform, invoking)],
     isConsole: (path) => consoleFiles.has(path),
   };
 
@@ -124,7 +120,9 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
       reply.hijack();
       sendError(reply.raw, refused(error));
     },
-    logger: options.logLevel === 'silent' ? false : { level: options.logLevel, stream: PRINTABLE_STDERR },
+    ...(options.logLevel === 'silent'
+      ? {}
+      : { loggerInstance: logger.child({}, { level: options.logLevel }) }),
     logController: new LogController({ disableRequestLogging: true }),
   }) as unknown as FastifyInstance;
   server.addHook('onRequest', async (_request, { raw }) => {
@@ -133,11 +131,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const methodsAt = watchRoutes(server);
   addBodyParser(server, bodies);
   addErrorReplies(server);
-  addFunctionRoutes(server, platform);
-  addImageRoutes(server, platform, bodies);
-  const endLogs = addLogRoutes(server, platform);
-  addTraceRoutes(server, platform);
-  addObserveRoutes(server, platform, calls, isStopping);
+  const endLogs = addNativeRoutes(server, platform, { bodies, calls, stopping: isStopping });
   addConsole(server, consoleFiles, methodsAt);
   platform.registry.onChange((name, spec) => {
     if (spec === undefined) calls.forget(name);
@@ -147,7 +141,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   try {
     await server.listen({ host: options.host, port: options.port });
     if (options.functionsPort !== undefined) {
-      own = createFunctionsServer({ ...parts, rest: parts.invokeOwn });
+      own = createFunctionsServer(parts);
       await listen(own, options.host, options.functionsPort);
     }
   } catch (cause) {
@@ -175,9 +169,6 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     },
   };
 }
-
-/** Log lines quote what clients sent. */
-const PRINTABLE_STDERR = { write: (line: string) => void process.stderr.write(printableJson(line)) };
 
 /** Nothing of the API is a page, or a part of one. */
 const API_HEADERS = [
@@ -267,39 +258,6 @@ function addErrorReplies(server: FastifyInstance): void {
 
 function refused(cause: FastifyError): NemoError {
   return new NemoError('BAD_REQUEST', cause.message, { hint: 'see the API of the agent', cause });
-}
-
-/** Call it before any route is added. Gives what may be done at a path: nothing if no route of any method leads there. */
-function watchRoutes(server: FastifyInstance): (path: string) => string[] {
-  const routes: Array<{ pattern: RegExp; method: string }> = [];
-  server.addHook('onRoute', ({ url, method }) => {
-    const pattern = new RegExp(`^${url.replace(/:\w+/g, '[^/]+')}$`);
-    for (const one of [method].flat()) routes.push({ pattern, method: one });
-  });
-  return (path) => routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
-}
-
-function addConsole(
-  server: FastifyInstance,
-  files: StaticFiles,
-  methodsAt: (path: string) => string[],
-): void {
-  server.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?', 1)[0]!;
-    const ifNoneMatch = request.headers['if-none-match'];
-    reply.hijack();
-    const allowed = methodsAt(path).join(', ');
-    if (allowed !== '') {
-      const hint = `there is ${allowed}`;
-      const error = new NemoError('BAD_REQUEST', `${request.method} is nothing for ${path}`, { hint });
-      return sendError(reply.raw, error, ['Allow', allowed], 405);
-    }
-    try {
-      files.send(path, request.method, ifNoneMatch, reply.raw);
-    } catch (thrown) {
-      sendError(reply.raw, asNemoError(thrown));
-    }
-  });
 }
 
 function listenError(

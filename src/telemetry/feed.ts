@@ -6,6 +6,7 @@
 import type { BlameRecord } from '../conflict/blame-book.js';
 import type { QueueStats } from '../control/messages.js';
 import type { StartKind } from '../invoke/function.js';
+import type { EventKind, Severity } from '../model/platform-events.js';
 
 export const FEED_SCHEMA = 'nemo.feed/1';
 
@@ -174,30 +175,12 @@ export interface FeedFunction {
   sandboxes: FeedSandbox[];
 }
 
-export type EventKind =
-  | 'nf-found'
-  | 'nf-gone'
-  | 'nf-protected'
-  | 'nf-released'
-  | 'conflict'
-  | 'throttle'
-  | 'recover'
-  | 'function-deployed'
-  | 'function-removed'
-  | 'function-failed'
-  | 'sandbox-started'
-  | 'sandbox-ended'
-  | 'sandbox-evicted'
-  | 'agent-started'
-  | 'agent-stopping'
-  | 'engine'
-  | 'warning';
-
+/** A `PlatformEvent` in the log, flat, as readers of the feed get it. */
 export interface FeedEvent {
   seq: number;
   timeMs: number;
   kind: EventKind;
-  severity: 'info' | 'warning' | 'error';
+  severity: Severity;
   message: string;
   core?: number;
   nf?: string;

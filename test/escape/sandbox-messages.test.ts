@@ -152,9 +152,13 @@ describe('what a sandbox sends to the agent', function () {
       throw broken;
     };
     const warnings: string[] = [];
-    const warned = (warning: Error): void => void warnings.push(warning.message);
-    before(() => process.on('warning', warned));
-    after(() => process.off('warning', warned));
+    const { write } = process.stderr;
+    before(() => {
+      process.stderr.write = (line: string | Uint8Array) => warnings.push(String(line)) > 0;
+    });
+    after(() => {
+      process.stderr.write = write;
+    });
 
     for (const engine of ['process', 'isolate', 'wasm'] as const) {
       for (const handler of ['onHead', 'onChunk', 'onEnd'] as const) {

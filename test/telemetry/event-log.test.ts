@@ -37,7 +37,7 @@ describe('event log', () => {
 
   it('returns the event as it stands in the log', () => {
     const log = make(0);
-    const event = log.emit({ kind: 'conflict', severity: 'warning', message: 'm', core: 1 });
+    const event = log.emit({ kind: 'nf-found', severity: 'warning', message: 'm', nf: 'nginx-1' });
     expect(log.since(0, 1)).to.deep.equal([event]);
     expect(event.timeMs).to.be.closeTo(Date.now(), 60_000);
   });

@@ -4,9 +4,9 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { NemoError } from '../../errors.js';
 import { noSuchFunction } from '../../invoke/registry.js';
+import type { Api } from '../api.js';
 import { bodyTooLarge, collectBody, cutLongUpload } from '../body.js';
 import type { Callers } from '../callers.js';
 import { sendError } from '../error-reply.js';
@@ -15,9 +15,9 @@ import type { Platform } from '../platform.js';
 import { cleanTraceContext } from '../trace-context.js';
 import { type CallPlace, CallReply } from './call-reply.js';
 
-export const INVOKE_PREFIX = '/function/';
+const INVOKE_PREFIX = '/function/';
 
-export interface InvokeOptions extends CallPlace {
+export interface InvokeOptions extends Omit<CallPlace, 'shared'> {
   bodyMaxBytes: number;
   callers: Callers;
   /** True once the gateway closes: new calls get STOPPING. */
@@ -27,17 +27,15 @@ export interface InvokeOptions extends CallPlace {
 const NO_BODY = Buffer.alloc(0);
 const CALL_ID = /^[\w.:/+=@-]{1,128}$/;
 
-/** Handles a request whose path starts with INVOKE_PREFIX and whose Host and Origin are right. */
-export function createInvokeHandler(
-  platform: Platform,
-  options: InvokeOptions,
-): (request: IncomingMessage, response: ServerResponse) => void {
+export function nativeApi(platform: Platform, options: InvokeOptions): Api {
   const { bodyMaxBytes, bodies, callers, onCallEnded } = options;
+  const sharedPlace: CallPlace = { bodies, onCallEnded, shared: true };
+  const ownPlace: CallPlace = { bodies, onCallEnded, shared: false };
   // Unique without a random number a call: the process's own prefix and a count.
   const callIdPrefix = `${randomBytes(6).toString('hex')}-`;
   let calls = 0;
 
-  return (request, response) => {
+  const handle: Api['handle'] = (request, response, { sharesOrigin }) => {
     const headers = requestHeaders(request.rawHeaders);
     cleanTraceContext(headers);
     const given = headers['x-call-id'];
@@ -78,7 +76,14 @@ export function createInvokeHandler(
           headers,
           body,
         },
-        new CallReply(response, functionName, callId, options, callers.of(request.socket), body.length),
+        new CallReply(
+          response,
+          functionName,
+          callId,
+          sharesOrigin ? sharedPlace : ownPlace,
+          callers.of(request.socket),
+          body.length,
+        ),
       );
     };
 
@@ -89,6 +94,7 @@ export function createInvokeHandler(
       onRefused: (error) => refuse(functionName, error),
     });
   };
+  return { prefix: INVOKE_PREFIX, handle };
 }
 
 /** Looked up in the raw list: `request.headers` would build a second record of all of them. */

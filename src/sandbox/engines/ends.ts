@@ -2,6 +2,7 @@
 
 import { NemoError } from '../../errors.js';
 import type { Cgroup } from '../../linux/cgroup/driver.js';
+import { logger } from '../../telemetry/logger.js';
 import type { SandboxExit } from '../engine.js';
 
 export function startError(id: string, reason: string, stderrTail = ''): NemoError {
@@ -63,7 +64,7 @@ export function exitError(
 /** The last step of an end: whatever fails here hurts nobody, but somebody should know. */
 export async function removeGroup(cgroup: Cgroup, owner: string): Promise<void> {
   await cgroup.remove().catch((error: unknown) => {
-    process.emitWarning(`cgroup of ${owner} is left behind: ${String(error)}`);
+    logger.warn({ err: error }, `cgroup of ${owner} is left behind: ${String(error)}`);
   });
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { asNemoError, NemoError } from '../../errors.js';
+import { logger } from '../../telemetry/logger.js';
 import { FrameError } from '../runner/frames.js';
 
 /** The ways in which a peer's own doing ends it. */
@@ -28,9 +29,7 @@ export function guarded<T = void>(peer: Endings, handle: (event: T) => void): (e
 /** Said to the agent's log, because nobody else may ever hear of it. */
 export function faultOf(thrown: unknown): NemoError {
   const cause = asNemoError(thrown);
-  process.emitWarning(`what a sandbox sent could not be handled: ${cause.message}`, {
-    detail: cause.stack ?? '',
-  });
+  logger.warn({ err: cause }, `what a sandbox sent could not be handled: ${cause.message}`);
   return new NemoError('INTERNAL', `what it sent could not be handled: ${cause.message}`, {
     hint: 'this is a fault in NEMO: the agent’s log has the details',
     cause: thrown,

@@ -58,7 +58,7 @@ export class FeedSource {
     this.event('function-deployed', 'info', 'hello deployed, 1.2 KiB', { functionName: 'hello' });
     this.event('function-deployed', 'info', 'thumbnail deployed, 48 KiB', { functionName: 'thumbnail' });
     this.event('function-deployed', 'info', 'fraud-score deployed, 310 KiB', { functionName: 'fraud-score' });
-    this.event('sandbox-started', 'info', 'stem s-03 took the code of thumbnail', {
+    this.event('engine', 'info', 'stem s-03 took the code of thumbnail', {
       core: 3,
       functionName: 'thumbnail',
       sandboxId: 's-03',

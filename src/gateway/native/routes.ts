@@ -1,0 +1,30 @@
+/** What manages and watches this box, below `/v1` and beside it. Calls of functions do not come here: native/invoke.ts. */
+
+import type { FastifyInstance } from 'fastify';
+import type { CallCounts } from '../../telemetry/call-counts.js';
+import type { Budget } from '../budget.js';
+import type { Platform } from '../platform.js';
+import { addFunctionRoutes } from './functions.js';
+import { addImageRoutes } from './images.js';
+import { addLogRoutes } from './logs.js';
+import { addObserveRoutes } from './observe.js';
+import { addTraceRoutes } from './traces.js';
+
+export interface RouteParts {
+  bodies: Budget;
+  calls: CallCounts;
+  stopping(): boolean;
+}
+
+/** Returns the way to end answers that would go on. */
+export function addNativeRoutes(
+  server: FastifyInstance,
+  platform: Platform,
+  { bodies, calls, stopping }: RouteParts,
+): () => void {
+  addFunctionRoutes(server, platform);
+  addImageRoutes(server, platform, bodies);
+  addTraceRoutes(server, platform);
+  addObserveRoutes(server, platform, calls, stopping);
+  return addLogRoutes(server, platform);
+}
