@@ -22,7 +22,7 @@ import { createRegistry } from './invoke/registry.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { closeOnExec } from './linux/close-on-exec.js';
 import { setApart } from './linux/core-scheduling.js';
-import { Egress } from './network/egress.js';
+import { openNetwork } from './network/catalogue.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { SleepControls } from './nf/sleep-control.js';
@@ -86,7 +86,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     traces.onTrace((trace) => exporter.export(trace));
     closers.push(() => exporter.close());
   }
-  const egress = new Egress(config.egressAllow);
+  const egress = openNetwork('relay', config.egressAllow);
   closers.push(() => egress.close());
   const quota = new StorageQuota({ stateDir: config.stateDir, maxBytes: config.storageMaxBytes });
   const { housekeepingCores } = config;

@@ -11,6 +11,7 @@ import { Worker } from 'node:worker_threads';
 import { asNemoError, NemoError } from '../errors.js';
 import { EGRESS } from '../tunables.js';
 import { EgressRules } from './egress-rules.js';
+import type { NetworkManager, NetworkRequest } from './network-manager.js';
 
 /** To the relay thread. `namespace` is a descriptor, which the thread closes. */
 export type EgressOrder =
@@ -31,30 +32,15 @@ export interface EgressReport {
   refused?: string;
 }
 
-export interface EgressRequest {
-  /** Of the sandbox. */
-  id: string;
-  functionName: string;
-  /** A descriptor of the sandbox's network namespace; taken over, and closed. */
-  namespace: number;
-  rules: readonly string[];
-  /** Told of barred destinations, in words, a few times at most. */
-  onRefused?: (message: string) => void;
-}
-
-export class Egress {
+export class Egress implements NetworkManager {
   private worker: Worker | undefined;
   private readonly opening = new Map<string, (report: EgressReport) => void>();
-  private readonly open = new Map<string, EgressRequest>();
+  private readonly open = new Map<string, NetworkRequest>();
 
   /** `allow`: rules of the operator, for addresses that are barred otherwise (see `barred-addresses.ts`). */
   constructor(private readonly allow: readonly string[] = []) {}
 
-  /**
-   * Opens the allowed destinations inside a sandbox's network namespace and gives the /etc/hosts that the sandbox needs.
-   * SANDBOX_START if that fails; nothing is open then.
-   */
-  async attach(request: EgressRequest): Promise<string> {
+  async attach(request: NetworkRequest): Promise<string> {
     const { id, functionName, namespace, rules } = request;
     let hosts: string;
     let worker: Worker;
@@ -79,7 +65,6 @@ export class Egress {
     throw new NemoError('SANDBOX_START', `the network of ${id} could not be opened: ${report.error}`);
   }
 
-  /** Ends every connection of a sandbox. No effect on one that has none. */
   detach(id: string): void {
     if (!this.open.delete(id)) return;
     this.worker?.postMessage({ order: 'close', id } satisfies EgressOrder);

@@ -1,32 +1,25 @@
-/**
- * Memory and CPU of each sandbox, once a second while somebody looks: by pidusage for a sandbox that is a small tree
- * of processes, named by its group; by its own word and its group's time for one that is a thread among others.
- */
+/** Memory and CPU of each sandbox, once a second while somebody looks, by the collector that fits it. */
 
-import { dirname } from 'node:path';
-import pidusage from 'pidusage';
 import type { Worker } from '../invoke/worker.js';
-import { membersOf } from '../linux/cgroup/files.js';
 import { FEED } from '../tunables.js';
-
-export interface Usage {
-  memoryBytes: number;
-  /** Share of one core over the last second. */
-  cpuRatio: number;
-}
-
-/** pidusage keeps a file open for each process it was asked about; by default for a minute after its end. */
-const KEPT_MS = 3 * FEED.usagePeriodMs;
+import { perfCollectors } from './perf/catalogue.js';
+import type { PerfCollector, Usage } from './perf/collector.js';
 
 const NONE: Usage = { memoryBytes: 0, cpuRatio: 0 };
 
+interface Running {
+  readonly collector: PerfCollector;
+  running: boolean;
+}
+
 export class SandboxUsage {
+  private readonly collectors: Running[];
   private readonly known = new Map<string, Usage>();
-  /** CPU time of each thread's group when it was last looked at. */
-  private cpuNs = new Map<string, number>();
-  private sampledMs = 0;
   private nextMs = 0;
-  private running = false;
+
+  constructor(collectors: readonly PerfCollector[] = perfCollectors()) {
+    this.collectors = collectors.map((collector) => ({ collector, running: false }));
+  }
 
   of(sandboxId: string): Usage {
     return this.known.get(sandboxId) ?? NONE;
@@ -35,60 +28,32 @@ export class SandboxUsage {
   /** Starts a look if the last one is old enough; never waits for it. */
   sample(workers: Iterable<Worker>): void {
     const nowMs = performance.now();
-    if (this.running || nowMs < this.nextMs) return;
+    if (nowMs < this.nextMs) return;
     this.nextMs = nowMs + FEED.usagePeriodMs;
-    const pidsOf = new Map<string, number[]>();
-    const threads = new Map<string, number>();
+    const ids = new Set<string>();
+    const ofEach = new Map(this.collectors.map((one) => [one, [] as Worker[]]));
     for (const worker of workers) {
-      if (worker.sandbox?.heldBytes !== undefined)
-        this.sampleThread(worker, worker.sandbox.heldBytes, threads, nowMs);
-      else if (worker.sandbox !== undefined) pidsOf.set(worker.id, pidsIn(worker));
+      if (worker.sandbox === undefined) continue;
+      ids.add(worker.id);
+      const fitting = this.collectors.find(({ collector }) => collector.fits(worker));
+      if (fitting !== undefined) ofEach.get(fitting)!.push(worker);
     }
-    this.cpuNs = threads;
-    this.sampledMs = nowMs;
-    for (const id of this.known.keys()) if (!pidsOf.has(id) && !threads.has(id)) this.known.delete(id);
-    const all = [...pidsOf.values()].flat();
-    if (all.length === 0) return;
-    this.running = true;
-    pidusage(all, { maxage: KEPT_MS })
-      .then((stats) => {
-        for (const [id, pids] of pidsOf) {
-          const usage = { memoryBytes: 0, cpuRatio: 0 };
-          for (const pid of pids) {
-            const stat = stats[pid];
-            // A process may have ended meanwhile.
-            if (stat === undefined || stat === null) continue;
-            usage.memoryBytes += stat.memory;
-            usage.cpuRatio += stat.cpu / 100;
-          }
-          this.known.set(id, usage);
-        }
-      })
-      // Every process was gone: the next look sees the new ones.
-      .catch(() => undefined)
-      .finally(() => {
-        this.running = false;
-      });
+    for (const id of this.known.keys()) if (!ids.has(id)) this.known.delete(id);
+    for (const [one, fitting] of ofEach) if (!one.running) void this.collect(one, fitting, nowMs);
   }
 
-  private sampleThread(worker: Worker, memoryBytes: number, seen: Map<string, number>, nowMs: number): void {
+  private async collect(one: Running, workers: readonly Worker[], nowMs: number): Promise<void> {
+    one.running = true;
     try {
-      const { cpuNs } = worker.cgroup.usage();
-      const before = this.cpuNs.get(worker.id) ?? cpuNs;
-      const cpuRatio = (cpuNs - before) / 1e6 / Math.max(1, nowMs - this.sampledMs);
-      seen.set(worker.id, cpuNs);
-      this.known.set(worker.id, { memoryBytes, cpuRatio });
+      for (const [id, usage] of await one.collector.collect(workers, nowMs)) this.known.set(id, usage);
     } catch {
-      // It has just ended.
+      // Every process was gone: the next look sees the new ones.
+    } finally {
+      one.running = false;
     }
   }
 
   close(): void {
-    pidusage.clear();
+    for (const { collector } of this.collectors) collector.close();
   }
-}
-
-function pidsIn(worker: Worker): number[] {
-  const file = worker.sandbox?.cgroup.joinPaths[0];
-  return file === undefined ? [] : [...membersOf(dirname(file))];
 }

@@ -56,4 +56,34 @@ describe('usage of sandboxes', function () {
     }
     usage.close();
   });
+
+  it('is measured by the collector that fits: of a thread, by its own word and the time of its group', async () => {
+    const usage = new SandboxUsage();
+    let cpuNs = 0;
+    const thread = {
+      id: 'sb-2',
+      sandbox: { heldBytes: 1234 },
+      cgroup: { usage: () => ({ cpuNs }) },
+    } as unknown as Worker;
+    const ended = {
+      ...{ id: 'sb-3', sandbox: { heldBytes: 1 } },
+      cgroup: {
+        usage: () => {
+          throw new Error('ENOENT');
+        },
+      },
+    } as unknown as Worker;
+    while (usage.of('sb-2').memoryBytes === 0) {
+      usage.sample([thread, ended]);
+      await delay(20);
+    }
+    expect(usage.of('sb-2')).to.deep.equal({ memoryBytes: 1234, cpuRatio: 0 });
+    expect(usage.of('sb-3').memoryBytes).to.equal(0);
+    cpuNs = 1e9;
+    while (usage.of('sb-2').cpuRatio === 0) {
+      usage.sample([thread]);
+      await delay(20);
+    }
+    usage.close();
+  });
 });

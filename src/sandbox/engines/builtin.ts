@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CgroupDriver } from '../../linux/cgroup/driver.js';
-import type { Egress } from '../../network/egress.js';
+import type { NetworkManager } from '../../network/network-manager.js';
 import { SNAPSHOT } from '../../tunables.js';
 import type { Confined } from '../confined/confined.js';
 import type { EngineEntry } from '../engine.js';
@@ -22,7 +22,7 @@ export interface EngineContext {
   directory: string;
   /** What outlives the agent: unpacked images; stored functions are in its `bundles`. */
   stateDir: string;
-  egress: Egress;
+  egress: NetworkManager;
   confined: Confined;
   storage: StorageQuota;
   /** Folders of this host, and registries, that images are taken from. Default: none, and public ones. */

@@ -7,7 +7,7 @@ import { chownSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { asNemoError, NemoError } from '../../../errors.js';
 import { type ExecFileException, execFile } from '../../../linux/spawn.js';
-import type { Egress } from '../../../network/egress.js';
+import type { NetworkManager } from '../../../network/network-manager.js';
 import { SANDBOX } from '../../../tunables.js';
 import { checkConfined } from '../../confined/check-function.js';
 import type { Confined } from '../../confined/confined.js';
@@ -35,7 +35,7 @@ export interface ProcessEngineOptions {
   /** Where functions are bundled. */
   confined: Confined;
   /** Without it no function can have a network. */
-  egress?: Egress;
+  egress?: NetworkManager;
   /** Where functions are kept off the SMT siblings of others. */
   setApart?: SetApart | undefined;
 }

@@ -13,8 +13,8 @@ import { NemoError } from '../../../errors.js';
 import type { CallRequest } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
-import type { Egress } from '../../../network/egress.js';
 import { openNetworkNamespace } from '../../../network/namespace-of.js';
+import type { NetworkManager } from '../../../network/network-manager.js';
 import { SANDBOX } from '../../../tunables.js';
 import type {
   AheadReport,
@@ -96,7 +96,7 @@ export class ProcessSandbox implements Sandbox {
     private readonly child: ChildProcess,
     private readonly directory: string,
     private readonly uid: number,
-    private readonly egress?: Egress,
+    private readonly egress?: NetworkManager,
     private readonly traits: SandboxTraits = { engine: 'process' },
   ) {
     this.engine = traits.engine;

@@ -1,0 +1,31 @@
+/** How sandboxes get a network: a file a kind, and a line in catalogue.ts. A sandbox without one has an empty namespace. */
+
+export interface NetworkRequest {
+  /** Of the sandbox. */
+  id: string;
+  functionName: string;
+  /** A descriptor of the sandbox's network namespace; taken over, and closed. */
+  namespace: number;
+  /** What the function may reach: its allow-list. */
+  rules: readonly string[];
+  /** Told of barred destinations, in words, a few times at most. */
+  onRefused?: (message: string) => void;
+}
+
+export interface NetworkManager {
+  /**
+   * Lets a sandbox reach what its function may, and gives the /etc/hosts that it needs for that. SANDBOX_START if that
+   * fails; nothing is open then.
+   */
+  attach(request: NetworkRequest): Promise<string>;
+  /** Ends every connection of a sandbox. No effect on one that has none. */
+  detach(id: string): void;
+  close(): Promise<void>;
+}
+
+/** `allow`: rules of the operator, for addresses that are barred otherwise (see `barred-addresses.ts`). */
+export interface NetworkKind {
+  readonly kind: string;
+  readonly about: string;
+  open(allow: readonly string[]): NetworkManager;
+}
