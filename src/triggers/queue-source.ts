@@ -1,0 +1,110 @@
+/** Calls a function with the entries of a queue: as many at the same time as it may, and as fast as they are answered. */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { asNemoError, NemoError } from '../errors.js';
+import type { Platform } from '../gateway/platform.js';
+import { callFunction } from '../invoke/call-function.js';
+import { QUEUE } from '../tunables.js';
+import type { TriggeredCallEnded } from './cron.js';
+import type { Queue, QueueEntry } from './queue.js';
+import type { Source } from './source.js';
+
+export interface QueueSourceOptions {
+  queue: Queue;
+  functionName: string;
+  /** Calls at the same time. */
+  parallel: number;
+  platform: Platform;
+  onCallEnded: TriggeredCallEnded;
+}
+
+export class QueueSource implements Source {
+  private readonly running = new Set<Promise<void>>();
+  /** Of the entries that are being called. */
+  private runningBytes = 0;
+  private pollMs: number = QUEUE.pollMinMs;
+  private readonly stop = new AbortController();
+
+  constructor(private readonly options: QueueSourceOptions) {
+    void this.run();
+  }
+
+  async close(): Promise<void> {
+    const { queue } = this.options;
+    this.stop.abort();
+    queue.stop();
+    await Promise.race([Promise.all(this.running), delay(QUEUE.closeMaxMs, undefined, { ref: false })]);
+    queue.close();
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stop.signal.aborted) await this.turn().catch(() => this.pause());
+  }
+
+  /** Takes as many entries as there are places, and waits where there is no place or no function. */
+  private async turn(): Promise<void> {
+    const { queue, functionName, parallel, platform } = this.options;
+    const spec = platform.registry.get(functionName);
+    if (spec === undefined) return this.pause();
+    const places = parallel - this.running.size;
+    const roomBytes = QUEUE.inFlightMaxBytes - this.runningBytes;
+    if (places <= 0 || roomBytes < QUEUE.entryMaxBytes) {
+      await Promise.race(this.running);
+      return;
+    }
+    const { entries, more } = await queue.take({ places, roomBytes, callMaxMs: spec.timeoutMs });
+    for (const entry of entries) {
+      if (this.stop.signal.aborted) queue.dropped(entry);
+      else this.start(entry);
+    }
+    if (more) this.pollMs = QUEUE.pollMinMs;
+    else await this.poll();
+  }
+
+  private async poll(): Promise<void> {
+    await this.pause(this.pollMs);
+    this.pollMs = Math.min(2 * this.pollMs, QUEUE.pollMaxMs);
+  }
+
+  private start(entry: QueueEntry): void {
+    this.runningBytes += entry.bytes;
+    const ended = this.call(entry).finally(() => {
+      this.running.delete(ended);
+      this.runningBytes -= entry.bytes;
+    });
+    this.running.add(ended);
+  }
+
+  private async call(entry: QueueEntry): Promise<void> {
+    const { queue, functionName, platform, onCallEnded } = this.options;
+    const { id, body, headers } = entry;
+    try {
+      // As JSON, what was short enough may be longer.
+      if (body.length > QUEUE.entryMaxBytes) {
+        throw new NemoError('BODY_TOO_LARGE', `as JSON, the entry has ${body.length} bytes`, {
+          hint: `put it into the field 'body', which may have ${QUEUE.entryMaxBytes} bytes with its name`,
+        });
+      }
+      const answered = await callFunction(platform, {
+        callId: `queue-${queue.name}-${id}`,
+        functionName,
+        method: 'POST',
+        path: '/',
+        query: '',
+        headers: { ...headers, 'x-nemo-trigger': 'queue', 'x-nemo-entry': id },
+        body,
+      });
+      onCallEnded(functionName, undefined, answered.timeline);
+      await queue.done(entry, answered.status, answered.body);
+    } catch (thrown) {
+      const error = asNemoError(thrown);
+      onCallEnded(functionName, error, undefined);
+      if (error.code === 'STOPPING') queue.dropped(entry);
+      else await queue.failed(entry, `${error.code}: ${error.message}`);
+    }
+  }
+
+  private pause(ms: number = QUEUE.pauseMs): Promise<void> {
+    return delay(ms, undefined, { signal: this.stop.signal }).catch(() => undefined);
+  }
+}
