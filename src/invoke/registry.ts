@@ -102,7 +102,8 @@ class Registry implements StoredRegistry {
         this.specs.keep(key, spec);
         return spec;
       }
-      for (const hash of hashesOf(spec)) this.orphans.add(hash);
+      // Later ones are somebody else's, and as many as they like.
+      if (!this.restored) for (const hash of hashesOf(spec)) this.orphans.add(hash);
       this.warn(`the code of function '${key}' is ${lack}: deploy it again`);
     }
     return undefined;
@@ -122,25 +123,24 @@ class Registry implements StoredRegistry {
   }
 
   private async watch(): Promise<void> {
-    const changed = (key: string | undefined): void => {
-      void this.change(() => (key === undefined ? this.followAll() : this.follow(key))).catch((thrown) =>
-        this.warn(`what other boxes changed was not seen: ${asNemoError(thrown).message}`),
-      );
+    const follow = async (names: readonly string[] | undefined): Promise<void> => {
+      for (const name of names ?? (await this.allNames())) await this.follow(name);
     };
     try {
-      this.unwatch = await this.stored.watch(changed);
+      this.unwatch = await this.stored.watch((names) =>
+        this.change(() => follow(names)).catch((thrown) =>
+          this.warn(`what other boxes changed was not seen: ${asNemoError(thrown).message}`),
+        ),
+      );
     } catch (thrown) {
       const { message } = asNemoError(thrown);
       this.warn(`what other boxes deploy is seen only after a restart: ${message}`);
     }
   }
 
-  private async followAll(): Promise<void> {
-    const names = [
-      ...(await this.stored.list()).map(({ key }) => key),
-      ...this.list().map(({ name }) => name),
-    ];
-    for (const name of new Set(names)) await this.follow(name);
+  private async allNames(): Promise<Set<string>> {
+    const stored = (await this.stored.list()).map(({ key }) => key);
+    return new Set([...stored, ...this.list().map(({ name }) => name)]);
   }
 
   /** Makes the function what the store has now, whoever changed it. */

@@ -3,11 +3,13 @@
  * overwrites nothing, and every box is told what the others changed.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { NemoError } from '../errors.js';
 import type { FunctionSpec } from '../invoke/function.js';
 import { toSpec } from '../invoke/stored-spec.js';
 import { exclusively } from '../store/exclusively.js';
 import type { Store } from '../store/store.js';
+import { FUNCTION_LIMITS, STORE } from '../tunables.js';
 
 const TABLE = 'functions';
 
@@ -61,8 +63,32 @@ export class SpecStore {
     return this.store.shared ? exclusively(this.store, TABLE, work) : work();
   }
 
-  /** Nobody else changes a store that is not shared. */
-  async watch(onChange: (name: string | undefined) => void): Promise<() => void> {
-    return this.store.shared ? this.store.watch(TABLE, onChange) : () => {};
+  /**
+   * Calls back with the names of functions that somebody changed, or with nothing when any may have been. Once at a time, and
+   * paced: whoever can write the store decides how often it changes. Nobody else changes one that is not shared.
+   */
+  async watch(onChanged: (names: readonly string[] | undefined) => Promise<void>): Promise<() => void> {
+    if (!this.store.shared) return () => {};
+    let names = new Set<string>();
+    let anything = false;
+    let running = false;
+    const run = async (): Promise<void> => {
+      if (running) return;
+      running = true;
+      while (anything || names.size > 0) {
+        const changed = anything ? undefined : [...names];
+        names = new Set();
+        anything = false;
+        await onChanged(changed);
+        await delay(FUNCTION_LIMITS.followPaceMs, undefined, { ref: false });
+      }
+      running = false;
+    };
+    return this.store.watch(TABLE, (name) => {
+      if (name === undefined || name.length > STORE.nameMaxBytes || names.size >= FUNCTION_LIMITS.followedMax)
+        anything = true;
+      else names.add(name);
+      void run();
+    });
   }
 }

@@ -113,6 +113,19 @@ describe('a registry that boxes share', () => {
     expect(hashes(first)).to.deep.equal(hashes(second)).and.not.include(undefined);
   });
 
+  it('follows a flood of changes, and whoever publishes names of no function', async () => {
+    const [first, second] = [await open('flood-1'), await open('flood-2')];
+    const admin = new Redis(server.url);
+    for (let i = 0; i < 2_000; i++)
+      void admin.publish('nemo:functions:changed', `${i}`.repeat(i % 9 === 0 ? 2_000 : 1));
+    await admin.hset('nemo:functions', 'bad', '{"name":"bad"}');
+    const heard = second.next('f');
+    const { spec } = await first.registry.deploy({ name: 'f', code: code('one') });
+    expect(await heard).to.deep.equal(spec);
+    expect(second.registry.list()).to.deep.equal([spec]);
+    admin.disconnect();
+  });
+
   it('takes the code anew where it is damaged on this box', async () => {
     const first = await open('damaged');
     const { spec } = await first.registry.deploy({ name: 'f', code: code('one') });
