@@ -114,7 +114,7 @@ class Registry implements StoredRegistry {
       for (const block of blocksOf(spec)) {
         if (await this.blocks.ensure(block)) continue;
         if (this.shared === undefined) return 'missing or damaged';
-        return 'not on this box, and missing, damaged or too large in the store';
+        return 'not on this box, and not in the store, as it is large, an image or damaged';
       }
       return undefined;
     } catch (thrown) {

@@ -1,13 +1,14 @@
 /**
  * Code of functions in a store that boxes share, in parts, so that what is deployed on one runs on all. Others can write
- * there too: a block is taken only if its bytes have the hash that is asked for. What is larger than a store of values
- * should hold stays on the box where it was deployed.
+ * there too: a block is taken only if its bytes have the hash that is asked for, and are what a deploy would have stored.
+ * Images, and what is larger than a store of values should hold, stay on the box where they were deployed.
  */
 
 import { type BundleFiles, type NewBundle, sha256 } from '../invoke/bundle-files.js';
 import type { Store } from '../store/store.js';
 import { BLOCKS } from '../tunables.js';
 import type { BlockRef, BlockSource } from './block-source.js';
+import { isShareable, isSound } from './shareable.js';
 
 const TABLE = 'blocks';
 
@@ -27,16 +28,17 @@ export class SharedBlocks implements BlockSource {
 
   async ensure(block: BlockRef): Promise<boolean> {
     if (await this.files.ensure(block)) return true;
+    if (!isShareable(block.ending)) return false;
     const content = await this.fetch(block.hash);
-    if (content === undefined || sha256(content) !== block.hash) return false;
+    if (content === undefined || sha256(content) !== block.hash || !isSound(block, content)) return false;
     await this.files.writeAll([{ content, ending: block.ending }]);
     return true;
   }
 
   /** Puts them where other boxes find them. */
   async offer(blocks: readonly NewBundle[]): Promise<void> {
-    for (const { content } of blocks) {
-      if (content.length > BLOCKS.sharedMaxBytes) continue;
+    for (const { content, ending } of blocks) {
+      if (content.length > BLOCKS.sharedMaxBytes || !isShareable(ending)) continue;
       const hash = sha256(content);
       const parts = partsOf(content.length);
       for (let i = 0; i < parts; i++) {
@@ -85,5 +87,5 @@ function isPart(value: unknown): value is Part {
   const { parts, base64 } = value as Partial<Part>;
   const isCount = Number.isInteger(parts) && parts! <= partsOf(BLOCKS.sharedMaxBytes);
   // Four characters stand for three bytes.
-  return isCount && typeof base64 === 'string' && base64.length <= 2 * BLOCKS.partBytes;
+  return isCount && typeof base64 === 'string' && base64.length <= 4 * Math.ceil(BLOCKS.partBytes / 3);
 }

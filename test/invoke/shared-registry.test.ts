@@ -1,5 +1,6 @@
 /** Boxes that share a Redis, each with its own directory. */
 
+import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -151,6 +152,28 @@ describe('a registry that boxes share', () => {
       await second.close();
       boxes.pop();
     }
+  });
+
+  it('takes no package and no image that a deploy would not have made', async () => {
+    const first = await open('unsound-1');
+    const { spec } = await first.registry.deploy({ name: 'model', code: code('one') });
+    const offer = async (name: string, ending: string, content: string): Promise<void> => {
+      const hash = createHash('sha256').update(content).digest('hex');
+      const part = { parts: 1, base64: Buffer.from(content).toString('base64') };
+      await first.store.put('blocks', `${hash}/0`, part);
+      const packages = [{ hash, name: 'p', bytes: 1, entries: ['a.mjs'] }];
+      const change = ending === 'pkg' ? { packages } : { codeHash: hash, codeEnding: ending };
+      await first.store.put('functions', name, { ...spec, name, ...change });
+    };
+    const pack = (files: Record<string, string>) => JSON.stringify({ name: 'p', entries: ['a.mjs'], files });
+    await offer('sound', 'pkg', pack({ 'a.mjs': '1' }));
+    await offer('traversal', 'pkg', pack({ '../../../x.mjs': '', 'a.mjs': '1' }));
+    await offer('no-package', 'pkg', '{"files":7}');
+    await offer('unsorted', 'pkg', pack({ 'b.mjs': '1', 'a.mjs': '1' }));
+    await offer('image', 'image', '{"schema":"nemo.image/1","layers":["../../.."]}');
+    const second = await open('unsound-2');
+    expect(second.registry.list().map(({ name }) => name)).to.deep.equal(['model', 'sound']);
+    expect(second.registry.warnings).to.have.length(4);
   });
 
   it('cuts code into parts, and leaves on its box what is too large for Redis', async () => {
