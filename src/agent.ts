@@ -22,10 +22,12 @@ import { createRegistry } from './invoke/registry.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { closeOnExec } from './linux/close-on-exec.js';
 import { setApart } from './linux/core-scheduling.js';
+import { realClock } from './model/clock.js';
 import { Egress } from './network/egress.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { SleepControls } from './nf/sleep-control.js';
+import { Housekeeping } from './pool/housekeeping.js';
 import { printable } from './printable.js';
 import { Confined } from './sandbox/confined/confined.js';
 import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
@@ -154,6 +156,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
       logFailure(logs, functionName, error, sandboxId);
     },
     observer: traces,
+    onChanged: (fn) => planner.changed(fn),
   });
   const planner = new Planner({
     control,
@@ -165,6 +168,15 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     onEvicted: (functionName, sandboxId, why) => events.sandboxEvicted(functionName, sandboxId, why),
     onWarning: (message) => events.warn(message),
     onNote: (message) => void log.emit({ kind: 'engine', severity: 'info', message }),
+  });
+  const housekeeping = new Housekeeping({
+    clock: realClock,
+    control,
+    pool,
+    planner,
+    functions: () => dispatcher.functions.values(),
+    onEvicted: (functionName, sandboxId, why) => events.sandboxEvicted(functionName, sandboxId, why),
+    onWarning: (message) => events.warn(message),
   });
   for (const spec of registry.list()) dispatcher.setFunction(spec.name, spec);
   await engines.retain(registry.list());
@@ -220,7 +232,10 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   closers.push(() => nfs.stop());
   // Sandboxes end before the NF's protection does.
   closers.push(() => pool.close());
-  closers.push(() => planner.stop());
+  closers.push(() => {
+    planner.stop();
+    housekeeping.stop();
+  });
 
   const usage = new SandboxUsage();
   closers.push(() => usage.close());
@@ -257,6 +272,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   let gateway: Gateway | undefined;
   nfs.start();
   planner.start();
+  housekeeping.start();
   gateway = await createGateway(platform, {
     ...config.http,
     timeouts: { keepAliveTimeoutMs: config.http.keepAliveTimeoutMs },

@@ -14,18 +14,27 @@ import type { FunctionScheduling } from '../harvest/policies.js';
 import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
 import type { CgroupDriver } from '../linux/cgroup/driver.js';
+import { type Clock, realClock } from '../model/clock.js';
 import { POOL } from '../tunables.js';
 import { type Commitment, committedBytes } from './admission/capacity.js';
-import type { LoadOptions, SandboxExit, StoredPackage } from './engine.js';
-import type { Engines, StemKind } from './engines/engines.js';
+import type { Engine, LoadOptions, SandboxExit, StoredPackage } from './engine.js';
+import type { StemKind } from './engines/engines.js';
 import { ALONE } from './engines/sharing.js';
 import type { PackageRef } from './packages/pack.js';
 import { RecentTimes } from './recent-times.js';
 import { SourceNames } from './source-names.js';
 import { isZygote, type ZygoteKind, Zygotes } from './zygotes.js';
 
+/** The engines as the pool knows them: `Engines` on a box. */
+export interface EngineSource {
+  get(kind: string): Promise<Engine>;
+  stemKind(spec: FunctionSpec): StemKind;
+}
+
 export interface PoolOptions {
-  engines: Engines;
+  /** Default: the real one. */
+  clock?: Clock;
+  engines: EngineSource;
   driver: CgroupDriver;
   control: SandboxSlots;
   scheduling: FunctionScheduling;
@@ -33,6 +42,10 @@ export interface PoolOptions {
   packagePath: (hash: string) => string;
   /** Most that the limits of all sandboxes may come to. Default: no bound. */
   memoryMaxBytes?: number;
+  /** What the host could give now. Default: what the kernel says. */
+  availableBytes?: () => number;
+  /** The limit of a sandbox without code. Default: POOL.memoryMaxDefaultBytes. */
+  stemBytes?: number;
   /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
   makeRoom?: (bytes: number, kind?: StemKind) => Promise<void>;
   onLog: (line: LogLine) => void;
@@ -57,11 +70,19 @@ export class Pool {
   /** Kinds of engine whose sandboxes share a process with others of the same variant. */
   private readonly sharing = new Set<string>();
 
-  constructor(private readonly options: PoolOptions) {}
+  private readonly time: Clock;
+  private readonly availableBytes: () => number;
+  readonly stemBytes: number;
+
+  constructor(private readonly options: PoolOptions) {
+    this.time = options.clock ?? realClock;
+    this.availableBytes = options.availableBytes ?? (() => process.availableMemory());
+    this.stemBytes = options.stemBytes ?? POOL.memoryMaxDefaultBytes;
+  }
 
   /** How much has to be freed before a sandbox with a limit of so many bytes can be made; 0 or less: nothing. */
   lackingBytes(bytes: number, kind?: StemKind): number {
-    const onHost = process.availableMemory() - POOL.reserveBytes;
+    const onHost = this.availableBytes() - POOL.reserveBytes;
     const { memoryMaxBytes } = this.options;
     const underCap =
       memoryMaxBytes === undefined ? Number.NEGATIVE_INFINITY : this.committed(bytes, kind) - memoryMaxBytes;
@@ -93,7 +114,7 @@ export class Pool {
   noteAsked({ key }: StemKind): void {
     const asked = this.asked.get(key) ?? new RecentTimes();
     this.asked.set(key, asked);
-    asked.record(performance.now());
+    asked.record(this.time.nowMs());
   }
 
   /**
@@ -103,7 +124,7 @@ export class Pool {
   async make(
     core: number,
     kind: StemKind,
-    bytes: number = POOL.memoryMaxDefaultBytes,
+    bytes: number = this.stemBytes,
     forCall = false,
     spec?: FunctionSpec,
   ): Promise<Worker> {
@@ -124,7 +145,7 @@ export class Pool {
     let slot = -1;
     try {
       slot = control.addSandbox(core, cgroup.handle);
-      const worker = new Worker(id, kind, core, slot, cgroup, performance.now());
+      const worker = new Worker(id, kind, core, slot, cgroup, this.time.nowMs());
       worker.memoryBytes = bytes;
       worker.share = this.shareOf(kind);
       this.workers.set(id, worker);
@@ -167,7 +188,7 @@ export class Pool {
     try {
       await sandbox.load(this.loadOptions(spec));
       worker.state = 'warm';
-      worker.warmSinceMs = performance.now();
+      worker.warmSinceMs = this.time.nowMs();
       worker.lastUsedMs = worker.warmSinceMs;
       worker.clockAtUse = this.clock;
     } catch (thrown) {
@@ -257,7 +278,7 @@ export class Pool {
 
   /** How much of the function's loading a stem of that kind saves, ms; undefined: it must not serve it. */
   saves(kind: StemKind, spec: FunctionSpec): number | undefined {
-    if (isZygote(kind)) return this.zygotes.saves(kind, spec);
+    if (isZygote(kind)) return this.zygotes.saves(kind, spec, this.time.nowMs());
     return kind.key === this.stemKind(spec).key ? 0 : undefined;
   }
 
@@ -329,7 +350,7 @@ export class Pool {
     worker.state = 'ending';
     this.dropStem(worker);
     // Nobody ended it: its packages did.
-    if (unused && isZygote(worker.stemKind)) this.zygotes.failed(worker.stemKind, performance.now());
+    if (unused && isZygote(worker.stemKind)) this.zygotes.failed(worker.stemKind, this.time.nowMs());
     this.options.control.removeSandbox(worker.slot);
     this.options.onEnded(worker, exit);
   }

@@ -1,10 +1,10 @@
 /** What the parts of a simulated box share: its clock, what will happen, its sandboxes, and what came of it so far. */
 
+import { TimerHeap } from '../model/timer-heap.js';
 import type { PoolPolicies } from '../sandbox/policies.js';
 import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
 import { RecentTimes } from '../sandbox/recent-times.js';
 import type { Costs } from './costs.js';
-import { EventQueue } from './event-queue.js';
 import type { SimResult } from './result.js';
 import { SharedCores } from './shared-cores.js';
 import { SimFunction, type SimSandbox } from './sim-function.js';
@@ -34,7 +34,7 @@ const SETTLE_MAX_MS = 600_000;
 export class SimBox {
   nowMs = 0;
   readonly functions: readonly SimFunction[];
-  readonly events = new EventQueue<SimEvent>();
+  readonly events = new TimerHeap<SimEvent>();
   /** Sandboxes being started, with or without code. */
   readonly starts: SharedCores<SimEvent>;
   readonly pool: SimPool;

@@ -10,6 +10,8 @@ import { policyByName } from '../../src/harvest/policies.js';
 import { Dispatcher } from '../../src/invoke/dispatcher.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from '../../src/invoke/function.js';
 import type { Cgroup, CgroupDriver, CgroupLimits } from '../../src/linux/cgroup/driver.js';
+import { type Clock, realClock } from '../../src/model/clock.js';
+import { Housekeeping } from '../../src/pool/housekeeping.js';
 import type {
   AheadReport,
   Engine,
@@ -191,6 +193,7 @@ export interface BoxOptions {
   prewarm?: PolicyChoice;
   keepAlive?: PolicyChoice;
   memoryMaxBytes?: number;
+  clock?: Clock;
 }
 
 export class InProcessBox implements SandboxSlots {
@@ -199,6 +202,7 @@ export class InProcessBox implements SandboxSlots {
   readonly pool: Pool;
   readonly dispatcher: Dispatcher;
   readonly planner: Planner;
+  readonly housekeeping: Housekeeping;
   readonly evicted: string[] = [];
   /** Slots in use, and whether each is busy. */
   readonly slots = new Map<number, boolean>();
@@ -213,10 +217,15 @@ export class InProcessBox implements SandboxSlots {
   /** What a stem tells of its packages. */
   importing: ((packages: readonly StoredPackage[]) => AheadReport) | undefined;
   onInvoke: ((sandbox: TestSandbox, request: CallRequest) => void) | undefined;
+  /** The real one, unless options say otherwise. */
+  readonly clock: Clock;
   private nextSlot = 0;
   private nextCall = 0;
 
-  constructor({ functionCores = [1], prewarm = 'none', keepAlive = 'ttl', memoryMaxBytes }: BoxOptions = {}) {
+  constructor(options: BoxOptions = {}) {
+    const { functionCores = [1], prewarm = 'none', keepAlive = 'ttl', memoryMaxBytes } = options;
+    const { clock = realClock } = options;
+    this.clock = clock;
     const engine: Engine = {
       kind: 'process',
       prepare: async ({ content }) => ({ content, ending: 'mjs' }),
@@ -234,6 +243,7 @@ export class InProcessBox implements SandboxSlots {
       open: async () => engine,
     }));
     this.pool = new Pool({
+      clock,
       engines: new Engines(entries),
       driver,
       control: this,
@@ -247,14 +257,17 @@ export class InProcessBox implements SandboxSlots {
     });
     const policies = createPolicies({ prewarm, keepAlive });
     this.dispatcher = new Dispatcher({
+      clock,
       control: this,
       pool: this.pool,
       policy: policyByName('nemo'),
       functionCores,
       fallbackCore: FALLBACK,
       onFailure: (name, error) => this.failures.push(`${name}: ${error.code}`),
+      onChanged: (fn) => this.planner.changed(fn),
     });
     this.planner = new Planner({
+      clock,
       control: this,
       pool: this.pool,
       dispatcher: this.dispatcher,
@@ -262,6 +275,15 @@ export class InProcessBox implements SandboxSlots {
       prewarm: policies.prewarm,
       keepAlive: policies.keepAlive,
       onEvicted: (name, _id, why) => this.evicted.push(`${name}: ${why}`),
+      onWarning: () => {},
+    });
+    this.housekeeping = new Housekeeping({
+      clock,
+      control: this,
+      pool: this.pool,
+      planner: this.planner,
+      functions: () => this.dispatcher.functions.values(),
+      onEvicted: () => {},
       onWarning: () => {},
     });
     for (const core of functionCores) {

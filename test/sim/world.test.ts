@@ -1,7 +1,7 @@
 import { expect } from 'chai';
+import { TimerHeap } from '../../src/model/timer-heap.js';
 import { Random } from '../../src/packet/random.js';
 import { type CompareOptions, comparePolicies, parsePolicySet } from '../../src/sim/compare.js';
-import { EventQueue } from '../../src/sim/event-queue.js';
 import type { SimResult } from '../../src/sim/result.js';
 import { type Trace, TraceBuilder } from '../../src/sim/trace.js';
 
@@ -139,16 +139,16 @@ describe('the simulated box', () => {
     const builder = new TraceBuilder();
     const random = new Random(5);
     for (let i = 0; i < 20_000; i++) builder.add(`f${random.below(40)}`, i * 10, random.unit() * 2000);
-    const { pop } = EventQueue.prototype;
+    const { pop } = TimerHeap.prototype;
     let events = 0;
-    EventQueue.prototype.pop = function (this: EventQueue<unknown>) {
+    TimerHeap.prototype.pop = function (this: TimerHeap<unknown>) {
       events++;
       return pop.call(this);
     };
     try {
       run(builder.finish(), 'none+ttl:keepAlive=5s');
     } finally {
-      EventQueue.prototype.pop = pop;
+      TimerHeap.prototype.pop = pop;
     }
     expect(events).to.be.within(20_000, 40_000);
   });
@@ -161,7 +161,7 @@ describe('the simulated box', () => {
 
 describe('the event queue', () => {
   it('gives events by time, those of one time in order', () => {
-    const queue = new EventQueue<[number, number]>();
+    const queue = new TimerHeap<[number, number]>();
     const random = new Random(7);
     const times = Array.from({ length: 5000 }, () => random.below(300));
     for (const [i, time] of times.entries()) queue.push(time, [time, i]);
