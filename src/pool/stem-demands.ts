@@ -13,19 +13,20 @@ const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
 const NEVER = new RecentTimes();
 
 interface Demand extends StemDemand {
+  functions: number;
+  asked: RecentTimes;
+  /** Ready or being made, and how many there should be. */
   count: number;
   wanted: number;
 }
 
 export class StemDemands {
-  /** As of the last look. */
-  plan: readonly Demand[] = [];
   /** Some kind has fewer than it should. */
   lacking = false;
   /** One that is more than there should be of its kind. */
   surplus: Worker | undefined;
-
-  private counted: ReadonlyMap<string, { kind: StemKind; functions: number }> = new Map();
+  private readonly plan: Demand[] = [];
+  private readonly kinds = new Map<string, { kind: StemKind; demand: Demand }>();
   private countedVersion = -1;
 
   constructor(
@@ -34,31 +35,35 @@ export class StemDemands {
     private readonly deployed: Pick<Dispatcher, 'functions' | 'version'>,
   ) {}
 
+  /** What there should be now; good until the next look. */
   look(nowMs: number): readonly Demand[] {
-    const { pool, prewarm } = this;
-    const plan: Demand[] = [];
-    const wanted = new Map<string, number>();
-    this.lacking = false;
-    const add = (demand: Demand): void => {
+    const { plan, pool, prewarm } = this;
+    this.countFunctions();
+    plan.length = 0;
+    for (const { demand } of this.kinds.values()) {
+      demand.asked = pool.asked.get(demand.key) ?? NEVER;
+      demand.wanted = prewarm.stems(demand, nowMs);
       plan.push(demand);
-      wanted.set(demand.key, demand.wanted);
+    }
+    for (const { kind, wanted } of this.zygotes(nowMs)) {
+      plan.push({ key: kind.key, functions: 1, asked: NEVER, count: 0, wanted });
+    }
+    this.lacking = false;
+    for (const demand of plan) {
+      demand.count = pool.stemCount(demand.key);
       if (demand.count < demand.wanted) this.lacking = true;
-    };
-    for (const [key, { functions }] of this.kinds()) {
-      const demand = { key, functions, asked: pool.asked.get(key) ?? NEVER };
-      add({ ...demand, count: pool.stemCount(key), wanted: prewarm.stems(demand, nowMs) });
     }
-    for (const { kind, wanted: stems } of this.zygotes(nowMs)) {
-      add({ key: kind.key, functions: 1, asked: NEVER, count: pool.stemCount(kind.key), wanted: stems });
-    }
-    this.surplus = pool.stems.find(({ stemKind: { key } }) => pool.stemCount(key) > (wanted.get(key) ?? 0));
-    this.plan = plan;
+    this.surplus = pool.stems.find(({ stemKind: { key } }) => {
+      const demand = plan.find((one) => one.key === key);
+      return demand === undefined || demand.count > demand.wanted;
+    });
     return plan;
   }
 
   /** Undefined: it is not wanted any more. */
   kind(key: string, nowMs: number): StemKind | undefined {
-    return this.kinds().get(key)?.kind ?? this.zygotes(nowMs).find((one) => one.kind.key === key)?.kind;
+    this.countFunctions();
+    return this.kinds.get(key)?.kind ?? this.zygotes(nowMs).find((one) => one.kind.key === key)?.kind;
   }
 
   private zygotes(nowMs: number): readonly WantedZygote[] {
@@ -66,18 +71,21 @@ export class StemDemands {
   }
 
   /** Of the default engine always, so that the first function starts soon; of others while a function uses them. */
-  private kinds(): ReadonlyMap<string, { kind: StemKind; functions: number }> {
+  private countFunctions(): void {
     const { functions, version } = this.deployed;
-    if (version === this.countedVersion) return this.counted;
-    const kinds = new Map([[DEFAULT_KIND.key, { kind: DEFAULT_KIND, functions: 0 }]]);
-    for (const fn of functions.values()) {
-      const kind = this.pool.stemKind(fn.spec);
-      const known = kinds.get(kind.key);
-      if (known === undefined) kinds.set(kind.key, { kind, functions: 1 });
-      else known.functions++;
-    }
-    this.counted = kinds;
+    if (version === this.countedVersion) return;
     this.countedVersion = version;
-    return kinds;
+    this.kinds.clear();
+    this.count(DEFAULT_KIND, 0);
+    for (const fn of functions.values()) this.count(this.pool.stemKind(fn.spec), 1);
+  }
+
+  private count(kind: StemKind, by: number): void {
+    const known = this.kinds.get(kind.key);
+    if (known !== undefined) known.demand.functions += by;
+    else {
+      const demand = { key: kind.key, functions: by, asked: NEVER, count: 0, wanted: 0 };
+      this.kinds.set(kind.key, { kind, demand });
+    }
   }
 }

@@ -130,7 +130,8 @@ export class Planner {
   private endUnused(fn: FunctionState, wanted: number, nowMs: number): number {
     const { keepAlive } = this.options;
     let nextMs = Number.POSITIVE_INFINITY;
-    let spare = -wanted;
+    // One for which a call waits is not unused: its core has no place for it.
+    let spare = -Math.max(wanted, fn.queued);
     for (const worker of fn.workers) if (isLive(worker)) spare++;
     if (spare <= 0) return nextMs;
     // The least recently used first, so that those that stay are the hottest.
@@ -179,7 +180,7 @@ export class Planner {
   }
 
   /** True: something should be made and cannot be now. */
-  private makeNext(nowMs: number, stems: StemDemands['plan']): boolean {
+  private makeNext(nowMs: number, stems: ReturnType<StemDemands['look']>): boolean {
     const { pool, prewarm, onPrewarm } = this.options;
     if (this.making || (this.short.size === 0 && !this.demands.lacking)) return false;
     if (nowMs < this.notBeforeMs) return true;

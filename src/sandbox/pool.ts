@@ -13,7 +13,7 @@ import { asNemoError, NemoError } from '../errors.js';
 import type { FunctionScheduling } from '../harvest/policies.js';
 import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
-import type { CgroupDriver } from '../linux/cgroup/driver.js';
+import type { Cgroup, CgroupDriver } from '../linux/cgroup/driver.js';
 import { type Clock, realClock } from '../model/clock.js';
 import { POOL } from '../tunables.js';
 import { type Commitment, committedBytes } from './admission/capacity.js';
@@ -35,7 +35,7 @@ export interface PoolOptions {
   /** Default: the real one. */
   clock?: Clock;
   engines: EngineSource;
-  driver: CgroupDriver;
+  driver: Pick<CgroupDriver, 'create' | 'sharedMemoryMaxBytes'>;
   control: SandboxSlots;
   scheduling: FunctionScheduling;
   bundlePath: (spec: FunctionSpec) => string;
@@ -66,6 +66,9 @@ export class Pool {
   /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
   clock = 0;
   private counter = 0;
+  /** Sandboxes that are about to be made, and who makes room for the next one. */
+  private readonly reserved = new Set<Commitment>();
+  private makingRoom: Promise<void> = Promise.resolve();
   private closed = false;
   /** Kinds of engine whose sandboxes share a process with others of the same variant. */
   private readonly sharing = new Set<string>();
@@ -91,10 +94,42 @@ export class Pool {
 
   /** What all limits come to with one more sandbox. */
   private committed(bytes: number, kind?: StemKind): number {
-    const commitments: Commitment[] = [{ bytes, share: kind && this.shareOf(kind) }];
+    const commitments: Commitment[] = [{ bytes, share: kind && this.shareOf(kind) }, ...this.reserved];
     for (const { state, memoryBytes, share } of this.workers.values())
       if (state !== 'ending') commitments.push({ bytes: memoryBytes, share });
     return committedBytes(commitments, this.options.driver.sharedMemoryMaxBytes);
+  }
+
+  /**
+   * Takes memory for a sandbox that is about to be made, so that no other counts on it. For calls, one after the other
+   * makes room where there is none: each would otherwise take what the other freed.
+   */
+  private async reserve(bytes: number, kind: StemKind, forCall: boolean): Promise<Commitment> {
+    if (forCall && this.lackingBytes(bytes, kind) > 0) {
+      const before = this.makingRoom;
+      let done!: () => void;
+      this.makingRoom = new Promise((resolve) => (done = resolve));
+      await before;
+      try {
+        await this.options.makeRoom?.(bytes, kind);
+        return this.reserveNow(bytes, kind);
+      } finally {
+        done();
+      }
+    }
+    return this.reserveNow(bytes, kind);
+  }
+
+  private reserveNow(bytes: number, kind: StemKind): Commitment {
+    if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
+    if (this.lackingBytes(bytes, kind) > 0) {
+      throw new NemoError('NO_CAPACITY', 'too little memory is available for another sandbox', {
+        hint: 'remove functions that are not needed, lower their memory, or set pool.memory or pool.overcommit',
+      });
+    }
+    const commitment = { bytes, share: this.shareOf(kind) };
+    this.reserved.add(commitment);
+    return commitment;
   }
 
   private shareOf({ engine, variant }: StemKind): string | undefined {
@@ -128,20 +163,21 @@ export class Pool {
     forCall = false,
     spec?: FunctionSpec,
   ): Promise<Worker> {
-    if (forCall && this.lackingBytes(bytes, kind) > 0) await this.options.makeRoom?.(bytes, kind);
     const engine = await this.options.engines.get(kind.engine);
     if (engine.processGroup !== undefined) this.sharing.add(kind.engine);
-    if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
-    if (this.lackingBytes(bytes, kind) > 0) {
-      throw new NemoError('NO_CAPACITY', 'too little memory is available for another sandbox', {
-        hint: 'remove functions that are not needed, lower their memory, or set pool.memory or pool.overcommit',
-      });
-    }
+    const reserved = await this.reserve(bytes, kind, forCall);
     const { driver, control, scheduling } = this.options;
     const id = `sb-${++this.counter}`;
     const limits = { memoryMaxBytes: POOL.memoryMaxDefaultBytes, pidsMax: POOL.pidsMax, cpus: [core] };
-    const processGroup = await engine.processGroup?.(kind.variant, scheduling);
-    const cgroup = driver.create(id, limits, processGroup);
+    let cgroup: Cgroup;
+    let processGroup: Cgroup | undefined;
+    try {
+      if (engine.processGroup !== undefined) processGroup = await engine.processGroup(kind.variant, scheduling);
+      cgroup = driver.create(id, limits, processGroup);
+    } finally {
+      // From here on its worker counts.
+      this.reserved.delete(reserved);
+    }
     let slot = -1;
     try {
       slot = control.addSandbox(core, cgroup.handle);
@@ -301,8 +337,9 @@ export class Pool {
 
   /** Ready and starting stems of a kind. */
   stemCount(key: string): number {
-    const ready = this.stems.filter((stem) => stem.stemKind.key === key).length;
-    return ready + (this.stemsStarting.get(key) ?? 0);
+    let count = this.stemsStarting.get(key) ?? 0;
+    for (const { stemKind } of this.stems) if (stemKind.key === key) count++;
+    return count;
   }
 
   /** Pins a worker to another core, in place. False if it is ending: its group is gone or about to go. */
