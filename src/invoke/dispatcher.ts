@@ -9,14 +9,14 @@
 
 import { BlameBook } from '../conflict/blame-book.js';
 import type { SandboxSlots } from '../control/sandbox-slots.js';
+import { CallEnds } from '../dispatch/call-ends.js';
 import { Due } from '../dispatch/due.js';
 import { Placing } from '../dispatch/placing.js';
 import { NemoError } from '../errors.js';
 import type { PlacementPolicy } from '../harvest/placement.js';
 import type { BoxPolicy } from '../harvest/policies.js';
-import type { Clock, Timer } from '../model/clock.js';
-import { realClock } from '../model/clock.js';
-import { charges, joins, settles } from '../policy/scheduling/fair-queue.js';
+import { type Clock, realClock, type Timer } from '../model/clock.js';
+import { charges, joins } from '../policy/scheduling/fair-queue.js';
 import { guardAdmission } from '../sandbox/admission/guard.js';
 import type { AdmissionPolicy } from '../sandbox/admission/policy.js';
 import type { Pool } from '../sandbox/pool.js';
@@ -27,12 +27,11 @@ import { CorePlaces } from './core-places.js';
 import type { CallRequest, FunctionSpec, Sink } from './function.js';
 import { FunctionState } from './function-state.js';
 import { Growth } from './growth.js';
-import { callerLeft, nextLookMs, overdue, tellLeft } from './left-callers.js';
+import { callerLeft, nextLookMs, tellLeft } from './left-callers.js';
 import type { CallObserver } from './observer.js';
-import { blameOf, endsSandbox, neverBegan, waitedInVain } from './outcome.js';
 import { Refusals, unknownFunction } from './refusal.js';
-import { type SendOutcome, sendTo } from './send.js';
-import { type ActiveCall, acceptedCall, type PendingCall, timelineOf, type Worker } from './worker.js';
+import { sendTo } from './send.js';
+import { type ActiveCall, acceptedCall, type PendingCall, type Worker } from './worker.js';
 import { WorkerChoice } from './worker-choice.js';
 
 export interface DispatcherOptions {
@@ -67,6 +66,7 @@ export class Dispatcher {
   private readonly placing: Placing;
   private readonly backlog: Set<FunctionState>;
   private readonly due: Due;
+  private readonly ends: CallEnds;
   private readonly refuses: Refusals;
   /** Bodies of all calls that wait. */
   private readonly queuedBytes = { bytes: 0 };
@@ -74,10 +74,6 @@ export class Dispatcher {
   private pumping = false;
   private again = false;
   private quantumTimer: Timer | undefined;
-  private readonly outcome: SendOutcome = {
-    ended: (worker, call) => this.ended(worker, call),
-    failed: (worker, call, error) => this.failedCall(worker, call, error),
-  };
   private stopping = false;
   private stopped = false;
 
@@ -97,7 +93,7 @@ export class Dispatcher {
       pool,
       clock,
       isCurrent: (fn) => this.isCurrent(fn),
-      onFailed: (fn, error) => this.failQueued(fn, error),
+      onFailed: (fn, error) => this.ends.failQueued(fn, error),
       onChanged: (fn) => this.functionChanged(fn),
     });
     this.placing = new Placing({
@@ -112,6 +108,13 @@ export class Dispatcher {
     });
     this.backlog = this.placing.backlog;
     this.due = new Due(clock, (nowMs) => this.sweep(nowMs));
+    this.ends = new CallEnds({
+      ...{ clock, control, pool, places: this.places, backlog: this.backlog, due: this.due },
+      observer: options.observer,
+      onFailure: options.onFailure,
+      isCurrent: (fn) => this.isCurrent(fn),
+      onChanged: (fn) => this.functionChanged(fn),
+    });
     this.refuses = new Refusals(options.admission ?? guardAdmission(GATEWAY), pool, this.queuedBytes);
   }
 
@@ -133,7 +136,7 @@ export class Dispatcher {
     fn.push(call);
     this.backlog.add(fn);
     this.functionChanged(fn);
-    if (call.waits) this.due.at(nowMs + DISPATCH.queueWaitMaxMs);
+    if (call.waits) this.ends.waits(call);
   }
 
   private functionChanged(fn: FunctionState): void {
@@ -151,7 +154,7 @@ export class Dispatcher {
     }
     fn.drop(call);
     if (fn.queued === 0) this.backlog.delete(fn);
-    this.fail(call, callerLeft());
+    this.ends.fail(call, callerLeft());
   }
 
   private refusal(fn: FunctionState | undefined, { functionName, body }: CallRequest): NemoError | undefined {
@@ -173,7 +176,7 @@ export class Dispatcher {
     if (spec === undefined) {
       this.functions.delete(name);
       this.blames.forget(name);
-      this.failQueued(fn, new NemoError('NOT_FOUND', `function "${name}" was removed`));
+      this.ends.failQueued(fn, new NemoError('NOT_FOUND', `function "${name}" was removed`));
     } else {
       fn.replace(spec, this.clock.nowMs());
     }
@@ -235,7 +238,7 @@ export class Dispatcher {
     if (fn.queued === 0) this.backlog.delete(fn);
     if (pending.sink.gone) {
       // Nobody waits for it any more: its turn goes to the next.
-      this.fail(pending, callerLeft());
+      this.ends.fail(pending, callerLeft());
       return 'sent';
     }
     if (worker.idle) {
@@ -243,87 +246,9 @@ export class Dispatcher {
       this.places.enter(worker, turn);
       this.options.observer?.starting(fn.name, worker, this.clock.nowMs());
     }
-    sendTo(worker, pending, charges(fn, this.service), this.outcome, this.clock);
+    sendTo(worker, pending, charges(fn, this.service), this.ends, this.clock);
     this.due.at((pending as ActiveCall).deadlineMs);
     return 'sent';
-  }
-
-  private ended(worker: Worker, call: ActiveCall): void {
-    const { fn } = call;
-    this.leave(worker, call);
-    fn.completed++;
-    fn.starts[call.start]++;
-    const nowMs = worker.lastUsedMs;
-    fn.latency.current.record((nowMs - call.acceptedMs) * 1e6);
-    call.sink.onEnd(timelineOf(call, worker, nowMs));
-    this.options.observer?.ended(fn.name, call, worker);
-    this.functionChanged(fn);
-  }
-
-  private failedCall(worker: Worker, call: ActiveCall, error: NemoError): void {
-    const { fn } = call;
-    this.options.pool.nameSources(worker.spec ?? fn.spec, error);
-    // Known here before the pool hears of it: nothing more may be given to a sandbox that ended, or takes nothing.
-    if (endsSandbox(error)) worker.state = 'ending';
-    else if (neverBegan(error)) worker.retired = worker.drains = true;
-    const mayGo = waitedInVain(error, call, worker) && this.mayGoElsewhere(fn, call);
-    this.leave(worker, call);
-    if (!Number.isNaN(call.leftMs)) {
-      this.fail(call, callerLeft(), worker);
-    } else if (mayGo) {
-      call.returns++;
-      fn.unshift(call);
-      this.backlog.add(fn);
-      this.due.at(call.acceptedMs + DISPATCH.queueWaitMaxMs);
-    } else {
-      this.fail(call, blameOf(error, call, worker, this.clock.nowMs()), worker);
-    }
-    this.functionChanged(fn);
-  }
-
-  private mayGoElsewhere(fn: FunctionState, call: ActiveCall): boolean {
-    return !call.answered && call.returns < DISPATCH.returnsMax && !this.stopped && this.isCurrent(fn);
-  }
-
-  private fail(call: PendingCall, error: NemoError, worker?: Worker): void {
-    const { fn } = call;
-    // Nothing of a function failed whose caller has left.
-    if (error.code !== 'CALLER_LEFT') {
-      fn.failed++;
-      this.options.onFailure(fn.name, error, worker?.id);
-    }
-    call.sink.onError(error, undefined);
-    this.options.observer?.ended(fn.name, call, worker, error);
-  }
-
-  private leave(worker: Worker, call: ActiveCall): void {
-    const { fn } = call;
-    const nowMs = this.clock.nowMs();
-    const index = worker.calls.indexOf(call);
-    if (index >= 0) worker.calls.splice(index, 1);
-    call.worker = undefined;
-    worker.lastUsedMs = nowMs;
-    worker.clockAtUse = this.options.pool.clock;
-    fn.usage.ended(nowMs);
-    settles(fn, call.chargedMs, nowMs - call.runningMs);
-    if (!worker.idle) {
-      if (worker.state === 'ending') return;
-      this.places.yieldTurn(worker);
-      worker.beginCalls(nowMs);
-      this.due.at(nextLookMs(worker));
-      return;
-    }
-    this.places.leave(worker);
-    if (this.options.pool.workers.has(worker.id)) this.options.control.setBusy(worker.slot, false);
-    if (!worker.retired) return;
-    // Its own end says why.
-    if (worker.drains) this.clock.after(DISPATCH.drainMs, () => void this.options.pool.end(worker));
-    else void this.options.pool.end(worker);
-  }
-
-  private failQueued(fn: FunctionState, error: NemoError): void {
-    for (let call = fn.shift(); call !== undefined; call = fn.shift()) this.fail(call, error);
-    this.backlog.delete(fn);
   }
 
   /** Told by the pool when a sandbox is gone. */
@@ -348,24 +273,7 @@ export class Dispatcher {
 
   /** Ends what ran too long and what waited too long. It is called when the first of that is due. */
   sweep(nowMs: number): void {
-    for (const fn of this.backlog) {
-      for (let call = fn.peek(); call !== undefined; call = fn.peek()) {
-        if (nowMs - call.acceptedMs < DISPATCH.queueWaitMaxMs) {
-          this.due.at(call.acceptedMs + DISPATCH.queueWaitMaxMs);
-          break;
-        }
-        fn.shift();
-        this.fail(call, new NemoError('OVERLOADED', `no place for "${fn.name}" within a minute`));
-      }
-      if (fn.queued === 0) this.backlog.delete(fn);
-    }
-    // Also workers of functions that were changed or removed since.
-    for (const worker of this.places.busy) {
-      if (worker.state === 'ending') continue;
-      const error = overdue(worker, nowMs);
-      if (error === undefined) this.due.at(nextLookMs(worker, nowMs));
-      else void this.options.pool.end(worker, error);
-    }
+    this.ends.endOverdue(nowMs);
   }
 
   /** No call is accepted from now on; resolves when the accepted ones are answered or `graceMs` passed. */
@@ -378,8 +286,9 @@ export class Dispatcher {
       await new Promise<void>((done) => this.clock.after(DISPATCH.drainLookMs, done));
     }
     this.stopped = true;
+    this.ends.stopped = true;
     for (const fn of this.functions.values()) {
-      this.failQueued(fn, new NemoError('STOPPING', 'the agent stopped before the call could run'));
+      this.ends.failQueued(fn, new NemoError('STOPPING', 'the agent stopped before the call could run'));
     }
     this.clock.cancel(this.quantumTimer);
     this.due.stop();

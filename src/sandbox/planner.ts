@@ -130,8 +130,7 @@ export class Planner {
   private endUnused(fn: FunctionState, wanted: number, nowMs: number): number {
     const { keepAlive } = this.options;
     let nextMs = Number.POSITIVE_INFINITY;
-    // One for which a call waits is not unused: its core has no place for it.
-    let spare = -Math.max(wanted, fn.queued);
+    let spare = -wanted;
     for (const worker of fn.workers) if (isLive(worker)) spare++;
     if (spare <= 0) return nextMs;
     // The least recently used first, so that those that stay are the hottest.

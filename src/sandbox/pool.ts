@@ -63,6 +63,8 @@ export class Pool {
   readonly asked = new Map<string, RecentTimes>();
   readonly zygotes = new Zygotes();
   private readonly names = new SourceNames();
+  /** What engines are told of a function; a new version is a new object. */
+  private readonly loads = new WeakMap<FunctionSpec, LoadOptions>();
   /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
   clock = 0;
   private counter = 0;
@@ -172,7 +174,8 @@ export class Pool {
     let cgroup: Cgroup;
     let processGroup: Cgroup | undefined;
     try {
-      if (engine.processGroup !== undefined) processGroup = await engine.processGroup(kind.variant, scheduling);
+      if (engine.processGroup !== undefined)
+        processGroup = await engine.processGroup(kind.variant, scheduling);
       cgroup = driver.create(id, limits, processGroup);
     } finally {
       // From here on its worker counts.
@@ -238,13 +241,18 @@ export class Pool {
   }
 
   private loadOptions(spec: FunctionSpec): LoadOptions {
-    const { name, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
-    return {
-      ...{ functionName: name, bundlePath: this.options.bundlePath(spec) },
-      ...{ env, memoryBytes, timeoutMs, concurrency },
-      ...(packages === undefined ? {} : { packages: this.stored(packages) }),
-      ...(egress === undefined ? {} : { egress }),
-    };
+    let options = this.loads.get(spec);
+    if (options === undefined) {
+      const { name, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
+      options = {
+        ...{ functionName: name, bundlePath: this.options.bundlePath(spec) },
+        ...{ env, memoryBytes, timeoutMs, concurrency },
+        ...(packages === undefined ? {} : { packages: this.stored(packages) }),
+        ...(egress === undefined ? {} : { egress }),
+      };
+      this.loads.set(spec, options);
+    }
+    return options;
   }
 
   /** A stem for a function, unless its engine has the function loaded in a snapshot, which is quicker. */

@@ -3,9 +3,9 @@
  * engine that only costs (`sim-engine`) and a machine that does nothing (`sim-box`). Only calls come from outside.
  */
 
-import type { CallObserver } from '../invoke/observer.js';
 import { Dispatcher } from '../invoke/dispatcher.js';
 import type { FunctionSpec } from '../invoke/function.js';
+import type { CallObserver } from '../invoke/observer.js';
 import { VirtualClock } from '../model/clock.js';
 import { Planner } from '../sandbox/planner.js';
 import type { PoolPolicies } from '../sandbox/policies.js';
@@ -160,4 +160,3 @@ export class World {
     this.dispatcher.invoke(call, call);
   }
 }
-

@@ -156,11 +156,13 @@ describe('the simulated box', () => {
 
   it('says the same twice', async () => {
     const calls = trace(['a', 0, 5], ['b', 3, 700], ['a', 4, 5], ['b', 90_000, 5]);
-    expect(await run(calls, 'reactive+ttl', 256 * MIB, 1)).to.deep.equal(await run(calls, 'reactive+ttl', 256 * MIB, 1));
+    expect(await run(calls, 'reactive+ttl', 256 * MIB, 1)).to.deep.equal(
+      await run(calls, 'reactive+ttl', 256 * MIB, 1),
+    );
   });
 });
 
-describe('the event queue',  () => {
+describe('the event queue', () => {
   it('gives events by time, those of one time in order', async () => {
     const queue = new TimerHeap<[number, number]>();
     const random = new Random(7);
