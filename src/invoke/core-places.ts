@@ -40,6 +40,8 @@ interface Place extends PlacementCore, RunSlots {
 export class CorePlaces {
   /** Workers with at least one call, in the order in which they came. */
   readonly busy = new Set<Worker>();
+  /** Workers that waited for a turn at the last `refresh`, and those that were staged since. */
+  stagedCount = 0;
   private readonly cores: Place[];
   private readonly fallback: Place;
   private readonly fallbackOnly: PlacementCore[];
@@ -101,10 +103,14 @@ export class CorePlaces {
 
   /** Turns that became free go to staged workers. */
   private passTurns(nowMs: number): void {
+    this.stagedCount = 0;
     for (const worker of this.busy) {
       if (worker.turn) continue;
       const place = this.placeOf(worker.core);
-      if (!hasFreeTurn(place)) continue;
+      if (!hasFreeTurn(place)) {
+        this.stagedCount++;
+        continue;
+      }
       place.staged -= 1;
       place.running += 1;
       worker.turn = true;
@@ -169,7 +175,10 @@ export class CorePlaces {
     if (!this.counted) return;
     const place = this.placeOf(worker.core);
     if (turn) place.running += 1;
-    else place.staged += 1;
+    else {
+      place.staged += 1;
+      this.stagedCount++;
+    }
     this.balance(worker.core);
   }
 

@@ -223,7 +223,8 @@ export class Dispatcher {
       this.pumping = false;
     }
     // Long calls lose their claim on the core with time, and back-offs pass; look again then.
-    if (this.backlog.size > 0 && this.quantumTimer === undefined && !this.stopped) {
+    const waits = this.backlog.size > 0 || this.places.stagedCount > 0;
+    if (waits && this.quantumTimer === undefined && !this.stopped) {
       this.quantumTimer = this.clock.after(HARVEST.quantumMs, this.quantumOver);
     }
   }

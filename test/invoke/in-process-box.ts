@@ -75,6 +75,7 @@ class TestCgroup implements Cgroup {
 
 interface OpenCall {
   request: CallRequest;
+  deadlineMs: number;
   reply: SandboxReply;
 }
 
@@ -117,12 +118,12 @@ export class TestSandbox implements Sandbox {
     if (this.ended) throw this.reason ?? new NemoError('FUNCTION_LOAD', 'ended while it was loaded');
   }
 
-  invoke(request: CallRequest, _deadlineMs: number, reply: SandboxReply): void {
+  invoke(request: CallRequest, deadlineMs: number, reply: SandboxReply): void {
     if (this.ended) {
       reply.onError(this.reason ?? exitError(false));
       return;
     }
-    this.calls.push({ request, reply });
+    this.calls.push({ request, deadlineMs, reply });
     this.box.onInvoke?.(this, request);
   }
 
