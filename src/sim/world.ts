@@ -53,7 +53,7 @@ export class World {
   private readonly outcomes: Outcomes;
   private readonly specs: readonly FunctionSpec[];
   /** When the trace begins: as on a box, functions are deployed before they are called. */
-  private readonly beginMs: number;
+  readonly beginMs: number;
 
   constructor(
     private readonly trace: Trace,

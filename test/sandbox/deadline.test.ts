@@ -8,7 +8,7 @@ import { ask, SandboxBench } from '../support/sandboxes.js';
 const HOLD_MS = 150;
 
 /** Says what was left of its time when it began; asked for it, only when that has become less. */
-export const REMAINING = `export default async (hold, context) => {
+const REMAINING = `export default async (hold, context) => {
   const remaining = context.remainingTimeMs();
   while (hold && context.remainingTimeMs() > remaining - ${HOLD_MS}) await new Promise((next) => setTimeout(next, 5));
   return remaining;
