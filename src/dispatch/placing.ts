@@ -9,12 +9,10 @@ import type { CorePlaces } from '../invoke/core-places.js';
 import type { FunctionState } from '../invoke/function-state.js';
 import type { Worker } from '../invoke/worker.js';
 import type { WorkerChoice } from '../invoke/worker-choice.js';
-import type { Clock } from '../model/clock.js';
 import { nextToServe } from '../policy/scheduling/fair-queue.js';
 import { afterAttempt, mayStartOne, type Placed } from '../policy/scheduling/pass-over.js';
 
 export interface PlacingOptions {
-  clock: Clock;
   places: CorePlaces;
   workers: WorkerChoice;
   blames: BlameBook;
@@ -34,13 +32,13 @@ export class Placing {
   constructor(private readonly options: PlacingOptions) {}
 
   /** Moves forward what can be moved, of all functions in their order. */
-  all(): void {
+  all(nowMs: number): void {
     const { backlog } = this;
     let passedOver: Set<FunctionState> | undefined;
     while (backlog.size > 0) {
       const next = nextToServe(backlog, passedOver);
       if (next === undefined) return;
-      const then = afterAttempt(this.place(next));
+      const then = afterAttempt(this.place(next, nowMs));
       if (then === 'stop') return;
       if (then === 'next') {
         passedOver ??= new Set();
@@ -51,17 +49,17 @@ export class Placing {
   }
 
   /** The same for one function, where functions do not contend for places. */
-  one(fn: FunctionState): void {
-    while (fn.queued > 0 && afterAttempt(this.place(fn)) === 'again');
+  one(fn: FunctionState, nowMs: number): void {
+    while (fn.queued > 0 && afterAttempt(this.place(fn, nowMs)) === 'again');
     if (fn.queued === 0) this.backlog.delete(fn);
   }
 
   /** Tries to move one call forward. */
-  private place(fn: FunctionState): Placed {
+  private place(fn: FunctionState, nowMs: number): Placed {
     const { places, workers, sendAhead, send } = this.options;
     const shared = workers.shared(fn);
     if (shared !== undefined) return send(fn, shared, true);
-    const blame = this.options.blames.of(fn.name, this.options.clock.nowMs());
+    const blame = this.options.blames.of(fn.name, nowMs);
     const core = places.choose(blame);
     if (core !== undefined) {
       const worker = this.moveIdle(fn, core);

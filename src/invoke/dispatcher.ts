@@ -97,7 +97,6 @@ export class Dispatcher {
       onChanged: (fn) => this.functionChanged(fn),
     });
     this.placing = new Placing({
-      clock,
       places: this.places,
       workers: new WorkerChoice(this.places, options.selection ?? mru.create({})),
       blames: this.blames,
@@ -213,10 +212,11 @@ export class Dispatcher {
     try {
       do {
         this.again = false;
-        this.places.refresh(this.clock.nowMs());
+        const nowMs = this.clock.nowMs();
+        this.places.refresh(nowMs);
         // Where places are not counted, functions do not wait for each other.
-        if (only !== undefined && !this.places.counted) this.placing.one(only);
-        else this.placing.all();
+        if (only !== undefined && !this.places.counted) this.placing.one(only, nowMs);
+        else this.placing.all(nowMs);
         only = undefined;
       } while (this.again);
     } finally {

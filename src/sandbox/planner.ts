@@ -44,6 +44,8 @@ export class Planner {
   private timer: Timer | undefined;
   private timerMs = Number.POSITIVE_INFINITY;
   private started = false;
+  /** The timer is set for the next step. */
+  private awake = false;
   private stopped = false;
   private making = false;
   private notBeforeMs = 0;
@@ -75,7 +77,10 @@ export class Planner {
     this.wake();
   }
 
+  /** Asked for with every call: the timer is set once for all until the next step. */
   private wake(): void {
+    if (this.awake || !this.started) return;
+    this.awake = true;
     this.wakeAt(this.clock.nowMs());
   }
 
@@ -91,6 +96,7 @@ export class Planner {
 
   private readonly onTimer = (): void => {
     this.timerMs = Number.POSITIVE_INFINITY;
+    this.awake = false;
     this.tick();
   };
 
