@@ -52,7 +52,7 @@ export class CallEnds implements SendOutcome {
   failed(worker: Worker, call: ActiveCall, error: NemoError): void {
     const { clock, pool, onChanged } = this.options;
     const { fn } = call;
-    pool.nameSources(worker.spec ?? fn.spec, error);
+    pool.files.nameSources(worker.spec ?? fn.spec, error);
     // Known here before the pool hears of it: nothing more may be given to a sandbox that ended, or takes nothing.
     if (endsSandbox(error)) worker.state = 'ending';
     else if (neverBegan(error)) worker.retired = worker.drains = true;

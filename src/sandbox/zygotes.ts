@@ -68,7 +68,8 @@ export class Zygotes {
     const refs = new Map<string, { ref: PackageRef; engine: string }>();
     const importing: ImportingFunction[] = [];
     for (const { spec, usage } of functions) {
-      for (const ref of spec.packages ?? []) refs.set(ref.hash, { ref, engine: spec.engine });
+      if (spec.packages === undefined) continue;
+      for (const ref of spec.packages) refs.set(ref.hash, { ref, engine: spec.engine });
       const packages = this.usable(spec, nowMs).map((ref) => ({ hash: ref.hash, ...this.cost(ref) }));
       if (packages.length > 0)
         importing.push({ group: spec.sharingGroup ?? '', packages, misses: usage.misses });

@@ -40,15 +40,15 @@ export interface EngineOptions {
 
 export class SimEngine implements Engine, EngineSource {
   readonly kind = ENGINE_DEFAULT;
-  /** Work was begun or done that goes on in promises: virtual time has to wait for it, for so many turns of the real loop. */
-  turns = 0;
+  /** Something was begun or has ended that goes on in promises: virtual time stands still until these are done. */
+  unsettled = false;
   /** Functions of which there is a snapshot, by their code. */
   private readonly images = new Set<string>();
 
   constructor(readonly options: EngineOptions) {}
 
   async get(): Promise<Engine> {
-    this.turns = Math.max(this.turns, 1);
+    this.unsettled = true;
     return this;
   }
 
@@ -81,8 +81,6 @@ export class SimEngine implements Engine, EngineSource {
     }
     // Of a start with code, loading is a part.
     await this.work(willLoad === undefined ? coldMs + this.importMs(packages) : Math.max(0, coldMs - stemMs));
-    // The pool waits for what packages print.
-    if (packages.length > 0) this.turns = 4;
     return new SimSandbox(id, cgroup, this, packages, false);
   }
 
@@ -90,7 +88,7 @@ export class SimEngine implements Engine, EngineSource {
   work(ms: number): Promise<void> {
     return new Promise((resolve) => {
       this.options.starts.add(this.options.clock.nowMs(), ms, () => {
-        this.turns = Math.max(this.turns, 1);
+        this.unsettled = true;
         resolve();
       });
     });
@@ -177,7 +175,7 @@ class SimSandbox implements Sandbox {
 
   /** The scheduler ends only what is idle: a trace's calls have no time limit. */
   async kill(_reason?: NemoError): Promise<void> {
-    this.from.turns = Math.max(this.from.turns, 1);
+    this.from.unsettled = true;
     this.resolveExited(ENDED);
   }
 }

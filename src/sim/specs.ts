@@ -19,6 +19,11 @@ export function specsOf(
     memoryBytes: sandboxBytes,
     timeoutMs: Number.POSITIVE_INFINITY,
     concurrency: 1,
-    packages: (packages[i] ?? []).map(({ hash, bytes }) => ({ hash, name: hash, bytes, entries: [] })),
+    ...packagesOf(packages[i]),
   }));
+}
+
+function packagesOf(imported: readonly ImportedPackage[] = []): Pick<FunctionSpec, 'packages'> {
+  if (imported.length === 0) return {};
+  return { packages: imported.map(({ hash, bytes }) => ({ hash, name: hash, bytes, entries: [] })) };
 }

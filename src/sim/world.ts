@@ -3,6 +3,7 @@
  * engine that only costs (`sim-engine`) and a machine that does nothing (`sim-box`). Only calls come from outside.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Dispatcher } from '../invoke/dispatcher.js';
 import type { FunctionSpec } from '../invoke/function.js';
 import type { CallObserver } from '../invoke/observer.js';
@@ -139,7 +140,10 @@ export class World {
         clock.moveTo(startMs);
         starts.pop(startMs)();
       } else clock.runNext();
-      for (; engine.turns > 0; engine.turns--) await new Promise<void>(setImmediate);
+      while (engine.unsettled) {
+        engine.unsettled = false;
+        await nextTurn();
+      }
     }
     this.slots.account();
     const { policies, capacityBytes = null } = this.options;
