@@ -144,7 +144,7 @@ async function main([file, scale = '30', sets = 'none+ttl:keepAlive=10s', limit]
   process.stdout.write(`${JSON.stringify({ costs })}\n`);
   for (const set of sets.split(',').map(parsePolicySet)) {
     const live = await replayLive(trace, set);
-    const { cold, stem, warm, rejected, startLatencyMs } = simulate(trace, set, costs);
+    const { cold, stem, warm, rejected, startLatencyMs } = await simulate(trace, set, costs);
     const misses = { live: live.cold + live.stem, simulated: cold + stem };
     process.stdout.write(
       `${JSON.stringify({

@@ -22,10 +22,13 @@ import { createRegistry } from './invoke/registry.js';
 import type { CgroupDriver } from './linux/cgroup/driver.js';
 import { closeOnExec } from './linux/close-on-exec.js';
 import { setApart } from './linux/core-scheduling.js';
+import { realClock } from './model/clock.js';
 import { openNetwork } from './network/catalogue.js';
 import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { SleepControls } from './nf/sleep-control.js';
+import { Housekeeping } from './pool/housekeeping.js';
+import { printable } from './printable.js';
 import { Confined } from './sandbox/confined/confined.js';
 import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
 import { Engines } from './sandbox/engines/engines.js';
@@ -157,6 +160,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
       logFailure(logs, functionName, error, sandboxId);
     },
     observer: traces,
+    onChanged: (fn) => planner.changed(fn),
   });
   const planner = new Planner({
     control,
@@ -168,6 +172,15 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     onEvicted: (functionName, sandboxId, why) => events.sandboxEvicted(functionName, sandboxId, why),
     onWarning: (message) => events.warn(message),
     onNote: (message) => void log.emit({ kind: 'engine', severity: 'info', message }),
+  });
+  const housekeeping = new Housekeeping({
+    clock: realClock,
+    control,
+    pool,
+    planner,
+    functions: () => dispatcher.functions.values(),
+    onEvicted: (functionName, sandboxId, why) => events.sandboxEvicted(functionName, sandboxId, why),
+    onWarning: (message) => events.warn(message),
   });
   for (const spec of registry.list()) dispatcher.setFunction(spec.name, spec);
   await engines.retain(registry.list());
@@ -223,7 +236,10 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   closers.push(() => nfs.stop());
   // Sandboxes end before the NF's protection does.
   closers.push(() => pool.close());
-  closers.push(() => planner.stop());
+  closers.push(() => {
+    planner.stop();
+    housekeeping.stop();
+  });
 
   const usage = new SandboxUsage();
   closers.push(() => usage.close());
@@ -260,6 +276,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   let gateway: Gateway | undefined;
   nfs.start();
   planner.start();
+  housekeeping.start();
   gateway = await createGateway(platform, {
     ...config.http,
     timeouts: { keepAliveTimeoutMs: config.http.keepAliveTimeoutMs },

@@ -95,7 +95,7 @@ async function simulate(options: SimulateOptions): Promise<void> {
     onProgress: (calls) => progress.say(`reading ${options.trace}: ${calls} calls`),
   });
   const readMs = performance.now() - fromMs;
-  const results = comparePolicies(trace, {
+  const results = await comparePolicies(trace, {
     policies,
     capacitiesBytes,
     costs,

@@ -10,7 +10,13 @@ import { type Blame, NO_BLAME } from '../conflict/blame-book.js';
 import { OFF } from '../conflict/ladder.js';
 import { type Board, Core } from '../control/board.js';
 import { mostSpare, type PlacementCore, type PlacementPolicy, tightnessOf } from '../harvest/placement.js';
-import { HARVEST } from '../tunables.js';
+import {
+  budgetBeside,
+  hasFreeTurn,
+  type RunSlots,
+  stagingCore,
+  yieldsTurn,
+} from '../policy/scheduling/run-slots.js';
 import type { Worker } from './worker.js';
 
 export interface CorePlacesOptions {
@@ -22,15 +28,20 @@ export interface CorePlacesOptions {
   runningPerCore: number;
   placement?: PlacementPolicy;
   setWeight: (worker: Worker, weight: Worker['weight']) => void;
+  /** A staged worker got its turn. */
+  onTurn: (worker: Worker) => void;
 }
 
-interface Place extends PlacementCore {
+interface Place extends PlacementCore, RunSlots {
+  running: number;
   staged: number;
 }
 
 export class CorePlaces {
   /** Workers with at least one call, in the order in which they came. */
   readonly busy = new Set<Worker>();
+  /** Workers that waited for a turn at the last `refresh`, and those that were staged since. */
+  stagedCount = 0;
   private readonly cores: Place[];
   private readonly fallback: Place;
   private readonly fallbackOnly: PlacementCore[];
@@ -85,50 +96,42 @@ export class CorePlaces {
         continue;
       }
       place.running += 1;
-      const long = nowMs - worker.heldSinceMs > HARVEST.quantumMs && place.throttleLevel === 0;
-      if (long && place.budgetRunning > 0 && place.budgetRunning < HARVEST.sharingMax) {
-        place.budgetRunning += 1;
-      }
+      place.budgetRunning = budgetBeside(place, nowMs - worker.heldSinceMs);
     }
     this.passTurns(nowMs);
   }
 
   /** Turns that became free go to staged workers. */
   private passTurns(nowMs: number): void {
+    this.stagedCount = 0;
     for (const worker of this.busy) {
       if (worker.turn) continue;
       const place = this.placeOf(worker.core);
-      if (place.running >= place.budgetRunning) continue;
+      if (!hasFreeTurn(place)) {
+        this.stagedCount++;
+        continue;
+      }
       place.staged -= 1;
       place.running += 1;
       worker.turn = true;
-      worker.startTurns(nowMs);
+      worker.beginCalls(nowMs);
       this.balance(worker.core);
+      this.options.onTurn(worker);
     }
   }
 
   /** A call of the worker ended and it has another one: the turn is another's, if one is staged on its core. */
   yieldTurn(worker: Worker): void {
-    if (!worker.turn || !this.counted) return;
-    for (const other of this.busy) {
-      if (other.turn || other.core !== worker.core) continue;
-      worker.turn = false;
-      // To the end of the line.
-      this.busy.delete(worker);
-      this.busy.add(worker);
-      return;
-    }
+    if (!this.counted || !yieldsTurn(worker, this.busy)) return;
+    worker.turn = false;
+    // To the end of the line.
+    this.busy.delete(worker);
+    this.busy.add(worker);
   }
 
   /** A core with all its places taken, on which one more worker may be staged; undefined if there is none. */
   chooseStaged(stagedMax: number, { away }: Blame = NO_BLAME): number | undefined {
-    let best: Place | undefined;
-    for (const place of this.cores) {
-      if (away.has(place.core)) continue;
-      if (place.throttleLevel > 0 || place.budgetRunning === 0 || place.staged >= stagedMax) continue;
-      if (best === undefined || place.predictedSpareRatio > best.predictedSpareRatio) best = place;
-    }
-    return best?.core;
+    return stagingCore(this.cores, stagedMax, away);
   }
 
   /** Makes the weights of a core's workers what their turns say, if more than one contends. */
@@ -172,7 +175,10 @@ export class CorePlaces {
     if (!this.counted) return;
     const place = this.placeOf(worker.core);
     if (turn) place.running += 1;
-    else place.staged += 1;
+    else {
+      place.staged += 1;
+      this.stagedCount++;
+    }
     this.balance(worker.core);
   }
 

@@ -2,45 +2,56 @@
 
 import type { NemoError } from '../errors.js';
 import { RollingLatency } from '../packet/rolling-latency.js';
+import type { ServiceShare } from '../policy/scheduling/fair-queue.js';
+import type { PrewarmFunction } from '../sandbox/prewarm/next.js';
 import { Usage } from '../sandbox/usage.js';
 import { DISPATCH } from '../tunables.js';
 import type { FunctionSpec, StartKind } from './function.js';
 import { type QueuedBytes, WaitingCalls } from './waiting-calls.js';
 import type { PendingCall, Worker } from './worker.js';
 
-export class FunctionState {
+export class FunctionState implements ServiceShare, PrewarmFunction {
   readonly workers: Worker[] = [];
   /** Workers being made or loaded because calls wait. */
   starting = 0;
-  /**
-   * Service received, ms, on the common virtual clock of start-time fair queueing (Goyal et al., SIGCOMM '96):
-   * the backlogged function with the least goes first, so a quiet function never waits behind a busy one's queue.
-   */
   virtualMs = 0;
   /** What policies go by. */
   readonly usage = new Usage();
-  /** Mean length of its calls: what one is charged until its true length is known. */
   meanMs: number = DISPATCH.meanFirstMs;
   lastUsedMs: number;
-  /** Set while the code of now is known not to load: nobody tries again before `loadNotBeforeMs`. */
+  /** Set while the code of now is known not to load: nobody tries again before `notBeforeMs`. */
   loadError: NemoError | undefined;
-  loadNotBeforeMs = 0;
+  notBeforeMs = 0;
   private loadFailures = 0;
   /** The box had nothing for one more sandbox. */
   growNotBeforeMs = 0;
   completed = 0;
   failed = 0;
   readonly starts: Record<StartKind, number> = { cold: 0, stem: 0, warm: 0 };
-  readonly latency = new RollingLatency(DISPATCH.latencyParts);
+  readonly latency;
   private readonly waiting: WaitingCalls;
 
   constructor(
     public spec: FunctionSpec,
     nowMs: number,
     queuedBytes: QueuedBytes,
+    latencyParts: number = DISPATCH.latencyParts,
   ) {
     this.lastUsedMs = nowMs;
+    this.latency = new RollingLatency(latencyParts);
     this.waiting = new WaitingCalls(queuedBytes);
+  }
+
+  get name(): string {
+    return this.spec.name;
+  }
+
+  get sandboxes(): number {
+    let sandboxes = this.starting;
+    for (const { retired, state } of this.workers) {
+      if (!retired && (state === 'loading' || state === 'warm')) sandboxes++;
+    }
+    return sandboxes;
   }
 
   get queued(): number {
@@ -68,27 +79,13 @@ export class FunctionState {
   loadSucceeded(): void {
     this.loadError = undefined;
     this.loadFailures = 0;
-    this.loadNotBeforeMs = 0;
+    this.notBeforeMs = 0;
   }
 
-  loadFailed(error: NemoError): void {
+  loadFailed(error: NemoError, nowMs: number): void {
     const waitMs = DISPATCH.loadBackoffMs * 2 ** Math.min(this.loadFailures++, 16);
     this.loadError = error;
-    this.loadNotBeforeMs = performance.now() + Math.min(waitMs, DISPATCH.loadBackoffMaxMs);
-  }
-
-  /** A call goes to a sandbox. Returns what was charged, for `settle`. */
-  charge(): number {
-    this.virtualMs += this.meanMs;
-    return this.meanMs;
-  }
-
-  /** A call ended after `tookMs` of service; NaN: it got none. */
-  settle(chargedMs: number, tookMs: number): void {
-    this.virtualMs -= chargedMs;
-    if (Number.isNaN(tookMs)) return;
-    this.virtualMs += tookMs;
-    this.meanMs += DISPATCH.meanWeight * (tookMs - this.meanMs);
+    this.notBeforeMs = nowMs + Math.min(waitMs, DISPATCH.loadBackoffMaxMs);
   }
 
   push(call: PendingCall): void {

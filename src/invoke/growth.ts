@@ -5,6 +5,7 @@
  */
 
 import { asNemoError, type NemoError } from '../errors.js';
+import type { Clock } from '../model/clock.js';
 import type { Pool } from '../sandbox/pool.js';
 import { DISPATCH } from '../tunables.js';
 import type { FunctionSpec, StartKind } from './function.js';
@@ -13,12 +14,13 @@ import type { Worker } from './worker.js';
 
 export interface GrowthOptions {
   pool: Pool;
+  clock: Clock;
   /** False once the function was removed, or replaced by another of its name. */
   isCurrent: (fn: FunctionState) => boolean;
   /** The waiting calls of `fn` will not be served. */
   onFailed: (fn: FunctionState, error: NemoError) => void;
-  /** Something changed: calls may go on. */
-  onChanged: () => void;
+  /** Something of `fn` changed: calls may go on. */
+  onChanged: (fn: FunctionState) => void;
 }
 
 export class Growth {
@@ -28,9 +30,9 @@ export class Growth {
 
   /** Makes one more worker on a core. No effect while the function has to be left alone. */
   start(fn: FunctionState, core: number): void {
-    const nowMs = performance.now();
+    const nowMs = this.options.clock.nowMs();
     if (nowMs < fn.growNotBeforeMs) return;
-    if (nowMs < fn.loadNotBeforeMs && fn.loadError !== undefined) {
+    if (nowMs < fn.notBeforeMs && fn.loadError !== undefined) {
       if (!canServe(fn)) this.options.onFailed(fn, fn.loadError);
       return;
     }
@@ -40,13 +42,13 @@ export class Growth {
       .catch((thrown: unknown) => this.failed(fn, asNemoError(thrown)))
       .finally(() => {
         fn.starting--;
-        this.options.onChanged();
+        this.options.onChanged(fn);
       });
   }
 
   private async make(fn: FunctionState, core: number): Promise<void> {
-    const { pool } = this.options;
-    const fromMs = performance.now();
+    const { pool, clock } = this.options;
+    const fromMs = clock.nowMs();
     const kind = pool.stemKind(fn.spec);
     const stem = await pool.takeStemFor(fn.spec, core);
     // One with packages was there in its place.
@@ -54,7 +56,7 @@ export class Growth {
     const worker = stem ?? (await this.makeWithRetries(core, fn.spec));
     worker.askedMs = fromMs;
     await this.loadInto(fn, worker, stem === undefined ? 'cold' : 'stem');
-    fn.usage.started(performance.now() - fromMs);
+    fn.usage.started(clock.nowMs() - fromMs);
   }
 
   private async makeWithRetries(core: number, spec: FunctionSpec): Promise<Worker> {
@@ -72,7 +74,7 @@ export class Growth {
   private failed(fn: FunctionState, error: NemoError): void {
     // A later deploy made this code old news, and removal has answered the callers.
     if (!this.options.isCurrent(fn)) return;
-    if (error.blame === 'system') fn.growNotBeforeMs = performance.now() + DISPATCH.growBackoffMs;
+    if (error.blame === 'system') fn.growNotBeforeMs = this.options.clock.nowMs() + DISPATCH.growBackoffMs;
     else if (fn.loadError === undefined) return;
     // `starting` still counts the one that failed.
     if (!canServe(fn) && (fn.starting <= 1 || error.blame !== 'system')) this.options.onFailed(fn, error);
@@ -94,12 +96,14 @@ export class Growth {
       await pool.load(worker, spec);
     } catch (thrown) {
       const error = asNemoError(thrown);
-      if (isCurrent(fn) && fn.spec === spec && error.blame !== 'system') fn.loadFailed(error);
+      if (isCurrent(fn) && fn.spec === spec && error.blame !== 'system') {
+        fn.loadFailed(error, this.options.clock.nowMs());
+      }
       throw error;
     }
     if (fn.spec === spec) fn.loadSucceeded();
     if (worker.retired || !isCurrent(fn)) void pool.end(worker);
-    else this.options.onChanged();
+    else this.options.onChanged(fn);
   }
 }
 

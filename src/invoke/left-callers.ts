@@ -5,6 +5,7 @@
  */
 
 import { NemoError } from '../errors.js';
+import { isOverdue } from '../policy/deadlines/call-deadline.js';
 import { DISPATCH } from '../tunables.js';
 import type { ActiveCall, PendingCall, Worker } from './worker.js';
 
@@ -24,7 +25,7 @@ export function overdue(worker: Worker, nowMs: number): NemoError | undefined {
   let abandoned = 0;
   let running = 0;
   for (const call of worker.calls) {
-    if (nowMs - call.runningMs > timeoutMs) return tooLong(name, timeoutMs);
+    if (isOverdue(call.deadlineMs, nowMs)) return tooLong(name, timeoutMs);
     if (running >= concurrency || Number.isNaN(call.runningMs)) continue;
     running++;
     if (isOver(call, nowMs)) abandoned++;
@@ -32,8 +33,18 @@ export function overdue(worker: Worker, nowMs: number): NemoError | undefined {
   return running > 0 && abandoned === running ? callerLeft() : undefined;
 }
 
+/** When it has to be looked at whether a worker may go on; `afterMs`: that was done then. */
+export function nextLookMs(worker: Worker, afterMs = Number.NEGATIVE_INFINITY): number {
+  let lookMs = worker.deadlineMs;
+  for (const { leftMs } of worker.calls) {
+    const graceOverMs = leftMs + DISPATCH.leftGraceMs;
+    if (graceOverMs > afterMs && graceOverMs < lookMs) lookMs = graceOverMs;
+  }
+  return lookMs;
+}
+
 function isOver(call: ActiveCall, nowMs: number): boolean {
-  return nowMs - call.leftMs > DISPATCH.leftGraceMs;
+  return nowMs - call.leftMs >= DISPATCH.leftGraceMs;
 }
 
 function tooLong(name: string, timeoutMs: number): NemoError {

@@ -1,6 +1,7 @@
 /** What an error of a sandbox means for the call that gets it, and for the sandbox. Pure. */
 
 import { NemoError } from '../errors.js';
+import { isOverdue } from '../policy/deadlines/call-deadline.js';
 import type { ActiveCall, Worker } from './worker.js';
 
 /** The sandbox did not begin the call, whatever became of it. */
@@ -24,9 +25,9 @@ export function endsSandbox(error: NemoError): boolean {
 }
 
 /** Only the call that ran too long is told that it did; others that shared its sandbox are told why theirs ended. */
-export function blameOf(error: NemoError, call: ActiveCall, worker: Worker): NemoError {
-  const { timeoutMs = 0, name = '' } = worker.spec ?? {};
-  if (error.code !== 'FUNCTION_TIMEOUT' || performance.now() - call.runningMs > timeoutMs) return error;
+export function blameOf(error: NemoError, call: ActiveCall, worker: Worker, nowMs: number): NemoError {
+  if (error.code !== 'FUNCTION_TIMEOUT' || isOverdue(call.deadlineMs, nowMs)) return error;
+  const name = worker.functionName;
   return new NemoError(
     'FUNCTION_EXIT',
     `a sandbox of "${name}" was ended because another call in it ran too long`,

@@ -1,9 +1,10 @@
 /** Why a call is not accepted, as the caller reads it. Admission itself is a policy (`sandbox/admission`). */
 
 import { NemoError } from '../errors.js';
-import type { AdmissionPolicy } from '../sandbox/admission/policy.js';
+import type { AdmissionPolicy, Refusal } from '../sandbox/admission/policy.js';
 import type { Pool } from '../sandbox/pool.js';
 import type { FunctionState } from './function-state.js';
+import type { QueuedBytes } from './waiting-calls.js';
 
 export function unknownFunction(name: string): NemoError {
   return new NemoError('NOT_FOUND', `no function is called "${name}"`, {
@@ -11,25 +12,41 @@ export function unknownFunction(name: string): NemoError {
   });
 }
 
-/** OVERLOADED or NO_CAPACITY, with `retryAfterS`; undefined: the call may wait in the queue of `fn`. */
-export function refusalOf(
-  fn: FunctionState,
-  bodyBytes: number,
-  allQueuedBytes: number,
-  admission: AdmissionPolicy,
-  pool: Pool,
-): NemoError | undefined {
-  const { name, memoryBytes } = fn.spec;
-  const refusal = admission.refuse({
-    queued: fn.queued,
-    queuedBytes: fn.queuedBytes + bodyBytes,
-    allQueuedBytes: allQueuedBytes + bodyBytes,
-    meanMs: fn.meanMs,
-    sandboxes: fn.workers.length + fn.starting,
-    lackingBytes: () => pool.lackingBytes(memoryBytes, pool.stemKind(fn.spec)),
-    evictableBytes: () => pool.evictableBytes(),
-  });
-  if (refusal === undefined) return undefined;
+/** Asks the admission policy, with one snapshot for all calls: this is on the path of each. */
+export class Refusals {
+  private readonly snapshot;
+  /** Whose call it is. */
+  private fn: FunctionState | undefined;
+
+  constructor(
+    private readonly admission: AdmissionPolicy,
+    pool: Pool,
+    private readonly allQueued: QueuedBytes,
+  ) {
+    this.snapshot = {
+      ...{ queued: 0, queuedBytes: 0, allQueuedBytes: 0, meanMs: 0, sandboxes: 0 },
+      lackingBytes: () => pool.lackingBytes(this.fn!.spec.memoryBytes, pool.stemKind(this.fn!.spec)),
+      evictableBytes: () => pool.evictableBytes(),
+    };
+  }
+
+  /** OVERLOADED or NO_CAPACITY, with `retryAfterS`; undefined: the call may wait in the queue of `fn`. */
+  of(fn: FunctionState, bodyBytes: number): NemoError | undefined {
+    const { snapshot } = this;
+    const allQueuedBytes = this.allQueued.bytes;
+    this.fn = fn;
+    snapshot.queued = fn.queued;
+    snapshot.queuedBytes = fn.queuedBytes + bodyBytes;
+    snapshot.allQueuedBytes = allQueuedBytes + bodyBytes;
+    snapshot.meanMs = fn.meanMs;
+    snapshot.sandboxes = fn.workers.length + fn.starting;
+    const refusal = this.admission.refuse(snapshot);
+    return refusal === undefined ? undefined : toError(fn, refusal, allQueuedBytes);
+  }
+}
+
+function toError(fn: FunctionState, refusal: Refusal, allQueuedBytes: number): NemoError {
+  const { name } = fn;
   const { retryAfterS } = refusal;
   const details = { retryAfterS };
   if (refusal.why === 'queue full') {

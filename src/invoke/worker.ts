@@ -8,6 +8,7 @@ import type { Sandbox } from '../sandbox/engine.js';
 import type { StemKind } from '../sandbox/engines/engines.js';
 import { POOL } from '../tunables.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink, StartKind } from './function.js';
+import type { FunctionState } from './function-state.js';
 
 export interface PendingCall {
   request: CallRequest;
@@ -19,6 +20,7 @@ export interface PendingCall {
   waits: boolean;
   /** The worker that has it. */
   worker: Worker | undefined;
+  fn: FunctionState;
   /** When its caller left; NaN while it is there. */
   leftMs: number;
   /** How often it came back from a sandbox that ended before it began. */
@@ -31,16 +33,26 @@ export interface ActiveCall extends PendingCall {
   chargedMs: number;
   /** When it got its turn in the sandbox; NaN while it waits there. */
   runningMs: number;
+  /** What it may take from the moment at which its sandbox may begin it, as its function is told. */
+  allowedMs: number;
+  /** When it is ended; NaN until its sandbox may begin it. */
+  deadlineMs: number;
   firstByteMs: number;
   start: StartKind;
   firstInSandbox: boolean;
 }
 
 /** One object from its acceptance to its end: what is not known yet is NaN. */
-export function acceptedCall(request: CallRequest, sink: Sink, acceptedMs: number): ActiveCall {
+export function acceptedCall(
+  request: CallRequest,
+  sink: Sink,
+  fn: FunctionState,
+  acceptedMs: number,
+): ActiveCall {
   return {
     request,
     sink,
+    fn,
     acceptedMs,
     answered: false,
     waits: false,
@@ -50,6 +62,8 @@ export function acceptedCall(request: CallRequest, sink: Sink, acceptedMs: numbe
     dispatchedMs: Number.NaN,
     chargedMs: 0,
     runningMs: Number.NaN,
+    allowedMs: 0,
+    deadlineMs: Number.NaN,
     firstByteMs: Number.NaN,
     start: 'warm',
     firstInSandbox: false,
@@ -133,13 +147,21 @@ export class Worker {
     return (this.spec?.concurrency ?? 1) - this.calls.length;
   }
 
-  /** Gives every call that has its turn now a start time. */
-  startTurns(nowMs: number): void {
-    const running = Math.min(this.calls.length, this.spec?.concurrency ?? 1);
-    for (let i = 0; i < running; i++) {
+  /** Gives every call that its sandbox may begin now its deadline, and those that have their turn a start time. */
+  beginCalls(nowMs: number): void {
+    const begun = Math.min(this.calls.length, this.spec!.concurrency);
+    for (let i = 0; i < begun; i++) {
       const call = this.calls[i]!;
-      if (Number.isNaN(call.runningMs)) call.runningMs = nowMs;
+      if (Number.isNaN(call.deadlineMs)) call.deadlineMs = nowMs + call.allowedMs;
+      if (this.turn && Number.isNaN(call.runningMs)) call.runningMs = nowMs;
     }
+  }
+
+  /** The first deadline of its calls; infinity: none has begun. */
+  get deadlineMs(): number {
+    let firstMs = Number.POSITIVE_INFINITY;
+    for (const { deadlineMs } of this.calls) if (deadlineMs < firstMs) firstMs = deadlineMs;
+    return firstMs;
   }
 
   /** Since when the worker has held its place on the core; NaN if idle. */

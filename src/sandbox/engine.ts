@@ -96,8 +96,9 @@ export interface Sandbox {
   load(options: LoadOptions): Promise<void>;
   /**
    * Sends a call. Calls may be sent ahead: the sandbox runs at most `concurrency` at a time, in order
-   * (1 unless `load` was told otherwise by the pool). `deadlineMs` is on the clock of `performance.now()`; the
-   * sandbox tells it to the function but does not enforce it: that is the caller's, by `kill`. When the sandbox
+   * (1 unless `load` was told otherwise by the pool). `deadlineMs` is on the clock of `performance.now()`, of a call
+   * that begins at once; one that waits for others here has as much time from its own begin. The sandbox tells it to
+   * the function but does not enforce it: that is the caller's, by `kill`. When the sandbox
    * ends, `details.started` of the error tells whether the call may have begun; one that has not can be sent again.
    */
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void;

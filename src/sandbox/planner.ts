@@ -1,6 +1,7 @@
 /**
- * The planner: every DISPATCH.sweepMs it asks the policies what to make ahead and what to end, and has it done.
- * Sandboxes are made one after the other, pinned to function cores at SCHED_IDLE, so the work itself is harvested.
+ * The planner asks the policies what to make ahead and what to end, and has it done. It looks at a function when
+ * something of it changed or when a policy said that its answer changes, in steps of DISPATCH.sweepMs. Sandboxes are
+ * made one after the other, pinned to function cores at SCHED_IDLE, so the work itself is harvested.
  */
 
 import { LADDER } from '../conflict/ladder.js';
@@ -10,21 +11,20 @@ import { asNemoError } from '../errors.js';
 import type { Dispatcher } from '../invoke/dispatcher.js';
 import type { FunctionState } from '../invoke/function-state.js';
 import type { Worker } from '../invoke/worker.js';
-import { DISPATCH, POOL } from '../tunables.js';
-import { ENGINE_DEFAULT } from './engines/builtin.js';
-import { type StemKind, stemKind } from './engines/engines.js';
+import { type Clock, realClock, type Timer } from '../model/clock.js';
+import { LookTimes } from '../pool/look-times.js';
+import { StemDemands } from '../pool/stem-demands.js';
+import { DISPATCH } from '../tunables.js';
+import type { StemKind } from './engines/engines.js';
 import type { IdleSandbox, KeepAlivePolicy } from './keepalive/policy.js';
-import { LockWatch, tooManyLocks } from './lock-watch.js';
 import type { Pool } from './pool.js';
-import { nextToMake, type PrewarmFunction } from './prewarm/next.js';
-import type { PrewarmPolicy, StemDemand } from './prewarm/policy.js';
-import { RecentTimes } from './recent-times.js';
-import type { WantedZygote, ZygoteKind } from './zygotes.js';
-
-const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
-const NEVER = new RecentTimes();
+import { nextToMake, type PrewarmDecision } from './prewarm/next.js';
+import type { PrewarmPolicy } from './prewarm/policy.js';
+import { isZygote, type ZygoteKind } from './zygotes.js';
 
 export interface PlannerOptions {
+  /** Default: the real one. */
+  clock?: Clock;
   control: SandboxSlots;
   pool: Pool;
   dispatcher: Dispatcher;
@@ -35,86 +35,122 @@ export interface PlannerOptions {
   onWarning: (message: string) => void;
   /** Something that an operator may want to know and need not act upon. */
   onNote?: (message: string) => void;
+  /** A sandbox is being made ahead of calls: of a function, or a stem. */
+  onPrewarm?: (what: PrewarmDecision) => void;
 }
 
 export class Planner {
-  private timer: NodeJS.Timeout | undefined;
-  private making = false;
-  private freeing = false;
-  private rotatedMs = performance.now();
+  private readonly clock: Clock;
+  private timer: Timer | undefined;
+  private timerMs = Number.POSITIVE_INFINITY;
+  private started = false;
+  /** The timer is set for the next step. */
+  private awake = false;
   private stopped = false;
+  private making = false;
   private notBeforeMs = 0;
-  private readonly locks = new LockWatch<Worker>();
+  /** Functions of which something changed, and when the others are to be looked at. */
+  private readonly changes = new Set<FunctionState>();
+  private readonly looks = new LookTimes<FunctionState>();
+  /** Functions with fewer sandboxes than they should have. */
+  private readonly short = new Set<FunctionState>();
+  private readonly demands: StemDemands;
 
-  constructor(private readonly options: PlannerOptions) {}
+  constructor(private readonly options: PlannerOptions) {
+    this.clock = options.clock ?? realClock;
+    this.demands = new StemDemands(options.pool, options.prewarm, options.dispatcher);
+  }
 
   start(): void {
-    this.timer = setInterval(() => this.tick(), DISPATCH.sweepMs);
+    this.started = true;
+    this.wake();
   }
 
   stop(): void {
     this.stopped = true;
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
   }
+
+  /** Told by the dispatcher: something happened to a function, or to stems. */
+  changed(fn: FunctionState | undefined): void {
+    if (fn !== undefined) this.changes.add(fn);
+    this.wake();
+  }
+
+  /** Asked for with every call: the timer is set once for all until the next step. */
+  private wake(): void {
+    if (this.awake || !this.started) return;
+    this.awake = true;
+    this.wakeAt(this.clock.nowMs());
+  }
+
+  /** Has it look at the first step after that moment. */
+  private wakeAt(timeMs: number): void {
+    if (timeMs >= this.timerMs || timeMs === Number.POSITIVE_INFINITY) return;
+    const stepMs = (Math.floor(timeMs / DISPATCH.sweepMs) + 1) * DISPATCH.sweepMs;
+    if (stepMs >= this.timerMs || !this.started || this.stopped) return;
+    this.clock.cancel(this.timer);
+    this.timerMs = stepMs;
+    this.timer = this.clock.after(stepMs - this.clock.nowMs(), this.onTimer);
+  }
+
+  private readonly onTimer = (): void => {
+    this.timerMs = Number.POSITIVE_INFINITY;
+    this.awake = false;
+    this.tick();
+  };
 
   /** Also called when the pool changed, so that a burst of prewarming does not wait for the timer. */
   tick(): void {
     if (this.stopped) return;
-    const nowMs = performance.now();
-    const { dispatcher, control } = this.options;
-    control.relax();
-    dispatcher.sweep(nowMs);
-    if (nowMs - this.rotatedMs >= 1000) {
-      this.rotatedMs = nowMs;
-      for (const fn of dispatcher.functions.values()) fn.latency.rotate();
-      this.relieve();
-      void this.endLockHolders();
-    }
-    this.endUnused(nowMs);
-    this.makeNext(nowMs);
-  }
-
-  private endUnused(nowMs: number): void {
-    const { pool, dispatcher, keepAlive, prewarm } = this.options;
-    for (const fn of dispatcher.functions.values()) {
-      const live = fn.workers.filter((worker) => worker.state === 'warm' && !worker.retired);
-      let spare = live.length - prewarm.warm(fn.usage, nowMs).sandboxes;
-      if (spare <= 0) continue;
-      // The least recently used first, so that those that stay are the hottest.
-      for (const worker of live.filter((one) => one.idle).sort((a, b) => a.lastUsedMs - b.lastUsedMs)) {
-        if (spare > 0 && keepAlive.expiresMs(entry(worker, fn), nowMs) <= nowMs) {
-          this.evict(worker, 'unused');
-          spare--;
-        }
-      }
-    }
-    const wanted = new Map(
-      this.stemDemands(nowMs).map((demand) => [demand.key, demand.wanted ?? prewarm.stems(demand, nowMs)]),
-    );
-    const surplus = pool.stems.find(({ stemKind: { key } }) => pool.stemCount(key) > (wanted.get(key) ?? 0));
-    if (surplus !== undefined) void pool.end(surplus);
-  }
-
-  /** Memory is short: one at a time, since the kernel needs a moment to give back what it had. */
-  private relieve(): void {
-    if (this.options.pool.lackingBytes(0) > 0 && !this.freeing) {
-      this.freeing = true;
-      void this.endVictim().finally(() => {
-        this.freeing = false;
-      });
+    const nowMs = this.clock.nowMs();
+    for (const fn of this.changes) this.look(fn, nowMs);
+    this.changes.clear();
+    for (let fn = this.looks.due(nowMs); fn !== undefined; fn = this.looks.due(nowMs)) this.look(fn, nowMs);
+    const short = this.demands.look(nowMs);
+    const surplus = this.demands.surplus;
+    if (surplus !== undefined) void this.options.pool.end(surplus);
+    const blocked = this.makeNext(nowMs, short);
+    if (blocked) this.wake();
+    else {
+      const stemsMs =
+        this.options.pool.stems.length > 0 ? nowMs + DISPATCH.stemsLookMs : Number.POSITIVE_INFINITY;
+      this.wakeAt(Math.min(this.looks.nextMs, stemsMs));
     }
   }
 
-  private async endLockHolders(): Promise<void> {
-    const { pool, onEvicted, onWarning } = this.options;
-    try {
-      for (const { sandbox } of await this.locks.above(pool.workers.values())) {
-        onEvicted(sandbox.functionName, sandbox.id, 'it held too many locks on files');
-        void pool.end(sandbox, tooManyLocks(sandbox.functionName));
-      }
-    } catch (thrown) {
-      onWarning(`locks on files cannot be counted: ${asNemoError(thrown).message}`);
+  private look(fn: FunctionState, nowMs: number): void {
+    const { dispatcher, prewarm } = this.options;
+    if (dispatcher.functions.get(fn.name) !== fn) {
+      this.short.delete(fn);
+      return;
     }
+    const wanted = prewarm.warm(fn.usage, nowMs);
+    if (fn.sandboxes < wanted.sandboxes) this.short.add(fn);
+    else this.short.delete(fn);
+    const expiresMs = this.endUnused(fn, wanted.sandboxes, nowMs);
+    this.looks.at(fn, wanted.untilMs > nowMs ? Math.min(wanted.untilMs, expiresMs) : expiresMs);
+  }
+
+  /** Returns when the next one of the function may be unused for long enough. */
+  private endUnused(fn: FunctionState, wanted: number, nowMs: number): number {
+    const { keepAlive } = this.options;
+    let nextMs = Number.POSITIVE_INFINITY;
+    let spare = -wanted;
+    for (const worker of fn.workers) if (isLive(worker)) spare++;
+    if (spare <= 0) return nextMs;
+    // The least recently used first, so that those that stay are the hottest.
+    const idle = fn.workers.filter((worker) => isLive(worker) && worker.idle);
+    if (idle.length > 1) idle.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
+    for (const worker of idle) {
+      if (spare === 0) break;
+      const expiresMs = keepAlive.expiresMs(entry(worker, fn), nowMs);
+      if (expiresMs <= nowMs) {
+        void this.evict(worker, 'unused');
+        spare--;
+      } else nextMs = Math.min(nextMs, expiresMs);
+    }
+    return nextMs;
   }
 
   /** Ends idle sandboxes until one of so many bytes can be made, as far as there are any. */
@@ -122,19 +158,19 @@ export class Planner {
     while (this.options.pool.lackingBytes(bytes, kind) > 0 && (await this.endVictim()));
   }
 
-  /** The idle sandbox of the lowest priority, or else a stem. False: there is none. */
-  private async endVictim(): Promise<boolean> {
+  /** Ends the idle sandbox of the lowest priority, or else a stem. False: there is none. */
+  async endVictim(): Promise<boolean> {
     const { pool, dispatcher, keepAlive } = this.options;
     let victim: Worker | undefined;
     let lowest = Number.POSITIVE_INFINITY;
-    for (const fn of dispatcher.functions.values()) {
-      for (const worker of fn.workers) {
-        if (worker.state !== 'warm' || !worker.idle) continue;
-        const priority = keepAlive.priority(entry(worker, fn));
-        if (victim !== undefined && priority >= lowest) continue;
-        victim = worker;
-        lowest = priority;
-      }
+    for (const worker of pool.workers.values()) {
+      if (worker.state !== 'warm' || !worker.idle) continue;
+      const fn = dispatcher.functions.get(worker.functionName);
+      if (fn === undefined) continue;
+      const priority = keepAlive.priority(entry(worker, fn));
+      if (victim !== undefined && priority >= lowest) continue;
+      victim = worker;
+      lowest = priority;
     }
     if (victim !== undefined) pool.clock = Math.max(pool.clock, lowest);
     victim ??= pool.stems[0];
@@ -148,18 +184,21 @@ export class Planner {
     return this.options.pool.end(worker);
   }
 
-  private makeNext(nowMs: number): void {
-    const { pool, dispatcher, prewarm } = this.options;
-    if (this.making || nowMs < this.notBeforeMs) return;
+  /** True: something should be made and cannot be now. */
+  private makeNext(nowMs: number, stems: ReturnType<StemDemands['look']>): boolean {
+    const { pool, prewarm, onPrewarm } = this.options;
+    if (this.making || (this.short.size === 0 && !this.demands.lacking)) return false;
+    if (nowMs < this.notBeforeMs) return true;
     const core = this.growCore();
     const decision = nextToMake(prewarm, {
       nowMs,
-      stems: this.stemDemands(nowMs),
-      mayGrow: core >= 0 && pool.lackingBytes(POOL.memoryMaxDefaultBytes) <= 0,
-      functions: [...dispatcher.functions.values()].map(describe),
+      stems,
+      mayGrow: core >= 0 && pool.lackingBytes(pool.stemBytes) <= 0,
+      functions: this.short,
     });
-    if (decision === undefined) return;
+    if (decision === undefined) return true;
     this.making = true;
+    onPrewarm?.(decision);
     const work =
       decision.kind === 'stem'
         ? this.makeStem(decision.key, core)
@@ -167,7 +206,7 @@ export class Planner {
     void work
       .catch((thrown: unknown) => {
         const error = asNemoError(thrown);
-        this.notBeforeMs = performance.now() + DISPATCH.loadBackoffMs;
+        this.notBeforeMs = this.clock.nowMs() + DISPATCH.loadBackoffMs;
         if (error.blame === 'system' && error.code !== 'STOPPING')
           this.options.onWarning(error.ownersMessage);
       })
@@ -175,53 +214,14 @@ export class Planner {
         this.making = false;
         this.tick();
       });
-  }
-
-  /** Of the default engine always, so that the first function starts soon; of others while a function uses them. */
-  private stemKinds(): StemKind[] {
-    const kinds = new Map([[DEFAULT_KIND.key, DEFAULT_KIND]]);
-    for (const fn of this.options.dispatcher.functions.values()) {
-      const kind = this.options.pool.stemKind(fn.spec);
-      kinds.set(kind.key, kind);
-    }
-    return [...kinds.values()];
-  }
-
-  private stemDemands(nowMs: number): Array<StemDemand & { count: number; wanted?: number }> {
-    const { pool } = this.options;
-    return [
-      ...this.plainDemands(),
-      ...this.zygotes(nowMs).map(({ kind: { key }, wanted }) => ({
-        ...{ key, wanted, count: pool.stemCount(key), functions: 1, asked: NEVER },
-      })),
-    ];
-  }
-
-  private zygotes(nowMs: number): readonly WantedZygote[] {
-    const { pool, dispatcher, prewarm } = this.options;
-    return pool.zygotes.wanted(dispatcher.functions.values(), prewarm, nowMs);
-  }
-
-  private plainDemands(): Array<StemDemand & { count: number }> {
-    const { pool, dispatcher } = this.options;
-    const functions = new Map<string, number>();
-    for (const fn of dispatcher.functions.values()) {
-      const { key } = pool.stemKind(fn.spec);
-      functions.set(key, (functions.get(key) ?? 0) + 1);
-    }
-    return this.stemKinds().map(({ key }) => ({
-      key,
-      count: pool.stemCount(key),
-      functions: functions.get(key) ?? 0,
-      asked: pool.asked.get(key) ?? NEVER,
-    }));
+    return false;
   }
 
   private async makeStem(key: string, core: number): Promise<void> {
-    const kind = this.stemKinds().find((one) => one.key === key);
-    if (kind !== undefined) return this.options.pool.makeStem(core, kind);
-    const zygote = this.zygotes(performance.now()).find((one) => one.kind.key === key)?.kind;
-    if (zygote !== undefined) await this.makeZygote(core, zygote);
+    const kind = this.demands.kind(key, this.clock.nowMs());
+    if (kind === undefined) return;
+    if (isZygote(kind)) await this.makeZygote(core, kind);
+    else await this.options.pool.makeStem(core, kind);
   }
 
   /** Whatever packages do to their stem is no reason to make nothing else. */
@@ -232,7 +232,7 @@ export class Planner {
     } catch (thrown) {
       const error = asNemoError(thrown);
       if (error.code === 'NO_CAPACITY' || error.code === 'STOPPING') throw error;
-      if (error.code !== 'FUNCTION_LOAD') pool.zygotes.failed(kind, performance.now());
+      if (error.code !== 'FUNCTION_LOAD') pool.zygotes.failed(kind, this.clock.nowMs());
       const names = kind.packages.map(({ name }) => name).join(', ');
       onNote?.(`no stem imports ${names} ahead of calls: ${error.ownersMessage}`);
     }
@@ -275,16 +275,6 @@ function entry({ lastUsedMs, memoryBytes, clockAtUse }: Worker, { usage }: Funct
   return { lastUsedMs, memoryBytes, clockAtUse, usage };
 }
 
-function describe(fn: FunctionState): PrewarmFunction {
-  let sandboxes = fn.starting;
-  for (const { retired, state } of fn.workers) {
-    if (!retired && (state === 'loading' || state === 'warm')) sandboxes++;
-  }
-  return {
-    name: fn.spec.name,
-    sandboxes,
-    lastUsedMs: fn.lastUsedMs,
-    notBeforeMs: fn.loadNotBeforeMs,
-    usage: fn.usage,
-  };
+function isLive({ state, retired }: Worker): boolean {
+  return state === 'warm' && !retired;
 }

@@ -13,26 +13,36 @@ import { asNemoError, NemoError } from '../errors.js';
 import type { FunctionScheduling } from '../harvest/policies.js';
 import type { FunctionSpec, LogLine } from '../invoke/function.js';
 import { Worker } from '../invoke/worker.js';
-import type { CgroupDriver } from '../linux/cgroup/driver.js';
+import type { Cgroup, CgroupDriver } from '../linux/cgroup/driver.js';
+import { type Clock, realClock } from '../model/clock.js';
+import { type FilePaths, FunctionFiles } from '../pool/function-files.js';
+import { MemoryRoom } from '../pool/memory-room.js';
+import { ReadyStems } from '../pool/ready-stems.js';
 import { POOL } from '../tunables.js';
-import { type Commitment, committedBytes } from './admission/capacity.js';
-import type { LoadOptions, SandboxExit, StoredPackage } from './engine.js';
-import type { Engines, StemKind } from './engines/engines.js';
-import { ALONE } from './engines/sharing.js';
-import type { PackageRef } from './packages/pack.js';
+import type { Engine, SandboxExit } from './engine.js';
+import type { StemKind } from './engines/engines.js';
 import { RecentTimes } from './recent-times.js';
-import { SourceNames } from './source-names.js';
 import { isZygote, type ZygoteKind, Zygotes } from './zygotes.js';
 
-export interface PoolOptions {
-  engines: Engines;
-  driver: CgroupDriver;
+/** The engines as the pool knows them: `Engines` on a box. */
+export interface EngineSource {
+  get(kind: string): Promise<Engine>;
+  stemKind(spec: FunctionSpec): StemKind;
+}
+
+export interface PoolOptions extends FilePaths {
+  /** Default: the real one. */
+  clock?: Clock;
+  engines: EngineSource;
+  driver: Pick<CgroupDriver, 'create' | 'sharedMemoryMaxBytes'>;
   control: SandboxSlots;
   scheduling: FunctionScheduling;
-  bundlePath: (spec: FunctionSpec) => string;
-  packagePath: (hash: string) => string;
   /** Most that the limits of all sandboxes may come to. Default: no bound. */
   memoryMaxBytes?: number;
+  /** What the host could give now. Default: what the kernel says. */
+  availableBytes?: () => number;
+  /** The limit of a sandbox without code. Default: POOL.memoryMaxDefaultBytes. */
+  stemBytes?: number;
   /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
   makeRoom?: (bytes: number, kind?: StemKind) => Promise<void>;
   onLog: (line: LogLine) => void;
@@ -41,59 +51,48 @@ export interface PoolOptions {
 }
 
 export class Pool {
-  /** Ready stems of all kinds. */
-  readonly stems: Worker[] = [];
   readonly workers = new Map<string, Worker>();
-  /** Stems being made ahead, by their key. */
-  readonly stemsStarting = new Map<string, number>();
   /** When calls asked for a new sandbox, by the key of its stem. */
   readonly asked = new Map<string, RecentTimes>();
   readonly zygotes = new Zygotes();
-  private readonly names = new SourceNames();
+  readonly files: FunctionFiles;
   /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
   clock = 0;
   private counter = 0;
   private closed = false;
-  /** Kinds of engine whose sandboxes share a process with others of the same variant. */
-  private readonly sharing = new Set<string>();
+  private readonly room: MemoryRoom;
+  private readonly ready = new ReadyStems();
+  private readonly time: Clock;
+  readonly stemBytes: number;
 
-  constructor(private readonly options: PoolOptions) {}
+  constructor(private readonly options: PoolOptions) {
+    this.time = options.clock ?? realClock;
+    this.files = new FunctionFiles(options);
+    this.room = new MemoryRoom({
+      workers: this.workers,
+      memoryMaxBytes: options.memoryMaxBytes,
+      shareMaxBytes: options.driver.sharedMemoryMaxBytes,
+      availableBytes: options.availableBytes ?? (() => process.availableMemory()),
+      makeRoom: options.makeRoom,
+    });
+    this.stemBytes = options.stemBytes ?? POOL.memoryMaxDefaultBytes;
+  }
 
-  /** How much has to be freed before a sandbox with a limit of so many bytes can be made; 0 or less: nothing. */
+  /** As `MemoryRoom.lackingBytes`. */
   lackingBytes(bytes: number, kind?: StemKind): number {
-    const onHost = process.availableMemory() - POOL.reserveBytes;
-    const { memoryMaxBytes } = this.options;
-    const underCap =
-      memoryMaxBytes === undefined ? Number.NEGATIVE_INFINITY : this.committed(bytes, kind) - memoryMaxBytes;
-    return Math.max(underCap, Math.min(bytes, POOL.residentBytes) - onHost);
-  }
-
-  /** What all limits come to with one more sandbox. */
-  private committed(bytes: number, kind?: StemKind): number {
-    const commitments: Commitment[] = [{ bytes, share: kind && this.shareOf(kind) }];
-    for (const { state, memoryBytes, share } of this.workers.values())
-      if (state !== 'ending') commitments.push({ bytes: memoryBytes, share });
-    return committedBytes(commitments, this.options.driver.sharedMemoryMaxBytes);
-  }
-
-  private shareOf({ engine, variant }: StemKind): string | undefined {
-    return this.sharing.has(engine) && variant !== ALONE ? `${engine}:${variant}` : undefined;
+    return this.room.lackingBytes(bytes, kind);
   }
 
   /** What ending everything that serves nothing would give. */
   evictableBytes(): number {
-    let bytes = 0;
-    for (const { state, idle, memoryBytes } of this.workers.values()) {
-      if ((state === 'warm' && idle) || state === 'stem') bytes += memoryBytes;
-    }
-    return bytes;
+    return this.room.evictableBytes();
   }
 
   /** A call needs a sandbox of this kind that is not there. */
   noteAsked({ key }: StemKind): void {
     const asked = this.asked.get(key) ?? new RecentTimes();
     this.asked.set(key, asked);
-    asked.record(performance.now());
+    asked.record(this.time.nowMs());
   }
 
   /**
@@ -103,30 +102,33 @@ export class Pool {
   async make(
     core: number,
     kind: StemKind,
-    bytes: number = POOL.memoryMaxDefaultBytes,
+    bytes: number = this.stemBytes,
     forCall = false,
     spec?: FunctionSpec,
   ): Promise<Worker> {
-    if (forCall && this.lackingBytes(bytes, kind) > 0) await this.options.makeRoom?.(bytes, kind);
     const engine = await this.options.engines.get(kind.engine);
-    if (engine.processGroup !== undefined) this.sharing.add(kind.engine);
-    if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
-    if (this.lackingBytes(bytes, kind) > 0) {
-      throw new NemoError('NO_CAPACITY', 'too little memory is available for another sandbox', {
-        hint: 'remove functions that are not needed, lower their memory, or set pool.memory or pool.overcommit',
-      });
-    }
+    if (engine.processGroup !== undefined) this.room.sharing.add(kind.engine);
+    const reserved = await this.room.reserve(bytes, kind, forCall);
     const { driver, control, scheduling } = this.options;
     const id = `sb-${++this.counter}`;
     const limits = { memoryMaxBytes: POOL.memoryMaxDefaultBytes, pidsMax: POOL.pidsMax, cpus: [core] };
-    const processGroup = await engine.processGroup?.(kind.variant, scheduling);
-    const cgroup = driver.create(id, limits, processGroup);
+    let cgroup: Cgroup;
+    let processGroup: Cgroup | undefined;
+    try {
+      if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
+      if (engine.processGroup !== undefined)
+        processGroup = await engine.processGroup(kind.variant, scheduling);
+      cgroup = driver.create(id, limits, processGroup);
+    } finally {
+      // From here on its worker counts.
+      this.room.release(reserved);
+    }
     let slot = -1;
     try {
       slot = control.addSandbox(core, cgroup.handle);
-      const worker = new Worker(id, kind, core, slot, cgroup, performance.now());
+      const worker = new Worker(id, kind, core, slot, cgroup, this.time.nowMs());
       worker.memoryBytes = bytes;
-      worker.share = this.shareOf(kind);
+      worker.share = this.room.shareOf(kind);
       this.workers.set(id, worker);
       const sandbox = await engine.start({
         id,
@@ -134,8 +136,8 @@ export class Pool {
         variant: kind.variant,
         scheduling,
         ...(processGroup === undefined ? {} : { processGroup }),
-        ...(spec === undefined ? {} : { willLoad: this.loadOptions(spec) }),
-        ...(isZygote(kind) ? { packages: this.stored(kind.packages) } : {}),
+        ...(spec === undefined ? {} : { willLoad: this.files.loadOptions(spec) }),
+        ...(isZygote(kind) ? { packages: this.files.stored(kind.packages) } : {}),
         onLog: (line) => this.log(worker, line),
       });
       worker.sandbox = sandbox;
@@ -165,14 +167,14 @@ export class Pool {
     worker.memoryBytes = spec.memoryBytes;
     this.options.control.setBusy(worker.slot, true);
     try {
-      await sandbox.load(this.loadOptions(spec));
+      await sandbox.load(this.files.loadOptions(spec));
       worker.state = 'warm';
-      worker.warmSinceMs = performance.now();
+      worker.warmSinceMs = this.time.nowMs();
       worker.lastUsedMs = worker.warmSinceMs;
       worker.clockAtUse = this.clock;
     } catch (thrown) {
       const error = asNemoError(thrown);
-      this.nameSources(spec, error);
+      this.files.nameSources(spec, error);
       await this.end(worker);
       throw error;
     } finally {
@@ -180,45 +182,22 @@ export class Pool {
     }
   }
 
-  private loadOptions(spec: FunctionSpec): LoadOptions {
-    const { name, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
-    return {
-      ...{ functionName: name, bundlePath: this.options.bundlePath(spec) },
-      ...{ env, memoryBytes, timeoutMs, concurrency },
-      ...(packages === undefined ? {} : { packages: this.stored(packages) }),
-      ...(egress === undefined ? {} : { egress }),
-    };
-  }
-
   /** A stem for a function, unless its engine has the function loaded in a snapshot, which is quicker. */
   async takeStemFor(spec: FunctionSpec, preferredCore: number): Promise<Worker | undefined> {
     const engine = await this.options.engines.get(spec.engine);
-    if (await engine.restores?.(this.loadOptions(spec))) return undefined;
+    if (await engine.restores?.(this.files.loadOptions(spec))) return undefined;
     return this.takeStem(preferredCore, spec);
   }
 
   /** Keeps a ready stem; it may have ended meanwhile. */
   addStem(worker: Worker): void {
-    if (worker.state === 'stem' && this.workers.has(worker.id)) this.stems.push(worker);
-  }
-
-  private stored(packages: readonly PackageRef[]): StoredPackage[] {
-    return packages.map((one) => ({ ...one, path: this.options.packagePath(one.hash) }));
-  }
-
-  private ownNames(spec: FunctionSpec, text: string): string {
-    return this.names.restore(this.options.bundlePath(spec), text);
-  }
-
-  /** An error of a function's is to name its own files. */
-  nameSources(spec: FunctionSpec, error: NemoError): void {
-    this.names.restoreError(this.options.bundlePath(spec), error);
+    if (worker.state === 'stem' && this.workers.has(worker.id)) this.ready.list.push(worker);
   }
 
   private log(worker: Worker, line: Omit<LogLine, 'functionName'>): void {
     const { stemKind: kind, functionName } = worker;
     if (functionName !== '' || !isZygote(kind)) {
-      const text = worker.spec === undefined ? line.text : this.ownNames(worker.spec, line.text);
+      const text = worker.spec === undefined ? line.text : this.files.ownNames(worker.spec, line.text);
       this.options.onLog({ ...line, text, functionName });
     } else {
       // What packages print belongs into the log of the function that imports them.
@@ -229,21 +208,14 @@ export class Pool {
 
   /** Makes a stem ahead of calls and keeps it, unless it turns out to be of no use. Rejects as `make`. */
   async makeStem(core: number, kind: StemKind): Promise<void> {
-    const { key } = kind;
-    const count = (by: number) => this.stemsStarting.set(key, (this.stemsStarting.get(key) ?? 0) + by);
-    count(1);
-    try {
+    await this.ready.during(kind.key, async () => {
       const stem = await this.make(core, kind);
       if (isZygote(kind)) await this.requireUsable(stem, kind);
       this.addStem(stem);
-    } finally {
-      count(-1);
-    }
+    });
   }
 
   private async requireUsable(stem: Worker, kind: ZygoteKind): Promise<void> {
-    // What it printed before it was ready is read by then: the pipe is looked at once more.
-    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
     const imported = this.zygotes.imported(kind, stem.sandbox!.ahead);
     if (imported.ok) return;
     await this.end(stem);
@@ -257,31 +229,28 @@ export class Pool {
 
   /** How much of the function's loading a stem of that kind saves, ms; undefined: it must not serve it. */
   saves(kind: StemKind, spec: FunctionSpec): number | undefined {
-    if (isZygote(kind)) return this.zygotes.saves(kind, spec);
+    if (isZygote(kind)) return this.zygotes.saves(kind, spec, this.time.nowMs());
     return kind.key === this.stemKind(spec).key ? 0 : undefined;
   }
 
   /** Of the stems that fit and save most, one that is on that core already if there is one. */
   takeStem(preferredCore: number, spec: FunctionSpec): Worker | undefined {
     for (;;) {
-      let stem: Worker | undefined;
-      let most = -1;
-      for (const one of this.stems) {
-        const saved = this.saves(one.stemKind, spec) ?? -1;
-        if (saved < most || saved < 0 || (saved === most && one.core !== preferredCore)) continue;
-        stem = one;
-        most = saved;
-      }
+      const stem = this.ready.best(preferredCore, (one) => this.saves(one.stemKind, spec));
       if (stem === undefined) return undefined;
-      this.dropStem(stem);
+      this.ready.drop(stem);
       if (this.move(stem, preferredCore)) return stem;
     }
   }
 
+  /** Ready stems of all kinds. */
+  get stems(): readonly Worker[] {
+    return this.ready.list;
+  }
+
   /** Ready and starting stems of a kind. */
   stemCount(key: string): number {
-    const ready = this.stems.filter((stem) => stem.stemKind.key === key).length;
-    return ready + (this.stemsStarting.get(key) ?? 0);
+    return this.ready.count(key);
   }
 
   /** Pins a worker to another core, in place. False if it is ending: its group is gone or about to go. */
@@ -317,7 +286,7 @@ export class Pool {
     if (sandbox === undefined) return;
     if (worker.state !== 'ending') {
       worker.state = 'ending';
-      this.dropStem(worker);
+      this.ready.drop(worker);
       void sandbox.kill(reason);
     }
     await sandbox.exited;
@@ -327,16 +296,11 @@ export class Pool {
     if (!this.workers.delete(worker.id)) return;
     const unused = worker.state === 'stem';
     worker.state = 'ending';
-    this.dropStem(worker);
+    this.ready.drop(worker);
     // Nobody ended it: its packages did.
-    if (unused && isZygote(worker.stemKind)) this.zygotes.failed(worker.stemKind, performance.now());
+    if (unused && isZygote(worker.stemKind)) this.zygotes.failed(worker.stemKind, this.time.nowMs());
     this.options.control.removeSandbox(worker.slot);
     this.options.onEnded(worker, exit);
-  }
-
-  private dropStem(worker: Worker): void {
-    const index = this.stems.indexOf(worker);
-    if (index >= 0) this.stems.splice(index, 1);
   }
 
   /** Ends every sandbox. */

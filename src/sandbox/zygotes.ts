@@ -43,9 +43,9 @@ export class Zygotes {
   private plannedMs = Number.NEGATIVE_INFINITY;
 
   /** What importing a stem's packages would cost the function, ms; undefined: the stem must not serve it. */
-  saves(kind: ZygoteKind, spec: FunctionSpec): number | undefined {
+  saves(kind: ZygoteKind, spec: FunctionSpec, nowMs: number): number | undefined {
     if (kind.group !== (spec.sharingGroup ?? '') || kind.engine !== spec.engine) return undefined;
-    const usable = new Set(this.usable(spec).map(({ hash }) => hash));
+    const usable = new Set(this.usable(spec, nowMs).map(({ hash }) => hash));
     let [loadMs, bytes] = [0, 0];
     for (const one of kind.packages) {
       if (!usable.has(one.hash) || !this.tried.has(one.hash)) return undefined;
@@ -68,8 +68,9 @@ export class Zygotes {
     const refs = new Map<string, { ref: PackageRef; engine: string }>();
     const importing: ImportingFunction[] = [];
     for (const { spec, usage } of functions) {
-      for (const ref of spec.packages ?? []) refs.set(ref.hash, { ref, engine: spec.engine });
-      const packages = this.usable(spec).map((ref) => ({ hash: ref.hash, ...this.cost(ref) }));
+      if (spec.packages === undefined) continue;
+      for (const ref of spec.packages) refs.set(ref.hash, { ref, engine: spec.engine });
+      const packages = this.usable(spec, nowMs).map((ref) => ({ hash: ref.hash, ...this.cost(ref) }));
       if (packages.length > 0)
         importing.push({ group: spec.sharingGroup ?? '', packages, misses: usage.misses });
     }
@@ -138,10 +139,10 @@ export class Zygotes {
   }
 
   /** Of a function's packages, those that may be imported before it is known that it is this function. */
-  private usable({ packages = [], env }: FunctionSpec): PackageRef[] {
+  private usable({ packages = [], env }: FunctionSpec, nowMs: number): PackageRef[] {
     const names = Object.keys(env);
     return packages.filter(({ hash }) => {
-      if (this.refused([hash], performance.now())) return false;
+      if (this.refused([hash], nowMs)) return false;
       const seen = this.tried.get(hash);
       if (seen === undefined || names.length === 0) return true;
       return !seen.readsAll && !seen.reads.some((name) => Object.hasOwn(env, name));

@@ -51,7 +51,7 @@ export interface CompareOptions {
   onStep?: (done: number, total: number, what: string) => void;
 }
 
-export function comparePolicies(trace: Trace, options: CompareOptions): SimResult[] {
+export async function comparePolicies(trace: Trace, options: CompareOptions): Promise<SimResult[]> {
   const results: SimResult[] = [];
   const { policies, capacitiesBytes, costs, cores, packages } = options;
   const total = policies.length * capacitiesBytes.length;
@@ -65,7 +65,7 @@ export function comparePolicies(trace: Trace, options: CompareOptions): SimResul
         ...(cores === undefined ? {} : { cores }),
         ...(packages === undefined ? {} : { packages }),
       });
-      results.push({ ...world.run(), policies: set.text });
+      results.push({ ...(await world.run()), policies: set.text });
     }
   }
   options.onStep?.(total, total, 'done');

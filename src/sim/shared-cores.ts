@@ -3,13 +3,13 @@
  * sandboxes that start at once on one core are ready ten times later than one.
  */
 
-import { EventQueue } from './event-queue.js';
+import { TimerHeap } from '../model/timer-heap.js';
 
 export class SharedCores<T> {
   /** Work that each start has had since it began, on one common clock. */
   private virtualMs = 0;
   private updatedMs = 0;
-  private readonly waiting = new EventQueue<T>();
+  private readonly waiting = new TimerHeap<T>();
 
   constructor(private readonly cores: number) {}
 

@@ -1,84 +1,113 @@
-/** What the parts of a simulated box share: its clock, what will happen, its sandboxes, and what came of it so far. */
+/**
+ * What stands in for the machine below the scheduler of a simulated box: cores that nobody else uses, groups of
+ * processes that hold nothing, and the memory that sandboxes take over time.
+ */
 
-import type { PoolPolicies } from '../sandbox/policies.js';
-import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
-import { RecentTimes } from '../sandbox/recent-times.js';
-import type { Costs } from './costs.js';
-import { EventQueue } from './event-queue.js';
-import type { SimResult } from './result.js';
-import { SharedCores } from './shared-cores.js';
-import { SimFunction, type SimSandbox } from './sim-function.js';
-import { SimPool } from './sim-pool.js';
-import type { Trace } from './trace.js';
+import { Board, Core } from '../control/board.js';
+import type { SandboxSlots } from '../control/sandbox-slots.js';
+import type { BoxPolicy } from '../harvest/policies.js';
+import { policyByName } from '../harvest/policies.js';
+import type { Cgroup, CgroupDriver } from '../linux/cgroup/driver.js';
 
-export interface SimOptions {
-  policies: PoolPolicies;
-  costs: Costs;
-  /** Most memory of all sandboxes. Default: no bound. */
-  capacityBytes?: number;
-  /** Function cores whose places are counted; default: every call runs at once. */
-  cores?: number;
-  /** What functions import, by their index; default: nothing. */
-  packages?: ReadonlyArray<readonly ImportedPackage[]>;
+const GIB_MS = 2 ** 30 * 1000;
+
+/** Calls that find no place on their core run on this one. */
+export const FALLBACK_CORE = 0;
+
+/** `cores`: how many function cores; undefined: every call runs at once, as if there were cores enough. */
+export function boxOf(cores: number | undefined): { policy: BoxPolicy; functionCores: number[] } {
+  const policy = policyByName('nemo');
+  if (cores === undefined) {
+    return { policy: { ...policy, runningPerCore: Number.POSITIVE_INFINITY }, functionCores: [1] };
+  }
+  return { policy, functionCores: Array.from({ length: cores }, (_, i) => i + 1) };
 }
 
-export type SimEvent =
-  | { kind: 'ready' | 'end' | 'long'; sandbox: SimSandbox; call: number }
-  | { kind: 'expire' | 'look' | 'again'; fn: SimFunction }
-  | { kind: 'prewarm' | 'trim' }
-  | { kind: 'made'; sandbox: SimSandbox };
-
-/** Prewarming before the trace begins is bounded by this. */
-const SETTLE_MAX_MS = 600_000;
-
-export class SimBox {
-  nowMs = 0;
-  readonly functions: readonly SimFunction[];
-  readonly events = new EventQueue<SimEvent>();
-  /** Sandboxes being started, with or without code. */
-  readonly starts: SharedCores<SimEvent>;
-  readonly pool: SimPool;
-  /** When sandboxes were asked for that nobody had. */
-  readonly asked = new RecentTimes();
-  /** Counted as things happen; times and sums come at the end. */
-  readonly result: SimResult;
-  private readonly shiftMs: number;
+/** In place of the control thread: its board never changes, and its slots count memory. */
+export class SimSlots implements SandboxSlots {
+  readonly board: Board;
+  memoryGiBs = 0;
+  idleMemoryGiBs = 0;
+  memoryMaxBytes = 0;
+  private taken = 0;
+  private readonly idle = new Set<number>();
+  private next = 0;
+  private accountedMs = 0;
 
   constructor(
-    readonly trace: Trace,
-    readonly options: SimOptions,
-    /** An idle sandbox of a function was ended. */
-    onRemoved: (fn: SimFunction) => void,
+    functionCores: readonly number[],
+    runningPerCore: number,
+    private readonly sandboxBytes: number,
+    private readonly nowMs: () => number,
   ) {
-    const { policies, costs, capacityBytes, cores } = options;
-    this.functions = trace.functionNames.map((_, i) =>
-      Object.assign(new SimFunction(), { packages: options.packages?.[i] ?? [] }),
-    );
-    this.pool = new SimPool(
-      costs.sandboxBytes,
-      capacityBytes ?? Number.POSITIVE_INFINITY,
-      policies.keepAlive,
-      onRemoved,
-    );
-    this.starts = new SharedCores(cores ?? Number.POSITIVE_INFINITY);
-    // As on a box, functions are deployed before they are called: what is made ahead is there by then.
-    this.shiftMs = Math.min(SETTLE_MAX_MS, 1000 + this.functions.length * costs.coldMs * 2);
-    this.result = {
-      policies: `${policies.prewarm.name}+${policies.keepAlive.name}`,
-      capacityBytes: capacityBytes ?? null,
-      calls: trace.arrivalsMs.length,
-      ...{ cold: 0, stem: 0, restored: 0, warm: 0, rejected: 0, missRatio: 0 },
-      startLatencyMs: { mean: 0, p50: 0, p99: 0 },
-      ...{ memoryGiBs: 0, idleMemoryGiBs: 0, memoryMaxBytes: 0, prewarmed: 0, expired: 0, evicted: 0 },
-    };
+    this.board = Board.create(functionCores.length + 1);
+    for (const core of functionCores) {
+      this.board.set(core, Core.harvestable, 1);
+      this.board.set(core, Core.budgetRunning, runningPerCore);
+      this.board.set(core, Core.predictedSpareRatio, 1);
+    }
   }
 
-  advance(toMs: number): void {
-    this.pool.advance(toMs);
-    this.nowMs = toMs;
+  addSandbox(): number {
+    this.account();
+    this.taken++;
+    this.memoryMaxBytes = Math.max(this.memoryMaxBytes, this.taken * this.sandboxBytes);
+    return this.next++;
   }
 
-  arrivalMs(call: number): number {
-    return this.trace.arrivalsMs[call]! + this.shiftMs;
+  moveSandbox(): void {}
+
+  removeSandbox(slot: number): void {
+    this.account();
+    this.taken--;
+    this.idle.delete(slot);
+  }
+
+  setBusy(slot: number, busy: boolean): void {
+    this.account();
+    if (busy) this.idle.delete(slot);
+    else this.idle.add(slot);
+  }
+
+  relax(): void {}
+
+  /** What was there before the first call does not count. */
+  forgetMemory(): void {
+    this.account();
+    this.memoryGiBs = 0;
+    this.idleMemoryGiBs = 0;
+  }
+
+  /** Counts what was held until now. */
+  account(): void {
+    const nowMs = this.nowMs();
+    const gone = (nowMs - this.accountedMs) * this.sandboxBytes;
+    this.memoryGiBs += (this.taken * gone) / GIB_MS;
+    this.idleMemoryGiBs += (this.idle.size * gone) / GIB_MS;
+    this.accountedMs = nowMs;
   }
 }
+
+const NOWHERE: Cgroup = {
+  name: '',
+  joinPaths: [],
+  handle: {
+    ...{ name: '', version: 'v2', cpuUsagePath: '', kernelTimePath: '', memoryStatPath: undefined },
+    ...{ quotaPath: undefined, quotaPeriodUs: 0, freezePath: undefined },
+  },
+  adoptThread() {},
+  release() {},
+  setMemoryMax() {},
+  setPidsMax() {},
+  setWeight() {},
+  setCpus() {},
+  usage: () => ({ cpuNs: 0, memoryBytes: 0, pids: 0 }),
+  oomKills: () => 0,
+  kill: async () => {},
+  remove: async () => {},
+};
+
+export const SIM_GROUPS: Pick<CgroupDriver, 'create' | 'sharedMemoryMaxBytes'> = {
+  create: () => NOWHERE,
+  sharedMemoryMaxBytes: Number.POSITIVE_INFINITY,
+};

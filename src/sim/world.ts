@@ -1,102 +1,166 @@
 /**
- * A box in virtual time. Its parts do what dispatcher, growth, pool and planner do, with the very policy objects that
- * a box runs, and costs instead of processes. Where function cores are counted, starts share them. What it leaves out:
- * calls do not slow each other.
+ * A box in virtual time: the dispatcher, pool and planner that a box runs, over a clock that jumps from event to event, an
+ * engine that only costs (`sim-engine`) and a machine that does nothing (`sim-box`). Only calls come from outside.
  */
 
-import type { SimResult } from './result.js';
-import { SimBox, type SimEvent, type SimOptions } from './sim-box.js';
-import { SimDispatcher } from './sim-dispatcher.js';
-import { SimPlanner } from './sim-planner.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Dispatcher } from '../invoke/dispatcher.js';
+import type { FunctionSpec } from '../invoke/function.js';
+import type { CallObserver } from '../invoke/observer.js';
+import { VirtualClock } from '../model/clock.js';
+import { Planner } from '../sandbox/planner.js';
+import type { PoolPolicies } from '../sandbox/policies.js';
+import { Pool } from '../sandbox/pool.js';
+import type { PrewarmDecision } from '../sandbox/prewarm/next.js';
+import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
+import type { Costs } from './costs.js';
+import { Outcomes, type SimResult } from './result.js';
+import { SharedCores } from './shared-cores.js';
+import { boxOf, FALLBACK_CORE, SIM_GROUPS, SimSlots } from './sim-box.js';
+import { SimCall } from './sim-call.js';
+import { SimEngine } from './sim-engine.js';
+import { specsOf } from './specs.js';
 import type { Trace } from './trace.js';
 
-export class World {
-  private readonly box: SimBox;
-  private readonly planner: SimPlanner;
-  private readonly dispatcher: SimDispatcher;
+export interface SimOptions {
+  policies: PoolPolicies;
+  costs: Costs;
+  /** Most memory of all sandboxes. Default: no bound. */
+  capacityBytes?: number;
+  /** Function cores whose places are counted; default: every call runs at once. */
+  cores?: number;
+  /** What functions import, by their index; default: nothing. */
+  packages?: ReadonlyArray<readonly ImportedPackage[]>;
+  /** Hears of what the scheduler decides. */
+  watch?: SimWatch;
+}
 
-  constructor(trace: Trace, options: SimOptions) {
-    this.box = new SimBox(trace, options, (fn) => this.planner.look(fn));
-    this.planner = new SimPlanner(this.box);
-    this.dispatcher = new SimDispatcher(this.box, this.planner);
+export interface SimWatch {
+  calls?: CallObserver;
+  onPrewarm?: (what: PrewarmDecision, nowMs: number) => void;
+  onEvicted?: (functionName: string, sandboxId: string, why: string, nowMs: number) => void;
+}
+
+/** Prewarming before the trace begins is bounded by this. */
+const SETTLE_MAX_MS = 600_000;
+
+export class World {
+  private readonly clock = new VirtualClock();
+  private readonly starts: SharedCores<() => void>;
+  private readonly engine: SimEngine;
+  private readonly slots: SimSlots;
+  private readonly dispatcher: Dispatcher;
+  private readonly planner: Planner;
+  private readonly outcomes: Outcomes;
+  private readonly specs: readonly FunctionSpec[];
+  /** When the trace begins: as on a box, functions are deployed before they are called. */
+  readonly beginMs: number;
+
+  constructor(
+    private readonly trace: Trace,
+    private readonly options: SimOptions,
+  ) {
+    const { clock } = this;
+    const { policies, costs, capacityBytes, cores, packages = [], watch = {} } = options;
+    const { policy, functionCores } = boxOf(cores);
+    this.beginMs = Math.min(SETTLE_MAX_MS, 1000 + trace.functionNames.length * costs.coldMs * 2);
+    this.outcomes = new Outcomes(clock, trace.arrivalsMs.length);
+    this.starts = new SharedCores(cores ?? Number.POSITIVE_INFINITY);
+    this.engine = new SimEngine({
+      clock,
+      costs,
+      starts: this.starts,
+      restoreFirst: policies.prewarm.restoreFirst === true,
+      packages: new Map(packages.flat().map((one) => [one.hash, one])),
+    });
+    this.slots = new SimSlots(functionCores, policy.runningPerCore, costs.sandboxBytes, () => clock.nowMs());
+    const shared = { clock, control: this.slots, functionCores };
+    const pool: Pool = new Pool({
+      ...shared,
+      engines: this.engine,
+      driver: SIM_GROUPS,
+      scheduling: policy.scheduling,
+      bundlePath: ({ codeHash }) => codeHash,
+      packagePath: (hash) => hash,
+      availableBytes: () => Number.POSITIVE_INFINITY,
+      stemBytes: costs.sandboxBytes,
+      ...(capacityBytes === undefined ? {} : { memoryMaxBytes: capacityBytes }),
+      makeRoom: (bytes, kind) => this.planner.makeRoom(bytes, kind),
+      onLog: () => {},
+      onEnded: (worker) => this.dispatcher.sandboxEnded(worker),
+    });
+    this.dispatcher = new Dispatcher({
+      ...shared,
+      pool,
+      policy,
+      fallbackCore: FALLBACK_CORE,
+      selection: policies.selection,
+      latencyParts: 0,
+      onFailure: () => {},
+      onChanged: (fn) => this.planner.changed(fn),
+      ...(watch.calls === undefined ? {} : { observer: watch.calls }),
+    });
+    this.planner = new Planner({
+      ...shared,
+      pool,
+      dispatcher: this.dispatcher,
+      prewarm: policies.prewarm,
+      keepAlive: policies.keepAlive,
+      onPrewarm: (what) => {
+        this.outcomes.prewarmed++;
+        watch.onPrewarm?.(what, clock.nowMs());
+      },
+      onEvicted: (functionName, sandboxId, why) => {
+        this.outcomes.ended(why);
+        watch.onEvicted?.(functionName, sandboxId, why, clock.nowMs());
+      },
+      onWarning: () => {},
+    });
+    this.specs = specsOf(trace.functionNames, costs, packages);
+    for (const spec of this.specs) this.dispatcher.setFunction(spec.name, spec);
   }
 
-  run(): SimResult {
-    const { box, planner, dispatcher } = this;
-    const { events, starts, result, trace } = box;
+  async run(): Promise<SimResult> {
+    const { clock, starts, trace, outcomes, engine } = this;
     const calls = trace.arrivalsMs.length;
-    planner.start();
+    this.planner.start();
     for (let next = 0; ; ) {
-      const arrivalMs = next < calls ? box.arrivalMs(next) : Number.POSITIVE_INFINITY;
+      const arrivalMs = next < calls ? trace.arrivalsMs[next]! + this.beginMs : Number.POSITIVE_INFINITY;
       const startMs = starts.nextMs;
-      const eventMs = Math.min(startMs, events.nextMs);
+      const eventMs = Math.min(startMs, clock.nextMs);
       if (arrivalMs <= eventMs) {
         // The trace is over: calls that run end, and nothing is kept for nobody.
         if (arrivalMs === Number.POSITIVE_INFINITY) break;
-        box.advance(arrivalMs);
-        if (next === 0) box.pool.forgetMemory();
-        dispatcher.arrive(box.functions[trace.functions[next]!]!, next++);
-      } else if (next === calls && dispatcher.served + result.rejected === next) {
+        clock.moveTo(arrivalMs);
+        if (next === 0) this.slots.forgetMemory();
+        this.arrive(next++, arrivalMs);
+      } else if (next === calls && outcomes.known === next) {
         break;
-      } else {
-        box.advance(eventMs);
-        this.handle(eventMs === startMs ? starts.pop(eventMs) : events.pop());
+      } else if (eventMs === startMs) {
+        clock.moveTo(startMs);
+        starts.pop(startMs)();
+      } else clock.runNext();
+      while (engine.unsettled) {
+        engine.unsettled = false;
+        await nextTurn();
       }
     }
-    return this.finish();
-  }
-
-  private handle(event: SimEvent): void {
-    const { planner, dispatcher } = this;
-    switch (event.kind) {
-      case 'ready':
-        dispatcher.started(event.sandbox);
-        break;
-      case 'end':
-        dispatcher.ended(event.sandbox, event.call);
-        break;
-      case 'long':
-        dispatcher.grewLong(event.sandbox, event.call);
-        break;
-      case 'again':
-        dispatcher.pump(event.fn);
-        break;
-      case 'expire':
-        // An earlier one came in between: it has asked for the next.
-        if (event.fn.expireMs !== this.box.nowMs) break;
-        event.fn.expireMs = Number.POSITIVE_INFINITY;
-        planner.expire(event.fn);
-        break;
-      case 'look':
-        if (event.fn.lookMs !== this.box.nowMs) break;
-        event.fn.lookMs = Number.POSITIVE_INFINITY;
-        planner.look(event.fn);
-        planner.expire(event.fn);
-        break;
-      case 'prewarm':
-        planner.woken();
-        break;
-      case 'trim':
-        planner.trim();
-        break;
-      case 'made':
-        planner.made(event.sandbox);
-        if (event.sandbox.fn !== undefined) dispatcher.becameWarm(event.sandbox);
-        planner.prewarm();
-    }
-  }
-
-  private finish(): SimResult {
-    const { result, pool } = this.box;
-    const { served } = this.dispatcher;
+    this.slots.account();
+    const { policies, capacityBytes = null } = this.options;
     return {
-      ...result,
-      memoryGiBs: pool.memoryGiBs,
-      idleMemoryGiBs: pool.idleMemoryGiBs,
-      memoryMaxBytes: pool.memoryMaxBytes,
-      evicted: pool.evicted,
-      missRatio: served === 0 ? 0 : (result.cold + result.stem + result.restored) / served,
-      startLatencyMs: this.dispatcher.startLatency(),
+      policies: `${policies.prewarm.name}+${policies.keepAlive.name}`,
+      capacityBytes,
+      calls,
+      ...outcomes.result(),
+      memoryGiBs: this.slots.memoryGiBs,
+      idleMemoryGiBs: this.slots.idleMemoryGiBs,
+      memoryMaxBytes: this.slots.memoryMaxBytes,
     };
+  }
+
+  private arrive(index: number, arrivalMs: number): void {
+    const { name } = this.specs[this.trace.functions[index]!]!;
+    const call = new SimCall(index, name, arrivalMs, this.trace.durationsMs[index]!, this.outcomes);
+    this.dispatcher.invoke(call, call);
   }
 }

@@ -77,8 +77,14 @@ export const PACKAGES = {
 } as const;
 
 export const DISPATCH = {
-  /** Timeouts, keep-alive and prewarming are looked at this often. */
+  /** Keep-alive and prewarming are looked at this often at most. */
   sweepMs: 50,
+  /** Stems that nobody wants any more are looked for this often. */
+  stemsLookMs: 1_000,
+  /** Whether the control loop may slow down is looked at this often. */
+  relaxMs: 50,
+  /** Latencies are kept in parts of so much; memory and locks are looked at as often. */
+  windowMs: 1_000,
   /** Latency of functions is reported over the last 10 seconds, in as many parts. */
   latencyParts: 10,
   /** A call that found no place for this long is answered OVERLOADED. */
@@ -95,6 +101,8 @@ export const DISPATCH = {
   startAttempts: 3,
   /** For a sandbox that said that it ends to do so. */
   drainMs: 2_000,
+  /** Whether all calls have ended is looked at this often while the agent stops. */
+  drainLookMs: 10,
   /** Times that a call goes elsewhere because its sandbox ended before the call began. */
   returnsMax: 8,
   /** Wait before loading code again that failed to load, doubled each time up to the maximum. */

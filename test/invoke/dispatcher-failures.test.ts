@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { NemoError } from '../../src/errors.js';
+import { VirtualClock } from '../../src/model/clock.js';
 import { DISPATCH, GATEWAY } from '../../src/tunables.js';
 import { type BoxOptions, InProcessBox, settled } from './in-process-box.js';
 
@@ -50,21 +51,23 @@ describe('the dispatcher, when something fails or changes', () => {
   });
 
   it('ends what runs too long, also of a function that was removed since, and spares calls beside it', async () => {
-    open().deploy('a', { timeoutMs: 30, concurrency: 2 });
+    const clock = new VirtualClock();
+    open({ clock }).deploy('a', { timeoutMs: 30, concurrency: 2 });
     const sandbox = await box.warm('a');
     const late = box.call('a');
     box.dispatcher.setFunction('a', undefined);
-    await new Promise((resolve) => setTimeout(resolve, 40));
-    box.dispatcher.sweep(performance.now());
+    clock.advance(29);
+    expect(late.outcomes).to.deep.equal([]);
+    clock.advance(1);
     expect(late.outcomes).to.deep.equal(['FUNCTION_TIMEOUT']);
     expect(sandbox.ended).to.equal(true);
 
     box.deploy('b', { timeoutMs: 30, concurrency: 2 });
     await box.warm('b');
-    const [old] = [box.call('b')];
-    await new Promise((resolve) => setTimeout(resolve, 40));
+    const old = box.call('b');
+    clock.advance(29);
     const young = box.call('b');
-    box.dispatcher.sweep(performance.now());
+    clock.advance(1);
     expect(old.outcomes).to.deep.equal(['FUNCTION_TIMEOUT']);
     expect(young.outcomes).to.deep.equal(['FUNCTION_EXIT']);
   });

@@ -6,10 +6,12 @@
 import { Board, Core } from '../../src/control/board.js';
 import type { SandboxSlots } from '../../src/control/sandbox-slots.js';
 import { NemoError } from '../../src/errors.js';
-import { policyByName } from '../../src/harvest/policies.js';
+import { type BoxPolicy, policyByName } from '../../src/harvest/policies.js';
 import { Dispatcher } from '../../src/invoke/dispatcher.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from '../../src/invoke/function.js';
 import type { Cgroup, CgroupDriver, CgroupLimits } from '../../src/linux/cgroup/driver.js';
+import { type Clock, realClock } from '../../src/model/clock.js';
+import { Housekeeping } from '../../src/pool/housekeeping.js';
 import type {
   AheadReport,
   Engine,
@@ -25,6 +27,7 @@ import { Planner } from '../../src/sandbox/planner.js';
 import { createPolicies } from '../../src/sandbox/policies.js';
 import type { PolicyChoice } from '../../src/sandbox/policy-entry.js';
 import { Pool } from '../../src/sandbox/pool.js';
+import type { SimWatch } from '../../src/sim/world.js';
 
 export const FALLBACK = 0;
 export const KIND = stemKind('process');
@@ -73,6 +76,7 @@ class TestCgroup implements Cgroup {
 
 interface OpenCall {
   request: CallRequest;
+  deadlineMs: number;
   reply: SandboxReply;
 }
 
@@ -115,12 +119,12 @@ export class TestSandbox implements Sandbox {
     if (this.ended) throw this.reason ?? new NemoError('FUNCTION_LOAD', 'ended while it was loaded');
   }
 
-  invoke(request: CallRequest, _deadlineMs: number, reply: SandboxReply): void {
+  invoke(request: CallRequest, deadlineMs: number, reply: SandboxReply): void {
     if (this.ended) {
       reply.onError(this.reason ?? exitError(false));
       return;
     }
-    this.calls.push({ request, reply });
+    this.calls.push({ request, deadlineMs, reply });
     this.box.onInvoke?.(this, request);
   }
 
@@ -191,6 +195,12 @@ export interface BoxOptions {
   prewarm?: PolicyChoice;
   keepAlive?: PolicyChoice;
   memoryMaxBytes?: number;
+  clock?: Clock;
+  policy?: BoxPolicy;
+  selection?: PolicyChoice;
+  /** The limit of a stem, on a host that has memory enough. */
+  stemBytes?: number;
+  watch?: SimWatch;
 }
 
 export class InProcessBox implements SandboxSlots {
@@ -199,6 +209,7 @@ export class InProcessBox implements SandboxSlots {
   readonly pool: Pool;
   readonly dispatcher: Dispatcher;
   readonly planner: Planner;
+  readonly housekeeping: Housekeeping;
   readonly evicted: string[] = [];
   /** Slots in use, and whether each is busy. */
   readonly slots = new Map<number, boolean>();
@@ -209,14 +220,19 @@ export class InProcessBox implements SandboxSlots {
   /** Called in a load; may throw. */
   loading: ((sandbox: TestSandbox) => Promise<void> | void) | undefined;
   /** Called in a start; it waits. */
-  starting: (() => Promise<void>) | undefined;
+  starting: ((options: StartOptions) => Promise<void>) | undefined;
   /** What a stem tells of its packages. */
   importing: ((packages: readonly StoredPackage[]) => AheadReport) | undefined;
   onInvoke: ((sandbox: TestSandbox, request: CallRequest) => void) | undefined;
+  /** The real one, unless options say otherwise. */
+  readonly clock: Clock;
   private nextSlot = 0;
   private nextCall = 0;
 
-  constructor({ functionCores = [1], prewarm = 'none', keepAlive = 'ttl', memoryMaxBytes }: BoxOptions = {}) {
+  constructor(options: BoxOptions = {}) {
+    const { functionCores = [1], prewarm = 'none', keepAlive = 'ttl', memoryMaxBytes } = options;
+    const { clock = realClock, policy = policyByName('nemo'), selection = 'mru', stemBytes, watch } = options;
+    this.clock = clock;
     const engine: Engine = {
       kind: 'process',
       prepare: async ({ content }) => ({ content, ending: 'mjs' }),
@@ -234,6 +250,7 @@ export class InProcessBox implements SandboxSlots {
       open: async () => engine,
     }));
     this.pool = new Pool({
+      clock,
       engines: new Engines(entries),
       driver,
       control: this,
@@ -241,39 +258,58 @@ export class InProcessBox implements SandboxSlots {
       bundlePath: (spec) => spec.codeHash,
       packagePath: (hash) => hash,
       ...(memoryMaxBytes === undefined ? {} : { memoryMaxBytes }),
+      ...(stemBytes === undefined ? {} : { stemBytes, availableBytes: () => Number.POSITIVE_INFINITY }),
       makeRoom: (bytes) => this.planner.makeRoom(bytes),
       onLog: () => {},
       onEnded: (worker) => this.dispatcher.sandboxEnded(worker),
     });
-    const policies = createPolicies({ prewarm, keepAlive });
+    const policies = createPolicies({ prewarm, keepAlive, selection });
     this.dispatcher = new Dispatcher({
+      clock,
       control: this,
       pool: this.pool,
-      policy: policyByName('nemo'),
+      policy,
+      selection: policies.selection,
+      ...(watch?.calls === undefined ? {} : { observer: watch.calls }),
       functionCores,
       fallbackCore: FALLBACK,
       onFailure: (name, error) => this.failures.push(`${name}: ${error.code}`),
+      onChanged: (fn) => this.planner.changed(fn),
     });
     this.planner = new Planner({
+      clock,
       control: this,
       pool: this.pool,
       dispatcher: this.dispatcher,
       functionCores,
       prewarm: policies.prewarm,
       keepAlive: policies.keepAlive,
-      onEvicted: (name, _id, why) => this.evicted.push(`${name}: ${why}`),
+      onEvicted: (name, id, why) => {
+        this.evicted.push(`${name}: ${why}`);
+        watch?.onEvicted?.(name, id, why, clock.nowMs());
+      },
+      onPrewarm: (what) => watch?.onPrewarm?.(what, clock.nowMs()),
+      onWarning: () => {},
+    });
+    this.housekeeping = new Housekeeping({
+      clock,
+      control: this,
+      pool: this.pool,
+      planner: this.planner,
+      functions: () => this.dispatcher.functions.values(),
+      onEvicted: () => {},
       onWarning: () => {},
     });
     for (const core of functionCores) {
       this.board.set(core, Core.hasNf, 1);
       this.board.set(core, Core.harvestable, 1);
-      this.board.set(core, Core.budgetRunning, 1);
+      this.board.set(core, Core.budgetRunning, policy.runningPerCore);
       this.board.set(core, Core.predictedSpareRatio, 0.5);
     }
   }
 
   private async startSandbox(options: StartOptions): Promise<Sandbox> {
-    await this.starting?.();
+    await this.starting?.(options);
     const error = this.startErrors.shift();
     if (error !== undefined) throw error;
     const sandbox = new TestSandbox(options.id, options.cgroup, this);

@@ -1,23 +1,21 @@
 import { expect } from 'chai';
 import { NemoError } from '../../src/errors.js';
+import { VirtualClock } from '../../src/model/clock.js';
 import { type BoxOptions, InProcessBox, settled, spec } from './in-process-box.js';
 
 describe('the planner, beside the dispatcher', () => {
   let box: InProcessBox;
+  let clock: VirtualClock;
   const open = (options: BoxOptions = {}): InProcessBox => {
-    box = new InProcessBox(options);
+    clock = new VirtualClock();
+    box = new InProcessBox({ clock, ...options });
     return box;
   };
   afterEach(() => box.close());
   /** What waits for time to pass sees it passed. */
   const tickTwoSecondsLater = (): void => {
-    const real = performance.now;
-    performance.now = () => real.call(performance) + 2_000;
-    try {
-      box.planner.tick();
-    } finally {
-      performance.now = real;
-    }
+    clock.moveTo(clock.nowMs() + 2_000);
+    box.planner.tick();
   };
 
   it('prewarms through the planner, and ends what was not used beyond what it keeps', async () => {

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { VirtualClock } from '../../src/model/clock.js';
 import type { AheadReport } from '../../src/sandbox/engine.js';
 import type { PackageRef } from '../../src/sandbox/packages/pack.js';
 import { isZygote } from '../../src/sandbox/zygotes.js';
@@ -11,22 +12,18 @@ const [A, B] = [pack('a'), pack('b')];
 const CLEAN: AheadReport = { cpuMs: 10, bytes: 2 ** 20, reads: [], readsAll: false };
 const MEMORY = { memoryBytes: 128 * 2 ** 20 };
 
-/** Done when the planner looks at packages again. */
-async function later(work: () => Promise<unknown>): Promise<void> {
-  const real = performance.now;
-  performance.now = () => real.call(performance) + 2_000;
-  try {
-    await work();
-  } finally {
-    performance.now = real;
-  }
-}
-
 describe('stems that have imported packages', () => {
   let box: InProcessBox;
+  let clock: VirtualClock;
+  /** Done when the planner looks at packages again. */
+  const later = (work: () => Promise<unknown>): Promise<unknown> => {
+    clock.moveTo(clock.nowMs() + 2_000);
+    return work();
+  };
   let told: Record<string, Partial<AheadReport>>;
   beforeEach(() => {
-    box = new InProcessBox({ prewarm: 'template' });
+    clock = new VirtualClock();
+    box = new InProcessBox({ clock, prewarm: 'template' });
     told = {};
     box.importing = (packages) => ({ ...CLEAN, ...told[packages.map(({ hash }) => hash).join('+')] });
   });

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
+import { TimerHeap } from '../../src/model/timer-heap.js';
 import { Random } from '../../src/packet/random.js';
 import { type CompareOptions, comparePolicies, parsePolicySet } from '../../src/sim/compare.js';
-import { EventQueue } from '../../src/sim/event-queue.js';
 import type { SimResult } from '../../src/sim/result.js';
 import { type Trace, TraceBuilder } from '../../src/sim/trace.js';
 
@@ -15,89 +15,90 @@ function trace(...calls: Array<[string, number, number]>): Trace {
   return builder.finish();
 }
 
-function run(
+async function run(
   of: Trace,
   policies: string,
   capacityBytes?: number,
   cores?: number,
   packages: CompareOptions['packages'] = [],
-): SimResult {
-  return comparePolicies(of, {
+): Promise<SimResult> {
+  const results = await comparePolicies(of, {
     policies: [parsePolicySet(policies)],
     capacitiesBytes: [capacityBytes],
     costs: COSTS,
     packages,
     ...(cores === undefined ? {} : { cores }),
-  })[0]!;
+  });
+  return results[0]!;
 }
 
 describe('the simulated box', () => {
-  it('starts cold, serves warm while the sandbox is kept, and cold again after', () => {
+  it('starts cold, serves warm while the sandbox is kept, and cold again after', async () => {
     const calls = trace(['a', 0, 5], ['a', 1000, 5], ['a', 62_000, 5]);
-    const result = run(calls, 'none+ttl:keepAlive=1m');
+    const result = await run(calls, 'none+ttl:keepAlive=1m');
     expect(result).to.include({ cold: 2, warm: 1, stem: 0, rejected: 0, expired: 1 });
     expect(result.startLatencyMs.mean).to.be.closeTo(200 / 3, 0.01);
     // One sandbox, but for the time between its end and the last call.
     expect(result.memoryGiBs).to.be.within(0.125 * 61, 0.125 * 61.5);
   });
 
-  it('gives stems to the first calls, one after the other', () => {
+  it('gives stems to the first calls, one after the other', async () => {
     const calls = trace(['a', 0, 5], ['b', 0, 5], ['c', 0, 5]);
-    expect(run(calls, 'fixed:stems=2:warmPerFunction=0+ttl')).to.include({ stem: 2, cold: 1 });
+    expect(await run(calls, 'fixed:stems=2:warmPerFunction=0+ttl')).to.include({ stem: 2, cold: 1 });
   });
 
-  it('charges what loading packages takes, less what a stem of the policy had imported, and gives it to no other', () => {
+  it('charges what loading packages takes, less what a stem of the policy had imported, and gives it to no other', async () => {
     const calls = trace(['a', 0, 5], ['b', 100_000, 5], ['c', 200_000, 5], ['d', 300_000, 5]);
     const ajv = { hash: 'ajv', loadMs: 40, bytes: MIB };
     const png = { hash: 'png', loadMs: 40, bytes: MIB };
     const packages = [[ajv, png], [ajv], [ajv], []];
-    const sum = (policies: string) =>
-      4 * run(calls, policies, undefined, undefined, packages).startLatencyMs.mean;
-    expect(sum('none+ttl')).to.be.closeTo(180 + 140 + 140 + 100, 0.01);
-    expect(sum('template:zygotes=0+ttl')).to.be.closeTo(90 + 50 + 50 + 10, 0.01);
-    expect(sum('template:zygotes=2+ttl')).to.be.closeTo(10 + 10 + 10 + 10, 0.01);
+    const sum = async (policies: string) =>
+      4 * (await run(calls, policies, undefined, undefined, packages)).startLatencyMs.mean;
+    expect(await sum('none+ttl')).to.be.closeTo(180 + 140 + 140 + 100, 0.01);
+    expect(await sum('template:zygotes=0+ttl')).to.be.closeTo(90 + 50 + 50 + 10, 0.01);
+    expect(await sum('template:zygotes=2+ttl')).to.be.closeTo(10 + 10 + 10 + 10, 0.01);
     // One, of what most import: what only the first needs is loaded with it.
-    expect(sum('template:zygotes=1+ttl')).to.be.closeTo(50 + 10 + 10 + 10, 0.01);
+    expect(await sum('template:zygotes=1+ttl')).to.be.closeTo(50 + 10 + 10 + 10, 0.01);
   });
 
-  it('has a warm sandbox for every function before the trace begins, with the policy that says so', () => {
+  it('has a warm sandbox for every function before the trace begins, with the policy that says so', async () => {
     const calls = trace(['a', 0, 5], ['b', 1000, 500], ['b', 1001, 500]);
-    expect(run(calls, 'fixed:stems=0+ttl')).to.include({ warm: 2, cold: 1 });
+    expect(await run(calls, 'fixed:stems=0+ttl')).to.include({ warm: 2, cold: 1 });
   });
 
-  it('prewarms a regular function in time, and holds less memory than one that keeps it', () => {
+  it('prewarms a regular function in time, and holds less memory than one that keeps it', async () => {
     const calls = trace(
       ...Array.from({ length: 40 }, (_, i): [string, number, number] => ['a', i * 300_000, 5]),
     );
-    const ahead = run(calls, 'histogram:stems=0+histogram');
+    const ahead = await run(calls, 'histogram:stems=0+histogram');
     expect(ahead.warm).to.be.at.least(30);
-    const kept = run(calls, 'none+lru');
+    const kept = await run(calls, 'none+lru');
     expect(kept).to.include({ cold: 1, warm: 39 });
     expect(ahead.memoryGiBs).to.be.lessThan(kept.memoryGiBs / 2);
   });
 
-  it('restores only what has run before, and only where there are snapshots', () => {
+  it('restores only what has run before, and only where there are snapshots', async () => {
     const calls = trace(['a', 0, 5], ['a', 100_000, 5]);
-    expect(run(calls, 'snapshot:stems=0+ttl')).to.include({ cold: 1, restored: 1 });
+    expect(await run(calls, 'snapshot:stems=0+ttl')).to.include({ cold: 1, restored: 1 });
   });
 
-  it('ends the sandbox that is worth least when memory is full, and rejects when all are in use', () => {
+  it('ends the sandbox that is worth least when memory is full, and rejects when all are in use', async () => {
     const often = Array.from({ length: 5 }, (_, i): [string, number, number] => ['often', i * 200, 1]);
     const calls = trace(...often, ['once', 1500, 1], ['new', 2000, 1], ['often', 2500, 1]);
-    expect(run(calls, 'none+lru', 256 * MIB).evicted).to.equal(2);
-    expect(run(calls, 'none+greedy-dual', 256 * MIB).evicted).to.equal(1);
+    expect((await run(calls, 'none+lru', 256 * MIB)).evicted).to.equal(2);
+    expect((await run(calls, 'none+greedy-dual', 256 * MIB)).evicted).to.equal(1);
     const full = trace(['a', 0, 1000], ['b', 500, 5], ['a', 600, 5], ['b', 2000, 5]);
-    expect(run(full, 'none+lru', 128 * MIB)).to.include({ rejected: 1, cold: 2, warm: 1 });
+    expect(await run(full, 'none+lru', 128 * MIB)).to.include({ rejected: 1, cold: 2, warm: 1 });
   });
 
-  it('runs one short call on a core at a time, and long ones beside each other', () => {
+  it('runs one short call on a core at a time, and long ones beside each other', async () => {
     const short = trace(['a', 0, 10], ['b', 0, 10], ['c', 0, 10]);
-    const result = run(short, 'fixed+ttl', undefined, 1);
+    const result = await run(short, 'fixed+ttl', undefined, 1);
     // The second is staged, the third waits for a place.
     expect(result.warm).to.equal(3);
     expect(result.startLatencyMs.p99).to.equal(10);
     const long = trace(['a', 0, 500], ['b', 100, 500], ['c', 100, 500]);
-    expect(run(long, 'fixed+ttl', undefined, 1).startLatencyMs.p99).to.equal(0);
+    expect((await run(long, 'fixed+ttl', undefined, 1)).startLatencyMs.p99).to.equal(0);
   });
 
   const sets = [
@@ -109,11 +110,11 @@ describe('the simulated box', () => {
     'snapshot+lru',
   ];
   for (const seed of [1, 2, 3, 4]) {
-    it(`accounts for every call once and stays within memory, whatever comes (seed ${seed})`, () => {
+    it(`accounts for every call once and stays within memory, whatever comes (seed ${seed})`, async () => {
       const random = new Random(seed);
       const builder = new TraceBuilder();
-      for (let i = 0; i < 3000; i++) {
-        const burst = random.below(4) === 0 ? random.below(1000) : random.unit() * 600_000;
+      for (let i = 0; i < 1000; i++) {
+        const burst = random.below(4) === 0 ? random.below(1000) : random.unit() * 200_000;
         builder.add(`f${random.below(20)}`, burst, random.exponential(random.below(2) === 0 ? 10 : 3000));
       }
       const calls = builder.finish();
@@ -123,9 +124,9 @@ describe('the simulated box', () => {
       for (const set of sets) {
         for (const capacity of [undefined, 128 * MIB, 1024 * MIB]) {
           for (const cores of [undefined, 1, 4]) {
-            const one = run(calls, set, capacity, cores, packages);
+            const one = await run(calls, set, capacity, cores, packages);
             const of = `${set} in ${capacity} on ${cores}`;
-            expect(one.cold + one.stem + one.restored + one.warm + one.rejected, of).to.equal(3000);
+            expect(one.cold + one.stem + one.restored + one.warm + one.rejected, of).to.equal(1000);
             expect(one.memoryMaxBytes, of).to.be.at.most(capacity ?? Number.POSITIVE_INFINITY);
             expect(one.idleMemoryGiBs, of).to.be.within(0, one.memoryGiBs);
             if (cores === undefined && capacity === undefined) expect(one.rejected, of).to.equal(0);
@@ -135,33 +136,35 @@ describe('the simulated box', () => {
     });
   }
 
-  it('looks at what it keeps about as often as it is called, however busy a function is', () => {
+  it('looks at what it keeps about as often as it is called, however busy a function is', async () => {
     const builder = new TraceBuilder();
     const random = new Random(5);
     for (let i = 0; i < 20_000; i++) builder.add(`f${random.below(40)}`, i * 10, random.unit() * 2000);
-    const { pop } = EventQueue.prototype;
+    const { pop } = TimerHeap.prototype;
     let events = 0;
-    EventQueue.prototype.pop = function (this: EventQueue<unknown>) {
+    TimerHeap.prototype.pop = function (this: TimerHeap<unknown>) {
       events++;
       return pop.call(this);
     };
     try {
-      run(builder.finish(), 'none+ttl:keepAlive=5s');
+      await run(builder.finish(), 'none+ttl:keepAlive=5s');
     } finally {
-      EventQueue.prototype.pop = pop;
+      TimerHeap.prototype.pop = pop;
     }
     expect(events).to.be.within(20_000, 40_000);
   });
 
-  it('says the same twice', () => {
+  it('says the same twice', async () => {
     const calls = trace(['a', 0, 5], ['b', 3, 700], ['a', 4, 5], ['b', 90_000, 5]);
-    expect(run(calls, 'reactive+ttl', 256 * MIB, 1)).to.deep.equal(run(calls, 'reactive+ttl', 256 * MIB, 1));
+    expect(await run(calls, 'reactive+ttl', 256 * MIB, 1)).to.deep.equal(
+      await run(calls, 'reactive+ttl', 256 * MIB, 1),
+    );
   });
 });
 
 describe('the event queue', () => {
-  it('gives events by time, those of one time in order', () => {
-    const queue = new EventQueue<[number, number]>();
+  it('gives events by time, those of one time in order', async () => {
+    const queue = new TimerHeap<[number, number]>();
     const random = new Random(7);
     const times = Array.from({ length: 5000 }, () => random.below(300));
     for (const [i, time] of times.entries()) queue.push(time, [time, i]);

@@ -15,7 +15,7 @@ export interface IdleSandbox {
 export interface KeepAlivePolicy {
   readonly name: string;
   /**
-   * Called when a sandbox becomes idle and at every sweep until it is used again. Returns when it ends unless
+   * Called when something of the function changed, and at the moment that it gave. Returns when it ends unless
    * something uses it; infinity: only when memory is short. Sandboxes that the prewarm policy wants stay anyway.
    */
   expiresMs(idle: IdleSandbox, nowMs: number): number;

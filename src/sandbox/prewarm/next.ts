@@ -7,14 +7,14 @@ import type { FunctionUsage } from '../usage.js';
 import type { PrewarmPolicy, StemDemand } from './policy.js';
 
 export interface PrewarmFunction {
-  name: string;
+  readonly name: string;
   /** Sandboxes with its code, and those that are being made. */
-  sandboxes: number;
+  readonly sandboxes: number;
   /** When it was last called or deployed, ms. */
-  lastUsedMs: number;
+  readonly lastUsedMs: number;
   /** Not before this: its code failed to load lately. */
-  notBeforeMs: number;
-  usage: FunctionUsage;
+  readonly notBeforeMs: number;
+  readonly usage: FunctionUsage;
 }
 
 export interface PrewarmSnapshot {
@@ -23,7 +23,7 @@ export interface PrewarmSnapshot {
   stems: ReadonlyArray<StemDemand & { count: number; wanted?: number }>;
   /** False under memory pressure, or while every function core is throttled. */
   mayGrow: boolean;
-  functions: readonly PrewarmFunction[];
+  functions: Iterable<PrewarmFunction>;
 }
 
 export type PrewarmDecision = { kind: 'stem'; key: string } | { kind: 'warm'; functionName: string };

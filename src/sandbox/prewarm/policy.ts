@@ -52,9 +52,9 @@ export interface PrewarmPolicy {
   readonly name: string;
   /** Start from a snapshot of the function where the engine has one, rather than from a stem. */
   readonly restoreFirst?: boolean;
-  /** Called when something of the function changed, at every sweep, and in the simulator again at `untilMs`. */
+  /** Called when something of the function changed, and again at `untilMs`. */
   warm(usage: FunctionUsage, nowMs: number): Wanted;
-  /** Called at every sweep for each kind in use. Returns how many stems should be ready or being made. */
+  /** Called when something of a function changed, and every second, for each kind in use. Returns how many stems should be ready or being made. */
   stems(demand: StemDemand, nowMs: number): number;
   /** Called every second. Returns the zygotes that there should be, beside the stems, the most useful first. */
   zygotes?(snapshot: ImportSnapshot, nowMs: number): readonly Zygote[];

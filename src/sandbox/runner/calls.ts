@@ -28,8 +28,7 @@ export interface Call extends Answered {
   /** Null once the call runs: the body is the function's from then on. */
   meta: Buffer;
   body: Buffer;
-  arrivedMs: number;
-  remainingMs: number;
+  allowedMs: number;
   /** Once it runs. */
   context: CallContext | undefined;
   next: Call | undefined;
@@ -37,7 +36,6 @@ export interface Call extends Answered {
 
 const parseJson = JSON.parse;
 const toJson = JSON.stringify;
-const now = performance.now.bind(performance);
 const nodeMajor = Number.parseInt(process.versions.node, 10);
 
 /** Name, message and the first stack lines of anything thrown; never throws itself. */
@@ -117,9 +115,10 @@ export class CallQueue {
     private readonly concurrency: number,
   ) {}
 
-  push(id: number, remainingMs: number, meta: Buffer, body: Buffer): void {
+  /** `allowedMs`: what it may take from its begin. */
+  push(id: number, allowedMs: number, meta: Buffer, body: Buffer): void {
     const call: Call = {
-      ...{ id, cancelled: false, meta, body, arrivedMs: now(), remainingMs },
+      ...{ id, cancelled: false, meta, body, allowedMs },
       ...{ context: undefined, next: undefined },
     };
     if (this.last === undefined) this.first = call;
@@ -180,8 +179,8 @@ export class CallQueue {
       const meta = parseJson(utf8(call.meta)) as CallMeta;
       call.meta = EMPTY;
       call.body = EMPTY;
-      const remainingMs = call.remainingMs - (now() - call.arrivedMs);
-      const context = new CallContext(this.functionName, meta, remainingMs);
+      // Not from when it came: those before it are no concern of its.
+      const context = new CallContext(this.functionName, meta, call.allowedMs);
       call.context = context;
       const { style } = this;
       const result =

@@ -28,6 +28,9 @@ interface OpenCall {
   /** Its server was gone before it took the request. */
   untaken: boolean;
   request: Dispatcher.DispatchOptions;
+  /** Of the request. */
+  headers: Record<string, string>;
+  allowedMs: number;
   attempts: number;
   /** What does the same twice, on a connection that was closed after it had waited: its server may never have seen it. */
   repeatable: boolean;
@@ -40,6 +43,9 @@ const ONE_READ_BYTES = 4 * 1024;
 
 export class HttpChannel {
   private readonly open = new Set<OpenCall>();
+  /** Of those, how many were sent, and those that were not, in order. */
+  private begun = 0;
+  private readonly waiting: OpenCall[] = [];
   private pool: Pool | undefined;
   private concurrency = 1;
   private functionName = '';
@@ -87,15 +93,13 @@ export class HttpChannel {
     this.awaitServer();
   }
 
+  /** `allowedMs`: what the call may take from its begin. */
   call(
     { callId, method, path, query, headers, body }: CallRequest,
-    remainingMs: number,
+    allowedMs: number,
     reply: SandboxReply,
   ): void {
-    const sent: Record<string, string> = {
-      'x-nemo-call-id': callId,
-      'x-nemo-deadline-ms': `${Date.now() + remainingMs}`,
-    };
+    const sent: Record<string, string> = { 'x-nemo-call-id': callId };
     for (const [name, value] of Object.entries(headers)) {
       if (!HOP_BY_HOP.has(name) && name !== 'content-length' && name !== 'expect') sent[name] = value;
     }
@@ -125,13 +129,36 @@ export class HttpChannel {
         headers: sent,
         body: body.length === 0 && (method === 'GET' || method === 'HEAD') ? null : body,
       },
+      headers: sent,
+      allowedMs,
       attempts: 0,
       repeatable: false,
       readsBefore: 0,
     };
     this.open.add(call);
     this.pace.grant(CHANNEL.tokensPerCall);
+    if (this.begun < this.concurrency) this.begin(call);
+    else this.waiting.push(call);
+  }
+
+  /** It is sent now, so its time begins. */
+  private begin(call: OpenCall): void {
+    this.begun++;
+    call.headers['x-nemo-deadline-ms'] = `${Date.now() + call.allowedMs}`;
     this.dispatch(call);
+  }
+
+  /** The call is over; the next one begins. False: it was over before. */
+  private close(call: OpenCall): boolean {
+    if (!this.open.delete(call)) return false;
+    const place = this.waiting.indexOf(call);
+    if (place >= 0) this.waiting.splice(place, 1);
+    else {
+      this.begun--;
+      const next = this.waiting.shift();
+      if (next !== undefined) this.begin(next);
+    }
+    return true;
   }
 
   private dispatch(call: OpenCall): void {
@@ -145,7 +172,7 @@ export class HttpChannel {
   }
 
   private leave(call: OpenCall): void {
-    if (!this.open.delete(call)) return;
+    if (!this.close(call)) return;
     this.slowed?.delete(call);
     call.controller?.abort(new Error('the caller has left'));
     call.reply.onError(new NemoError('CALLER_LEFT', 'the caller has left'));
@@ -185,7 +212,7 @@ export class HttpChannel {
         }),
       onResponseEnd: () =>
         safely(() => {
-          if (this.open.delete(call)) call.reply.onEnd();
+          if (this.close(call)) call.reply.onEnd();
         }),
       // The end of the process is told in a moment, and says more.
       onResponseError: (_controller, error) => {
@@ -283,6 +310,7 @@ export class HttpChannel {
     this.pace.stop();
     const calls = [...this.open];
     this.open.clear();
+    this.waiting.length = 0;
     tellAll(calls.entries(), ([i, { reply, controller, untaken }]) => {
       reply.onError(errorFor(i < this.concurrency && !untaken));
       controller?.abort(new Error('the sandbox ended'));
@@ -297,7 +325,7 @@ export class HttpChannel {
       this.dispatch(call);
       return;
     }
-    this.open.delete(call);
+    this.close(call);
     call.reply.onError(
       new NemoError('FUNCTION_ERROR', `${this.functionName} did not answer a call: ${error.message}`, {
         hint: 'answer every HTTP request; `nemo logs` shows what the image printed',

@@ -207,7 +207,8 @@ export class Channel {
     this.send(FrameType.wake, 0, 0, '', EMPTY);
   }
 
-  call(call: CallRequest, remainingMs: number, reply: SandboxReply): void {
+  /** `allowedMs`: what the call may take from its begin. */
+  call(call: CallRequest, allowedMs: number, reply: SandboxReply): void {
     if (this.ending) {
       reply.onError(notTaken(this.functionName));
       return;
@@ -215,7 +216,7 @@ export class Channel {
     const id = this.nextCallId;
     this.nextCallId = id === 0xffffffff ? 1 : id + 1;
     const { callId, method, path, query, headers, body } = call;
-    const timeMs = Math.min(Math.max(Math.ceil(remainingMs), 0), 0xffffffff);
+    const timeMs = Math.min(Math.max(Math.ceil(allowedMs), 0), 0xffffffff);
     try {
       this.send(FrameType.call, id, timeMs, JSON.stringify({ callId, method, path, query, headers }), body);
       this.open.set(id, { reply, headSent: false, cancelled: false, unreadChunks: 0, held: false });

@@ -5,6 +5,7 @@
 
 import { chownSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { asNemoError, NemoError } from '../../../errors.js';
 import { type ExecFileException, execFile } from '../../../linux/spawn.js';
 import type { NetworkManager } from '../../../network/network-manager.js';
@@ -148,6 +149,8 @@ export class ProcessEngine implements Engine {
     this.live.set(uid, sandbox);
     void sandbox.exited.then(() => this.live.delete(uid));
     await sandbox.ready();
+    // What packages printed before it was ready is read by then: the pipe is looked at once more.
+    if (options.packages !== undefined) for (let turn = 0; turn < 2; turn++) await nextTurn();
     return sandbox;
   }
 

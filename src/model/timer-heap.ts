@@ -3,7 +3,7 @@
  * only numbers: items stay where they are in `items`, whose free places are used again.
  */
 
-export class EventQueue<T> {
+export class TimerHeap<T> {
   private times = new Float64Array(1024);
   private sequences = new Float64Array(1024);
   private places = new Int32Array(1024);
@@ -15,6 +15,11 @@ export class EventQueue<T> {
   /** Infinity when empty. */
   get nextMs(): number {
     return this.size === 0 ? Number.POSITIVE_INFINITY : this.times[0]!;
+  }
+
+  /** The next one to come out; undefined when empty. */
+  get first(): T | undefined {
+    return this.size === 0 ? undefined : this.items[this.places[0]!];
   }
 
   push(timeMs: number, item: T): void {

@@ -1,0 +1,94 @@
+/**
+ * Moves the first calls of functions forward: into a sandbox that runs, an idle one on a core with a free turn, ahead of
+ * time or staged where there is none; or has a sandbox made. Who goes first and who waits for whom is policy
+ * (`policy/scheduling`); here it is carried out.
+ */
+
+import type { BlameBook } from '../conflict/blame-book.js';
+import type { CorePlaces } from '../invoke/core-places.js';
+import type { FunctionState } from '../invoke/function-state.js';
+import type { Worker } from '../invoke/worker.js';
+import type { WorkerChoice } from '../invoke/worker-choice.js';
+import { nextToServe } from '../policy/scheduling/fair-queue.js';
+import { afterAttempt, mayStartOne, type Placed } from '../policy/scheduling/pass-over.js';
+
+export interface PlacingOptions {
+  places: CorePlaces;
+  workers: WorkerChoice;
+  blames: BlameBook;
+  sendAhead: number;
+  /** False: the worker is ending. */
+  move: (worker: Worker, core: number) => boolean;
+  /** Gives the function's first call to the worker, which has its turn or is staged. */
+  send: (fn: FunctionState, worker: Worker, turn: boolean) => 'sent';
+  /** Has one more sandbox made. */
+  grow: (fn: FunctionState, core: number) => void;
+}
+
+export class Placing {
+  /** Functions whose calls wait. */
+  readonly backlog = new Set<FunctionState>();
+
+  constructor(private readonly options: PlacingOptions) {}
+
+  /** Moves forward what can be moved, of all functions in their order. */
+  all(nowMs: number): void {
+    const { backlog } = this;
+    let passedOver: Set<FunctionState> | undefined;
+    while (backlog.size > 0) {
+      const next = nextToServe(backlog, passedOver);
+      if (next === undefined) return;
+      const then = afterAttempt(this.place(next, nowMs));
+      if (then === 'stop') return;
+      if (then === 'next') {
+        passedOver ??= new Set();
+        passedOver.add(next);
+      }
+      if (next.queued === 0) backlog.delete(next);
+    }
+  }
+
+  /** The same for one function, where functions do not contend for places. */
+  one(fn: FunctionState, nowMs: number): void {
+    while (fn.queued > 0 && afterAttempt(this.place(fn, nowMs)) === 'again');
+    if (fn.queued === 0) this.backlog.delete(fn);
+  }
+
+  /** Tries to move one call forward. */
+  private place(fn: FunctionState, nowMs: number): Placed {
+    const { places, workers, sendAhead, send } = this.options;
+    const shared = workers.shared(fn);
+    if (shared !== undefined) return send(fn, shared, true);
+    const blame = this.options.blames.of(fn.name, nowMs);
+    const core = places.choose(blame);
+    if (core !== undefined) {
+      const worker = this.moveIdle(fn, core);
+      if (worker !== undefined) return send(fn, worker, true);
+      if (mayStartOne(fn.starting, fn.queued, places.total(), warmOf(fn))) this.options.grow(fn, core);
+      return 'starting';
+    }
+    // Ahead of time: into the sandbox that runs, or into another one beside it. Its turn comes when a call ends.
+    const ahead = workers.ahead(fn, sendAhead);
+    if (ahead !== undefined) return send(fn, ahead, true);
+    const beside = places.chooseStaged(sendAhead, blame);
+    // Not beside itself: the sandbox that runs has its caches warm, and takes its next call ahead.
+    const itself = fn.workers.some((worker) => worker.turn && worker.core === beside);
+    const staged = beside === undefined || itself ? undefined : this.moveIdle(fn, beside);
+    if (staged !== undefined) return send(fn, staged, false);
+    return blame.away.size > 0 ? 'keeps away' : 'no place';
+  }
+
+  /** An idle worker of `fn`, moved to the core. One that cannot be moved is ending: the next is tried. */
+  private moveIdle(fn: FunctionState, core: number): Worker | undefined {
+    for (;;) {
+      const worker = this.options.workers.idle(fn, core);
+      if (worker === undefined || this.options.move(worker, core)) return worker;
+    }
+  }
+}
+
+function warmOf(fn: FunctionState): number {
+  let warm = 0;
+  for (const worker of fn.workers) if (worker.state === 'warm') warm++;
+  return warm;
+}

@@ -1,0 +1,61 @@
+/**
+ * How many sandboxes may run on a core at once, who is staged beside them, and who gets a turn that becomes free. A
+ * call that has run for a quantum no longer keeps others off the core, so that long calls share it. Pure.
+ */
+
+import { HARVEST } from '../../tunables.js';
+
+/** A core as the rules see it. */
+export interface RunSlots {
+  core: number;
+  /** Sandboxes that have a turn, and those that are staged. */
+  running: number;
+  staged: number;
+  /** How many may have a turn now. */
+  budgetRunning: number;
+  throttleLevel: number;
+  predictedSpareRatio: number;
+}
+
+/** A sandbox that has calls: with a turn, or staged. */
+export interface Contender {
+  readonly core: number;
+  readonly turn: boolean;
+}
+
+/** The budget of a core, given that one of its sandboxes has held its turn for so long. Not on a throttled core. */
+export function budgetBeside(slots: RunSlots, heldMs: number): number {
+  const { budgetRunning, throttleLevel } = slots;
+  if (!(heldMs > HARVEST.quantumMs) || throttleLevel > 0) return budgetRunning;
+  return budgetRunning > 0 && budgetRunning < HARVEST.sharingMax ? budgetRunning + 1 : budgetRunning;
+}
+
+/** Whether one more may have a turn. */
+export function hasFreeTurn({ running, budgetRunning }: RunSlots): boolean {
+  return running < budgetRunning;
+}
+
+/**
+ * The core on which one more sandbox may be staged: the one with the most spare time. Undefined: there is none. Where as
+ * many share as ever may, a quantum frees no turn, so nobody is staged.
+ */
+export function stagingCore(
+  cores: readonly RunSlots[],
+  stagedMax: number,
+  away: ReadonlySet<number>,
+): number | undefined {
+  let best: RunSlots | undefined;
+  for (const slots of cores) {
+    if (away.has(slots.core) || slots.throttleLevel > 0 || slots.staged >= stagedMax) continue;
+    if (slots.budgetRunning === 0 || slots.budgetRunning >= HARVEST.sharingMax) continue;
+    if (best === undefined || slots.predictedSpareRatio > best.predictedSpareRatio) best = slots;
+  }
+  return best?.core;
+}
+
+/** Whether a sandbox that ended a call and has another one gives its turn away: somebody is staged on its core. */
+export function yieldsTurn<C extends Contender>(one: C, contenders: Iterable<C>): boolean {
+  if (!one.turn) return false;
+  for (const other of contenders) if (!other.turn && other.core === one.core) return true;
+  return false;
+}

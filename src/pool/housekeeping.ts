@@ -1,0 +1,73 @@
+/**
+ * What a box has to do again and again, whatever its functions do: let the control loop rest, give memory back that the
+ * host needs, find who holds too many locks on files, and close the windows of measured latencies.
+ */
+
+import type { SandboxSlots } from '../control/sandbox-slots.js';
+import { asNemoError } from '../errors.js';
+import type { FunctionState } from '../invoke/function-state.js';
+import type { Worker } from '../invoke/worker.js';
+import type { Clock, Timer } from '../model/clock.js';
+import { LockWatch, tooManyLocks } from '../sandbox/lock-watch.js';
+import type { Planner } from '../sandbox/planner.js';
+import type { Pool } from '../sandbox/pool.js';
+import { DISPATCH } from '../tunables.js';
+
+export interface HousekeepingOptions {
+  clock: Clock;
+  control: SandboxSlots;
+  pool: Pool;
+  planner: Planner;
+  functions: () => Iterable<FunctionState>;
+  onEvicted: (functionName: string, sandboxId: string, why: string) => void;
+  onWarning: (message: string) => void;
+}
+
+export class Housekeeping {
+  private timers: Timer[] = [];
+  private freeing = false;
+  private readonly locks = new LockWatch<Worker>();
+
+  constructor(private readonly options: HousekeepingOptions) {}
+
+  start(): void {
+    const { clock, control } = this.options;
+    this.timers = [
+      clock.every(DISPATCH.relaxMs, () => control.relax()),
+      clock.every(DISPATCH.windowMs, () => this.everySecond()),
+    ];
+  }
+
+  stop(): void {
+    for (const timer of this.timers) this.options.clock.cancel(timer);
+  }
+
+  /** Called every DISPATCH.windowMs. */
+  everySecond(): void {
+    for (const fn of this.options.functions()) fn.latency.rotate();
+    this.relieve();
+    void this.endLockHolders();
+  }
+
+  /** Memory is short: one at a time, since the kernel needs a moment to give back what it had. */
+  private relieve(): void {
+    const { pool, planner } = this.options;
+    if (this.freeing || pool.lackingBytes(0) <= 0) return;
+    this.freeing = true;
+    void planner.endVictim().finally(() => {
+      this.freeing = false;
+    });
+  }
+
+  private async endLockHolders(): Promise<void> {
+    const { pool, onEvicted, onWarning } = this.options;
+    try {
+      for (const { sandbox } of await this.locks.above(pool.workers.values())) {
+        onEvicted(sandbox.functionName, sandbox.id, 'it held too many locks on files');
+        void pool.end(sandbox, tooManyLocks(sandbox.functionName));
+      }
+    } catch (thrown) {
+      onWarning(`locks on files cannot be counted: ${asNemoError(thrown).message}`);
+    }
+  }
+}

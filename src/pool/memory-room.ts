@@ -1,0 +1,100 @@
+/**
+ * What the limits of all sandboxes come to, and room for one more. A sandbox counts from the moment in which it is decided
+ * that it is made: others are decided upon while it starts.
+ */
+
+import { NemoError } from '../errors.js';
+import type { Worker } from '../invoke/worker.js';
+import { type Commitment, committedBytes } from '../sandbox/admission/capacity.js';
+import type { StemKind } from '../sandbox/engines/engines.js';
+import { ALONE } from '../sandbox/engines/sharing.js';
+import { POOL } from '../tunables.js';
+
+export interface MemoryRoomOptions {
+  workers: ReadonlyMap<string, Worker>;
+  /** Most that the limits of all sandboxes may come to; undefined: no bound. */
+  memoryMaxBytes: number | undefined;
+  /** Most that the process of several sandboxes may have. */
+  shareMaxBytes: number;
+  /** What the host could give now. */
+  availableBytes: () => number;
+  /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
+  makeRoom: ((bytes: number, kind?: StemKind) => Promise<void>) | undefined;
+}
+
+export class MemoryRoom {
+  /** Kinds of engine whose sandboxes share a process with others of the same variant. */
+  readonly sharing = new Set<string>();
+  /** Sandboxes that are about to be made, and who makes room for the next one. */
+  private readonly reserved = new Set<Commitment>();
+  private makingRoom: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: MemoryRoomOptions) {}
+
+  /** How much has to be freed before a sandbox with a limit of so many bytes can be made; 0 or less: nothing. */
+  lackingBytes(bytes: number, kind?: StemKind): number {
+    const { memoryMaxBytes, availableBytes } = this.options;
+    const onHost = availableBytes() - POOL.reserveBytes;
+    const underCap =
+      memoryMaxBytes === undefined ? Number.NEGATIVE_INFINITY : this.committed(bytes, kind) - memoryMaxBytes;
+    return Math.max(underCap, Math.min(bytes, POOL.residentBytes) - onHost);
+  }
+
+  /** What all limits come to with one more sandbox. */
+  private committed(bytes: number, kind?: StemKind): number {
+    const commitments: Commitment[] = [{ bytes, share: kind && this.shareOf(kind) }, ...this.reserved];
+    for (const { state, memoryBytes, share } of this.options.workers.values())
+      if (state !== 'ending') commitments.push({ bytes: memoryBytes, share });
+    return committedBytes(commitments, this.options.shareMaxBytes);
+  }
+
+  /** Names the process that such a sandbox shares with others, if it does. */
+  shareOf({ engine, variant }: StemKind): string | undefined {
+    return this.sharing.has(engine) && variant !== ALONE ? `${engine}:${variant}` : undefined;
+  }
+
+  /** What ending everything that serves nothing would give. */
+  evictableBytes(): number {
+    let bytes = 0;
+    for (const { state, idle, memoryBytes } of this.options.workers.values()) {
+      if ((state === 'warm' && idle) || state === 'stem') bytes += memoryBytes;
+    }
+    return bytes;
+  }
+
+  /**
+   * Takes memory for a sandbox that is about to be made, until `release`. Rejects with NO_CAPACITY. For calls, one after
+   * the other makes room where there is none: each would otherwise take what another freed.
+   */
+  async reserve(bytes: number, kind: StemKind, forCall: boolean): Promise<Commitment> {
+    if (!forCall || this.lackingBytes(bytes, kind) <= 0) return this.reserveNow(bytes, kind);
+    const before = this.makingRoom;
+    let done!: () => void;
+    this.makingRoom = new Promise((resolve) => {
+      done = resolve;
+    });
+    await before;
+    try {
+      await this.options.makeRoom?.(bytes, kind);
+      return this.reserveNow(bytes, kind);
+    } finally {
+      done();
+    }
+  }
+
+  /** Its worker counts from now on, or it is not made. */
+  release(reserved: Commitment): void {
+    this.reserved.delete(reserved);
+  }
+
+  private reserveNow(bytes: number, kind: StemKind): Commitment {
+    if (this.lackingBytes(bytes, kind) > 0) {
+      throw new NemoError('NO_CAPACITY', 'too little memory is available for another sandbox', {
+        hint: 'remove functions that are not needed, lower their memory, or set pool.memory or pool.overcommit',
+      });
+    }
+    const commitment = { bytes, share: this.shareOf(kind) };
+    this.reserved.add(commitment);
+    return commitment;
+  }
+}

@@ -1,0 +1,91 @@
+/** Which stems there should be by the prewarm policy, of each kind, and how many there are. */
+
+import type { Dispatcher } from '../invoke/dispatcher.js';
+import type { Worker } from '../invoke/worker.js';
+import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
+import { type StemKind, stemKind } from '../sandbox/engines/engines.js';
+import type { Pool } from '../sandbox/pool.js';
+import type { PrewarmPolicy, StemDemand } from '../sandbox/prewarm/policy.js';
+import { RecentTimes } from '../sandbox/recent-times.js';
+import type { WantedZygote } from '../sandbox/zygotes.js';
+
+const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
+const NEVER = new RecentTimes();
+
+interface Demand extends StemDemand {
+  functions: number;
+  asked: RecentTimes;
+  /** Ready or being made, and how many there should be. */
+  count: number;
+  wanted: number;
+}
+
+export class StemDemands {
+  /** Some kind has fewer than it should. */
+  lacking = false;
+  /** One that is more than there should be of its kind. */
+  surplus: Worker | undefined;
+  private readonly plan: Demand[] = [];
+  private readonly kinds = new Map<string, { kind: StemKind; demand: Demand }>();
+  private countedVersion = -1;
+
+  constructor(
+    private readonly pool: Pool,
+    private readonly prewarm: PrewarmPolicy,
+    private readonly deployed: Pick<Dispatcher, 'functions' | 'version'>,
+  ) {}
+
+  /** What there should be now; good until the next look. */
+  look(nowMs: number): readonly Demand[] {
+    const { plan, pool, prewarm } = this;
+    this.countFunctions();
+    plan.length = 0;
+    for (const { demand } of this.kinds.values()) {
+      demand.asked = pool.asked.get(demand.key) ?? NEVER;
+      demand.wanted = prewarm.stems(demand, nowMs);
+      plan.push(demand);
+    }
+    for (const { kind, wanted } of this.zygotes(nowMs)) {
+      plan.push({ key: kind.key, functions: 1, asked: NEVER, count: 0, wanted });
+    }
+    this.lacking = false;
+    for (const demand of plan) {
+      demand.count = pool.stemCount(demand.key);
+      if (demand.count < demand.wanted) this.lacking = true;
+    }
+    this.surplus = pool.stems.find(({ stemKind: { key } }) => {
+      const demand = plan.find((one) => one.key === key);
+      return demand === undefined || demand.count > demand.wanted;
+    });
+    return plan;
+  }
+
+  /** Undefined: it is not wanted any more. */
+  kind(key: string, nowMs: number): StemKind | undefined {
+    this.countFunctions();
+    return this.kinds.get(key)?.kind ?? this.zygotes(nowMs).find((one) => one.kind.key === key)?.kind;
+  }
+
+  private zygotes(nowMs: number): readonly WantedZygote[] {
+    return this.pool.zygotes.wanted(this.deployed.functions.values(), this.prewarm, nowMs);
+  }
+
+  /** Of the default engine always, so that the first function starts soon; of others while a function uses them. */
+  private countFunctions(): void {
+    const { functions, version } = this.deployed;
+    if (version === this.countedVersion) return;
+    this.countedVersion = version;
+    this.kinds.clear();
+    this.count(DEFAULT_KIND, 0);
+    for (const fn of functions.values()) this.count(this.pool.stemKind(fn.spec), 1);
+  }
+
+  private count(kind: StemKind, by: number): void {
+    const known = this.kinds.get(kind.key);
+    if (known !== undefined) known.demand.functions += by;
+    else {
+      const demand = { key: kind.key, functions: by, asked: NEVER, count: 0, wanted: 0 };
+      this.kinds.set(kind.key, { kind, demand });
+    }
+  }
+}

@@ -1,0 +1,62 @@
+/** A call of the trace: what it asks for and where its answer goes, in one object. */
+
+import type { NemoError } from '../errors.js';
+import type { CallRequest, Sink, StartKind } from '../invoke/function.js';
+
+/** Told how a call began, when its answer would begin; or that it was not served. */
+export interface CallCounter {
+  began(call: SimCall, start: StartKind): void;
+  rejected(call: SimCall, error: NemoError): void;
+}
+
+const NO_HEADERS: Record<string, string> = {};
+const NO_BODY = Buffer.alloc(0);
+
+export class SimCall implements CallRequest, Sink {
+  /** Its sandbox came from a snapshot. */
+  restored = false;
+
+  constructor(
+    readonly index: number,
+    readonly functionName: string,
+    readonly arrivalMs: number,
+    readonly durationMs: number,
+    private readonly counter: CallCounter,
+  ) {}
+
+  get callId(): string {
+    return String(this.index);
+  }
+
+  get method(): string {
+    return 'POST';
+  }
+
+  get path(): string {
+    return '/';
+  }
+
+  get query(): string {
+    return '';
+  }
+
+  get headers(): Record<string, string> {
+    return NO_HEADERS;
+  }
+
+  get body(): Buffer {
+    return NO_BODY;
+  }
+
+  onHead(_status: number, _headers: Record<string, string>, start: StartKind = 'warm'): void {
+    this.counter.began(this, start);
+  }
+
+  onChunk(): void {}
+
+  onEnd(): void {}
+
+  onError(error: NemoError): void {
+    this.counter.rejected(this, error);
+  }
+}
