@@ -28,7 +28,6 @@ import { NfManager } from './nf/manager.js';
 import { BUILTIN_PROFILES, loadProfiles } from './nf/profiles.js';
 import { SleepControls } from './nf/sleep-control.js';
 import { Housekeeping } from './pool/housekeeping.js';
-import { printable } from './printable.js';
 import { Confined } from './sandbox/confined/confined.js';
 import { builtinEngines, ENGINE_DEFAULT } from './sandbox/engines/builtin.js';
 import { Engines } from './sandbox/engines/engines.js';
