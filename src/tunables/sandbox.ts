@@ -94,9 +94,10 @@ export const ISOLATE = {
   endPatienceMs: 2_000,
   /** Meanwhile whatever holds it back is lifted this often. */
   releasePeriodMs: 50,
-  /** Connections that have not yet said for which sandbox they are. */
-  unclaimedMax: 32,
+  /** A connection that has not said for which sandbox it is after this is closed. */
   unclaimedMs: 10_000,
+  /** Connections beyond those that threads were started to make, before the process is ended. */
+  strayConnectionsMax: 16,
 } as const;
 
 /** Engine `wasm`, beside what it has in common with `isolate`. */
