@@ -64,16 +64,25 @@ export class Pool {
     const onHost = process.availableMemory() - POOL.reserveBytes;
     const { memoryMaxBytes } = this.options;
     const underCap =
-      memoryMaxBytes === undefined ? Number.NEGATIVE_INFINITY : this.committed(bytes, kind) - memoryMaxBytes;
+      memoryMaxBytes === undefined
+        ? Number.NEGATIVE_INFINITY
+        : this.committedBytes(bytes, kind) - memoryMaxBytes;
     return Math.max(underCap, Math.min(bytes, POOL.residentBytes) - onHost);
   }
 
-  /** What all limits come to with one more sandbox. */
-  private committed(bytes: number, kind?: StemKind): number {
-    const commitments: Commitment[] = [{ bytes, share: kind && this.shareOf(kind) }];
-    for (const { state, memoryBytes, share } of this.workers.values())
-      if (state !== 'ending') commitments.push({ bytes: memoryBytes, share });
+  /** What all limits come to, with one more sandbox of so many bytes. */
+  committedBytes(bytes = 0, kind?: StemKind): number {
+    const commitments = [this.commitment(bytes, kind)];
+    for (const { state, memoryBytes, stemKind } of this.workers.values())
+      if (state !== 'ending') commitments.push(this.commitment(memoryBytes, stemKind));
     return committedBytes(commitments, this.options.driver.sharedMemoryMaxBytes);
+  }
+
+  /** A function can fill all of its limit, also what the engine has there for itself. */
+  private commitment(bytes: number, kind?: StemKind): Commitment {
+    if (kind === undefined) return { bytes, processBytes: 0, share: undefined };
+    const { sandbox, process } = this.options.engines.ownBytes(kind.engine);
+    return { bytes: bytes + sandbox, processBytes: process, share: this.shareOf(kind) };
   }
 
   private shareOf({ engine, variant }: StemKind): string | undefined {
@@ -83,8 +92,10 @@ export class Pool {
   /** What ending everything that serves nothing would give. */
   evictableBytes(): number {
     let bytes = 0;
-    for (const { state, idle, memoryBytes } of this.workers.values()) {
-      if ((state === 'warm' && idle) || state === 'stem') bytes += memoryBytes;
+    for (const { state, idle, memoryBytes, stemKind } of this.workers.values()) {
+      if (!(state === 'warm' && idle) && state !== 'stem') continue;
+      const { bytes: own, processBytes, share } = this.commitment(memoryBytes, stemKind);
+      bytes += share === undefined ? own + processBytes : own;
     }
     return bytes;
   }
@@ -126,7 +137,6 @@ export class Pool {
       slot = control.addSandbox(core, cgroup.handle);
       const worker = new Worker(id, kind, core, slot, cgroup, performance.now());
       worker.memoryBytes = bytes;
-      worker.share = this.shareOf(kind);
       this.workers.set(id, worker);
       const sandbox = await engine.start({
         id,

@@ -81,8 +81,8 @@ export const ISOLATE = {
   stackMb: 1,
   youngMb: 1,
   openFilesMax: 4_096,
-  /** Memory of a process without its sandboxes, and of each stem in it. */
-  hostBytes: 96 * 1024 * 1024,
+  /** Memory of a process without its sandboxes, and of each stem in it: node takes a third of both, and all of it is counted. */
+  hostBytes: 48 * 1024 * 1024,
   stemBytes: 16 * 1024 * 1024,
   /** Threads that a process may have beside its sandboxes: node's own and a sandbox's pool for asynchronous zlib and crypto. */
   hostThreads: 32,
