@@ -110,8 +110,6 @@ export class Worker {
   weight: 'normal' | 'low' = 'normal';
   /** Its limit, which is what counts against the memory for sandboxes. */
   memoryBytes: number = POOL.memoryMaxDefaultBytes;
-  /** Names the process that it shares with other sandboxes, if it does. */
-  share: string | undefined;
   /** The pool's ageing clock when it was last used. */
   clockAtUse = 0;
   /** Its function was changed or removed: it ends as soon as it is idle. */

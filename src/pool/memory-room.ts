@@ -16,6 +16,8 @@ export interface MemoryRoomOptions {
   memoryMaxBytes: number | undefined;
   /** Most that the process of several sandboxes may have. */
   shareMaxBytes: number;
+  /** What limits have beyond a function's own, by kind of engine: for each sandbox, and for its process. */
+  ownBytes: (engine: string) => { sandbox: number; process: number };
   /** What the host could give now. */
   availableBytes: () => number;
   /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
@@ -40,24 +42,38 @@ export class MemoryRoom {
     return Math.max(underCap, Math.min(bytes, POOL.residentBytes) - onHost);
   }
 
-  /** What all limits come to with one more sandbox. */
+  /** What all limits come to, with one more sandbox of so many bytes. */
   private committed(bytes: number, kind?: StemKind): number {
-    const commitments: Commitment[] = [{ bytes, share: kind && this.shareOf(kind) }, ...this.reserved];
-    for (const { state, memoryBytes, share } of this.options.workers.values())
-      if (state !== 'ending') commitments.push({ bytes: memoryBytes, share });
+    const commitments: Commitment[] = [this.commitment(bytes, kind), ...this.reserved];
+    for (const { state, memoryBytes, stemKind } of this.options.workers.values())
+      if (state !== 'ending') commitments.push(this.commitment(memoryBytes, stemKind));
     return committedBytes(commitments, this.options.shareMaxBytes);
   }
 
+  /** What all sandboxes count for now. */
+  get committedBytes(): number {
+    return this.committed(0);
+  }
+
+  /** A function can fill all of its limit, also what the engine has there for itself. */
+  private commitment(bytes: number, kind?: StemKind): Commitment {
+    if (kind === undefined) return { bytes, processBytes: 0, share: undefined };
+    const { sandbox, process } = this.options.ownBytes(kind.engine);
+    return { bytes: bytes + sandbox, processBytes: process, share: this.shareOf(kind) };
+  }
+
   /** Names the process that such a sandbox shares with others, if it does. */
-  shareOf({ engine, variant }: StemKind): string | undefined {
+  private shareOf({ engine, variant }: StemKind): string | undefined {
     return this.sharing.has(engine) && variant !== ALONE ? `${engine}:${variant}` : undefined;
   }
 
   /** What ending everything that serves nothing would give. */
   evictableBytes(): number {
     let bytes = 0;
-    for (const { state, idle, memoryBytes } of this.options.workers.values()) {
-      if ((state === 'warm' && idle) || state === 'stem') bytes += memoryBytes;
+    for (const { state, idle, memoryBytes, stemKind } of this.options.workers.values()) {
+      if (!(state === 'warm' && idle) && state !== 'stem') continue;
+      const { bytes: own, processBytes, share } = this.commitment(memoryBytes, stemKind);
+      bytes += share === undefined ? own + processBytes : own;
     }
     return bytes;
   }
@@ -93,7 +109,7 @@ export class MemoryRoom {
         hint: 'remove functions that are not needed, lower their memory, or set pool.memory or pool.overcommit',
       });
     }
-    const commitment = { bytes, share: this.shareOf(kind) };
+    const commitment = this.commitment(bytes, kind);
     this.reserved.add(commitment);
     return commitment;
   }

@@ -147,6 +147,8 @@ export interface EngineEntry {
    * Left out: one variant, ''.
    */
   variant?(spec: FunctionSpec): string;
+  /** What limits of memory have beyond a function's own: for each sandbox, and for a process, which several may share. */
+  readonly ownBytes?: { sandbox: number; process: number };
   /** Whether its functions can connect to what their allow-list names. */
   readonly egress?: boolean;
   /** Runs programs of any language. */

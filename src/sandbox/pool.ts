@@ -28,6 +28,8 @@ import { isZygote, type ZygoteKind, Zygotes } from './zygotes.js';
 export interface EngineSource {
   get(kind: string): Promise<Engine>;
   stemKind(spec: FunctionSpec): StemKind;
+  /** As `EngineEntry.ownBytes`. */
+  ownBytes(kind: string): { sandbox: number; process: number };
 }
 
 export interface PoolOptions extends FilePaths {
@@ -72,6 +74,7 @@ export class Pool {
       workers: this.workers,
       memoryMaxBytes: options.memoryMaxBytes,
       shareMaxBytes: options.driver.sharedMemoryMaxBytes,
+      ownBytes: (engine) => options.engines.ownBytes(engine),
       availableBytes: options.availableBytes ?? (() => process.availableMemory()),
       makeRoom: options.makeRoom,
     });
@@ -81,6 +84,11 @@ export class Pool {
   /** As `MemoryRoom.lackingBytes`. */
   lackingBytes(bytes: number, kind?: StemKind): number {
     return this.room.lackingBytes(bytes, kind);
+  }
+
+  /** What all limits come to. */
+  get committedBytes(): number {
+    return this.room.committedBytes;
   }
 
   /** What ending everything that serves nothing would give. */
@@ -128,7 +136,6 @@ export class Pool {
       slot = control.addSandbox(core, cgroup.handle);
       const worker = new Worker(id, kind, core, slot, cgroup, this.time.nowMs());
       worker.memoryBytes = bytes;
-      worker.share = this.room.shareOf(kind);
       this.workers.set(id, worker);
       const sandbox = await engine.start({
         id,

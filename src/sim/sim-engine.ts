@@ -38,6 +38,9 @@ export interface EngineOptions {
   packages: ReadonlyMap<string, ImportedPackage>;
 }
 
+/** What a trace says that a function takes is all of it. */
+const NONE = { sandbox: 0, process: 0 };
+
 export class SimEngine implements Engine, EngineSource {
   readonly kind = ENGINE_DEFAULT;
   /** Something was begun or has ended that goes on in promises: virtual time stands still until these are done. */
@@ -54,6 +57,10 @@ export class SimEngine implements Engine, EngineSource {
 
   stemKind(_spec: FunctionSpec): StemKind {
     return KIND;
+  }
+
+  ownBytes(): { sandbox: number; process: number } {
+    return NONE;
   }
 
   check(): Promise<{ ok: true }> {

@@ -81,8 +81,8 @@ export const ISOLATE = {
   stackMb: 1,
   youngMb: 1,
   openFilesMax: 4_096,
-  /** Memory of a process without its sandboxes, and of each stem in it. */
-  hostBytes: 96 * 1024 * 1024,
+  /** Memory of a process without its sandboxes, and of each stem in it: node takes a third of both, and all of it is counted. */
+  hostBytes: 48 * 1024 * 1024,
   stemBytes: 16 * 1024 * 1024,
   /** Threads that a process may have beside its sandboxes: node's own and a sandbox's pool for asynchronous zlib and crypto. */
   hostThreads: 32,
@@ -94,9 +94,10 @@ export const ISOLATE = {
   endPatienceMs: 2_000,
   /** Meanwhile whatever holds it back is lifted this often. */
   releasePeriodMs: 50,
-  /** Connections that have not yet said for which sandbox they are. */
-  unclaimedMax: 32,
+  /** A connection that has not said for which sandbox it is after this is closed. */
   unclaimedMs: 10_000,
+  /** Connections beyond those that threads were started to make, before the process is ended. */
+  strayConnectionsMax: 16,
 } as const;
 
 /** Engine `wasm`, beside what it has in common with `isolate`. */

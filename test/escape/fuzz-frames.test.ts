@@ -127,6 +127,11 @@ describe('hostile messages in frames', function () {
     const many = Object.fromEntries(Array.from({ length: CHANNEL.headersMax + 1 }, (_, i) => [`h${i}`, '']));
     expect(checkHeaders(many)).to.equal(undefined);
     expect(checkHeaders({ a: 'x'.repeat(CHANNEL.headersMaxBytes) })).to.equal(undefined);
+    // One name, and a header of its own for each line.
+    const cookies = (count: number) => ({ 'set-cookie': Array(count).fill('').join('\n') });
+    expect(checkHeaders(cookies(CHANNEL.headersMax + 1))).to.equal(undefined);
+    expect(checkHeaders({ a: 'b', ...cookies(CHANNEL.headersMax) })).to.equal(undefined);
+    expect(checkHeaders(cookies(CHANNEL.headersMax))).to.be.an('object');
   });
 
   it('hostile messages in a stem’s report: numbers within bounds, names that are texts', () => {

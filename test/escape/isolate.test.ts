@@ -78,6 +78,25 @@ describe('a function in an isolate that tries to get out', () => {
     });
   }
 
+  it('has copies of what belongs to the language', async () => {
+    const code = `const bytes = new Uint8Array([1, 2]);
+      const value = { bytes, of: bytes.buffer, map: new Map([[1, new Date(0)]]), error: new RangeError('r') };
+      value.self = value;
+      const { port1, port2 } = new MessageChannel();
+      const heard = new Promise((resolve) => { port2.onmessage = ({ data }) => resolve(data); });
+      port1.postMessage(value);
+      const copies = [structuredClone(value), await heard, performance.mark('a', { detail: value }).detail];
+      port1.close();
+      const failed = (() => { try { structuredClone(() => {}); } catch (error) { return error.name; } })();
+      const { duration } = performance.measure('b', { start: 1, end: 3 });
+      const same = copies.map((one) => one !== value && one.self === one && one.bytes.buffer === one.of &&
+        one.bytes[1] === 2 && one.map.get(1).getTime() === 0 && one.error instanceof RangeError);
+      return { same, failed, duration, entries: performance.getEntriesByName('b').length };`;
+    expect(await attempt(code)).to.deep.equal({
+      value: { same: [true, true, true], failed: 'DataCloneError', duration: 2, entries: 1 },
+    });
+  });
+
   it('makes no code of strings', async () => {
     for (const way of STRINGS) expect(await attempt(`return ${way}`), way).to.have.property('error');
   });

@@ -1,12 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, totalmem } from 'node:os';
 import { join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import type { SandboxSlots } from '../../src/control/sandbox-slots.js';
+import type { FunctionSpec } from '../../src/invoke/function.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { onlineCores } from '../../src/linux/online-cores.js';
 import { startTicks } from '../../src/linux/process.js';
 import { Guardian, guardianDone } from '../../src/nf/guardian.js';
 import { groupPath } from '../../src/nf/memory-group.js';
@@ -14,10 +17,14 @@ import { MEMORY_MIN, parseMemoryEntries } from '../../src/nf/memory-journal.js';
 import { OOM_SCORES } from '../../src/nf/oom-scores.js';
 import type { NfInstance } from '../../src/nf/profile.js';
 import { NfProtection } from '../../src/nf/protection.js';
+import { Engines } from '../../src/sandbox/engines/engines.js';
+import { Pool } from '../../src/sandbox/pool.js';
+import { POOL } from '../../src/tunables.js';
 import { startProgram } from '../nf/victim.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { RealAgent } from '../support/real-agent.js';
 import { ask, SandboxBench } from '../support/sandboxes.js';
+import { ECHO_REACTOR } from '../support/wasm-modules.js';
 
 const MIB = 2 ** 20;
 const EATER = fileURLToPath(new URL('./support/eater.js', import.meta.url));
@@ -73,6 +80,54 @@ describe('escape by memory', function () {
       const { warnings } = (await agent.status()).agent;
       expect(warnings.some((warning) => warning.includes('over-committed by 3'))).to.equal(true);
     });
+  });
+
+  describe('of what runs a function, which the function can fill as well', () => {
+    const CODE = { process: 'export default () => 1', isolate: 'export default () => 1', wasm: ECHO_REACTOR };
+    /** Of the groups right below that of all sandboxes, together. */
+    const kernelLimits = async (bench: SandboxBench): Promise<number> => {
+      const threads = (await bench.engine()).processGroup !== undefined;
+      let bytes = 0;
+      for (const root of bench.driver.rootPaths) {
+        for (const name of readdirSync(root)) {
+          // The memory of a thread is its process's, which has a limit in one group.
+          if (threads && (name.startsWith('sb-') || name.endsWith('-main'))) continue;
+          const files = ['memory.limit_in_bytes', 'memory.max'].map((file) => join(root, name, file));
+          for (const file of files.filter(existsSync)) bytes += Number(readFileSync(file, 'utf8'));
+        }
+      }
+      return bytes;
+    };
+
+    for (const [kind, code] of Object.entries(CODE)) {
+      for (const group of kind === 'process' ? [undefined] : [undefined, 'mine']) {
+        it(`is counted as the kernel bounds it: ${kind}, ${group ?? 'no'} sharing group`, async () => {
+          const bench = new SandboxBench(kind);
+          const bundle = join(bench.directory, 'bundle');
+          writeFileSync(bundle, code);
+          const pool = new Pool({
+            ...{ engines: new Engines([bench.entry]), driver: bench.driver, scheduling: 'default' },
+            control: { addSandbox: () => 0, removeSandbox() {}, setBusy() {} } as unknown as SandboxSlots,
+            bundlePath: () => bundle,
+            packagePath: () => bundle,
+            onLog() {},
+            onEnded() {},
+          });
+          try {
+            const spec = {
+              ...{ name: 'f', engine: kind, codeHash: '', codeEnding: 'mjs', env: {}, timeoutMs: 10_000 },
+              ...{ memoryBytes: POOL.memoryMaxDefaultBytes, concurrency: 1, createdMs: 0 },
+              ...(group === undefined ? {} : { sharingGroup: group }),
+            } as unknown as FunctionSpec;
+            for (let i = 0; i < 2; i++)
+              await pool.load(await pool.make(onlineCores()[0]!, pool.stemKind(spec)), spec);
+            expect(pool.committedBytes).to.equal(await kernelLimits(bench));
+          } finally {
+            await bench.close();
+          }
+        });
+      }
+    }
   });
 
   it('is not taken in sockets either, of which the kernel has one budget for the box', async () => {

@@ -223,13 +223,17 @@ describe('what a sandbox sends to the agent', function () {
         '"up", over and over',
         `const all = '{"event":"up"}\\n'.repeat(1000); const go = () => agent.write(all, go); go();`,
       ],
+      [
+        'nothing, on one connection after the other',
+        `const go = () => connect(process.argv[3]).on('error', () => {}).on('close', go); go();`,
+      ],
     ] as const) {
       it(`ends a process that sends ${what}`, async () => {
         const directory = join(bench.directory, `evil-${what.length}`);
         const runtime = prepareRuntime(`${directory}-runtime`);
         writeFileSync(
           join(`${directory}-runtime`, 'runner', 'main.js'),
-          `import { Socket } from 'node:net';
+          `import { connect, Socket } from 'node:net';
            const agent = new Socket({ fd: 3, readable: true, writable: true });
            agent.on('error', () => {}).resume();
            ${script}

@@ -27,13 +27,17 @@ describe('memory for sandboxes', () => {
   }
 
   it('counts a shared process once, with at most its own limit', () => {
-    const wasm = Array.from({ length: 2_000 }, () => ({ bytes: 128 * 2 ** 20, share: 'wasm:acme' }));
+    const wasm = Array.from({ length: 2_000 }, () => ({
+      bytes: 128 * 2 ** 20,
+      processBytes: 0,
+      share: 'wasm:acme',
+    }));
     expect(committedBytes(wasm, 4 * GI)).to.equal(4 * GI);
     expect(committedBytes(wasm.slice(0, 2), 4 * GI)).to.equal(256 * 2 ** 20);
     const others = [
-      { bytes: GI, share: 'isolate:acme' },
-      { bytes: GI, share: undefined },
-      { bytes: GI, share: undefined },
+      { bytes: GI, processBytes: 0, share: 'isolate:acme' },
+      { bytes: GI, processBytes: 0, share: undefined },
+      { bytes: GI, processBytes: 0, share: undefined },
     ];
     expect(committedBytes([...wasm, ...others], 4 * GI)).to.equal(7 * GI);
   });

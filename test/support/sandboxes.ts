@@ -42,7 +42,7 @@ let groups = 0;
 export class SandboxBench {
   readonly directory = mkdtempSync('/var/tmp/nemo-test-sandbox-');
   readonly driver: CgroupDriver;
-  private readonly entry: EngineEntry;
+  readonly entry: EngineEntry;
   private readonly opened: Promise<Engine>;
   readonly confined: Confined;
   readonly logs: LogEntry[] = [];

@@ -50,9 +50,12 @@ function mib(bytes: number): string {
   return `${Math.floor(bytes / 2 ** 20)} MiB`;
 }
 
-/** What a sandbox counts for. `share` names the process that it shares with others, which has one limit. */
+/** What a sandbox counts for. */
 export interface Commitment {
   bytes: number;
+  /** Of its process, beside what it and others in there count for. */
+  processBytes: number;
+  /** Names the process that it shares with others, which has one limit. */
   share: string | undefined;
 }
 
@@ -61,8 +64,8 @@ export function committedBytes(commitments: Iterable<Commitment>, shareMaxBytes:
   let bytes = 0;
   const shares = new Map<string, number>();
   for (const one of commitments) {
-    if (one.share === undefined) bytes += one.bytes;
-    else shares.set(one.share, (shares.get(one.share) ?? 0) + one.bytes);
+    if (one.share === undefined) bytes += one.bytes + one.processBytes;
+    else shares.set(one.share, (shares.get(one.share) ?? one.processBytes) + one.bytes);
   }
   for (const share of shares.values()) bytes += Math.min(share, shareMaxBytes);
   return bytes;

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CgroupDriver } from '../../linux/cgroup/driver.js';
 import type { NetworkManager } from '../../network/network-manager.js';
-import { SNAPSHOT } from '../../tunables.js';
+import { ISOLATE, MICROVM, SNAPSHOT, WASM } from '../../tunables.js';
 import type { Confined } from '../confined/confined.js';
 import type { EngineEntry } from '../engine.js';
 import type { StorageQuota } from '../storage-quota.js';
@@ -62,6 +62,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       kind: 'isolate',
       about: 'a V8 isolate each, in a sandboxed process of its own or of its sharing group',
       variant: sharingVariant,
+      ownBytes: { sandbox: ISOLATE.stemBytes, process: ISOLATE.hostBytes },
       async open() {
         const { IsolateEngine } = await import('./isolate/engine.js');
         return new IsolateEngine({
@@ -74,6 +75,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       about:
         'a WebAssembly module (WASI preview 1), in a sandboxed process of its own or of its sharing group',
       variant: sharingVariant,
+      ownBytes: { sandbox: ISOLATE.stemBytes + WASM.heapBytes, process: ISOLATE.hostBytes },
       async open() {
         const { WasmEngine } = await import('./wasm/engine.js');
         return new WasmEngine({
@@ -103,6 +105,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       kind: 'microvm',
       about: 'a virtual machine each, with its own kernel, from a snapshot',
       variant: ({ memoryBytes }) => microvmVariant(memoryBytes),
+      ownBytes: { sandbox: MICROVM.hostBytes, process: 0 },
       keeps: () => existsSync(join(stateDir, 'microvm')),
       async open() {
         const { MicrovmEngine } = await import('./microvm/engine.js');

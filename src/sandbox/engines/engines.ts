@@ -57,6 +57,11 @@ export class Engines {
     return stemKind(engine, this.entries.get(engine)?.variant?.({ engine, ...rest }) ?? '');
   }
 
+  /** See `EngineEntry`. */
+  ownBytes(kind: string): NonNullable<EngineEntry['ownBytes']> {
+    return this.entries.get(kind)?.ownBytes ?? { sandbox: 0, process: 0 };
+  }
+
   /** The engine's part of a deploy. BAD_REQUEST without such an engine, UNSUPPORTED where it does not work here. */
   async prepare(kind: string, source: FunctionSource): Promise<Artifact> {
     if (source.egress === true && this.entry(kind).egress !== true) {

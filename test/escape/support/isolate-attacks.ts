@@ -12,6 +12,17 @@ const LATER = '(await new Promise((resolve) => setTimeout(resolve, 20)))';
 const GOT = `(${LATER}, globalThis.got ?? null)`;
 const REAL = `(real) => '${MARK} ' + (real.getBuiltinModule?.('fs').readdirSync('/').join() ?? Object.keys(real.binding('fs')))`;
 
+/** By each of these node copies a value, `blob`, as postMessage does. */
+const COPIES = [
+  'structuredClone(blob)',
+  'structuredClone({ blob }, { transfer: [] })',
+  'const { port1, port2 } = new MessageChannel(); port2.onmessage = () => {}; port1.postMessage(blob); setTimeout(() => port1.close(), 10)',
+  `performance.mark('a', { detail: blob })`,
+  `performance.measure('a', { start: 0, detail: blob })`,
+  `new PerformanceMark('a', { detail: blob })`,
+  `new (performance.mark('a').constructor)('a', { detail: blob })`,
+];
+
 export interface Attack {
   name: string;
   code: string;
@@ -142,6 +153,32 @@ export const ATTACKS: readonly Attack[] = [
       try { MessagePort.prototype.postMessage = function (...args) { port = this; return real.apply(this, args); }; } catch {}
       util.log?.('x');
       export default async () => { ${LATER}; return port ? '${MARK} ' + typeof port.postMessage : null; };`,
+  },
+  ...COPIES.map((copy) => ({
+    name: `a class of node’s insides, named as what a copy of its Blob is to be made of: ${copy}`,
+    code: `import { EventEmitter } from 'events';
+      let made; const real = EventEmitter.prototype.on;
+      EventEmitter.prototype.on = function (...args) { made ??= this; return real.apply(this, args); };
+      export default async () => {
+        const names = Object.getOwnPropertySymbols(Blob.prototype);
+        const [clone, take] = ['clone', 'deserialize'].map((one) => names.find((name) => String(name).includes(one)));
+        EventEmitter.prototype[take] = () => {};
+        const blob = new Blob(['x']);
+        Object.defineProperty(blob, clone, { value: () => ({ data: {}, deserializeInfo: 'net:Socket' }) });
+        try { ${copy}; } catch {}
+        ${LATER};
+        return made?.connect ? '${MARK} ' + made.constructor.name : null;
+      };`,
+  })),
+  {
+    name: 'a file with a descriptor of its choice, as what a copy of its Blob is to be made of',
+    code: `export default async () => {
+        const clone = Object.getOwnPropertySymbols(Blob.prototype).find((name) => String(name).includes('clone'));
+        const blob = new Blob(['x']);
+        const value = () => ({ data: { handle: { fd: 3 } }, deserializeInfo: 'internal/fs/promises:FileHandle' });
+        Object.defineProperty(blob, clone, { value });
+        try { return structuredClone(blob).read ? '${MARK} a file' : null; } catch { return null; }
+      };`,
   },
   {
     name: 'globals that reach a socket, a file, a lock or another thread',

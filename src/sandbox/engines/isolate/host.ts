@@ -65,6 +65,7 @@ export class IsolateHost {
   private readonly stderr: LogLines;
   private readonly threads = new Map<string, Thread>();
   private readonly unclaimed = new Set<Socket>();
+  private strayConnections = 0;
   private readonly up = new Deferred();
   private readonly oomKillsBefore: number;
   private pid = 0;
@@ -284,9 +285,27 @@ export class IsolateHost {
     this.endUnused();
   }
 
+  /** Threads that have not said yet that they are there. */
+  private get awaited(): number {
+    let count = 0;
+    for (const { token } of this.threads.values()) if (token !== '') count++;
+    return count;
+  }
+
+  /** Nobody waits for it, or not any more: whoever took the process over may connect faster than the agent has time for. */
+  private turnAway(socket: Socket): void {
+    socket.destroy();
+    if (++this.strayConnections !== ISOLATE.strayConnectionsMax) return;
+    this.server.close();
+    void this.kill();
+  }
+
   /** A thread connects; its first frame has to say which one it is. */
   private welcome(socket: Socket): void {
-    if (this.unclaimed.size >= ISOLATE.unclaimedMax) return void socket.destroy();
+    if (this.unclaimed.size >= this.awaited) {
+      this.turnAway(socket);
+      return;
+    }
     this.unclaimed.add(socket);
     const leave = (): boolean => this.unclaimed.delete(socket);
     const timer = setTimeout(() => leave() && socket.destroy(), ISOLATE.unclaimedMs);
@@ -300,6 +319,8 @@ export class IsolateHost {
         if (thread === undefined) return nobody();
         // A token is good for one connection.
         thread.token = '';
+        // One that ended while it connected counts as none.
+        this.strayConnections = 0;
         const tid = typeof inside === 'number' ? threadInside(this.pid, inside) : undefined;
         if (tid === undefined || !this.isNew(tid, thread)) {
           thread.connected.reject(this.error('it named a thread that is not its own'));

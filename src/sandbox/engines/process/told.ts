@@ -48,16 +48,17 @@ export function parseHeaders(meta: Buffer): Record<string, string> | undefined {
 /** Names in lower case, without those of one connection. Undefined if one is no header, or all are too much. */
 export function checkHeaders(told: Record<string, unknown>): Record<string, string> | undefined {
   const entries = Object.entries(told);
-  if (entries.length > CHANNEL.headersMax) return undefined;
   const headers: Record<string, string> = {};
+  let count = 0;
   let chars = 0;
   for (const [given, value] of entries) {
     if (typeof value !== 'string' || !HEADER_NAME.test(given)) return undefined;
     const name = given.toLowerCase();
     chars += name.length + value.length;
     // The one header that may come several times: its values are joined by newlines.
-    const values = name === 'set-cookie' ? value.replaceAll('\n', ' ') : value;
-    if (!HEADER_VALUE.test(values)) return undefined;
+    const cookies = name === 'set-cookie' ? value.split('\n') : undefined;
+    count += cookies?.length ?? 1;
+    if (count > CHANNEL.headersMax || !HEADER_VALUE.test(cookies?.join(' ') ?? value)) return undefined;
     if (name !== '__proto__' && !HOP_BY_HOP.has(name)) headers[name] = value;
   }
   return chars > CHANNEL.headersMaxBytes ? undefined : headers;

@@ -20,7 +20,7 @@ const WEB =
   'ReadableByteStreamController ReadableStreamDefaultController ByteLengthQueuingStrategy CountQueuingStrategy ' +
   'TextEncoderStream TextDecoderStream CompressionStream DecompressionStream clearInterval clearTimeout setInterval ' +
   'setTimeout queueMicrotask structuredClone atob btoa MessageChannel MessagePort Blob File Performance ' +
-  'PerformanceEntry PerformanceMark PerformanceMeasure PerformanceObserver PerformanceObserverEntryList ' +
+  'PerformanceEntry PerformanceMeasure PerformanceObserver PerformanceObserverEntryList ' +
   'PerformanceResourceTiming performance FormData Headers Request Response crypto Crypto CryptoKey SubtleCrypto';
 
 /** `process`, `console` and `fetch` are ours. */

@@ -9,6 +9,7 @@ import { workerData } from 'node:worker_threads';
 import { EMPTY, FrameType } from '../frames.js';
 import type { Outlet } from '../reply.js';
 import { type LoadMeta, serve } from '../serve.js';
+import { replaceCloning } from './cloning.js';
 import { makeGlobals, type OwnGlobals, trimGlobals } from './globals.js';
 import { linkTo, type ThreadLink } from './link.js';
 import { lockLanguage, lockPorts, privatize } from './lockdown.js';
@@ -51,6 +52,7 @@ export function runThread(program: ThreadProgram): void {
     () => exit(1),
     (connected) => {
       link = connected;
+      replaceCloning();
       trimGlobals(own);
       lockLanguage();
       lockPorts();

@@ -11,6 +11,8 @@ import { type Compiled, compile } from './module.js';
 const KEPT_MAX = 256;
 const kept = new Map<string, Compiled>();
 const port = parentPort as MessagePort;
+/** Node's own, which takes modules. */
+const post = port.postMessage.bind(port);
 
 function keep({ path, compiled }: SharedModule): void {
   if (kept.has(path)) return;
@@ -34,6 +36,6 @@ export function findCompiled(path: string): Compiled | undefined {
 export function keepCompiled(path: string, code: Uint8Array, memoryBytes: number): Compiled {
   const compiled = compile(code, memoryBytes);
   keep({ path, compiled });
-  port.postMessage({ path, compiled } satisfies SharedModule);
+  post({ path, compiled } satisfies SharedModule);
   return compiled;
 }

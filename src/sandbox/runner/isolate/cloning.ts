@@ -1,0 +1,61 @@
+/**
+ * Copies of values, in the place of node's own. Node copies an object of its own (`Blob`, a stream, a key) by asking the
+ * object, under symbols that a function can find, which class of node's insides is to be made anew and from what: a function
+ * that answers has any class made, a socket's for example. Here only what belongs to the language is copied.
+ */
+
+import type { Performance } from 'node:perf_hooks';
+import { Deserializer, Serializer } from 'node:v8';
+import { uncurry } from '../primordials.js';
+
+const Failure = DOMException;
+const define = Object.defineProperty;
+const post = uncurry(MessagePort.prototype.postMessage) as (port: unknown, message: unknown) => void;
+const { writeHeader, writeValue, releaseBuffer } = Serializer.prototype;
+const { readHeader, readValue } = Deserializer.prototype;
+const serializer = {
+  header: uncurry(writeHeader) as (to: Serializer) => void,
+  value: uncurry(writeValue) as (to: Serializer, value: unknown) => void,
+  bytes: uncurry(releaseBuffer) as (of: Serializer) => Buffer,
+};
+const deserializer = {
+  header: uncurry(readHeader) as (from: Deserializer) => void,
+  value: uncurry(readValue) as (from: Deserializer) => unknown,
+};
+
+/** What would be transferred is copied too. Throws DataCloneError. */
+function copy(value: unknown): unknown {
+  const to = new Serializer();
+  define(to, '_getDataCloneError', { value: (message: string) => new Failure(message, 'DataCloneError') });
+  serializer.header(to);
+  serializer.value(to, value);
+  const from = new Deserializer(serializer.bytes(to));
+  deserializer.header(from);
+  return deserializer.value(from);
+}
+
+/** Of all that copies what a function hands it: `structuredClone`, ports, and the details of marks in time. */
+export function replaceCloning(): void {
+  const replace = (of: object, name: string, value: unknown): void =>
+    void define(of, name, { value, writable: true, configurable: true });
+  replace(globalThis, 'structuredClone', (value: unknown) => copy(value));
+  replace(MessagePort.prototype, 'postMessage', function (this: unknown, message: unknown) {
+    post(this, copy(message));
+  });
+  const timing = Object.getPrototypeOf(performance) as Performance;
+  const mark = uncurry(timing.mark) as (on: unknown, name: unknown, options: unknown) => unknown;
+  const measure = uncurry(timing.measure) as (
+    on: unknown,
+    name: unknown,
+    from: unknown,
+    to: unknown,
+  ) => unknown;
+  replace(timing, 'mark', function (this: unknown, name: unknown, options: unknown) {
+    return mark(this, name, copy(options));
+  });
+  replace(timing, 'measure', function (this: unknown, name: unknown, from: unknown, to: unknown) {
+    return measure(this, name, copy(from), to);
+  });
+  // It takes details as well.
+  replace(PerformanceMark.prototype, 'constructor', undefined);
+}
