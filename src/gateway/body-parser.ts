@@ -3,6 +3,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../errors.js';
+import { isWithin } from '../streams/json.js';
+import { GATEWAY_HTTP } from '../tunables.js';
 import { bodiesTooLarge, bodyTooLarge, collectBody, cutLongUpload } from './body.js';
 import type { Budget } from './budget.js';
 import { textOf, unpack } from './content.js';
@@ -68,6 +70,10 @@ function parseJson(bytes: Buffer, contentType: string, done: Parameters<Decode>[
   let body: unknown;
   try {
     const text = textOf(bytes, contentType);
+    if (!isWithin(text, GATEWAY_HTTP.json)) {
+      const message = 'the request body goes too deep or has too many values';
+      throw new NemoError('BAD_REQUEST', message, { hint: 'send one JSON object, with code as one text' });
+    }
     body = text === '' ? undefined : JSON.parse(text);
   } catch (cause) {
     if (cause instanceof NemoError) {
