@@ -146,6 +146,24 @@ describe('escape: limits of the gateway', function () {
     }
   });
 
+  for (const [what, request] of [
+    ['of a name that is not its own', 'GET / HTTP/1.1\r\nHost:\r\n\r\n'],
+    ['of functions that are not there', `GET /function/none HTTP/1.1\r\n${HOST}\r\n`],
+    ['for the server itself', `OPTIONS * HTTP/1.1\r\n${HOST}\r\n`],
+    ['with an expectation that is not known', `GET / HTTP/1.1\r\n${HOST}Expect: much\r\n\r\n`],
+  ] as const) {
+    it(`hangs up on a flood of requests ${what}, whose answers wait behind one that does not end`, async () => {
+      const socket = await dial();
+      const closed = untilClosed(socket);
+      socket.write(
+        `GET /function/hold HTTP/1.1\r\n${HOST}\r\n${request.repeat(GATEWAY_HTTP.pipelinedMax * 2)}`,
+      );
+      await closed;
+      const [sink] = held.splice(0);
+      expect(sink!.gone).to.equal(true);
+    });
+  }
+
   it('hangs up earlier on one whose requests have long headers', async () => {
     const socket = await dial();
     const closed = new Promise<void>((gone) => socket.once('close', () => gone()));
