@@ -119,6 +119,8 @@ function listening(
     },
     handle,
   );
+  // All that fit: of those that node left out, nothing here would know, and its parser would go by them.
+  server.maxHeadersCount = 0;
   callers.watch(server);
   // A client that asks first is told to go on when its body is wanted; refused, it keeps the body, and the connection ends.
   server.on('checkContinue', (request: AsksFirst, response: ServerResponse) => {
