@@ -18,6 +18,7 @@ import type { Pool } from '../sandbox/pool.js';
 import { mru } from '../sandbox/selection/mru.js';
 import type { SelectionPolicy } from '../sandbox/selection/policy.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables.js';
+import { Backlog } from './backlog.js';
 import { CorePlaces } from './core-places.js';
 import type { CallRequest, FunctionSpec, Sink } from './function.js';
 import { FunctionState } from './function-state.js';
@@ -55,7 +56,7 @@ export class Dispatcher {
   private readonly growth: Growth;
   private readonly workers: WorkerChoice;
   private readonly admission: AdmissionPolicy;
-  private readonly backlog = new Set<FunctionState>();
+  private readonly backlog = new Backlog();
   /** Bodies of all calls that wait. */
   private readonly queuedBytes = { bytes: 0 };
   private virtualNowMs = 0;
@@ -81,7 +82,10 @@ export class Dispatcher {
       pool,
       isCurrent: (fn) => this.isCurrent(fn),
       onFailed: (fn, error) => this.failQueued(fn, error),
-      onChanged: () => this.pump(),
+      onChanged: (fn) => {
+        if (fn.queued > 0) this.backlog.add(fn);
+        this.pump();
+      },
     });
   }
 
@@ -192,16 +196,13 @@ export class Dispatcher {
    */
   private placeAll(): void {
     let passed: Set<FunctionState> | undefined;
-    while (this.backlog.size > (passed?.size ?? 0)) {
-      let next: FunctionState | undefined;
-      for (const fn of this.backlog) {
-        if (passed?.has(fn)) continue;
-        if (next === undefined || fn.virtualMs < next.virtualMs) next = fn;
-      }
+    for (;;) {
+      const next = this.backlog.next(passed);
       if (next === undefined) return;
       const placed = this.place(next);
       if (placed === 'no place') return;
-      if (placed === 'starting' || placed === 'keeps away') {
+      if (placed === 'starting' && next.onlyStarts) this.backlog.setApart(next);
+      else if (placed === 'starting' || placed === 'keeps away') {
         passed ??= new Set();
         passed.add(next);
       }

@@ -17,8 +17,8 @@ export interface GrowthOptions {
   isCurrent: (fn: FunctionState) => boolean;
   /** The waiting calls of `fn` will not be served. */
   onFailed: (fn: FunctionState, error: NemoError) => void;
-  /** Something changed: calls may go on. */
-  onChanged: () => void;
+  /** Something of `fn` changed: calls may go on. */
+  onChanged: (fn: FunctionState) => void;
 }
 
 export class Growth {
@@ -40,7 +40,7 @@ export class Growth {
       .catch((thrown: unknown) => this.failed(fn, asNemoError(thrown)))
       .finally(() => {
         fn.starting--;
-        this.options.onChanged();
+        this.options.onChanged(fn);
       });
   }
 
@@ -99,7 +99,7 @@ export class Growth {
     }
     if (fn.spec === spec) fn.loadSucceeded();
     if (worker.retired || !isCurrent(fn)) void pool.end(worker);
-    else this.options.onChanged();
+    else this.options.onChanged(fn);
   }
 }
 

@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { ask } from '../gateway/http-client.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
+import { InProcessBox, settled } from '../invoke/in-process-box.js';
 
 describe('escape: shares of the gateway', function () {
   this.timeout(30_000);
@@ -31,6 +32,26 @@ describe('escape: shares of the gateway', function () {
       expect(answer.json().error.message).to.contain('too many values');
     });
   }
+
+  it('looks at no function of which all sandboxes are still being made, however many wait for theirs', async () => {
+    const inProcess = new InProcessBox();
+    inProcess.starting = () => new Promise(() => undefined);
+    const waiting = Array.from({ length: 50 }, (_, i) => `f${i}`);
+    for (const name of waiting) inProcess.deploy(name);
+    for (const name of [...waiting, ...waiting]) inProcess.call(name);
+    await settled();
+    const { blames } = inProcess.dispatcher;
+    const looked: string[] = [];
+    const { of } = blames;
+    blames.of = (name, nowMs) => {
+      looked.push(name);
+      return of.call(blames, name, nowMs);
+    };
+    inProcess.deploy('other');
+    inProcess.call('other');
+    expect(looked).to.deep.equal(['other']);
+    await inProcess.close();
+  });
 
   it('reads JSON of long texts, whatever stands in them', async () => {
     const code = `export default () => ${JSON.stringify('[{,"\\'.repeat(200_000))}.length`;
