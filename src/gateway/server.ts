@@ -12,8 +12,8 @@ import { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
 import { GATEWAY, GATEWAY_HTTP } from '../tunables.js';
 import { Answers } from './answers.js';
+import { Bodies } from './bodies.js';
 import { addBodyParser, releaseBody } from './body-parser.js';
-import { Budget } from './budget.js';
 import { Callers } from './callers.js';
 import { onClientError } from './client-errors.js';
 import { sendError } from './error-reply.js';
@@ -84,7 +84,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const guard = new Guard(options);
   const limits = { ...GATEWAY, ...GATEWAY_HTTP, ...options.limits };
   const callers = new Callers(limits);
-  const bodies = new Budget(limits.bodiesMaxBytes);
+  const bodies = new Bodies(limits.bodiesMaxBytes, callers);
   const answers = new Answers({
     smallBytes: GATEWAY_HTTP.backlogSmallBytes,
     largeBytes: GATEWAY_HTTP.backlogMaxBytes,
@@ -208,7 +208,7 @@ async function listen(server: Server, host: string, port: number): Promise<void>
  * Requests that a connection waits for, of which a flood must not be taken: one after the other, so that nothing is made for
  * a client that does not read what is there.
  */
-function counted(callers: Callers, bodies: Budget, rest: RequestListener): RequestListener {
+function counted(callers: Callers, bodies: Bodies, rest: RequestListener): RequestListener {
   return (request, response) => {
     const caller = callers.of(request.socket);
     let over = false;

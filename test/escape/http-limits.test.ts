@@ -23,7 +23,7 @@ describe('escape: limits of the gateway', function () {
       limits: {
         connectionsMax: 12,
         connectionsPerAddressMax: 8,
-        bodiesMaxBytes: 4 * MIB,
+        bodiesMaxBytes: 8 * MIB,
         backlogsMaxBytes: 8 * MIB,
         answerStallMs: 400,
       },
@@ -115,6 +115,28 @@ describe('escape: limits of the gateway', function () {
     await untilAnswered(() =>
       ask(`${box.gateway.url}/function/echo`, { method: 'POST', body: Buffer.alloc(3 * MIB) }),
     );
+  });
+
+  it('leaves room for the bodies of others when one client holds all that it can', async () => {
+    let refused = 0;
+    for (let i = 0; i < 3; i++) {
+      const socket = await dial();
+      void until(socket, /"OVERLOADED"/).then(
+        () => refused++,
+        () => undefined,
+      );
+      socket.write(`POST /function/hold HTTP/1.1\r\n${HOST}Content-Length: ${2.5 * MIB}\r\n\r\n`);
+      socket.write(Buffer.alloc(2.5 * MIB));
+    }
+    await untilTrue(() => held.length + refused === 3);
+    const other = await dial(box.gateway.port, '127.0.0.2');
+    other.write(`POST /function/echo HTTP/1.1\r\n${HOST}Content-Length: ${MIB}\r\n\r\n`);
+    other.write(Buffer.alloc(MIB));
+    expect(await until(other, /HTTP\/1\.1 \d+/)).to.match(/^HTTP\/1\.1 200 /);
+    for (const sink of held) {
+      sink.onHead(204, {});
+      sink.onEnd(TIMELINE);
+    }
   });
 
   it('counts bodies until their calls have ended', async () => {

@@ -53,6 +53,17 @@ describe('escape: shares of the gateway', function () {
     await inProcess.close();
   });
 
+  it('leaves a place in the queues for each function when those of one tenant wait for all that they can', async () => {
+    const inProcess = new InProcessBox();
+    inProcess.starting = () => new Promise(() => undefined);
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'other']) inProcess.deploy(name);
+    for (const name of ['a', 'b', 'c', 'd', 'e']) {
+      for (let i = 0; i < 10_000; i++) inProcess.call(name);
+    }
+    for (let i = 0; i < 10; i++) expect(inProcess.call('other').outcomes).to.deep.equal([]);
+    await inProcess.close();
+  });
+
   it('reads JSON of long texts, whatever stands in them', async () => {
     const code = `export default () => ${JSON.stringify('[{,"\\'.repeat(200_000))}.length`;
     const answer = await ask(`${box.gateway.url}/v1/functions/f`, {

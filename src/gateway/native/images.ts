@@ -3,8 +3,8 @@
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../errors.js';
 import { UPLOAD } from '../../tunables.js';
+import type { Bodies } from '../bodies.js';
 import { addBodyParser, asBytes } from '../body-parser.js';
-import type { Budget } from '../budget.js';
 import { networkOf } from '../callers.js';
 import type { Platform } from '../platform.js';
 
@@ -13,7 +13,7 @@ interface Part {
   Querystring: { offset?: string };
 }
 
-export function addImageRoutes(server: FastifyInstance, { uploads }: Platform, bodies: Budget): void {
+export function addImageRoutes(server: FastifyInstance, { uploads }: Platform, bodies: Bodies): void {
   // Bodies here are bytes, and nowhere else.
   server.register(async (scope) => {
     addBodyParser(scope, bodies, asBytes);
