@@ -62,5 +62,8 @@ export const GATEWAY_HTTP = {
   closeGraceMs: 5_000,
   /** Answers that follow what functions print, at once. */
   logFollowersMax: 200,
+  /** Lines that follow one another so closely are sent together, so much of them at most: 20 times a second, to each. */
+  logBatchMs: 50,
+  logBatchChars: 64 * 1024,
   retryAfterS: 1,
 } as const;

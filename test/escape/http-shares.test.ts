@@ -2,8 +2,8 @@
 
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { ask } from '../gateway/http-client.js';
-import { startBox, type TestBox } from '../gateway/in-process-platform.js';
+import { ask, rawSocket, until } from '../gateway/http-client.js';
+import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { InProcessBox, settled } from '../invoke/in-process-box.js';
 
 describe('escape: shares of the gateway', function () {
@@ -62,6 +62,26 @@ describe('escape: shares of the gateway', function () {
     }
     for (let i = 0; i < 10; i++) expect(inProcess.call('other').outcomes).to.deep.equal([]);
     await inProcess.close();
+  });
+
+  it('writes lines that a function prints at once to its followers at once, whoever they are', async () => {
+    await box.serve('chatty', echo);
+    const followers = await Promise.all([0, 1, 2].map(() => rawSocket(box.gateway.port)));
+    for (const socket of followers) {
+      socket.write('GET /v1/functions/chatty/logs?follow=1&tail=0 HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await until(socket, /\r\n\r\n/);
+    }
+    const print = (text: string): void =>
+      box.platform.logs.append({ timeMs: 5, functionName: 'chatty', sandboxId: 's', stream: 'stdout', text });
+    const heard = followers.map((socket) => until(socket, /"last"/));
+    for (let i = 0; i < 300; i++) print(`line ${i}`);
+    print('last');
+    for (const text of await Promise.all(heard)) {
+      expect(text.match(/"text":"line/g)).to.have.length(300);
+      // Its chunks: the first line, and the rest.
+      expect(text.match(/^[0-9a-f]+\r$/gm)!.length).to.be.at.most(2);
+    }
+    for (const socket of followers) socket.destroy();
   });
 
   it('reads JSON of long texts, whatever stands in them', async () => {
