@@ -5,14 +5,14 @@ import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../errors.js';
 import { isWithin } from '../streams/json.js';
 import { GATEWAY_HTTP } from '../tunables.js';
-import type { Bodies } from './bodies.js';
 import { bodiesTooLarge, bodyTooLarge, collectBody, cutLongUpload } from './body.js';
 import { textOf, unpack } from './content.js';
+import type { Shares } from './shares.js';
 
 /** Bytes of requests whose body counts until they are answered. */
 const held = new WeakMap<IncomingMessage, number>();
 
-export function releaseBody(request: IncomingMessage, bodies: Bodies): void {
+export function releaseBody(request: IncomingMessage, bodies: Shares): void {
   bodies.give(request.socket, held.get(request) ?? 0);
   held.delete(request);
 }
@@ -27,7 +27,7 @@ type Decode = (
  * `bodies`: of all requests together, with those of calls. A route's own `bodyLimit` holds. Default: JSON, because
  * `curl -d` says of everything that it is a form.
  */
-export function addBodyParser(server: FastifyInstance, bodies: Bodies, decode: Decode = parseJson): void {
+export function addBodyParser(server: FastifyInstance, bodies: Shares, decode: Decode = parseJson): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (request, _payload, done) => {
     const { raw, routeOptions } = request;

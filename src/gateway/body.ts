@@ -6,7 +6,7 @@
 import type { IncomingMessage } from 'node:http';
 import { NemoError } from '../errors.js';
 import { GATEWAY_HTTP } from '../tunables.js';
-import type { Bodies } from './bodies.js';
+import type { Shares } from './shares.js';
 
 export interface BodyTaker {
   /** The bytes are in the budget, to be given back once. */
@@ -67,7 +67,7 @@ export function collectBody(
   request: AsksFirst,
   declaredBytes: number | undefined,
   maxBytes: number,
-  bodies: Bodies,
+  bodies: Shares,
   taker: BodyTaker,
 ): void {
   let first: Buffer | undefined;

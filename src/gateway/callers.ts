@@ -23,16 +23,21 @@ export interface Awaited {
   probe?(): boolean;
 }
 
-/** Everybody of one address: what they have together. */
-export interface Client {
-  connections: number;
+/** What everybody of one address has together. */
+export interface Held {
   /** Of bodies of requests that are not answered yet. */
   bodyBytes: number;
+  feedReaders: number;
+  logFollowers: number;
+}
+
+interface Client extends Held {
+  connections: number;
 }
 
 /** One connection. */
 export class Caller {
-  client: Client = { connections: 0, bodyBytes: 0 };
+  client: Client = { connections: 0, bodyBytes: 0, feedReaders: 0, logFollowers: 0 };
   private readonly awaited = new Set<Awaited>();
   private askedMs = 0;
   /** What waits until another request of this connection is answered; undefined while none is. */

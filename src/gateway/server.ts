@@ -10,9 +10,8 @@ import { asNemoError, NemoError } from '../errors.js';
 import { printableJson } from '../printable.js';
 import { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
-import { GATEWAY, GATEWAY_HTTP } from '../tunables.js';
+import { FEED_SERVER, GATEWAY, GATEWAY_HTTP } from '../tunables.js';
 import { Answers } from './answers.js';
-import { Bodies } from './bodies.js';
 import { addBodyParser, releaseBody } from './body-parser.js';
 import { Callers } from './callers.js';
 import { onClientError } from './client-errors.js';
@@ -31,6 +30,7 @@ import { addLogRoutes } from './native/logs.js';
 import { addObserveRoutes } from './native/observe.js';
 import { addTraceRoutes } from './native/traces.js';
 import type { Platform } from './platform.js';
+import { Shares } from './shares.js';
 import { StaticFiles } from './static-files.js';
 import { attachFeed, refuseWebSockets } from './upgrades.js';
 
@@ -84,7 +84,9 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const guard = new Guard(options);
   const limits = { ...GATEWAY, ...GATEWAY_HTTP, ...options.limits };
   const callers = new Callers(limits);
-  const bodies = new Bodies(limits.bodiesMaxBytes, callers);
+  const bodies = new Shares('bodyBytes', limits.bodiesMaxBytes, callers);
+  const readers = new Shares('feedReaders', FEED_SERVER.readersMax, callers);
+  const followers = new Shares('logFollowers', GATEWAY_HTTP.logFollowersMax, callers);
   const answers = new Answers({
     smallBytes: GATEWAY_HTTP.backlogSmallBytes,
     largeBytes: GATEWAY_HTTP.backlogMaxBytes,
@@ -135,7 +137,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   addErrorReplies(server);
   addFunctionRoutes(server, platform);
   addImageRoutes(server, platform, bodies);
-  const endLogs = addLogRoutes(server, platform);
+  const endLogs = addLogRoutes(server, platform, followers);
   addTraceRoutes(server, platform);
   addObserveRoutes(server, platform, calls, isStopping);
   addConsole(server, consoleFiles, methodsAt);
@@ -155,7 +157,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     await server.close();
     throw cause instanceof NemoError ? cause : listenError(cause as NodeJS.ErrnoException, options);
   }
-  attachFeed(http, guard, feed, isStopping);
+  attachFeed(http, guard, feed, readers, isStopping);
   const servers = own === undefined ? [http] : [http, own];
   const { port } = http.address() as AddressInfo;
   let closed: Promise<void> | undefined;
@@ -208,7 +210,7 @@ async function listen(server: Server, host: string, port: number): Promise<void>
  * Requests that a connection waits for, of which a flood must not be taken: one after the other, so that nothing is made for
  * a client that does not read what is there.
  */
-function counted(callers: Callers, bodies: Bodies, rest: RequestListener): RequestListener {
+function counted(callers: Callers, bodies: Shares, rest: RequestListener): RequestListener {
   return (request, response) => {
     const caller = callers.of(request.socket);
     let over = false;

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
 import type { CallTimeline, LogLine, Sink } from '../../src/invoke/function.js';
-import { GATEWAY_HTTP } from '../../src/tunables.js';
+import { FEED_SERVER, GATEWAY_HTTP } from '../../src/tunables.js';
 import { ask, until, untilClosed } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { heapBytes } from '../support/heap.js';
@@ -319,6 +319,26 @@ describe('escape: limits of the gateway', function () {
     await untilTrue(() => socket.bytesRead > 7 * MIB);
     expect(await served(socket)).to.equal(true);
     expect(box.gateway.unsentBytes).to.equal(0);
+  });
+
+  it('leaves places for other readers of the feed and of logs when one client takes all that it can', async () => {
+    const key = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
+    const feed = `GET /feed HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\n`;
+    const logs = `GET /v1/functions/echo/logs?follow=1 HTTP/1.1\r\n${HOST}\r\n`;
+    const crowded = await startBox();
+    await crowded.serve('echo', echo);
+    const statusOf = async (text: string, localAddress: string): Promise<string> => {
+      const socket = await dial(crowded.gateway.port, localAddress);
+      socket.write(text);
+      return (await until(socket, /^HTTP\/1\.1 \d+/)).slice(9, 12);
+    };
+    const statuses = async (text: string, asked: number): Promise<Set<string>> =>
+      new Set(await Promise.all(Array.from({ length: asked }, () => statusOf(text, '127.0.0.1'))));
+    expect(await statuses(feed, FEED_SERVER.readersMax)).to.have.keys('101', '503');
+    expect(await statusOf(feed, '127.0.0.2')).to.equal('101');
+    expect(await statuses(logs, GATEWAY_HTTP.logFollowersMax)).to.have.keys('200', '429');
+    expect(await statusOf(logs, '127.0.0.2')).to.equal('200');
+    await crowded.close();
   });
 
   it('hangs up on a reader of the feed that talks', async () => {

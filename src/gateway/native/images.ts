@@ -3,17 +3,17 @@
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../errors.js';
 import { UPLOAD } from '../../tunables.js';
-import type { Bodies } from '../bodies.js';
 import { addBodyParser, asBytes } from '../body-parser.js';
 import { networkOf } from '../callers.js';
 import type { Platform } from '../platform.js';
+import type { Shares } from '../shares.js';
 
 interface Part {
   Params: { id: string };
   Querystring: { offset?: string };
 }
 
-export function addImageRoutes(server: FastifyInstance, { uploads }: Platform, bodies: Bodies): void {
+export function addImageRoutes(server: FastifyInstance, { uploads }: Platform, bodies: Shares): void {
   // Bodies here are bytes, and nowhere else.
   server.register(async (scope) => {
     addBodyParser(scope, bodies, asBytes);

@@ -7,17 +7,17 @@
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../errors.js';
 import { noSuchFunction } from '../../invoke/registry.js';
-import { GATEWAY_HTTP, LOGS } from '../../tunables.js';
+import { LOGS } from '../../tunables.js';
 import type { Platform } from '../platform.js';
+import type { Shares } from '../shares.js';
 import { asLine, LogFollowers } from './log-followers.js';
 import { countParameter, flagParameter } from './query.js';
 
 const TAIL_DEFAULT = 100;
 
 /** Returns the way to end all open answers. */
-export function addLogRoutes(server: FastifyInstance, platform: Platform): () => void {
+export function addLogRoutes(server: FastifyInstance, platform: Platform, followers: Shares): () => void {
   const open = new Map<string, LogFollowers>();
-  let followers = 0;
   platform.registry.onChange((name, spec) => {
     if (spec === undefined) open.get(name)?.end();
   });
@@ -28,8 +28,9 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform): () =>
       const { name } = request.params;
       if (platform.registry.get(name) === undefined) throw noSuchFunction(name);
       const tail = countParameter(request.query.tail, 'tail', TAIL_DEFAULT, LOGS.linesPerFunction);
-      const follow = flagParameter(request.query.follow);
-      if (follow && followers >= GATEWAY_HTTP.logFollowersMax) throw tooManyFollowers();
+      const follows = flagParameter(request.query.follow) && request.method !== 'HEAD';
+      const { socket } = request.raw;
+      if (follows && !followers.take(socket, 1)) throw tooManyFollowers();
 
       reply.hijack();
       const response = reply.raw;
@@ -37,21 +38,19 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform): () =>
       response.flushHeaders();
       const printed = platform.logs.read(name, tail).map(asLine).join('');
       if (printed !== '') response.write(printed);
-      if (!follow || request.method === 'HEAD') {
+      if (!follows) {
         response.end();
         return;
       }
-      followers++;
       const those = open.get(name) ?? new LogFollowers(platform.logs, name);
       open.set(name, those);
       those.add(response);
       // Whoever stops sending does not wait for an end that may never come.
-      const { socket } = request.raw;
       const left = (): void => void response.destroy();
       socket.once('end', left);
       response.on('close', () => {
         socket.off('end', left);
-        followers--;
+        followers.give(socket, 1);
         if (those.remove(response)) open.delete(name);
       });
     },
@@ -63,11 +62,7 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform): () =>
 }
 
 function tooManyFollowers(): NemoError {
-  return new NemoError(
-    'OVERLOADED',
-    `${GATEWAY_HTTP.logFollowersMax} readers already follow what functions print`,
-    {
-      hint: 'end one of them, or read without --follow',
-    },
-  );
+  return new NemoError('OVERLOADED', 'as many as may already follow what functions print', {
+    hint: 'end one of them, or read without --follow',
+  });
 }
