@@ -1,5 +1,6 @@
 /** How a call ends: what its caller is told, what its function is charged, what becomes of its worker. */
 
+import type { Backlog } from './backlog.js';
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { NemoError } from '../errors.js';
 import type { CorePlaces } from '../invoke/core-places.js';
@@ -21,7 +22,7 @@ export interface CallEndsOptions {
   pool: Pool;
   places: CorePlaces;
   /** Functions whose calls wait. */
-  backlog: Set<FunctionState>;
+  backlog: Backlog;
   /** For what has to be looked at later. */
   due: Due;
   observer: CallObserver | undefined;

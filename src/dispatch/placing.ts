@@ -11,6 +11,7 @@ import type { Worker } from '../invoke/worker.js';
 import type { WorkerChoice } from '../invoke/worker-choice.js';
 import { nextToServe } from '../policy/scheduling/fair-queue.js';
 import { afterAttempt, mayStartOne, type Placed } from '../policy/scheduling/pass-over.js';
+import { Backlog } from './backlog.js';
 
 export interface PlacingOptions {
   places: CorePlaces;
@@ -27,7 +28,7 @@ export interface PlacingOptions {
 
 export class Placing {
   /** Functions whose calls wait. */
-  readonly backlog = new Set<FunctionState>();
+  readonly backlog = new Backlog();
 
   constructor(private readonly options: PlacingOptions) {}
 
@@ -35,12 +36,14 @@ export class Placing {
   all(nowMs: number): void {
     const { backlog } = this;
     let passedOver: Set<FunctionState> | undefined;
-    while (backlog.size > 0) {
-      const next = nextToServe(backlog, passedOver);
+    for (;;) {
+      const next = nextToServe(backlog.toServe, passedOver);
       if (next === undefined) return;
-      const then = afterAttempt(this.place(next, nowMs));
+      const placed = this.place(next, nowMs);
+      const then = afterAttempt(placed);
       if (then === 'stop') return;
-      if (then === 'next') {
+      if (placed === 'starting' && next.onlyStarts) backlog.setApart(next);
+      else if (then === 'next') {
         passedOver ??= new Set();
         passedOver.add(next);
       }

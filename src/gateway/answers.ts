@@ -61,6 +61,11 @@ export class Answers {
     if (unsent.watched.size > 0) this.stall(unsent);
   }
 
+  /** How many were written on a connection before their turn. */
+  early(socket: Socket): number {
+    return this.connections.get(socket)?.early.size ?? 0;
+  }
+
   private open(socket: Socket): Unsent {
     const unsent: Unsent = { socket, current: undefined, bytes: 0, early: new Set(), watched: new Set() };
     this.connections.set(socket, unsent);

@@ -3,15 +3,17 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../errors.js';
+import { isWithin } from '../streams/json.js';
+import { GATEWAY_HTTP } from '../tunables.js';
 import { bodiesTooLarge, bodyTooLarge, collectBody, cutLongUpload } from './body.js';
-import type { Budget } from './budget.js';
 import { textOf, unpack } from './content.js';
+import type { Shares } from './shares.js';
 
 /** Bytes of requests whose body counts until they are answered. */
 const held = new WeakMap<IncomingMessage, number>();
 
-export function releaseBody(request: IncomingMessage, bodies: Budget): void {
-  bodies.give(held.get(request) ?? 0);
+export function releaseBody(request: IncomingMessage, bodies: Shares): void {
+  bodies.give(request.socket, held.get(request) ?? 0);
   held.delete(request);
 }
 
@@ -25,7 +27,7 @@ type Decode = (
  * `bodies`: of all requests together, with those of calls. A route's own `bodyLimit` holds. Default: JSON, because
  * `curl -d` says of everything that it is a form.
  */
-export function addBodyParser(server: FastifyInstance, bodies: Budget, decode: Decode = parseJson): void {
+export function addBodyParser(server: FastifyInstance, bodies: Shares, decode: Decode = parseJson): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (request, _payload, done) => {
     const { raw, routeOptions } = request;
@@ -46,13 +48,13 @@ export function addBodyParser(server: FastifyInstance, bodies: Budget, decode: D
           return;
         }
         // What it may come to: until it is answered, or, if its client leaves before, until that is known.
-        if (!bodies.take(maxBytes)) {
+        if (!bodies.take(raw.socket, maxBytes)) {
           done(bodiesTooLarge());
           return;
         }
         unpack(bytes, codings, maxBytes, (error, plain) => {
           if (held.has(raw)) held.set(raw, bytes.length + maxBytes);
-          else bodies.give(maxBytes);
+          else bodies.give(raw.socket, maxBytes);
           if (plain === undefined) done(error);
           else decode(plain, type, done);
         });
@@ -68,6 +70,10 @@ function parseJson(bytes: Buffer, contentType: string, done: Parameters<Decode>[
   let body: unknown;
   try {
     const text = textOf(bytes, contentType);
+    if (!isWithin(text, GATEWAY_HTTP.json)) {
+      const message = 'the request body goes too deep or has too many values';
+      throw new NemoError('BAD_REQUEST', message, { hint: 'send one JSON object, with code as one text' });
+    }
     body = text === '' ? undefined : JSON.parse(text);
   } catch (cause) {
     if (cause instanceof NemoError) {

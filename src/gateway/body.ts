@@ -6,7 +6,7 @@
 import type { IncomingMessage } from 'node:http';
 import { NemoError } from '../errors.js';
 import { GATEWAY_HTTP } from '../tunables.js';
-import type { Budget } from './budget.js';
+import type { Shares } from './shares.js';
 
 export interface BodyTaker {
   /** The bytes are in the budget, to be given back once. */
@@ -67,7 +67,7 @@ export function collectBody(
   request: AsksFirst,
   declaredBytes: number | undefined,
   maxBytes: number,
-  budget: Budget,
+  bodies: Shares,
   taker: BodyTaker,
 ): void {
   let first: Buffer | undefined;
@@ -76,10 +76,11 @@ export function collectBody(
   /** Of them in the budget. */
   let counted = 0;
   let over = false;
+  const { socket } = request;
   const dismiss = (): void => {
     if (over) return;
     over = true;
-    budget.give(counted);
+    bodies.give(socket, counted);
     first = undefined;
     more = undefined;
   };
@@ -108,12 +109,12 @@ export function collectBody(
       if (bytes === declaredBytes) return;
       request.on('close', dismiss);
     }
-    if (budget.take(chunk.length)) counted += chunk.length;
+    if (bodies.take(socket, chunk.length)) counted += chunk.length;
     else refuse(bodiesTooLarge());
   });
   request.on('end', () => {
     if (over) return;
-    if (counted < bytes && !budget.take(bytes - counted)) {
+    if (counted < bytes && !bodies.take(socket, bytes - counted)) {
       refuse(bodiesTooLarge());
       return;
     }

@@ -23,8 +23,21 @@ export interface Awaited {
   probe?(): boolean;
 }
 
+/** What everybody of one address has together. */
+export interface Held {
+  /** Of bodies of requests that are not answered yet. */
+  bodyBytes: number;
+  feedReaders: number;
+  logFollowers: number;
+}
+
+interface Client extends Held {
+  connections: number;
+}
+
 /** One connection. */
 export class Caller {
+  client: Client = { connections: 0, bodyBytes: 0, feedReaders: 0, logFollowers: 0 };
   private readonly awaited = new Set<Awaited>();
   private askedMs = 0;
   /** What waits until another request of this connection is answered; undefined while none is. */
@@ -97,7 +110,7 @@ export class Caller {
 
 export class Callers {
   private readonly callers = new WeakMap<Socket, Caller>();
-  private readonly perAddress = new Map<string, number>();
+  private readonly clients = new Map<string, Client>();
 
   constructor(private readonly limits: CallerLimits) {}
 
@@ -123,18 +136,18 @@ export class Callers {
     if (this.callers.has(socket)) return;
     // Undefined: it has gone already.
     const address = networkOf(socket.remoteAddress ?? '');
-    const there = this.perAddress.get(address) ?? 0;
-    if (there >= this.limits.connectionsPerAddressMax) {
+    const caller = this.of(socket);
+    const client = this.clients.get(address) ?? caller.client;
+    if (client.connections >= this.limits.connectionsPerAddressMax) {
       socket.destroy();
       return;
     }
-    this.perAddress.set(address, there + 1);
-    const caller = this.of(socket);
+    client.connections++;
+    caller.client = client;
+    this.clients.set(address, client);
     socket.on('end', () => caller.stoppedSending());
     socket.once('close', () => {
-      const left = (this.perAddress.get(address) ?? 1) - 1;
-      if (left > 0) this.perAddress.set(address, left);
-      else this.perAddress.delete(address);
+      if (--client.connections === 0) this.clients.delete(address);
       caller.left();
     });
   }

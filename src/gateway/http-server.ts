@@ -77,15 +77,19 @@ function listening(
   { guard, callers, answers, timeouts }: Pick<HttpServerParts, 'guard' | 'callers' | 'answers' | 'timeouts'>,
   route: (request: IncomingMessage, response: ServerResponse, asker: Asker) => void,
 ): Server {
+  /** Ends a flood of requests on one connection, whose answers nobody waits for: also of refused ones, behind one that takes its time. */
+  const endsFlood = (request: IncomingMessage, response: ServerResponse): boolean => {
+    // It is its turn.
+    if (response.socket !== null) return false;
+    const { socket } = request;
+    const before = callers.of(socket).pending + answers.early(socket);
+    if (before * weightOf(request) < GATEWAY_HTTP.pipelinedMax) return false;
+    socket.destroy();
+    return true;
+  };
   const handle: OfferHandler = (request, response) => {
     if (request.offered) response.shouldKeepAlive = false;
-    const caller = callers.of(request.socket);
-    // A flood of requests on one connection, whose answers nobody waits for.
-    const { pending } = caller;
-    if (pending > 0 && pending * weightOf(request) >= GATEWAY_HTTP.pipelinedMax) {
-      request.socket.destroy();
-      return;
-    }
+    if (endsFlood(request, response)) return;
     const found = takeTarget(request);
     const asker = readAsker(request.rawHeaders);
     const { host, framing } = asker;
@@ -114,6 +118,8 @@ function listening(
     },
     handle,
   );
+  // All that fit: of those that node left out, nothing here would know, and its parser would go by them.
+  server.maxHeadersCount = 0;
   callers.watch(server);
   // A client that asks first is told to go on when its body is wanted; refused, it keeps the body, and the connection ends.
   server.on('checkContinue', (request: AsksFirst, response: ServerResponse) => {
@@ -124,6 +130,9 @@ function listening(
       response.writeContinue();
     };
     handle(request, response);
+  });
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    if (!endsFlood(request, response)) response.writeHead(417).end();
   });
   return server;
 }

@@ -10,10 +10,9 @@ import { asNemoError, NemoError } from '../errors.js';
 import { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
 import { type LogLevel, logger } from '../telemetry/logger.js';
-import { GATEWAY, GATEWAY_HTTP } from '../tunables.js';
+import { FEED_SERVER, GATEWAY, GATEWAY_HTTP } from '../tunables.js';
 import { Answers } from './answers.js';
 import { addBodyParser, releaseBody } from './body-parser.js';
-import { Budget } from './budget.js';
 import { Callers } from './callers.js';
 import { onClientError } from './client-errors.js';
 import { addConsole, watchRoutes } from './console-routes.js';
@@ -28,6 +27,7 @@ import {
 import { type InvokeOptions, nativeApi } from './native/invoke.js';
 import { addNativeRoutes } from './native/routes.js';
 import type { Platform } from './platform.js';
+import { Shares } from './shares.js';
 import { StaticFiles } from './static-files.js';
 import { attachFeed, refuseWebSockets } from './upgrades.js';
 
@@ -81,7 +81,9 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const guard = new Guard(options);
   const limits = { ...GATEWAY, ...GATEWAY_HTTP, ...options.limits };
   const callers = new Callers(limits);
-  const bodies = new Budget(limits.bodiesMaxBytes);
+  const bodies = new Shares('bodyBytes', limits.bodiesMaxBytes, callers);
+  const readers = new Shares('feedReaders', FEED_SERVER.readersMax, callers);
+  const followers = new Shares('logFollowers', GATEWAY_HTTP.logFollowersMax, callers);
   const answers = new Answers({
     smallBytes: GATEWAY_HTTP.backlogSmallBytes,
     largeBytes: GATEWAY_HTTP.backlogMaxBytes,
@@ -131,7 +133,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const methodsAt = watchRoutes(server);
   addBodyParser(server, bodies);
   addErrorReplies(server);
-  const endLogs = addNativeRoutes(server, platform, { bodies, calls, stopping: isStopping });
+  const endLogs = addNativeRoutes(server, platform, { bodies, followers, calls, stopping: isStopping });
   addConsole(server, consoleFiles, methodsAt);
   platform.registry.onChange((name, spec) => {
     if (spec === undefined) calls.forget(name);
@@ -149,7 +151,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     await server.close();
     throw cause instanceof NemoError ? cause : listenError(cause as NodeJS.ErrnoException, options);
   }
-  attachFeed(http, guard, feed, isStopping);
+  attachFeed(http, guard, feed, readers, isStopping);
   const servers = own === undefined ? [http] : [http, own];
   const { port } = http.address() as AddressInfo;
   let closed: Promise<void> | undefined;
@@ -199,7 +201,7 @@ async function listen(server: Server, host: string, port: number): Promise<void>
  * Requests that a connection waits for, of which a flood must not be taken: one after the other, so that nothing is made for
  * a client that does not read what is there.
  */
-function counted(callers: Callers, bodies: Budget, rest: RequestListener): RequestListener {
+function counted(callers: Callers, bodies: Shares, rest: RequestListener): RequestListener {
   return (request, response) => {
     const caller = callers.of(request.socket);
     let over = false;

@@ -15,9 +15,16 @@ import { rawErrorReply } from './error-reply.js';
 import { FOREIGN_STATUS, foreignHost, type Guard } from './guard.js';
 import { METHODS_ALLOWED, methodRefused } from './methods.js';
 import { takeTarget } from './request-target.js';
+import type { Shares } from './shares.js';
 
 /** Lets WebSocket upgrades of `/feed` through to the feed, and refuses those of anything else. */
-export function attachFeed(server: Server, guard: Guard, feed: FeedServer, stopping: () => boolean): void {
+export function attachFeed(
+  server: Server,
+  guard: Guard,
+  feed: FeedServer,
+  readers: Shares,
+  stopping: () => boolean,
+): void {
   onOffer(server, (request, socket, head) => {
     const refuse = refuser(socket);
     const found = takeTarget(request);
@@ -28,14 +35,16 @@ export function attachFeed(server: Server, guard: Guard, feed: FeedServer, stopp
     }
     const refusal = guard.refusal(asker, request.method!, 'api');
     if (refusal !== undefined) return refuse(refusal, FOREIGN_STATUS, 'Forbidden');
-    if (stopping() || feed.full) {
-      const why = feed.full ? 'the feed has too many readers' : 'the agent is stopping';
+    const isStopping = stopping();
+    if (isStopping || !readers.take(socket, 1)) {
+      const why = isStopping ? 'the agent is stopping' : 'the feed has too many readers';
       return refuse(
         new NemoError('OVERLOADED', why, { hint: 'try again later' }),
         503,
         'Service Unavailable',
       );
     }
+    socket.once('close', () => readers.give(socket, 1));
     feed.accept(request, socket, head);
   });
 }
@@ -73,7 +82,7 @@ const FEED = /^(?:\w+:\/\/[^/?#]*)?\/feed(?:\?|$)/;
 
 function onOffer(
   server: Server,
-  webSocket: (request: IncomingMessage, socket: Duplex, head: Buffer) => void,
+  webSocket: (request: IncomingMessage, socket: Socket, head: Buffer) => void,
 ): void {
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     if (offersWebSocket(request)) webSocket(request, socket, head);

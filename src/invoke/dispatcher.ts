@@ -23,6 +23,7 @@ import type { Pool } from '../sandbox/pool.js';
 import { mru } from '../sandbox/selection/mru.js';
 import type { SelectionPolicy } from '../sandbox/selection/policy.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables.js';
+import type { Backlog } from '../dispatch/backlog.js';
 import { CorePlaces } from './core-places.js';
 import type { CallRequest, FunctionSpec, Sink } from './function.js';
 import { FunctionState } from './function-state.js';
@@ -64,7 +65,7 @@ export class Dispatcher {
   private readonly clock: Clock;
   private readonly growth: Growth;
   private readonly placing: Placing;
-  private readonly backlog: Set<FunctionState>;
+  private readonly backlog: Backlog;
   private readonly due: Due;
   private readonly ends: CallEnds;
   private readonly refuses: Refusals;
@@ -133,12 +134,12 @@ export class Dispatcher {
     const call = acceptedCall(request, sink, fn, nowMs);
     sink.whenLeft?.(() => this.left(call));
     fn.push(call);
-    this.backlog.add(fn);
     this.functionChanged(fn);
     if (call.waits) this.ends.waits(call);
   }
 
   private functionChanged(fn: FunctionState): void {
+    if (fn.queued > 0) this.backlog.add(fn);
     this.pump(fn);
     this.options.onChanged?.(fn);
   }

@@ -64,6 +64,11 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
     return false;
   }
 
+  /** Sandboxes are being made for it, and none could take a call yet. */
+  get onlyStarts(): boolean {
+    return this.starting > 0 && !this.workers.some(({ state }) => state === 'warm');
+  }
+
   /** Bodies of the calls that wait. */
   get queuedBytes(): number {
     return this.waiting.bytes;

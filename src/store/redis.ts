@@ -8,6 +8,7 @@
 import { Redis } from 'ioredis';
 import { NemoError } from '../errors.js';
 import { maskUrl } from '../mask-url.js';
+import { isWithin } from '../streams/json.js';
 import { STORE } from '../tunables.js';
 import { redisAdvice } from './redis-advice.js';
 import { RECONNECTING } from './redis-connection.js';
@@ -162,10 +163,10 @@ async function scan(client: Redis, table: string): Promise<Map<string, number>> 
   return names;
 }
 
-/** One text that is no JSON is one value lost, not the whole table. */
+/** One text that is no JSON of ours is one value lost, not the whole table. */
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return isWithin(text, STORE.json) ? JSON.parse(text) : undefined;
   } catch {
     return undefined;
   }

@@ -56,10 +56,6 @@ export class FeedServer {
     this.pingTimer = setInterval(() => this.ping(), options.pingPeriodMs ?? FEED_SERVER.pingPeriodMs).unref();
   }
 
-  get full(): boolean {
-    return this.readers.size >= FEED_SERVER.readersMax;
-  }
-
   /** Takes over an upgrade request whose path, Host and Origin are right. */
   accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.server.handleUpgrade(request, socket, head, (webSocket) => this.add(webSocket));

@@ -35,6 +35,8 @@ export const GATEWAY_HTTP = {
   bodiesMaxBytes: 256 * 1024 * 1024,
   /** A deploy carries the whole bundle as a JSON string. */
   deployMaxBytes: 16 * 1024 * 1024,
+  /** And has a few thousand values beside: names of files of packages, an environment. */
+  json: { depthMax: 32, valuesMax: 50_000 },
   /** Above this, unsent to one client, a source that can wait should. */
   backlogPauseBytes: 1024 * 1024,
   /** Above this the client of a stream is cut off: it does not read, and the agent's memory is for functions. */
@@ -60,5 +62,8 @@ export const GATEWAY_HTTP = {
   closeGraceMs: 5_000,
   /** Answers that follow what functions print, at once. */
   logFollowersMax: 200,
+  /** Lines that follow one another so closely are sent together, so much of them at most: 20 times a second, to each. */
+  logBatchMs: 50,
+  logBatchChars: 64 * 1024,
   retryAfterS: 1,
 } as const;

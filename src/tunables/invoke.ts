@@ -27,6 +27,7 @@ export const FUNCTION_LIMITS = {
 export const STORE = {
   nameMaxBytes: 1_024,
   valueMaxBytes: 8 * 1024 * 1024,
+  json: { depthMax: 32, valuesMax: 50_000 },
   listMaxBytes: 128 * 1024 * 1024,
   listMax: 50_000,
   /** Names that Redis looks at in one step. */

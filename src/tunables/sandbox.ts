@@ -173,7 +173,7 @@ export const OCI = {
   layerSourcesMax: 100,
   /** Manifests and configs. */
   documentMaxBytes: 1024 * 1024,
-  documentDepthMax: 64,
+  document: { depthMax: 64, valuesMax: 200_000 },
   /** Of a config: environment, arguments, and volumes, each of which is a file system of its own. */
   configTextsMax: 1_000,
   configTextsMaxBytes: 128 * 1024,

@@ -121,6 +121,28 @@ describe('escape: HTTP framing', function () {
     });
   }
 
+  /** As many short ones fit into what a head may have; node lists the first 2,000 by itself. */
+  const MANY = 'a:\r\n'.repeat(2_100);
+
+  it('looks at every header, however many stand before it', async () => {
+    const head = `POST /function/spy HTTP/1.1\r\n${HOST}${CLOSE}${MANY}`;
+    for (const port of ports()) {
+      const answer = await send(`${head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`, port);
+      expect(answer).to.match(/^HTTP\/1\.1 501 /);
+      expect(seen).to.deep.equal([]);
+    }
+  });
+
+  it('takes no body for a request, behind an offer to go on in another protocol and many headers', async () => {
+    const inner = `GET /function/spy/inner HTTP/1.1\r\n${HOST}${CLOSE}\r\n`;
+    const offer = `POST /function/spy HTTP/1.1\r\n${HOST}Connection: Upgrade, close\r\nUpgrade: h2c\r\n`;
+    for (const port of ports()) {
+      seen = [];
+      await send(`${offer}${MANY}Content-Length: ${inner.length}\r\n\r\n${inner}`, port);
+      expect(seen).to.deep.equal([`POST / ${inner}`]);
+    }
+  });
+
   it('hangs up on who says nothing', async () => {
     for (const port of ports()) await untilClosed(await rawSocket(port));
   });

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
 import type { CallTimeline, LogLine, Sink } from '../../src/invoke/function.js';
-import { GATEWAY_HTTP } from '../../src/tunables.js';
+import { FEED_SERVER, GATEWAY_HTTP } from '../../src/tunables.js';
 import { ask, until, untilClosed } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { heapBytes } from '../support/heap.js';
@@ -23,7 +23,7 @@ describe('escape: limits of the gateway', function () {
       limits: {
         connectionsMax: 12,
         connectionsPerAddressMax: 8,
-        bodiesMaxBytes: 4 * MIB,
+        bodiesMaxBytes: 8 * MIB,
         backlogsMaxBytes: 8 * MIB,
         answerStallMs: 400,
       },
@@ -117,6 +117,28 @@ describe('escape: limits of the gateway', function () {
     );
   });
 
+  it('leaves room for the bodies of others when one client holds all that it can', async () => {
+    let refused = 0;
+    for (let i = 0; i < 3; i++) {
+      const socket = await dial();
+      void until(socket, /"OVERLOADED"/).then(
+        () => refused++,
+        () => undefined,
+      );
+      socket.write(`POST /function/hold HTTP/1.1\r\n${HOST}Content-Length: ${2.5 * MIB}\r\n\r\n`);
+      socket.write(Buffer.alloc(2.5 * MIB));
+    }
+    await untilTrue(() => held.length + refused === 3);
+    const other = await dial(box.gateway.port, '127.0.0.2');
+    other.write(`POST /function/echo HTTP/1.1\r\n${HOST}Content-Length: ${MIB}\r\n\r\n`);
+    other.write(Buffer.alloc(MIB));
+    expect(await until(other, /HTTP\/1\.1 \d+/)).to.match(/^HTTP\/1\.1 200 /);
+    for (const sink of held) {
+      sink.onHead(204, {});
+      sink.onEnd(TIMELINE);
+    }
+  });
+
   it('counts bodies until their calls have ended', async () => {
     const post = async (name: string): Promise<Socket> => {
       const socket = await dial();
@@ -145,6 +167,24 @@ describe('escape: limits of the gateway', function () {
       expect(held.length).to.be.at.most(GATEWAY_HTTP.pipelinedMax);
     }
   });
+
+  for (const [what, request] of [
+    ['of a name that is not its own', 'GET / HTTP/1.1\r\nHost:\r\n\r\n'],
+    ['of functions that are not there', `GET /function/none HTTP/1.1\r\n${HOST}\r\n`],
+    ['for the server itself', `OPTIONS * HTTP/1.1\r\n${HOST}\r\n`],
+    ['with an expectation that is not known', `GET / HTTP/1.1\r\n${HOST}Expect: much\r\n\r\n`],
+  ] as const) {
+    it(`hangs up on a flood of requests ${what}, whose answers wait behind one that does not end`, async () => {
+      const socket = await dial();
+      const closed = untilClosed(socket);
+      socket.write(
+        `GET /function/hold HTTP/1.1\r\n${HOST}\r\n${request.repeat(GATEWAY_HTTP.pipelinedMax * 2)}`,
+      );
+      await closed;
+      const [sink] = held.splice(0);
+      expect(sink!.gone).to.equal(true);
+    });
+  }
 
   it('hangs up earlier on one whose requests have long headers', async () => {
     const socket = await dial();
@@ -279,6 +319,26 @@ describe('escape: limits of the gateway', function () {
     await untilTrue(() => socket.bytesRead > 7 * MIB);
     expect(await served(socket)).to.equal(true);
     expect(box.gateway.unsentBytes).to.equal(0);
+  });
+
+  it('leaves places for other readers of the feed and of logs when one client takes all that it can', async () => {
+    const key = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
+    const feed = `GET /feed HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\n`;
+    const logs = `GET /v1/functions/echo/logs?follow=1 HTTP/1.1\r\n${HOST}\r\n`;
+    const crowded = await startBox();
+    await crowded.serve('echo', echo);
+    const statusOf = async (text: string, localAddress: string): Promise<string> => {
+      const socket = await dial(crowded.gateway.port, localAddress);
+      socket.write(text);
+      return (await until(socket, /^HTTP\/1\.1 \d+/)).slice(9, 12);
+    };
+    const statuses = async (text: string, asked: number): Promise<Set<string>> =>
+      new Set(await Promise.all(Array.from({ length: asked }, () => statusOf(text, '127.0.0.1'))));
+    expect(await statuses(feed, FEED_SERVER.readersMax)).to.have.keys('101', '503');
+    expect(await statusOf(feed, '127.0.0.2')).to.equal('101');
+    expect(await statuses(logs, GATEWAY_HTTP.logFollowersMax)).to.have.keys('200', '429');
+    expect(await statusOf(logs, '127.0.0.2')).to.equal('200');
+    await crowded.close();
   });
 
   it('hangs up on a reader of the feed that talks', async () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { OFF } from '../../src/conflict/ladder.js';
-import { GATEWAY } from '../../src/tunables.js';
+import { DISPATCH, GATEWAY } from '../../src/tunables.js';
 import { type BoxOptions, FALLBACK, InProcessBox, KIND, settled } from './in-process-box.js';
 
 describe('the dispatcher', () => {
@@ -123,9 +123,10 @@ describe('the dispatcher', () => {
   it('refuses calls beyond the queue, by number and by bytes', () => {
     open().deploy('a');
     box.throttle(1, 4, 0);
-    const big = Buffer.alloc(GATEWAY.queueMaxBytes / 4);
+    const big = Buffer.alloc(GATEWAY.queueMaxBytes / 4 - DISPATCH.waitingCallBytes);
     for (let i = 0; i < 4; i++) expect(box.call('a', big).outcomes).to.deep.equal([]);
     expect(box.call('a', big).outcomes).to.deep.equal(['OVERLOADED']);
+    box.dispatcher.setFunction('a', undefined);
     box.deploy('b');
     for (let i = 0; i < GATEWAY.queueMax; i++) box.call('b');
     expect(box.call('b').outcomes).to.deep.equal(['OVERLOADED']);

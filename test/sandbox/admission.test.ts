@@ -1,12 +1,13 @@
 import { expect } from 'chai';
 import { guardAdmission } from '../../src/sandbox/admission/guard.js';
 import type { AdmissionSnapshot } from '../../src/sandbox/admission/policy.js';
+import { DISPATCH } from '../../src/tunables.js';
 import { InProcessBox, settled } from '../invoke/in-process-box.js';
 
 const MIB = 2 ** 20;
 
 describe('sandbox/admission: the guard', () => {
-  const policy = guardAdmission({ queueMax: 10, queueMaxBytes: 100, queuesMaxBytes: 300 });
+  const policy = guardAdmission({ queueMax: 10, queueMaxBytes: 100, queuesMaxBytes: MIB });
   const now = (over: Partial<AdmissionSnapshot>): AdmissionSnapshot => ({
     queued: 0,
     queuedBytes: 0,
@@ -22,7 +23,16 @@ describe('sandbox/admission: the guard', () => {
     expect(policy.refuse(now({ queued: 9, queuedBytes: 100 }))).to.equal(undefined);
     expect(policy.refuse(now({ queued: 10 }))).to.deep.equal({ why: 'queue full', retryAfterS: 15 });
     expect(policy.refuse(now({ queuedBytes: 101 }))?.why).to.equal('queue full');
-    expect(policy.refuse(now({ queuedBytes: 9, allQueuedBytes: 301 }))?.why).to.equal('queues full');
+    const all = 20 * DISPATCH.waitingCallBytes;
+    const shared = guardAdmission({ queueMax: 10, queueMaxBytes: all, queuesMaxBytes: all });
+    const half = { queued: 9, queuedBytes: all / 20 };
+    expect(shared.refuse(now({ ...half, allQueuedBytes: all / 2 }))).to.equal(undefined);
+    expect(shared.refuse(now({ ...half, allQueuedBytes: all / 2 + 1 }))?.why).to.equal('queues full');
+    // However much others have, one short call of each may wait.
+    expect(shared.refuse(now({ queuedBytes: all / 20, allQueuedBytes: all }))).to.equal(undefined);
+    expect(shared.refuse(now({ queuedBytes: all / 20 + 1, allQueuedBytes: all }))?.why).to.equal(
+      'queues full',
+    );
   });
 
   it('refuses a call that needs a sandbox for which there is no memory, and none that could have one', () => {

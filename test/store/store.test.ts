@@ -248,13 +248,17 @@ describe('stores', function () {
 
     storeBehaviour(() => ({ kind: 'redis', url: server.url }));
 
-    it('lists the others where somebody wrote what is no JSON', async () => {
+    it('lists the others where somebody wrote what is no JSON, or takes far more memory than it is long', async () => {
       const { store } = await openStore({ kind: 'redis', url: server.url });
       const other = new Redis(server.url);
       await store.put('shared', 'good', 1);
       await other.hset('nemo:shared', 'bad', '{');
+      await other.hset('nemo:shared', 'crowd', `[${'{},'.repeat(100_000)}{}]`);
+      await other.hset('nemo:shared', 'deep', `${'['.repeat(100_000)}${']'.repeat(100_000)}`);
       expect(await store.list('shared')).to.deep.equal([
         { key: 'bad', value: undefined },
+        { key: 'crowd', value: undefined },
+        { key: 'deep', value: undefined },
         { key: 'good', value: 1 },
       ]);
       other.disconnect();

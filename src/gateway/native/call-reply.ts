@@ -13,10 +13,10 @@ import { NemoError } from '../../errors.js';
 import type { CallTimeline, Sink, StartKind } from '../../invoke/function.js';
 import type { GiveBack } from '../../streams/lent-bytes.js';
 import { GATEWAY_HTTP } from '../../tunables.js';
-import type { Budget } from '../budget.js';
 import type { Awaited, Caller } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { appendReplyHeaders } from '../headers.js';
+import type { Shares } from '../shares.js';
 
 /** What is counted when a call has ended; `undefined` for success. */
 export type CallEnded = (
@@ -39,7 +39,7 @@ export interface CallPlace {
   /** The origin is that of API and console, too. */
   shared: boolean;
   /** Bodies of all requests that are not answered yet. */
-  bodies: Budget;
+  bodies: Shares;
   onCallEnded: CallEnded;
 }
 
@@ -167,7 +167,7 @@ export class CallReply implements Sink, Awaited {
   private settle(): void {
     this.ended = true;
     this.caller.heard(this);
-    this.place.bodies.give(this.bodyBytes);
+    this.place.bodies.give(this.response.req.socket, this.bodyBytes);
   }
 
   onError(error: NemoError, timeline: CallTimeline | undefined): void {

@@ -4,16 +4,16 @@ import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../errors.js';
 import { UPLOAD } from '../../tunables.js';
 import { addBodyParser, asBytes } from '../body-parser.js';
-import type { Budget } from '../budget.js';
 import { networkOf } from '../callers.js';
 import type { Platform } from '../platform.js';
+import type { Shares } from '../shares.js';
 
 interface Part {
   Params: { id: string };
   Querystring: { offset?: string };
 }
 
-export function addImageRoutes(server: FastifyInstance, { uploads }: Platform, bodies: Budget): void {
+export function addImageRoutes(server: FastifyInstance, { uploads }: Platform, bodies: Shares): void {
   // Bodies here are bytes, and nowhere else.
   server.register(async (scope) => {
     addBodyParser(scope, bodies, asBytes);

@@ -4,26 +4,22 @@
  * lines, and a line says how many: it never holds up the function.
  */
 
-import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../errors.js';
-import type { LogLine } from '../../invoke/function.js';
 import { noSuchFunction } from '../../invoke/registry.js';
-import { GATEWAY_HTTP, LOGS } from '../../tunables.js';
+import { LOGS } from '../../tunables.js';
 import type { Platform } from '../platform.js';
+import type { Shares } from '../shares.js';
+import { asLine, LogFollowers } from './log-followers.js';
 import { countParameter, flagParameter } from './query.js';
 
 const TAIL_DEFAULT = 100;
 
 /** Returns the way to end all open answers. */
-export function addLogRoutes(server: FastifyInstance, platform: Platform): () => void {
-  const open = new Map<string, Set<ServerResponse>>();
-  let followers = 0;
-  const end = (name: string): void => {
-    for (const response of open.get(name) ?? []) response.end();
-  };
+export function addLogRoutes(server: FastifyInstance, platform: Platform, followers: Shares): () => void {
+  const open = new Map<string, LogFollowers>();
   platform.registry.onChange((name, spec) => {
-    if (spec === undefined) end(name);
+    if (spec === undefined) open.get(name)?.end();
   });
 
   server.get<{ Params: { name: string }; Querystring: { tail?: string; follow?: string } }>(
@@ -32,8 +28,9 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform): () =>
       const { name } = request.params;
       if (platform.registry.get(name) === undefined) throw noSuchFunction(name);
       const tail = countParameter(request.query.tail, 'tail', TAIL_DEFAULT, LOGS.linesPerFunction);
-      const follow = flagParameter(request.query.follow);
-      if (follow && followers >= GATEWAY_HTTP.logFollowersMax) throw tooManyFollowers();
+      const follows = flagParameter(request.query.follow) && request.method !== 'HEAD';
+      const { socket } = request.raw;
+      if (follows && !followers.take(socket, 1)) throw tooManyFollowers();
 
       reply.hijack();
       const response = reply.raw;
@@ -41,60 +38,31 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform): () =>
       response.flushHeaders();
       const printed = platform.logs.read(name, tail).map(asLine).join('');
       if (printed !== '') response.write(printed);
-      if (!follow || request.method === 'HEAD') {
+      if (!follows) {
         response.end();
         return;
       }
-      followers++;
-      const stop = platform.logs.follow(name, lineWriter(response, name));
-      const responses = open.get(name) ?? new Set();
-      open.set(name, responses.add(response));
+      const those = open.get(name) ?? new LogFollowers(platform.logs, name);
+      open.set(name, those);
+      those.add(response);
       // Whoever stops sending does not wait for an end that may never come.
-      const { socket } = request.raw;
       const left = (): void => void response.destroy();
       socket.once('end', left);
       response.on('close', () => {
         socket.off('end', left);
-        stop();
-        followers--;
-        responses.delete(response);
-        if (responses.size === 0) open.delete(name);
+        followers.give(socket, 1);
+        if (those.remove(response)) open.delete(name);
       });
     },
   );
 
   return () => {
-    for (const name of open.keys()) end(name);
+    for (const those of open.values()) those.end();
   };
 }
 
 function tooManyFollowers(): NemoError {
-  return new NemoError(
-    'OVERLOADED',
-    `${GATEWAY_HTTP.logFollowersMax} readers already follow what functions print`,
-    {
-      hint: 'end one of them, or read without --follow',
-    },
-  );
-}
-
-function lineWriter(response: ServerResponse, functionName: string): (line: LogLine) => void {
-  let lost = 0;
-  return (line) => {
-    if (response.writableEnded || response.destroyed) return;
-    if (response.writableLength > GATEWAY_HTTP.backlogPauseBytes) {
-      lost++;
-      return;
-    }
-    if (lost > 0) {
-      const text = `(${lost} lines lost: the reader was too slow)`;
-      response.write(asLine({ timeMs: line.timeMs, functionName, sandboxId: '', stream: 'stderr', text }));
-      lost = 0;
-    }
-    response.write(asLine(line));
-  };
-}
-
-function asLine(line: LogLine): string {
-  return `${JSON.stringify(line)}\n`;
+  return new NemoError('OVERLOADED', 'as many as may already follow what functions print', {
+    hint: 'end one of them, or read without --follow',
+  });
 }

@@ -2,8 +2,8 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { CallCounts } from '../../telemetry/call-counts.js';
-import type { Budget } from '../budget.js';
 import type { Platform } from '../platform.js';
+import type { Shares } from '../shares.js';
 import { addFunctionRoutes } from './functions.js';
 import { addImageRoutes } from './images.js';
 import { addLogRoutes } from './logs.js';
@@ -11,7 +11,9 @@ import { addObserveRoutes } from './observe.js';
 import { addTraceRoutes } from './traces.js';
 
 export interface RouteParts {
-  bodies: Budget;
+  /** Bytes of bodies, and places of those that follow logs. */
+  bodies: Shares;
+  followers: Shares;
   calls: CallCounts;
   stopping(): boolean;
 }
@@ -20,11 +22,11 @@ export interface RouteParts {
 export function addNativeRoutes(
   server: FastifyInstance,
   platform: Platform,
-  { bodies, calls, stopping }: RouteParts,
+  { bodies, followers, calls, stopping }: RouteParts,
 ): () => void {
   addFunctionRoutes(server, platform);
   addImageRoutes(server, platform, bodies);
   addTraceRoutes(server, platform);
   addObserveRoutes(server, platform, calls, stopping);
-  return addLogRoutes(server, platform);
+  return addLogRoutes(server, platform, followers);
 }

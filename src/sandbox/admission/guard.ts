@@ -3,6 +3,7 @@
  * better refused at once, with the time to try again, than kept until it fails.
  */
 
+import { DISPATCH } from '../../tunables.js';
 import type { AdmissionPolicy } from './policy.js';
 
 const RETRY_MAX_S = 60;
@@ -21,7 +22,11 @@ export function guardAdmission(bounds: QueueBounds): AdmissionPolicy {
         // By then half of the queue is done, if one sandbox works on it.
         return { why: 'queue full', retryAfterS: seconds((now.queued * now.meanMs) / 2) };
       }
-      if (now.allQueuedBytes > bounds.queuesMaxBytes) {
+      // Each has as much as it leaves free, and one short call of each may wait, however much others have.
+      const { waitingCallBytes } = DISPATCH;
+      const isFirst = now.queued === 0 && now.queuedBytes <= waitingCallBytes;
+      const ownBytes = now.queuedBytes + now.queued * waitingCallBytes;
+      if (!isFirst && ownBytes > bounds.queuesMaxBytes - now.allQueuedBytes) {
         return { why: 'queues full', retryAfterS: seconds(now.meanMs) };
       }
       // Reading memory costs; where a sandbox is there, or coming, nothing depends on it.

@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
+import { isWithin } from '../../../../streams/json.js';
 import { OCI } from '../../../../tunables.js';
 import { badImage } from './faults.js';
 import { layerParts } from './layer-path.js';
@@ -32,7 +33,6 @@ export interface ImageConfig {
 
 /** Node's names of architectures -> those of images. */
 const ARCHITECTURES: Record<string, string> = { x64: 'amd64', arm64: 'arm64' };
-const [QUOTE, BACKSLASH] = [0x22, 0x5c];
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 /** Whose mount points NEMO makes. */
@@ -41,32 +41,16 @@ const RESERVED = new Set(['.nemo', 'proc']);
 /** Bounded in size and depth. Throws BAD_FUNCTION. */
 export function parseJson(bytes: Buffer, what: string): Record<string, unknown> {
   if (bytes.length > OCI.documentMaxBytes) throw badImage(`${what} of the image is too large`);
-  if (depthOf(bytes) > OCI.documentDepthMax) throw badImage(`${what} of the image goes too deep`);
+  const text = bytes.toString();
+  if (!isWithin(text, OCI.document))
+    throw badImage(`${what} of the image goes too deep or has too many values`);
   try {
-    const value: unknown = JSON.parse(bytes.toString());
+    const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
   } catch {
     // told below
   }
   throw badImage(`${what} of the image is not a JSON document`);
-}
-
-/** How deep brackets go; those within texts are text. */
-function depthOf(bytes: Buffer): number {
-  let depth = 0;
-  let deepest = 0;
-  let inText = false;
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at]!;
-    if (byte === QUOTE) inText = !inText;
-    else if (inText) {
-      if (byte === BACKSLASH) at++;
-    }
-    // [ and {, ] and }
-    else if (byte === 0x5b || byte === 0x7b) deepest = Math.max(deepest, ++depth);
-    else if (byte === 0x5d || byte === 0x7d) depth--;
-  }
-  return deepest;
 }
 
 export function listOf<T>(value: unknown, what: string): Array<T | null> {

@@ -1,0 +1,95 @@
+/** Boundary: what the gateway has for all of its clients. Attacker: one client, or one tenant, that takes it all. */
+
+import { gzipSync } from 'node:zlib';
+import { expect } from 'chai';
+import { ask, rawSocket, until } from '../gateway/http-client.js';
+import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
+import { InProcessBox, settled } from '../invoke/in-process-box.js';
+
+describe('escape: shares of the gateway', function () {
+  this.timeout(30_000);
+  let box: TestBox;
+  before(async () => {
+    box = await startBox();
+  });
+  after(() => box.close());
+
+  const nested = 8_000_000;
+  for (const [what, body] of [
+    ['brackets', `${'['.repeat(nested)}${']'.repeat(nested)}`],
+    ['brackets in a field', `{"code":"1","concurrency":${'['.repeat(nested)}${']'.repeat(nested)}}`],
+    ['values', `{"env":[${'{},'.repeat(5_000_000)}{}]}`],
+    ['names', `{"env":{${Array.from({ length: 60_000 }, (_, i) => `"a${i}":""`)}}}`],
+  ] as const) {
+    it(`reads no JSON of millions of ${what}, which a few KB of a packed body unpack to`, async () => {
+      const headers = { 'content-encoding': 'gzip' };
+      const answer = await ask(`${box.gateway.url}/v1/functions/f`, {
+        method: 'PUT',
+        headers,
+        body: gzipSync(body),
+      });
+      expect(answer.status).to.equal(400);
+      expect(answer.json().error.message).to.contain('too many values');
+    });
+  }
+
+  it('looks at no function of which all sandboxes are still being made, however many wait for theirs', async () => {
+    const inProcess = new InProcessBox();
+    inProcess.starting = () => new Promise(() => undefined);
+    const waiting = Array.from({ length: 50 }, (_, i) => `f${i}`);
+    for (const name of waiting) inProcess.deploy(name);
+    for (const name of [...waiting, ...waiting]) inProcess.call(name);
+    await settled();
+    const { blames } = inProcess.dispatcher;
+    const looked: string[] = [];
+    const { of } = blames;
+    blames.of = (name, nowMs) => {
+      looked.push(name);
+      return of.call(blames, name, nowMs);
+    };
+    inProcess.deploy('other');
+    inProcess.call('other');
+    expect(looked).to.deep.equal(['other']);
+    await inProcess.close();
+  });
+
+  it('leaves a place in the queues for each function when those of one tenant wait for all that they can', async () => {
+    const inProcess = new InProcessBox();
+    inProcess.starting = () => new Promise(() => undefined);
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'other']) inProcess.deploy(name);
+    for (const name of ['a', 'b', 'c', 'd', 'e']) {
+      for (let i = 0; i < 10_000; i++) inProcess.call(name);
+    }
+    for (let i = 0; i < 10; i++) expect(inProcess.call('other').outcomes).to.deep.equal([]);
+    await inProcess.close();
+  });
+
+  it('writes lines that a function prints at once to its followers at once, whoever they are', async () => {
+    await box.serve('chatty', echo);
+    const followers = await Promise.all([0, 1, 2].map(() => rawSocket(box.gateway.port)));
+    for (const socket of followers) {
+      socket.write('GET /v1/functions/chatty/logs?follow=1&tail=0 HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await until(socket, /\r\n\r\n/);
+    }
+    const print = (text: string): void =>
+      box.platform.logs.append({ timeMs: 5, functionName: 'chatty', sandboxId: 's', stream: 'stdout', text });
+    const heard = followers.map((socket) => until(socket, /"last"/));
+    for (let i = 0; i < 300; i++) print(`line ${i}`);
+    print('last');
+    for (const text of await Promise.all(heard)) {
+      expect(text.match(/"text":"line/g)).to.have.length(300);
+      // Its chunks: the first line, and the rest.
+      expect(text.match(/^[0-9a-f]+\r$/gm)!.length).to.be.at.most(2);
+    }
+    for (const socket of followers) socket.destroy();
+  });
+
+  it('reads JSON of long texts, whatever stands in them', async () => {
+    const code = `export default () => ${JSON.stringify('[{,"\\'.repeat(200_000))}.length`;
+    const answer = await ask(`${box.gateway.url}/v1/functions/f`, {
+      method: 'PUT',
+      body: JSON.stringify({ code }),
+    });
+    expect(answer.status).to.equal(201);
+  });
+});
