@@ -73,6 +73,7 @@ export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
   mknod_file: 'worked',
   process_lock: 'worked',
   socketpair_unix: 'worked',
+  send_files: 'EBADF',
   tcp: 'worked',
   shm_file: 'worked',
   shm_map: 'worked',
@@ -252,6 +253,8 @@ int main(void) {
   TRY("mkfifo", mkfifo("/tmp/fifo", 0600));
   TRY("mknod_file", syscall(SYS_mknodat, AT_FDCWD, "/tmp/file", S_IFREG | 0600, 0));
   TRY("socketpair_unix", socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+  struct msghdr message = {0};
+  TRY("send_files", syscall(SYS_sendmsg, -1, &message, 0));
   TRY("tcp", syscall(SYS_socket, AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 6));
   int shm;
   TRY("shm_file", (shm = shm_open("/attempt", O_RDWR | O_CREAT, 0600)) < 0 ? -1 : ftruncate(shm, 4096));

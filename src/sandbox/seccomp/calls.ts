@@ -60,7 +60,7 @@ const TIME = `
 
 const SOCKETS = `
   connect* 42 203, bind 49 200, listen 50 201, accept 43 202, accept4 288 242, shutdown* 48 210,
-  sendto* 44 206, recvfrom* 45 207, sendmsg* 46 211, recvmsg* 47 212, sendmmsg 307 269, recvmmsg 299 243,
+  sendto* 44 206, recvfrom* 45 207, sendmsg 46 211, recvmsg* 47 212, sendmmsg 307 269, recvmmsg 299 243,
   getsockname* 51 204, getpeername* 52 205, getsockopt* 55 209`;
 
 /** To itself and its own: a sandbox has a process namespace. */

@@ -29,9 +29,9 @@ export interface SpecInput {
 const SHIM = [
   `cd "$1" || exit 127; shift`,
   'echo ready >&3',
-  'read -r go <&3 || exit 0',
+  'read -r go <&4 || exit 0',
   `. ${NEMO_DIRECTORY}/function/env`,
-  'exec 3>&-',
+  'exec 3>&- 4<&-',
   'exec "$@"',
 ].join('\n');
 

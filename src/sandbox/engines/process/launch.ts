@@ -43,8 +43,8 @@ export interface Launch {
   devices?: readonly string[];
 }
 
-/** $1: filter file, then the files to join, `--`, and the program. fd 4 becomes the filter. */
-const SCRIPT = `exec 4<"$1"; shift
+/** $1: filter file, then the files to join, `--`, and the program. fd 5 becomes the filter. */
+const SCRIPT = `exec 5<"$1"; shift
 echo 1000 >/proc/self/oom_score_adj
 while [ "$1" != -- ]; do echo 0 >"$1" || exit 97; shift; done
 shift; exec "$@"`;
@@ -118,7 +118,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...['--remount-ro', '/dev'],
     ...(sharedMemoryBytes > 0 ? scratch('/dev/shm', sharedMemoryBytes) : []),
     ...[...scratch('/tmp', SANDBOX.tmpMaxBytes), '--remount-ro', '/'],
-    ...['--chdir', '/tmp', '--seccomp', '4', '--', ...program],
+    ...['--chdir', '/tmp', '--seccomp', '5', '--', ...program],
   ];
 }
 
@@ -132,7 +132,7 @@ function scratch(path: string, bytes: number): string[] {
   return ['--perms', '1777', '--size', `${bytes}`, '--tmpfs', path];
 }
 
-/** Starts the chain with node and the runner at its end. stdio: nothing in, two pipes out, fd 3 the socket. */
+/** Starts the chain with node and the runner at its end. stdio: nothing in, two pipes out, 3 and 4 those to and from the agent. */
 export function launchRunner(
   launch: Launch,
   nodeFlags: readonly string[] = SANDBOX.nodeFlags,
@@ -141,7 +141,6 @@ export function launchRunner(
   const { runtime, setApart } = launch;
   const command = launchCommand(launch, [runtime.nodeInside, ...nodeFlags, runtime.runnerInside, ...args]);
   const options = {
-    more: ['pipe'] as const,
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     cwd: '/',
     // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.
