@@ -46,6 +46,8 @@ export const LOCKS = {
   perSandboxMax: 4_096,
   /** Of the kernel's list, for each look: some 9,000 locks. Reading it costs their number squared. */
   readMaxBytes: 512 * 1024,
+  /** Between two looks through all open files of sandboxes, in parts of the time that the first took. */
+  restRatio: 9,
 } as const;
 
 /** Where what functions say is told by the names of their own files. */
