@@ -3,15 +3,21 @@
  * beginning, so no more than a bounded part is looked at: who holds very many fills that part.
  */
 
-import { open } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, readdir, readFile } from 'node:fs/promises';
 
 /** `1: POSIX  ADVISORY  WRITE 1234 00:2a:17 0 EOF`; one that waits has `->` before its type. Locks of open files have -1. */
 const HELD = /^\d+: (?:POSIX|FLOCK|LEASE)\s+\S+\s+\S+\s+(\d+) /;
 /** What the kernel hands out in one read at most, whatever it is asked for. */
 const PART_BYTES = 4096;
+const FILES_AT_ONCE = 64;
 
 export interface LockCounts {
   total: number;
+  /** Of processes that are gone: a lock stays as long as somebody has its file open. */
+  orphans: number;
+  /** The list was read to its end. */
+  complete: boolean;
   /** By process id, as this process's own namespace numbers them. */
   byPid: ReadonlyMap<number, number>;
 }
@@ -20,6 +26,7 @@ export interface LockCounts {
 export async function countLocks(maxBytes: number): Promise<LockCounts> {
   const byPid = new Map<number, number>();
   let total = 0;
+  let complete = false;
   const count = (line: string): void => {
     const pid = HELD.exec(line)?.[1];
     if (pid === undefined) return;
@@ -32,7 +39,8 @@ export async function countLocks(maxBytes: number): Promise<LockCounts> {
     let rest = '';
     for (let bytes = 0; bytes < maxBytes; ) {
       const { bytesRead } = await file.read(part, 0, part.length, null);
-      if (bytesRead === 0) break;
+      complete = bytesRead === 0;
+      if (complete) break;
       bytes += bytesRead;
       const lines = (rest + part.toString('latin1', 0, bytesRead)).split('\n');
       rest = lines.pop()!;
@@ -41,5 +49,26 @@ export async function countLocks(maxBytes: number): Promise<LockCounts> {
   } finally {
     await file.close();
   }
-  return { total, byPid };
+  let orphans = 0;
+  // Of one that nobody has reaped, the executable is gone.
+  for (const [pid, locks] of byPid) if (!existsSync(`/proc/${pid}/exe`)) orphans += locks;
+  return { total, orphans, complete, byPid };
+}
+
+/** Locks of the files that these processes have open, whoever took them; no more than somewhat beyond `enough` are counted. */
+export async function countOpenLocks(pids: Iterable<number>, enough: number): Promise<number> {
+  let locks = 0;
+  for (const pid of pids) {
+    const folder = `/proc/${pid}/fdinfo`;
+    // It may end meanwhile.
+    const fds = await readdir(folder).catch(() => []);
+    for (let i = 0; i < fds.length; i += FILES_AT_ONCE) {
+      const reads = fds
+        .slice(i, i + FILES_AT_ONCE)
+        .map((fd) => readFile(`${folder}/${fd}`, 'latin1').catch(() => ''));
+      for (const text of await Promise.all(reads)) locks += text.match(/^lock:/gm)?.length ?? 0;
+      if (locks > enough) return locks;
+    }
+  }
+  return locks;
 }

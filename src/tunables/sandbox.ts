@@ -34,6 +34,8 @@ export const SANDBOX = {
   /** Private /dev/shm, for POSIX shared memory and semaphores; its pages count as well. What Docker gives. */
   sharedMemoryMaxBytes: 64 * 1024 * 1024,
   openFilesMax: 1_024,
+  /** Signals that wait: the kernel forgets all of them in one go, with interrupts off, some 150 ns each. */
+  signalsMax: 256,
   /** One core, so one thread for V8's background work; small young generation, so small resident size. */
   nodeFlags: ['--v8-pool-size=1', '--max-semi-space-size=8', '--no-deprecation'],
 } as const;
@@ -44,6 +46,8 @@ export const LOCKS = {
   perSandboxMax: 4_096,
   /** Of the kernel's list, for each look: some 9,000 locks. Reading it costs their number squared. */
   readMaxBytes: 512 * 1024,
+  /** Between two looks through all open files of sandboxes, in parts of the time that the first took. */
+  restRatio: 9,
 } as const;
 
 /** Where what functions say is told by the names of their own files. */

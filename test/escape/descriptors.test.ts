@@ -149,17 +149,18 @@ describe('a program that this process starts while files are open that it could 
     ]);
   });
 
+  // A socket would carry open files to the agent (SCM_RIGHTS), and what it takes to close them would be the agent's time.
   /** Newer ones name their threads. */
   const NAME = /(nemo-)?node(-MainThread)?/;
   /** `node` opens files of its own kind behind what it is given. */
   const NODE =
-    /^0 \/dev\/null,1 pipe,2 pipe,3 socket(,\d+ (anon_inode:\[(eventpoll|eventfd|io_uring)\]|pipe|\/dev\/null))*$/;
+    /^0 \/dev\/null,1 pipe,2 pipe,3 pipe,4 pipe(,\d+ (anon_inode:\[(eventpoll|eventfd|io_uring)\]|pipe|\/dev\/null))*$/;
   const THREADS = new RegExp(NODE.source.replace('|pipe|', '|pipe|socket|'));
   const OUTER = /^0 \/dev\/null,1 pipe,2 pipe,3 anon_inode:\[signalfd\],\d+ anon_inode:\[eventfd\]$/;
   const INNER = /^0 \/dev\/null,1 pipe,2 pipe,\d+ anon_inode:\[eventfd\]$/;
-  const RUNNER = /^0 \/dev\/null,1 pipe,2 pipe,3 socket$/;
+  const RUNNER = /^0 \/dev\/null,1 pipe,2 pipe,3 pipe,4 pipe$/;
   const RUNC =
-    /^0 \/dev\/null,1 pipe,2 pipe,3 socket,\d+ \S+\/runc\.log(,\d+ (anon_inode:\[eventpoll\]|pipe|\/sys\/fs\/cgroup))*$/;
+    /^0 \/dev\/null,1 pipe,2 pipe,3 pipe,4 pipe,\d+ \S+\/runc\.log(,\d+ (anon_inode:\[eventpoll\]|pipe|\/sys\/fs\/cgroup))*$/;
 
   /** Its output is not a program's, which may want to open it by name. */
   const ofMachine = ({ source }: RegExp) => new RegExp(source.replace('1 pipe,2 pipe', '1 socket,2 socket'));
@@ -211,8 +212,8 @@ describe('a program that this process starts while files are open that it could 
       const config = { Cmd: ['httpd', '-f', '-p', '9000'], ExposedPorts: { '9000/tcp': {} } };
       writeLayout(join(bench.directory, 'image'), { layers: [busyboxLayer()], config });
       await bench.start(await bench.deploy(join(bench.directory, 'image')));
-      // The shell in it speaks with the agent on 3, and puts its own stdin or stdout aside meanwhile.
-      const shell = /^0 (socket|pipe),1 (socket|pipe),2 pipe,3 socket(,1\d pipe)*$/;
+      // The shell in it speaks with the agent on 3 and 4, and puts its own stdin or stdout aside meanwhile.
+      const shell = /^0 pipe,1 pipe,2 pipe,3 pipe,4 pipe(,1\d (pipe|\/dev\/null))*$/;
       expectOpen(
         [
           [/unshare/, RUNNER],
@@ -235,7 +236,7 @@ describe('a program that this process starts while files are open that it could 
       await bench.start(engine);
       // Runner and sync, memory, device state, QMP and console; then the disk, the kernel and its initial files.
       const machine =
-        /^0 \/dev\/null,1 socket,2 socket,3 socket,4 anon_inode:\[eventpoll\],5 socket,6 \/memfd:\S+ \(deleted\),8 socket,9 socket,10 \S+\/root,11 \S+\/vmlinuz\S*,12 \S+\/initrd(,\d+ (anon_inode:\[(eventpoll|eventfd|io_uring|signalfd)\]|\S+\/root|\/memfd:\S+ \(deleted\)))*$/;
+        /^0 \/dev\/null,1 socket,2 socket,3 socket,4 socket,5 anon_inode:\[eventpoll\],6 \/memfd:\S+ \(deleted\),8 socket,9 socket,10 \S+\/root,11 \S+\/vmlinuz\S*,12 \S+\/initrd(,\d+ (anon_inode:\[(eventpoll|eventfd|io_uring|signalfd)\]|\S+\/root|\/memfd:\S+ \(deleted\)))*$/;
       expectOpen(
         [
           [/bwrap/, ofMachine(OUTER)],

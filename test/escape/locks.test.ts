@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import { membersOf } from '../../src/linux/cgroup/files.js';
 import { countLocks } from '../../src/linux/lock-counts.js';
 import { EXEC_VARIANT } from '../../src/sandbox/engines/process/programs.js';
+import { LockWatch } from '../../src/sandbox/lock-watch.js';
 import { LOCKS } from '../../src/tunables.js';
 import { RealAgent } from '../support/real-agent.js';
 import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
@@ -21,6 +22,22 @@ for i in range(wanted):
 if wanted > ${LOCKS.perSandboxMax}:
     time.sleep(50)
 print(wanted)
+`;
+
+const HEIR_LOCKS = 6_000;
+/** Has children of its processes take the locks and end: they stay with the open files, under numbers of nobody. */
+const HEIR = `#!/usr/bin/env python3
+import fcntl, os, time
+for i in range(6):
+    if os.fork() == 0:
+        files = [open('/tmp/%d' % i, 'w') for _ in range(1000)]
+        child = os.fork()
+        for file in files if child == 0 else ():
+            fcntl.flock(file, fcntl.LOCK_SH)
+        if child == 0:
+            os._exit(0)
+        time.sleep(50)
+time.sleep(50)
 `;
 
 /** Locks programs of the host for itself, in all ways there are. */
@@ -55,11 +72,24 @@ describe('escape by locks on files', function () {
   });
 });
 
-describe('a program that locks files of the host', () => {
+describe('a program that locks files', () => {
   const bench = new SandboxBench();
   after(() => bench.close());
 
-  it('locks them for itself only', async () => {
+  it('holds those too that its ended children took, and those that are hidden behind others', async () => {
+    const [heir, other] = [await bench.start({ variant: EXEC_VARIANT }), await bench.start()];
+    await bench.load(heir, HEIR, { ending: 'bin' });
+    const running = errorOf(call(heir));
+    while ((await countLocks(LOCKS.readMaxBytes)).total < HEIR_LOCKS) await delay(20);
+    for (const readMaxBytes of [LOCKS.readMaxBytes, 64 * 1024]) {
+      const above = await new LockWatch(readMaxBytes).above([other, heir]);
+      expect(above.map(({ sandbox }) => sandbox)).to.deep.equal([heir]);
+    }
+    await heir.kill();
+    await running;
+  });
+
+  it('locks those of the host for itself only', async () => {
     const sandbox = await bench.run(HOLDER, { variant: EXEC_VARIANT, ending: 'bin' });
     const running = errorOf(call(sandbox));
     // Two of each kind.

@@ -65,7 +65,8 @@ describe('a function that tries to get out', () => {
       const open = (await attempt(sandbox, `${fs} return ${links}`)).value as string[];
       const paths = open.filter((target) => target.startsWith('/'));
       expect(paths.filter((path) => path !== '/dev/null' && !path.startsWith('/proc/'))).to.deep.equal([]);
-      expect(open.filter((target) => target.startsWith('socket:'))).to.have.length(1);
+      // Through a socket it would get open files, and would have to close them.
+      expect(open.filter((target) => target.startsWith('socket:'))).to.deep.equal([]);
     });
   });
 

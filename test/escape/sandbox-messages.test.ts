@@ -234,8 +234,8 @@ describe('what a sandbox sends to the agent', function () {
         writeFileSync(
           join(`${directory}-runtime`, 'runner', 'main.js'),
           `import { connect, Socket } from 'node:net';
-           const agent = new Socket({ fd: 3, readable: true, writable: true });
-           agent.on('error', () => {}).resume();
+           const agent = new Socket({ fd: 3, readable: false, writable: true });
+           agent.on('error', () => {});
            ${script}
            setInterval(() => {}, 1000);`,
         );

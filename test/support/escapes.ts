@@ -123,6 +123,12 @@ export function itHoldsAgainstEscapes(box: EscapeBox): void {
     await expectNothing(readFiles([...files, ...agent, ...through, `/tmp/../..${own}`]));
   });
 
+  if (box.native && !box.ownKernel)
+    it('reads no file of the kernel that takes locks which others wait for', () =>
+      expectNothing(
+        `${FS} return ['/proc/locks', '/proc/zoneinfo'].filter((path) => fs.statSync(path).isFile())`,
+      ));
+
   it('sees and signals no process but its own', async () => {
     const pids = `return require('fs').readdirSync('/proc').filter((name) => /^\\d+$/.test(name))`;
     expect(((await attempt(sandbox, pids)).value as string[] | undefined) ?? []).to.have.length.below(4);

@@ -42,6 +42,7 @@ export function expectRefused(
 const LACKING = {
   clone3: 'ENOSYS',
   timer_create: 'ENOSYS',
+  filter_by_prctl: 'EINVAL',
   io_setup: 'ENOSYS',
   membarrier_global: 'ENOSYS',
   membarrier_register: 'ENOSYS',
@@ -51,6 +52,8 @@ const LACKING = {
 /** What it must be told that is not EPERM: calls that a kernel may lack, and what ordinary programs do. */
 export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
   ...LACKING,
+  filter: 'ENOSYS',
+  semaphores: 'worked',
   packet_socket: 'EAFNOSUPPORT',
   vsock: 'EAFNOSUPPORT',
   tipc: 'EAFNOSUPPORT',
@@ -65,10 +68,12 @@ export const NATIVE_ANSWERS: Readonly<Record<string, string>> = {
   x32_table: 'killed',
   inotify: 'ENOSYS',
   core_of_one: 'worked',
+  few_signals: 'worked',
   mkfifo: 'worked',
   mknod_file: 'worked',
   process_lock: 'worked',
   socketpair_unix: 'worked',
+  send_files: 'EBADF',
   tcp: 'worked',
   shm_file: 'worked',
   shm_map: 'worked',
@@ -91,6 +96,9 @@ const NO_SHARED_MEMORY = { shm_file: 'EROFS', shm_map: 'EBADF', semaphore: 'EROF
 export const MACHINE_ANSWERS: Readonly<Record<string, string>> = {
   ...NATIVE_ANSWERS,
   ...NO_SHARED_MEMORY,
+  // QEMU's own filter.
+  filter: 'EFAULT',
+  filter_by_prctl: 'EFAULT',
   line_discipline: 'ENOTTY',
   drop_file_pages: 'worked',
 };
@@ -100,6 +108,7 @@ export const THREAD_ANSWERS: Readonly<Record<string, string>> = {
   ...NO_SHARED_MEMORY,
   ...LACKING,
   core_of_one: 'worked',
+  few_signals: 'worked',
   futex_thread: 'worked',
 };
 
@@ -231,6 +240,11 @@ int main(void) {
   struct rlimit core = {0};
   TRY("core_limit", syscall(SYS_prlimit64, 0, RLIMIT_CORE, &core, 0));
   TRY("core_of_one", syscall(SYS_getrlimit, RLIMIT_CORE, &core) == 0 && core.rlim_cur == 1 ? 0 : -1);
+  TRY("few_signals", syscall(SYS_getrlimit, RLIMIT_SIGPENDING, &core) == 0 && core.rlim_cur <= 256 ? 0 : -1);
+  TRY("filter", syscall(SYS_seccomp, 1, 0, 0));
+  TRY("filter_by_prctl", prctl(PR_SET_SECCOMP, 2, 0));
+  TRY("semaphores", syscall(SYS_semget, 0, 511, 0600));
+  TRY("semaphores_many", syscall(SYS_semget, 0, 512, 0600));
   TRY("ioprio", syscall(SYS_ioprio_set, 1, 0, 0x2000));
 #ifdef __x86_64__
   in_child("i386_table", i386);
@@ -239,6 +253,8 @@ int main(void) {
   TRY("mkfifo", mkfifo("/tmp/fifo", 0600));
   TRY("mknod_file", syscall(SYS_mknodat, AT_FDCWD, "/tmp/file", S_IFREG | 0600, 0));
   TRY("socketpair_unix", socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+  struct msghdr message = {0};
+  TRY("send_files", syscall(SYS_sendmsg, -1, &message, 0));
   TRY("tcp", syscall(SYS_socket, AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 6));
   int shm;
   TRY("shm_file", (shm = shm_open("/attempt", O_RDWR | O_CREAT, 0600)) < 0 ? -1 : ftruncate(shm, 4096));

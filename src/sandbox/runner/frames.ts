@@ -1,5 +1,5 @@
 /**
- * Frames between agent and runner over one UNIX socket pair. A body is raw bytes, never re-encoded.
+ * Frames between agent and runner over a pair of pipes or a socket. A body is raw bytes, never re-encoded.
  *
  *   u32 bodyBytes | u32 metaBytes | u32 callId | u8 type | u8 kind | u16 status | u32 timeMs | meta | body
  *

@@ -12,14 +12,14 @@ export interface Link {
   receive(onBytes: (bytes: Buffer) => void, onEnd: () => void): void;
 }
 
-/** Of a runner that has its process to itself. */
-export function socketLink(socket: Socket): Link {
-  const once = socket.once.bind(socket);
+/** Of a runner that has its process to itself; `to`: where what comes and what goes are two. */
+export function socketLink(from: Socket, to = from): Link {
+  const once = to.once.bind(to);
   let draining: Promise<void> | undefined;
   return {
-    write: socket.write.bind(socket) as Link['write'],
+    write: to.write.bind(to) as Link['write'],
     drained() {
-      if (!socket.writableNeedDrain) return undefined;
+      if (!to.writableNeedDrain) return undefined;
       draining ??= new Promise((resolve) => {
         once('drain', () => {
           draining = undefined;
@@ -29,9 +29,10 @@ export function socketLink(socket: Socket): Link {
       return draining;
     },
     receive(onBytes, onEnd) {
-      socket.on('data', onBytes);
-      socket.on('close', onEnd);
-      socket.on('error', onEnd);
+      from.on('data', onBytes);
+      from.on('close', onEnd);
+      from.on('error', onEnd);
+      if (to !== from) to.on('error', onEnd);
     },
   };
 }

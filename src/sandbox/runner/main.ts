@@ -1,4 +1,4 @@
-/** The program inside a process sandbox: one socket on fd 3, the function a file that is imported. */
+/** The program inside a process sandbox: pipes to the agent (3) and from it (4), the function a file that is imported. */
 
 import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -21,7 +21,8 @@ function giveUp(thrown: unknown): never {
   return process.exit(1);
 }
 
-serve(socketLink(new Socket({ fd: 3, readable: true, writable: true })), {
+const toAgent = new Socket({ fd: 3, readable: false, writable: true });
+serve(socketLink(new Socket({ fd: 4, readable: true, writable: false }), toAgent), {
   async evaluate({ path, env }) {
     // What starts programs is loaded only for them.
     if (isProgram(path)) return (await import('./program.js')).programHandler(path, env);

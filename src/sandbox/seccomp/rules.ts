@@ -103,11 +103,18 @@ const SOCKET_REQUESTS = [
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
 
-/** Names, ends, privileges given up, memory policy of itself. Not core scheduling, nor what needs a privilege. */
+/** Names, ends, privileges given up, memory policy of itself. Not core scheduling, nor what needs a privilege; see FILTERS. */
 const PRCTL_OPTIONS = [
-  ...[1, 2, 3, 4, 7, 8, 15, 16, 21, 22, 23, 25, 26, 27, 29, 30, 36, 37, 38, 39, 40, 41, 42, 47],
+  ...[1, 2, 3, 4, 7, 8, 15, 16, 21, 23, 25, 26, 27, 29, 30, 36, 37, 38, 39, 40, 41, 42, 47],
   ...[50, 51, 52, 53, 54, 55, 56, 60, 61, 65, 66, 0x53564d41, 0x59616d61, 0x41555856],
 ];
+
+const PR_SET_SECCOMP = 22;
+/** The kernel tries a filter on every number of a call with interrupts off: milliseconds of its core each time. */
+const FILTERS = {
+  seccomp: [refuse(ENOSYS)],
+  prctl: [allow(argument(0, PRCTL_OPTIONS)), refuse(EINVAL, argument(0, [PR_SET_SECCOMP]))],
+} as const;
 
 const S_IFMT = 0o170000;
 /** FIFO, regular file (also as 0), socket: not a device. */
@@ -120,6 +127,8 @@ const range = (from: number, to: number, without: readonly number[]): number[] =
 const MAP_HUGETLB = 0x40000;
 const MFD_HUGETLB = 4;
 const SHM_HUGETLB = 0o4000;
+/** Of a set of semaphores 511 at most: all of a set are changed in one go, in each process that would undo something. */
+const SEMAPHORES_BEYOND = 0xfffffe00;
 /**
  * Not: merging with equal pages of others (12, 13), which tells what these hold; collapsing (25), which makes every core
  * empty its lists; what needs a privilege.
@@ -172,7 +181,8 @@ const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
   socket: sockets(refuse(EACCES, ...UDP)),
   socketpair: [allow(FAMILY(AF.unix)), refuse(EAFNOSUPPORT, FAMILY(...OTHER_FAMILIES))],
   ioctl: [allow(argument(1, [...TERMINAL_REQUESTS, ...FILE_REQUESTS, ...SOCKET_REQUESTS]))],
-  prctl: [allow(argument(0, PRCTL_OPTIONS))],
+  semget: [allow(argument(1, [0], SEMAPHORES_BEYOND))],
+  ...FILTERS,
   mknod: [allow(argument(1, PLAIN_FILES, S_IFMT))],
   mknodat: [allow(argument(2, PLAIN_FILES, S_IFMT))],
 };
@@ -199,6 +209,9 @@ const OF_MACHINES: typeof CLAUSES = {
   // QEMU lets go of what it knew of a disk when it goes on from a snapshot, and gives up where that is refused.
   fadvise64: [allow()],
   ioctl: [refuse(EPERM, argument(1, [TIOCSTI, TIOCLINUX])), allow()],
+  // Its own one.
+  seccomp: [allow()],
+  prctl: [allow(argument(0, [...PRCTL_OPTIONS, PR_SET_SECCOMP]))],
 };
 
 const OWN_CLAUSES: Readonly<Record<Confinement, typeof CLAUSES>> = {

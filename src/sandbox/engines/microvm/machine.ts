@@ -37,7 +37,7 @@ export interface MachineFiles {
 }
 
 /** Numbers of the machine's sockets and files: those of the host's end are indexes of `ChildProcess.stdio`. */
-export const Fd = { runner: 3, seccomp: 4, sync: 5, memory: 6, devices: 7, qmp: 8, console: 9 } as const;
+export const Fd = { runner: 3, sync: 4, seccomp: 5, memory: 6, devices: 7, qmp: 8, console: 9 } as const;
 const [ROOT, KERNEL, INITRD] = [10, 11, 12];
 const file = (fd: number): string => `/proc/self/fd/${fd}`;
 
@@ -112,7 +112,7 @@ export function launchMachine(spec: MachineSpec, launch: MachineLaunch, files: M
   const opened = [files.root, files.kernel, files.initrd].map((path) => openSync(path, 'r'));
   try {
     const stdio = [
-      ...(['pipe', 'pipe', 'pipe', 'ignore', 'pipe'] as const),
+      ...(['pipe', 'pipe', 'pipe', 'pipe', 'ignore'] as const),
       files.memoryFd,
       files.devicesFd ?? ('ignore' as const),
       ...(['pipe', 'pipe'] as const),

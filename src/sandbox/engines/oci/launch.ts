@@ -40,7 +40,7 @@ export function launchCommand({
   ...from
 }: Launch): string[] {
   const runc = ['runc', '--root', stateDirectory, '--log', `${bundle}/runc.log`, 'run'];
-  const run = [...runc, '--no-new-keyring', '--preserve-fds', '1', '--bundle', bundle, id];
+  const run = [...runc, '--no-new-keyring', '--preserve-fds', '2', '--bundle', bundle, id];
   return [
     ...['/bin/sh', '-c', SCRIPT, 'sandbox', ...joinPaths, '--'],
     ...(scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
@@ -54,7 +54,6 @@ export function launchCommand({
 
 export function launchContainer(launch: Launch): ChildProcess {
   const options = {
-    more: ['pipe'] as const,
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', GOMAXPROCS: '1' },
     cwd: '/',
     // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.

@@ -6,6 +6,7 @@
 import { openFilesAtMost } from '../../../linux/open-files.js';
 import { OCI, SANDBOX } from '../../../tunables.js';
 import { seccompProfile } from '../../seccomp/profile.js';
+import { LOCKING_PROC_FILES } from '../process/surroundings.js';
 import type { ImagePlan } from './plan.js';
 import { HOSTNAME, NEMO_DIRECTORY } from './rootfs.js';
 
@@ -28,9 +29,9 @@ export interface SpecInput {
 const SHIM = [
   `cd "$1" || exit 127; shift`,
   'echo ready >&3',
-  'read -r go <&3 || exit 0',
+  'read -r go <&4 || exit 0',
   `. ${NEMO_DIRECTORY}/function/env`,
-  'exec 3>&-',
+  'exec 3>&- 4<&-',
   'exec "$@"',
 ].join('\n');
 
@@ -70,6 +71,7 @@ export function containerSpec(input: SpecInput): Record<string, unknown> {
         fixed('RLIMIT_NOFILE', openFilesAtMost(SANDBOX.openFilesMax)),
         // With 0 a crash would still start the host's handler of core dumps, with 1 it does not.
         fixed('RLIMIT_CORE', 1),
+        fixed('RLIMIT_SIGPENDING', SANDBOX.signalsMax),
         fixed('RLIMIT_NICE', 0),
         fixed('RLIMIT_RTPRIO', 0),
       ],
@@ -101,6 +103,7 @@ export function containerSpec(input: SpecInput): Record<string, unknown> {
       sysctl: { 'net.ipv4.ip_unprivileged_port_start': '0' },
       seccomp: seccompProfile(),
       maskedPaths: [
+        ...LOCKING_PROC_FILES,
         ...[
           '/proc/acpi',
           '/proc/asound',

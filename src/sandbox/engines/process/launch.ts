@@ -4,7 +4,7 @@
  * and node starts. Every process of the sandbox inherits all of it from birth.
  */
 
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import type { FunctionScheduling } from '../../../harvest/policies.js';
 import { openFilesAtMost } from '../../../linux/open-files.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
@@ -13,7 +13,7 @@ import { whileParentLives } from '../../../linux/tied-process.js';
 import { SANDBOX } from '../../../tunables.js';
 import { type SetApart, type StartSandbox, spawnSandbox } from '../start-apart.js';
 import type { Runtime } from './runtime.js';
-import { ETC_INSIDE, OWN_FILES, SHARED_FILES, USER_NAME } from './surroundings.js';
+import { ETC_INSIDE, LOCKING_PROC_FILES, OWN_FILES, SHARED_FILES, USER_NAME } from './surroundings.js';
 
 /** Where a sandbox finds its function. */
 export const FUNCTION_DIRECTORY = '/function';
@@ -43,8 +43,8 @@ export interface Launch {
   devices?: readonly string[];
 }
 
-/** $1: filter file, then the files to join, `--`, and the program. fd 4 becomes the filter. */
-const SCRIPT = `exec 4<"$1"; shift
+/** $1: filter file, then the files to join, `--`, and the program. fd 5 becomes the filter. */
+const SCRIPT = `exec 5<"$1"; shift
 echo 1000 >/proc/self/oom_score_adj
 while [ "$1" != -- ]; do echo 0 >"$1" || exit 97; shift; done
 shift; exec "$@"`;
@@ -81,6 +81,7 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     // Without a nice allowance the kernel itself refuses the way out of SCHED_IDLE. With a limit of 0 a crash would still
     // start the host's handler of core dumps, as root, on any core and on nobody's account; with 1 it starts nothing.
     ...['prlimit', '--nice=0:0', '--rtprio=0:0', '--core=1:1', `--nofile=${openFiles}:${openFiles}`],
+    `--sigpending=${SANDBOX.signalsMax}:${SANDBOX.signalsMax}`,
     ...(fileMaxBytes === undefined ? [] : [`--fsize=${fileMaxBytes}:${fileMaxBytes}`]),
     ...(cpuMaxSeconds === undefined ? [] : [`--cpu=${cpuMaxSeconds}:${cpuMaxSeconds + 1}`]),
     ...(launch.scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
@@ -112,13 +113,18 @@ export function launchCommand(launch: Launch, program: readonly string[]): strin
     ...['--symlink', '/usr/share/zoneinfo/UTC', '/etc/localtime', '--symlink', '/proc/mounts', '/etc/mtab'],
     ...['--symlink', '/tmp', '/var/tmp'],
     // Written, /proc would let a function leave its rank for the kernel's out-of-memory killer.
-    ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],
+    ...['--proc', '/proc', ...maskedFiles(), '--remount-ro', '/proc', '--dev', '/dev'],
     ...devices.flatMap((path) => ['--dev-bind', path, path]),
     ...['--remount-ro', '/dev'],
     ...(sharedMemoryBytes > 0 ? scratch('/dev/shm', sharedMemoryBytes) : []),
     ...[...scratch('/tmp', SANDBOX.tmpMaxBytes), '--remount-ro', '/'],
-    ...['--chdir', '/tmp', '--seccomp', '4', '--', ...program],
+    ...['--chdir', '/tmp', '--seccomp', '5', '--', ...program],
   ];
+}
+
+/** In a mount without devices nothing opens it. */
+function maskedFiles(): string[] {
+  return LOCKING_PROC_FILES.flatMap((path) => (existsSync(path) ? ['--ro-bind', '/dev/null', path] : []));
 }
 
 /** As every Linux has it: for all users, who cannot remove what is another's. */
@@ -126,7 +132,7 @@ function scratch(path: string, bytes: number): string[] {
   return ['--perms', '1777', '--size', `${bytes}`, '--tmpfs', path];
 }
 
-/** Starts the chain with node and the runner at its end. stdio: nothing in, two pipes out, fd 3 the socket. */
+/** Starts the chain with node and the runner at its end. stdio: nothing in, two pipes out, 3 and 4 those to and from the agent. */
 export function launchRunner(
   launch: Launch,
   nodeFlags: readonly string[] = SANDBOX.nodeFlags,
@@ -135,7 +141,6 @@ export function launchRunner(
   const { runtime, setApart } = launch;
   const command = launchCommand(launch, [runtime.nodeInside, ...nodeFlags, runtime.runnerInside, ...args]);
   const options = {
-    more: ['pipe'] as const,
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     cwd: '/',
     // Ctrl-C in the agent's terminal is for the agent: calls that run are answered first.

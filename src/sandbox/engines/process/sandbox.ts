@@ -258,8 +258,8 @@ export class ProcessSandbox implements Sandbox {
   }
 
   private async watch(): Promise<SandboxExit> {
-    const { stdout, stderr } = this.child;
-    const closed = Promise.all([this.child, stdout, stderr].map((one) => closing(one!)));
+    const { stdout, stderr, stdio } = this.child;
+    const closed = Promise.all([this.child, stdout, stderr, stdio[3]].map((one) => closing(one!)));
     const [exitCode, signal] = await new Promise<[number | null, string | null]>((resolve) => {
       this.child.once('exit', (code, name) => resolve([code, name]));
       this.child.once('error', () => resolve([null, null]));

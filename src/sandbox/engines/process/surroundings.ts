@@ -17,6 +17,11 @@ export const SHARED_FILES: Record<string, string> = {
 };
 /** While nothing else may be reached. */
 export const LOCAL_HOSTS = '127.0.0.1 localhost sandbox\n::1 localhost\n';
+/**
+ * Who reads them holds what others wait for: everybody's file locks, for as long as a busy NF keeps the reader from its
+ * core; and, with interrupts off, the allocator of pages.
+ */
+export const LOCKING_PROC_FILES = ['/proc/locks', '/proc/zoneinfo'] as const;
 export const ETC_INSIDE = '/runner/etc';
 /** Of the host, where its programs are: what they share with all. */
 export const OF_THE_HOST = [

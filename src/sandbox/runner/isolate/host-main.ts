@@ -1,6 +1,6 @@
 /**
  * The main thread of a process whose worker threads are sandboxes. It starts and ends them when the agent says so on
- * fd 3, one JSON object a line, and tells how they ended. No function's code runs on this thread.
+ * fd 4, one JSON object a line, and tells on fd 3 how they ended. No function's code runs on this thread.
  */
 
 import { Socket } from 'node:net';
@@ -16,10 +16,11 @@ export interface SharedModule {
 
 const SHARED_MAX = 256;
 const [, , program, socketPath, sharing] = process.argv as [string, string, string, string, string?];
-const agent = new Socket({ fd: 3, readable: true, writable: true });
+const agent = new Socket({ fd: 4, readable: true, writable: false });
+const toAgent = new Socket({ fd: 3, readable: false, writable: true });
 const workers = new Map<string, Worker>();
 const shared = new Map<string, SharedModule>();
-const tell = (message: FromHost): void => void agent.write(`${JSON.stringify(message)}\n`);
+const tell = (message: FromHost): void => void toAgent.write(`${JSON.stringify(message)}\n`);
 
 function spawn({ id, token, heapMb, stackMb, youngMb }: ToHost & { op: 'spawn' }): void {
   const resourceLimits: ResourceLimits = {
@@ -67,5 +68,5 @@ lines.on('line', (line) => {
   else void workers.get(message.id)?.terminate();
 });
 agent.on('close', () => process.exit(0));
-agent.on('error', () => process.exit(0));
+for (const way of [agent, toAgent]) way.on('error', () => process.exit(0));
 tell({ event: 'up' });
