@@ -65,7 +65,7 @@ function start(): void {
   // Not the present value: what was said before this thread ran is waiting in the port.
   let seenWord = -1;
   for (;;) {
-    const active = board.head(Head.activeWanted) === 1;
+    const active = board.head(Head.activeWanted) === 1 || someRun();
     const calm = active && allCalm();
     const due =
       last +
@@ -102,6 +102,12 @@ function start(): void {
       report(now, self);
     }
   }
+}
+
+/** Functions that go on after their calls are watched as closely. */
+function someRun(): boolean {
+  for (let i = 0; i < cores.length; i++) if (cores[i]!.functionsRun) return true;
+  return false;
 }
 
 function allCalm(): boolean {
@@ -235,6 +241,7 @@ function handle(message: ToControl): boolean {
       const suspect = { recentNs: 0, busy: true, penalty: 0, penaltyAtMs: 0, heldUntilMs: 0 };
       const sandbox = {
         ...{ slot, throttle, counters, cpuNs: throttle.readCpuNs(), wasBusy: true, ...suspect },
+        ...{ restless: false, idleNs: 0 },
         rates: counters.rates,
       };
       sandboxes.set(slot, sandbox);
@@ -286,6 +293,8 @@ function watchOn(core: number, sandbox: WatchedSandbox): void {
     return;
   }
   sandbox.cpuNs = sandbox.throttle.readCpuNs();
+  sandbox.restless = false;
+  sandbox.idleNs = 0;
   watch.sandboxes.push(sandbox);
   watch.apply(nowNs() / 1e6);
 }

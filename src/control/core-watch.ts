@@ -30,6 +30,10 @@ export interface WatchedSandbox extends Suspect {
   counters: CounterRates;
   cpuNs: number;
   wasBusy: boolean;
+  /** It has no call and computes all the same: it is judged, and held back, as one that has. */
+  restless: boolean;
+  /** CPU time that it used without a call since the last look at that. */
+  idleNs: number;
 }
 
 export interface LevelChange {
@@ -163,6 +167,11 @@ export class CoreWatch {
     return true;
   }
 
+  /** True while a function runs here, with a call or without one. */
+  get functionsRun(): boolean {
+    return this.seen.functionsRan;
+  }
+
   /** True while a late packet would have consequences at once: functions run, and there is a level to go down. */
   get listens(): boolean {
     const acquitted = this.board.get(this.core, Core.acquitted) === 1;
@@ -217,7 +226,8 @@ export class CoreWatch {
     this.seen.functionsRan = false;
     for (let i = 0; i < this.sandboxes.length; i++) {
       const sandbox = this.sandboxes[i]!;
-      const busy = Atomics.load(this.slots, sandbox.slot) === Slot.busy;
+      const hasCall = this.hasCall(sandbox);
+      const busy = hasCall || sandbox.restless;
       if (busy) this.seen.functionsRan = true;
       sandbox.busy = busy;
       sandbox.recentNs *= RECENT_DECAY ** ticks;
@@ -226,12 +236,17 @@ export class CoreWatch {
         if (cpuNs > sandbox.cpuNs) {
           functionNs += cpuNs - sandbox.cpuNs;
           sandbox.recentNs += cpuNs - sandbox.cpuNs;
+          if (!hasCall) sandbox.idleNs += cpuNs - sandbox.cpuNs;
         }
         sandbox.cpuNs = cpuNs;
         sandbox.wasBusy = busy;
       }
     }
     return functionNs;
+  }
+
+  private hasCall({ slot }: WatchedSandbox): boolean {
+    return Atomics.load(this.slots, slot) === Slot.busy;
   }
 
   private decide(nowMs: number): LevelChange | undefined {
@@ -324,8 +339,9 @@ export class CoreWatch {
     if (this.pausedUntilMs <= nowMs) this.pausedUntilMs = 0;
     const out = level.frozen || this.outOfTurn || this.pausedUntilMs > 0;
     for (let i = 0; i < this.sandboxes.length; i++) {
-      const { slot, throttle, heldUntilMs } = this.sandboxes[i]!;
-      const busy = Atomics.load(this.slots, slot) === Slot.busy;
+      const sandbox = this.sandboxes[i]!;
+      const { throttle, heldUntilMs } = sandbox;
+      const busy = this.hasCall(sandbox) || sandbox.restless;
       const held = heldUntilMs > nowMs;
       if (held) this.holding = true;
       if ((out && busy) || held) throttle.freeze();
