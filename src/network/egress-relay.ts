@@ -45,6 +45,7 @@ interface Opened {
 const opened = new Map<string, Opened>();
 const shares = new Map<string, Share>();
 const own = new OwnAddresses(EGRESS.ownAddressesKeptMs);
+const isOwn = (address: string): boolean => own.has(address);
 const places = new RelayPlaces();
 
 parentPort!.on('message', (order: EgressOrder) => {
@@ -177,12 +178,12 @@ function refuse(inside: Socket, pace: Pace): void {
 /** The first of its addresses that is not barred, or else the first. */
 async function byName({ share: { lookups } }: Opened, name: string): Promise<string | undefined> {
   const addresses = await lookups.addresses(name);
-  return addresses.find((one) => whyBarred(one, own.with(one)) === undefined) ?? addresses[0];
+  return addresses.find((one) => whyBarred(one, isOwn) === undefined) ?? addresses[0];
 }
 
 function barredFor(address: string, port: number, isName: boolean, { rules }: Opened): string | undefined {
   if (!isName && rules.opened(address, port)) return undefined;
-  const why = whyBarred(address, own.with(address));
+  const why = whyBarred(address, isOwn);
   if (why === undefined || isName) return why;
   return `${why}; the operator can open it (egress.allow in the agent's configuration)`;
 }

@@ -27,17 +27,17 @@ export class OwnAddresses {
 
   constructor(private readonly keptMs: number) {}
 
-  /** With `address` itself if the kernel here takes it for its own, or for a broadcast. */
-  with(address: string, nowMs = performance.now()): ReadonlySet<string> {
+  /** Also where the kernel here takes it for its own, or for a broadcast. */
+  has(address: string, nowMs = performance.now()): boolean {
     if (nowMs - this.lookedMs > this.keptMs) {
       this.known = everyAddress();
       this.lookedMs = nowMs;
     }
     const { ours, theirs } = this.known;
-    if (ours.has(address)) return ours;
+    if (ours.has(address)) return true;
     const { kind, gateway } = routeTo(address);
-    const isFar = gateway || !theirs.has(address);
-    return isFar && (kind === 'unicast' || kind === 'none') ? ours : new Set([...ours, address]);
+    if (kind !== 'unicast' && kind !== 'none') return true;
+    return theirs.has(address) && !gateway;
   }
 }
 
