@@ -15,13 +15,14 @@ import { setAffinity, setScheduling } from '../linux/sched.js';
 import { LatencyBuckets } from '../packet/latency-buckets.js';
 import { CONTROL } from '../tunables.js';
 import { Board, Core, type CoreField, Head, HORIZON_FIELDS } from './board.js';
-import { CoreWatch, type LevelChange, type WatchedSandbox } from './core-watch.js';
+import { CoreWatch, type LevelChange } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
 import { OthersWatch } from './others-watch.js';
 import { CounterRates } from './rates.js';
 import { Reactions } from './reactions.js';
 import { Patience, Sleeper } from './sleeper.js';
+import type { WatchedSandbox } from './watched-sandbox.js';
 
 const data = workerData as ControlThreadData;
 const port = parentPort!;

@@ -3,8 +3,8 @@
 import type { CoreModel } from '../harvest/core-model.js';
 import { OthersModel } from '../harvest/others.js';
 import { CONFLICT, OTHERS } from '../tunables.js';
-import type { WatchedSandbox } from './core-watch.js';
 import type { NfWatch } from './nf-watch.js';
+import type { WatchedSandbox } from './watched-sandbox.js';
 
 export class CoreOthers extends OthersModel {
   private nfRunNs = 0;

@@ -3,38 +3,18 @@
  * the ladder decide, and applies the level to the sandboxes' cgroups in place.
  */
 
-import {
-  type Accusation,
-  blame,
-  findCulprit,
-  hostStalled,
-  type Suspect,
-  suspectsAt,
-} from '../conflict/culprit.js';
+import { type Accusation, blame, findCulprit, hostStalled, suspectsAt } from '../conflict/culprit.js';
 import type { Verdict } from '../conflict/detect.js';
 import { FROZEN, initialState, LADDER, OFF, release, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
 import { functionsTurn } from '../harvest/time-share.js';
-import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
 import { CONFLICT, CONTROL } from '../tunables.js';
 import { type Board, Core } from './board.js';
 import { CoreJudges } from './core-judges.js';
 import { CoreOthers } from './core-others.js';
 import { type ControlThreadData, Slot } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
-import type { CounterRates } from './rates.js';
-
-export interface WatchedSandbox extends Suspect {
-  slot: number;
-  throttle: CgroupThrottle;
-  counters: CounterRates;
-  cpuNs: number;
-  wasBusy: boolean;
-  /** It has no call and computes all the same: it is judged, and held back, as one that has. */
-  restless: boolean;
-  /** CPU time that it used without a call since the last look at that. */
-  idleNs: number;
-}
+import type { WatchedSandbox } from './watched-sandbox.js';
 
 export interface LevelChange {
   from: number;
