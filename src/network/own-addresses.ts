@@ -1,7 +1,7 @@
 /**
  * Every IPv4 address that this box has: in the agent's network namespace and in every other one that a process or a name
  * below /run/netns holds, so also in those of NFs. Namespaces without a link are left out: nothing reaches them, and those
- * of sandboxes are of that kind. Looked at again after `keptMs`; the agent's own namespace is asked at every connection.
+ * of sandboxes are of that kind. Looked at again after `keptMs`, or more; the agent's own namespace is asked at every connection.
  * Any user may make a namespace and give it any address, so one that belongs to another user namespace is believed only for
  * what is on a link of this box: nobody else's packets to a far address come there.
  */
@@ -10,6 +10,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync
 import { ipv4Addresses, routeTo } from '../linux/netlink.js';
 import { insideNamespace, isOwnedByUs } from '../linux/netns.js';
 import { listPids } from '../linux/process.js';
+import { EGRESS } from '../tunables.js';
 
 const NAMED = '/run/netns';
 /** `/proc/net/dev` has two lines of headings, then one an interface. */
@@ -23,15 +24,21 @@ interface Known {
 
 export class OwnAddresses {
   private known: Known = { ours: new Set(), theirs: new Set() };
-  private lookedMs = Number.NEGATIVE_INFINITY;
+  private untilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly keptMs: number) {}
+  constructor(
+    private readonly keptMs: number,
+    private readonly look: () => Known = everyAddress,
+  ) {}
 
   /** Also where the kernel here takes it for its own, or for a broadcast. */
-  has(address: string, nowMs = performance.now()): boolean {
-    if (nowMs - this.lookedMs > this.keptMs) {
-      this.known = everyAddress();
-      this.lookedMs = nowMs;
+  has(address: string): boolean {
+    const fromMs = performance.now();
+    if (fromMs > this.untilMs) {
+      this.known = this.look();
+      // Users may make thousands of namespaces: a look that takes long is kept for longer.
+      const nowMs = performance.now();
+      this.untilMs = nowMs + Math.max(this.keptMs, (nowMs - fromMs) * EGRESS.restTimes);
     }
     const { ours, theirs } = this.known;
     if (ours.has(address)) return true;

@@ -155,6 +155,8 @@ export const EGRESS = {
   answerMaxMs: 60_000,
   /** An address that another namespace of this box gets is known after this. */
   ownAddressesKeptMs: 1_000,
+  /** After a look at all of them the thread is left alone for at least so many times as long as it took. */
+  restTimes: 9,
   /** Barred destinations that a sandbox's owner is told of. */
   toldMax: 16,
 } as const;
