@@ -15,13 +15,14 @@ import { setAffinity, setScheduling } from '../linux/sched.js';
 import { LatencyBuckets } from '../packet/latency-buckets.js';
 import { CONTROL } from '../tunables.js';
 import { Board, Core, type CoreField, Head, HORIZON_FIELDS } from './board.js';
-import { CoreWatch, type LevelChange, type WatchedSandbox } from './core-watch.js';
+import { CoreWatch, type LevelChange } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
 import { OthersWatch } from './others-watch.js';
 import { CounterRates } from './rates.js';
 import { Reactions } from './reactions.js';
 import { Patience, Sleeper } from './sleeper.js';
+import type { WatchedSandbox } from './watched-sandbox.js';
 
 const data = workerData as ControlThreadData;
 const port = parentPort!;
@@ -65,7 +66,7 @@ function start(): void {
   // Not the present value: what was said before this thread ran is waiting in the port.
   let seenWord = -1;
   for (;;) {
-    const active = board.head(Head.activeWanted) === 1;
+    const active = board.head(Head.activeWanted) === 1 || someRun();
     const calm = active && allCalm();
     const due =
       last +
@@ -102,6 +103,12 @@ function start(): void {
       report(now, self);
     }
   }
+}
+
+/** Functions that go on after their calls are watched as closely. */
+function someRun(): boolean {
+  for (let i = 0; i < cores.length; i++) if (cores[i]!.functionsRun) return true;
+  return false;
 }
 
 function allCalm(): boolean {
@@ -235,6 +242,7 @@ function handle(message: ToControl): boolean {
       const suspect = { recentNs: 0, busy: true, penalty: 0, penaltyAtMs: 0, heldUntilMs: 0 };
       const sandbox = {
         ...{ slot, throttle, counters, cpuNs: throttle.readCpuNs(), wasBusy: true, ...suspect },
+        ...{ restless: false, idleNs: 0 },
         rates: counters.rates,
       };
       sandboxes.set(slot, sandbox);
@@ -286,6 +294,8 @@ function watchOn(core: number, sandbox: WatchedSandbox): void {
     return;
   }
   sandbox.cpuNs = sandbox.throttle.readCpuNs();
+  sandbox.restless = false;
+  sandbox.idleNs = 0;
   watch.sandboxes.push(sandbox);
   watch.apply(nowNs() / 1e6);
 }

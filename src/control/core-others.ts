@@ -3,8 +3,8 @@
 import type { CoreModel } from '../harvest/core-model.js';
 import { OthersModel } from '../harvest/others.js';
 import { CONFLICT, OTHERS } from '../tunables.js';
-import type { WatchedSandbox } from './core-watch.js';
 import type { NfWatch } from './nf-watch.js';
+import type { WatchedSandbox } from './watched-sandbox.js';
 
 export class CoreOthers extends OthersModel {
   private nfRunNs = 0;
@@ -43,7 +43,8 @@ export class CoreOthers extends OthersModel {
     this.nfRunNs = nfNs;
     this.functionRunNs = functionNs;
     if (Number.isNaN(wallNs)) return false;
-    if (busyNs - nfDelta - functionDelta > wallNs * OTHERS.askIdleRatio) functionDelta += idleNs(sandboxes);
+    const unexplained = busyNs - nfDelta - functionDelta > wallNs * OTHERS.least;
+    functionDelta += lookAtIdle(sandboxes, wallNs, unexplained);
     const before = this.totalNs;
     const changed = this.look(wallNs, busyNs, nfDelta, functionDelta);
     this.model.leaveToOthers(this.totalNs - before);
@@ -51,14 +52,23 @@ export class CoreOthers extends OthersModel {
   }
 }
 
-/** What sandboxes used that have no call: their background work is nobody else's. */
-function idleNs(sandboxes: readonly WatchedSandbox[]): number {
+/**
+ * Which sandboxes compute without a call. What they used that nobody has counted yet: their background work is nobody
+ * else's. `all`: else only those that did so before are looked at, whom each tick counts.
+ */
+function lookAtIdle(sandboxes: readonly WatchedSandbox[], wallNs: number, all: boolean): number {
   let sum = 0;
   for (const sandbox of sandboxes) {
-    if (sandbox.busy) continue;
-    const cpuNs = sandbox.throttle.readCpuNs();
-    sum += Math.max(0, cpuNs - sandbox.cpuNs);
-    sandbox.cpuNs = cpuNs;
+    if (all && !sandbox.busy) {
+      const cpuNs = sandbox.throttle.readCpuNs();
+      const usedNs = Math.max(0, cpuNs - sandbox.cpuNs);
+      sandbox.cpuNs = cpuNs;
+      sandbox.idleNs += usedNs;
+      sum += usedNs;
+    }
+    // While it is frozen it shows nothing of itself.
+    if (!sandbox.throttle.isFrozen) sandbox.restless = sandbox.idleNs > wallNs * OTHERS.restlessRatio;
+    sandbox.idleNs = 0;
   }
   return sum;
 }

@@ -3,34 +3,18 @@
  * the ladder decide, and applies the level to the sandboxes' cgroups in place.
  */
 
-import {
-  type Accusation,
-  blame,
-  findCulprit,
-  hostStalled,
-  type Suspect,
-  suspectsAt,
-} from '../conflict/culprit.js';
+import { type Accusation, blame, findCulprit, hostStalled, suspectsAt } from '../conflict/culprit.js';
 import type { Verdict } from '../conflict/detect.js';
 import { FROZEN, initialState, LADDER, OFF, release, step } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
 import { functionsTurn } from '../harvest/time-share.js';
-import type { CgroupThrottle } from '../linux/cgroup/throttle.js';
 import { CONFLICT, CONTROL } from '../tunables.js';
 import { type Board, Core } from './board.js';
 import { CoreJudges } from './core-judges.js';
 import { CoreOthers } from './core-others.js';
 import { type ControlThreadData, Slot } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
-import type { CounterRates } from './rates.js';
-
-export interface WatchedSandbox extends Suspect {
-  slot: number;
-  throttle: CgroupThrottle;
-  counters: CounterRates;
-  cpuNs: number;
-  wasBusy: boolean;
-}
+import type { WatchedSandbox } from './watched-sandbox.js';
 
 export interface LevelChange {
   from: number;
@@ -163,6 +147,11 @@ export class CoreWatch {
     return true;
   }
 
+  /** True while a function runs here, with a call or without one. */
+  get functionsRun(): boolean {
+    return this.seen.functionsRan;
+  }
+
   /** True while a late packet would have consequences at once: functions run, and there is a level to go down. */
   get listens(): boolean {
     const acquitted = this.board.get(this.core, Core.acquitted) === 1;
@@ -217,7 +206,8 @@ export class CoreWatch {
     this.seen.functionsRan = false;
     for (let i = 0; i < this.sandboxes.length; i++) {
       const sandbox = this.sandboxes[i]!;
-      const busy = Atomics.load(this.slots, sandbox.slot) === Slot.busy;
+      const hasCall = this.hasCall(sandbox);
+      const busy = hasCall || sandbox.restless;
       if (busy) this.seen.functionsRan = true;
       sandbox.busy = busy;
       sandbox.recentNs *= RECENT_DECAY ** ticks;
@@ -226,12 +216,17 @@ export class CoreWatch {
         if (cpuNs > sandbox.cpuNs) {
           functionNs += cpuNs - sandbox.cpuNs;
           sandbox.recentNs += cpuNs - sandbox.cpuNs;
+          if (!hasCall) sandbox.idleNs += cpuNs - sandbox.cpuNs;
         }
         sandbox.cpuNs = cpuNs;
         sandbox.wasBusy = busy;
       }
     }
     return functionNs;
+  }
+
+  private hasCall({ slot }: WatchedSandbox): boolean {
+    return Atomics.load(this.slots, slot) === Slot.busy;
   }
 
   private decide(nowMs: number): LevelChange | undefined {
@@ -324,8 +319,9 @@ export class CoreWatch {
     if (this.pausedUntilMs <= nowMs) this.pausedUntilMs = 0;
     const out = level.frozen || this.outOfTurn || this.pausedUntilMs > 0;
     for (let i = 0; i < this.sandboxes.length; i++) {
-      const { slot, throttle, heldUntilMs } = this.sandboxes[i]!;
-      const busy = Atomics.load(this.slots, slot) === Slot.busy;
+      const sandbox = this.sandboxes[i]!;
+      const { throttle, heldUntilMs } = sandbox;
+      const busy = this.hasCall(sandbox) || sandbox.restless;
       const held = heldUntilMs > nowMs;
       if (held) this.holding = true;
       if ((out && busy) || held) throttle.freeze();

@@ -27,6 +27,8 @@ const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const RTA_DST = 1;
 const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RTA_VIA = 18;
 const RT_TABLE_LOCAL = 255;
 const RTPROT_BOOT = 3;
 const RT_SCOPE_HOST = 254;
@@ -52,8 +54,14 @@ export function ipv4Addresses(): string[] {
   return found;
 }
 
+export interface Route {
+  kind: RouteKind;
+  /** Another router takes it on: whoever has the address is not on a link of ours. */
+  gateway: boolean;
+}
+
 /** What the kernel would do here with a packet to that IPv4 address. Throws SYSCALL. */
-export function routeKind(address: string): RouteKind {
+export function routeTo(address: string): Route {
   const message = Buffer.alloc(RTMSG);
   message[0] = AF_INET;
   message[1] = 32;
@@ -63,12 +71,15 @@ export function routeKind(address: string): RouteKind {
     replies = talk(RTM_GETROUTE, NLM_F_REQUEST, request);
   } catch (thrown) {
     const errno = thrown instanceof NemoError ? thrown.details?.errno : undefined;
-    if (errno === 'ENETUNREACH' || errno === 'EHOSTUNREACH') return 'none';
-    if (errno === 'EACCES' || errno === 'EINVAL') return 'refused';
+    if (errno === 'ENETUNREACH' || errno === 'EHOSTUNREACH') return { kind: 'none', gateway: false };
+    if (errno === 'EACCES' || errno === 'EINVAL') return { kind: 'refused', gateway: false };
     throw thrown;
   }
-  const kind = replies.find(({ type }) => type === RTM_NEWROUTE)?.payload[7];
-  return KINDS[kind ?? 0] ?? 'refused';
+  const route = replies.find(({ type }) => type === RTM_NEWROUTE)?.payload;
+  if (route === undefined) return { kind: 'none', gateway: false };
+  const attributes = attributesOf(route, RTMSG);
+  const gateway = attributes.has(RTA_GATEWAY) || attributes.has(RTA_VIA);
+  return { kind: KINDS[route[7]!] ?? 'refused', gateway };
 }
 
 const KINDS: Record<number, RouteKind> = {

@@ -4,11 +4,11 @@
  * (`ip netns add` would leave a mount.)
  */
 
-import { closeSync, openSync, readlinkSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readlinkSync, statSync } from 'node:fs';
 import { NemoError } from '../errors.js';
 import { TextTail } from '../streams/text-tail.js';
 import { OUTPUT } from '../tunables.js';
-import { check, gettid, setns } from './libc.js';
+import { check, close, gettid, ioctl, setns } from './libc.js';
 import type { ChildProcess, SpawnOptions } from './spawn.js';
 import { endProcess, runCommand, spawnTied } from './tied-process.js';
 
@@ -133,5 +133,19 @@ export function insideNamespace<T>(where: string | number, action: () => T): T {
     }
   } finally {
     closeSync(home);
+  }
+}
+
+const NS_GET_USERNS = 0xb701;
+
+/** Whether the namespace behind a descriptor belongs to this process's user namespace, ioctl_ns(2): else any user may have made it. */
+export function isOwnedByUs(namespace: number): boolean {
+  const owner = ioctl(namespace, NS_GET_USERNS, new Uint8Array(1));
+  // The owner of what is older than our own user namespace is none of our business, and no stranger.
+  if (owner < 0) return true;
+  try {
+    return fstatSync(owner).ino === statSync('/proc/self/ns/user').ino;
+  } finally {
+    close(owner);
   }
 }

@@ -20,9 +20,9 @@ export interface ProcessFacts {
   uids: readonly number[];
   /** It runs in a cgroup of an agent of this box. */
   ofAgent: boolean;
-  /** Compared with that of this process; `unknown`: we may not look. */
+  /** Compared with that of this process; `unknown`: we may not look, or it is a function. */
   userNamespace: 'ours' | 'other' | 'unknown';
-  /** Undefined for kernel threads, and where we may not look. */
+  /** Undefined for kernel threads, functions, and where we may not look. */
   executable: Executable | undefined;
   /** Its parent, if that forked it and it has executed nothing since. */
   master: ProcessFacts | undefined;
@@ -38,7 +38,7 @@ export function readProcessFacts(
   if (stat?.startTicks !== startTicks) return undefined;
   const facts = read(pid, agents);
   if (facts === undefined) return undefined;
-  const master = stat.onlyForked ? read(stat.parentPid, agents) : undefined;
+  const master = stat.onlyForked && !facts.ofAgent ? read(stat.parentPid, agents) : undefined;
   const after = processStat(pid);
   // The parent's pid can only have been reused if it has ended, and then another is the parent now.
   if (after?.startTicks !== startTicks || after.parentPid !== stat.parentPid) return undefined;
@@ -48,12 +48,12 @@ export function readProcessFacts(
 function read(pid: number, agents: ReadonlySet<string>): ProcessFacts | undefined {
   const uids = usersOf(pid);
   if (uids === undefined) return undefined;
+  const ofAgent = groupsOf(pid).some((name) => agents.has(name));
+  // A function is one whatever else it is, and there may be very many of its processes.
+  if (ofAgent) return { uids, ofAgent, userNamespace: 'unknown', executable: undefined, master: undefined };
   return {
-    uids,
-    ofAgent: groupsOf(pid).some((name) => agents.has(name)),
-    userNamespace: userNamespaceOf(pid),
-    executable: executableOf(pid),
-    master: undefined,
+    ...{ uids, ofAgent, userNamespace: userNamespaceOf(pid) },
+    ...{ executable: executableOf(pid), master: undefined },
   };
 }
 

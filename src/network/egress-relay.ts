@@ -18,12 +18,15 @@ import type { EgressOrder, EgressReport } from './egress.js';
 import { EgressRules } from './egress-rules.js';
 import { hostsThen, Lookups } from './lookups.js';
 import { OwnAddresses } from './own-addresses.js';
+import { RelayFlow } from './relay-flow.js';
 import { RelayListener } from './relay-listener.js';
 import { type Share as PlacesShare, RelayPlaces } from './relay-places.js';
+import { boundBuffers, reset } from './socket-options.js';
 
 /** What all sandboxes of one function have together. */
 interface Share extends PlacesShare {
   lookups: Lookups;
+  flow: RelayFlow;
   sandboxes: number;
 }
 
@@ -42,6 +45,7 @@ interface Opened {
 const opened = new Map<string, Opened>();
 const shares = new Map<string, Share>();
 const own = new OwnAddresses(EGRESS.ownAddressesKeptMs);
+const isOwn = (address: string): boolean => own.has(address);
 const places = new RelayPlaces();
 
 parentPort!.on('message', (order: EgressOrder) => {
@@ -86,7 +90,11 @@ function open({ id, functionName, namespace, rules: texts, allow }: EgressOrder 
     // Each is known as soon as it is open: a later one may fail.
     for (const port of rules.ports) {
       const fd = listenTcp('0.0.0.0', port);
-      listeners.push(new RelayListener(fd, (inside) => void relay(id, inside, port, entry)));
+      const onConnection = (inside: Socket) => {
+        // As where no descriptor is free: this connection fails, and no other.
+        relay(id, inside, port, entry).catch(() => reset(inside));
+      };
+      listeners.push(new RelayListener(fd, onConnection));
     }
   });
   valve.release();
@@ -102,7 +110,7 @@ function shareOf(functionName: string): Share {
         (await resolver.resolve4(name, { ttl: true })).map(({ address, ttl }) => ({ address, ttlS: ttl })),
       ),
     );
-    share = { lookups, connections: 0, sandboxes: 0 };
+    share = { lookups, flow: new RelayFlow(), connections: 0, sandboxes: 0 };
     shares.set(functionName, share);
   }
   share.sandboxes++;
@@ -116,29 +124,29 @@ function close(id: string): void {
   for (const listener of entry.listeners) listener.close();
   entry.pace.stop();
   for (const socket of entry.sockets) socket.destroy();
-  if (--entry.share.sandboxes === 0) shares.delete(entry.functionName);
+  if (--entry.share.sandboxes > 0) return;
+  entry.share.flow.stop();
+  shares.delete(entry.functionName);
 }
 
 /** `localAddress` is where the function wanted to go. */
 async function relay(id: string, inside: Socket, port: number, entry: Opened): Promise<void> {
-  const { share, sockets, pace } = entry;
+  const { share, pace } = entry;
   inside.on('error', () => undefined);
+  boundBuffers(inside, EGRESS.socketBytes);
   pace.spend(1);
   const target = entry.rules.target(inside.localAddress ?? '', port);
+  const connection: Socket[] = [];
   const leave =
     target === undefined
       ? undefined
       : places.take(
           share,
           () => inside.bytesRead + inside.bytesWritten,
-          () => inside.resetAndDestroy(),
+          () => connection.forEach(reset),
         );
   if (target === undefined || leave === undefined) return refuse(inside, pace);
-  sockets.add(inside);
-  inside.once('close', () => {
-    sockets.delete(inside);
-    leave();
-  });
+  follow(inside, connection, entry, leave);
   const address = target.isName ? await byName(entry, target.host) : target.host;
   if (inside.destroyed) return;
   const why =
@@ -147,23 +155,35 @@ async function relay(id: string, inside: Socket, port: number, entry: Opened): P
     tell(id, entry, `${target.host}:${port}`, why ?? '');
     return refuse(inside, pace);
   }
-  join(inside, address, port, entry);
+  const outside = connectTo(address, port);
+  follow(outside, connection, entry, leave);
+  join(inside, outside, entry);
+}
+
+/** A connection has its place until both of its sockets are closed: what one of them still has to send is held, too. */
+function follow(socket: Socket, connection: Socket[], { sockets }: Opened, leave: () => void): void {
+  connection.push(socket);
+  sockets.add(socket);
+  socket.once('close', () => {
+    sockets.delete(socket);
+    if (connection.every(({ closed }) => closed)) leave();
+  });
 }
 
 function refuse(inside: Socket, pace: Pace): void {
   pace.spend(EGRESS.refusedWeight - 1);
-  inside.resetAndDestroy();
+  reset(inside);
 }
 
 /** The first of its addresses that is not barred, or else the first. */
 async function byName({ share: { lookups } }: Opened, name: string): Promise<string | undefined> {
   const addresses = await lookups.addresses(name);
-  return addresses.find((one) => whyBarred(one, own.with(one)) === undefined) ?? addresses[0];
+  return addresses.find((one) => whyBarred(one, isOwn) === undefined) ?? addresses[0];
 }
 
 function barredFor(address: string, port: number, isName: boolean, { rules }: Opened): string | undefined {
   if (!isName && rules.opened(address, port)) return undefined;
-  const why = whyBarred(address, own.with(address));
+  const why = whyBarred(address, isOwn);
   if (why === undefined || isName) return why;
   return `${why}; the operator can open it (egress.allow in the agent's configuration)`;
 }
@@ -178,32 +198,31 @@ function tell(id: string, { told }: Opened, destination: string, why: string): v
   } satisfies EgressReport);
 }
 
-function join(inside: Socket, host: string, port: number, { sockets, pace }: Opened): void {
+function connectTo(host: string, port: number): Socket {
   const { bufferBytes: highWaterMark } = EGRESS;
-  const outside = connect({
+  return connect({
     ...{ host, port, family: 4, autoSelectFamily: false, allowHalfOpen: true, noDelay: true },
     ...{ highWaterMark },
   });
+}
+
+function join(inside: Socket, outside: Socket, { pace, share: { flow } }: Opened): void {
   let connected = false;
   for (const [socket, other] of [
     [inside, outside],
     [outside, inside],
   ] as const) {
-    sockets.add(socket);
     socket.once('error', () => {
       if (!connected) pace.spend(EGRESS.refusedWeight - 1);
-      other.resetAndDestroy();
+      reset(other);
     });
-    socket.once('close', () => {
-      sockets.delete(socket);
-      other.destroySoon();
-    });
+    socket.once('close', () => other.destroySoon());
   }
   outside.setTimeout(EGRESS.connectTimeoutMs, () => outside.destroy(new Error('timed out')));
   outside.once('connect', () => {
     connected = true;
     outside.setTimeout(0);
-    inside.pipe(outside);
-    outside.pipe(inside);
+    boundBuffers(outside, EGRESS.socketBytes);
+    flow.join(inside, outside);
   });
 }

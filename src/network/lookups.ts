@@ -49,7 +49,8 @@ export class Lookups {
     try {
       const found = await this.resolve(name);
       const ttlMs = Math.min(...found.map(({ ttlS }) => ttlS * 1_000), EGRESS.answerMaxMs);
-      return this.keep(name, found.map(({ address }) => address).filter(isIPv4), ttlMs);
+      const addresses = found.map(({ address }) => address).filter(isIPv4);
+      return this.keep(name, addresses.slice(0, EGRESS.addressesMax), ttlMs);
     } catch {
       return this.keep(name, [], 0);
     } finally {

@@ -1,50 +1,70 @@
 /**
  * Every IPv4 address that this box has: in the agent's network namespace and in every other one that a process or a name
  * below /run/netns holds, so also in those of NFs. Namespaces without a link are left out: nothing reaches them, and those
- * of sandboxes are of that kind. Looked at again after `keptMs`; the agent's own namespace is asked at every connection.
+ * of sandboxes are of that kind. Looked at again after `keptMs`, or more; the agent's own namespace is asked at every connection.
+ * Any user may make a namespace and give it any address, so one that belongs to another user namespace is believed only for
+ * what is on a link of this box: nobody else's packets to a far address come there.
  */
 
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { ipv4Addresses, routeKind } from '../linux/netlink.js';
-import { insideNamespace } from '../linux/netns.js';
+import { ipv4Addresses, routeTo } from '../linux/netlink.js';
+import { insideNamespace, isOwnedByUs } from '../linux/netns.js';
 import { listPids } from '../linux/process.js';
+import { EGRESS } from '../tunables.js';
 
 const NAMED = '/run/netns';
 /** `/proc/net/dev` has two lines of headings, then one an interface. */
 const LINES_WITH_LOOPBACK_ONLY = 3;
 
+interface Known {
+  ours: ReadonlySet<string>;
+  /** In namespaces of other user namespaces. */
+  theirs: ReadonlySet<string>;
+}
+
 export class OwnAddresses {
-  private known: ReadonlySet<string> = new Set();
-  private lookedMs = Number.NEGATIVE_INFINITY;
+  private known: Known = { ours: new Set(), theirs: new Set() };
+  private untilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly keptMs: number) {}
+  constructor(
+    private readonly keptMs: number,
+    private readonly look: () => Known = everyAddress,
+  ) {}
 
-  /** With `address` itself if the kernel here takes it for its own, or for a broadcast. */
-  with(address: string, nowMs = performance.now()): ReadonlySet<string> {
-    if (nowMs - this.lookedMs > this.keptMs) {
-      this.known = everyAddress();
-      this.lookedMs = nowMs;
+  /** Also where the kernel here takes it for its own, or for a broadcast. */
+  has(address: string): boolean {
+    const fromMs = performance.now();
+    if (fromMs > this.untilMs) {
+      this.known = this.look();
+      // Users may make thousands of namespaces: a look that takes long is kept for longer.
+      const nowMs = performance.now();
+      this.untilMs = nowMs + Math.max(this.keptMs, (nowMs - fromMs) * EGRESS.restTimes);
     }
-    if (this.known.has(address)) return this.known;
-    const kind = routeKind(address);
-    return kind === 'unicast' || kind === 'none' ? this.known : new Set([...this.known, address]);
+    const { ours, theirs } = this.known;
+    if (ours.has(address)) return true;
+    const { kind, gateway } = routeTo(address);
+    if (kind !== 'unicast' && kind !== 'none') return true;
+    return theirs.has(address) && !gateway;
   }
 }
 
-function everyAddress(): Set<string> {
-  const found = new Set(ipv4Addresses());
+function everyAddress(): Known {
+  const ours = new Set(ipv4Addresses());
+  const theirs = new Set<string>();
   const seen = new Set([readlinkSync('/proc/thread-self/ns/net')]);
+  const note = (path: string) => {
+    const { isOurs, addresses } = addressesIn(path, seen);
+    for (const address of addresses) (isOurs ? ours : theirs).add(address);
+  };
   for (const pid of listPids()) {
     const path = `/proc/${pid}/ns/net`;
     const name = attempt(() => readlinkSync(path));
     if (name === undefined || seen.has(name)) continue;
+    if (hasLinks(pid)) note(path);
     seen.add(name);
-    if (hasLinks(pid)) for (const address of addressesIn(path)) found.add(address);
   }
-  for (const name of attempt(() => readdirSync(NAMED)) ?? []) {
-    for (const address of addressesIn(`${NAMED}/${name}`, seen)) found.add(address);
-  }
-  return found;
+  for (const name of attempt(() => readdirSync(NAMED)) ?? []) note(`${NAMED}/${name}`);
+  return { ours, theirs };
 }
 
 function hasLinks(pid: number): boolean {
@@ -52,13 +72,14 @@ function hasLinks(pid: number): boolean {
   return devices === undefined || devices.trimEnd().split('\n').length > LINES_WITH_LOOPBACK_ONLY;
 }
 
-/** None of one that has just ended, or that is no namespace. */
-function addressesIn(path: string, seen?: ReadonlySet<string>): string[] {
+/** None of one that has just ended, that is no namespace, or was seen. */
+function addressesIn(path: string, seen: ReadonlySet<string>): { isOurs: boolean; addresses: string[] } {
   const fd = attempt(() => openSync(path, 'r'));
-  if (fd === undefined) return [];
+  if (fd === undefined) return { isOurs: true, addresses: [] };
   try {
-    if (seen?.has(`net:[${fstatSync(fd).ino}]`)) return [];
-    return attempt(() => insideNamespace(fd, ipv4Addresses)) ?? [];
+    if (seen.has(`net:[${fstatSync(fd).ino}]`)) return { isOurs: true, addresses: [] };
+    const addresses = attempt(() => insideNamespace(fd, ipv4Addresses)) ?? [];
+    return { isOurs: addresses.length === 0 || isOwnedByUs(fd), addresses };
   } finally {
     closeSync(fd);
   }

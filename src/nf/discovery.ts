@@ -35,6 +35,8 @@ interface Known {
   args: string | undefined;
   /** It fits a rule, but is not believed. */
   refused: Refused | undefined;
+  /** It is a function, by whatever name. */
+  isFunction: boolean;
   /** The scan at which the verdict is reconsidered. */
   recheckAt: number;
 }
@@ -149,7 +151,9 @@ export class Discovery {
 
   private recall(pid: number, stat: ProcessStat): Known | undefined {
     const known = this.known.get(pid);
-    if (known === undefined || known.recheckAt <= this.scans || !isSame(known, stat)) return undefined;
+    if (known === undefined || known.recheckAt <= this.scans) return undefined;
+    if (known.isFunction && known.startTicks === stat.startTicks) return known;
+    if (!isSame(known, stat)) return undefined;
     // An NF may change what it is under the same name: a worker of nginx says in its title that it shuts down.
     return known.args === undefined || known.args === argsOf(pid) ? known : undefined;
   }
@@ -163,12 +167,14 @@ export class Discovery {
     const isFirst = known === undefined || !isSame(known, { startTicks, name });
     const fresh: Known = {
       ...{ startTicks, name, parentPid, rule: undefined, profile: undefined },
-      ...{ args: undefined, uid: 0, refused: undefined },
+      ...{ args: undefined, uid: 0, refused: undefined, isFunction: false },
       recheckAt: this.scans + (isFirst ? 1 : NF.recheckScans),
     };
     for (const rule of this.rules) {
       const verdict = judge(rule, candidate);
       if (verdict === 'maybe') fresh.recheckAt = this.scans + 1;
+      if (typeof verdict === 'object' && verdict.kind === 'sandbox')
+        return { ...fresh, isFunction: true, recheckAt: this.scans + NF.recheckScans };
       if (typeof verdict === 'object' && isWorthTelling(verdict))
         fresh.refused ??= { profile: rule.profile.name, why: verdict };
       if (verdict !== 'yes') continue;

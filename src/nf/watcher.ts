@@ -46,6 +46,7 @@ function shapeOf(nf: NfInstance): string {
 export class NfWatcher {
   private current: NfInstance[] = [];
   private timer: NodeJS.Timeout | undefined;
+  private periodMs: number | undefined;
 
   /** `onError` gets what a listener or a scan threw; the watch goes on. */
   constructor(
@@ -59,19 +60,23 @@ export class NfWatcher {
     return this.current;
   }
 
-  /** Scans at once, then every `periodMs`. */
+  /**
+   * Scans at once, then every `periodMs`; less often where a scan takes long, for whoever may start processes may start
+   * thousands, and all else of this thread waits meanwhile.
+   */
   start(periodMs: number = DISCOVERY.periodMs): void {
-    if (this.timer !== undefined) throw new NemoError('INTERNAL', 'the NF watch runs already');
-    this.timer = setInterval(() => this.look(), periodMs);
+    if (this.periodMs !== undefined) throw new NemoError('INTERNAL', 'the NF watch runs already');
+    this.periodMs = periodMs;
     this.look();
   }
 
   stop(): void {
-    clearInterval(this.timer);
-    this.timer = undefined;
+    clearTimeout(this.timer);
+    this.periodMs = undefined;
   }
 
   private look(): void {
+    const fromMs = performance.now();
     try {
       const before = this.current;
       this.current = this.discovery.scan();
@@ -79,6 +84,9 @@ export class NfWatcher {
     } catch (thrown) {
       this.onError(thrown);
     }
+    if (this.periodMs === undefined) return;
+    const tookMs = performance.now() - fromMs;
+    this.timer = setTimeout(() => this.look(), Math.max(this.periodMs, tookMs * DISCOVERY.restTimes));
   }
 
   private tell(change: NfChange): void {

@@ -32,8 +32,8 @@ export const OTHERS = {
   leftWindows: 4,
   /** Who it is that has a core is looked up again this often. */
   nameMs: 5_000,
-  /** From this share on sandboxes that wait are asked too: their background work is nobody else's. */
-  askIdleRatio: 0.2,
+  /** Of sandboxes without a call, those that use more than this share of a core are judged as functions that run. */
+  restlessRatio: 0.01,
 } as const;
 
 /** The slice gate, which lends the core of a polling NF. */

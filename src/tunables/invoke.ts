@@ -166,16 +166,25 @@ export const EGRESS = {
   acceptAgainMs: 1_000,
   /** Read and not yet written, each way of a connection; beside it one read of 64 KiB. */
   bufferBytes: 32 * 1024,
+  /** The kernel holds twice as much, each way of each socket. */
+  socketBytes: 128 * 1024,
+  /** Of all connections of a function, both ways; a read of little counts as this much. */
+  bytesPerSecond: 64 * 1024 * 1024,
+  readLeastBytes: 8 * 1024,
   /** Names of one function that are looked up at the same time; how long a connection waits for that. */
   lookupsParallel: 4,
   lookupTimeoutMs: 5_000,
   lookupTryMs: 1_500,
   lookupTries: 2,
+  /** Of an answer; each is looked at for every connection. */
+  addressesMax: 16,
   /** How long an answer is believed: what it says itself, within these. Failures: the shorter. */
   answerMinMs: 5_000,
   answerMaxMs: 60_000,
   /** An address that another namespace of this box gets is known after this. */
   ownAddressesKeptMs: 1_000,
+  /** After a look at all of them the thread is left alone for at least so many times as long as it took. */
+  restTimes: 9,
   /** Barred destinations that a sandbox's owner is told of. */
   toldMax: 16,
 } as const;

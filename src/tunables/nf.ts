@@ -3,6 +3,8 @@
 export const DISCOVERY = {
   /** An NF that starts, dies or restarts is noticed within a second. */
   periodMs: 500,
+  /** Between two scans the thread is left alone for at least so many times as long as one took. */
+  restTimes: 9,
 } as const;
 
 export const NF = {

@@ -74,6 +74,23 @@ describe('escape by egress', function () {
     expect(count).to.be.at.most((connectionsPerSecond / refusedWeight) * (2 + ms / 1_000));
   });
 
+  it('reaches what a user of the box has given himself as an address', () => {
+    expect(seen.besideSquatter).to.equal(REACHED);
+  });
+
+  it('leaves no descriptor behind when a function sends much, reads nothing, and leaves', () => {
+    expect(seen.left).to.be.at.most(0);
+  });
+
+  it('has the kernel hold little for a connection, whoever does not read', () => {
+    expect(seen.held).to.be.greaterThan(0);
+    expect(seen.held).to.be.at.most(4 * EGRESS.socketBytes);
+  });
+
+  it('goes on for all after there was no descriptor for one', () => {
+    expect(seen.afterwards).to.equal(REACHED);
+  });
+
   it('leaves no descriptor open where one of its ports is taken', async () => {
     const namespace = await createNamespace();
     const egress = new Egress();

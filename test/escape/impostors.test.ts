@@ -8,13 +8,17 @@ import { once } from 'node:events';
 import { chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { processArgs, startTicks } from '../../src/linux/process.js';
+import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { processArgs, processStat, startTicks } from '../../src/linux/process.js';
 import { readProcessFacts } from '../../src/linux/process-facts.js';
 import { endProcess } from '../../src/linux/tied-process.js';
 import { Discovery, discover } from '../../src/nf/discovery.js';
 import type { NfProfile } from '../../src/nf/profile.js';
 import type { ExplicitNf } from '../../src/nf/profile-schema.js';
 import { scanForNfs } from '../../src/nf/scan.js';
+import { NfWatcher } from '../../src/nf/watcher.js';
+import { DISCOVERY } from '../../src/tunables.js';
+import { startIn } from '../support/in-cgroup.js';
 import { untilTrue } from '../support/real-agent.js';
 
 const NOBODY = 65534;
@@ -56,6 +60,64 @@ describe('who calls himself an NF', () => {
     const pids = discover([PROFILE], explicit, { ...options, onRefused }).map(({ pid }) => pid);
     return { pids, refused: refused.join('\n') };
   };
+
+  it('a function that has another name at each look is looked at once', async () => {
+    const driver = openCgroupDriver({ rootName: NAME, idle: false });
+    const group = driver.create('sb-1', {});
+    // Each line that it reads becomes its name.
+    const renames =
+      'import sys, ctypes\nfor name in sys.stdin: ctypes.CDLL(None).prctl(15, name.strip().encode(), 0, 0, 0)';
+    const child = startIn(group, ['python3', '-u', '-c', renames]);
+    const ended = once(child, 'exit');
+    let asked = 0;
+    const agents = new (class extends Set<string> {
+      override has(name: string): boolean {
+        if (name === NAME) asked++;
+        return super.has(name);
+      }
+    })([NAME]);
+    const profile = { ...PROFILE, match: { process: `^${NAME.slice(0, 8)}` } };
+    const discovery = new Discovery([profile], [], { agents: () => agents });
+    const rename = async (to: string) => {
+      child.stdin!.write(`${to}\n`);
+      await untilTrue(() => processStat(child.pid!)?.name === to);
+      discovery.scan();
+    };
+    try {
+      await rename(`${NAME.slice(0, 8)}-a`);
+      const first = asked;
+      expect(first).to.be.greaterThan(0);
+      for (const letter of 'bcdefgh') await rename(`${NAME.slice(0, 8)}-${letter}`);
+      expect(asked).to.equal(first);
+    } finally {
+      child.stdin!.end();
+      await ended;
+      await driver.removeAll();
+    }
+  });
+
+  it('processes that take long to be looked at are looked at less often: the thread has other work', async () => {
+    const looks: Array<{ fromMs: number; tookMs: number }> = [];
+    // Asked once a look, and as slow as thousands of processes.
+    const agents = () => {
+      looks.push({ fromMs: performance.now(), tookMs: 0 });
+      for (const look of looks.slice(-1))
+        while (look.tookMs < 20) look.tookMs = performance.now() - look.fromMs;
+      return new Set<string>();
+    };
+    const watcher = new NfWatcher(
+      new Discovery([PROFILE], [], { agents }),
+      () => undefined,
+      () => undefined,
+    );
+    watcher.start(1);
+    await untilTrue(() => looks.length === 3);
+    watcher.stop();
+    for (const [i, { fromMs }] of looks.slice(1).entries()) {
+      const before = looks[i]!;
+      expect(fromMs - before.fromMs - before.tookMs).to.be.at.least(before.tookMs * DISCOVERY.restTimes - 1);
+    }
+  });
 
   it('root is believed, a user is not, unless the configuration trusts him', async () => {
     const ofRoot = await run('/bin/sleep', ['60']);

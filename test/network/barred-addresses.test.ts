@@ -5,7 +5,7 @@ import { whyBarred } from '../../src/network/barred-addresses.js';
 import { EgressRules, parseEgressRule } from '../../src/network/egress-rules.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 
-const NONE: ReadonlySet<string> = new Set();
+const NONE = () => false;
 
 describe('where no function may connect', () => {
   for (const address of [
@@ -38,7 +38,7 @@ describe('where no function may connect', () => {
   }
 
   it('is an address of this box', () => {
-    expect(whyBarred('192.0.2.7', new Set(['192.0.2.7']))).to.contain('this box');
+    expect(whyBarred('192.0.2.7', (one) => one === '192.0.2.7')).to.contain('this box');
     expect(whyBarred('192.0.2.7', NONE)).to.equal(undefined);
   });
 

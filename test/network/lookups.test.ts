@@ -33,6 +33,14 @@ describe('look-ups for a function', () => {
     expect(servers.asked).to.have.length(2);
   });
 
+  it('keep a few addresses of an answer that has thousands: each is looked at for every connection', async () => {
+    const servers = new Servers();
+    const lookups = new Lookups(servers.resolve, () => nowMs);
+    const asked = lookups.addresses('many.test');
+    servers.answer(10, ...Array.from({ length: 4_000 }, (_, i) => `192.0.${i >> 8}.${i & 255}`));
+    expect(await asked).to.have.length(EGRESS.addressesMax);
+  });
+
   it('keep an answer for a while, although it says not to, and never for long', async () => {
     const servers = new Servers();
     const lookups = new Lookups(servers.resolve, () => nowMs);

@@ -16,6 +16,8 @@ import { connect, createNamespace, insideNamespace, type Namespace } from '../..
 export const PORT = 7001;
 export const BOX = '10.254.0.1';
 export const WORLD = '10.254.0.2';
+/** Beyond the world, which is the way to it. */
+export const FAR = '198.51.100.9';
 /** Metadata services of clouds, which the world has too. */
 export const METADATA = ['169.254.169.254', '100.100.100.200', '168.63.129.16', '192.0.0.192'];
 
@@ -29,7 +31,7 @@ export async function inTheBox(program: string, hosts: string): Promise<Record<s
   let server: Server | undefined;
   try {
     await link(box, 'b0', `${BOX}/24`, world, 'w0', `${WORLD}/24`);
-    for (const address of METADATA) {
+    for (const address of [FAR, ...METADATA]) {
       await world.run('ip', ['address', 'add', `${address}/32`, 'dev', 'lo']);
       await box.run('ip', ['route', 'add', `${address}/32`, 'via', WORLD]);
     }

@@ -78,6 +78,10 @@ export class CgroupThrottle {
     return this.quota!.write(String(leashQuotaUs)) !== GONE;
   }
 
+  get isFrozen(): boolean {
+    return this.frozen;
+  }
+
   /** Members stop where they are. False if it cannot be enforced. Throws SYSCALL if the kernel refuses. */
   freeze(): boolean {
     return this.setFrozen(true);

@@ -4,10 +4,15 @@
  */
 
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createNamespace, type Namespace } from '../../../src/linux/netns.js';
+import { spawnTied } from '../../../src/linux/tied-process.js';
 import { Egress } from '../../../src/network/egress.js';
 import type { Sandbox } from '../../../src/sandbox/engine.js';
-import { BOX, CONNECTS, echoIn, METADATA } from '../../support/egress-world.js';
+import { EGRESS } from '../../../src/tunables.js';
+import { BOX, CONNECTS, echoIn, FAR, METADATA, PORT } from '../../support/egress-world.js';
 import { ask, SandboxBench } from '../../support/sandboxes.js';
 
 const NF = '10.253.0.2';
@@ -33,6 +38,64 @@ const STORM = `
     sockets.forEach((socket) => socket.destroy());
     return [ends.reduce((sum, one) => sum + one, 0)];
   };`;
+
+/** Many times: sends much, reads nothing, and leaves without a word. What the world still has to send and to take stays. */
+const LEAVES = `
+  import { connect } from 'node:net';
+  const much = Buffer.alloc(8_000_000);
+  const once = () => new Promise((done) => {
+    const socket = connect({ host: 'world.test', port: 7001 });
+    socket.on('error', done).on('close', done);
+    socket.once('data', () => {
+      socket.pause();
+      socket.write(much);
+      setTimeout(() => socket.resetAndDestroy(), 300);
+    });
+  });
+  export default async (rounds) => {
+    for (let i = 0; i < rounds; i++) await Promise.all(Array.from({ length: 20 }, once));
+  };`;
+
+/** Bytes that the kernel holds for the connection out of the box that has most of them. */
+function mostHeld(): number {
+  const port = `:${PORT.toString(16).toUpperCase().padStart(4, '0')}`;
+  const lines = readFileSync('/proc/net/tcp', 'latin1').split('\n').slice(1);
+  const queues = lines.map((line) => line.trim().split(/\s+/)).filter((fields) => fields[2]?.endsWith(port));
+  return Math.max(
+    0,
+    ...queues.flatMap((fields) => fields[4]!.split(':').map((hex) => Number.parseInt(hex, 16))),
+  );
+}
+
+/** Calls `action` while there is hardly a free descriptor, now and then one less or one more. */
+async function withoutDescriptors(action: () => Promise<unknown>): Promise<void> {
+  const [, soft = ''] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
+  const limit = (count: number | string) =>
+    execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${count}:`]);
+  limit(readdirSync('/proc/self/fd').length + 64);
+  const held: number[] = [];
+  const fill = setInterval(() => {
+    try {
+      for (;;) held.push(openSync('/dev/null', 'r'));
+    } catch {
+      for (let i = Math.floor(Math.random() * 4); i > 0; i--) closeSync(held.pop()!);
+    }
+  }, 1);
+  await action();
+  clearInterval(fill);
+  for (const fd of held) closeSync(fd);
+  limit(soft);
+}
+
+/** Whoever may make a user namespace has any address in it. */
+async function squat(address: string): Promise<ReturnType<typeof spawnTied>> {
+  const take = `ip link add s0 type veth peer name s1 && ip address add ${address}/32 dev s0 && echo has it; exec cat`;
+  const squatter = spawnTied('unshare', ['--user', '--map-root-user', '--net', 'sh', '-c', take], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await once(squatter.stdout!, 'data');
+  return squatter;
+}
 
 /** An NF's namespace with an address and a service of its own, linked to the box by a pair of interfaces. */
 async function linkNf(): Promise<Namespace> {
@@ -73,7 +136,34 @@ try {
     1_000,
   );
   seen.besideStorm = await first(byName, ['world.test', 7001, 'hello']);
+
+  const far = await bench.run(CONNECTS, { egress: [`${FAR}:7001`] });
+  const squatter = await squat(FAR);
+  await delay(EGRESS.ownAddressesKeptMs + 100);
+  seen.besideSquatter = await first(far, [FAR, 7001, 'hello']);
+  squatter.kill();
+
+  const leaver = await bench.run(LEAVES, { egress: ['world.test:7001'], functionName: 'leaver' });
+  const before = readdirSync('/proc/self/fd').length;
+  let held = 0;
+  const look = setInterval(() => {
+    held = Math.max(held, mostHeld());
+  }, 20);
+  await ask(leaver, 4);
+  clearInterval(look);
+  seen.held = held;
+  for (let i = 0; i < 100 && readdirSync('/proc/self/fd').length > before; i++) await delay(50);
+  seen.left = readdirSync('/proc/self/fd').length - before;
+
+  await withoutDescriptors(async () => {
+    for (let i = 0; i < 30; i++) {
+      const soon = new Promise((resolve) => setTimeout(resolve, 100));
+      await Promise.race([ask(byName, ['world.test', 7001, 'hello']), soon]);
+    }
+  });
+  seen.afterwards = await Promise.race([first(far, [FAR, 7001, 'hello']), delay(10_000)]);
 } finally {
+  // The relay's thread, too.
   await bench.close();
   await nf.close();
 }

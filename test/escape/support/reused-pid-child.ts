@@ -5,7 +5,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { openCgroupDriver } from '../../../src/linux/cgroup/open.js';
-import { routeKind } from '../../../src/linux/netlink.js';
+import { routeTo } from '../../../src/linux/netlink.js';
 import { insideNamespace } from '../../../src/linux/netns.js';
 import { Egress } from '../../../src/network/egress.js';
 import { openNetworkNamespace } from '../../../src/network/namespace-of.js';
@@ -21,7 +21,7 @@ try {
   await end(sandbox);
   const nf = await startAs(sandbox.pid!, startInOwnNamespace);
   await egress.attach({ id: 'sb-0', functionName: 'f', namespace, rules: ['10.9.0.0/16:7001'] });
-  const touched = insideNamespace(`/proc/${nf.pid}/ns/net`, () => routeKind('10.9.0.1') === 'local');
+  const touched = insideNamespace(`/proc/${nf.pid}/ns/net`, () => routeTo('10.9.0.1').kind === 'local');
   await end(nf);
   process.stdout.write(`${JSON.stringify({ reused: nf.pid === sandbox.pid, touched })}\n`);
 } finally {
