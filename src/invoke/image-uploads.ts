@@ -96,7 +96,7 @@ export class ImageUploads implements Uploads {
         hint: 'make it smaller',
       });
     }
-    await this.quota.require(part.length, 'a part of an image');
+    await this.quota.require([part.length], 'a part of an image');
     try {
       const file = await open(this.path(id), 'r+');
       try {

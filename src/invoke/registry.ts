@@ -60,12 +60,16 @@ class Registry implements StoredRegistry {
   private readonly orphans = new Set<string>();
   private changes: Promise<unknown> = Promise.resolve();
   private sweepTimer: NodeJS.Timeout | undefined;
+  /** Hashes that functions named before, and when they did so last: a sandbox may be loading that code just now. */
+  private readonly replaced = new Map<string, number>();
 
   constructor(private readonly options: RegistryOptions) {
     this.bundles = new BundleFiles(options.bundleDir, options.quota);
   }
 
   async restore(): Promise<void> {
+    // Many functions may have the same code: it is read once.
+    const looked = new Map<string, Promise<boolean>>();
     for (const { key, value } of await this.options.store.list<unknown>(TABLE)) {
       const spec = toSpec(value, key, totalmem());
       const named = JSON.stringify(key.slice(0, 80));
@@ -73,7 +77,7 @@ class Registry implements StoredRegistry {
         this.warn(`what the store has under functions/${named} is no function: deploy it again`);
       } else if (!this.hasRoom(key, spec)) {
         this.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
-      } else if (await this.intact(spec)) {
+      } else if (await this.intact(spec, looked)) {
         this.keep(key, spec);
       } else {
         for (const hash of hashesOf(spec)) this.orphans.add(hash);
@@ -128,7 +132,7 @@ class Registry implements StoredRegistry {
         throw thrown;
       });
       this.keep(spec.name, spec);
-      if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.sweepLater();
+      if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.sweepLater(before);
       this.tell(spec.name, spec);
       return { spec, created: before === undefined };
     });
@@ -154,12 +158,13 @@ class Registry implements StoredRegistry {
 
   remove(name: string): Promise<void> {
     return this.change(async () => {
-      if (!this.specs.has(name)) throw noSuchFunction(name);
+      const before = this.specs.get(name);
+      if (before === undefined) throw noSuchFunction(name);
       await this.options.store.delete(TABLE, name);
       this.specs.delete(name);
       this.specsBytes -= this.specBytes.get(name) ?? 0;
       this.specBytes.delete(name);
-      this.sweepLater();
+      this.sweepLater(before);
       this.tell(name, undefined);
     });
   }
@@ -211,11 +216,15 @@ class Registry implements StoredRegistry {
     return !this.isTooMany(name) && bytes <= specMaxBytes && others + bytes <= specsMaxBytes;
   }
 
-  private async intact(spec: FunctionSpec): Promise<boolean> {
-    for (const { hash } of spec.packages ?? []) {
-      if (!(await this.bundles.intact(hash, PACKAGE_ENDING))) return false;
+  private async intact(spec: FunctionSpec, looked: Map<string, Promise<boolean>>): Promise<boolean> {
+    const files = (spec.packages ?? []).map(({ hash }) => [hash, PACKAGE_ENDING] as const);
+    for (const [hash, ending] of [...files, [spec.codeHash, spec.codeEnding] as const]) {
+      const key = `${hash}.${ending}`;
+      const known = looked.get(key) ?? this.bundles.intact(hash, ending);
+      looked.set(key, known);
+      if (!(await known)) return false;
     }
-    return this.bundles.intact(spec.codeHash, spec.codeEnding);
+    return true;
   }
 
   onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void {
@@ -237,14 +246,27 @@ class Registry implements StoredRegistry {
     return result;
   }
 
-  private sweepLater(): void {
-    clearTimeout(this.sweepTimer);
-    const graceMs = this.options.bundleGraceMs ?? FUNCTION_LIMITS.bundleGraceMs;
-    this.sweepTimer = setTimeout(() => void this.change(() => this.sweep()), graceMs).unref();
+  private sweepLater(before?: FunctionSpec): void {
+    for (const hash of before === undefined ? [] : hashesOf(before))
+      this.replaced.set(hash, performance.now());
+    // One that is due is not put off: whoever deploys without a pause would keep all that was ever replaced.
+    this.sweepTimer ??= setTimeout(() => {
+      this.sweepTimer = undefined;
+      void this.change(() => this.sweep());
+    }, this.graceMs).unref();
+  }
+
+  private get graceMs(): number {
+    return this.options.bundleGraceMs ?? FUNCTION_LIMITS.bundleGraceMs;
   }
 
   private sweep(): Promise<void> {
     const kept = new Set(this.orphans);
+    for (const [hash, atMs] of this.replaced) {
+      if (performance.now() - atMs >= this.graceMs) this.replaced.delete(hash);
+      else kept.add(hash);
+    }
+    if (this.replaced.size > 0) this.sweepLater();
     for (const spec of this.specs.values()) for (const hash of hashesOf(spec)) kept.add(hash);
     return this.bundles.sweep(kept).catch(() => {
       // A file that cannot be removed now is tried again at the next sweep.

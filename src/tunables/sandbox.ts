@@ -158,8 +158,6 @@ export const OCI = {
   importTimeoutMs: 900_000,
   /** Heap of the thread that reads documents of images and passes on layers. */
   importHeapMb: 256,
-  /** No import goes on below this on its disk, whatever its own count says. */
-  diskFreeMinBytes: 64 * 1024 * 1024,
   diskLookMs: 250,
   /** Of different content. All of them are named in the one page of options that a mount has. */
   layersMax: 128,
@@ -225,6 +223,11 @@ export const OCI = {
 export const STORAGE = {
   /** Bundles, packages, layers of images, and archives on their way, together. */
   maxBytes: 16 * 1024 * 1024 * 1024,
+  /** What a file counts at least: file systems have about one inode for so many bytes. */
+  fileMinBytes: 16 * 1024,
+  /** Left to others on the disk, whatever is counted. */
+  diskFreeMinBytes: 64 * 1024 * 1024,
+  inodesFreeMin: 10_000,
 } as const;
 
 /** Archives of images that clients send in parts. */

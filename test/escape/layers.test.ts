@@ -28,7 +28,7 @@ import { sealLayer } from '../../src/sandbox/engines/oci/image/seal.js';
 import { indexTar } from '../../src/sandbox/engines/oci/image/tar-index.js';
 import { StorageQuota } from '../../src/sandbox/storage-quota.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
-import { OCI } from '../../src/tunables.js';
+import { OCI, STORAGE } from '../../src/tunables.js';
 import { FUZZ_TIMEOUT_MS, fuzz, fuzzAsync } from '../support/fuzz.js';
 import { ImageImports, type ImportInput } from '../support/image-imports.js';
 import { sha256, type TarEntry, tarOf } from '../support/oci-images.js';
@@ -261,7 +261,7 @@ describe('layers of an image of a stranger', function () {
   it('stop before the disk is full', async () => {
     const small = join(images.folder, 'small-disk');
     mkdirSync(small);
-    const size = OCI.diskFreeMinBytes + 4 * MIB;
+    const size = STORAGE.diskFreeMinBytes + 4 * MIB;
     await runCommand('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'nemo-test', small]);
     try {
       const tar = tarOf([{ path: 'large', content: Buffer.alloc(size) }]);

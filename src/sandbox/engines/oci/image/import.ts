@@ -20,14 +20,14 @@ import {
 import { join } from 'node:path';
 import { OCI } from '../../../../tunables.js';
 import type { ConfinedPlace } from '../../../confined/command.js';
-import { SIZE_ENDING } from '../../../storage-quota.js';
+import { diskIsFull, inodesLeft, SIZE_ENDING } from '../../../storage-quota.js';
 import { badImage, storageFull, storeFault } from './faults.js';
 import { type ImageConfig, parseConfig, parseJson } from './image.js';
 import type { OpenImage } from './image-files.js';
 import type { Room } from './layer.js';
 import { hidesAllBelow, sealLayer } from './seal.js';
 import { type ImageAccess, openImage } from './sources.js';
-import { diskIsFull, hashLayer, unpackLayer } from './unpack.js';
+import { hashLayer, unpackLayer } from './unpack.js';
 
 export interface ImportedImage {
   /** Names of directories in the store, lowest first. */
@@ -59,12 +59,15 @@ export async function importImage({
   access,
   roomBytes,
 }: ImportTask): Promise<ImportedImage> {
-  const room: Room = { bytes: Math.min(OCI.imageMaxBytes, roomBytes), entries: OCI.entriesMax };
   let scratch: string | undefined;
   let open: OpenImage | undefined;
   try {
     mkdirSync(store, { recursive: true, mode: 0o755 });
     if (diskIsFull(store)) throw storageFull('an image cannot be stored: the disk is full');
+    const room: Room = {
+      bytes: Math.min(OCI.imageMaxBytes, roomBytes),
+      entries: Math.min(OCI.entriesMax, inodesLeft(store)),
+    };
     scratch = mkdtempSync(join(store, 'import-'));
     open = await openImage(image, access, { place, scratch, scratchMaxBytes: room.bytes });
     const { bytes, digest } = open.config;
