@@ -112,7 +112,10 @@ export class ImageUploads implements Uploads {
     clearTimeout(upload.expiry);
     const keptMs = this.keptMs + (upload.size / UPLOAD.bytesPerS) * 1000;
     // Nobody would end it, had it been removed meanwhile.
-    if (this.uploads.has(id)) upload.expiry = this.expire(id, upload.startedMs + keptMs - performance.now());
+    if (this.uploads.has(id)) {
+      const leftMs = upload.startedMs + keptMs - performance.now();
+      upload.expiry = this.expire(id, Math.min(leftMs, this.keptMs));
+    }
     return { size: upload.size };
   }
 

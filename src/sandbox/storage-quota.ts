@@ -9,7 +9,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { NemoError } from '../errors.js';
 import { formatBytes } from '../invoke/quantity.js';
-import { STORAGE } from '../tunables.js';
+import { OCI, STORAGE } from '../tunables.js';
 
 export interface StorageQuotaOptions {
   stateDir: string;
@@ -24,6 +24,8 @@ export class StorageQuota {
   readonly imageDir: string;
   readonly uploadDir: string;
   readonly maxBytes: number;
+  /** Removes what nobody needs. */
+  makeRoom: () => Promise<void> = async () => {};
   /** What was there at the last walk, and all that was granted since: at least what there is. */
   private usedBytes = Number.POSITIVE_INFINITY;
   private grantedBytes = 0;
@@ -39,6 +41,10 @@ export class StorageQuota {
   /** What may still be stored. */
   async room(): Promise<number> {
     await this.look();
+    if (this.left() < OCI.imageMaxBytes) {
+      await this.makeRoom();
+      await this.look();
+    }
     return Math.max(0, this.left());
   }
 
@@ -46,6 +52,10 @@ export class StorageQuota {
   async require(bytes: readonly number[], what: string): Promise<void> {
     const taken = bytes.reduce((sum, one) => sum + counted(one), 0);
     if (this.left() < taken) await this.look();
+    if (this.left() < taken) {
+      await this.makeRoom();
+      await this.look();
+    }
     if (diskIsFull(dirname(this.bundleDir)))
       throw full(
         `${what} cannot be stored: the disk is full`,

@@ -215,8 +215,9 @@ export const OCI = {
   attemptsMax: 3,
   /** How long the end of a process may take to be known after its connection broke. */
   lastWordsMs: 600,
-  /** Layers that no function has named for so long are removed. */
+  /** Layers that no function has are removed so long after a deploy wanted them; the second where the store has no room. */
   unusedLayerMs: 3_600_000,
+  unusedLayerShortMs: 60_000,
 } as const;
 
 /** What the state directory holds on behalf of callers. */
@@ -236,7 +237,10 @@ export const UPLOAD = {
   openMax: 8,
   /** Of one client, so that nobody has all places. */
   openPerClientMax: 4,
-  /** One is removed after this, and the time that its bytes take at this rate: nobody keeps a place by sending little. */
+  /**
+   * One is removed so long after its last part, and so long after its start and the time that its bytes take at this rate:
+   * nobody keeps a place by sending little, or the store's room by having sent much.
+   */
   keptMs: 600_000,
   bytesPerS: 64 * 1024,
 } as const;

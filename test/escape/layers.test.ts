@@ -9,7 +9,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -91,16 +90,6 @@ describe('layers of an image of a stranger', function () {
     const members = Buffer.concat([gzipSync(tar.subarray(0, 1024)), gzipSync(tar.subarray(1024))]);
     expect((await refused(members, tar, room)).message).to.contain('MiB');
     expect((await take(members, tar)).layers).to.have.length(1);
-  });
-
-  it('that are found again are young again: no sweep takes them from the deploy that found them', async () => {
-    const tar = tarOf([{ path: 'small', content: 'x' }]);
-    const { layers } = await take(tar);
-    const paths = ['', '.bytes'].map((ending) => join(images.store, `${layers[0]!}${ending}`));
-    const before = paths.map((path) => statSync(path).ctimeMs);
-    await take(tar);
-    for (const [i, path] of paths.entries())
-      expect(statSync(path).ctimeMs, path).to.be.greaterThan(before[i]!);
   });
 
   it('may be zstd, which is counted alike', async () => {

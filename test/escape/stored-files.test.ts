@@ -1,17 +1,30 @@
 /** What callers have stored is held to more than its bytes: to how many files it is, and to what looking at them costs. */
 
 import { createHook } from 'node:async_hooks';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { ImageUploads } from '../../src/invoke/image-uploads.js';
 import { createRegistry, type StoredRegistry } from '../../src/invoke/registry.js';
 import { runCommand } from '../../src/linux/tied-process.js';
+import { StoredLayers } from '../../src/sandbox/engines/oci/stored-layers.js';
 import { StorageQuota, type StorageQuotaOptions } from '../../src/sandbox/storage-quota.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
-import { STORAGE } from '../../src/tunables.js';
+import { STORAGE, UPLOAD } from '../../src/tunables.js';
 import { ImageImports } from '../support/image-imports.js';
-import { type TarEntry, writeLayout } from '../support/oci-images.js';
+import { OciBench } from '../support/oci-bench.js';
+import { busyboxLayer, type TarEntry, writeLayout } from '../support/oci-images.js';
+import { untilTrue } from '../support/real-agent.js';
 import { errorOf } from '../support/sandboxes.js';
 
 const MIB = 1 << 20;
@@ -122,6 +135,52 @@ describe('stored files of strangers', function () {
       expect(again!.list()).to.have.length(100);
       await again!.close();
       expect(calls).to.be.lessThan(100);
+    }));
+
+  it('go with the deploy that brought them, when it fails; others that are not stored yet stay', async () => {
+    const bench = new OciBench();
+    try {
+      const stored = () => readdirSync(join(bench.directory, 'images')).length;
+      const prepare = (config: Record<string, unknown>) => {
+        const image = mkdtempSync(join(bench.directory, 'image-'));
+        writeLayout(image, {
+          layers: [[...busyboxLayer(), { path: 'own', content: image }]],
+          config,
+          architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
+        });
+        return bench.engine.prepare({ functionName: 'f', content: Buffer.from(image), filename: 'f' });
+      };
+      expect((await errorOf(prepare({}))).message).to.contain('no entry point');
+      expect(stored()).to.equal(0);
+      await prepare({ Entrypoint: ['/bin/httpd'] });
+      await errorOf(prepare({}));
+      // The layer, and its size beside it.
+      expect(stored()).to.equal(2);
+      await bench.layers.sweep(0);
+      expect(stored()).to.equal(0);
+    } finally {
+      await bench.close();
+    }
+  });
+
+  it('go when nobody sends on: the bytes of an archive keep it no longer than its sender', () =>
+    within({}, async ({ quota }) => {
+      const uploads = await ImageUploads.open(quota, 500);
+      const { id } = await uploads.create('client');
+      await uploads.append(id, 0, Buffer.alloc(UPLOAD.partMaxBytes));
+      await untilTrue(() => readdirSync(quota.uploadDir).length === 0);
+      await uploads.close();
+    }));
+
+  it('make way for others: layers that no function has any more', () =>
+    within({ maxBytes: MIB }, async ({ quota }) => {
+      mkdirSync(join(quota.imageDir, 'unused'), { recursive: true });
+      writeFileSync(join(quota.imageDir, 'unused.bytes'), `${MIB}\n`);
+      expect((await errorOf(quota.require([1], 'a part'))).code).to.equal('STORAGE_FULL');
+      const layers = new StoredLayers({ storeDir: quota.imageDir, bundleDir: quota.bundleDir });
+      quota.makeRoom = () => layers.sweep(0);
+      await quota.require([1], 'a part');
+      expect(readdirSync(quota.imageDir)).to.deep.equal([]);
     }));
 
   it('leave the disk inodes: of functions', () =>

@@ -14,7 +14,6 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -85,9 +84,10 @@ export async function importImage({
       const name = layerName(diffId);
       const from = { layer, diffId, givenBy: open.givenBy, place };
       // One that comes several times has been given once.
-      if (layers.includes(name)) touchLayer(store, name);
-      else if (existsSync(join(store, name))) await useLayer(store, name, from);
-      else await addLayer(store, name, from, room);
+      if (!layers.includes(name)) {
+        if (existsSync(join(store, name))) await useLayer(store, name, from);
+        else await addLayer(store, name, from, room);
+      }
       layers.push(name);
     }
     const seen = layers.findLastIndex((name) => hidesAllBelow(join(store, name)));
@@ -121,7 +121,6 @@ async function useLayer(store: string, name: string, from: LayerFrom): Promise<v
     if (given !== undefined && sources.length < OCI.layerSourcesMax)
       appendFileSync(join(store, `${name}${SIZE_ENDING}`), `${given}\n`);
   }
-  touchLayer(store, name);
 }
 
 /** Hashed: names of private repositories are nobody else's business. */
@@ -151,13 +150,6 @@ function checkLayer(found: { blobDigest: string; diffId: string }, { layer, diff
  */
 function uppermost(layers: readonly string[]): string[] {
   return layers.filter((name, i) => layers.lastIndexOf(name) === i);
-}
-
-/** No function may name it yet, but one is about to: it is young again, which keeps it from the next sweep. */
-function touchLayer(store: string, name: string): void {
-  const now = new Date();
-  for (const path of [join(store, name), join(store, `${name}${SIZE_ENDING}`)])
-    if (existsSync(path)) utimesSync(path, now, now);
 }
 
 async function addLayer(store: string, name: string, from: LayerFrom, room: Room): Promise<void> {
