@@ -219,7 +219,12 @@ function counted(callers: Callers, bodies: Budget, rest: RequestListener): Reque
       releaseBody(request, bodies);
       caller.turnOver();
     };
-    const one = { left: done };
+    const probe = (): boolean => {
+      if (response.headersSent || request.httpVersionMinor === 0) return false;
+      response.writeContinue();
+      return true;
+    };
+    const one = { left: done, probe };
     caller.waitsFor(one);
     request.once('end', () => caller.asked());
     response.once('close', done);

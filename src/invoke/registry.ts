@@ -7,7 +7,7 @@
 import { totalmem } from 'node:os';
 import { NemoError } from '../errors.js';
 import type { DeployInput, FunctionRegistry } from '../gateway/platform.js';
-import type { Artifact, FunctionSource } from '../sandbox/engine.js';
+import type { Artifact, Asker, FunctionSource } from '../sandbox/engine.js';
 import { PACKAGE_ENDING, type PackageRef } from '../sandbox/packages/pack.js';
 import type { StorageQuota } from '../sandbox/storage-quota.js';
 import type { Store } from '../store/store.js';
@@ -95,7 +95,7 @@ class Registry implements StoredRegistry {
     else this.unnamed++;
   }
 
-  async deploy(input: DeployInput): Promise<{ spec: FunctionSpec; created: boolean }> {
+  async deploy(input: DeployInput, asker?: Asker): Promise<{ spec: FunctionSpec; created: boolean }> {
     const { content, filename, exec, packages, ...checked } = checkDeployInput(input, totalmem());
     const functionName = checked.name;
     const egress = checked.egress !== undefined;
@@ -104,6 +104,7 @@ class Registry implements StoredRegistry {
       content,
       filename,
       egress,
+      asker,
       ...(exec === undefined ? {} : { exec }),
       ...(packages.length === 0 ? {} : { packages }),
     });

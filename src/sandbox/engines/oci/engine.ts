@@ -92,7 +92,7 @@ export class OciEngine implements Engine {
     }
   }
 
-  async prepare({ content, functionName, egress }: FunctionSource): Promise<Artifact> {
+  async prepare({ content, functionName, egress, asker }: FunctionSource): Promise<Artifact> {
     const request = parseRequest(content.toString());
     if (egress === true) throw new NemoError('BAD_REQUEST', `${functionName}: images have no network`);
     const runDir = await this.layOut();
@@ -108,7 +108,7 @@ export class OciEngine implements Engine {
         want(plan.layers);
         return { content: Buffer.from(JSON.stringify(plan)), ending: IMAGE_ENDING };
       });
-    });
+    }, asker);
   }
 
   private async plan(request: ImageRequest, imported: ImportedImage, runDir: string): Promise<ImagePlan> {
