@@ -5,6 +5,7 @@
 
 import type { CallRequest, FunctionSpec, LogLine, Sink } from '../invoke/function.js';
 import type { PlatformEvent } from '../model/platform-events.js';
+import type { Asker } from '../sandbox/engine.js';
 import type { EngineReport } from '../sandbox/engines/engines.js';
 import type { PackageInput } from '../sandbox/packages/pack.js';
 import type { FeedEvent, FeedFrame } from '../telemetry/feed.js';
@@ -38,7 +39,7 @@ export interface DeployInput {
 /** Function definitions: validated, stored, found again after a restart. */
 export interface FunctionRegistry {
   /** Validates (BAD_REQUEST, BAD_FUNCTION with line and column), stores code and spec durably. */
-  deploy(input: DeployInput): Promise<{ spec: FunctionSpec; created: boolean }>;
+  deploy(input: DeployInput, asker?: Asker): Promise<{ spec: FunctionSpec; created: boolean }>;
   get(name: string): FunctionSpec | undefined;
   list(): FunctionSpec[];
   /** NOT_FOUND if there is none. */

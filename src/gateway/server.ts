@@ -212,7 +212,12 @@ function counted(callers: Callers, bodies: Shares, rest: RequestListener): Reque
       releaseBody(request, bodies);
       caller.turnOver();
     };
-    const one = { left: done };
+    const probe = (): boolean => {
+      if (response.headersSent || request.httpVersionMinor === 0) return false;
+      response.writeContinue();
+      return true;
+    };
+    const one = { left: done, probe };
     caller.waitsFor(one);
     request.once('end', () => caller.asked());
     response.once('close', done);

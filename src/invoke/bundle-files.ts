@@ -52,7 +52,7 @@ export class BundleFiles implements BlockSource {
         if (!(await this.ensure({ hash, ending }))) missing.push({ path: this.path(hash, ending), content });
       }
       if (missing.length > 0) {
-        const bytes = missing.reduce((sum, { content }) => sum + content.length, 0);
+        const bytes = missing.map(({ content }) => content.length);
         await this.quota?.require(bytes, 'what is deployed');
         for (const { path, content } of missing) {
           await writeAndRename(path, content);

@@ -96,7 +96,7 @@ export class ImageUploads implements Uploads {
         hint: 'make it smaller',
       });
     }
-    await this.quota.require(part.length, 'a part of an image');
+    await this.quota.require([part.length], 'a part of an image');
     try {
       const file = await open(this.path(id), 'r+');
       try {
@@ -112,7 +112,10 @@ export class ImageUploads implements Uploads {
     clearTimeout(upload.expiry);
     const keptMs = this.keptMs + (upload.size / UPLOAD.bytesPerS) * 1000;
     // Nobody would end it, had it been removed meanwhile.
-    if (this.uploads.has(id)) upload.expiry = this.expire(id, upload.startedMs + keptMs - performance.now());
+    if (this.uploads.has(id)) {
+      const leftMs = upload.startedMs + keptMs - performance.now();
+      upload.expiry = this.expire(id, Math.min(leftMs, this.keptMs));
+    }
     return { size: upload.size };
   }
 

@@ -13,7 +13,7 @@ import { blocksOf, hashesOf, refsOf } from '../provision/function-blocks.js';
 import { SharedBlocks } from '../provision/shared-blocks.js';
 import { SpecBook } from '../provision/spec-book.js';
 import { SpecStore } from '../provision/spec-store.js';
-import type { Artifact, FunctionSource } from '../sandbox/engine.js';
+import type { Artifact, Asker, FunctionSource } from '../sandbox/engine.js';
 import { PACKAGE_ENDING } from '../sandbox/packages/pack.js';
 import type { StorageQuota } from '../sandbox/storage-quota.js';
 import type { Store } from '../store/store.js';
@@ -68,6 +68,8 @@ class Registry implements StoredRegistry {
   private readonly orphans = new Set<string>();
   private changes: Promise<unknown> = Promise.resolve();
   private sweepTimer: NodeJS.Timeout | undefined;
+  /** Hashes that functions named before, and when they did so last: a sandbox may be loading that code just now. */
+  private readonly replaced = new Map<string, number>();
 
   constructor(private readonly options: RegistryOptions) {
     this.bundles = new BundleFiles(options.bundleDir, options.quota);
@@ -80,7 +82,9 @@ class Registry implements StoredRegistry {
     // First, so that no change falls between the two.
     await this.watch();
     await this.change(async () => {
-      for (const { key, value } of await this.stored.list()) await this.take(key, value);
+      // Many functions may have the same code: it is read once.
+      const looked = new Map<string, Promise<boolean>>();
+      for (const { key, value } of await this.stored.list()) await this.take(key, value, looked);
       const more = this.unnamed === 0 ? [] : [`${this.unnamed} more functions of the store are not used`];
       this.warnings.push(...more);
       this.restored = true;
@@ -89,7 +93,11 @@ class Registry implements StoredRegistry {
   }
 
   /** What the store has of a function, if it can be called here. */
-  private async take(key: string, value: unknown): Promise<FunctionSpec | undefined> {
+  private async take(
+    key: string,
+    value: unknown,
+    looked = new Map<string, Promise<boolean>>(),
+  ): Promise<FunctionSpec | undefined> {
     const spec = toSpec(value, key, totalmem());
     const named = JSON.stringify(key.slice(0, 80));
     if (spec === undefined) {
@@ -97,7 +105,7 @@ class Registry implements StoredRegistry {
     } else if (!this.specs.hasRoom(key, spec)) {
       this.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
     } else {
-      const lack = await this.lackOfCode(spec);
+      const lack = await this.lackOfCode(spec, looked);
       if (lack === undefined) {
         this.specs.keep(key, spec);
         return spec;
@@ -109,10 +117,16 @@ class Registry implements StoredRegistry {
     return undefined;
   }
 
-  private async lackOfCode(spec: FunctionSpec): Promise<string | undefined> {
+  private async lackOfCode(
+    spec: FunctionSpec,
+    looked: Map<string, Promise<boolean>>,
+  ): Promise<string | undefined> {
     try {
       for (const block of blocksOf(spec)) {
-        if (await this.blocks.ensure(block)) continue;
+        const name = `${block.hash}.${block.ending}`;
+        const known = looked.get(name) ?? this.blocks.ensure(block);
+        looked.set(name, known);
+        if (await known) continue;
         if (this.shared === undefined) return 'missing or damaged';
         return 'not on this box, and not in the store, as it is large, an image or damaged';
       }
@@ -148,11 +162,11 @@ class Registry implements StoredRegistry {
     const before = this.specs.get(name);
     const value = await this.stored.get(name);
     if (value === undefined) {
-      if (before !== undefined) this.drop(name);
+      if (before !== undefined) this.drop(name, before);
     } else if (value?.updatedAt !== before?.updatedAt || value?.codeHash !== before?.codeHash) {
       const spec = await this.take(name, value);
       if (spec === undefined) return;
-      if (before !== undefined) this.sweepLater();
+      if (before !== undefined) this.sweepLater(before);
       this.tell(name, spec);
     }
   }
@@ -164,7 +178,7 @@ class Registry implements StoredRegistry {
     else this.unnamed++;
   }
 
-  async deploy(input: DeployInput): Promise<{ spec: FunctionSpec; created: boolean }> {
+  async deploy(input: DeployInput, asker?: Asker): Promise<{ spec: FunctionSpec; created: boolean }> {
     const { content, filename, exec, packages, ...checked } = checkDeployInput(input, totalmem());
     const functionName = checked.name;
     const egress = checked.egress !== undefined;
@@ -173,6 +187,7 @@ class Registry implements StoredRegistry {
       content,
       filename,
       egress,
+      asker,
       ...(exec === undefined ? {} : { exec }),
       ...(packages.length === 0 ? {} : { packages }),
     });
@@ -221,14 +236,14 @@ class Registry implements StoredRegistry {
       const spec = this.specs.get(name);
       if (spec === undefined) throw noSuchFunction(name);
       await this.stored.delete(name);
-      this.free(spec);
-      this.drop(name);
+      this.shared?.free(hashesOf(spec));
+      this.drop(name, spec);
     });
   }
 
-  private drop(name: string): void {
+  private drop(name: string, before: FunctionSpec): void {
     this.specs.delete(name);
-    this.sweepLater();
+    this.sweepLater(before);
     this.tell(name, undefined);
   }
 
@@ -267,22 +282,33 @@ class Registry implements StoredRegistry {
 
   private free(spec: FunctionSpec): void {
     this.shared?.free(hashesOf(spec));
-    this.sweepLater();
+    this.sweepLater(spec);
   }
 
-  private sweepLater(): void {
-    clearTimeout(this.sweepTimer);
-    const graceMs = this.options.bundleGraceMs ?? FUNCTION_LIMITS.bundleGraceMs;
-    this.sweepTimer = setTimeout(() => {
+  private sweepLater(before?: FunctionSpec): void {
+    for (const hash of before === undefined ? [] : hashesOf(before))
+      this.replaced.set(hash, performance.now());
+    // One that is due is not put off: whoever deploys without a pause would keep all that was ever replaced.
+    this.sweepTimer ??= setTimeout(() => {
+      this.sweepTimer = undefined;
       // What cannot be removed now is tried again at the next sweep.
       void this.change(() => this.sweep());
       if (this.shared?.hasFreed === true)
         void this.changeShared(() => this.sweepShared()).catch(() => undefined);
-    }, graceMs).unref();
+    }, this.graceMs).unref();
+  }
+
+  private get graceMs(): number {
+    return this.options.bundleGraceMs ?? FUNCTION_LIMITS.bundleGraceMs;
   }
 
   private sweep(): Promise<void> {
     const kept = new Set(this.orphans);
+    for (const [hash, atMs] of this.replaced) {
+      if (performance.now() - atMs >= this.graceMs) this.replaced.delete(hash);
+      else kept.add(hash);
+    }
+    if (this.replaced.size > 0) this.sweepLater();
     for (const spec of this.specs.list()) for (const hash of hashesOf(spec)) kept.add(hash);
     return this.bundles.sweep(kept).catch(() => undefined);
   }

@@ -117,6 +117,14 @@ export interface Sandbox {
 }
 
 /** What somebody deployed, before an engine looked at it. */
+/** Who waits for the answer to a deploy. */
+export interface Asker {
+  /** The network that it comes from. */
+  client: string;
+  /** Aborted when it has left. */
+  left: AbortSignal;
+}
+
 export interface FunctionSource {
   functionName: string;
   content: Buffer;
@@ -128,6 +136,7 @@ export interface FunctionSource {
   egress?: boolean;
   /** What it imports beside its content. */
   packages?: readonly PackageRef[];
+  asker?: Asker | undefined;
 }
 
 /** What is stored of a function, under its hash, and given to `Sandbox.load` as a file. */

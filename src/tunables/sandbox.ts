@@ -163,8 +163,6 @@ export const OCI = {
   importTimeoutMs: 900_000,
   /** Heap of the thread that reads documents of images and passes on layers. */
   importHeapMb: 256,
-  /** No import goes on below this on its disk, whatever its own count says. */
-  diskFreeMinBytes: 64 * 1024 * 1024,
   diskLookMs: 250,
   /** Of different content. All of them are named in the one page of options that a mount has. */
   layersMax: 128,
@@ -222,14 +220,20 @@ export const OCI = {
   attemptsMax: 3,
   /** How long the end of a process may take to be known after its connection broke. */
   lastWordsMs: 600,
-  /** Layers that no function has named for so long are removed. */
+  /** Layers that no function has are removed so long after a deploy wanted them; the second where the store has no room. */
   unusedLayerMs: 3_600_000,
+  unusedLayerShortMs: 60_000,
 } as const;
 
 /** What the state directory holds on behalf of callers. */
 export const STORAGE = {
   /** Bundles, packages, layers of images, and archives on their way, together. */
   maxBytes: 16 * 1024 * 1024 * 1024,
+  /** What a file counts at least: file systems have about one inode for so many bytes. */
+  fileMinBytes: 16 * 1024,
+  /** Left to others on the disk, whatever is counted. */
+  diskFreeMinBytes: 64 * 1024 * 1024,
+  inodesFreeMin: 10_000,
 } as const;
 
 /** Archives of images that clients send in parts. */
@@ -238,7 +242,10 @@ export const UPLOAD = {
   openMax: 8,
   /** Of one client, so that nobody has all places. */
   openPerClientMax: 4,
-  /** One is removed after this, and the time that its bytes take at this rate: nobody keeps a place by sending little. */
+  /**
+   * One is removed so long after its last part, and so long after its start and the time that its bytes take at this rate:
+   * nobody keeps a place by sending little, or the store's room by having sent much.
+   */
   keptMs: 600_000,
   bytesPerS: 64 * 1024,
 } as const;

@@ -8,6 +8,7 @@ import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import type { Confined } from '../../src/sandbox/confined/confined.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 import { OciEngine } from '../../src/sandbox/engines/oci/engine.js';
+import { StoredLayers } from '../../src/sandbox/engines/oci/stored-layers.js';
 import { StorageQuota } from '../../src/sandbox/storage-quota.js';
 import { confinedIn, type LogEntry } from './sandboxes.js';
 
@@ -19,6 +20,7 @@ export class OciBench {
   readonly driver: CgroupDriver;
   readonly engine: OciEngine;
   readonly confined: Confined;
+  readonly layers: StoredLayers;
   readonly logs: LogEntry[] = [];
   private count = 0;
 
@@ -28,11 +30,12 @@ export class OciBench {
     mkdirSync(join(this.directory, 'bundles'));
     this.confined = confinedIn(this.directory, this.driver);
     const storage = new StorageQuota({ stateDir: this.directory });
+    this.layers = new StoredLayers({ storeDir: storage.imageDir, bundleDir: storage.bundleDir });
     this.engine = new OciEngine({
       directory: join(this.directory, 'run'),
       storeDir: storage.imageDir,
       bundleDir: storage.bundleDir,
-      ...{ storage, confined: this.confined },
+      ...{ storage, confined: this.confined, layers: this.layers },
       access: {
         imageDirs: [this.directory],
         uploadDir: storage.uploadDir,

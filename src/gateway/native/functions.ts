@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../errors.js';
 import { noSuchFunction } from '../../invoke/registry.js';
 import { GATEWAY_HTTP } from '../../tunables.js';
+import { networkOf } from '../callers.js';
 import type { DeployInput, Platform } from '../platform.js';
 import { viewFunction } from './function-view.js';
 
@@ -32,7 +33,10 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform): 
           },
         );
       }
-      const { spec, created } = await registry.deploy({ ...(body as unknown as DeployInput), name });
+      const left = new AbortController();
+      reply.raw.once('close', () => left.abort());
+      const asker = { client: networkOf(request.raw.socket.remoteAddress ?? ''), left: left.signal };
+      const { spec, created } = await registry.deploy({ ...(body as unknown as DeployInput), name }, asker);
       return reply.code(created ? 201 : 200).send(viewFunction(spec));
     },
   );

@@ -2,6 +2,7 @@
 
 import { NemoError } from '../../errors.js';
 import { CONFINED } from '../../tunables.js';
+import type { Asker } from '../engine.js';
 import { answerOf, type Confined } from './confined.js';
 
 export interface CheckedModule {
@@ -16,6 +17,7 @@ export async function checkConfined(
   content: Buffer,
   filename: string,
   packages = false,
+  asker?: Asker,
 ): Promise<CheckedModule> {
   if (filename.includes('\0')) throw new NemoError('BAD_FUNCTION', 'the name of the source file is not text');
   const outcome = await confined.run({
@@ -23,6 +25,7 @@ export async function checkConfined(
     args: [filename, packages ? 'packages' : ''],
     input: content,
     outputMaxBytes: CONFINED.bundleMaxBytes,
+    asker,
   });
   const output = answerOf(
     outcome,

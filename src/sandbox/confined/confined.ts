@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { NemoError } from '../../errors.js';
 import type { Cgroup, CgroupDriver } from '../../linux/cgroup/driver.js';
 import { CONFINED } from '../../tunables.js';
+import type { Asker } from '../engine.js';
 import { emptyOpenDirectory, makeOpenDirectory } from '../engines/process/runtime.js';
 import { UidRange } from '../engines/uids.js';
 import { type ConfinedOutcome, runConfined } from './child.js';
@@ -30,6 +31,7 @@ export interface ConfinedJob {
   args?: readonly string[];
   input: Buffer;
   outputMaxBytes: number;
+  asker?: Asker | undefined;
 }
 
 export class Confined {
@@ -42,20 +44,22 @@ export class Confined {
 
   constructor(private readonly options: ConfinedOptions) {}
 
-  /** SANDBOX_START if the program could not run here, OVERLOADED if too many wait. */
-  run({ program, args = [], input, outputMaxBytes }: ConfinedJob): Promise<ConfinedOutcome> {
-    return this.jobs.hold(() =>
-      this.within(async (place, group) => {
-        const outcome = await runConfined(
-          confinedCommand(place, { program, args, cpuMaxSeconds: CONFINED.cpuMaxSeconds }),
-          {
-            ...{ input, outputMaxBytes, timeoutMs: this.options.timeoutMs ?? CONFINED.timeoutMs },
-          },
-        );
-        if (outcome.kind === 'not-started' && group.oomKills() > 0)
-          return { kind: 'ended', why: 'took too much memory' };
-        return outcome;
-      }),
+  /** SANDBOX_START if the program could not run here, OVERLOADED if too many wait, CALLER_LEFT. */
+  run({ program, args = [], input, outputMaxBytes, asker }: ConfinedJob): Promise<ConfinedOutcome> {
+    return this.jobs.hold(
+      () =>
+        this.within(async (place, group) => {
+          const outcome = await runConfined(
+            confinedCommand(place, { program, args, cpuMaxSeconds: CONFINED.cpuMaxSeconds }),
+            {
+              ...{ input, outputMaxBytes, timeoutMs: this.options.timeoutMs ?? CONFINED.timeoutMs },
+            },
+          );
+          if (outcome.kind === 'not-started' && group.oomKills() > 0)
+            return { kind: 'ended', why: 'took too much memory' };
+          return outcome;
+        }),
+      asker,
     );
   }
 

@@ -4,13 +4,14 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CgroupDriver } from '../../linux/cgroup/driver.js';
 import type { NetworkManager } from '../../network/network-manager.js';
-import { ISOLATE, MICROVM, SNAPSHOT, WASM } from '../../tunables.js';
+import { ISOLATE, MICROVM, OCI, SNAPSHOT, WASM } from '../../tunables.js';
 import type { Confined } from '../confined/confined.js';
 import type { EngineEntry } from '../engine.js';
 import type { StorageQuota } from '../storage-quota.js';
 import type { MicrovmConfig } from './microvm/engine.js';
 import { microvmVariant } from './microvm/variant.js';
 import type { RegistryAccess } from './oci/image/registry-rules.js';
+import { StoredLayers } from './oci/stored-layers.js';
 import { EXEC_VARIANT, isProgram } from './process/programs.js';
 import { sharingVariant } from './sharing.js';
 import type { SetApart } from './start-apart.js';
@@ -40,6 +41,9 @@ export interface EngineContext {
 
 export function builtinEngines(context: EngineContext): EngineEntry[] {
   const { directory, stateDir, egress, confined, storage, driver, housekeepingCores, setApart } = context;
+  const layers = new StoredLayers({ storeDir: storage.imageDir, bundleDir: storage.bundleDir });
+  // Also where nobody has asked for the engine yet.
+  storage.makeRoom = () => layers.sweep(OCI.unusedLayerShortMs);
   // A call may fall back to a housekeeping core.
   const cores = [...new Set([...context.functionCores, ...housekeepingCores])];
   return [
@@ -93,7 +97,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
           directory: join(directory, 'oci'),
           storeDir: storage.imageDir,
           bundleDir: storage.bundleDir,
-          ...{ confined, storage, setApart },
+          ...{ confined, storage, layers, setApart },
           access: {
             ...(context.images ?? { imageDirs: [], registries: { logins: undefined, hosts: [] } }),
             uploadDir: storage.uploadDir,

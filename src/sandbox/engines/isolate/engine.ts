@@ -73,8 +73,8 @@ export class IsolateEngine implements Engine {
     return new ProcessEngine({ directory, confined: this.options.confined }).check();
   }
 
-  async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
-    const { code, imports } = await checkConfined(this.options.confined, content, filename);
+  async prepare({ content, filename, asker }: FunctionSource): Promise<Artifact> {
+    const { code, imports } = await checkConfined(this.options.confined, content, filename, false, asker);
     const refused = imports.find((name) => allowedName(name) === undefined);
     if (refused !== undefined) {
       throw new NemoError('BAD_FUNCTION', `${filename}: ${refusal(refused)}`, {

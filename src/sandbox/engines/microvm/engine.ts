@@ -92,8 +92,8 @@ export class MicrovmEngine implements Engine {
     return { ok: true, note: this.stems.describe() };
   }
 
-  async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
-    const { code } = await checkConfined(this.options.confined, content, filename);
+  async prepare({ content, filename, asker }: FunctionSource): Promise<Artifact> {
+    const { code } = await checkConfined(this.options.confined, content, filename, false, asker);
     // So that the first call does not wait for a boot.
     await this.stems.ensure(Number(microvmVariant(POOL.memoryMaxDefaultBytes)));
     return { content: Buffer.from(code), ending: 'mjs' };

@@ -4,8 +4,8 @@
  * each container mounts them for itself, so that nothing is left mounted when an agent is killed.
  */
 
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { chmod, chown, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmod, chown, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { asNemoError, NemoError } from '../../../errors.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
@@ -15,7 +15,7 @@ import { OCI, SANDBOX } from '../../../tunables.js';
 import type { Confined } from '../../confined/confined.js';
 import { Slots } from '../../confined/slots.js';
 import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
-import { SIZE_ENDING, type StorageQuota } from '../../storage-quota.js';
+import type { StorageQuota } from '../../storage-quota.js';
 import { makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
 import { ProcessSandbox } from '../process/sandbox.js';
 import type { SetApart } from '../start-apart.js';
@@ -24,13 +24,14 @@ import { connectInside } from './connect.js';
 import { HttpChannel } from './http-channel.js';
 import type { ImportedImage } from './image/import.js';
 import { importInThread } from './image/import-worker.js';
-import { parseRequest } from './image/reference.js';
+import { type ImageRequest, parseRequest } from './image/reference.js';
 import type { ImageAccess } from './image/sources.js';
 import { IMAGE_ENDING, LaidOutImages } from './laid-out-images.js';
 import { launchContainer } from './launch.js';
-import { parsePlan, planImage } from './plan.js';
+import { type ImagePlan, planImage } from './plan.js';
 import { mountRootfs, unmountBelow } from './rootfs.js';
 import { containerSpec } from './spec.js';
+import type { StoredLayers } from './stored-layers.js';
 
 export const OCI_ENGINE = 'oci';
 const PACKAGES = ['runc', 'busybox-static', 'util-linux'];
@@ -48,6 +49,7 @@ export interface OciEngineOptions {
   access: ImageAccess;
   /** What the state directory may hold. */
   storage: StorageQuota;
+  layers: StoredLayers;
   /** Where functions are kept off the SMT siblings of others. */
   setApart?: SetApart | undefined;
 }
@@ -59,8 +61,6 @@ export class OciEngine implements Engine {
   private laidOut: Promise<string> | undefined;
   private readonly uids = new UidRange(OCI.firstUid, SANDBOX.uidCount);
   private readonly imports = new Slots(OCI.imports, OCI.importsWaiting, 'imports of images');
-  /** Of stored images, by the name of their file, which is that of its content. */
-  private readonly layersOf = new Map<string, readonly string[]>();
   private trials = 0;
   private closed = false;
 
@@ -92,39 +92,34 @@ export class OciEngine implements Engine {
     }
   }
 
-  async prepare({ content, functionName, egress }: FunctionSource): Promise<Artifact> {
+  async prepare({ content, functionName, egress, asker }: FunctionSource): Promise<Artifact> {
     const request = parseRequest(content.toString());
     if (egress === true) throw new NemoError('BAD_REQUEST', `${functionName}: images have no network`);
     const runDir = await this.layOut();
-    const { storeDir } = this.options;
-    const imported = await this.import(request.image);
+    const { storeDir: store, confined, access, storage, layers } = this.options;
+    // One after the other: each is told the room that is left.
+    return this.imports.hold(async () => {
+      const roomBytes = await storage.room();
+      return layers.import(async (want) => {
+        const imported = await confined.within((place) =>
+          importInThread({ image: request.image, store, place, access, roomBytes }),
+        );
+        const plan = await this.plan(request, imported, runDir);
+        want(plan.layers);
+        return { content: Buffer.from(JSON.stringify(plan)), ending: IMAGE_ENDING };
+      });
+    }, asker);
+  }
+
+  private async plan(request: ImageRequest, imported: ImportedImage, runDir: string): Promise<ImagePlan> {
     const trial = join(runDir, `trial-${++this.trials}`);
     try {
       // While it is mounted, other users of the box must not read what is in the image.
       mkdirSync(trial, { mode: 0o700 });
-      const root = await mountRootfs(storeDir, imported.layers, trial);
-      const plan = planImage(request, imported, root);
-      return { content: Buffer.from(JSON.stringify(plan)), ending: IMAGE_ENDING };
+      return planImage(request, imported, await mountRootfs(this.options.storeDir, imported.layers, trial));
     } finally {
       await unmountBelow(trial);
     }
-  }
-
-  /** One after the other: each is told the room that is left. */
-  private import(image: string): Promise<ImportedImage> {
-    const { storeDir: store, confined, access, storage } = this.options;
-    return this.imports.hold(async () => {
-      await this.sweepLayers();
-      const roomBytes = await storage.room();
-      try {
-        return await confined.within((place) => importInThread({ image, store, place, access, roomBytes }));
-      } finally {
-        // What one that was ended left.
-        for (const name of namesIn(store)) {
-          if (/\.tmp$|^import-/.test(name)) await rm(join(store, name), { recursive: true, force: true });
-        }
-      }
-    });
   }
 
   async start(options: StartOptions): Promise<Sandbox> {
@@ -209,28 +204,6 @@ export class OciEngine implements Engine {
     return this.laidOut;
   }
 
-  /** Layers that no stored function names. Young ones, and those just found anew, may belong to a deploy under way. */
-  private async sweepLayers(): Promise<void> {
-    const { storeDir, bundleDir } = this.options;
-    const used = new Set<string>();
-    const plans = new Set(namesIn(bundleDir).filter((name) => name.endsWith(`.${IMAGE_ENDING}`)));
-    for (const name of this.layersOf.keys()) if (!plans.has(name)) this.layersOf.delete(name);
-    for (const name of plans) {
-      let layers = this.layersOf.get(name);
-      if (layers === undefined) {
-        layers = await layersIn(join(bundleDir, name));
-        this.layersOf.set(name, layers);
-      }
-      for (const layer of layers) used.add(layer);
-    }
-    for (const name of namesIn(storeDir)) {
-      const layer = name.endsWith(SIZE_ENDING) ? name.slice(0, -SIZE_ENDING.length) : name;
-      const path = join(storeDir, name);
-      const ageMs = Date.now() - (await stat(path)).ctimeMs;
-      if (!used.has(layer) && ageMs > OCI.unusedLayerMs) await rm(path, { recursive: true, force: true });
-    }
-  }
-
   /** runc makes the group in every hierarchy, also those that NEMO has no use for. What is left above is the driver's. */
   private async removeForeignGroups(cgroup: Cgroup, path: string): Promise<void> {
     for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
@@ -240,19 +213,6 @@ export class OciEngine implements Engine {
       await rmdir(group).catch(() => {});
     }
   }
-}
-
-/** None of a file that is no plan: the registry finds it damaged, and its function asks for a new deploy. */
-async function layersIn(path: string): Promise<readonly string[]> {
-  try {
-    return parsePlan(await readFile(path)).layers;
-  } catch {
-    return [];
-  }
-}
-
-function namesIn(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 /** As runc wants it: below the mount point of a hierarchy. NEMO's groups are two levels deep. */

@@ -102,9 +102,9 @@ export class ProcessEngine implements Engine {
 
   async prepare(source: FunctionSource): Promise<Artifact> {
     if (source.exec !== undefined) return prepareProgram(source);
-    const { content, filename, packages = [] } = source;
+    const { content, filename, packages = [], asker } = source;
     const { confined } = this.options;
-    const { code, imports } = await checkConfined(confined, content, filename, packages.length > 0);
+    const { code, imports } = await checkConfined(confined, content, filename, packages.length > 0, asker);
     requireImported(packages, imports);
     return { content: Buffer.from(code), ending: 'mjs' };
   }

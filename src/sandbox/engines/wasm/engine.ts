@@ -23,13 +23,14 @@ export class WasmEngine extends IsolateEngine {
     super(options, WASM.firstUid);
   }
 
-  override async prepare({ content, filename }: FunctionSource): Promise<Artifact> {
+  override async prepare({ content, filename, asker }: FunctionSource): Promise<Artifact> {
     const prepared = artifact(content, 'wasm', filename);
     const outcome = await this.options.confined.run({
       program: 'wasm',
       args: [`${WASM.checkMemoryBytes}`],
       input: content,
       outputMaxBytes: WASM.complaintMaxBytes,
+      asker,
     });
     const wrong = answerOf(outcome, (why) => unfit(filename, `compiling it ${why}`)).toString();
     if (wrong !== '') throw unfit(filename, wrong);

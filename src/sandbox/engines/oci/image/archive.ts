@@ -6,11 +6,11 @@ import { pipeline } from 'node:stream/promises';
 import { OCI } from '../../../../tunables.js';
 import { ended, runConfined, spawnConfined } from '../../../confined/child.js';
 import { type ConfinedPlace, confinedCommand } from '../../../confined/command.js';
+import { diskIsFull } from '../../../storage-quota.js';
 import { type Complaints, complaintOf, limited, listenTo } from './complaint.js';
 import { badImage, storageFull } from './faults.js';
 import { tooLarge } from './layer.js';
 import type { TarEntry } from './tar-index.js';
-import { diskIsFull } from './unpack.js';
 
 /** What an import works with. */
 export interface ImportTools {

@@ -14,20 +14,19 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { OCI } from '../../../../tunables.js';
 import type { ConfinedPlace } from '../../../confined/command.js';
-import { SIZE_ENDING } from '../../../storage-quota.js';
+import { diskIsFull, inodesLeft, SIZE_ENDING } from '../../../storage-quota.js';
 import { badImage, storageFull, storeFault } from './faults.js';
 import { type ImageConfig, parseConfig, parseJson } from './image.js';
 import type { OpenImage } from './image-files.js';
 import type { Room } from './layer.js';
 import { hidesAllBelow, sealLayer } from './seal.js';
 import { type ImageAccess, openImage } from './sources.js';
-import { diskIsFull, hashLayer, unpackLayer } from './unpack.js';
+import { hashLayer, unpackLayer } from './unpack.js';
 
 export interface ImportedImage {
   /** Names of directories in the store, lowest first. */
@@ -59,12 +58,15 @@ export async function importImage({
   access,
   roomBytes,
 }: ImportTask): Promise<ImportedImage> {
-  const room: Room = { bytes: Math.min(OCI.imageMaxBytes, roomBytes), entries: OCI.entriesMax };
   let scratch: string | undefined;
   let open: OpenImage | undefined;
   try {
     mkdirSync(store, { recursive: true, mode: 0o755 });
     if (diskIsFull(store)) throw storageFull('an image cannot be stored: the disk is full');
+    const room: Room = {
+      bytes: Math.min(OCI.imageMaxBytes, roomBytes),
+      entries: Math.min(OCI.entriesMax, inodesLeft(store)),
+    };
     scratch = mkdtempSync(join(store, 'import-'));
     open = await openImage(image, access, { place, scratch, scratchMaxBytes: room.bytes });
     const { bytes, digest } = open.config;
@@ -82,9 +84,10 @@ export async function importImage({
       const name = layerName(diffId);
       const from = { layer, diffId, givenBy: open.givenBy, place };
       // One that comes several times has been given once.
-      if (layers.includes(name)) touchLayer(store, name);
-      else if (existsSync(join(store, name))) await useLayer(store, name, from);
-      else await addLayer(store, name, from, room);
+      if (!layers.includes(name)) {
+        if (existsSync(join(store, name))) await useLayer(store, name, from);
+        else await addLayer(store, name, from, room);
+      }
       layers.push(name);
     }
     const seen = layers.findLastIndex((name) => hidesAllBelow(join(store, name)));
@@ -118,7 +121,6 @@ async function useLayer(store: string, name: string, from: LayerFrom): Promise<v
     if (given !== undefined && sources.length < OCI.layerSourcesMax)
       appendFileSync(join(store, `${name}${SIZE_ENDING}`), `${given}\n`);
   }
-  touchLayer(store, name);
 }
 
 /** Hashed: names of private repositories are nobody else's business. */
@@ -148,13 +150,6 @@ function checkLayer(found: { blobDigest: string; diffId: string }, { layer, diff
  */
 function uppermost(layers: readonly string[]): string[] {
   return layers.filter((name, i) => layers.lastIndexOf(name) === i);
-}
-
-/** No function may name it yet, but one is about to: it is young again, which keeps it from the next sweep. */
-function touchLayer(store: string, name: string): void {
-  const now = new Date();
-  for (const path of [join(store, name), join(store, `${name}${SIZE_ENDING}`)])
-    if (existsSync(path)) utimesSync(path, now, now);
 }
 
 async function addLayer(store: string, name: string, from: LayerFrom, room: Room): Promise<void> {

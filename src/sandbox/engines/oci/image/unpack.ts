@@ -4,13 +4,13 @@
  */
 
 import { type BinaryLike, createHash } from 'node:crypto';
-import { statfsSync } from 'node:fs';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { NemoError } from '../../../../errors.js';
 import { OCI } from '../../../../tunables.js';
 import { ended, isBrokenPipe, spawnConfined } from '../../../confined/child.js';
 import { type ConfinedPlace, type ConfinedProgram, confinedCommand } from '../../../confined/command.js';
+import { diskIsFull } from '../../../storage-quota.js';
 import { complaintOf, limited, listenTo } from './complaint.js';
 import { badImage, storageFull } from './faults.js';
 import { isCompressed, type Room, tooLarge } from './layer.js';
@@ -121,11 +121,6 @@ function writerOf({ room, takenAway, directory }: Unpacking): ConfinedProgram {
     writable: directory,
     fileMaxBytes: OCI.imageMaxBytes,
   };
-}
-
-export function diskIsFull(directory: string): boolean {
-  const { bavail, bsize } = statfsSync(directory);
-  return bavail * bsize < OCI.diskFreeMinBytes;
 }
 
 /** The four bytes that tell how it is compressed, if there are so many, and a stream that gives them again. */

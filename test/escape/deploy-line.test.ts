@@ -1,0 +1,98 @@
+/** Who may deploy, and sends a lot that takes long, does not keep others from it. */
+
+import { EventEmitter, once } from 'node:events';
+import { expect } from 'chai';
+import type { NemoError } from '../../src/errors.js';
+import { Slots } from '../../src/sandbox/confined/slots.js';
+import type { Asker } from '../../src/sandbox/engine.js';
+import { startBox } from '../gateway/in-process-platform.js';
+import { errorOf } from '../support/sandboxes.js';
+
+describe('a line of deploys', () => {
+  it('gives a place to who has none running, whatever others sent before', async () => {
+    const slots = new Slots(2, 32, 'deploys');
+    const begun: string[] = [];
+    const ends: Array<() => void> = [];
+    const deploy = (client: string, left = new AbortController().signal): Promise<void> =>
+      slots.hold(
+        () => {
+          begun.push(client);
+          return new Promise((resolve) => ends.push(resolve));
+        },
+        { client, left } satisfies Asker,
+      );
+    const all = Array.from({ length: 10 }, () => deploy('crowd'));
+    all.push(deploy('other'));
+    ends.shift()!();
+    await all[0];
+    expect(begun).to.deep.equal(['crowd', 'crowd', 'other']);
+    while (begun.length < all.length || ends.length > 0) {
+      ends.shift()?.();
+      await new Promise(setImmediate);
+    }
+    await Promise.all(all);
+  });
+
+  it('has room for others, whatever one client sends', async () => {
+    const slots = new Slots(1, 8, 'deploys');
+    let end = (): void => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const deploy = (client: string) =>
+      slots.hold(() => ended, { client, left: new AbortController().signal });
+    const fitting = Array.from({ length: 5 }, () => deploy('crowd'));
+    expect((await errorOf(deploy('crowd'))).code).to.equal('OVERLOADED');
+    fitting.push(deploy('other'));
+    end();
+    await Promise.all(fitting);
+  });
+
+  it('is left by those whose callers have left', async () => {
+    const box = await startBox();
+    const slots = new Slots(1, 8, 'deploys');
+    const { registry } = box.platform;
+    const deploy = registry.deploy.bind(registry);
+    let end = (): void => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const first = slots.hold(() => ended);
+    const outcomes: string[] = [];
+    const waiting = new EventEmitter();
+    // As an engine does that bundles.
+    registry.deploy = (input, asker) => {
+      const work = slots.hold(() => deploy(input), asker);
+      work.then(
+        () => outcomes.push(input.name),
+        ({ code }: NemoError) => waiting.emit(code),
+      );
+      waiting.emit('asked');
+      return work;
+    };
+    const put = (name: string, signal: AbortSignal) =>
+      fetch(`${box.gateway.url}/v1/functions/${name}`, {
+        method: 'PUT',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ code: 'export default () => 1;' }),
+        signal,
+      });
+    try {
+      const caller = new AbortController();
+      const asked = once(waiting, 'asked');
+      const gone = put('gone', caller.signal).catch(() => 'aborted');
+      await asked;
+      const left = once(waiting, 'CALLER_LEFT');
+      caller.abort();
+      await left;
+      const stays = put('stays', new AbortController().signal);
+      end();
+      expect([await gone, (await stays).status]).to.deep.equal(['aborted', 201]);
+      expect(outcomes).to.deep.equal(['stays']);
+    } finally {
+      end();
+      await first;
+      await box.close();
+    }
+  });
+});
