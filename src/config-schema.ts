@@ -11,6 +11,10 @@ const registryHost = {
   ...{ type: 'string', pattern: '^[A-Za-z0-9][-A-Za-z0-9.]*(:\\d{1,5})?$' },
   description: 'must be like registry.example:5000',
 };
+const snapshotStore = {
+  ...{ type: 'string', pattern: '^(memory|state|/.+)$' },
+  description: 'must be memory, state, or a directory like /mnt/fast',
+};
 const map = (properties: Record<string, unknown>, required: string[] = []) => ({
   type: 'object',
   additionalProperties: false,
@@ -78,7 +82,13 @@ export const CONFIG_SCHEMA: AnySchema = map({
   microvm: map({
     accelerator: { type: 'string', enum: ['auto', 'kvm', 'tcg'] },
     kernel: { type: 'string', pattern: '^/' },
-    snapshots: map({ memory: bytes, disk: bytes }),
+    snapshots: map({
+      ...{ memory: bytes, disk: bytes },
+      stores: {
+        type: 'array',
+        items: map({ path: snapshotStore, budget: bytes }, ['path', 'budget']),
+      },
+    }),
   }),
   storage: map({ max: bytes }),
   imageDirs: { type: 'array', items: { type: 'string', pattern: '^/.' }, uniqueItems: true },

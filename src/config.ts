@@ -20,10 +20,11 @@ import type { MicrovmConfig } from './sandbox/engines/microvm/engine.js';
 import type { RegistryAccess } from './sandbox/engines/oci/image/registry-rules.js';
 import { createPolicies, type PoolPolicies } from './sandbox/policies.js';
 import type { PolicyChoice } from './sandbox/policy-entry.js';
+import { resolveStores } from './sandbox/snapshots/configured-stores.js';
 import type { StoreConfig } from './store/open-store.js';
 import type { OtlpOptions } from './telemetry/traces/otlp.js';
 import type { QueueConfig } from './triggers/redis-stream.js';
-import { DISCOVERY, GATEWAY, SNAPSHOT, STORAGE, TRACE } from './tunables.js';
+import { DISCOVERY, GATEWAY, STORAGE, TRACE } from './tunables.js';
 
 export interface UserConfig {
   /** Name of this agent's cgroup root and lock: two agents of one name cannot run. Default `nemo`. */
@@ -71,12 +72,13 @@ export interface UserConfig {
   };
   /**
    * Virtual machines: `accelerator` is `auto`, `kvm` or `tcg`; `kernel` replaces Debian's; `snapshots` has most that
-   * snapshots of functions may take in memory (`512Mi`) and on disk (`4Gi`).
+   * snapshots of functions may take in memory (`512Mi`) and on disk (`4Gi`), or the `stores` to spread them over: `path`
+   * is a directory, `state` (in the state directory) or `memory`.
    */
   microvm?: {
     accelerator?: MicrovmConfig['accelerator'];
     kernel?: string;
-    snapshots?: { memory?: string; disk?: string };
+    snapshots?: { memory?: string; disk?: string; stores?: Array<{ path: string; budget: string }> };
   };
   /** Most that bundles and images may take in the state directory. Default 16Gi. */
   storage?: { max?: string };
@@ -287,16 +289,7 @@ function resolveMicrovm({
   kernel,
   snapshots,
 }: NonNullable<UserConfig['microvm']>): MicrovmConfig {
-  const { memory, disk } = snapshots ?? {};
-  return {
-    accelerator: accelerator ?? 'auto',
-    kernel,
-    budgets: {
-      memoryMaxBytes:
-        memory === undefined ? SNAPSHOT.memoryMaxBytes : parseBytes(memory, 'microvm.snapshots.memory'),
-      diskMaxBytes: disk === undefined ? SNAPSHOT.diskMaxBytes : parseBytes(disk, 'microvm.snapshots.disk'),
-    },
-  };
+  return { accelerator: accelerator ?? 'auto', kernel, stores: resolveStores(snapshots ?? {}) };
 }
 
 function resolveRegistries({ logins, hosts = [] }: NonNullable<UserConfig['registries']>): RegistryAccess {
