@@ -82,6 +82,7 @@ export function wantsRates(snapshot: CoreSnapshot, state: ConflictState, nowMs: 
   return mayHoldOne(snapshot, state, nowMs) && suspectsAt(snapshot.functions, nowMs).length > 1;
 }
 
+/** What follows for the core: the rules, in their order. Called after `observe`, and only where functions may be throttled. */
 export function decide(snapshot: CoreSnapshot, state: ConflictState, nowMs: number): Decision {
   const { judges, ladder } = state;
   if (!isDue(snapshot, state)) return KEEP;

@@ -54,13 +54,16 @@ export function bytesOnDisk(folder: string): number {
   return statSync(join(folder, 'memory')).blocks * 512;
 }
 
+let unfinished = 0;
+
 /** Fills a folder beside `place` and then puts it there, in place of what is there. Leaves nothing if `fill` rejects. */
 export async function putInPlace(
   directory: string,
   key: string,
   fill: (folder: string) => Promise<boolean>,
 ): Promise<string | undefined> {
-  const folder = join(directory, `${UNFINISHED}${key}`);
+  // Of its own: one may be copied as it is removed, and made anew meanwhile.
+  const folder = join(directory, `${UNFINISHED}${++unfinished}-${key}`);
   const place = join(directory, key);
   try {
     rmSync(folder, { recursive: true, force: true });
