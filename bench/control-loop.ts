@@ -31,6 +31,7 @@ async function measure(nfCores: number, seconds: number, rings: boolean): Promis
     controlCore: 0,
     functionCores: cores,
     conflict: true,
+    ladder: 'exponential-backoff',
     predict: true,
     shareRatio: null,
     runningPerCore: 1,

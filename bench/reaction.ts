@@ -64,6 +64,7 @@ async function main(): Promise<void> {
     controlCore: 0,
     functionCores: [NF_CORE],
     conflict: true,
+    ladder: 'exponential-backoff',
     predict: true,
     shareRatio: null,
     runningPerCore: 1,

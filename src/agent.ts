@@ -126,6 +126,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     controlCore: config.housekeepingCores[0]!,
     functionCores: config.functionCores,
     conflict: policy.conflict,
+    ladder: policy.ladder,
     predict: policy.predict,
     shareRatio: policy.shareRatio,
     runningPerCore: policy.runningPerCore,

@@ -22,6 +22,11 @@ const registryHost = {
   pattern: '^[A-Za-z0-9][-A-Za-z0-9.]*(:\\d{1,5})?$',
   mustBe: 'like registry.example:5000',
 } as const;
+const snapshotStore = {
+  type: 'string',
+  pattern: '^(memory|state|/.+)$',
+  mustBe: 'memory, state, or a directory like /mnt/fast',
+} as const;
 
 export const CONFIG_SCHEMA = map({
   name: {
@@ -129,8 +134,15 @@ export const CONFIG_SCHEMA = map({
     accelerator: { type: 'string', enum: ['auto', 'kvm', 'tcg'] },
     kernel: { description: "Replaces Debian's.", ...path },
     snapshots: {
-      description: 'Most that snapshots of functions may take in memory and on disk.',
-      ...map({ memory: bytes, disk: bytes }),
+      description:
+        'Most that snapshots of functions may take in memory and on disk; or the stores to spread them over, by path: a directory, state (in the state directory) or memory.',
+      ...map({
+        ...{ memory: bytes, disk: bytes },
+        stores: {
+          type: 'array',
+          items: map({ path: snapshotStore, budget: bytes }, ['path', 'budget']),
+        },
+      }),
     },
   }),
   storage: map({

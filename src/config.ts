@@ -19,10 +19,11 @@ import type { ExplicitNf } from './nf/profile-schema.js';
 import type { MicrovmConfig } from './sandbox/engines/microvm/engine.js';
 import type { RegistryAccess } from './sandbox/engines/oci/image/registry-rules.js';
 import { createPolicies, type PoolPolicies } from './sandbox/policies.js';
+import { resolveStores } from './sandbox/snapshots/configured-stores.js';
 import type { StoreConfig } from './store/open-store.js';
 import type { OtlpOptions } from './telemetry/traces/otlp.js';
 import type { QueueConfig } from './triggers/redis-stream.js';
-import { DISCOVERY, GATEWAY, SNAPSHOT, STORAGE, TRACE } from './tunables.js';
+import { DISCOVERY, GATEWAY, STORAGE, TRACE } from './tunables.js';
 
 export interface HttpConfig {
   host: string;
@@ -211,16 +212,7 @@ function resolveMicrovm({
   kernel,
   snapshots,
 }: NonNullable<UserConfig['microvm']>): MicrovmConfig {
-  const { memory, disk } = snapshots ?? {};
-  return {
-    accelerator: accelerator ?? 'auto',
-    kernel,
-    budgets: {
-      memoryMaxBytes:
-        memory === undefined ? SNAPSHOT.memoryMaxBytes : parseBytes(memory, 'microvm.snapshots.memory'),
-      diskMaxBytes: disk === undefined ? SNAPSHOT.diskMaxBytes : parseBytes(disk, 'microvm.snapshots.disk'),
-    },
-  };
+  return { accelerator: accelerator ?? 'auto', kernel, stores: resolveStores(snapshots ?? {}) };
 }
 
 function resolveRegistries({ logins, hosts = [] }: NonNullable<UserConfig['registries']>): RegistryAccess {

@@ -5,24 +5,23 @@
  */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
 import { keepStill } from '../linux/cgroup/still.js';
-import { CgroupThrottle } from '../linux/cgroup/throttle.js';
 import { gettid } from '../linux/libc.js';
 import { ThreadStat } from '../linux/procfs.js';
 import { setAffinity, setScheduling } from '../linux/sched.js';
 import { LatencyBuckets } from '../packet/latency-buckets.js';
+import type { Change } from '../policy/conflict/decide.js';
 import { CONTROL } from '../tunables.js';
-import { Board, Core, type CoreField, Head, HORIZON_FIELDS } from './board.js';
-import { CoreWatch, type LevelChange } from './core-watch.js';
+import { Board, Core, Head } from './board.js';
+import { publishReport } from './core-report.js';
+import { CoreWatch } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
 import { OthersWatch } from './others-watch.js';
-import { CounterRates } from './rates.js';
 import { Reactions } from './reactions.js';
 import { Patience, Sleeper } from './sleeper.js';
-import type { WatchedSandbox } from './watched-sandbox.js';
+import { closeSandbox, releaseSandbox, type WatchedSandbox, watchSandbox } from './watched-sandbox.js';
 
 const data = workerData as ControlThreadData;
 const port = parentPort!;
@@ -134,12 +133,10 @@ function look(now: number, previous: number): void {
   for (let i = 0; i < nfList.length; i++) nfList[i]!.lookIfRung();
   for (let i = 0; i < cores.length; i++) {
     const core = cores[i]!;
-    for (let j = 0; j < core.nfs.length; j++) {
-      const change = core.look(core.nfs[j]!, now / 1e6);
-      if (change === undefined) continue;
-      answered = true;
-      answer(core, change, previous);
-    }
+    const decision = core.look(now / 1e6);
+    if (decision === undefined) continue;
+    answered = true;
+    answer(core, decision, previous);
   }
   rang = true;
   if (!answered) patience.rangForNothing(now);
@@ -150,8 +147,8 @@ function tick(wallNs: number, now: number, previous: number, lateNs: number, cal
   for (let i = 0; i < nfList.length; i++) nfList[i]!.tick(calm, wallNs);
   for (let i = 0; i < cores.length; i++) {
     const core = cores[i]!;
-    const change = core.tick(wallNs, now / 1e6, lateNs);
-    if (change !== undefined) answer(core, change, previous);
+    const decision = core.tick(wallNs, now / 1e6, lateNs);
+    if (decision !== undefined) answer(core, decision, previous);
   }
   if (!rang) patience.calm();
   rang = false;
@@ -159,14 +156,18 @@ function tick(wallNs: number, now: number, previous: number, lateNs: number, cal
 }
 
 /** It was throttled or given back; whoever waits to hear of it hears of it after that. */
-function answer(core: CoreWatch, change: LevelChange, previous: number): void {
-  const { culprit, ran, from, to, cause } = change;
+function answer(core: CoreWatch, decision: Change, previous: number): void {
   const reactionUs = (nowNs() - previous) / 1000;
-  const down = to > from || culprit !== undefined;
+  const down = decision.kind === 'hold' || decision.to > decision.from;
   const packet = down ? reactions.record(core, reactionUs * 1000) : undefined;
-  const event = { core: core.core, cause, reactionUs, ...(packet && { packet }) };
-  if (culprit !== undefined) say({ kind: 'culprit', ...culprit, ...event });
-  else say({ kind: 'level', from, to, ...event, ...(ran && { ran }) });
+  const event = { core: core.core, cause: decision.cause, reactionUs, ...(packet && { packet }) };
+  const slotOf = (index: number): number => core.sandboxes[index]!.slot;
+  if (decision.kind === 'hold') {
+    say({ kind: 'culprit', slot: slotOf(decision.index), holdMs: decision.holdMs, ...event });
+  } else {
+    const { from, to, ran } = decision;
+    say({ kind: 'level', from, to, ...event, ...(ran && { ran: ran.map(slotOf) }) });
+  }
 }
 
 let reportTicks = 0;
@@ -188,28 +189,9 @@ function report(now: number, self: ThreadStat): void {
   const stats = nfList.map((nf) => nf.report(now));
   for (const core of cores) {
     const mine = stats.filter((_, index) => core.nfs.includes(nfList[index]!));
-    // Of those that have a figure: one without must not hide the others'.
-    const worst = (key: 'p50Us' | 'p99Us' | 'p999Us'): number => {
-      const known = mine.flatMap((stat) => stat[key] ?? []);
-      return known.length === 0 ? Number.NaN : Math.max(...known);
-    };
-    board.set(core.core, Core.p50Us, worst('p50Us'));
-    board.set(core.core, Core.p99Us, worst('p99Us'));
-    board.set(core.core, Core.p999Us, worst('p999Us'));
-    const { spareRatioP10, coverage, predictor } = core.model.prediction();
-    board.set(core.core, Core.predictedP10, Math.max(0, spareRatioP10 - core.others.ratio));
-    board.set(core.core, Core.predictionCoverage, coverage);
-    board.set(core.core, Core.predictor, PREDICTOR_NAMES.indexOf(predictor));
-    for (const [i, one] of core.model.predictions().entries()) {
-      const at = Core.horizons + i * HORIZON_FIELDS;
-      board.set(core.core, at as CoreField, PREDICTOR_NAMES.indexOf(one.predictor));
-      board.set(core.core, (at + 1) as CoreField, one.spareRatioP10);
-      board.set(core.core, (at + 2) as CoreField, one.coverage);
-    }
+    publishReport(board, core, mine);
     tellUnmeetable(core);
     core.markCounters(now / 1e6);
-    board.set(core.core, Core.idleWindowP50Us, core.model.idleWindowUs(0.5));
-    board.set(core.core, Core.idleWindowP90Us, core.model.idleWindowUs(0.9));
   }
   if (stats.length > 0) say({ kind: 'nf-stats', stats });
 }
@@ -235,18 +217,11 @@ function handle(message: ToControl): boolean {
       setNfs(message.nfs, message.barred);
       return true;
     case 'sandbox-add': {
-      const throttle = new CgroupThrottle(message.handle);
-      still ??= stillBeside(message.handle);
-      const { slot } = message;
-      const counters = new CounterRates(message.handle);
-      const suspect = { recentNs: 0, busy: true, penalty: 0, penaltyAtMs: 0, heldUntilMs: 0 };
-      const sandbox = {
-        ...{ slot, throttle, counters, cpuNs: throttle.readCpuNs(), wasBusy: true, ...suspect },
-        ...{ restless: false, idleNs: 0 },
-        rates: counters.rates,
-      };
+      const { slot, handle, core } = message;
+      const sandbox = watchSandbox(slot, handle);
+      still ??= stillBeside(handle);
       sandboxes.set(slot, sandbox);
-      watchOn(message.core, sandbox);
+      watchOn(core, sandbox);
       return true;
     }
     case 'sandbox-move': {
@@ -261,16 +236,14 @@ function handle(message: ToControl): boolean {
       if (sandbox === undefined) return true;
       unwatch(sandbox);
       sandboxes.delete(message.slot);
-      sandbox.throttle.close();
-      sandbox.counters.close();
+      closeSandbox(sandbox);
       return true;
     }
     case 'stop':
       for (const nf of nfs.values()) nf.close();
       for (const sandbox of sandboxes.values()) {
-        release(sandbox);
-        sandbox.throttle.close();
-        sandbox.counters.close();
+        releaseSandbox(sandbox);
+        closeSandbox(sandbox);
       }
       still?.close();
       return false;
@@ -290,7 +263,7 @@ function watchOn(core: number, sandbox: WatchedSandbox): void {
   const watch = cores.find((one) => one.core === core);
   if (watch === undefined) {
     // Off the function cores nothing here may hold it back, and what it uses is not harvested.
-    release(sandbox);
+    releaseSandbox(sandbox);
     return;
   }
   sandbox.cpuNs = sandbox.throttle.readCpuNs();
@@ -307,16 +280,10 @@ function unwatch(sandbox: WatchedSandbox): void {
   }
 }
 
-function release({ throttle }: WatchedSandbox): void {
-  throttle.setLeashed(false);
-  throttle.thaw();
-  throttle.setQuotaRatio(null);
-}
-
 function setNfs(wanted: ControlNf[], barred: readonly number[]): void {
   for (const [id, watch] of nfs) {
     const now = wanted.find((nf) => nf.id === id);
-    if (now !== undefined && shapeOf(now) === shapeOf(watch.nf)) continue;
+    if (now !== undefined && watch.isOf(now)) continue;
     watch.close();
     nfs.delete(id);
   }
@@ -333,24 +300,6 @@ function setNfs(wanted: ControlNf[], barred: readonly number[]): void {
     const mine = nfList.filter((watch) => watch.nf.cores.includes(core.core));
     core.setNfs(mine, barred.includes(core.core));
   }
-}
-
-/** What of an NF cannot change without its watch being made anew. */
-function shapeOf(nf: ControlNf): string {
-  return [
-    nf.tids,
-    nf.cores,
-    nf.sloUs,
-    nf.harvest,
-    nf.gate,
-    nf.source?.kind,
-    nf.telemetry !== undefined,
-    nf.polls,
-    nf.socketInodes,
-    nf.quotaStatPaths,
-    nf.realTimeRatio,
-    nf.fifoPriority,
-  ].join(';');
 }
 
 start();

@@ -7,6 +7,7 @@ import { EventEmitter, once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { NemoError } from '../errors.js';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
+import type { LadderName } from '../policy/conflict/ladders.js';
 import { Board, Head } from './board.js';
 import { type GateEvent, Gates } from './gates.js';
 import {
@@ -27,6 +28,8 @@ export interface ControlOptions {
   controlCore: number;
   functionCores: number[];
   conflict: boolean;
+  /** See BoxPolicy. */
+  ladder: LadderName;
   predict: boolean;
   shareRatio: number | null;
   runningPerCore: number;
@@ -94,6 +97,7 @@ export class Control
       controlCore: options.controlCore,
       functionCores: options.functionCores,
       conflict: options.conflict,
+      ladder: options.ladder,
       predict: options.predict,
       shareRatio: options.shareRatio,
       runningPerCore: options.runningPerCore,

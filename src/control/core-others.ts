@@ -2,7 +2,7 @@
 
 import type { CoreModel } from '../harvest/core-model.js';
 import { OthersModel } from '../harvest/others.js';
-import { CONFLICT, OTHERS } from '../tunables.js';
+import { OTHERS } from '../tunables.js';
 import type { NfWatch } from './nf-watch.js';
 import type { WatchedSandbox } from './watched-sandbox.js';
 
@@ -12,16 +12,6 @@ export class CoreOthers extends OthersModel {
 
   constructor(private readonly model: CoreModel) {
     super();
-  }
-
-  /** True if the NF and others leave something of the core. `away`: functions have left it, and come back for more only. */
-  leaveSome(away: boolean): boolean {
-    const most = away && this.ratio > 0 ? OTHERS.leftRatio : CONFLICT.saturatedRatio;
-    return this.model.nfRatio() + this.ratio < most;
-  }
-
-  get leaveNothing(): string {
-    return `the NF${this.ratio === 0 ? ' leaves' : ' and other processes leave'} nothing of its core`;
   }
 
   /**

@@ -1,173 +1,144 @@
 /**
- * One function core in the loop: reads its sandboxes' CPU time, keeps the core model, lets the detector judge and
- * the ladder decide, and applies the level to the sandboxes' cgroups in place.
+ * One function core in the loop: samples its NFs and sandboxes, keeps the core model, asks the conflict policy, and
+ * applies what it decides to the sandboxes' cgroups in place. What is decided, and why, is in policy/conflict/decide.
  */
 
-import { type Accusation, blame, findCulprit, hostStalled, suspectsAt } from '../conflict/culprit.js';
-import type { Verdict } from '../conflict/detect.js';
-import { FROZEN, initialState, LADDER, OFF, release, step } from '../conflict/ladder.js';
+import { suspectsAt } from '../conflict/culprit.js';
+import { LADDER } from '../conflict/ladder.js';
 import { CoreModel } from '../harvest/core-model.js';
 import { functionsTurn } from '../harvest/time-share.js';
-import { CONFLICT, CONTROL } from '../tunables.js';
+import type { CoreSnapshot, NfSample } from '../policy/conflict/core-snapshot.js';
+import {
+  type Change,
+  type ConflictState,
+  conflictState,
+  decide,
+  isAcquitted,
+  isUnmeetable,
+  listens,
+  observe,
+  wantsRates,
+} from '../policy/conflict/decide.js';
+import { LADDER_RULES } from '../policy/conflict/ladders.js';
+import { CONTROL } from '../tunables.js';
 import { type Board, Core } from './board.js';
-import { CoreJudges } from './core-judges.js';
 import { CoreOthers } from './core-others.js';
-import { type ControlThreadData, Slot } from './messages.js';
+import type { ControlThreadData } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
-import type { WatchedSandbox } from './watched-sandbox.js';
-
-export interface LevelChange {
-  from: number;
-  to: number;
-  cause: string;
-  /** Slot of the one function that was frozen instead of the core's level being changed, and for how long. */
-  culprit?: { slot: number; holdMs: number };
-  /** Slots of the sandboxes that ran when packets were late and the core was throttled. */
-  ran?: readonly number[];
-}
-
-/** What decays of the CPU time used lately, each tick: about 20 ms of memory, longer than counters lag. */
-const RECENT_DECAY = 0.95;
+import { anyBusy, hasCall, readFunctionNs, type WatchedSandbox } from './watched-sandbox.js';
 
 export class CoreWatch {
   readonly model = new CoreModel();
   readonly others = new CoreOthers(this.model);
   readonly sandboxes: WatchedSandbox[] = [];
   nfs: NfWatch[] = [];
-  private readonly judges = new CoreJudges();
-  private readonly state = initialState(0);
-  private readonly seen = {
-    functionsRan: false,
-    mayRun: false,
-    offCore: false,
-    excused: false,
-    lent: false,
-    nowMs: 0,
-  };
+  /** One for each of `nfs`. */
+  private samples: NfSample[] = [];
+  private readonly snapshot: { -readonly [K in keyof CoreSnapshot]: CoreSnapshot[K] };
+  private readonly policy: ConflictState;
   private harvestable = true;
-  private queueSign: string | undefined;
   private throttledNs = 0;
-  private conflicts = 0;
-  private excusedMs = Number.NEGATIVE_INFINITY;
-  /** A culprit is, or was until just now, frozen. */
+  /** Some function is frozen that the level alone would let run. */
   private holding = false;
-  /** All functions pause until then; 0: they do not. */
-  private pausedUntilMs = 0;
-  /** When the NF last left something of the core. */
-  private spareMs = 0;
   /** Policy `static`: this is the NF's part of the period. */
   private outOfTurn = false;
   /** Its NF polls, and a gate that works lends the core. */
   private gated = false;
-  /** Late packets that the host is to blame for. */
-  private hostStalls = 0;
 
   constructor(
     readonly core: number,
     private readonly board: Board,
     private readonly slots: Int32Array,
-    private readonly how: Pick<ControlThreadData, 'conflict' | 'predict' | 'runningPerCore' | 'shareRatio'>,
+    private readonly how: Pick<
+      ControlThreadData,
+      'conflict' | 'ladder' | 'predict' | 'runningPerCore' | 'shareRatio'
+    >,
   ) {
+    this.policy = conflictState(LADDER_RULES[how.ladder], 0);
+    this.snapshot = {
+      ...{ ticks: 0, lateNs: 0, nfs: this.samples, functions: this.sandboxes, functionsRan: false },
+      ...{ outOfTurn: false, lent: false, nfRatio: 0, othersRatio: 0 },
+    };
     this.publishBudget();
   }
 
   get level(): number {
-    return this.state.level;
+    return this.policy.ladder.level;
   }
 
   /** `barred`: no function may run here, whatever the NFs allow. */
   setNfs(nfs: NfWatch[], barred: boolean): void {
     this.nfs = nfs;
+    this.samples = nfs.map(({ nf: { id, sloUs } }) => ({
+      ...{ id, sloUs, packets: 0, aboveSlo: 0, waitNs: 0, slices: 0 },
+      ...{ queueSign: undefined, stoppedByQuota: false },
+    }));
+    this.snapshot.nfs = this.samples;
     this.harvestable = !barred && nfs.every((watch) => watch.nf.harvest);
     const slos = nfs.map((watch) => watch.nf.sloUs).filter((slo) => slo > 0);
     const sloUs = slos.length === 0 ? 0 : Math.min(...slos);
-    this.judges.set(nfs);
-    this.board.set(this.core, Core.unmeetable, 0);
-    this.board.set(this.core, Core.acquitted, 0);
+    this.policy.judges.set(this.samples);
     this.board.set(this.core, Core.sloUs, sloUs);
     this.board.set(this.core, Core.hasNf, nfs.length > 0 ? 1 : 0);
+    this.publishVerdict();
     this.publishBudget();
   }
 
-  /** One tick; `lateNs`: how late the loop itself woke. Returns what was throttled or given back, if anything. */
-  tick(wallNs: number, nowMs: number, lateNs: number): LevelChange | undefined {
-    const { seen } = this;
-    let nfNs = 0;
-    let slices = 0;
-    let late = false;
-    for (let i = 0; i < this.nfs.length; i++) {
-      const nf = this.nfs[i]!;
-      // An NF on several cores: its time is taken as spread evenly over them.
-      const share = 1 / nf.nf.cores.length;
-      nfNs += nf.runDeltaNs * share;
-      slices += nf.slicesDelta;
-      if (nf.aboveSlo > 0) late = true;
-    }
+  /** One tick; `lateNs`: how late the loop itself woke. Returns what was decided and has been applied. */
+  tick(wallNs: number, nowMs: number, lateNs: number): Change | undefined {
+    const { snapshot, policy } = this;
     this.followGate(nowMs);
-    seen.nowMs = nowMs;
-    // It waits for the core because the gate lends it: no sign.
-    seen.lent = this.gated;
-    seen.excused = late && hostStalled(lateNs, nowMs, this.excusedMs);
-    if (seen.excused) {
-      this.excusedMs = nowMs;
-      this.hostStalls++;
-    }
-    const ticks = ticksIn(wallNs);
-    const functionNs = this.readSandboxes(ticks);
-    this.readQueues(seen.functionsRan);
-    this.model.tick(wallNs, nfNs, functionNs, slices, ticks);
-    const someoneWaits = seen.functionsRan || this.state.level === OFF;
-    if (!someoneWaits || this.gated || this.others.leaveSome(this.state.level === OFF)) this.spareMs = nowMs;
-
-    let change: LevelChange | undefined;
-    if (this.judges.any) {
-      const { frozen, offCore } = LADDER[this.state.level]!;
-      seen.mayRun = !frozen && !offCore && !this.outOfTurn && this.pausedUntilMs === 0;
-      seen.offCore = offCore;
-      this.judges.observe(ticks, seen);
-      if (this.how.conflict) change = this.decide(nowMs);
-    } else change = this.letGo(nowMs);
-    if (this.state.level > 0) this.throttledNs += wallNs;
+    this.sample(wallNs, nowMs, lateNs);
+    observe(snapshot, policy, nowMs);
+    const decision = this.decide(nowMs);
+    if (this.level > 0) this.throttledNs += wallNs;
     const wasOut = this.outOfTurn;
     this.outOfTurn = this.nfs.length > 0 && !functionsTurn(nowMs, this.how.shareRatio);
-    const held = this.holding || this.pausedUntilMs > 0;
-    if (change !== undefined || this.state.level > 0 || held || this.outOfTurn || wasOut) {
+    if (decision !== undefined || this.level > 0 || this.holding || this.outOfTurn || wasOut) {
       this.apply(nowMs);
     }
     this.publish();
-    return change;
+    return decision;
   }
 
   /** True while nothing is lost by looking less often: nobody runs, or whoever might be hurt rings. */
   get calm(): boolean {
-    if (this.state.level > 0 || this.holding || this.pausedUntilMs > 0 || this.gated) return false;
+    if (this.level > 0 || this.holding || this.gated) return false;
     if (this.how.shareRatio !== null) return false;
-    if (!this.seen.functionsRan) return true;
+    if (!this.snapshot.functionsRan) return true;
     for (let i = 0; i < this.nfs.length; i++) if (this.nfs[i]!.bell() === undefined) return false;
     return true;
   }
 
   /** True while a function runs here, with a call or without one. */
   get functionsRun(): boolean {
-    return this.seen.functionsRan;
+    return this.snapshot.functionsRan;
   }
 
-  /** True while a late packet would have consequences at once: functions run, and there is a level to go down. */
+  /** True while a late packet would have consequences at once. */
   get listens(): boolean {
-    const acquitted = this.board.get(this.core, Core.acquitted) === 1;
-    return this.how.conflict && this.seen.functionsRan && this.state.level < FROZEN && !acquitted;
+    return this.how.conflict && listens(this.snapshot, this.policy);
   }
 
-  /** Between two ticks: `nf` rang, and its packets were looked at. */
-  look(nf: NfWatch, nowMs: number): LevelChange | undefined {
-    if (!this.judges.any || nf.packets === 0) return undefined;
-    // Of a stall the tick hears first, being due all the while; the packets that it held up follow.
-    const stalled = nowMs - this.excusedMs < CONTROL.periodUs / 1000 || nf.stoppedByQuota(nowMs);
-    this.judges.amend(nf, nf.packets, stalled ? 0 : nf.aboveSlo);
-    if (stalled || nf.aboveSlo === 0 || !this.listens) return undefined;
-    const change = this.decide(nowMs);
-    if (change !== undefined) this.apply(nowMs);
-    return change;
+  /** Between two ticks: NFs of the core may have rung, and their packets were looked at. */
+  look(nowMs: number): Change | undefined {
+    const { snapshot, policy, nfs, samples } = this;
+    let any = false;
+    for (let i = 0; i < nfs.length; i++) {
+      const nf = nfs[i]!;
+      const sample = samples[i]!;
+      sample.packets = nf.packets;
+      sample.aboveSlo = nf.packets > 0 ? nf.aboveSlo : 0;
+      if (nf.packets === 0) continue;
+      sample.stoppedByQuota = nf.stoppedByQuota(nowMs);
+      any = true;
+    }
+    if (!any) return undefined;
+    snapshot.ticks = 0;
+    observe(snapshot, policy, nowMs);
+    const decision = this.decide(nowMs);
+    if (decision !== undefined) this.apply(nowMs);
+    return decision;
   }
 
   /** See CoreOthers. True if somebody has to hear that others took the core, or left it. */
@@ -177,13 +148,49 @@ export class CoreWatch {
     return changed && this.how.conflict;
   }
 
-  private readQueues(functionsRan: boolean): void {
-    this.queueSign = undefined;
+  /** Fills the snapshot for a tick, and the core model. */
+  private sample(wallNs: number, nowMs: number, lateNs: number): void {
+    const { snapshot } = this;
+    const ticks = ticksIn(wallNs);
+    const functionNs = readFunctionNs(this.sandboxes, this.slots, ticks);
+    snapshot.functionsRan = anyBusy(this.sandboxes);
+    let nfNs = 0;
+    let slices = 0;
     for (let i = 0; i < this.nfs.length; i++) {
       const nf = this.nfs[i]!;
-      this.queueSign = nf.queueSign ?? this.queueSign;
-      if (functionsRan) nf.functionsRan = true;
+      const sample = this.samples[i]!;
+      sample.packets = nf.packets;
+      sample.aboveSlo = nf.aboveSlo;
+      sample.waitNs = nf.waitDeltaNs;
+      sample.slices = nf.slicesDelta;
+      sample.queueSign = nf.queueSign;
+      sample.stoppedByQuota = sample.sloUs > 0 && nf.stoppedByQuota(nowMs);
+      if (snapshot.functionsRan) nf.functionsRan = true;
+      // An NF on several cores: its time is taken as spread evenly over them.
+      nfNs += nf.runDeltaNs / nf.nf.cores.length;
+      slices += nf.slicesDelta;
     }
+    this.model.tick(wallNs, nfNs, functionNs, slices, ticks);
+    snapshot.ticks = ticks;
+    snapshot.lateNs = lateNs;
+    snapshot.lent = this.gated;
+    snapshot.outOfTurn = this.outOfTurn;
+    snapshot.nfRatio = this.model.nfRatio();
+    snapshot.othersRatio = this.others.ratio;
+  }
+
+  /** Undefined: all stays as it is. */
+  private decide(nowMs: number): Change | undefined {
+    const { snapshot, policy } = this;
+    if (!this.how.conflict) return undefined;
+    // Only now counters are read, and only if there is somebody to choose between.
+    if (wantsRates(snapshot, policy, nowMs)) {
+      for (const i of suspectsAt(this.sandboxes, nowMs)) this.sandboxes[i]!.counters.look(nowMs);
+    }
+    const decision = decide(snapshot, policy, nowMs);
+    if (decision.kind === 'keep') return undefined;
+    this.publishBudget();
+    return decision;
   }
 
   /** A core that polls is harvested by its gate or not at all. */
@@ -201,112 +208,6 @@ export class CoreWatch {
     return periodUs === 0 ? 0 : this.board.get(this.core, Core.gateSliceUs) / periodUs;
   }
 
-  private readSandboxes(ticks: number): number {
-    let functionNs = 0;
-    this.seen.functionsRan = false;
-    for (let i = 0; i < this.sandboxes.length; i++) {
-      const sandbox = this.sandboxes[i]!;
-      const hasCall = this.hasCall(sandbox);
-      const busy = hasCall || sandbox.restless;
-      if (busy) this.seen.functionsRan = true;
-      sandbox.busy = busy;
-      sandbox.recentNs *= RECENT_DECAY ** ticks;
-      if (busy || sandbox.wasBusy) {
-        const cpuNs = sandbox.throttle.readCpuNs();
-        if (cpuNs > sandbox.cpuNs) {
-          functionNs += cpuNs - sandbox.cpuNs;
-          sandbox.recentNs += cpuNs - sandbox.cpuNs;
-          if (!hasCall) sandbox.idleNs += cpuNs - sandbox.cpuNs;
-        }
-        sandbox.cpuNs = cpuNs;
-        sandbox.wasBusy = busy;
-      }
-    }
-    return functionNs;
-  }
-
-  private hasCall({ slot }: WatchedSandbox): boolean {
-    return Atomics.load(this.slots, slot) === Slot.busy;
-  }
-
-  private decide(nowMs: number): LevelChange | undefined {
-    const { judges } = this;
-    const from = this.state.level;
-    judges.judge();
-    const { unmeetable } = judges;
-    // Off the core and still too slow: they stay off until the NF alone is well again.
-    const alone = from === OFF && judges.sloBroken;
-    this.board.set(this.core, Core.unmeetable, unmeetable && from === OFF ? 1 : 0);
-    const acquitted = !unmeetable && judges.acquitted;
-    this.board.set(this.core, Core.acquitted, acquitted ? 1 : 0);
-    // What was accepted has to finish, elsewhere if need be.
-    const starved = nowMs - this.spareMs > CONFLICT.frozenMaxMs;
-    if (acquitted && !starved) {
-      if (from === 0) return undefined;
-      release(this.state, nowMs);
-      judges.reset();
-      this.publishBudget();
-      return { from, to: 0, cause: 'packets are as late without functions' };
-    }
-    const verdict = alone || starved ? 'severe' : judges.verdict;
-    if (from < FROZEN && !starved && (verdict === 'broken' || verdict === 'severe')) {
-      const culprit = this.findCulprit(nowMs);
-      if (culprit !== undefined) {
-        // The others go on; if that was not enough, the next packets above the SLO throttle the core.
-        const sandbox = this.sandboxes[culprit.index]!;
-        const holdMs = blame(sandbox, nowMs);
-        this.holding = true;
-        this.conflicts++;
-        this.board.set(this.core, Core.conflicts, this.conflicts);
-        const cause = `${judges.cause()}: ${culprit.why}: frozen for ${holdMs.toFixed(0)} ms`;
-        judges.reset();
-        return { from, to: from, cause, culprit: { slot: sandbox.slot, holdMs } };
-      }
-    }
-    const to = step(this.state, verdict, nowMs, judges.paceMs);
-    if (to === from) return undefined;
-    const cause = to < from ? 'calm' : this.causeOf(verdict, starved);
-    if (to > from) {
-      if (verdict !== 'leading') this.conflicts++;
-      // A quota stops nobody who has not used it up yet.
-      if (verdict !== 'leading') this.pausedUntilMs = nowMs + CONFLICT.pauseMs;
-    }
-    // The packets that led here are answered for; only new ones may take the next level, or show how it is at this one.
-    // What led to a leading sign were none.
-    if (to > from && verdict === 'leading') judges.resetShort();
-    else if (to > from || from >= FROZEN) judges.reset();
-    this.publishBudget();
-    if (to < from || verdict === 'leading') return { from, to, cause };
-    const ran = suspectsAt(this.sandboxes, nowMs).map((i) => this.sandboxes[i]!.slot);
-    return { from, to, cause, ran };
-  }
-
-  /** Why the core is throttled. */
-  private causeOf(verdict: Verdict, starved: boolean): string {
-    if (starved) return this.others.leaveNothing;
-    if (verdict === 'leading') return this.queueSign ?? 'NF threads wait for their core';
-    // No new sign: the calls that are frozen have to end, elsewhere if need be.
-    return verdict === 'calm' ? 'functions were frozen for too long' : this.judges.cause();
-  }
-
-  /** Nobody is left whose packets could be late: it ended, moved to another core, or lost its SLO while throttled. */
-  private letGo(nowMs: number): LevelChange | undefined {
-    const from = this.state.level;
-    if (from === 0) return undefined;
-    release(this.state, nowMs);
-    this.publishBudget();
-    return { from, to: 0, cause: 'no NF with an SLO is on this core any more' };
-  }
-
-  /** Only now counters are read, and only if there is somebody to choose between. */
-  private findCulprit(nowMs: number): Accusation | undefined {
-    const { sandboxes } = this;
-    const running = suspectsAt(sandboxes, nowMs);
-    if (running.length < 2) return undefined;
-    for (const i of running) sandboxes[i]!.counters.look(nowMs);
-    return findCulprit(sandboxes, nowMs);
-  }
-
   /** Off the loop's ticks, some times a second: what the counters of a conflict to come are compared with. */
   markCounters(nowMs: number): void {
     for (const sandbox of this.sandboxes) if (sandbox.busy) sandbox.counters.mark(nowMs);
@@ -314,14 +215,14 @@ export class CoreWatch {
 
   /** Throttles in place: freezing only what runs, so that idle sandboxes stay cheap. Writes nothing if unchanged. */
   apply(nowMs: number): void {
-    const level = LADDER[this.state.level]!;
-    this.holding = false;
-    if (this.pausedUntilMs <= nowMs) this.pausedUntilMs = 0;
-    const out = level.frozen || this.outOfTurn || this.pausedUntilMs > 0;
+    const level = LADDER[this.level]!;
+    const paused = this.policy.pausedUntilMs > nowMs;
+    this.holding = paused;
+    const out = level.frozen || this.outOfTurn || paused;
     for (let i = 0; i < this.sandboxes.length; i++) {
       const sandbox = this.sandboxes[i]!;
       const { throttle, heldUntilMs } = sandbox;
-      const busy = this.hasCall(sandbox) || sandbox.restless;
+      const busy = hasCall(sandbox, this.slots) || sandbox.restless;
       const held = heldUntilMs > nowMs;
       if (held) this.holding = true;
       if ((out && busy) || held) throttle.freeze();
@@ -333,7 +234,7 @@ export class CoreWatch {
   }
 
   private publishBudget(): void {
-    const factor = LADDER[this.state.level]!.runningFactor;
+    const factor = LADDER[this.level]!.runningFactor;
     const budget = factor === 0 ? 0 : Math.ceil(this.how.runningPerCore * factor);
     // A core that polls is harvested by its gate or not at all.
     const taken = this.others.taken && this.how.conflict;
@@ -342,8 +243,8 @@ export class CoreWatch {
     this.board.set(this.core, Core.taken, taken ? 1 : 0);
     this.board.set(this.core, Core.harvestable, harvestable ? 1 : 0);
     this.board.set(this.core, Core.budgetRunning, harvestable ? budget : 0);
-    this.board.set(this.core, Core.throttleLevel, this.state.level);
-    this.board.set(this.core, Core.conflicts, this.conflicts);
+    this.board.set(this.core, Core.throttleLevel, this.level);
+    this.board.set(this.core, Core.conflicts, this.policy.conflicts);
   }
 
   private publish(): void {
@@ -371,7 +272,14 @@ export class CoreWatch {
     board.set(core, Core.spareNs, model.totalSpareNs);
     board.set(core, Core.harvestedNs, model.totalHarvestedNs);
     board.set(core, Core.throttledNs, this.throttledNs);
-    board.set(core, Core.hostStalls, this.hostStalls);
+    board.set(core, Core.hostStalls, this.policy.hostStalls);
+    this.publishVerdict();
+  }
+
+  private publishVerdict(): void {
+    const { board, core, policy, how } = this;
+    board.set(core, Core.unmeetable, how.conflict && isUnmeetable(policy) ? 1 : 0);
+    board.set(core, Core.acquitted, how.conflict && isAcquitted(policy) ? 1 : 0);
   }
 }
 

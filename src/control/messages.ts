@@ -2,6 +2,7 @@
 
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
 import type { LatencySourceSpec } from '../nf/latency/open.js';
+import type { LadderName } from '../policy/conflict/ladders.js';
 
 /** An NF as the control thread needs it. */
 export interface ControlNf {
@@ -120,6 +121,7 @@ export interface ControlThreadData {
   /** Cores where functions may run. */
   functionCores: number[];
   conflict: boolean;
+  ladder: LadderName;
   predict: boolean;
   shareRatio: number | null;
   runningPerCore: number;

@@ -91,6 +91,11 @@ export class NfWatch {
     }
   }
 
+  /** It is watched as it would be watched anew. */
+  isOf(nf: ControlNf): boolean {
+    return shapeOf(nf) === shapeOf(this.nf);
+  }
+
   /** `calm`: nothing is lost if packets are counted a few ticks later; those that are late ring. */
   tick(calm: boolean, wallNs: number): void {
     this.runDeltaNs = 0;
@@ -264,4 +269,22 @@ export class NfWatch {
     this.queues.close();
     this.quotas.close();
   }
+}
+
+/** What of an NF cannot change without its watch being made anew. */
+function shapeOf(nf: ControlNf): string {
+  return [
+    nf.tids,
+    nf.cores,
+    nf.sloUs,
+    nf.harvest,
+    nf.gate,
+    nf.source?.kind,
+    nf.telemetry !== undefined,
+    nf.polls,
+    nf.socketInodes,
+    nf.quotaStatPaths,
+    nf.realTimeRatio,
+    nf.fifoPriority,
+  ].join(';');
 }

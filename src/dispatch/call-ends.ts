@@ -1,6 +1,5 @@
 /** How a call ends: what its caller is told, what its function is charged, what becomes of its worker. */
 
-import type { Backlog } from './backlog.js';
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import { NemoError } from '../errors.js';
 import type { CorePlaces } from '../invoke/core-places.js';
@@ -14,6 +13,7 @@ import type { Clock } from '../model/clock.js';
 import { settles } from '../policy/scheduling/fair-queue.js';
 import type { Pool } from '../sandbox/pool.js';
 import { DISPATCH } from '../tunables.js';
+import type { Backlog } from './backlog.js';
 import type { Due } from './due.js';
 
 export interface CallEndsOptions {

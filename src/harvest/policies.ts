@@ -4,6 +4,7 @@
  */
 
 import { NemoError } from '../errors.js';
+import type { LadderName } from '../policy/conflict/ladders.js';
 import { HARVEST } from '../tunables.js';
 
 /** `nice`: default scheduling at the weakest nice value, 19. */
@@ -24,6 +25,8 @@ export interface BoxPolicy {
   readonly prewarm: boolean;
   /** Let the conflict manager throttle. */
   readonly conflict: boolean;
+  /** By which rule it moves a core between the throttle levels. */
+  readonly ladder: LadderName;
   /** Go by predicted spare time; without it, by what was spare last. */
   readonly predict: boolean;
   /** Calls that may run at once on an NF core. */
@@ -41,6 +44,7 @@ const NEMO: BoxPolicy = {
   protectNf: true,
   prewarm: true,
   conflict: true,
+  ladder: 'exponential-backoff',
   predict: true,
   runningPerCore: HARVEST.runningPerCore,
   sendAhead: HARVEST.sendAhead,
@@ -56,6 +60,7 @@ const NAIVE: BoxPolicy = {
   protectNf: false,
   prewarm: false,
   conflict: false,
+  ladder: 'exponential-backoff',
   predict: false,
   runningPerCore: Number.POSITIVE_INFINITY,
   sendAhead: 0,

@@ -9,6 +9,7 @@
 
 import { BlameBook } from '../conflict/blame-book.js';
 import type { SandboxSlots } from '../control/sandbox-slots.js';
+import type { Backlog } from '../dispatch/backlog.js';
 import { CallEnds } from '../dispatch/call-ends.js';
 import { Due } from '../dispatch/due.js';
 import { Placing } from '../dispatch/placing.js';
@@ -23,7 +24,6 @@ import type { Pool } from '../sandbox/pool.js';
 import { mru } from '../sandbox/selection/mru.js';
 import type { SelectionPolicy } from '../sandbox/selection/policy.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables.js';
-import type { Backlog } from '../dispatch/backlog.js';
 import { CorePlaces } from './core-places.js';
 import type { CallRequest, FunctionSpec, Sink } from './function.js';
 import { FunctionState } from './function-state.js';

@@ -1,15 +1,17 @@
 /** What the manager keeps of one NF, and what that means: may its cores be harvested, and what the feed shows of it. */
 
 import { type Board, Core } from '../control/board.js';
-import type { NfStats } from '../control/messages.js';
+import type { ControlNf, NfStats } from '../control/messages.js';
 import type { Standing } from '../linux/cgroup/standing.js';
+import { queueInodes } from '../linux/listening.js';
 import type { FeedNf } from '../telemetry/feed.js';
 import { GATE } from '../tunables.js';
 import type { LatencySourceSpec } from './latency/open.js';
 import type { Measurements } from './measurements.js';
 import type { NfInstance, NfProfile } from './profile.js';
+import { fifoPriorityOf } from './protection.js';
 import { sloNote } from './slo-note.js';
-import { standingNotes } from './standing.js';
+import { realTimeRatio, standingNotes } from './standing.js';
 import type { Telemetry } from './telemetry/telemetry.js';
 
 export interface ManagedNf {
@@ -38,7 +40,7 @@ export function mayHarvest({ nf, bound, guardedBy, groupRefusal }: ManagedNf): b
 }
 
 /** A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it. */
-export function isHarvested(managed: ManagedNf): boolean {
+function isHarvested(managed: ManagedNf): boolean {
   const { nf, sleeps, gate } = managed;
   return mayHarvest(managed) && (nf.profile.mode === 'sleep' || sleeps || gate);
 }
@@ -122,10 +124,7 @@ export function slicesRefusedBy({ slices, sloP99Us }: NfProfile): string | undef
 }
 
 /** What the control thread reads its latency from; undefined: nothing, or nothing yet. */
-export function sourceOf(
-  { nf, measurements }: ManagedNf,
-  packetTids: number[],
-): LatencySourceSpec | undefined {
+function sourceOf({ nf, measurements }: ManagedNf, packetTids: number[]): LatencySourceSpec | undefined {
   const { source } = nf.profile.latency;
   switch (source) {
     case 'reported':
@@ -138,4 +137,29 @@ export function sourceOf(
     case 'none':
       return undefined;
   }
+}
+
+/** As the control thread needs it. */
+export function controlNfOf(managed: ManagedNf): ControlNf {
+  const { nf, bound, sleeps, gate, measurements, standing } = managed;
+  const packetTids = nf.threads.filter((thread) => thread.packet).map((thread) => thread.tid);
+  return {
+    id: nf.id,
+    pid: nf.pid,
+    cores: bound ? nf.cores : [],
+    tids: nf.threads.map((thread) => thread.tid),
+    packetTids,
+    fifoPriority: fifoPriorityOf(managed.protection),
+    realTimeRatio: realTimeRatio(standing, Math.ceil(packetTids.length / Math.max(1, nf.cores.length))),
+    quotaStatPaths: standing.quotaStatPaths,
+    sloUs: nf.profile.sloP99Us,
+    harvest: isHarvested(managed),
+    gate,
+    softirq: nf.profile.match.kernel !== undefined,
+    socketInodes: [...queueInodes(nf.pid)],
+    // What runs while it polls says nothing; what runs while it sleeps between packets says all.
+    telemetry: measurements.telemetry?.shared,
+    polls: nf.profile.mode === 'poll' && !sleeps,
+    source: sourceOf(managed, packetTids),
+  };
 }

@@ -4,28 +4,25 @@
  */
 
 import type { Control } from '../control/control.js';
-import type { GateEvent } from '../control/gates.js';
-import type { ControlNf } from '../control/messages.js';
 import { asNemoError, NemoError } from '../errors.js';
 import type { EventLog } from '../gateway/platform.js';
-import { queueInodes } from '../linux/listening.js';
 import { onlineCores } from '../linux/online-cores.js';
 import { startTicks } from '../linux/process.js';
 import { type CoreFacts, readTopology } from '../linux/topology.js';
 import type { FeedNf } from '../telemetry/feed.js';
-import { NF } from '../tunables.js';
 import { type Claims, coreKey, nfKey } from './claims.js';
 import { CoreKeeper } from './core-keeper.js';
 import { Discovery } from './discovery.js';
 import { GroupWatch } from './group-watch.js';
-import { distrustText } from './identity.js';
-import { feedOf, isHarvested, type ManagedNf, mayHarvest, slicesRefusedBy, sourceOf } from './managed-nf.js';
+import { controlNfOf, feedOf, type ManagedNf, mayHarvest } from './managed-nf.js';
 import { Measurements } from './measurements.js';
+import { PollingNfs } from './polling-nfs.js';
 import type { NfInstance, NfProfile } from './profile.js';
 import type { ExplicitNf } from './profile-schema.js';
-import { fifoPriorityOf, type NfProtection } from './protection.js';
+import type { NfProtection } from './protection.js';
+import { ScanWarnings } from './scan-warnings.js';
 import type { SleepControls } from './sleep-control.js';
-import { realTimeRatio, standingOfNf } from './standing.js';
+import { standingOfNf } from './standing.js';
 import { type NfChange, NfWatcher } from './watcher.js';
 
 export interface NfManagerOptions {
@@ -62,35 +59,35 @@ export class NfManager {
   private readonly managed = new Map<string, ManagedNf>();
   private readonly discovery: Discovery;
   private readonly watcher: NfWatcher;
-  private readonly saidAmbiguous = new Set<string>();
+  private readonly scanWarnings: ScanWarnings;
+  private readonly polling: PollingNfs;
   private saidClaimsFail = false;
-  private readonly saidRefused = new Set<string>();
   private coresOfOthers: ReadonlyMap<number, string> = new Map();
   private readonly groups: GroupWatch;
   private readonly cores: CoreKeeper;
   private coreTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: NfManagerOptions) {
-    const { profiles, explicit, discovery: byProfile, users, agents } = options;
+    const { profiles, explicit, discovery: byProfile, users, agents, onBarred } = options;
+    const { functionCores, allowSmtSiblings, apartFrom, protection, sleepControls, slicesRefused } = options;
+    const onWarning = (message: string): void => this.warn(message);
     this.discovery = new Discovery(profiles, explicit, { byProfile, users, agents });
     this.watcher = new NfWatcher(
       this.discovery,
       (change) => this.changed(change),
       (thrown) => this.warn(asNemoError(thrown).message),
     );
+    this.scanWarnings = new ScanWarnings(this.discovery, onWarning);
+    this.polling = new PollingNfs({
+      ...{ managed: this.managed, sleepControls, slicesRefused, onWarning },
+      onChange: () => this.tellControl(),
+      onFound: (nf, message) => this.say('nf-found', 'info', nf, message),
+    });
     this.cores = new CoreKeeper({
-      functionCores: options.functionCores,
-      allowSmtSiblings: options.allowSmtSiblings,
-      apartFrom: options.apartFrom,
+      ...{ functionCores, allowSmtSiblings, apartFrom, onBarred, onWarning },
       topology: options.topology ?? readTopology,
-      onWarning: (message) => this.warn(message),
-      onBarred: options.onBarred,
     });
-    this.groups = new GroupWatch({
-      protecting: options.protection !== undefined,
-      onBarred: options.onBarred,
-      onWarning: (message) => this.warn(message),
-    });
+    this.groups = new GroupWatch({ protecting: protection !== undefined, onBarred, onWarning });
     options.control.on('nf-stats', (stats) => {
       for (const one of stats) {
         const managed = this.managed.get(one.id);
@@ -101,7 +98,7 @@ export class NfManager {
         this.groups.sayQuota(managed);
       }
     });
-    options.control.on('gate', (event) => this.hearGate(event));
+    options.control.on('gate', (event) => this.polling.hearGate(event));
   }
 
   /** Throws BAD_CONFIG for an entry that is meant for one process but matches several. */
@@ -118,27 +115,9 @@ export class NfManager {
       if (this.claim() || moved || now !== online) this.tellControl();
       online = now;
       for (const { nf } of this.managed.values()) this.options.protection?.followMemory(nf);
-      this.sayFindings();
+      this.scanWarnings.say();
     }, this.options.periodMs).unref();
-    this.sayFindings();
-  }
-
-  /** What the last scan found out beside NFs. */
-  private sayFindings(): void {
-    const { ambiguous, ended, refused } = this.discovery;
-    for (const message of ambiguous) {
-      if (!this.saidAmbiguous.has(message)) this.warn(`${message}; they are left alone`);
-    }
-    this.saidAmbiguous.clear();
-    for (const message of ambiguous) this.saidAmbiguous.add(message);
-    for (const message of ended.splice(0)) this.warn(message);
-    for (const [pid, { profile, why }] of refused) {
-      // Whoever may start processes may start many: one of a kind is told, and not many kinds.
-      const kind = `${profile} ${why.kind}`;
-      if (this.saidRefused.has(kind) || this.saidRefused.size >= NF.refusalsToldMax) continue;
-      this.saidRefused.add(kind);
-      this.warn(distrustText(pid, profile, why));
-    }
+    this.scanWarnings.say();
   }
 
   private changed(change: NfChange): void {
@@ -198,7 +177,7 @@ export class NfManager {
     const { nf } = managed;
     const { protection } = this.options;
     if (protection !== undefined) this.protect(managed, protection);
-    if (anew && mayHarvest(managed) && nf.profile.mode === 'poll') void this.askToSleep(managed);
+    if (anew && mayHarvest(managed) && nf.profile.mode === 'poll') void this.polling.askToSleep(managed);
   }
 
   private protect(managed: ManagedNf, protection: NfProtection): void {
@@ -271,79 +250,13 @@ export class NfManager {
     this.claim();
   }
 
-  /** Its own controls answer in milliseconds at best; its core is not harvested before. */
-  private async askToSleep({ nf }: ManagedNf): Promise<void> {
-    const why = 'this host has no way';
-    const report = (await this.options.sleepControls?.apply(nf)) ?? { sleeps: false, message: why };
-    // Its threads may have changed meanwhile, which makes another record of it.
-    const managed = this.managed.get(nf.id);
-    if (managed === undefined) return this.options.sleepControls?.release(nf.id);
-    managed.sleeps = report.sleeps;
-    if (report.sleeps) this.say('nf-found', 'info', nf, `${nf.id} sleeps when it is idle: ${report.message}`);
-    else this.useSlices(managed, report.message);
-    this.tellControl();
-  }
-
-  /** The second way; `because` tells why the first one did not work. */
-  private useSlices(managed: ManagedNf, because: string): void {
-    const refusal = this.options.slicesRefused ?? slicesRefusedBy(managed.nf.profile);
-    if (refusal === undefined) managed.gate = true;
-    else this.refuse(managed, `${because}, and ${refusal}`);
-  }
-
-  private hearGate({ core, failure }: GateEvent): void {
-    for (const managed of this.managed.values()) {
-      const { nf, gate } = managed;
-      if (!gate || !nf.cores.includes(core)) continue;
-      if (failure === undefined) {
-        this.say('nf-found', 'info', nf, `${nf.id} polls: core ${core} is lent in slices`);
-      } else {
-        managed.gate = false;
-        this.refuse(managed, `core ${core} cannot be lent in slices here: ${failure}`);
-        this.tellControl();
-      }
-    }
-  }
-
-  private refuse(managed: ManagedNf, reason: string): void {
-    managed.refusal = reason;
-    this.warn(`${managed.nf.id} polls, and nothing of its core is harvested: ${reason}`);
-  }
-
   private tellControl(): void {
     const managed = [...this.managed.values()];
     this.cores.look(
       new Map(managed.flatMap(({ nf }) => nf.cores.map((core): [number, string] => [core, nf.id]))),
       this.coresOfOthers,
     );
-    this.options.control.setNfs(
-      managed.map((one) => this.forControl(one)),
-      this.cores.barred,
-    );
-  }
-
-  private forControl(managed: ManagedNf): ControlNf {
-    const { nf, bound, sleeps, gate, measurements, standing } = managed;
-    const packetTids = nf.threads.filter((thread) => thread.packet).map((thread) => thread.tid);
-    return {
-      id: nf.id,
-      pid: nf.pid,
-      cores: bound ? nf.cores : [],
-      tids: nf.threads.map((thread) => thread.tid),
-      packetTids,
-      fifoPriority: fifoPriorityOf(managed.protection),
-      realTimeRatio: realTimeRatio(standing, Math.ceil(packetTids.length / Math.max(1, nf.cores.length))),
-      quotaStatPaths: standing.quotaStatPaths,
-      sloUs: nf.profile.sloP99Us,
-      harvest: isHarvested(managed),
-      gate,
-      softirq: nf.profile.match.kernel !== undefined,
-      socketInodes: [...queueInodes(nf.pid)],
-      // What runs while it polls says nothing; what runs while it sleeps between packets says all.
-      telemetry: measurements.telemetry?.shared,
-      polls: nf.profile.mode === 'poll' && !sleeps,
-      source: sourceOf(managed, packetTids),
-    };
+    this.options.control.setNfs(managed.map(controlNfOf), this.cores.barred);
   }
 
   private measure(nf: NfInstance): Measurements {

@@ -34,8 +34,7 @@ export function createPolicies(
   defaults: Readonly<Record<string, number>> = {},
 ): PoolPolicies {
   const prewarm = createPolicy('prewarm', PREWARM_POLICIES, choices.prewarm ?? 'fixed', defaults);
-  // Who makes sandboxes again in time allows that they end at once.
-  const release = prewarm.name === 'histogram' ? 1 : 0;
+  const release = prewarm.makesAgain === true ? 1 : 0;
   return {
     prewarm,
     keepAlive: createPolicy('keepAlive', KEEP_ALIVE_POLICIES, choices.keepAlive ?? 'ttl', {

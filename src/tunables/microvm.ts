@@ -37,6 +37,17 @@ export const SNAPSHOT = {
   memoryMaxBytes: 512 * 1024 ** 2,
   /** Kept free on the disk. */
   diskReserveBytes: 512 * 1024 ** 2,
+  /**
+   * How fast a store reads is measured with so much, read so many times: the best counts, since whatever else runs only
+   * makes it slower. Writing it, and reading it, ends after so long.
+   */
+  probeBytes: 16 * 1024 ** 2,
+  probeReads: 4,
+  probeMaxMs: 500,
+  /** A store that reads so many times faster is worth a move, or a copy. */
+  fasterFactor: 1.5,
+  /** A snapshot takes another's place in a faster store from so many times its worth. */
+  moveFactor: 1.25,
   /** Accesses lose half of their weight in so long. */
   halfLifeMs: 600_000,
   /** What making one of a loaded function costs, until one was made. */

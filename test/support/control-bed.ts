@@ -17,6 +17,7 @@ export const CONTROL_OPTIONS = {
   controlCore: 0,
   functionCores: [NF_CORE],
   conflict: true,
+  ladder: 'exponential-backoff' as const,
   predict: true,
   shareRatio: null,
   runningPerCore: 1,

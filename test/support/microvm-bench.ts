@@ -10,7 +10,7 @@ import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 import { MicrovmEngine, type MicrovmEngineOptions } from '../../src/sandbox/engines/microvm/engine.js';
-import { SNAPSHOT } from '../../src/tunables.js';
+import { DEFAULT_STORES } from '../../src/sandbox/snapshots/stores.js';
 import { confinedIn, type LogEntry } from './sandboxes.js';
 
 const STATE_DIR = mkdtempSync('/var/tmp/nemo-test-microvm-state-');
@@ -42,7 +42,7 @@ export class MicrovmBench {
       housekeepingCores: [0],
       accelerator: 'tcg',
       kernel: this.kernel,
-      budgets: SNAPSHOT,
+      stores: DEFAULT_STORES,
       onNote: (line) => {
         this.notes.push(line);
         for (const look of this.onNotes) look();

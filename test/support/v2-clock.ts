@@ -33,7 +33,7 @@ export async function harvestsThroughClockSteps(driver: CgroupDriver): Promise<v
   const report = SharedLatencyWriter.create();
   const control = await Control.start({
     ...{ coreCount: CORE + 1, controlCore: 0, functionCores: [CORE], runningPerCore: 1 },
-    ...{ conflict: true, predict: true, shareRatio: null },
+    ...{ conflict: true, ladder: 'exponential-backoff', predict: true, shareRatio: null },
   });
   let latencyNs = 0;
   const packets = setInterval(() => {

@@ -4,9 +4,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CgroupDriver } from '../../linux/cgroup/driver.js';
 import type { NetworkManager } from '../../network/network-manager.js';
-import { ISOLATE, MICROVM, OCI, SNAPSHOT, WASM } from '../../tunables.js';
+import { ISOLATE, MICROVM, OCI, WASM } from '../../tunables.js';
 import type { Confined } from '../confined/confined.js';
 import type { EngineEntry } from '../engine.js';
+import { DEFAULT_STORES } from '../snapshots/stores.js';
 import type { StorageQuota } from '../storage-quota.js';
 import type { MicrovmConfig } from './microvm/engine.js';
 import { microvmVariant } from './microvm/variant.js';
@@ -114,7 +115,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       async open() {
         const { MicrovmEngine } = await import('./microvm/engine.js');
         return new MicrovmEngine({
-          ...{ accelerator: 'auto', kernel: undefined, budgets: SNAPSHOT, ...context.microvm },
+          ...{ accelerator: 'auto', kernel: undefined, stores: DEFAULT_STORES, ...context.microvm },
           directory: join(directory, 'microvm'),
           stateDir: join(stateDir, 'microvm'),
           ...{ driver, confined, housekeepingCores, setApart, onNote: context.onNote ?? (() => {}) },

@@ -1,6 +1,6 @@
 /**
  * Keep-alive by the histogram of idle times (Shahrad et al., ATC'20). A sandbox stays until the time by which nearly
- * all calls came. If no call is expected soon it goes at once, and the prewarm policy `histogram` has it back in time.
+ * all calls came. If no call is expected soon it goes at once where the prewarm policy has it back in time.
  */
 
 import { POOL } from '../../tunables.js';

@@ -14,6 +14,7 @@ export const histogram = definePolicy({
   options: { ...WINDOW_OPTIONS, stems: STEMS },
   create: (options): PrewarmPolicy => ({
     name: 'histogram',
+    makesAgain: true,
     warm(usage, nowMs) {
       const window = idleWindow(usage, options);
       // Without a gap to bridge there is nothing to make: keep-alive holds what was used.

@@ -52,6 +52,8 @@ export interface PrewarmPolicy {
   readonly name: string;
   /** Start from a snapshot of the function where the engine has one, rather than from a stem. */
   readonly restoreFirst?: boolean;
+  /** Makes a sandbox again in time for the next call, so that a keep-alive policy may end it at once. */
+  readonly makesAgain?: boolean;
   /** Called when something of the function changed, and again at `untilMs`. */
   warm(usage: FunctionUsage, nowMs: number): Wanted;
   /** Called when something of a function changed, and every second, for each kind in use. Returns how many stems should be ready or being made. */

@@ -8,19 +8,35 @@ export interface SnapshotFacts {
   readonly savedMs: number;
   /** Starts from it lately; old ones count less. */
   readonly accesses: number;
-  /** A start from it is under way, or it is being made: it stays on disk, whatever the budget. */
+  /** A start from it is under way, or it is being made: it stays where it is, whatever the budget. */
   readonly needed: boolean;
+  /** Index of the directory that it is in; undefined: it is not there yet. */
+  readonly directory: number | undefined;
 }
 
-export interface SnapshotBudgets {
-  readonly memoryMaxBytes: number;
-  readonly diskMaxBytes: number;
+export interface DirectoryFacts {
+  /** Most that all snapshots in it may take. */
+  readonly budgetBytes: number;
+  /** What else the file system can take, less a reserve; below 0 where the reserve is touched. */
+  readonly freeBytes: number;
+  /** As measured; 0: not known. */
+  readonly readBytesPerS: number;
 }
 
+/** Every snapshot is in one directory, from where starts map it; memory holds sealed copies of some. */
+export interface SnapshotStores {
+  /** In the order of the configuration. */
+  readonly directories: readonly DirectoryFacts[];
+  readonly memory: { readonly budgetBytes: number; readonly readBytesPerS: number };
+}
+
+/** Carried out in this order. */
 export interface Placement {
-  /** Keys of those to hold in memory. All that are not evicted are on disk, from where starts map them. */
-  readonly memory: ReadonlySet<string>;
   readonly evict: ReadonlySet<string>;
+  /** Index of the directory for each that has none yet or is to change, in the order in which they move. */
+  readonly moves: ReadonlyMap<string, number>;
+  /** Keys of those of which memory holds a copy. */
+  readonly memory: ReadonlySet<string>;
 }
 
 export interface SnapshotPolicy {
@@ -33,8 +49,11 @@ export interface SnapshotPolicy {
     candidate: SnapshotFacts,
     makingMs: number,
     snapshots: readonly SnapshotFacts[],
-    budgets: SnapshotBudgets,
+    stores: SnapshotStores,
   ): boolean;
-  /** Called before a snapshot is made, and after each start from one. */
-  place(snapshots: readonly SnapshotFacts[], budgets: SnapshotBudgets): Placement;
+  /**
+   * Called before a snapshot is made, with that one among `snapshots` (needed, without a directory): evicted means that
+   * there is no room for it. Called after each start from one, and when the stores have been measured.
+   */
+  place(snapshots: readonly SnapshotFacts[], stores: SnapshotStores): Placement;
 }

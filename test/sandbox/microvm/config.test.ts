@@ -21,14 +21,28 @@ describe('virtual machines in the configuration', () => {
     ).to.deep.equal({
       accelerator: 'tcg',
       kernel: '/boot/k',
-      budgets: { memoryMaxBytes: 2 ** 30, diskMaxBytes: 2 ** 31 },
+      stores: [
+        { path: 'memory', budgetBytes: 2 ** 30 },
+        { path: 'state', budgetBytes: 2 ** 31 },
+      ],
     });
     const { memoryMaxBytes, diskMaxBytes } = SNAPSHOT;
     expect(microvm('{}')).to.deep.equal({
       accelerator: 'auto',
       kernel: undefined,
-      budgets: { memoryMaxBytes, diskMaxBytes },
+      stores: [
+        { path: 'memory', budgetBytes: memoryMaxBytes },
+        { path: 'state', budgetBytes: diskMaxBytes },
+      ],
     });
+  });
+
+  it('takes the stores to spread snapshots over', () => {
+    const stores = '[{ path: /mnt/fast/, budget: 1Gi }, { path: state, budget: 2Gi }]';
+    expect(microvm(`snapshots: { stores: ${stores} }`).stores).to.deep.equal([
+      { path: '/mnt/fast/', budgetBytes: 2 ** 30 },
+      { path: 'state', budgetBytes: 2 ** 31 },
+    ]);
   });
 
   const wrong: Array<[string, RegExp]> = [
@@ -37,6 +51,18 @@ describe('virtual machines in the configuration', () => {
     ['snapshots: { memory: lots }', /nemo\.yaml:2:24: microvm\.snapshots\.memory must be like 2Gi/],
     ['snapshots: { disk: -1 }', /nemo\.yaml:2:22: microvm\.snapshots\.disk /],
     ['snapshots: { tape: 1Gi }', /nemo\.yaml:2:16: unknown key "tape"/],
+    [
+      'snapshots: { stores: [{ path: fast, budget: 1Gi }] }',
+      /nemo\.yaml:2:33: .*path must be memory, state, or a/,
+    ],
+    ['snapshots: { stores: [{ path: state }] }', /"microvm\.snapshots\.stores\.0\.budget" is missing/],
+    ['snapshots: { stores: [] }', /none of the stores is a directory/],
+    ['snapshots: { stores: [{ path: memory, budget: 1Gi }] }', /none of the stores is a directory/],
+    ['snapshots: { memory: 1Gi, stores: [{ path: state, budget: 1Gi }] }', /exclude each other/],
+    [
+      'snapshots: { stores: [{ path: /a, budget: 1Gi }, { path: /b/../a/, budget: 1Gi }] }',
+      /\/a\/ is named twice/,
+    ],
     ['cpus: 2', /nemo\.yaml:2:3: unknown key "cpus"/],
   ];
   for (const [yaml, message] of wrong) {

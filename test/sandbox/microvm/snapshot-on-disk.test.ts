@@ -10,7 +10,7 @@ describe('machines from a snapshot on disk', function () {
 
   it('map its file for reading only, and tell which pages a start needs', async () => {
     const bench = new MicrovmBench(await testKernel());
-    const engine = bench.engine({ budgets: { memoryMaxBytes: 0, diskMaxBytes: 4e9 } });
+    const engine = bench.engine({ stores: [{ path: 'state', budgetBytes: 4e9 }] });
     try {
       for (let i = 0; i < 2; i++) {
         const sandbox = await bench.start(engine);
@@ -19,7 +19,7 @@ describe('machines from a snapshot on disk', function () {
           'const all = {}; export default (event) => ((all[event] = 1), Object.keys(all))',
         );
         expect(await ask(sandbox, i)).to.deep.equal([`${i}`]);
-        const memory = join(engine.snapshots.directoryOf('stem-128'), 'memory');
+        const memory = join(bench.stateDir, 'snapshots', 'stem-128', 'memory');
         expect(statSync(memory).mode & 0o777).to.equal(0o600);
         const opened = readFileSync(sandbox.cgroup.joinPaths[0]!, 'utf8')
           .split('\n')

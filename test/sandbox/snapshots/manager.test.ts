@@ -13,7 +13,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { SnapshotManager } from '../../../src/sandbox/snapshots/manager.js';
-import type { SnapshotBudgets } from '../../../src/sandbox/snapshots/policy.js';
 import { errorOf } from '../../support/sandboxes.js';
 
 const MB = 2 ** 20;
@@ -24,10 +23,12 @@ describe('the snapshot manager', () => {
   let notes: string[];
   let made: number;
   const managers: SnapshotManager[] = [];
-  const open = (budgets: Partial<SnapshotBudgets> = {}, nowMs?: () => number): SnapshotManager => {
+  const open = (budgets: { memory?: number; disk?: number } = {}, nowMs?: () => number): SnapshotManager => {
     const manager = new SnapshotManager({
-      directory,
-      budgets: { memoryMaxBytes: 100 * MB, diskMaxBytes: 100 * MB, ...budgets },
+      stores: [
+        { path: 'memory', budgetBytes: budgets.memory ?? 100 * MB },
+        { path: directory, budgetBytes: budgets.disk ?? 100 * MB },
+      ],
       onNote: (line) => notes.push(line),
       ...(nowMs === undefined ? {} : { nowMs }),
     });
@@ -117,7 +118,7 @@ describe('the snapshot manager', () => {
 
   it('evicts the least valuable beyond the budget of the disk, and moves between the tiers by use', async () => {
     let nowMs = 1_000;
-    const manager = open({ diskMaxBytes: 2.5 * MB, memoryMaxBytes: 1.5 * MB }, () => nowMs);
+    const manager = open({ disk: 2.5 * MB, memory: 1.5 * MB }, () => nowMs);
     const tiers = (): Record<string, string> =>
       Object.fromEntries(manager.list().map(({ key, tier }) => [key, tier]));
     const use = async (key: string): Promise<void> => {

@@ -17,8 +17,9 @@ import { MICROVM, POOL } from '../../../tunables.js';
 import { checkConfined } from '../../confined/check-function.js';
 import type { Confined } from '../../confined/confined.js';
 import type { Artifact, Engine, FunctionSource, LoadOptions, Sandbox, StartOptions } from '../../engine.js';
-import { type OpenSnapshot, SnapshotManager } from '../../snapshots/manager.js';
-import type { SnapshotBudgets } from '../../snapshots/policy.js';
+import { SnapshotManager } from '../../snapshots/manager.js';
+import type { OpenSnapshot } from '../../snapshots/snapshot.js';
+import { type StoreConfig, storesOf } from '../../snapshots/stores.js';
 import { Channel, type ChannelEvents } from '../process/channel.js';
 import { readLog } from '../process/log-lines.js';
 import { emptyOpenDirectory, makeOpenDirectory, prepareRuntime } from '../process/runtime.js';
@@ -41,7 +42,8 @@ const EXHAUSTED = /Out of memory: Killed process|heap out of memory|Allocation f
 export interface MicrovmConfig {
   accelerator: Accelerator | 'auto';
   kernel: string | undefined;
-  budgets: SnapshotBudgets;
+  /** Of snapshots. */
+  stores: readonly StoreConfig[];
 }
 
 export interface MicrovmEngineOptions extends MicrovmConfig {
@@ -68,8 +70,8 @@ export class MicrovmEngine implements Engine {
   private closed = false;
 
   constructor(private readonly options: MicrovmEngineOptions) {
-    const { directory, stateDir, driver, housekeepingCores, accelerator, kernel, budgets, onNote } = options;
-    this.snapshots = new SnapshotManager({ directory: join(stateDir, 'snapshots'), budgets, onNote });
+    const { directory, stateDir, driver, housekeepingCores, accelerator, kernel, onNote } = options;
+    this.snapshots = new SnapshotManager({ stores: storesOf(options.stores, stateDir), onNote });
     const common: StemsOptions = {
       ...{ stateDir, runDir: directory, snapshots: this.snapshots, driver, accelerator, kernel, onNote },
       cores: housekeepingCores,

@@ -12,7 +12,8 @@ import type { FunctionSpec } from '../../../invoke/function.js';
 import type { Cgroup } from '../../../linux/cgroup/driver.js';
 import { MICROVM, SANDBOX, SNAPSHOT } from '../../../tunables.js';
 import type { LoadOptions } from '../../engine.js';
-import type { MadeBy, OpenSnapshot } from '../../snapshots/manager.js';
+import type { OpenSnapshot } from '../../snapshots/snapshot.js';
+import type { MadeBy } from '../../snapshots/snapshot-files.js';
 import { loadInMachine } from './load-in-machine.js';
 import { makeSnapshot } from './make-snapshot.js';
 import type { Stem, Stems, StemsOptions } from './stems.js';
@@ -166,20 +167,27 @@ export class FunctionSnapshots {
     const making = { cgroup: driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores }) };
     this.making = making;
     const key = keyOf(load.functionName);
-    const from = snapshots.directoryOf(stem.key);
     // QEMU that was taken over could take its time for each answer.
     const late = setTimeout(() => void making.cgroup.kill().catch(() => {}), SNAPSHOT.makingMaxMs).unref();
     try {
-      await snapshots.ensure(key, madeBy(stem, identity), stem.memoryMb * 2 ** 20, async (directory) => {
-        await makeSnapshot(
-          {
-            ...{ spec: stem, files: stem.files, directory, from, cgroup: making.cgroup, scheduling: 'idle' },
-            ...{ runDirectory: join(runDir, name), runtime: runtime(), uid, setApart },
-          },
-          (child, qmp) => loadInMachine(child, qmp, load, code),
-        );
-        return savedMs;
-      });
+      const stemFiles = snapshots.hold(stem.key);
+      const { directory: from } = stemFiles;
+      const spec = {
+        spec: stem,
+        files: stem.files,
+        from,
+        cgroup: making.cgroup,
+        scheduling: 'idle',
+      } as const;
+      const machine = { runDirectory: join(runDir, name), runtime: runtime(), uid, setApart };
+      await snapshots
+        .ensure(key, madeBy(stem, identity), stem.memoryMb * 2 ** 20, async (directory) => {
+          await makeSnapshot({ ...spec, ...machine, directory }, (child, qmp) =>
+            loadInMachine(child, qmp, load, code),
+          );
+          return savedMs;
+        })
+        .finally(stemFiles.over);
     } finally {
       clearTimeout(late);
       this.making = undefined;

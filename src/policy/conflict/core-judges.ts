@@ -3,14 +3,16 @@
  * NF without an SLO has none. The fields hold the last `judge`; nothing is allocated a tick.
  */
 
-import type { TickSigns, Verdict } from '../conflict/detect.js';
-import { NfJudge } from '../conflict/nf-judge.js';
-import type { NfWatch } from './nf-watch.js';
+import type { TickSigns, Verdict } from '../../conflict/detect.js';
+import { NfJudge } from '../../conflict/nf-judge.js';
+import type { CoreSnapshot } from './core-snapshot.js';
+
+type JudgedNf = Pick<CoreSnapshot['nfs'][number], 'id' | 'sloUs'>;
 
 const GRAVITY: Record<Verdict, number> = { calm: 0, leading: 1, broken: 2, severe: 3 };
 
 export class CoreJudges {
-  private nfs: readonly NfWatch[] = [];
+  private nfs: readonly JudgedNf[] = [];
   /** One for each of `nfs`. */
   private judges: Array<NfJudge | undefined> = [];
   private readonly signs: TickSigns = {
@@ -41,10 +43,10 @@ export class CoreJudges {
   }
 
   /** What is known of an NF stays, also when it is watched anew, as long as its SLO stays. */
-  set(nfs: readonly NfWatch[]): void {
-    const known = new Map(this.nfs.map((nf, i) => [nf.nf.id, this.judges[i]]));
+  set(nfs: readonly JudgedNf[]): void {
+    const known = new Map(this.nfs.map(({ id }, i) => [id, this.judges[i]]));
     this.nfs = nfs;
-    this.judges = nfs.map(({ nf: { id, sloUs } }) => {
+    this.judges = nfs.map(({ id, sloUs }) => {
       if (sloUs <= 0) return undefined;
       const before = known.get(id);
       return before?.sloUs === sloUs ? before : new NfJudge(sloUs);
@@ -58,44 +60,31 @@ export class CoreJudges {
     this.acquitted = false;
   }
 
-  /**
-   * One look that stands for `ticks`. `excused`: late packets are nobody's doing; `lent`: NFs wait as a gate lends their
-   * core.
-   */
-  observe(
-    ticks: number,
-    how: {
-      functionsRan: boolean;
-      mayRun: boolean;
-      offCore: boolean;
-      excused: boolean;
-      lent: boolean;
-      nowMs: number;
-    },
-  ): void {
+  /** One tick's look. `excused`: late packets are nobody's doing; `mayRun`, `offCore`: see NfJudge. */
+  observe(snapshot: CoreSnapshot, excused: boolean, mayRun: boolean, offCore: boolean): void {
     const { signs } = this;
-    for (let i = 0; i < this.nfs.length; i++) {
+    for (let i = 0; i < this.judges.length; i++) {
       const judge = this.judges[i];
       if (judge === undefined) continue;
-      const nf = this.nfs[i]!;
-      const excused = how.excused || nf.stoppedByQuota(how.nowMs);
-      signs.packets = excused ? nf.packets - nf.aboveSlo : nf.packets;
-      signs.aboveSlo = excused ? 0 : nf.aboveSlo;
-      signs.runqueueWaitNs = excused || how.lent ? 0 : nf.waitDeltaNs;
-      signs.slices = nf.slicesDelta;
-      signs.queueSign = !excused && nf.queueSign !== undefined;
-      signs.functionsRan = how.functionsRan;
-      for (let tick = 0; tick < ticks; tick++) {
-        judge.observe(signs, how.mayRun, how.offCore);
+      const nf = snapshot.nfs[i]!;
+      const isExcused = excused || nf.stoppedByQuota;
+      signs.packets = isExcused ? nf.packets - nf.aboveSlo : nf.packets;
+      signs.aboveSlo = isExcused ? 0 : nf.aboveSlo;
+      signs.runqueueWaitNs = isExcused || snapshot.lent ? 0 : nf.waitNs;
+      signs.slices = nf.slices;
+      signs.queueSign = !isExcused && nf.queueSign !== undefined;
+      signs.functionsRan = snapshot.functionsRan;
+      for (let tick = 0; tick < snapshot.ticks; tick++) {
+        judge.observe(signs, mayRun, offCore);
         signs.packets = 0;
         signs.aboveSlo = 0;
       }
     }
   }
 
-  /** Between two ticks: packets of one NF. */
-  amend(nf: NfWatch, packets: number, aboveSlo: number): void {
-    this.judges[this.nfs.indexOf(nf)]?.amend(packets, aboveSlo);
+  /** Between two ticks: packets of the NF of that index. */
+  amend(index: number, packets: number, aboveSlo: number): void {
+    this.judges[index]?.amend(packets, aboveSlo);
   }
 
   judge(): void {

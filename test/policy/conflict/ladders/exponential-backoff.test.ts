@@ -1,8 +1,15 @@
 import { expect } from 'chai';
-import { FROZEN, initialState, LADDER, OFF, step } from '../../src/conflict/ladder.js';
-import { CONFLICT } from '../../src/tunables.js';
+import type { Verdict } from '../../../../src/conflict/detect.js';
+import { FROZEN, LADDER, OFF } from '../../../../src/conflict/ladder.js';
+import { exponentialBackoff } from '../../../../src/policy/conflict/ladders/exponential-backoff.js';
+import { CONFLICT } from '../../../../src/tunables.js';
 
-describe('conflict/ladder', () => {
+type State = ReturnType<typeof exponentialBackoff.initial>;
+const initialState = (nowMs: number): State => exponentialBackoff.initial(nowMs);
+const step = (state: State, verdict: Verdict, nowMs: number, paceMs = 0): number =>
+  exponentialBackoff.step(state, verdict, nowMs, paceMs);
+
+describe('the ladder with exponential back-off', () => {
   it('ends in a level where no function is on the core, and never gives more on a higher level', () => {
     expect(LADDER[OFF]!.offCore).to.equal(true);
     for (let i = 1; i < LADDER.length; i++) {
@@ -69,7 +76,7 @@ describe('conflict/ladder', () => {
   });
 
   it('does not keep functions frozen for long: they leave the core instead', () => {
-    for (const verdict of ['severe', 'calm'] as const) {
+    for (const verdict of ['severe', 'broken', 'leading', 'calm'] as const) {
       // A long hold: recovery is not yet due.
       const state = initialState(0);
       state.holdMs = CONFLICT.holdMaxMs;

@@ -1,0 +1,34 @@
+/** What the board says of a core ten times a second: what is too costly to work out each tick, and nothing decides by. */
+
+import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
+import { type Board, Core, type CoreField, HORIZON_FIELDS } from './board.js';
+import type { CoreWatch } from './core-watch.js';
+import type { NfStats } from './messages.js';
+
+/** `stats`: of the core's NFs. */
+export function publishReport(
+  board: Board,
+  { core, model, others }: CoreWatch,
+  stats: readonly NfStats[],
+): void {
+  // Of those that have a figure: one without must not hide the others'.
+  const worst = (key: 'p50Us' | 'p99Us' | 'p999Us'): number => {
+    const known = stats.flatMap((stat) => stat[key] ?? []);
+    return known.length === 0 ? Number.NaN : Math.max(...known);
+  };
+  board.set(core, Core.p50Us, worst('p50Us'));
+  board.set(core, Core.p99Us, worst('p99Us'));
+  board.set(core, Core.p999Us, worst('p999Us'));
+  const { spareRatioP10, coverage, predictor } = model.prediction();
+  board.set(core, Core.predictedP10, Math.max(0, spareRatioP10 - others.ratio));
+  board.set(core, Core.predictionCoverage, coverage);
+  board.set(core, Core.predictor, PREDICTOR_NAMES.indexOf(predictor));
+  for (const [i, one] of model.predictions().entries()) {
+    const at = Core.horizons + i * HORIZON_FIELDS;
+    board.set(core, at as CoreField, PREDICTOR_NAMES.indexOf(one.predictor));
+    board.set(core, (at + 1) as CoreField, one.spareRatioP10);
+    board.set(core, (at + 2) as CoreField, one.coverage);
+  }
+  board.set(core, Core.idleWindowP50Us, model.idleWindowUs(0.5));
+  board.set(core, Core.idleWindowP90Us, model.idleWindowUs(0.9));
+}
