@@ -3,7 +3,6 @@
  * engine that only costs (`sim-engine`) and a machine that does nothing (`sim-box`). Only calls come from outside.
  */
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Dispatcher } from '../invoke/dispatcher.js';
 import type { FunctionSpec } from '../invoke/function.js';
 import type { CallObserver } from '../invoke/observer.js';
@@ -142,7 +141,7 @@ export class World {
       } else clock.runNext();
       while (engine.unsettled) {
         engine.unsettled = false;
-        await nextTurn();
+        await promisesDone();
       }
     }
     this.slots.account();
@@ -163,4 +162,10 @@ export class World {
     const call = new SimCall(index, name, arrivalMs, this.trace.durationsMs[index]!, this.outcomes);
     this.dispatcher.invoke(call, call);
   }
+}
+
+/** Called from a promise's reaction, node takes the next tick when no reaction is left to run; it needs no turn of its loop. */
+async function promisesDone(): Promise<void> {
+  await undefined;
+  await new Promise<void>((resolve) => process.nextTick(resolve));
 }

@@ -35,6 +35,19 @@ describe('the microvm engine', function () {
     expect([stem!.key, stem!.tier]).to.deep.equal(['stem-128', 'memory']);
   });
 
+  it('tells a call its time from its begin, not from when it was sent ahead', async () => {
+    const sandbox = await bench.start(engine);
+    const code = `export default async (hold, context) => {
+      const remaining = context.remainingTimeMs();
+      while (hold && context.remainingTimeMs() > remaining - 500) await new Promise((next) => setTimeout(next, 5));
+      return remaining;
+    };`;
+    await bench.load(sandbox, code);
+    const [, ahead] = await Promise.all([ask(sandbox, true), ask(sandbox, false)]);
+    expect(ahead, 'ms').to.be.within(9_500, 10_000);
+    await sandbox.kill();
+  });
+
   it('goes on from it as often as asked, with a clock, random numbers and state of its own each time', async () => {
     const code = `import { randomUUID, randomBytes } from 'node:crypto';
       let calls = 0;
