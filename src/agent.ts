@@ -74,7 +74,8 @@ export async function startAgent(config: AgentConfig): Promise<Agent> {
 }
 
 async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
-  logger.level = config.logLevel;
+  // That it ends for a fault is said in any case.
+  logger.level = config.logLevel === 'silent' ? 'fatal' : config.logLevel;
   const { policy } = config;
   const { driver, memory, coreScheduling, protection, claims, warnings } = await takeHost(config, closers);
   const log = createEventLog();
