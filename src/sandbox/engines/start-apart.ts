@@ -10,6 +10,16 @@ import type { ChildProcess } from '../../linux/spawn.js';
 /** Gives processes cookies of their own; false: one has none. */
 export type SetApart = (pids: Iterable<number>) => boolean;
 
+/**
+ * $1 and on: the files to join, `--`, and the program. Through `tasks`, which only v1 has, a process with one thread joins at
+ * once; through `cgroup.procs` it waits until every exec of the host is done, those of functions on a busy NF's core too.
+ */
+export const JOIN_GROUPS = `while [ "$1" != -- ]; do
+  file="\${1%cgroup.procs}tasks"; [ -e "$file" ] || file=$1
+  echo 0 >"$file" || exit 97; shift
+done
+shift; exec "$@"`;
+
 const WAIT = 'read -r go && exec "$@" </dev/null';
 
 /** Starts `command`, as its engine wants descriptors, directory and environment. */

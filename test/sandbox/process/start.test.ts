@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ProcessEngine } from '../../../src/sandbox/engines/process/engine.js';
 import { launchCommand } from '../../../src/sandbox/engines/process/launch.js';
 import { prepareRuntime } from '../../../src/sandbox/engines/process/runtime.js';
+import { JOIN_GROUPS } from '../../../src/sandbox/engines/start-apart.js';
 import { errorOf, SandboxBench } from '../../support/sandboxes.js';
 
 describe('starting a sandbox', () => {
@@ -53,6 +54,21 @@ describe('starting a sandbox', () => {
     await engine.close();
     for (const sandbox of sandboxes) expect(await sandbox.exited).to.include({ cause: 'killed' });
     expect(await errorOf(startWith(engine, 'closing-2'))).to.include({ code: 'STOPPING' });
+  });
+
+  it('joins groups of v1 without the lock that every exec of the host holds', () => {
+    const group = join(bench.directory, 'group');
+    mkdirSync(group);
+    const files = ['tasks', 'cgroup.procs'].map((name) => join(group, name));
+    const join0 = (): string[] => {
+      for (const file of files) if (existsSync(file)) writeFileSync(file, '');
+      execFileSync('/bin/sh', ['-c', JOIN_GROUPS, 'sh', join(group, 'cgroup.procs'), '--', 'true']);
+      return files.map((file) => (existsSync(file) ? readFileSync(file, 'utf8') : 'none'));
+    };
+    for (const file of files) writeFileSync(file, '');
+    expect(join0()).to.deep.equal(['0\n', '']);
+    rmSync(files[0]!);
+    expect(join0()).to.deep.equal(['none', '0\n']);
   });
 
   it('works with a node binary that only root can reach', () => {

@@ -8,7 +8,7 @@ import type { FunctionScheduling } from '../../../harvest/policies.js';
 import type { ChildProcess } from '../../../linux/spawn.js';
 import { spawnPiped } from '../../../linux/spawn-piped.js';
 import { tiedCommand } from '../../../linux/tied-process.js';
-import { type SetApart, type StartSandbox, spawnSandbox } from '../start-apart.js';
+import { JOIN_GROUPS, type SetApart, type StartSandbox, spawnSandbox } from '../start-apart.js';
 import { overlayCommand } from './rootfs.js';
 
 export interface Launch {
@@ -27,9 +27,6 @@ export interface Launch {
   setApart?: SetApart | undefined;
 }
 
-const SCRIPT = `while [ "$1" != -- ]; do echo 0 >"$1" || exit 97; shift; done
-shift; exec "$@"`;
-
 /** Tied to this process: the chain ends if this one was gone before the kernel knew of the tie. */
 export function launchCommand({
   id,
@@ -42,7 +39,7 @@ export function launchCommand({
   const runc = ['runc', '--root', stateDirectory, '--log', `${bundle}/runc.log`, 'run'];
   const run = [...runc, '--no-new-keyring', '--preserve-fds', '2', '--bundle', bundle, id];
   return [
-    ...['/bin/sh', '-c', SCRIPT, 'sandbox', ...joinPaths, '--'],
+    ...['/bin/sh', '-c', JOIN_GROUPS, 'sandbox', ...joinPaths, '--'],
     ...(scheduling === 'idle' ? ['chrt', '-i', '0'] : []),
     ...(scheduling === 'nice' ? ['nice', '-n', '19'] : []),
     ...tiedCommand('unshare', [

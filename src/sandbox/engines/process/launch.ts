@@ -11,7 +11,7 @@ import type { ChildProcess } from '../../../linux/spawn.js';
 import { spawnPiped } from '../../../linux/spawn-piped.js';
 import { whileParentLives } from '../../../linux/tied-process.js';
 import { SANDBOX } from '../../../tunables.js';
-import { type SetApart, type StartSandbox, spawnSandbox } from '../start-apart.js';
+import { JOIN_GROUPS, type SetApart, type StartSandbox, spawnSandbox } from '../start-apart.js';
 import type { Runtime } from './runtime.js';
 import { ETC_INSIDE, LOCKING_PROC_FILES, OWN_FILES, SHARED_FILES, USER_NAME } from './surroundings.js';
 
@@ -46,8 +46,7 @@ export interface Launch {
 /** $1: filter file, then the files to join, `--`, and the program. fd 5 becomes the filter. */
 const SCRIPT = `exec 5<"$1"; shift
 echo 1000 >/proc/self/oom_score_adj
-while [ "$1" != -- ]; do echo 0 >"$1" || exit 97; shift; done
-shift; exec "$@"`;
+${JOIN_GROUPS}`;
 
 /** $1: options, $2: where. In a mount namespace of its own. A kernel without overlays shows the host's /usr itself. */
 const OWN_USR = `mount -t overlay nemo-usr -o "$1" "$2" 2>/dev/null || mount --bind /usr "$2" || exit 98
