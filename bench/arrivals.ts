@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Arrival } from '../src/lab/callers.js';
 import { Random } from '../src/packet/random.js';
-import type { Arrival } from './callers.js';
 
 const TRACE = fileURLToPath(new URL('../../data/azure2021-200.csv', import.meta.url));
 /** A scaled invocation uses at least and at most this much CPU: the start of calls is measured, not their length. */

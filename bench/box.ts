@@ -1,8 +1,8 @@
 /** The box without an NF's load: the invoke path through the gateway, and what an agent costs that has nothing to do. */
 
+import { AgentProcess } from '../src/lab/agent-process.js';
+import { Callers } from '../src/lab/callers.js';
 import { allowedCores } from '../src/linux/allowed-cores.js';
-import { AgentProcess } from './agent-process.js';
-import { Callers } from './callers.js';
 import { cpuTimeNs } from './cpu-time.js';
 import type { GatewayResult, IdleResult } from './types.js';
 import { NOOP_CODE } from './workloads.js';

@@ -3,7 +3,7 @@
  * shares its core with the agent, so rates end where it is the limit: then the NF's capacity is at least that.
  */
 
-import { NemoError } from '../src/errors.js';
+import { NemoError } from '../src/model/errors.js';
 import type { CapacityResult } from './types.js';
 
 export interface Trial {

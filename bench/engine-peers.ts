@@ -7,8 +7,8 @@ import { Agent, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { NemoError } from '../src/errors.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
+import { NemoError } from '../src/model/errors.js';
 import { cpuTimeNs } from './cpu-time.js';
 import { median } from './statistics.js';
 

@@ -4,11 +4,11 @@
  * `node dist/bench/gate.js [rounds] [seconds] [boundUs ...]`
  */
 
-import { ensurePackages } from '../src/linux/packages.js';
+import { ensurePackages } from '../src/host/packages.js';
+import { AgentProcess } from '../src/lab/agent-process.js';
+import { Callers } from '../src/lab/callers.js';
+import { Testbed } from '../src/lab/testbed.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
-import { Testbed } from '../src/packet/testbed.js';
-import { AgentProcess } from './agent-process.js';
-import { Callers } from './callers.js';
 import { startTestpmd } from './nf/testpmd.js';
 import { median } from './statistics.js';
 import { BUSY_CODE } from './workloads.js';

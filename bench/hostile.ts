@@ -4,7 +4,7 @@
  * the escape suite looks at what each leaves behind.
  */
 
-import type { Workload } from './workloads.js';
+import type { Workload } from './types.js';
 
 type Attack = Omit<Workload, 'hostile'>;
 

@@ -5,7 +5,7 @@ import { createHistogram } from 'node:perf_hooks';
 import { Pool } from 'undici';
 import { setScheduling } from '../src/linux/sched.js';
 import { Random } from '../src/packet/random.js';
-import { TRAFFIC } from '../src/tunables.js';
+import { TRAFFIC } from '../src/tunables/index.js';
 import type { HttpLoadOptions, HttpLoadReport } from './http-load.js';
 import { cdfOf } from './statistics.js';
 

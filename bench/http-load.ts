@@ -6,9 +6,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { NemoError } from '../src/errors.js';
 import type { Namespace } from '../src/linux/netns.js';
 import { endProcess } from '../src/linux/tied-process.js';
+import { NemoError } from '../src/model/errors.js';
 import type { LatencySummaryUs } from './types.js';
 
 const MAIN = fileURLToPath(new URL('./http-load-main.js', import.meta.url));

@@ -7,16 +7,17 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { CallRequest } from '../src/invoke/function.js';
+import { bundleFunction } from '../src/bundle/bundle.js';
+import { bundleApart } from '../src/bundle/bundle-apart.js';
+import { sealPackage } from '../src/bundle/pack.js';
+import { Confined } from '../src/confinement/confined/confined.js';
+import { ProcessEngine } from '../src/engine/process/engine.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { onlineCores } from '../src/linux/online-cores.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
-import { bundleFunction } from '../src/sandbox/bundle.js';
-import { Confined } from '../src/sandbox/confined/confined.js';
-import type { Sandbox, StoredPackage } from '../src/sandbox/engine.js';
-import { ProcessEngine } from '../src/sandbox/engines/process/engine.js';
-import { bundleApart } from '../src/sandbox/packages/bundle-apart.js';
-import { sealPackage } from '../src/sandbox/packages/pack.js';
+import type { CallRequest } from '../src/model/function.js';
+import type { StoredPackage } from '../src/model/package.js';
+import type { Sandbox } from '../src/sandbox/engine.js';
 import { median } from './statistics.js';
 
 const FUNCTION = `import { marked } from 'marked'; import { Ajv } from 'ajv'; import { PNG } from 'pngjs';

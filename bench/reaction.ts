@@ -11,14 +11,14 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
-import { Core } from '../src/control/board.js';
 import { Control, type LevelEvent } from '../src/control/control.js';
+import { createTestbed } from '../src/lab/testbed.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { monotonicNs, sleepUntil } from '../src/linux/clock.js';
 import { gettid } from '../src/linux/libc.js';
 import { setAffinity, setScheduling } from '../src/linux/sched.js';
 import { spawnTied } from '../src/linux/tied-process.js';
-import { createTestbed } from '../src/packet/testbed.js';
+import { Core } from '../src/model/board.js';
 
 const NF_CORE = 1;
 const NF_PRIORITY = 50;

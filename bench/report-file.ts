@@ -1,7 +1,7 @@
 /** The report on disk: replaced as a whole, so that a kill leaves the one before; read back to be resumed. */
 
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { NemoError } from '../src/errors.js';
+import { NemoError } from '../src/model/errors.js';
 import { BENCH_SCHEMA, type BenchReport } from './types.js';
 
 export function writeReport(file: string, report: BenchReport): void {

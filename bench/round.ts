@@ -2,12 +2,12 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client } from 'undici';
-import { policyByName } from '../src/harvest/policies.js';
+import { AgentProcess } from '../src/lab/agent-process.js';
+import { Callers, timeFirstByte } from '../src/lab/callers.js';
 import { allowedCores } from '../src/linux/allowed-cores.js';
-import type { FeedCore, FeedFrame } from '../src/telemetry/feed.js';
-import { AgentProcess } from './agent-process.js';
+import type { FeedCore, FeedFrame } from '../src/model/feed.js';
+import { policyByName } from '../src/policy/harvest/policies.js';
 import { azureTrace, poissonArrivals } from './arrivals.js';
-import { Callers, timeFirstByte } from './callers.js';
 import type { Bed, LoadReport } from './nf/bed.js';
 import { coreShares, coreTime, noiseOf } from './noise.js';
 import type { Scenario } from './scenarios.js';

@@ -7,8 +7,8 @@
  *   firewall/-/replay/trace/azure        the captured traffic at its own pace, the Azure trace's invocations
  */
 
-import { NemoError } from '../src/errors.js';
-import type { NfMode } from '../src/nf/profile.js';
+import { NemoError } from '../src/model/errors.js';
+import type { NfMode } from '../src/model/nf-profile.js';
 import { FUNCTION_NAMES } from '../src/packet/functions/index.js';
 import { WORKLOAD_NAMES, workloadByName } from './workloads.js';
 

@@ -1,6 +1,6 @@
 /** Named sets of scenarios, and what of each is run: policies, rounds, seconds. */
 
-import { NemoError } from '../src/errors.js';
+import { NemoError } from '../src/model/errors.js';
 import { FUNCTION_NAMES } from '../src/packet/functions/index.js';
 import { parseScenario, type Scenario } from './scenarios.js';
 import { WORKLOAD_NAMES, workloadByName } from './workloads.js';

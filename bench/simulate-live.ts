@@ -6,14 +6,14 @@
  */
 
 import { Agent } from 'undici';
+import { AgentProcess } from '../src/lab/agent-process.js';
 import { onlineCores } from '../src/linux/online-cores.js';
-import { createPolicies } from '../src/sandbox/policies.js';
+import { createPolicies } from '../src/policy/policies.js';
 import { type PolicySet, parsePolicySet } from '../src/sim/compare.js';
 import { COSTS, type Costs } from '../src/sim/costs.js';
 import { readTrace } from '../src/sim/read-trace.js';
 import type { Trace } from '../src/sim/trace.js';
 import { World } from '../src/sim/world.js';
-import { AgentProcess } from './agent-process.js';
 
 const SLEEPER =
   'export default async (event) => { await new Promise((done) => setTimeout(done, Number(event))); return "ok"; };';

@@ -3,7 +3,7 @@
  * p99 that it has alone. An operator who asks for less is told that the SLO is unmeetable, and nothing is harvested.
  */
 
-import type { UserConfig } from '../src/config-schema.js';
+import type { UserConfig } from '../src/config/config-schema.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../src/nf/profiles.js';
 import { median } from './statistics.js';
 

@@ -6,11 +6,11 @@
  */
 
 import { readdirSync } from 'node:fs';
+import { type StartNf, Testbed } from '../src/lab/testbed.js';
 import { startTicks } from '../src/linux/process.js';
 import { CpuStat, ThreadStat, Tick } from '../src/linux/procfs.js';
 import { endProcess } from '../src/linux/tied-process.js';
 import { startTap } from '../src/nf/latency/tap.js';
-import { type StartNf, Testbed } from '../src/packet/testbed.js';
 
 const NF_CORE = 1;
 /** It finds its sampling rate, and its code is compiled only after some thousand packets. */

@@ -1,6 +1,6 @@
 /** The course of one round as the agent's status tells it, ten times a second. */
 
-import type { AgentProcess } from './agent-process.js';
+import type { AgentProcess } from '../src/lab/agent-process.js';
 import type { RoundTimeline } from './types.js';
 
 const PERIOD_MS = 100;

@@ -196,3 +196,17 @@ export interface IdleResult {
   agent_cpu_ratio: number;
   agent_rss_bytes: number;
 }
+
+export interface Workload {
+  about: string;
+  /** Code, or the compiled file in functions/ that is bundled with its dependencies. */
+  code: string | { file: string };
+  /** Appended to the path of a call. */
+  query?: string;
+  /** What a function of it may ask of the agent. */
+  options?: Record<string, unknown>;
+  /** Called beside the others to disturb, its own figures do not count. */
+  hostile?: true;
+  /** CPU milliseconds of a call, roughly: what open arrivals are paced by. */
+  cpuMs: number;
+}

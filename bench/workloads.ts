@@ -1,23 +1,10 @@
 /** The functions that are called beside an NF: ordinary ones of several kinds, and those of hostile.ts. By name. */
 
 import { fileURLToPath } from 'node:url';
-import { NemoError } from '../src/errors.js';
-import { bundleFunction } from '../src/sandbox/bundle.js';
+import { bundleFunction } from '../src/bundle/bundle.js';
+import { NemoError } from '../src/model/errors.js';
 import { HOSTILE } from './hostile.js';
-
-export interface Workload {
-  about: string;
-  /** Code, or the compiled file in functions/ that is bundled with its dependencies. */
-  code: string | { file: string };
-  /** Appended to the path of a call. */
-  query?: string;
-  /** What a function of it may ask of the agent. */
-  options?: Record<string, unknown>;
-  /** Called beside the others to disturb, its own figures do not count. */
-  hostile?: true;
-  /** CPU milliseconds of a call, roughly: what open arrivals are paced by. */
-  cpuMs: number;
-}
+import type { Workload } from './types.js';
 
 /** Uses the milliseconds of CPU that the query asks for, however often it is interrupted. */
 export const BUSY_CODE = `export default async (event, context) => {

@@ -1,7 +1,7 @@
 /** An NF with traffic of any rate through it, whatever NF it is: what calibration and rounds need to know of it. */
 
-import type { UserConfig } from '../../src/config-schema.js';
-import type { FeedFrame } from '../../src/telemetry/feed.js';
+import type { UserConfig } from '../../src/config/config-schema.js';
+import type { FeedFrame } from '../../src/model/feed.js';
 import type { Pattern } from '../scenarios.js';
 import type { BenchRound } from '../types.js';
 

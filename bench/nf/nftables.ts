@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { StartNf } from '../../src/packet/testbed.js';
+import type { StartNf } from '../../src/lab/testbed.js';
 import { startProgram } from './programs.js';
 
 /** Address translation and a filter that counts: what an edge router does. */

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RunningNf } from '../../src/packet/testbed.js';
+import type { RunningNf } from '../../src/lab/testbed.js';
 import type { HttpBed } from './http-bed.js';
 import { startProgram } from './programs.js';
 

@@ -1,7 +1,7 @@
 /** From the name of an NF in a scenario to its bed. Installs the Debian package that it needs. */
 
-import { ensurePackages } from '../../src/linux/packages.js';
-import type { RunningNf, StartNf } from '../../src/packet/testbed.js';
+import { ensurePackages } from '../../src/host/packages.js';
+import type { RunningNf, StartNf } from '../../src/lab/testbed.js';
 import type { Scenario } from '../scenarios.js';
 import type { Bed } from './bed.js';
 import { startRouter } from './nftables.js';

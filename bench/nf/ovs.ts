@@ -3,9 +3,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { RunningNf, StartNf } from '../../src/lab/testbed.js';
 import { runCommand } from '../../src/linux/tied-process.js';
-import type { ExplicitNf } from '../../src/nf/profile-schema.js';
-import type { RunningNf, StartNf } from '../../src/packet/testbed.js';
+import type { ExplicitNf } from '../../src/model/nf-profile-schema.js';
 import { startProgram } from './programs.js';
 
 const VSWITCHD = '/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk';

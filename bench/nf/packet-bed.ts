@@ -1,12 +1,12 @@
 /** Beds of NFs that forward packets: the reference NFs, chains of them, testpmd, Open vSwitch, nftables. */
 
 import { fileURLToPath } from 'node:url';
-import type { UserConfig } from '../../src/config-schema.js';
+import type { UserConfig } from '../../src/config/config-schema.js';
+import { type RunningNf, type StartNf, startReferenceNf, Testbed } from '../../src/lab/testbed.js';
+import type { TrafficReport, TrafficSpec } from '../../src/lab/traffic/spec.js';
 import { connect } from '../../src/linux/netns.js';
 import { CpuStat, Tick } from '../../src/linux/procfs.js';
-import type { NfMode } from '../../src/nf/profile.js';
-import { type RunningNf, type StartNf, startReferenceNf, Testbed } from '../../src/packet/testbed.js';
-import type { TrafficReport, TrafficSpec } from '../../src/packet/traffic/spec.js';
+import type { NfMode } from '../../src/model/nf-profile.js';
 import { cpuTimeNs } from '../cpu-time.js';
 import type { Bed, BedLoad, LoadReport } from './bed.js';
 

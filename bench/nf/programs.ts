@@ -2,9 +2,9 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import type { RunningNf } from '../../src/lab/testbed.js';
 import type { Namespace } from '../../src/linux/netns.js';
 import { endProcess } from '../../src/linux/tied-process.js';
-import type { RunningNf } from '../../src/packet/testbed.js';
 
 export interface ProgramOptions {
   namespace: Namespace;

@@ -1,6 +1,6 @@
 /** DPDK's test forwarder between n0 and n1. */
 
-import type { StartNf } from '../../src/packet/testbed.js';
+import type { StartNf } from '../../src/lab/testbed.js';
 import { startProgram } from './programs.js';
 
 /** Its prompt's thread on core 0, one forwarding thread on the NF core. */

@@ -6,9 +6,9 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Command } from 'commander';
-import { asNemoError, ERROR_CODES, type ErrorCode, NemoError } from '../errors.js';
-import { maskUrl } from '../mask-url.js';
-import { printableJson } from '../printable.js';
+import { asNemoError, ERROR_CODES, type ErrorCode, NemoError } from '../model/errors.js';
+import { maskUrl } from '../model/mask-url.js';
+import { printableJson } from '../model/printable.js';
 
 export const AGENT_DEFAULT = 'http://127.0.0.1:8080';
 const CONNECT_TIMEOUT_MS = 5_000;

@@ -2,13 +2,13 @@
 
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { renderDemoSummary } from '../demo/summary.js';
-import { NemoError } from '../errors.js';
-import { POLICY_NAMES, policyByName } from '../harvest/policies.js';
-import { ensurePackages } from '../linux/packages.js';
-import { checkCapture } from '../packet/traffic/workload.js';
-import type { FeedFrame } from '../telemetry/feed.js';
-import { GATEWAY } from '../tunables.js';
+import { ensurePackages } from '../host/packages.js';
+import { renderDemoSummary } from '../lab/demo/summary.js';
+import { checkCapture } from '../lab/traffic/workload.js';
+import { NemoError } from '../model/errors.js';
+import type { FeedFrame } from '../model/feed.js';
+import { POLICY_NAMES, policyByName } from '../policy/harvest/policies.js';
+import { GATEWAY } from '../tunables/index.js';
 import { RUNTIME_PACKAGES } from './diagnosis.js';
 import { checkOutput, numberOption, PORT, writeOutput } from './options.js';
 import { Progress } from './progress.js';
@@ -58,7 +58,7 @@ async function demo(options: DemoCliOptions): Promise<void> {
 
   const progress = new Progress(process.stderr);
   await ensurePackages(RUNTIME_PACKAGES, { progress: (line) => progress.say(line) });
-  const { runDemo } = await import('../demo/run.js');
+  const { runDemo } = await import('../lab/demo/run.js');
   const stop = new AbortController();
   const onSignal = (): void => stop.abort();
   process.on('SIGINT', onSignal);

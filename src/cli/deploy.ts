@@ -3,11 +3,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, extname, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { NemoError } from '../errors.js';
+import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import type { FunctionView } from '../gateway/native/function-view.js';
-import type { DeployInput } from '../gateway/platform.js';
-import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
-import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
+import { NemoError } from '../model/errors.js';
+import type { DeployInput } from '../model/platform.js';
+import { formatBytes, formatDurationMs } from '../model/quantity.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
 import { forgetImage, sendImage } from './send-image.js';
 import { print } from './terminal.js';
@@ -130,10 +130,10 @@ async function sourceOf(
   if (exec === undefined && engine !== 'wasm' && !(wasm && engine === undefined)) {
     const filename = `${name}.mjs`;
     if (options.bundle || (engine !== undefined && engine !== ENGINE_DEFAULT)) {
-      const { bundleFunction } = await import('../sandbox/bundle.js');
+      const { bundleFunction } = await import('../bundle/bundle.js');
       return { code: (await bundleFunction(path)).code, filename };
     }
-    const { bundleApart } = await import('../sandbox/packages/bundle-apart.js');
+    const { bundleApart } = await import('../bundle/bundle-apart.js');
     const { code, packages } = await bundleApart(path);
     return { code, filename, ...(packages.length === 0 ? {} : { packages }) };
   }

@@ -1,13 +1,13 @@
 /** `nemo describe NAME`: one function, and what it does right now; `--host`: the machine that it runs on. */
 
 import type { Command } from 'commander';
-import { NemoError } from '../errors.js';
 import type { FunctionView } from '../gateway/native/function-view.js';
-import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
-import { printable } from '../printable.js';
-import type { FeedFrame } from '../telemetry/feed.js';
+import { NemoError } from '../model/errors.js';
+import type { FeedFrame } from '../model/feed.js';
+import { printable } from '../model/printable.js';
+import { formatBytes, formatDurationMs } from '../model/quantity.js';
 import type { HostInventory } from '../telemetry/inventory.js';
-import { CONFLICT } from '../tunables.js';
+import { CONFLICT } from '../tunables/index.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
 import { print } from './terminal.js';
 

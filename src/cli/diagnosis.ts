@@ -3,11 +3,11 @@
  * and the way out. Pure. `essential` things decide whether NEMO can run at all; everything else only costs something.
  */
 
+import type { HostFacts } from '../host/host.js';
+import { installLine } from '../host/packages.js';
+import { openVulnerabilities } from '../host/vulnerabilities.js';
 import type { CoreLimit } from '../linux/allowed-cores.js';
-import type { HostFacts } from '../linux/host.js';
-import { installLine } from '../linux/packages.js';
 import { formatCpuList } from '../linux/process.js';
-import { openVulnerabilities } from '../linux/vulnerabilities.js';
 
 export interface Finding {
   what: string;

@@ -4,10 +4,10 @@
  */
 
 import type { Command } from 'commander';
-import { asNemoError } from '../errors.js';
-import { type HostFacts, readHostFacts } from '../linux/host.js';
-import { ensurePackages } from '../linux/packages.js';
-import { printable } from '../printable.js';
+import { type HostFacts, readHostFacts } from '../host/host.js';
+import { ensurePackages } from '../host/packages.js';
+import { asNemoError } from '../model/errors.js';
+import { printable } from '../model/printable.js';
 import { printJson } from './client.js';
 import { canRun, diagnose, type Finding, RUNTIME_PACKAGES, TEST_PACKAGES } from './diagnosis.js';
 import { complain } from './terminal.js';

@@ -1,7 +1,7 @@
 /** `nemo engines`: the isolation engines of an agent, and whether each works there. */
 
 import type { Command } from 'commander';
-import type { EngineReport } from '../sandbox/engines/engines.js';
+import type { EngineReport } from '../model/platform.js';
 import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
 import { formatTable } from './table.js';
 import { print } from './terminal.js';

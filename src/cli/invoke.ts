@@ -6,8 +6,8 @@
 
 import { StringDecoder } from 'node:string_decoder';
 import type { Command } from 'commander';
-import { NemoError } from '../errors.js';
-import { printableLines } from '../printable.js';
+import { NemoError } from '../model/errors.js';
+import { printableLines } from '../model/printable.js';
 import { AgentClient, type AgentOptions, agentOptions, errorOf, printJson, readAll } from './client.js';
 
 interface InvokeOptions extends AgentOptions {

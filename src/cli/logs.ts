@@ -2,8 +2,8 @@
 
 import { StringDecoder } from 'node:string_decoder';
 import type { Command } from 'commander';
-import type { LogLine } from '../invoke/function.js';
-import { printable, printableJson } from '../printable.js';
+import type { LogLine } from '../model/function.js';
+import { printable, printableJson } from '../model/printable.js';
 import { AgentClient, type AgentOptions, agentOptions, errorOf, functionPath, readAll } from './client.js';
 
 interface LogsOptions extends AgentOptions {

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import type { FunctionView } from '../gateway/native/function-view.js';
-import { formatBytes, formatDurationMs } from '../invoke/quantity.js';
+import { formatBytes, formatDurationMs } from '../model/quantity.js';
 import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
 import { formatTable } from './table.js';
 import { print } from './terminal.js';

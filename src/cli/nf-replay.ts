@@ -5,12 +5,12 @@
 
 import { resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { createTestbed, type Testbed } from '../lab/testbed.js';
+import type { TrafficReport } from '../lab/traffic/spec.js';
+import { checkCapture } from '../lab/traffic/workload.js';
 import { ownCores } from '../linux/allowed-cores.js';
-import type { NfMode } from '../nf/profile.js';
+import type { NfMode } from '../model/nf-profile.js';
 import { writeLine } from '../packet/nf-runtime.js';
-import { createTestbed, type Testbed } from '../packet/testbed.js';
-import type { TrafficReport } from '../packet/traffic/spec.js';
-import { checkCapture } from '../packet/traffic/workload.js';
 
 export interface ReplayOptions {
   profile: string;

@@ -2,9 +2,9 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
-import { NemoError } from '../errors.js';
 import { readTrusted } from '../linux/trusted-file.js';
-import type { NfMode } from '../nf/profile.js';
+import { NemoError } from '../model/errors.js';
+import type { NfMode } from '../model/nf-profile.js';
 import { becomeNf } from '../packet/nf-process.js';
 import { writeLine } from '../packet/nf-runtime.js';
 import { ABOVE_ZERO, numberOption } from './options.js';

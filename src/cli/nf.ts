@@ -1,16 +1,16 @@
 /** `nemo nf`: the NFs of this box, the profiles by which they are recognised, and the reference NFs. */
 
 import type { Command } from 'commander';
-import { agentNames } from '../agent-lock.js';
-import { NemoError } from '../errors.js';
+import { agentNames } from '../guard/agent-lock.js';
 import { formatCpuList } from '../linux/process.js';
-import { maskUrl } from '../mask-url.js';
+import { NemoError } from '../model/errors.js';
+import type { FeedFrame, FeedNf } from '../model/feed.js';
+import { maskUrl } from '../model/mask-url.js';
+import type { NfInstance } from '../model/nf-profile.js';
 import { discover } from '../nf/discovery.js';
-import type { NfInstance } from '../nf/profile.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../nf/profiles.js';
 import { scanForNfs } from '../nf/scan.js';
 import { standingNotes, standingOfNf } from '../nf/standing.js';
-import type { FeedFrame, FeedNf } from '../telemetry/feed.js';
 import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
 import { registerRun } from './nf-run.js';
 import { formatTable } from './table.js';

@@ -5,7 +5,7 @@
 
 import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 
 export interface NumberBounds {
   least: number;

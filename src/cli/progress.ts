@@ -1,7 +1,7 @@
 /** One progress line on stderr: a bar with the time left, rewritten in place on a terminal, a line a step elsewhere. */
 
 import type { WriteStream } from 'node:tty';
-import { printable } from '../printable.js';
+import { printable } from '../model/printable.js';
 
 const WIDTH = 24;
 

@@ -1,8 +1,8 @@
 /** `nemo simulate`: replays a trace in virtual time through the policies that the agent runs. Needs no root. */
 
 import type { Command } from 'commander';
-import { formatBytes, parseBytes, parseDurationMs } from '../invoke/quantity.js';
-import { KEEP_ALIVE_POLICIES, PREWARM_POLICIES, SELECTION_POLICIES } from '../sandbox/policies.js';
+import { formatBytes, parseBytes, parseDurationMs } from '../model/quantity.js';
+import { KEEP_ALIVE_POLICIES, PREWARM_POLICIES, SELECTION_POLICIES } from '../policy/policies.js';
 import { comparePolicies, parsePolicySet } from '../sim/compare.js';
 import { COSTS, type Costs } from '../sim/costs.js';
 import { readPackages } from '../sim/packages.js';

@@ -1,6 +1,6 @@
 /** Columns for people: text to the left, numbers to the right, no lines. */
 
-import { printable } from '../printable.js';
+import { printable } from '../model/printable.js';
 
 const NUMBER = /^[\d.,]+( ?[%A-Za-z/]+)?$/;
 

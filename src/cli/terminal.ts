@@ -3,7 +3,7 @@
  * are made visible before that, because some text comes from functions and must not steer the terminal.
  */
 
-import { printable, printableLines } from '../printable.js';
+import { printable, printableLines } from '../model/printable.js';
 
 /** Every command's text for people goes out by one of these two: nothing in it steers the terminal. */
 export function print(text: string): void {

@@ -4,8 +4,8 @@
  * both show it.
  */
 
-import { formatBytes } from '../invoke/quantity.js';
-import type { FeedCore, FeedEvent, FeedFrame, FeedFunction, FeedNf } from '../telemetry/feed.js';
+import type { FeedCore, FeedEvent, FeedFrame, FeedFunction, FeedNf } from '../model/feed.js';
+import { formatBytes } from '../model/quantity.js';
 import { renderLine, type Span, type Style, shareCells, sparkline } from './terminal.js';
 
 const HISTORY_FRAMES = 600;

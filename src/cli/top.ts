@@ -6,8 +6,8 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
 import { WebSocket } from 'ws';
-import { printable, printableJson } from '../printable.js';
-import type { FeedFrame } from '../telemetry/feed.js';
+import type { FeedFrame } from '../model/feed.js';
+import { printable, printableJson } from '../model/printable.js';
 import { AgentClient, type AgentOptions, agentOptions } from './client.js';
 import { ENTER_SCREEN, inPlace, LEAVE_SCREEN } from './terminal.js';
 import { renderTop, TopHistory } from './top-view.js';

@@ -1,7 +1,7 @@
 /** A call's time line for people: one row a call, its stages as a bar on the scale of the longest. Pure. */
 
-import { formatBytes } from '../invoke/quantity.js';
-import type { CallTrace } from '../telemetry/traces/call-traces.js';
+import type { CallTrace } from '../model/call-trace.js';
+import { formatBytes } from '../model/quantity.js';
 import { formatTable } from './table.js';
 
 const BAR_COLUMNS = 32;

@@ -1,7 +1,7 @@
 /** `nemo trace NAME`: where the time of a function's last calls went. */
 
 import type { Command } from 'commander';
-import type { CallTrace } from '../telemetry/traces/call-traces.js';
+import type { CallTrace } from '../model/call-trace.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
 import { print } from './terminal.js';
 import { traceView } from './trace-view.js';

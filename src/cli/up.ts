@@ -1,11 +1,11 @@
 /** `nemo up`: the agent in the foreground. The first line of --json tells scripts where it listens. */
 
 import type { Command } from 'commander';
-import { startAgent } from '../agent.js';
-import { readConfig, resolveConfig } from '../config.js';
-import type { UserConfig } from '../config-schema.js';
-import { POLICY_NAMES } from '../harvest/policies.js';
-import { AGENT } from '../tunables.js';
+import { startAgent } from '../agent/agent.js';
+import { readConfig, resolveConfig } from '../config/config.js';
+import type { UserConfig } from '../config/config-schema.js';
+import { POLICY_NAMES } from '../policy/harvest/policies.js';
+import { AGENT } from '../tunables/index.js';
 import { numberOption, PORT } from './options.js';
 import { complain, print } from './terminal.js';
 

@@ -5,10 +5,11 @@
 
 import { EventEmitter, once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { NemoError } from '../errors.js';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
+import { wakeAll } from '../linux/futex.js';
+import { Board, Head } from '../model/board.js';
+import { NemoError } from '../model/errors.js';
 import type { LadderName } from '../policy/conflict/ladders.js';
-import { Board, Head } from './board.js';
 import { type GateEvent, Gates } from './gates.js';
 import {
   type ControlNf,
@@ -146,7 +147,7 @@ export class Control
 
   private tell(message: ToControl): void {
     this.worker.postMessage(message);
-    this.board.wake();
+    wakeLoop(this.board.wakeWord);
   }
 
   setNfs(nfs: ControlNf[], barred: readonly number[] = []): void {
@@ -188,7 +189,7 @@ export class Control
     this.busy += busy ? 1 : -1;
     if (busy && this.busy === 1 && this.board.head(Head.activeWanted) === 0) {
       this.board.setHead(Head.activeWanted, 1);
-      this.board.wake();
+      wakeLoop(this.board.wakeWord);
     }
   }
 
@@ -204,4 +205,11 @@ export class Control
     this.tell({ kind: 'stop' });
     await this.ended;
   }
+}
+
+function wakeLoop(word: Int32Array): void {
+  Atomics.add(word, 0, 1);
+  wakeAll(word);
+  // For a kernel that cannot wait for several words; see Sleeper.
+  Atomics.notify(word, 0);
 }

@@ -1,8 +1,8 @@
 /** What others take of one function core, kept beside what its NFs and functions take. */
 
-import type { CoreModel } from '../harvest/core-model.js';
-import { OthersModel } from '../harvest/others.js';
-import { OTHERS } from '../tunables.js';
+import type { CoreModel } from '../policy/harvest/core-model.js';
+import { OthersModel } from '../policy/harvest/others.js';
+import { OTHERS } from '../tunables/index.js';
 import type { NfWatch } from './nf-watch.js';
 import type { WatchedSandbox } from './watched-sandbox.js';
 

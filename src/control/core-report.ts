@@ -1,7 +1,7 @@
 /** What the board says of a core ten times a second: what is too costly to work out each tick, and nothing decides by. */
 
-import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
-import { type Board, Core, type CoreField, HORIZON_FIELDS } from './board.js';
+import { type Board, Core, type CoreField, HORIZON_FIELDS } from '../model/board.js';
+import { PREDICTOR_NAMES } from '../policy/harvest/prediction/predictor.js';
 import type { CoreWatch } from './core-watch.js';
 import type { NfStats } from './messages.js';
 

@@ -3,11 +3,9 @@
  * applies what it decides to the sandboxes' cgroups in place. What is decided, and why, is in policy/conflict/decide.
  */
 
-import { suspectsAt } from '../conflict/culprit.js';
-import { LADDER } from '../conflict/ladder.js';
-import { CoreModel } from '../harvest/core-model.js';
-import { functionsTurn } from '../harvest/time-share.js';
+import { type Board, Core } from '../model/board.js';
 import type { CoreSnapshot, NfSample } from '../policy/conflict/core-snapshot.js';
+import { suspectsAt } from '../policy/conflict/culprit.js';
 import {
   type Change,
   type ConflictState,
@@ -19,9 +17,11 @@ import {
   observe,
   wantsRates,
 } from '../policy/conflict/decide.js';
+import { LADDER } from '../policy/conflict/ladder.js';
 import { LADDER_RULES } from '../policy/conflict/ladders.js';
-import { CONTROL } from '../tunables.js';
-import { type Board, Core } from './board.js';
+import { CoreModel } from '../policy/harvest/core-model.js';
+import { functionsTurn } from '../policy/harvest/time-share.js';
+import { CONTROL } from '../tunables/index.js';
 import { CoreOthers } from './core-others.js';
 import type { ControlThreadData } from './messages.js';
 import type { NfWatch } from './nf-watch.js';

@@ -9,7 +9,7 @@ import { gettid } from '../linux/libc.js';
 import { PriorityLoan } from '../linux/priority-loan.js';
 import { RunnableThreads } from '../linux/runnable-threads.js';
 import { setAffinity, setScheduling } from '../linux/sched.js';
-import { GATE } from '../tunables.js';
+import { GATE } from '../tunables/index.js';
 import { type FromGate, type GateData, GateWord, LEASE_END_OFFSET, type ToDonor } from './gate-messages.js';
 import { Slot } from './messages.js';
 

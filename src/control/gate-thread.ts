@@ -8,14 +8,14 @@
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { closedSlice, type SliceSigns, stepSlice } from '../harvest/slice-policy.js';
 import { monotonicNs, sleepUntil } from '../linux/clock.js';
 import { InterfaceRate } from '../linux/interface-rate.js';
 import { gettid, schedSetscheduler } from '../linux/libc.js';
 import { LoanWaiter } from '../linux/priority-loan.js';
 import { POLICY_NUMBERS, setAffinity, setScheduling } from '../linux/sched.js';
-import { GATE } from '../tunables.js';
-import { Board, Core } from './board.js';
+import { Board, Core } from '../model/board.js';
+import { closedSlice, type SliceSigns, stepSlice } from '../policy/harvest/slice-policy.js';
+import { GATE } from '../tunables/index.js';
 import { type FromGate, type GateData, GateWord, LEASE_END_OFFSET } from './gate-messages.js';
 
 const data = workerData as GateData;

@@ -7,7 +7,7 @@ import { EventEmitter } from 'node:events';
 import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
-import { type Board, Core } from './board.js';
+import { type Board, Core } from '../model/board.js';
 import {
   type FromGate,
   GATE_WORDS_BYTES,

@@ -1,6 +1,7 @@
 /** What the main thread and the control thread say to each other. Plain data, told apart by `kind`. */
 
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
+import type { QueueStats } from '../model/feed.js';
 import type { LatencySourceSpec } from '../nf/latency/open.js';
 import type { LadderName } from '../policy/conflict/ladders.js';
 
@@ -42,21 +43,6 @@ export type ToControl =
   | { kind: 'sandbox-move'; slot: number; core: number }
   | { kind: 'sandbox-remove'; slot: number }
   | { kind: 'stop' };
-
-/** What was seen before the NF since it is watched. */
-export interface QueueStats {
-  /** Of its cores: packets dropped as the backlog was full, and times that packet work was cut short. */
-  backlogDrops: number;
-  squeezes: number;
-  /** Of all interfaces in its network namespace. */
-  interfaceDrops: number;
-  /** At full sockets, or rings of NFs that tell. */
-  socketDrops: number;
-  /** Time in which something on this machine waited for memory. */
-  memoryStallMs: number;
-  /** The leading sign of now. */
-  sign: string | null;
-}
 
 export interface NfStats {
   id: string;

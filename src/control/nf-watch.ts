@@ -1,12 +1,12 @@
 /** One NF as the loop sees it: CPU time of its threads and the latency of its packets. No allocation a tick. */
 
-import { type Breach, findBreach } from '../conflict/breach.js';
 import { CpuStat, ThreadStat, Tick } from '../linux/procfs.js';
 import { openLatencySource } from '../nf/latency/open.js';
 import type { Bell, LatencySource } from '../nf/latency-source.js';
 import { TelemetryMemory } from '../nf/telemetry/memory.js';
 import { countAbove, RollingLatency } from '../packet/rolling-latency.js';
-import { CONFLICT, CONTROL, NF } from '../tunables.js';
+import { type Breach, findBreach } from '../policy/conflict/breach.js';
+import { CONFLICT, CONTROL, NF } from '../tunables/index.js';
 import type { ControlNf, NfStats } from './messages.js';
 import { QueueWatch } from './queue-watch.js';
 import { QuotaWatch } from './quota-watch.js';

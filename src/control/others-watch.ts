@@ -1,7 +1,7 @@
 /** Looks twice a second what others take of the function cores: /proc/stat says how long each was not idle. */
 
 import { CpuStat, Tick } from '../linux/procfs.js';
-import { OTHERS } from '../tunables.js';
+import { OTHERS } from '../tunables/index.js';
 import type { CoreWatch } from './core-watch.js';
 
 /** /proc/stat counts in USER_HZ, which is 100 everywhere. */

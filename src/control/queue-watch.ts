@@ -3,11 +3,12 @@
  * them is read a turn, so that a tick pays for one file at most; what a sensor says holds until its next turn.
  */
 
-import { LEADING_COUNTERS, LeadingSigns, queueIsLong } from '../conflict/leading.js';
 import { InterfaceDrops, SocketQueues, SoftnetStat } from '../linux/net-counters.js';
 import { Pressure } from '../linux/procfs.js';
-import { CONTROL } from '../tunables.js';
-import type { ControlNf, QueueStats } from './messages.js';
+import type { QueueStats } from '../model/feed.js';
+import { LEADING_COUNTERS, LeadingSigns, queueIsLong } from '../policy/conflict/leading.js';
+import { CONTROL } from '../tunables/index.js';
+import type { ControlNf } from './messages.js';
 
 const TURNS = 4;
 

@@ -4,7 +4,7 @@
  */
 
 import { KeptFile } from '../linux/kept-file.js';
-import { CONFLICT } from '../tunables.js';
+import { CONFLICT } from '../tunables/index.js';
 
 const NR_THROTTLED = Buffer.from('nr_throttled ');
 

@@ -3,10 +3,10 @@
  * with now, so that what the function does at this moment shows and a tick pays nothing.
  */
 
-import { COUNTERS } from '../conflict/culprit.js';
 import { CgroupCounters } from '../linux/cgroup/counters.js';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
-import { CONFLICT, CONTROL } from '../tunables.js';
+import { COUNTERS } from '../policy/conflict/culprit.js';
+import { CONFLICT, CONTROL } from '../tunables/index.js';
 
 interface Mark {
   atMs: number;

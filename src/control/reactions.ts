@@ -5,8 +5,8 @@
  */
 
 import { unixNs } from '../linux/clock.js';
-import { LatencyBuckets } from '../packet/latency-buckets.js';
-import { type Board, Head, PACKET_SOURCES } from './board.js';
+import { type Board, Head, PACKET_SOURCES } from '../model/board.js';
+import { LatencyBuckets } from '../model/latency-buckets.js';
 import type { CoreWatch } from './core-watch.js';
 import type { PacketReaction } from './messages.js';
 

@@ -1,6 +1,6 @@
 /** May a thread be real-time, by how much of its core it used in the last second? Pure; no allocation a tick. */
 
-import { NF } from '../tunables.js';
+import { NF } from '../tunables/index.js';
 
 const PART_NS = 1e9 / NF.realTimeParts;
 

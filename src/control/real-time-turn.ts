@@ -4,9 +4,9 @@
  * NF near its limit would never come out of it. Such a thread goes on at a nice value until it needs less.
  */
 
-import { NemoError } from '../errors.js';
 import { getScheduling, setScheduling } from '../linux/sched.js';
-import { NF } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import { NF } from '../tunables/index.js';
 import { RealTimeBudget } from './real-time-budget.js';
 
 export class RealTimeTurn {

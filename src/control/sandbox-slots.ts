@@ -4,7 +4,7 @@
  */
 
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
-import type { Board } from './board.js';
+import type { Board } from '../model/board.js';
 
 export interface SandboxSlots {
   readonly board: Board;

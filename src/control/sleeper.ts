@@ -6,7 +6,7 @@
 import { monotonicNs } from '../linux/clock.js';
 import { FutexWait, type WordAddress, wordAddress } from '../linux/futex.js';
 import type { Bell } from '../nf/latency-source.js';
-import { CONTROL, DOORBELL } from '../tunables.js';
+import { CONTROL, DOORBELL } from '../tunables/index.js';
 
 export class Sleeper {
   private readonly futexes = new FutexWait();

@@ -1,8 +1,8 @@
 /** Function cores that others have taken, for the people who run the box: who it is, and when the core is free again. */
 
 import { type BusiestThread, busiestOn } from '../linux/busiest.js';
-import { OTHERS } from '../tunables.js';
-import { Core } from './board.js';
+import { Core } from '../model/board.js';
+import { OTHERS } from '../tunables/index.js';
 import type { Control } from './control.js';
 
 export interface TakenCoresOptions {

@@ -1,8 +1,8 @@
 /** A sandbox as the loop sees it: what it used lately, and the throttle of its cgroup. No allocation a tick. */
 
-import type { Suspect } from '../conflict/culprit.js';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
 import { CgroupThrottle } from '../linux/cgroup/throttle.js';
+import type { Suspect } from '../policy/conflict/culprit.js';
 import { Slot } from './messages.js';
 import { CounterRates } from './rates.js';
 

@@ -1,20 +1,20 @@
 /** How a call ends: what its caller is told, what its function is charged, what becomes of its worker. */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
-import { NemoError } from '../errors.js';
-import type { CorePlaces } from '../invoke/core-places.js';
-import type { FunctionState } from '../invoke/function-state.js';
-import { callerLeft, nextLookMs, overdue } from '../invoke/left-callers.js';
-import type { CallObserver } from '../invoke/observer.js';
-import { blameOf, endsSandbox, neverBegan, waitedInVain } from '../invoke/outcome.js';
-import type { SendOutcome } from '../invoke/send.js';
-import { type ActiveCall, type PendingCall, timelineOf, type Worker } from '../invoke/worker.js';
 import type { Clock } from '../model/clock.js';
+import { NemoError } from '../model/errors.js';
 import { settles } from '../policy/scheduling/fair-queue.js';
-import type { Pool } from '../sandbox/pool.js';
-import { DISPATCH } from '../tunables.js';
+import type { Pool } from '../pool/pool.js';
+import type { FunctionState } from '../pool/state.js';
+import { type ActiveCall, type PendingCall, timelineOf, type Worker } from '../pool/state.js';
+import { DISPATCH } from '../tunables/index.js';
 import type { Backlog } from './backlog.js';
+import type { CorePlaces } from './core-places.js';
 import type { Due } from './due.js';
+import { callerLeft, nextLookMs, overdue } from './left-callers.js';
+import type { CallObserver } from './observer.js';
+import { blameOf, endsSandbox, neverBegan, waitedInVain } from './outcome.js';
+import type { SendOutcome } from './send.js';
 
 export interface CallEndsOptions {
   clock: Clock;

@@ -4,14 +4,13 @@
  * (`policy/scheduling`); here it is carried out.
  */
 
-import type { BlameBook } from '../conflict/blame-book.js';
-import type { CorePlaces } from '../invoke/core-places.js';
-import type { FunctionState } from '../invoke/function-state.js';
-import type { Worker } from '../invoke/worker.js';
-import type { WorkerChoice } from '../invoke/worker-choice.js';
+import type { BlameBook } from '../policy/conflict/blame-book.js';
 import { nextToServe } from '../policy/scheduling/fair-queue.js';
 import { afterAttempt, mayStartOne, type Placed } from '../policy/scheduling/pass-over.js';
+import type { FunctionState, Worker } from '../pool/state.js';
 import { Backlog } from './backlog.js';
+import type { CorePlaces } from './core-places.js';
+import type { WorkerChoice } from './worker-choice.js';
 
 export interface PlacingOptions {
   places: CorePlaces;

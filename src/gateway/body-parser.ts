@@ -2,9 +2,9 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { isWithin } from '../streams/json.js';
-import { GATEWAY_HTTP } from '../tunables.js';
+import { GATEWAY_HTTP } from '../tunables/index.js';
 import { bodiesTooLarge, bodyTooLarge, collectBody, cutLongUpload } from './body.js';
 import { textOf, unpack } from './content.js';
 import type { Shares } from './shares.js';

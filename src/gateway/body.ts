@@ -4,8 +4,8 @@
  */
 
 import type { IncomingMessage } from 'node:http';
-import { NemoError } from '../errors.js';
-import { GATEWAY_HTTP } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import { GATEWAY_HTTP } from '../tunables/index.js';
 import type { Shares } from './shares.js';
 
 export interface BodyTaker {

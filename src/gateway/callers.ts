@@ -5,7 +5,7 @@
 
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { GATEWAY_HTTP } from '../tunables.js';
+import { GATEWAY_HTTP } from '../tunables/index.js';
 
 export interface CallerLimits {
   connectionsMax: number;

@@ -2,8 +2,8 @@
 
 import { METHODS } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { NemoError } from '../errors.js';
-import { GATEWAY_HTTP } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import { GATEWAY_HTTP } from '../tunables/index.js';
 import { afterAnswers } from './answers-before.js';
 import { rawErrorReply } from './error-reply.js';
 

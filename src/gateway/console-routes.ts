@@ -1,7 +1,7 @@
 /** The console's files, at every path that no route has; and what may be done at one that some route has. */
 
 import type { FastifyInstance } from 'fastify';
-import { asNemoError, NemoError } from '../errors.js';
+import { asNemoError, NemoError } from '../model/errors.js';
 import { sendError } from './error-reply.js';
 import type { StaticFiles } from './static-files.js';
 

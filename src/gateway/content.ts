@@ -4,8 +4,8 @@
  */
 
 import * as zlib from 'node:zlib';
-import { NemoError } from '../errors.js';
-import { latin, wideMark } from '../sandbox/runner/charsets.js';
+import { NemoError } from '../model/errors.js';
+import { latin, wideMark } from '../runner/charsets.js';
 import { bodyTooLarge } from './body.js';
 
 type Unpack = (

@@ -1,8 +1,8 @@
 /** How every API answers with an error: the code's HTTP status and one JSON object. */
 
 import type { ServerResponse } from 'node:http';
-import { NemoError } from '../errors.js';
-import { GATEWAY_HTTP } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import { GATEWAY_HTTP } from '../tunables/index.js';
 
 /** What went wrong inside is said by the log. */
 const FAULT = new NemoError('INTERNAL', 'a fault in NEMO itself', { hint: 'the log of the agent says more' });

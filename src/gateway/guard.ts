@@ -5,7 +5,7 @@
  */
 
 import { isIP } from 'node:net';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { type Asker, isProgram } from './asker.js';
 
 /** Values of Host seen lately and the verdict; a client repeats itself. */

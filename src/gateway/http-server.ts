@@ -5,8 +5,8 @@
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { NemoError } from '../errors.js';
-import { GATEWAY_HTTP } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import { GATEWAY_HTTP } from '../tunables/index.js';
 import { type Answers, countedResponse } from './answers.js';
 import { type Api, apiOf, ON_OWN_ORIGIN, ON_SHARED_ORIGIN } from './api.js';
 import { type Asker, readAsker } from './asker.js';

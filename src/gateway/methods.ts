@@ -1,7 +1,7 @@
 /** Methods of which every server answers for itself, whatever is behind it (RFC 9110, 9.3.6 to 9.3.8). */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { sendError } from './error-reply.js';
 
 /** Functions take any other method that HTTP knows; these are what `Allow` names. */

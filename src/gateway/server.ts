@@ -6,11 +6,12 @@
 import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify';
-import { asNemoError, NemoError } from '../errors.js';
+import { asNemoError, NemoError } from '../model/errors.js';
+import { type LogLevel, logger } from '../model/logger.js';
+import type { Platform } from '../model/platform.js';
 import { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
-import { type LogLevel, logger } from '../telemetry/logger.js';
-import { FEED_SERVER, GATEWAY, GATEWAY_HTTP } from '../tunables.js';
+import { FEED_SERVER, GATEWAY, GATEWAY_HTTP } from '../tunables/index.js';
 import { Answers } from './answers.js';
 import { addBodyParser, releaseBody } from './body-parser.js';
 import { Callers } from './callers.js';
@@ -26,7 +27,6 @@ import {
 } from './http-server.js';
 import { type InvokeOptions, nativeApi } from './native/invoke.js';
 import { addNativeRoutes } from './native/routes.js';
-import type { Platform } from './platform.js';
 import { Shares } from './shares.js';
 import { StaticFiles } from './static-files.js';
 import { attachFeed, refuseWebSockets } from './upgrades.js';

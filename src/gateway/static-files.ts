@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
 import { CONSOLE_HEADERS } from '../console/assets.js';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',

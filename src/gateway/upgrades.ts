@@ -7,7 +7,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import type { FeedServer } from '../telemetry/feed-server.js';
 import { afterAnswers } from './answers-before.js';
 import { readAsker } from './asker.js';

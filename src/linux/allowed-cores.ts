@@ -6,7 +6,7 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { type CgroupMounts, parseCgroupMounts } from './cgroup/mounts.js';
 import { readIfThere, textIfThere } from './if-there.js';
 import { onlineCores } from './online-cores.js';

@@ -5,7 +5,7 @@
  */
 
 import { constants } from 'node:os';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import {
   bind,
   check,

@@ -5,8 +5,8 @@
  */
 
 import { closeSync, constants, fstatSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
-import { NemoError } from '../errors.js';
-import { LOCK } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import { LOCK } from '../tunables/index.js';
 import { flock } from './libc.js';
 import { folderWritableByOthers, writableByOthers } from './root-only.js';
 

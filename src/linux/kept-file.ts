@@ -6,7 +6,7 @@
 
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { errno, fail, pread, pwrite } from './libc.js';
 
 const { ENOENT, ENODEV, ESRCH, EOPNOTSUPP } = constants.errno;

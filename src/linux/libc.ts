@@ -5,7 +5,7 @@
 
 import { constants as osConstants } from 'node:os';
 import koffi from 'koffi';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 
 const libc = koffi.load('libc.so.6');
 

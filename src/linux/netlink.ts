@@ -3,7 +3,7 @@
  * address, and routes to the loopback. All of it is about the namespace of the calling *thread*; every call answers at once.
  */
 
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { check, close, errnoName, recv, send, socket } from './libc.js';
 
 const AF_INET = 2;

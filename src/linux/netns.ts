@@ -5,9 +5,9 @@
  */
 
 import { closeSync, fstatSync, openSync, readlinkSync, statSync } from 'node:fs';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { TextTail } from '../streams/text-tail.js';
-import { OUTPUT } from '../tunables.js';
+import { OUTPUT } from '../tunables/index.js';
 import { check, close, gettid, ioctl, setns } from './libc.js';
 import type { ChildProcess, SpawnOptions } from './spawn.js';
 import { endProcess, runCommand, spawnTied } from './tied-process.js';

@@ -6,7 +6,7 @@
 
 import { constants } from 'node:os';
 import koffi from 'koffi';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import {
   bind,
   check,

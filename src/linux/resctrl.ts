@@ -6,7 +6,7 @@
 
 import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { textIfThere } from './if-there.js';
 
 export const RESCTRL_ROOT = '/sys/fs/resctrl';

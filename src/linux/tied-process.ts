@@ -4,9 +4,9 @@
  * dies before the child has asked to be told.
  */
 
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { TextTail } from '../streams/text-tail.js';
-import { OUTPUT } from '../tunables.js';
+import { OUTPUT } from '../tunables/index.js';
 import { type ChildProcess, type SpawnOptions, spawn } from './spawn.js';
 
 const CHECK_PARENT = 'test "$PPID" = "$0" && exec "$@"';

@@ -1,26 +1,10 @@
 /** Cores and what they share, from /sys/devices/system/cpu: SMT siblings share pipelines, LLC sharers share a cache. */
 
+import type { CoreFacts } from '../model/core-facts.js';
 import { namesIfThere, readIfThere } from './if-there.js';
 import { parseCpuList } from './process.js';
 
 const CPU_DIRECTORY = '/sys/devices/system/cpu';
-
-export interface CoreFacts {
-  /** The kernel's CPU number. */
-  id: number;
-  online: boolean;
-  packageId: number;
-  /** Number of the physical core within the package. */
-  coreId: number;
-  /** Other CPUs of the same physical core. */
-  siblings: number[];
-  /** Other CPUs that share the last-level cache. */
-  llcSharers: number[];
-  /** Kept free of the scheduler's balancing by `isolcpus`. */
-  isolated: boolean;
-  /** Runs without a tick while only one task runs (`nohz_full`). */
-  nohzFull: boolean;
-}
 
 /** All present CPUs, ascending; an offline one has no siblings and package and core -1. */
 export function readTopology(): CoreFacts[] {

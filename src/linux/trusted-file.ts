@@ -15,7 +15,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { dirname, isAbsolute } from 'node:path';
-import { type ErrorCode, NemoError } from '../errors.js';
+import { type ErrorCode, NemoError } from '../model/errors.js';
 import { folderChangeable, writableByOthers } from './root-only.js';
 
 const LINKS_MAX = 40;

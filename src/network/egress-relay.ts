@@ -12,7 +12,7 @@ import { close as closeFd } from '../linux/libc.js';
 import { addLocalRoute } from '../linux/netlink.js';
 import { insideNamespace } from '../linux/netns.js';
 import { Pace } from '../streams/pace.js';
-import { EGRESS } from '../tunables.js';
+import { EGRESS } from '../tunables/index.js';
 import { whyBarred } from './barred-addresses.js';
 import type { EgressOrder, EgressReport } from './egress.js';
 import { EgressRules } from './egress-rules.js';

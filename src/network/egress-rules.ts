@@ -5,7 +5,7 @@
  */
 
 import { BlockList, isIPv4 } from 'node:net';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 
 export type EgressRule = { port: number } & (
   | { kind: 'name'; name: string }

@@ -8,8 +8,8 @@
 
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { asNemoError, NemoError } from '../errors.js';
-import { EGRESS } from '../tunables.js';
+import { asNemoError, NemoError } from '../model/errors.js';
+import { EGRESS } from '../tunables/index.js';
 import { EgressRules } from './egress-rules.js';
 import type { NetworkManager, NetworkRequest } from './network-manager.js';
 

@@ -6,7 +6,7 @@
 
 import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
-import { EGRESS } from '../tunables.js';
+import { EGRESS } from '../tunables/index.js';
 
 export interface Resolved {
   address: string;

@@ -10,7 +10,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync
 import { ipv4Addresses, routeTo } from '../linux/netlink.js';
 import { insideNamespace, isOwnedByUs } from '../linux/netns.js';
 import { listPids } from '../linux/process.js';
-import { EGRESS } from '../tunables.js';
+import { EGRESS } from '../tunables/index.js';
 
 const NAMED = '/run/netns';
 /** `/proc/net/dev` has two lines of headings, then one an interface. */

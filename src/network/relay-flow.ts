@@ -5,7 +5,7 @@
 
 import type { Socket } from 'node:net';
 import { Pace } from '../streams/pace.js';
-import { EGRESS } from '../tunables.js';
+import { EGRESS } from '../tunables/index.js';
 
 export class RelayFlow {
   private readonly sources = new Set<Socket>();

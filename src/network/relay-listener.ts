@@ -6,7 +6,7 @@
 
 import { createServer, type Server, type Socket } from 'node:net';
 import { check, close, fcntl } from '../linux/libc.js';
-import { EGRESS } from '../tunables.js';
+import { EGRESS } from '../tunables/index.js';
 
 const F_DUPFD_CLOEXEC = 1030;
 const FIRST = 3;

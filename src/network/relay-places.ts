@@ -4,7 +4,7 @@
  * has most. Looks are rare, and none is made while there is room.
  */
 
-import { EGRESS } from '../tunables.js';
+import { EGRESS } from '../tunables/index.js';
 
 /** What all sandboxes of one function have open together. */
 export interface Share {

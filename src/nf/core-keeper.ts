@@ -3,8 +3,8 @@
  * core takes its threads elsewhere by the kernel's doing, also those that were bound to it; functions are moved by us.
  */
 
-import { type BarredCore, barredCores } from '../harvest/barred.js';
-import type { CoreFacts } from '../linux/topology.js';
+import type { CoreFacts } from '../model/core-facts.js';
+import { type BarredCore, barredCores } from '../policy/harvest/barred.js';
 
 export interface CoreKeeperOptions {
   functionCores: readonly number[];

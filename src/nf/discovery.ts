@@ -17,11 +17,11 @@ import {
   type ThreadInfo,
 } from '../linux/process.js';
 import { type ProcessFacts, readProcessFacts } from '../linux/process-facts.js';
-import { NF } from '../tunables.js';
+import type { NfInstance, NfProfile } from '../model/nf-profile.js';
+import type { ExplicitNf } from '../model/nf-profile-schema.js';
+import { NF } from '../tunables/index.js';
 import { type Distrust, distrust, distrustNamed, distrustText, isWorthTelling } from './identity.js';
 import { type Candidate, compileRules, judge, profileFor, type Rule } from './match.js';
-import type { NfInstance, NfProfile } from './profile.js';
-import type { ExplicitNf } from './profile-schema.js';
 
 interface Known {
   startTicks: number;

@@ -7,10 +7,10 @@
 
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { NemoError } from '../errors.js';
 import { listPids, processArgs } from '../linux/process.js';
 import { type ChildProcess, spawn } from '../linux/spawn.js';
-import { NF } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import { NF } from '../tunables/index.js';
 import { MEMORY_MIN, MEMORY_SED } from './memory-journal.js';
 import { OOM_SCORES } from './oom-scores.js';
 import { RECORD_SED } from './settings-journal.js';

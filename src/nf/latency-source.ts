@@ -4,7 +4,7 @@
  */
 
 import type { WordAddress } from '../linux/futex.js';
-import type { LatencyBuckets } from '../packet/latency-buckets.js';
+import type { LatencyBuckets } from '../model/latency-buckets.js';
 
 /** A word that changes as soon as a packet was late: the loop sleeps on it. */
 export interface Bell {

@@ -1,10 +1,10 @@
 /** Which NF a process is: profiles and explicit configuration, compiled to patterns. Pure: no procfs here. */
 
-import { didYouMean } from '../did-you-mean.js';
-import { NemoError } from '../errors.js';
+import { didYouMean } from '../model/did-you-mean.js';
+import { NemoError } from '../model/errors.js';
+import type { NfProfile } from '../model/nf-profile.js';
+import type { ExplicitNf } from '../model/nf-profile-schema.js';
 import type { Distrust } from './identity.js';
-import type { NfProfile } from './profile.js';
-import type { ExplicitNf } from './profile-schema.js';
 
 /** What can be known of a process; the costly parts are asked for only when a condition needs them. */
 export interface Candidate {

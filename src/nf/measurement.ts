@@ -5,7 +5,7 @@
 
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { type ErrorCode, NemoError } from '../errors.js';
+import { type ErrorCode, NemoError } from '../model/errors.js';
 import type { WorkerMemory } from './worker-memory.js';
 
 export interface Measurement<Name extends string> {

@@ -4,12 +4,12 @@
  * tried again meanwhile: an interface or a namespace may come later than its NF.
  */
 
-import { asNemoError, NemoError } from '../errors.js';
 import { tcpListeners } from '../linux/listening.js';
-import { NF } from '../tunables.js';
+import { asNemoError, NemoError } from '../model/errors.js';
+import type { NfInstance } from '../model/nf-profile.js';
+import { NF } from '../tunables/index.js';
 import { startProbe } from './latency/probe.js';
 import { startTap, type Tap } from './latency/tap.js';
-import type { NfInstance } from './profile.js';
 import { startTelemetry, type Telemetry } from './telemetry/telemetry.js';
 
 export interface MeasurementsOptions {

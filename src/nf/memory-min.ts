@@ -10,7 +10,7 @@ import { childGroups, errnoOf, membersOf, readControl, writeControl } from '../l
 import { memoryMount } from '../linux/cgroup/open.js';
 import { processStat } from '../linux/process.js';
 import { type ProcessId, startedThen } from '../linux/process-directory.js';
-import { NF } from '../tunables.js';
+import { NF } from '../tunables/index.js';
 import { groupOf, insideGroup, ownGroup } from './memory-group.js';
 import { type MemoryEntry, readMemoryEntries, writeMemoryEntries } from './memory-journal.js';
 

@@ -9,7 +9,7 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { readIfThere, textIfThere } from '../linux/if-there.js';
 import { listPids, processStat, startTicks } from '../linux/process.js';
-import { NF } from '../tunables.js';
+import { NF } from '../tunables/index.js';
 
 interface Entry {
   pid: number;

@@ -2,11 +2,11 @@
 
 import { closeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { asNemoError } from '../errors.js';
 import { NOTHING } from '../linux/blocking-socket.js';
 import { unixListeners } from '../linux/listening.js';
 import { byDescriptor, openProcessDirectory, type ProcessId } from '../linux/process-directory.js';
-import { NF, TELEMETRY } from '../tunables.js';
+import { asNemoError } from '../model/errors.js';
+import { NF, TELEMETRY } from '../tunables/index.js';
 import { connectToNf } from './own-socket.js';
 
 const ANSWER_MAX_BYTES = 4_096;

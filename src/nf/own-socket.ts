@@ -1,7 +1,7 @@
 /** A connection to a socket of an NF's own: whoever listens there has to be the NF's user, or root. */
 
-import { NemoError } from '../errors.js';
 import { BlockingSocket } from '../linux/blocking-socket.js';
+import { NemoError } from '../model/errors.js';
 
 /** Throws SYSCALL, BAD_TELEMETRY for a stranger's socket. `uid`: the NF's user. */
 export function connectToNf(

@@ -6,11 +6,11 @@
 import { closeSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compileSchema, failAt, type Place, parseCheckedYaml, type YamlKind } from '../checked-yaml.js';
-import { NemoError } from '../errors.js';
 import { openTrusted, readTrusted } from '../linux/trusted-file.js';
-import type { NfProfile } from './profile.js';
-import { PROFILE_SCHEMA, type ProfileInput } from './profile-schema.js';
+import { compileSchema, failAt, type Place, parseCheckedYaml, type YamlKind } from '../model/checked-yaml.js';
+import { NemoError } from '../model/errors.js';
+import type { NfProfile } from '../model/nf-profile.js';
+import { PROFILE_SCHEMA, type ProfileInput } from '../model/nf-profile-schema.js';
 
 /** The profiles that come with NEMO (also the place of the schema). */
 export const BUILTIN_PROFILES = fileURLToPath(new URL('../../../nf-profiles/', import.meta.url));

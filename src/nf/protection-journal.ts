@@ -7,9 +7,9 @@
 
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { NemoError } from '../errors.js';
 import { startTicks } from '../linux/process.js';
 import { type NewScheduling, setScheduling } from '../linux/sched.js';
+import { NemoError } from '../model/errors.js';
 
 export interface JournalEntry {
   tid: number;

@@ -6,16 +6,16 @@
 
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { NemoError } from '../errors.js';
 import { readStanding } from '../linux/cgroup/standing.js';
 import { startTicks } from '../linux/process.js';
 import { getScheduling, setScheduling } from '../linux/sched.js';
-import { NF } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import type { NfInstance, NfProfile } from '../model/nf-profile.js';
+import { NF } from '../tunables/index.js';
 import { Guardian, type Watched } from './guardian.js';
 import { MEMORY_MIN } from './memory-journal.js';
 import { MemoryMin } from './memory-min.js';
 import { OOM_SCORES, OomScores } from './oom-scores.js';
-import type { NfInstance, NfProfile } from './profile.js';
 import {
   type JournalEntry,
   journalPath,

@@ -1,6 +1,6 @@
 /** What a scan found out beside NFs, for whoever runs the box: each thing once, however often it is seen. */
 
-import { NF } from '../tunables.js';
+import { NF } from '../tunables/index.js';
 import type { Discovery } from './discovery.js';
 import { distrustText } from './identity.js';
 

@@ -11,7 +11,7 @@ import { onlineCores } from '../linux/online-cores.js';
 import { exeBaseName, listPids, listThreads, processName, startTicks } from '../linux/process.js';
 import { readProcessFacts } from '../linux/process-facts.js';
 import { ThreadStat } from '../linux/procfs.js';
-import { NF } from '../tunables.js';
+import { NF } from '../tunables/index.js';
 import { distrust } from './identity.js';
 
 export interface Proposal {

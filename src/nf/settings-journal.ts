@@ -8,8 +8,8 @@
 
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { NemoError } from '../errors.js';
-import { NF } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import { NF } from '../tunables/index.js';
 
 export interface OvsMaxSleep {
   kind: 'ovs-pmd-maxsleep';

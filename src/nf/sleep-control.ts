@@ -6,11 +6,11 @@
  */
 
 import { lstatSync, realpathSync } from 'node:fs';
-import { run } from '../linux/packages.js';
+import { run } from '../host/packages.js';
 import { processArgs } from '../linux/process.js';
 import { folderWritableByOthers } from '../linux/root-only.js';
+import type { NfInstance } from '../model/nf-profile.js';
 import { ovsVersion } from './ovs-version.js';
-import type { NfInstance } from './profile.js';
 import {
   type OvsMaxSleep,
   readSettings,

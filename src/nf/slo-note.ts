@@ -1,7 +1,7 @@
 /** Why an NF's SLO is not held, as far as NEMO knows, in words for whoever reads `held: no`. Pure but for the board. */
 
-import { LADDER, OFF } from '../conflict/ladder.js';
-import { type Board, Core } from '../control/board.js';
+import { type Board, Core } from '../model/board.js';
+import { LADDER, OFF } from '../policy/conflict/ladder.js';
 
 export interface SloNoteFacts {
   cores: readonly number[];

@@ -10,8 +10,8 @@ import {
   type Standing,
   WHOLE_MACHINE,
 } from '../linux/cgroup/standing.js';
-import { NF } from '../tunables.js';
-import type { NfInstance } from './profile.js';
+import type { NfInstance } from '../model/nf-profile.js';
+import { NF } from '../tunables/index.js';
 
 /** That of its packet threads; the least of each, as they may be in groups of their own. */
 export function standingOfNf({ pid, threads }: Pick<NfInstance, 'pid' | 'threads'>): Standing {

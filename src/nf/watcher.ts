@@ -4,10 +4,10 @@
  * twice.
  */
 
-import { NemoError } from '../errors.js';
-import { DISCOVERY } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import type { NfInstance } from '../model/nf-profile.js';
+import { DISCOVERY } from '../tunables/index.js';
 import type { Discovery } from './discovery.js';
-import type { NfInstance } from './profile.js';
 
 export type NfChange =
   | { kind: 'appeared'; nf: NfInstance }

@@ -1,6 +1,6 @@
 /** What the readers of the capture formats share: a packet as it stands in the file, and how damage is reported. */
 
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 
 /** Before sorting: seconds and nanoseconds apart, because their sum since 1970 exceeds 2^53. */
 export interface RawPacket {

@@ -6,8 +6,8 @@
  */
 
 import { wakeAll } from '../linux/futex.js';
-import { DOORBELL } from '../tunables.js';
-import { bucketLowNs, bucketOf } from './latency-buckets.js';
+import { bucketLowNs, bucketOf } from '../model/latency-buckets.js';
+import { DOORBELL } from '../tunables/index.js';
 
 /** Places of the two words. The counter starts at 1: 0 says that there is no bell. */
 export const BellWord = { rings: 0, limitNs: 1 } as const;

@@ -3,7 +3,7 @@
  * Ethernet frames without the frame check sequence, so the "64-byte packet" of benchmarks is 60 here.
  */
 
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { buildFrame, headerBytes } from './build.js';
 import { Random } from './random.js';
 

@@ -8,10 +8,10 @@
 import { monotonicNs, realtimeNs, toUnixNs } from '../linux/clock.js';
 import type { RxRing, TxRing } from '../linux/packet-ring.js';
 import { GSO_NONE, VIRTIO_HEADER_BYTES, VirtioHeader } from '../linux/virtio-header.js';
-import { NF_RUNTIME } from '../tunables.js';
+import type { LatencyBuckets } from '../model/latency-buckets.js';
+import { NF_RUNTIME } from '../tunables/index.js';
 import type { Doorbell } from './doorbell.js';
 import { isVlan, readU16 } from './headers.js';
-import type { LatencyBuckets } from './latency-buckets.js';
 import { copyBytes, finishChecksum, Segments, writeTag } from './offloads.js';
 import { PacketCounter } from './shared-latency.js';
 

@@ -1,6 +1,6 @@
 /** A reference NF as a process of a test bed. Its only argument is its options in JSON; it reports in JSON lines. */
 
-import { asNemoError } from '../errors.js';
+import { asNemoError } from '../model/errors.js';
 import { becomeNf, type NfProcessOptions } from './nf-process.js';
 import { writeLine } from './nf-runtime.js';
 

@@ -6,7 +6,7 @@
 import { readdirSync } from 'node:fs';
 import { requireCore } from '../linux/allowed-cores.js';
 import { setAffinity } from '../linux/sched.js';
-import type { NfMode } from '../nf/profile.js';
+import type { NfMode } from '../model/nf-profile.js';
 import { createFunction } from './functions/index.js';
 import { type NfStatistics, runNf } from './nf-runtime.js';
 import { SharedLatencyWriter } from './shared-latency.js';

@@ -8,8 +8,8 @@ import { writeSync } from 'node:fs';
 import { monotonicNs } from '../linux/clock.js';
 import { openPacketSocket, type PacketSocket } from '../linux/packet-socket.js';
 import { POLLERR, PollSet } from '../linux/poll.js';
-import type { NfMode } from '../nf/profile.js';
-import { NF_RUNTIME } from '../tunables.js';
+import type { NfMode } from '../model/nf-profile.js';
+import { NF_RUNTIME } from '../tunables/index.js';
 import { Forwarder, type FrameProcessor, type LongFrames, type NfReport } from './forwarder.js';
 import { PacketCounter } from './shared-latency.js';
 

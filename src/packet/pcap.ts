@@ -5,7 +5,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import {
   badCapture,
   LINKTYPE_ETHERNET,

@@ -1,6 +1,6 @@
 /** Quantiles over a sliding window made of parts: `record into .current`, `rotate()` once a part, read `.sum`. */
 
-import { BUCKET_COUNT, bucketOf, LatencyBuckets } from './latency-buckets.js';
+import { BUCKET_COUNT, bucketOf, LatencyBuckets } from '../model/latency-buckets.js';
 
 export class RollingLatency {
   readonly current = new LatencyBuckets();

@@ -4,7 +4,7 @@
  * lateness can be told from the latency of what it measures.
  */
 
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { Random } from './random.js';
 
 export interface Schedule {

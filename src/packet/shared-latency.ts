@@ -22,11 +22,11 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs';
-import { NemoError } from '../errors.js';
 import { type WordAddress, wordAddress } from '../linux/futex.js';
 import { mapShared, mapUnread, pread, pwrite } from '../linux/libc.js';
+import { NemoError } from '../model/errors.js';
+import { BUCKET_COUNT, LatencyBuckets } from '../model/latency-buckets.js';
 import { BELL_WORDS, BellWord, bellLimit, Doorbell } from './doorbell.js';
-import { BUCKET_COUNT, LatencyBuckets } from './latency-buckets.js';
 
 const DIRECTORY = '/dev/shm';
 const FILE_NAME = /^nemo-nf-(\d+)\.latency(\.[0-9a-f-]{36})?$/;

@@ -1,10 +1,10 @@
 /** Where the code and the packages of functions are: for engines that load them, and for texts that name them. */
 
-import type { NemoError } from '../errors.js';
-import type { FunctionSpec } from '../invoke/function.js';
-import type { LoadOptions, StoredPackage } from '../sandbox/engine.js';
-import type { PackageRef } from '../sandbox/packages/pack.js';
-import { SourceNames } from '../sandbox/source-names.js';
+import { SourceNames } from '../bundle/source-names.js';
+import type { NemoError } from '../model/errors.js';
+import type { FunctionSpec } from '../model/function.js';
+import type { PackageRef, StoredPackage } from '../model/package.js';
+import type { LoadOptions } from '../sandbox/engine.js';
 
 export interface FilePaths {
   bundlePath: (spec: FunctionSpec) => string;

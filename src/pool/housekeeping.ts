@@ -4,14 +4,13 @@
  */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
-import { asNemoError } from '../errors.js';
-import type { FunctionState } from '../invoke/function-state.js';
-import type { Worker } from '../invoke/worker.js';
 import type { Clock, Timer } from '../model/clock.js';
-import { LockWatch, tooManyLocks } from '../sandbox/lock-watch.js';
-import type { Planner } from '../sandbox/planner.js';
-import type { Pool } from '../sandbox/pool.js';
-import { DISPATCH } from '../tunables.js';
+import { asNemoError } from '../model/errors.js';
+import { DISPATCH } from '../tunables/index.js';
+import { LockWatch, tooManyLocks } from './lock-watch.js';
+import type { Planner } from './planner.js';
+import type { Pool } from './pool.js';
+import type { FunctionState, Worker } from './state.js';
 
 export interface HousekeepingOptions {
   clock: Clock;

@@ -3,12 +3,12 @@
  * that it is made: others are decided upon while it starts.
  */
 
-import { NemoError } from '../errors.js';
-import type { Worker } from '../invoke/worker.js';
-import { type Commitment, committedBytes } from '../sandbox/admission/capacity.js';
-import type { StemKind } from '../sandbox/engines/engines.js';
-import { ALONE } from '../sandbox/engines/sharing.js';
-import { POOL } from '../tunables.js';
+import type { StemKind } from '../engine/engines.js';
+import { ALONE } from '../engine/sharing.js';
+import { NemoError } from '../model/errors.js';
+import { type Commitment, committedBytes } from '../policy/admission/capacity.js';
+import { POOL } from '../tunables/index.js';
+import type { Worker } from './state.js';
 
 export interface MemoryRoomOptions {
   workers: ReadonlyMap<string, Worker>;

@@ -1,6 +1,6 @@
 /** Stems that are ready, and how many are being made ahead, by kind. */
 
-import type { Worker } from '../invoke/worker.js';
+import type { Worker } from './state.js';
 
 export class ReadyStems {
   readonly list: Worker[] = [];

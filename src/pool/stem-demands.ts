@@ -1,13 +1,12 @@
 /** Which stems there should be by the prewarm policy, of each kind, and how many there are. */
 
-import type { Dispatcher } from '../invoke/dispatcher.js';
-import type { Worker } from '../invoke/worker.js';
-import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
-import { type StemKind, stemKind } from '../sandbox/engines/engines.js';
-import type { Pool } from '../sandbox/pool.js';
-import type { PrewarmPolicy, StemDemand } from '../sandbox/prewarm/policy.js';
-import { RecentTimes } from '../sandbox/recent-times.js';
-import type { WantedZygote } from '../sandbox/zygotes.js';
+import { ENGINE_DEFAULT } from '../engine/builtin.js';
+import { type StemKind, stemKind } from '../engine/engines.js';
+import type { PrewarmPolicy, StemDemand } from '../policy/prewarm/policy.js';
+import { RecentTimes } from '../policy/usage/recent-times.js';
+import type { Pool } from './pool.js';
+import type { Deployed, Worker } from './state.js';
+import type { WantedZygote } from './zygotes.js';
 
 const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
 const NEVER = new RecentTimes();
@@ -32,7 +31,7 @@ export class StemDemands {
   constructor(
     private readonly pool: Pool,
     private readonly prewarm: PrewarmPolicy,
-    private readonly deployed: Pick<Dispatcher, 'functions' | 'version'>,
+    private readonly deployed: Pick<Deployed, 'functions' | 'version'>,
   ) {}
 
   /** What there should be now; good until the next look. */

@@ -1,7 +1,8 @@
 /** Which blocks a function needs: its code, and the packages that are kept apart from it. */
 
-import type { FunctionSpec } from '../invoke/function.js';
-import { PACKAGE_ENDING, type PackageRef } from '../sandbox/packages/pack.js';
+import { PACKAGE_ENDING } from '../bundle/pack.js';
+import type { FunctionSpec } from '../model/function.js';
+import type { PackageRef } from '../model/package.js';
 import type { BlockRef } from './block-source.js';
 
 export function blocksOf({ codeHash, codeEnding, packages = [] }: FunctionSpec): BlockRef[] {

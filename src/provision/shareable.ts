@@ -3,7 +3,7 @@
  * that a deploy checked it: that is checked again here, or does not come at all.
  */
 
-import { checkPackages, PACKAGE_ENDING } from '../sandbox/packages/pack.js';
+import { checkPackages, PACKAGE_ENDING } from '../bundle/pack.js';
 import type { BlockRef } from './block-source.js';
 
 /** Code that only a sandbox reads: modules, WebAssembly, programs. Not `image`: its plan says what the agent mounts. */

@@ -4,10 +4,10 @@
  * Images, and what is larger than a store of values should hold, stay on the box where they were deployed.
  */
 
-import { type BundleFiles, type NewBundle, sha256 } from '../invoke/bundle-files.js';
 import type { Store } from '../store/store.js';
-import { BLOCKS } from '../tunables.js';
+import { BLOCKS } from '../tunables/index.js';
 import type { BlockRef, BlockSource } from './block-source.js';
+import { type BundleFiles, type NewBundle, sha256 } from './bundle-files.js';
 import { isShareable, isSound } from './shareable.js';
 
 const TABLE = 'blocks';

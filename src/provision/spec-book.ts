@@ -3,9 +3,9 @@
  * a bound, none would start any more.
  */
 
-import { NemoError } from '../errors.js';
-import type { FunctionSpec } from '../invoke/function.js';
-import { FUNCTION_LIMITS } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import type { FunctionSpec } from '../model/function.js';
+import { FUNCTION_LIMITS } from '../tunables/index.js';
 
 export class SpecBook {
   private readonly specs = new Map<string, FunctionSpec>();

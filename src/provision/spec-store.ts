@@ -4,12 +4,12 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { NemoError } from '../errors.js';
-import type { FunctionSpec } from '../invoke/function.js';
-import { toSpec } from '../invoke/stored-spec.js';
+import { NemoError } from '../model/errors.js';
+import type { FunctionSpec } from '../model/function.js';
 import { exclusively } from '../store/exclusively.js';
 import type { Store } from '../store/store.js';
-import { FUNCTION_LIMITS, STORE } from '../tunables.js';
+import { FUNCTION_LIMITS, STORE } from '../tunables/index.js';
+import { toSpec } from './stored-spec.js';
 
 const TABLE = 'functions';
 

@@ -3,17 +3,12 @@
  * A sandbox is born a *stem* (a runtime, no code), becomes *warm* by `load`, and serves calls until it ends.
  */
 
-import type { NemoError } from '../errors.js';
-import type { FunctionScheduling } from '../harvest/policies.js';
-import type { CallRequest, FunctionSpec, LogLine } from '../invoke/function.js';
 import type { Cgroup } from '../linux/cgroup/driver.js';
-import type { GiveBack } from '../streams/lent-bytes.js';
-import type { PackageRef } from './packages/pack.js';
-
-export interface StoredPackage extends PackageRef {
-  /** Absolute path on the host. */
-  path: string;
-}
+import type { Asker } from '../model/asker.js';
+import type { NemoError } from '../model/errors.js';
+import type { CallRequest, FunctionSpec, GiveBack, LogLine } from '../model/function.js';
+import type { PackageRef, StoredPackage } from '../model/package.js';
+import type { FunctionScheduling } from '../policy/harvest/policies.js';
 
 /** What a stem saw of the packages that it imported ahead: the word of their code, for nothing but its own good. */
 export interface AheadReport {
@@ -114,15 +109,6 @@ export interface Sandbox {
   kill(reason?: NemoError): Promise<void>;
   /** Resolves when the last process is gone and the cgroup and directories are removed. Never rejects. */
   readonly exited: Promise<SandboxExit>;
-}
-
-/** What somebody deployed, before an engine looked at it. */
-/** Who waits for the answer to a deploy. */
-export interface Asker {
-  /** The network that it comes from. */
-  client: string;
-  /** Aborted when it has left. */
-  left: AbortSignal;
 }
 
 export interface FunctionSource {

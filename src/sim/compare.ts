@@ -1,9 +1,9 @@
 /** Runs a trace under several sets of policies and capacities, and says what came of each. */
 
-import { NemoError } from '../errors.js';
-import { createPolicies } from '../sandbox/policies.js';
-import type { PolicyChoice } from '../sandbox/policy-entry.js';
-import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
+import { NemoError } from '../model/errors.js';
+import { createPolicies } from '../policy/policies.js';
+import type { PolicyChoice } from '../policy/policy-entry.js';
+import type { ImportedPackage } from '../policy/prewarm/policy.js';
 import type { Costs } from './costs.js';
 import type { SimResult } from './result.js';
 import type { Trace } from './trace.js';

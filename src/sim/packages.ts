@@ -5,8 +5,8 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { NemoError } from '../errors.js';
-import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
+import { NemoError } from '../model/errors.js';
+import type { ImportedPackage } from '../policy/prewarm/policy.js';
 
 interface PackagesFile {
   packages?: Record<string, { loadMs?: number; kib?: number }>;

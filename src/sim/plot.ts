@@ -1,6 +1,6 @@
 /** Two plots of a comparison as SVG: misses over memory-time, or over capacity where that was swept. */
 
-import { formatBytes } from '../invoke/quantity.js';
+import { formatBytes } from '../model/quantity.js';
 import type { SimResult } from './result.js';
 
 const [WIDTH, HEIGHT] = [760, 420];

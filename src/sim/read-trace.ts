@@ -6,7 +6,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
-import { asNemoError, NemoError } from '../errors.js';
+import { asNemoError, NemoError } from '../model/errors.js';
 import { Random } from '../packet/random.js';
 import { type Trace, TraceBuilder } from './trace.js';
 

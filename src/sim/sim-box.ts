@@ -3,11 +3,11 @@
  * processes that hold nothing, and the memory that sandboxes take over time.
  */
 
-import { Board, Core } from '../control/board.js';
 import type { SandboxSlots } from '../control/sandbox-slots.js';
-import type { BoxPolicy } from '../harvest/policies.js';
-import { policyByName } from '../harvest/policies.js';
 import type { Cgroup, CgroupDriver } from '../linux/cgroup/driver.js';
+import { Board, Core } from '../model/board.js';
+import type { BoxPolicy } from '../policy/harvest/policies.js';
+import { policyByName } from '../policy/harvest/policies.js';
 
 const GIB_MS = 2 ** 30 * 1000;
 

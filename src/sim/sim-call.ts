@@ -1,7 +1,7 @@
 /** A call of the trace: what it asks for and where its answer goes, in one object. */
 
-import type { NemoError } from '../errors.js';
-import type { CallRequest, Sink, StartKind } from '../invoke/function.js';
+import type { NemoError } from '../model/errors.js';
+import type { CallRequest, Sink, StartKind } from '../model/function.js';
 
 /** Told how a call began, when its answer would begin; or that it was not served. */
 export interface CallCounter {

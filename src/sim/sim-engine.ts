@@ -3,10 +3,15 @@
  * and a call takes what the trace says. What it leaves out: calls do not slow each other.
  */
 
-import type { NemoError } from '../errors.js';
-import type { CallRequest, FunctionSpec } from '../invoke/function.js';
+import { ENGINE_DEFAULT } from '../engine/builtin.js';
+import { type StemKind, stemKind } from '../engine/engines.js';
 import type { Cgroup } from '../linux/cgroup/driver.js';
 import type { Clock } from '../model/clock.js';
+import type { NemoError } from '../model/errors.js';
+import type { CallRequest, FunctionSpec } from '../model/function.js';
+import type { StoredPackage } from '../model/package.js';
+import type { ImportedPackage } from '../policy/prewarm/policy.js';
+import type { EngineSource } from '../pool/pool.js';
 import type {
   AheadReport,
   Engine,
@@ -15,12 +20,7 @@ import type {
   SandboxExit,
   SandboxReply,
   StartOptions,
-  StoredPackage,
 } from '../sandbox/engine.js';
-import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
-import { type StemKind, stemKind } from '../sandbox/engines/engines.js';
-import type { EngineSource } from '../sandbox/pool.js';
-import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
 import type { Costs } from './costs.js';
 import type { SharedCores } from './shared-cores.js';
 import type { SimCall } from './sim-call.js';

@@ -1,8 +1,8 @@
 /** The functions of a trace as they would be deployed: calls have no time limit, one at a time in a sandbox. */
 
-import type { FunctionSpec } from '../invoke/function.js';
-import { ENGINE_DEFAULT } from '../sandbox/engines/builtin.js';
-import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
+import { ENGINE_DEFAULT } from '../engine/builtin.js';
+import type { FunctionSpec } from '../model/function.js';
+import type { ImportedPackage } from '../policy/prewarm/policy.js';
 import type { Costs } from './costs.js';
 
 /** `packages`: what each imports, in the order of the names. */

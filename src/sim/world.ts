@@ -3,15 +3,15 @@
  * engine that only costs (`sim-engine`) and a machine that does nothing (`sim-box`). Only calls come from outside.
  */
 
-import { Dispatcher } from '../invoke/dispatcher.js';
-import type { FunctionSpec } from '../invoke/function.js';
-import type { CallObserver } from '../invoke/observer.js';
+import { Dispatcher } from '../dispatch/dispatcher.js';
+import type { CallObserver } from '../dispatch/observer.js';
 import { VirtualClock } from '../model/clock.js';
-import { Planner } from '../sandbox/planner.js';
-import type { PoolPolicies } from '../sandbox/policies.js';
-import { Pool } from '../sandbox/pool.js';
-import type { PrewarmDecision } from '../sandbox/prewarm/next.js';
-import type { ImportedPackage } from '../sandbox/prewarm/policy.js';
+import type { FunctionSpec } from '../model/function.js';
+import type { PoolPolicies } from '../policy/policies.js';
+import type { PrewarmDecision } from '../policy/prewarm/next.js';
+import type { ImportedPackage } from '../policy/prewarm/policy.js';
+import { Planner } from '../pool/planner.js';
+import { Pool } from '../pool/pool.js';
 import type { Costs } from './costs.js';
 import { Outcomes, type SimResult } from './result.js';
 import { SharedCores } from './shared-cores.js';

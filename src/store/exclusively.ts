@@ -1,8 +1,8 @@
 /** What boxes that share a store do one after the other. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { NemoError } from '../errors.js';
-import { LEASE } from '../tunables.js';
+import { NemoError } from '../model/errors.js';
+import { LEASE } from '../tunables/index.js';
 import type { Lease, Store } from './store.js';
 
 /** `what`: the lease, and its name for people. Waits for others; STORE if they do not end, or the store fails. */

@@ -4,7 +4,7 @@
  * that was demoted would answer READONLY for ever. Both are made anew, and reach whoever has the address now.
  */
 
-import { REDIS } from '../tunables.js';
+import { REDIS } from '../tunables/index.js';
 import { isOfReplica } from './redis-advice.js';
 
 export const RECONNECTING = {

@@ -6,10 +6,10 @@
  */
 
 import { Redis } from 'ioredis';
-import { NemoError } from '../errors.js';
-import { maskUrl } from '../mask-url.js';
+import { NemoError } from '../model/errors.js';
+import { maskUrl } from '../model/mask-url.js';
 import { isWithin } from '../streams/json.js';
-import { STORE } from '../tunables.js';
+import { STORE } from '../tunables/index.js';
 import { redisAdvice } from './redis-advice.js';
 import { RECONNECTING } from './redis-connection.js';
 import { COMPARE_AND_SET, DELETE, GET, PUT, RENEW_LEASE, SCAN, TAKE_LEASE } from './redis-scripts.js';

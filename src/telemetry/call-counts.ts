@@ -3,8 +3,8 @@
  * a scrape: prom-client's own `observe` hashes its labels on every call.
  */
 
-import type { ErrorCode } from '../errors.js';
-import type { StartKind } from '../invoke/function.js';
+import type { ErrorCode } from '../model/errors.js';
+import type { StartKind } from '../model/function.js';
 
 /** Upper bounds in seconds: a warm no-op takes 0.2 ms, a cold start 100 ms, a timeout 30 s and more. */
 export const SECONDS_BOUNDS = [

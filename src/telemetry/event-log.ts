@@ -1,8 +1,8 @@
 /** The last events of the box, numbered from 1 without gaps; older ones are forgotten. */
 
-import type { EventLog } from '../gateway/platform.js';
-import { FEED } from '../tunables.js';
-import type { FeedEvent } from './feed.js';
+import type { FeedEvent } from '../model/feed.js';
+import type { EventLog } from '../model/platform.js';
+import { FEED } from '../tunables/index.js';
 import { Ring } from './ring.js';
 
 export function createEventLog(kept: number = FEED.eventsKept): EventLog {

@@ -9,9 +9,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { EventLog } from '../gateway/platform.js';
-import { FEED, FEED_SERVER } from '../tunables.js';
-import type { FeedFrame } from './feed.js';
+import type { FeedFrame } from '../model/feed.js';
+import type { EventLog } from '../model/platform.js';
+import { FEED, FEED_SERVER } from '../tunables/index.js';
 
 export interface FeedServerOptions {
   frame: () => FeedFrame;

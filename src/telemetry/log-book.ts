@@ -4,11 +4,11 @@
  * as `append`.
  */
 
-import type { NemoError } from '../errors.js';
-import type { LogBook } from '../gateway/platform.js';
-import type { LogLine } from '../invoke/function.js';
+import type { NemoError } from '../model/errors.js';
+import type { LogLine } from '../model/function.js';
+import type { LogBook } from '../model/platform.js';
 import { startOf } from '../streams/own-text.js';
-import { LOGS } from '../tunables.js';
+import { LOGS } from '../tunables/index.js';
 import { fairLevel } from './fair-level.js';
 
 interface Page {

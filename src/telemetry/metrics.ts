@@ -5,8 +5,8 @@
  */
 
 import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
+import type { FeedCore, FeedFrame } from '../model/feed.js';
 import { type CallCounts, SECONDS_BOUNDS } from './call-counts.js';
-import type { FeedCore, FeedFrame } from './feed.js';
 
 /** The event loop's delay is sampled this often; prom-client's 10 ms would wake an idle agent 100 times a second. */
 const EVENT_LOOP_SAMPLE_MS = 100;

@@ -1,7 +1,7 @@
 /** Memory and CPU of each sandbox, once a second while somebody looks, by the collector that fits it. */
 
-import type { Worker } from '../invoke/worker.js';
-import { FEED } from '../tunables.js';
+import type { Worker } from '../pool/state.js';
+import { FEED } from '../tunables/index.js';
 import { perfCollectors } from './perf/catalogue.js';
 import type { PerfCollector, Usage } from './perf/collector.js';
 

@@ -2,15 +2,9 @@
 
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { BlameRecord } from '../conflict/blame-book.js';
-import { LADDER } from '../conflict/ladder.js';
-import { type Board, Core, type CoreField, Head, HORIZON_FIELDS, PACKET_SOURCES } from '../control/board.js';
-import { PREDICTOR_NAMES } from '../harvest/prediction/predictor.js';
-import type { FunctionState } from '../invoke/function-state.js';
-import type { Worker } from '../invoke/worker.js';
 import { CpuStat, Tick } from '../linux/procfs.js';
-import { isZygote } from '../sandbox/zygotes.js';
-import { CONTROL, FEED, PREDICTION } from '../tunables.js';
+import { type Board, Core, type CoreField, Head, HORIZON_FIELDS, PACKET_SOURCES } from '../model/board.js';
+import type { BlameRecord } from '../model/feed.js';
 import {
   FEED_SCHEMA,
   type FeedCore,
@@ -20,7 +14,12 @@ import {
   type FeedNf,
   type FeedSandbox,
   type PacketReactions,
-} from './feed.js';
+} from '../model/feed.js';
+import { LADDER } from '../policy/conflict/ladder.js';
+import { PREDICTOR_NAMES } from '../policy/harvest/prediction/predictor.js';
+import type { FunctionState, Worker } from '../pool/state.js';
+import { isZygote } from '../pool/zygotes.js';
+import { CONTROL, FEED, PREDICTION } from '../tunables/index.js';
 import type { SandboxUsage } from './sandbox-usage.js';
 
 export interface SnapshotSources {

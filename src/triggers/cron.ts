@@ -3,26 +3,20 @@
  * last one has not ended, the turn is skipped, so a slow function cannot fill its own queue.
  */
 
-import { asNemoError, type NemoError } from '../errors.js';
-import type { Platform } from '../gateway/platform.js';
-import type { CallTimeline, FunctionSpec } from '../invoke/function.js';
+import { asNemoError, type NemoError } from '../model/errors.js';
+import type { CallTimeline, FunctionSpec } from '../model/function.js';
+import type { Platform } from '../model/platform.js';
 import type { Store } from '../store/store.js';
-import { CRON } from '../tunables.js';
+import { CRON } from '../tunables/index.js';
 import { readSchedule } from './schedule.js';
 import { takeTurn } from './shared-turns.js';
-import type { Source } from './source.js';
+import type { Source, TriggeredCallEnded } from './source.js';
 import type { Turns } from './turns.js';
 
 export interface CronTriggers extends Source {
   /** Names of the functions that have a schedule now. */
   scheduled(): string[];
 }
-
-export type TriggeredCallEnded = (
-  functionName: string,
-  error: NemoError | undefined,
-  timeline: CallTimeline | undefined,
-) => void;
 
 const NO_BODY = Buffer.alloc(0);
 

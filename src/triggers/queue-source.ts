@@ -1,13 +1,12 @@
 /** Calls a function with the entries of a queue: as many at the same time as it may, and as fast as they are answered. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { asNemoError, NemoError } from '../errors.js';
-import type { Platform } from '../gateway/platform.js';
-import { callFunction } from '../invoke/call-function.js';
-import { QUEUE } from '../tunables.js';
-import type { TriggeredCallEnded } from './cron.js';
+import { callFunction } from '../dispatch/call-function.js';
+import { asNemoError, NemoError } from '../model/errors.js';
+import type { Platform } from '../model/platform.js';
+import { QUEUE } from '../tunables/index.js';
 import type { Queue, QueueEntry } from './queue.js';
-import type { Source } from './source.js';
+import type { Source, TriggeredCallEnded } from './source.js';
 
 export interface QueueSourceOptions {
   queue: Queue;

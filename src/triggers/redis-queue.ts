@@ -6,11 +6,11 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { NemoError } from '../errors.js';
-import { maskUrl, maskUrls } from '../mask-url.js';
+import { NemoError } from '../model/errors.js';
+import { maskUrl, maskUrls } from '../model/mask-url.js';
 import { redisAdvice } from '../store/redis-advice.js';
 import { RECONNECTING } from '../store/redis-connection.js';
-import { QUEUE } from '../tunables.js';
+import { QUEUE } from '../tunables/index.js';
 import { endEntry } from './end-entry.js';
 import type { Queue, QueueEntry, TakeLimits } from './queue.js';
 import { callOf } from './stream-entry.js';

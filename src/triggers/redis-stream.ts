@@ -1,11 +1,11 @@
 /** The source that the configuration calls a queue: entries of a Redis stream call a function. */
 
 import { hostname } from 'node:os';
-import type { Platform } from '../gateway/platform.js';
-import { QUEUE } from '../tunables.js';
-import type { TriggeredCallEnded } from './cron.js';
+import type { Platform } from '../model/platform.js';
+import { QUEUE } from '../tunables/index.js';
 import { QueueSource } from './queue-source.js';
 import { RedisQueue } from './redis-queue.js';
+import type { TriggeredCallEnded } from './source.js';
 
 export interface QueueConfig {
   /** redis://[:password@]host:port[/db] */

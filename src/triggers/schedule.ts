@@ -6,7 +6,7 @@
  */
 
 import { validateDetailed } from 'node-cron';
-import { NemoError } from '../errors.js';
+import { NemoError } from '../model/errors.js';
 import { type Turns, turnsOf } from './turns.js';
 
 const LENGTH_MAX = 200;

@@ -1,7 +1,7 @@
 /** Of boxes that share a store, one makes the call of each turn of a schedule. */
 
 import type { Store } from '../store/store.js';
-import { CRON } from '../tunables.js';
+import { CRON } from '../tunables/index.js';
 
 /** By function: the last turn that a box took, milliseconds since 1970. */
 const TABLE = 'cron';

@@ -1,8 +1,11 @@
 /** What calls functions without being asked over HTTP: by the clock, from a queue. A kind is a file and a line in catalogue.ts. */
 
-import type { Platform } from '../gateway/platform.js';
+import type { NemoError } from '../model/errors.js';
+import type { CallTimeline } from '../model/function.js';
+/** What calls functions without being asked over HTTP: by the clock, from a queue. A kind is a file and a line in catalogue.ts. */
+
+import type { Platform } from '../model/platform.js';
 import type { Store } from '../store/store.js';
-import type { TriggeredCallEnded } from './cron.js';
 
 export interface SourceContext {
   readonly agentName: string;
@@ -23,3 +26,9 @@ export interface SourceKind<C> {
   /** Sources run when it resolves. None where the configuration names none. */
   open(config: C, context: SourceContext): Promise<Source[]>;
 }
+
+export type TriggeredCallEnded = (
+  functionName: string,
+  error: NemoError | undefined,
+  timeline: CallTimeline | undefined,
+) => void;

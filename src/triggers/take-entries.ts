@@ -5,7 +5,7 @@
  */
 
 import type { Redis } from 'ioredis';
-import { QUEUE } from '../tunables.js';
+import { QUEUE } from '../tunables/index.js';
 import { type Entry, entriesOf } from './stream-entry.js';
 
 export interface TakeOptions {

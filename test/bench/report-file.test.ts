@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import { noiseOf } from '../../bench/noise.js';
 import { readResumable, writeReport } from '../../bench/report-file.js';
 import { BENCH_SCHEMA, type BenchReport } from '../../bench/types.js';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 
 describe('the report of a bench on disk', () => {
   let folder: string;

@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import { parseScenario } from '../../bench/scenarios.js';
 import { only, planOf, SET_NAMES } from '../../bench/sets.js';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 
 describe('scenarios of the bench', () => {
   for (const [name, fields] of [

@@ -1,7 +1,7 @@
 /** Runs one command file as `nemo` does: argv[2] is the module's name, the rest its command line. */
 
 import { Command } from 'commander';
-import { asNemoError } from '../../src/errors.js';
+import { asNemoError } from '../../src/model/errors.js';
 
 const [moduleName, ...args] = process.argv.slice(2);
 const { register } = (await import(`../../src/cli/${moduleName}.js`)) as { register(program: Command): void };

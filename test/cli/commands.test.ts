@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { freePort } from '../store/redis-server.js';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { canRun, diagnose, type Finding } from '../../src/cli/diagnosis.js';
 import { renderTable } from '../../src/cli/doctor.js';
-import { type HostFacts, readHostFacts, requestsBinaryFormats } from '../../src/linux/host.js';
+import { type HostFacts, readHostFacts, requestsBinaryFormats } from '../../src/host/host.js';
 
 describe('diagnosis of a host', () => {
   let here: HostFacts;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ABOVE_ZERO, COUNT, checkOutput, numberOption, PORT, writeOutput } from '../../src/cli/options.js';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 
 function refusal(run: () => unknown): string {
   try {

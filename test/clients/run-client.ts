@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { findProgram } from '../../src/linux/programs.js';
+import { findProgram } from '../../src/host/programs.js';
 
 export interface ClientRun {
   code: number | null;

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { compileSchema, parseCheckedYaml } from '../../src/checked-yaml.js';
-import { CONFIG_SCHEMA, type UserConfig } from '../../src/config-schema.js';
-import { PROFILE_SCHEMA } from '../../src/nf/profile-schema.js';
+import { CONFIG_SCHEMA, type UserConfig } from '../../src/config/config-schema.js';
+import { compileSchema, parseCheckedYaml } from '../../src/model/checked-yaml.js';
+import { PROFILE_SCHEMA } from '../../src/model/nf-profile-schema.js';
 import { BUILTIN_PROFILES } from '../../src/nf/profiles.js';
 
 const read = (yaml: string): UserConfig =>

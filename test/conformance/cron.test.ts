@@ -4,7 +4,7 @@
  */
 
 import { expect } from 'chai';
-import type { NemoError } from '../../src/errors.js';
+import type { NemoError } from '../../src/model/errors.js';
 import { checkSchedule, readSchedule } from '../../src/triggers/schedule.js';
 
 interface Rule {

@@ -10,9 +10,9 @@ import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Pax } from 'tar';
-import { inFrames } from '../../src/sandbox/confined/programs/zstd-frames.js';
-import { isCompressed } from '../../src/sandbox/engines/oci/image/layer.js';
-import { directoryInside, fileInside } from '../../src/sandbox/engines/oci/rootfs.js';
+import { directoryInside, fileInside } from '../../src/engine/oci/rootfs.js';
+import { inFrames } from '../../src/images/confined/zstd-frames.js';
+import { isCompressed } from '../../src/images/layer.js';
 import { Layers } from '../support/layers.js';
 import { type TarEntry, tarOf } from '../support/oci-images.js';
 import { errorOf } from '../support/sandboxes.js';
@@ -228,7 +228,7 @@ const TREES: Array<[rule: string, layers: Layer[], tree: string[] | RegExp]> = [
     ['a=', 'b='],
   ],
 ];
-const INFLATE = '../../src/sandbox/confined/programs/inflate-main.js';
+const INFLATE = '../../src/images/confined/inflate-main.js';
 const TAR = tarOf([file('a', 'x'.repeat(300_000)), file('b', '1')]);
 const [ONE, OTHER] = [zstdOf(TAR.subarray(0, 200_000)), zstdOf(TAR.subarray(200_000))];
 const EMPTY = zstdOf(Buffer.alloc(0));

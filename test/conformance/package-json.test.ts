@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { bundleFunction } from '../../src/sandbox/bundle.js';
+import { bundleFunction } from '../../src/bundle/bundle.js';
 
 interface Row {
   rule: string;

@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { UserConfig } from '../../src/config-schema.js';
+import type { UserConfig } from '../../src/config/config-schema.js';
 import { createNamespace } from '../../src/linux/netns.js';
 import { endProcess, spawnTied } from '../../src/linux/tied-process.js';
 import { guardianDone } from '../../src/nf/guardian.js';

@@ -5,7 +5,7 @@
  */
 
 import { expect } from 'chai';
-import type { NemoError } from '../../src/errors.js';
+import type { NemoError } from '../../src/model/errors.js';
 import { openRedisStore } from '../../src/store/redis.js';
 import { RedisStreamSource } from '../../src/triggers/redis-stream.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';

@@ -5,8 +5,8 @@
 
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { ERRNO } from '../../src/sandbox/runner/wasm/errno.js';
-import { WASI_FUNCTIONS } from '../../src/sandbox/runner/wasm/preview1.js';
+import { ERRNO } from '../../src/runner/wasm/errno.js';
+import { WASI_FUNCTIONS } from '../../src/runner/wasm/preview1.js';
 import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
 import {
   addI64,

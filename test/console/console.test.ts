@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { latencyBounds } from '../../src/console/web/history.js';
-import type { FeedFrame } from '../../src/telemetry/feed.js';
+import type { FeedFrame } from '../../src/model/feed.js';
 import { ConsoleBed } from './support/console-bed.js';
 import type { Tune } from './support/feed-source.js';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { eventMatches, newestMatching } from '../../src/console/web/event-filter.js';
 import { boxTotals, ConsoleModel, EVENTS_KEPT } from '../../src/console/web/model.js';
-import type { FeedEvent } from '../../src/telemetry/feed.js';
+import type { FeedEvent } from '../../src/model/feed.js';
 import { FeedSource } from './support/feed-source.js';
 
 describe('console model', () => {

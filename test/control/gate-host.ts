@@ -3,9 +3,9 @@
  * threads of a function. Prints a line when the gate is open.
  */
 
-import { Board, Core } from '../../src/control/board.js';
 import { Gate } from '../../src/control/gate.js';
 import { Slot } from '../../src/control/messages.js';
+import { Board, Core } from '../../src/model/board.js';
 
 const [core, nfPid, tasksPath, sloUs] = process.argv.slice(2) as [string, string, string, string];
 const board = Board.create(Number(core) + 1);

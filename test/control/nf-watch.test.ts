@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { NfWatch } from '../../src/control/nf-watch.js';
 import { endProcess, spawnTied } from '../../src/linux/tied-process.js';
 import { TelemetryMemory } from '../../src/nf/telemetry/memory.js';
-import { CONTROL } from '../../src/tunables.js';
+import { CONTROL } from '../../src/tunables/index.js';
 import { until } from '../packet/waiting.js';
 import { NF_CORE, startSpinner } from '../support/control-bed.js';
 

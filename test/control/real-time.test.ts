@@ -6,7 +6,7 @@ import { RealTimeBudget } from '../../src/control/real-time-budget.js';
 import { RealTimeTurn } from '../../src/control/real-time-turn.js';
 import { getScheduling, setScheduling } from '../../src/linux/sched.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
-import { NF } from '../../src/tunables.js';
+import { NF } from '../../src/tunables/index.js';
 
 describe('real-time threads of NFs', function () {
   this.timeout(20_000);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { VirtualClock } from '../../src/model/clock.js';
-import { HARVEST } from '../../src/tunables.js';
-import { InProcessBox, type TestSandbox } from '../invoke/in-process-box.js';
+import { HARVEST } from '../../src/tunables/index.js';
+import { InProcessBox, type TestSandbox } from './in-process-box.js';
 
 const LIMIT_MS = 30;
 

@@ -3,8 +3,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
-import type { FeedFrame } from '../../src/telemetry/feed.js';
+import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
+import type { FeedFrame } from '../../src/model/feed.js';
 import type { HostInventory } from '../../src/telemetry/inventory.js';
 import { type Ended, nemo, RealAgent } from '../support/real-agent.js';
 

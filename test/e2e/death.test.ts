@@ -8,8 +8,8 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
 import { getScheduling } from '../../src/linux/sched.js';
-import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
 import { isGone, RealAgent, untilTrue } from '../support/real-agent.js';
 
 const SPIN = 'export default () => { for (;;); };';

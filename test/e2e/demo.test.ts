@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { DemoSummary } from '../../src/demo/summary.js';
+import type { DemoSummary } from '../../src/lab/demo/summary.js';
 import { CLI, type Ended, nemo } from '../support/real-agent.js';
 
 describe('the demo', function () {

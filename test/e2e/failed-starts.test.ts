@@ -18,11 +18,11 @@ import {
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { startAgent } from '../../src/agent.js';
-import { AGENTS_FOLDER, lockAgent } from '../../src/agent-lock.js';
-import { resolveConfig } from '../../src/config.js';
-import type { UserConfig } from '../../src/config-schema.js';
-import type { NemoError } from '../../src/errors.js';
+import { startAgent } from '../../src/agent/agent.js';
+import { resolveConfig } from '../../src/config/config.js';
+import type { UserConfig } from '../../src/config/config-schema.js';
+import { AGENTS_FOLDER, lockAgent } from '../../src/guard/agent-lock.js';
+import type { NemoError } from '../../src/model/errors.js';
 import { groupsNamed, locksOf, ownState, usersOf } from '../support/leftovers.js';
 import { CLI } from '../support/real-agent.js';
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { AgentProcess } from '../../bench/agent-process.js';
+import { AgentProcess } from '../../src/lab/agent-process.js';
 
 describe('memory for sandboxes, through the gateway', () => {
   let agent: AgentProcess;

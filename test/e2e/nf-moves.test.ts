@@ -5,9 +5,9 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
+import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
 import { getScheduling, setAffinity } from '../../src/linux/sched.js';
-import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
-import type { FeedFrame } from '../../src/telemetry/feed.js';
+import type { FeedFrame } from '../../src/model/feed.js';
 import { nemo, RealAgent } from '../support/real-agent.js';
 
 const SPIN = 'export default () => { for (;;); };';

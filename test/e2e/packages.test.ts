@@ -1,10 +1,10 @@
 /** Functions with packages in a real agent: deployed by the command, served by stems that imported packages ahead. */
 
 import { expect } from 'chai';
-import { type Agent, startAgent } from '../../src/agent.js';
-import { readConfig, resolveConfig } from '../../src/config.js';
-import { policyByName } from '../../src/harvest/policies.js';
-import type { FeedFrame } from '../../src/telemetry/feed.js';
+import { type Agent, startAgent } from '../../src/agent/agent.js';
+import { readConfig, resolveConfig } from '../../src/config/config.js';
+import type { FeedFrame } from '../../src/model/feed.js';
+import { policyByName } from '../../src/policy/harvest/policies.js';
 import { bulk, Projects, SEES_NO_FUNCTION } from '../support/package-project.js';
 import { nemo, RealAgent } from '../support/real-agent.js';
 

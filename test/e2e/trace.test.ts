@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
-import type { CallTrace } from '../../src/telemetry/traces/call-traces.js';
+import type { CallTrace } from '../../src/model/call-trace.js';
 import { nemo, RealAgent } from '../support/real-agent.js';
 
 describe("a call's time line", function () {

@@ -9,9 +9,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { HOSTILE } from '../../bench/hostile.js';
 import { codeOf } from '../../bench/workloads.js';
+import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
 import { listPids } from '../../src/linux/process.js';
 import { getScheduling } from '../../src/linux/sched.js';
-import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
 import { isGone, RealAgent, untilTrue } from '../support/real-agent.js';
 
 const NF_CORE = 1;

@@ -2,13 +2,13 @@
 
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { FROZEN } from '../../src/conflict/ladder.js';
-import { Core, type CoreField } from '../../src/control/board.js';
 import { Control, type CulpritEvent } from '../../src/control/control.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
+import { Core, type CoreField } from '../../src/model/board.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
+import { FROZEN } from '../../src/policy/conflict/ladder.js';
 import { until } from '../packet/waiting.js';
 import { CONTROL_OPTIONS, NF_CORE } from '../support/control-bed.js';
 

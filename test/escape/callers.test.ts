@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { expect } from 'chai';
-import type { FeedFunction } from '../../src/telemetry/feed.js';
+import type { FeedFunction } from '../../src/model/feed.js';
 import { rawSocket, until } from '../gateway/http-client.js';
 import { RealAgent } from '../support/real-agent.js';
 

@@ -2,9 +2,9 @@
 
 import { EventEmitter, once } from 'node:events';
 import { expect } from 'chai';
-import type { NemoError } from '../../src/errors.js';
-import { Slots } from '../../src/sandbox/confined/slots.js';
-import type { Asker } from '../../src/sandbox/engine.js';
+import { Slots } from '../../src/confinement/confined/slots.js';
+import type { Asker } from '../../src/model/asker.js';
+import type { NemoError } from '../../src/model/errors.js';
 import { startBox } from '../gateway/in-process-platform.js';
 import { errorOf } from '../support/sandboxes.js';
 

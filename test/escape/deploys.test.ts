@@ -3,10 +3,10 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
-import { createRegistry } from '../../src/invoke/registry.js';
-import { bundleFunction } from '../../src/sandbox/bundle.js';
-import { planImage } from '../../src/sandbox/engines/oci/plan.js';
+import { bundleFunction } from '../../src/bundle/bundle.js';
+import { planImage } from '../../src/engine/oci/plan.js';
+import { NemoError } from '../../src/model/errors.js';
+import { createRegistry } from '../../src/provision/registry.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import { createLogBook } from '../../src/telemetry/log-book.js';
 import { createCronTriggers } from '../../src/triggers/cron.js';

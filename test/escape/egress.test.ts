@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { listenTcp } from '../../src/linux/blocking-socket.js';
 import { createNamespace, insideNamespace } from '../../src/linux/netns.js';
 import { Egress } from '../../src/network/egress.js';
-import { EGRESS } from '../../src/tunables.js';
+import { EGRESS } from '../../src/tunables/index.js';
 import { BOX, inTheBox, METADATA, WORLD } from '../support/egress-world.js';
 import { errorOf } from '../support/sandboxes.js';
 

@@ -2,7 +2,7 @@
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { expect } from 'chai';
-import { run } from '../../src/linux/packages.js';
+import { run } from '../../src/host/packages.js';
 import { RealAgent } from '../support/real-agent.js';
 
 describe('escape: a full disk', function () {

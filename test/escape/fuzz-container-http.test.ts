@@ -4,9 +4,9 @@ import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { HttpChannel } from '../../src/sandbox/engines/oci/http-channel.js';
-import type { ChannelEvents } from '../../src/sandbox/engines/process/channel.js';
-import { OCI } from '../../src/tunables.js';
+import { HttpChannel } from '../../src/engine/oci/http-channel.js';
+import type { ChannelEvents } from '../../src/sandbox/channel.js';
+import { OCI } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzzAsync } from '../support/fuzz.js';
 import { inPieces } from './support/hostile-bytes.js';
 

@@ -4,12 +4,12 @@ import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { NemoError } from '../../src/errors.js';
-import { readReport } from '../../src/sandbox/engines/process/ahead-report.js';
-import { Channel, type ChannelEvents } from '../../src/sandbox/engines/process/channel.js';
-import { checkHeaders, parseHeaders, parseTold } from '../../src/sandbox/engines/process/told.js';
-import { BODY_MAX_BYTES, FrameDecoder, FrameError, META_MAX_BYTES } from '../../src/sandbox/runner/frames.js';
-import { CHANNEL, PACKAGES } from '../../src/tunables.js';
+import { readReport } from '../../src/engine/process/ahead-report.js';
+import type { NemoError } from '../../src/model/errors.js';
+import { BODY_MAX_BYTES, FrameDecoder, FrameError, META_MAX_BYTES } from '../../src/runner/frames.js';
+import { Channel, type ChannelEvents } from '../../src/sandbox/channel.js';
+import { checkHeaders, parseHeaders, parseTold } from '../../src/sandbox/told.js';
+import { CHANNEL, PACKAGES } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzz, fuzzAsync } from '../support/fuzz.js';
 import { frameBytes, hostileObject, hostileValue, inPieces, wholeFrames } from './support/hostile-bytes.js';
 

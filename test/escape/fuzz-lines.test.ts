@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { readControlLines } from '../../src/sandbox/engines/control-lines.js';
-import { Qmp } from '../../src/sandbox/engines/microvm/qmp.js';
-import { LogLines } from '../../src/sandbox/engines/process/log-lines.js';
-import { requestEnvironment } from '../../src/sandbox/runner/cgi.js';
+import { Qmp } from '../../src/engine/microvm/qmp.js';
+import { requestEnvironment } from '../../src/runner/cgi.js';
+import { readControlLines } from '../../src/sandbox/control-lines.js';
+import { LogLines } from '../../src/sandbox/log-lines.js';
 import { LineReader } from '../../src/streams/lines.js';
-import { CONTROL_LINE, LOG } from '../../src/tunables.js';
+import { CONTROL_LINE, LOG } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzz, fuzzAsync } from '../support/fuzz.js';
 import { hostileObject, inPieces, lineBytes } from './support/hostile-bytes.js';
 

@@ -2,10 +2,10 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 import { counter, parseAnswer } from '../../src/nf/telemetry/adapter.js';
 import { readPmdStats } from '../../src/nf/telemetry/ovs.js';
-import { TELEMETRY } from '../../src/tunables.js';
+import { TELEMETRY } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { hostileObject } from './support/hostile-bytes.js';
 

@@ -2,9 +2,9 @@
 
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { InProcessBox, settled } from '../dispatch/in-process-box.js';
 import { ask, rawSocket, until } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
-import { InProcessBox, settled } from '../invoke/in-process-box.js';
 
 describe('escape: shares of the gateway', function () {
   this.timeout(30_000);

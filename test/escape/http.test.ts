@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
 import { CONSOLE_FOLDER, CONSOLE_HEADERS } from '../../src/console/assets.js';
-import { OciEngine } from '../../src/sandbox/engines/oci/engine.js';
+import { OciEngine } from '../../src/engine/oci/engine.js';
 import { type Ask, ask } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { FOREIGN_ASKS, fetched } from './support/web.js';

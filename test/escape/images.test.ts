@@ -4,12 +4,11 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
-import { chooseManifest, parseConfig, parseJson } from '../../src/sandbox/engines/oci/image/image.js';
-import { layerName } from '../../src/sandbox/engines/oci/image/import.js';
-import { manifestParts } from '../../src/sandbox/engines/oci/image/sources.js';
-import { LaidOutImages } from '../../src/sandbox/engines/oci/laid-out-images.js';
-import { OCI } from '../../src/tunables.js';
+import { LaidOutImages } from '../../src/engine/oci/laid-out-images.js';
+import { chooseManifest, manifestParts, parseConfig, parseJson } from '../../src/images/image.js';
+import { layerName } from '../../src/images/import.js';
+import { NemoError } from '../../src/model/errors.js';
+import { OCI } from '../../src/tunables/index.js';
 import { ImageImports, localRegistry } from '../support/image-imports.js';
 import { OciBench } from '../support/oci-bench.js';
 import {

@@ -12,12 +12,12 @@ import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { processArgs, processStat, startTicks } from '../../src/linux/process.js';
 import { readProcessFacts } from '../../src/linux/process-facts.js';
 import { endProcess } from '../../src/linux/tied-process.js';
+import type { NfProfile } from '../../src/model/nf-profile.js';
+import type { ExplicitNf } from '../../src/model/nf-profile-schema.js';
 import { Discovery, discover } from '../../src/nf/discovery.js';
-import type { NfProfile } from '../../src/nf/profile.js';
-import type { ExplicitNf } from '../../src/nf/profile-schema.js';
 import { scanForNfs } from '../../src/nf/scan.js';
 import { NfWatcher } from '../../src/nf/watcher.js';
-import { DISCOVERY } from '../../src/tunables.js';
+import { DISCOVERY } from '../../src/tunables/index.js';
 import { startIn } from '../support/in-cgroup.js';
 import { untilTrue } from '../support/real-agent.js';
 

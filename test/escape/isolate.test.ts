@@ -2,7 +2,7 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { LoadOptions, Sandbox } from '../../src/sandbox/engine.js';
-import { ISOLATE } from '../../src/tunables.js';
+import { ISOLATE } from '../../src/tunables/index.js';
 import { itHoldsAgainstEscapes, type Outcome } from '../support/escapes.js';
 import { ask, call, errorOf, json, SandboxBench } from '../support/sandboxes.js';
 import { ATTACKS, MARK, STRINGS } from './support/isolate-attacks.js';

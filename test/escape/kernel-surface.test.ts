@@ -6,11 +6,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { launchCommand } from '../../src/confinement/launch.js';
+import { makeOpenDirectory, prepareRuntime } from '../../src/confinement/runtime.js';
+import type { Confinement } from '../../src/confinement/seccomp/rules.js';
 import { execFile } from '../../src/linux/spawn.js';
-import { launchCommand } from '../../src/sandbox/engines/process/launch.js';
-import { makeOpenDirectory, prepareRuntime } from '../../src/sandbox/engines/process/runtime.js';
-import type { Confinement } from '../../src/sandbox/seccomp/rules.js';
-import { SANDBOX } from '../../src/tunables.js';
+import { SANDBOX } from '../../src/tunables/index.js';
 import {
   buildNativeAttempts,
   CONTAINER_ANSWERS,

@@ -4,11 +4,11 @@ import { execFileSync } from 'node:child_process';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
+import { EXEC_VARIANT } from '../../src/engine/process/programs.js';
 import { membersOf } from '../../src/linux/cgroup/files.js';
 import { countLocks } from '../../src/linux/lock-counts.js';
-import { EXEC_VARIANT } from '../../src/sandbox/engines/process/programs.js';
-import { LockWatch } from '../../src/sandbox/lock-watch.js';
-import { LOCKS } from '../../src/tunables.js';
+import { LockWatch } from '../../src/pool/lock-watch.js';
+import { LOCKS } from '../../src/tunables/index.js';
 import { RealAgent } from '../support/real-agent.js';
 import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
 

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { getScheduling } from '../../src/linux/sched.js';
-import type { FeedFrame } from '../../src/telemetry/feed.js';
+import type { FeedFrame } from '../../src/model/feed.js';
 import { startVictim, type Victim } from '../nf/victim.js';
 import { RealAgent } from '../support/real-agent.js';
 import { IMPOSTOR_RUNS_HERE, impostorProgram } from './support/impostor.js';

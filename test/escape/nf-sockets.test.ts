@@ -22,14 +22,14 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { startTicks } from '../../src/linux/process.js';
 import { endProcess } from '../../src/linux/tied-process.js';
+import { LatencyBuckets } from '../../src/model/latency-buckets.js';
+import type { NfInstance, NfProfile } from '../../src/model/nf-profile.js';
 import { Guardian } from '../../src/nf/guardian.js';
 import { openLatencySource } from '../../src/nf/latency/open.js';
-import type { NfInstance, NfProfile } from '../../src/nf/profile.js';
 import { parseSettings, readSettings, settingsPath, undoArgs } from '../../src/nf/settings-journal.js';
 import { SleepControls } from '../../src/nf/sleep-control.js';
 import { DpdkTelemetry } from '../../src/nf/telemetry/dpdk.js';
 import { OvsTelemetry } from '../../src/nf/telemetry/ovs.js';
-import { LatencyBuckets } from '../../src/packet/latency-buckets.js';
 import { SharedLatencyWriter, sharedLatencyPath } from '../../src/packet/shared-latency.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 

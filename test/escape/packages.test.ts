@@ -3,14 +3,14 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
-import { createRegistry } from '../../src/invoke/registry.js';
-import { PackageShelf } from '../../src/sandbox/engines/process/package-shelf.js';
-import { checkPackages, type Package, sealPackage } from '../../src/sandbox/packages/pack.js';
-import { StorageQuota } from '../../src/sandbox/storage-quota.js';
+import { checkPackages, type Package, sealPackage } from '../../src/bundle/pack.js';
+import { PackageShelf } from '../../src/bundle/package-shelf.js';
+import { StorageQuota } from '../../src/host/storage-quota.js';
+import { NemoError } from '../../src/model/errors.js';
+import { createRegistry } from '../../src/provision/registry.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
-import { FUNCTION_LIMITS, PACKAGES } from '../../src/tunables.js';
+import { FUNCTION_LIMITS, PACKAGES } from '../../src/tunables/index.js';
 import { errorOf } from '../support/sandboxes.js';
 
 describe('escape: packages of a deploy', () => {

@@ -6,11 +6,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { launchCommand } from '../../src/confinement/launch.js';
+import { makeOpenDirectory, prepareRuntime } from '../../src/confinement/runtime.js';
+import { launchCommand as containerCommand } from '../../src/engine/oci/launch.js';
 import { execFile } from '../../src/linux/spawn.js';
-import { launchCommand as containerCommand } from '../../src/sandbox/engines/oci/launch.js';
-import { launchCommand } from '../../src/sandbox/engines/process/launch.js';
-import { makeOpenDirectory, prepareRuntime } from '../../src/sandbox/engines/process/runtime.js';
-import { SANDBOX } from '../../src/tunables.js';
+import { SANDBOX } from '../../src/tunables/index.js';
 
 /** What the command prints on both outputs, whatever its exit code. */
 async function outputOf([program, ...args]: string[]): Promise<string> {

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
+import { packagePath } from '../../src/bundle/pack.js';
 import { getScheduling } from '../../src/linux/sched.js';
 import type { Sandbox } from '../../src/sandbox/engine.js';
-import { packagePath } from '../../src/sandbox/packages/pack.js';
-import { SANDBOX } from '../../src/tunables.js';
+import { SANDBOX } from '../../src/tunables/index.js';
 import { attempt, EVALUATOR, itHoldsAgainstEscapes, pidsBelow } from '../support/escapes.js';
 import { SandboxBench } from '../support/sandboxes.js';
 

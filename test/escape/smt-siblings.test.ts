@@ -6,10 +6,10 @@
 
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { expect } from 'chai';
+import { launchMachine } from '../../src/engine/microvm/machine.js';
+import { launchContainer } from '../../src/engine/oci/launch.js';
 import { membersOf } from '../../src/linux/cgroup/files.js';
 import type { ChildProcess } from '../../src/linux/spawn.js';
-import { launchMachine } from '../../src/sandbox/engines/microvm/machine.js';
-import { launchContainer } from '../../src/sandbox/engines/oci/launch.js';
 import { isGone, untilTrue } from '../support/real-agent.js';
 import { errorOf, SandboxBench } from '../support/sandboxes.js';
 

@@ -4,11 +4,11 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { loadInMachine } from '../../src/engine/microvm/load-in-machine.js';
+import { Fd, socketOf } from '../../src/engine/microvm/machine.js';
+import { makeSnapshot } from '../../src/engine/microvm/make-snapshot.js';
+import { Qmp } from '../../src/engine/microvm/qmp.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
-import { loadInMachine } from '../../src/sandbox/engines/microvm/load-in-machine.js';
-import { Fd, socketOf } from '../../src/sandbox/engines/microvm/machine.js';
-import { makeSnapshot } from '../../src/sandbox/engines/microvm/make-snapshot.js';
-import { Qmp } from '../../src/sandbox/engines/microvm/qmp.js';
 import { errorOf } from '../support/sandboxes.js';
 
 const MEMORY_MB = 64;

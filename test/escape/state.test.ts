@@ -15,7 +15,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { spawnTied } from '../../src/linux/tied-process.js';
-import { maskUrl, maskUrls } from '../../src/mask-url.js';
+import { maskUrl, maskUrls } from '../../src/model/mask-url.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { CLI, type Ended, nemo, RealAgent } from '../support/real-agent.js';
 

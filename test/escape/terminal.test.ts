@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { printable, printableJson, printableLines } from '../../src/printable.js';
+import { printable, printableJson, printableLines } from '../../src/model/printable.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { CLI, RealAgent } from '../support/real-agent.js';
 

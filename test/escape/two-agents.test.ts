@@ -8,11 +8,11 @@ import { once } from 'node:events';
 import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { AGENTS_FOLDER, agentNames, lockAgent } from '../../src/agent-lock.js';
-import type { UserConfig } from '../../src/config-schema.js';
+import type { UserConfig } from '../../src/config/config-schema.js';
+import { AGENTS_FOLDER, agentNames, lockAgent } from '../../src/guard/agent-lock.js';
+import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
 import { getScheduling, setScheduling } from '../../src/linux/sched.js';
 import { endProcess } from '../../src/linux/tied-process.js';
-import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
 import { RealAgent, untilTrue } from '../support/real-agent.js';
 
 const NOBODY = 65534;
@@ -135,7 +135,7 @@ describe('the name of an agent', () => {
         .to.throw(/already runs/)
         .with.property('code', 'AGENT_RUNNING');
       lock.release();
-      const script = `import { lockAgent } from ${JSON.stringify(new URL('../../src/agent-lock.js', import.meta.url).href)};
+      const script = `import { lockAgent } from ${JSON.stringify(new URL('../../src/guard/agent-lock.js', import.meta.url).href)};
         lockAgent('mine', ${JSON.stringify(folder)}); console.log('has it'); setInterval(() => {}, 1000);`;
       const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
         stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Sandbox } from '../../src/sandbox/engine.js';
-import { ISOLATE, WASM } from '../../src/tunables.js';
+import { ISOLATE, WASM } from '../../src/tunables/index.js';
 import { expectHarmless, processesThatShow, statusesOf } from '../support/escapes.js';
 import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
 import {

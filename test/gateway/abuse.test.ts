@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
-import { FEED_SERVER } from '../../src/tunables.js';
+import { FEED_SERVER } from '../../src/tunables/index.js';
 import { ask, rawSocket, until, untilClosed } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
 

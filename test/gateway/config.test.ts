@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { compileSchema, parseCheckedYaml } from '../../src/checked-yaml.js';
-import { resolveConfig } from '../../src/config.js';
-import { CONFIG_SCHEMA, type UserConfig } from '../../src/config-schema.js';
+import { resolveConfig } from '../../src/config/config.js';
+import { CONFIG_SCHEMA, type UserConfig } from '../../src/config/config-schema.js';
+import { compileSchema, parseCheckedYaml } from '../../src/model/checked-yaml.js';
 
 describe('the configuration of HTTP', () => {
   const read = (http: string): UserConfig =>

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 import { ask } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
 

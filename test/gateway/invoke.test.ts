@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
-import type { CallRequest, CallTimeline, Sink } from '../../src/invoke/function.js';
+import { NemoError } from '../../src/model/errors.js';
+import type { CallRequest, CallTimeline, Sink } from '../../src/model/function.js';
 import { ask, rawSocket, until, untilClosed } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
 

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { expect } from 'chai';
-import type { LogLine } from '../../src/invoke/function.js';
-import { GATEWAY_HTTP } from '../../src/tunables.js';
+import type { LogLine } from '../../src/model/function.js';
+import { GATEWAY_HTTP } from '../../src/tunables/index.js';
 import { ask, rawSocket, until } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
 

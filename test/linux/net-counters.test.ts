@@ -8,7 +8,7 @@ import { bind, close, socket } from '../../src/linux/libc.js';
 import { queueInodes } from '../../src/linux/listening.js';
 import { InterfaceDrops, SocketQueues, SoftnetStat } from '../../src/linux/net-counters.js';
 import { connect, createNamespace, insideNamespace, type Namespace } from '../../src/linux/netns.js';
-import { CONTROL } from '../../src/tunables.js';
+import { CONTROL } from '../../src/tunables/index.js';
 
 /** More than Linux's default receive buffer takes: each counts with at least 512 bytes. */
 const FLOOD = 1_000;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
-import { ensurePackages, missingPackages } from '../../src/linux/packages.js';
+import { ensurePackages, missingPackages } from '../../src/host/packages.js';
+import { NemoError } from '../../src/model/errors.js';
 
 describe('packages', () => {
   it('says and does nothing when nothing is missing', async () => {

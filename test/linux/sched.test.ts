@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpus } from 'node:os';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
 import { getAffinity, getScheduling, setAffinity, setScheduling } from '../../src/linux/sched.js';
 import { endProcess } from '../../src/linux/tied-process.js';
+import { NemoError } from '../../src/model/errors.js';
 
 describe('scheduling of a thread', () => {
   let child: ChildProcess;

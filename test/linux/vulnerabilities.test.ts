@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { expect } from 'chai';
-import { openVulnerabilities, readVulnerabilities } from '../../src/linux/vulnerabilities.js';
+import { openVulnerabilities, readVulnerabilities } from '../../src/host/vulnerabilities.js';
 
 describe('faults of the processor', () => {
   it('are those that the kernel calls vulnerable, and apart from them those by siblings only', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 import { whyBarred } from '../../src/network/barred-addresses.js';
 import { EgressRules, parseEgressRule } from '../../src/network/egress-rules.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 import { checkEgress, EgressRules, parseEgressRule } from '../../src/network/egress-rules.js';
 
 describe('egress rules', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { fromHosts, Lookups, type Resolved } from '../../src/network/lookups.js';
-import { EGRESS } from '../../src/tunables.js';
+import { EGRESS } from '../../src/tunables/index.js';
 
 /** Name servers that answer when the test says so. */
 class Servers {

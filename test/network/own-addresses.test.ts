@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { OwnAddresses } from '../../src/network/own-addresses.js';
-import { EGRESS } from '../../src/tunables.js';
+import { EGRESS } from '../../src/tunables/index.js';
 
 describe('the addresses of this box', () => {
   it('are looked at less often where that takes long, as where users make thousands of namespaces', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { RelayPlaces } from '../../src/network/relay-places.js';
-import { EGRESS } from '../../src/tunables.js';
+import { EGRESS } from '../../src/tunables/index.js';
 
 describe('places of the relay', () => {
   let nowMs: number;

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { Board } from '../../src/control/board.js';
 import { startTicks } from '../../src/linux/process.js';
+import { Board } from '../../src/model/board.js';
+import type { NfProfile } from '../../src/model/nf-profile.js';
 import { Measurements } from '../../src/nf/measurements.js';
-import type { NfProfile } from '../../src/nf/profile.js';
 import { until } from '../packet/waiting.js';
 
 describe('what is measured of an NF', () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 import { BUILTIN_PROFILES, loadProfiles, parseProfile } from '../../src/nf/profiles.js';
 
 const GOOD = 'name: mine\nmatch:\n  process: ^mine$\nmode: sleep\nsloP99Us: 200\n';

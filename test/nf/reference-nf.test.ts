@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { expect } from 'chai';
+import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
 import { getScheduling } from '../../src/linux/sched.js';
+import { LatencyBuckets } from '../../src/model/latency-buckets.js';
+import type { NfInstance } from '../../src/model/nf-profile.js';
 import { discover } from '../../src/nf/discovery.js';
 import { openLatencySource } from '../../src/nf/latency/open.js';
-import type { NfInstance } from '../../src/nf/profile.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../../src/nf/profiles.js';
-import { LatencyBuckets } from '../../src/packet/latency-buckets.js';
 import { sharedLatencyPath, sweepSharedLatency } from '../../src/packet/shared-latency.js';
-import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
 import { until } from '../packet/waiting.js';
 
 describe('a reference NF', () => {

@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
 import { discover } from '../../src/nf/discovery.js';
 import { loadProfiles, parseProfile } from '../../src/nf/profiles.js';
 import { scanForNfs } from '../../src/nf/scan.js';
-import { createTestbed, type Testbed } from '../../src/packet/testbed.js';
 
 describe('nemo nf scan', () => {
   const core = cpus().length - 1;

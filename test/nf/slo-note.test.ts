@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { OFF } from '../../src/conflict/ladder.js';
-import { Board, Core } from '../../src/control/board.js';
+import { Board, Core } from '../../src/model/board.js';
 import { type SloNoteFacts, sloNote } from '../../src/nf/slo-note.js';
+import { OFF } from '../../src/policy/conflict/ladder.js';
 
 const facts = (over: Partial<SloNoteFacts> = {}): SloNoteFacts => ({
   cores: [1],

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 import { Headers, OK, parseHeaders } from '../../src/packet/headers.js';
 import { type Capture, parseCapture, readCapture } from '../../src/packet/pcap.js';
 

@@ -5,12 +5,12 @@ import { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { Sleeper } from '../../src/control/sleeper.js';
 import { FutexWait } from '../../src/linux/futex.js';
+import { LatencyBuckets } from '../../src/model/latency-buckets.js';
 import { ReportedSource } from '../../src/nf/latency/reported.js';
 import type { Bell } from '../../src/nf/latency-source.js';
 import { BELL_WORDS, BellWord, bellLimit, Doorbell } from '../../src/packet/doorbell.js';
-import { LatencyBuckets } from '../../src/packet/latency-buckets.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
-import { DOORBELL } from '../../src/tunables.js';
+import { DOORBELL } from '../../src/tunables/index.js';
 
 const LIMIT_NS = 500_000;
 const GAP_NS = DOORBELL.gapUs * 1_000;

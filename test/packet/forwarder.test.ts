@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { connect, createNamespace, insideNamespace, type Namespace } from '../../src/linux/netns.js';
 import { openPacketSocket, type PacketSocket } from '../../src/linux/packet-socket.js';
 import { PollSet } from '../../src/linux/poll.js';
+import { LatencyBuckets } from '../../src/model/latency-buckets.js';
 import { Forwarder, type FrameProcessor } from '../../src/packet/forwarder.js';
-import { LatencyBuckets } from '../../src/packet/latency-buckets.js';
 import { PacketCounter } from '../../src/packet/shared-latency.js';
 
 const RING = { slots: 32, slotBytes: 2048 };

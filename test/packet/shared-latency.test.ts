@@ -10,8 +10,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
 import { endProcess } from '../../src/linux/tied-process.js';
+import { NemoError } from '../../src/model/errors.js';
 import {
   PacketCounter,
   SHARED_LATENCY_BYTES,

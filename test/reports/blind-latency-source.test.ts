@@ -1,9 +1,9 @@
 /** Reported: a tap on a guest's own interfaces sees nothing for ever; one whose interface comes late, or anew, neither. */
 
 import { expect } from 'chai';
-import { Core } from '../../src/control/board.js';
 import { connect, createNamespace, type Namespace } from '../../src/linux/netns.js';
 import { endProcess } from '../../src/linux/tied-process.js';
+import { Core } from '../../src/model/board.js';
 import { startProbe } from '../../src/nf/latency/probe.js';
 import { startTap, type Tap } from '../../src/nf/latency/tap.js';
 import { until } from '../packet/waiting.js';

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { diagnose } from '../../src/cli/diagnosis.js';
-import { resolveConfig } from '../../src/config.js';
-import type { NemoError } from '../../src/errors.js';
+import { resolveConfig } from '../../src/config/config.js';
+import { type HostFacts, readHostFacts } from '../../src/host/host.js';
 import {
   type AllowedCores,
   allowedCores,
@@ -14,7 +14,7 @@ import {
   requireCore,
   requireTwoCores,
 } from '../../src/linux/allowed-cores.js';
-import { type HostFacts, readHostFacts } from '../../src/linux/host.js';
+import type { NemoError } from '../../src/model/errors.js';
 
 /** As in a cpuset that has only core 0 of four. */
 const IN_CPUSET: AllowedCores = {

@@ -4,7 +4,7 @@ import { EventEmitter, once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { Sink } from '../../src/invoke/function.js';
+import type { Sink } from '../../src/model/function.js';
 import { rawSocket, until } from '../gateway/http-client.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { openChannel } from '../support/http-channels.js';

@@ -2,8 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { CallTimeline, Sink } from '../../src/invoke/function.js';
-import { GATEWAY_HTTP } from '../../src/tunables.js';
+import type { CallTimeline, Sink } from '../../src/model/function.js';
+import { GATEWAY_HTTP } from '../../src/tunables/index.js';
 import { rawSocket, until, untilClosed } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { exchangeHalfClosed } from '../support/raw-http.js';

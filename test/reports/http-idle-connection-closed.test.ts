@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { resolveConfig } from '../../src/config.js';
+import { resolveConfig } from '../../src/config/config.js';
 import { rawSocket, until, untilClosed } from '../gateway/http-client.js';
 import { echo, startBox } from '../gateway/in-process-platform.js';
 

@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { mountRootfs, unmountBelow } from '../../src/sandbox/engines/oci/rootfs.js';
-import { OCI } from '../../src/tunables.js';
+import { mountRootfs, unmountBelow } from '../../src/engine/oci/rootfs.js';
+import { OCI } from '../../src/tunables/index.js';
 import { ImageImports } from '../support/image-imports.js';
 import { dockerArchive, type TarEntry, tarOf, writeLayout } from '../support/oci-images.js';
 import { errorOf } from '../support/sandboxes.js';

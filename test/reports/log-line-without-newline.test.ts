@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { readLog } from '../../src/sandbox/engines/process/log-lines.js';
+import { readLog } from '../../src/sandbox/log-lines.js';
 
 describe('report: a log line without a newline', () => {
   it('is told while its writer lives, and once', async () => {

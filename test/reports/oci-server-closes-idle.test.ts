@@ -3,8 +3,8 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
-import type { HttpChannel } from '../../src/sandbox/engines/oci/http-channel.js';
-import { OCI } from '../../src/tunables.js';
+import type { HttpChannel } from '../../src/engine/oci/http-channel.js';
+import { OCI } from '../../src/tunables/index.js';
 import { openChannel } from '../support/http-channels.js';
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';

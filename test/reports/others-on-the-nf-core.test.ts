@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { expect } from 'chai';
 import { endProcess, spawnTied } from '../../src/linux/tied-process.js';
-import type { FeedCore } from '../../src/telemetry/feed.js';
+import type { FeedCore } from '../../src/model/feed.js';
 import { NF_CORE, startServer, startSpinner } from '../support/control-bed.js';
 import { RealAgent } from '../support/real-agent.js';
 

@@ -2,12 +2,12 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { expect } from 'chai';
-import { FROZEN, OFF } from '../../src/conflict/ladder.js';
-import { Core } from '../../src/control/board.js';
 import { endProcess } from '../../src/linux/tied-process.js';
+import { Core } from '../../src/model/board.js';
 import { startProbe } from '../../src/nf/latency/probe.js';
 import type { Tap } from '../../src/nf/latency/tap.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
+import { FROZEN, OFF } from '../../src/policy/conflict/ladder.js';
 import { until } from '../packet/waiting.js';
 import { ControlBed, startServer } from '../support/control-bed.js';
 import { idOf } from '../support/process-id.js';

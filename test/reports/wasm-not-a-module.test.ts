@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { compile } from '../../src/sandbox/runner/wasm/module.js';
+import { compile } from '../../src/runner/wasm/module.js';
 import { ECHO_COMMAND, FOREIGN_IMPORT, leb, NO_EXPORT, NOOP_COMMAND } from '../support/wasm-modules.js';
 
 /** A component was refused in V8's words ("expected version 01 00 00 00, found 0d 00 01 00"), and so were others. */

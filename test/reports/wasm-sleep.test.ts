@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
 import { runSession, type Step, storeI32, storeI64, wasiSession } from '../support/wasi-session.js';
 import { ECHO_COMMAND, n } from '../support/wasm-modules.js';

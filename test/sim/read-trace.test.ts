@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import type { NemoError } from '../../src/errors.js';
+import type { NemoError } from '../../src/model/errors.js';
 import { readPackages } from '../../src/sim/packages.js';
 import { readTrace } from '../../src/sim/read-trace.js';
 

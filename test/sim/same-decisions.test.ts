@@ -6,13 +6,13 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { VirtualClock } from '../../src/model/clock.js';
-import { createPolicies } from '../../src/sandbox/policies.js';
+import { createPolicies } from '../../src/policy/policies.js';
 import { parsePolicySet } from '../../src/sim/compare.js';
 import { SharedCores } from '../../src/sim/shared-cores.js';
 import { boxOf } from '../../src/sim/sim-box.js';
 import { type Trace, TraceBuilder } from '../../src/sim/trace.js';
 import { type SimWatch, World } from '../../src/sim/world.js';
-import { InProcessBox, type Outcome, settled, type TestSandbox } from '../invoke/in-process-box.js';
+import { InProcessBox, type Outcome, settled, type TestSandbox } from '../dispatch/in-process-box.js';
 
 const MIB = 2 ** 20;
 /** Fractions, so that nothing falls on a step of the planner by chance. */

@@ -8,11 +8,11 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import { NemoError } from '../../src/errors.js';
+import { NemoError } from '../../src/model/errors.js';
 import { openStore, type StoreConfig } from '../../src/store/open-store.js';
 import { openRedisStore } from '../../src/store/redis.js';
 import type { Lease, Store } from '../../src/store/store.js';
-import { STORE } from '../../src/tunables.js';
+import { STORE } from '../../src/tunables/index.js';
 import { freePort, type RedisServer, startRedis } from './redis-server.js';
 
 async function rejection(work: Promise<unknown>): Promise<NemoError> {

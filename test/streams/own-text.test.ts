@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { parseTold } from '../../src/sandbox/engines/process/told.js';
+import { parseTold } from '../../src/sandbox/told.js';
 import { startOf } from '../../src/streams/own-text.js';
 import { createLogBook } from '../../src/telemetry/log-book.js';
 import { heapBytes } from '../support/heap.js';

@@ -6,11 +6,11 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { NemoError } from '../../src/errors.js';
 import { CgroupCounters } from '../../src/linux/cgroup/counters.js';
 import type { Cgroup } from '../../src/linux/cgroup/driver.js';
 import { CgroupThrottle } from '../../src/linux/cgroup/throttle.js';
 import { listThreads } from '../../src/linux/process.js';
+import { NemoError } from '../../src/model/errors.js';
 import { type CgroupCheck, type CheckContext, MEMORY_CHECKS, MIB } from './cgroup-memory-checks.js';
 import { runIn, startIn, until } from './in-cgroup.js';
 

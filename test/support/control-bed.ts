@@ -2,12 +2,12 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { Core, type CoreField } from '../../src/control/board.js';
 import { Control, type LevelEvent } from '../../src/control/control.js';
 import type { ControlNf, NfStats } from '../../src/control/messages.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
+import { Core, type CoreField } from '../../src/model/board.js';
 import { until } from '../packet/waiting.js';
 
 export const NF_CORE = 1;

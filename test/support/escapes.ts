@@ -12,7 +12,7 @@ import { expect } from 'chai';
 import { tasksPath } from '../../src/control/gate.js';
 import { listPids } from '../../src/linux/process.js';
 import type { LoadOptions, Sandbox } from '../../src/sandbox/engine.js';
-import { SANDBOX } from '../../src/tunables.js';
+import { SANDBOX } from '../../src/tunables/index.js';
 import { buildNativeAttempts, expectRefused, NATIVE_ANSWERS, outcomesOf } from './native-attempts.js';
 import { ask, call, errorOf, json } from './sandboxes.js';
 

@@ -2,8 +2,8 @@
 
 import { EventEmitter } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { HttpChannel } from '../../src/sandbox/engines/oci/http-channel.js';
-import type { ChannelEvents } from '../../src/sandbox/engines/process/channel.js';
+import { HttpChannel } from '../../src/engine/oci/http-channel.js';
+import type { ChannelEvents } from '../../src/sandbox/channel.js';
 
 /** Loaded. */
 export async function openChannel(port: number): Promise<HttpChannel> {

@@ -2,13 +2,13 @@
 
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Confined } from '../../src/confinement/confined/confined.js';
+import type { ImportedImage } from '../../src/images/import.js';
+import { importInThread } from '../../src/images/import-worker.js';
+import type { RegistryAccess } from '../../src/images/registry-rules.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
-import type { Confined } from '../../src/sandbox/confined/confined.js';
-import type { ImportedImage } from '../../src/sandbox/engines/oci/image/import.js';
-import { importInThread } from '../../src/sandbox/engines/oci/image/import-worker.js';
-import type { RegistryAccess } from '../../src/sandbox/engines/oci/image/registry-rules.js';
-import { OCI } from '../../src/tunables.js';
+import { OCI } from '../../src/tunables/index.js';
 import { confinedIn } from './sandboxes.js';
 
 export interface ImportInput {

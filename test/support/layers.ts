@@ -2,10 +2,10 @@
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { LayerWriter } from '../../src/sandbox/engines/oci/image/layer.js';
-import { hidesAllBelow, sealLayer } from '../../src/sandbox/engines/oci/image/seal.js';
-import { mountRootfs, unmountBelow } from '../../src/sandbox/engines/oci/rootfs.js';
-import { OCI } from '../../src/tunables.js';
+import { mountRootfs, unmountBelow } from '../../src/engine/oci/rootfs.js';
+import { LayerWriter } from '../../src/images/layer.js';
+import { hidesAllBelow, sealLayer } from '../../src/images/seal.js';
+import { OCI } from '../../src/tunables/index.js';
 import { type TarEntry, tarOf } from './oci-images.js';
 
 /** One that nobody guesses. */

@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { AGENTS_FOLDER } from '../../src/agent-lock.js';
+import { AGENTS_FOLDER } from '../../src/guard/agent-lock.js';
 import { listPids, processArgs } from '../../src/linux/process.js';
 import { getAffinity } from '../../src/linux/sched.js';
 

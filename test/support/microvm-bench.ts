@@ -6,11 +6,11 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { MicrovmEngine, type MicrovmEngineOptions } from '../../src/engine/microvm/engine.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
-import { MicrovmEngine, type MicrovmEngineOptions } from '../../src/sandbox/engines/microvm/engine.js';
-import { DEFAULT_STORES } from '../../src/sandbox/snapshots/stores.js';
+import { DEFAULT_STORES } from '../../src/snapshots/stores.js';
 import { confinedIn, type LogEntry } from './sandboxes.js';
 
 const STATE_DIR = mkdtempSync('/var/tmp/nemo-test-microvm-state-');

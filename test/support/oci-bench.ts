@@ -3,13 +3,13 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Confined } from '../../src/confinement/confined/confined.js';
+import { OciEngine } from '../../src/engine/oci/engine.js';
+import { StoredLayers } from '../../src/engine/oci/stored-layers.js';
+import { StorageQuota } from '../../src/host/storage-quota.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
-import type { Confined } from '../../src/sandbox/confined/confined.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
-import { OciEngine } from '../../src/sandbox/engines/oci/engine.js';
-import { StoredLayers } from '../../src/sandbox/engines/oci/stored-layers.js';
-import { StorageQuota } from '../../src/sandbox/storage-quota.js';
 import { confinedIn, type LogEntry } from './sandboxes.js';
 
 const MEMORY_BYTES = 128 * 1024 * 1024;

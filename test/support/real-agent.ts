@@ -19,10 +19,10 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import type { UserConfig } from '../../src/config-schema.js';
+import type { UserConfig } from '../../src/config/config-schema.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
+import type { FeedEvent, FeedFrame } from '../../src/model/feed.js';
 import { guardianDone } from '../../src/nf/guardian.js';
-import type { FeedEvent, FeedFrame } from '../../src/telemetry/feed.js';
 
 export const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 /** Of waits for an agent: longer than any takes on a busy machine, shorter than a test's own timeout. */

@@ -4,8 +4,8 @@
  */
 
 import { writeFileSync } from 'node:fs';
+import { ProcessEngine } from '../../src/engine/process/engine.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
-import { ProcessEngine } from '../../src/sandbox/engines/process/engine.js';
 import { confinedIn } from './sandboxes.js';
 
 const [rootName, directory] = process.argv.slice(2) as [string, string];

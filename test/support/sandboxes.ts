@@ -6,25 +6,19 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import type { NemoError } from '../../src/errors.js';
-import type { CallRequest, FunctionSpec, LogLine } from '../../src/invoke/function.js';
+import { sealPackage } from '../../src/bundle/pack.js';
+import { Confined } from '../../src/confinement/confined/confined.js';
+import type { SetApart } from '../../src/confinement/start-apart.js';
+import { builtinEngines } from '../../src/engine/builtin.js';
+import { StorageQuota } from '../../src/host/storage-quota.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { onlineCores } from '../../src/linux/online-cores.js';
+import type { NemoError } from '../../src/model/errors.js';
+import type { CallRequest, FunctionSpec, LogLine } from '../../src/model/function.js';
+import type { PackageInput, StoredPackage } from '../../src/model/package.js';
 import { Egress } from '../../src/network/egress.js';
-import { Confined } from '../../src/sandbox/confined/confined.js';
-import type {
-  Engine,
-  EngineEntry,
-  LoadOptions,
-  Sandbox,
-  StartOptions,
-  StoredPackage,
-} from '../../src/sandbox/engine.js';
-import { builtinEngines } from '../../src/sandbox/engines/builtin.js';
-import type { SetApart } from '../../src/sandbox/engines/start-apart.js';
-import { type PackageInput, sealPackage } from '../../src/sandbox/packages/pack.js';
-import { StorageQuota } from '../../src/sandbox/storage-quota.js';
+import type { Engine, EngineEntry, LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 
 export interface Answer {
   status: number;

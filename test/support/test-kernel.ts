@@ -2,7 +2,7 @@
 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fetchKernel } from '../../src/sandbox/engines/microvm/kernel.js';
+import { fetchKernel } from '../../src/engine/microvm/kernel.js';
 
 export async function testKernel(): Promise<string> {
   return (await fetchKernel(join(tmpdir(), 'nemo-guest-kernel'))).image;

@@ -7,8 +7,8 @@
  */
 
 import { once } from 'node:events';
+import { type RunningNf, startReferenceNf } from '../../src/lab/testbed.js';
 import { connect, createNamespace, type Namespace } from '../../src/linux/netns.js';
-import { type RunningNf, startReferenceNf } from '../../src/packet/testbed.js';
 
 export const NEAR = { mac: '02:00:00:00:00:0a', v4: '10.9.0.1', v6: 'fd09::1' };
 export const FAR = { mac: '02:00:00:00:00:0b', v4: '10.9.0.2', v6: 'fd09::2' };

@@ -6,10 +6,10 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import koffi from 'koffi';
-import { Core, Head } from '../../src/control/board.js';
 import { Control } from '../../src/control/control.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { realtimeNs, toUnixNs } from '../../src/linux/clock.js';
+import { Core, Head } from '../../src/model/board.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
 import { startIn, until } from './in-cgroup.js';
 

@@ -11,9 +11,9 @@ import { createRequire } from 'node:module';
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { run } from '../../src/host/packages.js';
+import { findProgram } from '../../src/host/programs.js';
 import { CpioWriter } from '../../src/linux/cpio.js';
-import { run } from '../../src/linux/packages.js';
-import { findProgram } from '../../src/linux/programs.js';
 import { testKernel } from './test-kernel.js';
 
 const BUILD = fileURLToPath(new URL('../..', import.meta.url));

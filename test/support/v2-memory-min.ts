@@ -7,9 +7,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { fileURLToPath } from 'node:url';
 import { removeTree } from '../../src/linux/cgroup/files.js';
 import { startTicks } from '../../src/linux/process.js';
+import type { NfInstance } from '../../src/model/nf-profile.js';
 import { guardianDone } from '../../src/nf/guardian.js';
 import { MEMORY_MIN } from '../../src/nf/memory-journal.js';
-import type { NfInstance } from '../../src/nf/profile.js';
 import { NfProtection } from '../../src/nf/protection.js';
 import { MIB } from './cgroup-memory-checks.js';
 

@@ -3,8 +3,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
+import type { FeedFrame } from '../../src/model/feed.js';
 import { createEventLog } from '../../src/telemetry/event-log.js';
-import type { FeedFrame } from '../../src/telemetry/feed.js';
 import { FeedServer, type FeedServerOptions } from '../../src/telemetry/feed-server.js';
 import { sampleFrame } from './sample-frame.js';
 

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 
-const LOGGER = new URL('../../src/telemetry/logger.js', import.meta.url).href;
+const LOGGER = new URL('../../src/model/logger.js', import.meta.url).href;
 
 /** What a process that runs this code says on stderr. */
 async function stderrOf(code: string): Promise<string> {

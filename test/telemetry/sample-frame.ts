@@ -1,6 +1,6 @@
 /** One frame of a box with a firewall on core 1 and two functions, for tests of what reads the feed. */
 
-import { FEED_SCHEMA, type FeedFrame } from '../../src/telemetry/feed.js';
+import { FEED_SCHEMA, type FeedFrame } from '../../src/model/feed.js';
 
 export function sampleFrame(seq: number): FeedFrame {
   return {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { CallRequest, CallTimeline, Sink } from '../../src/invoke/function.js';
+import type { CallRequest, CallTimeline, Sink } from '../../src/model/function.js';
 import { type CronTriggers, createCronTriggers } from '../../src/triggers/cron.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 

@@ -4,10 +4,10 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import { NemoError } from '../../src/errors.js';
-import type { CallRequest } from '../../src/invoke/function.js';
+import { NemoError } from '../../src/model/errors.js';
+import type { CallRequest } from '../../src/model/function.js';
 import { type QueueConfig, RedisStreamSource } from '../../src/triggers/redis-stream.js';
-import { QUEUE } from '../../src/tunables.js';
+import { QUEUE } from '../../src/tunables/index.js';
 import { echo, type Handler, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
 

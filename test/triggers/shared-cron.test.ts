@@ -6,7 +6,7 @@ import { openRedisStore } from '../../src/store/redis.js';
 import type { Store } from '../../src/store/store.js';
 import { createCronTriggers } from '../../src/triggers/cron.js';
 import { takeTurn } from '../../src/triggers/shared-turns.js';
-import { CRON } from '../../src/tunables.js';
+import { CRON } from '../../src/tunables/index.js';
 import { echo, startBox } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
 

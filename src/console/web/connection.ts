@@ -4,7 +4,7 @@
  * No DOM in here: the socket, the clock and chance are handed in, and the tests hand in their own.
  */
 
-import { FEED_SCHEMA, type FeedFrame } from '../../telemetry/feed.js';
+import { FEED_SCHEMA, type FeedFrame } from '../../model/feed.js';
 
 /** The feed comes every 100 ms; the loss has to show within 2 s. */
 export const SILENCE_MS = 1_500;

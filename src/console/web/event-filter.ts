@@ -1,6 +1,6 @@
 /** Which events the list shows. Pure: the list calls it with what the user typed and chose. */
 
-import type { FeedEvent } from '../../telemetry/feed.js';
+import type { FeedEvent } from '../../model/feed.js';
 
 export type LeastSeverity = FeedEvent['severity'];
 

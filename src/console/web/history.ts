@@ -3,7 +3,7 @@
  * Time is the agent's, not the viewer's; should it run backwards (the host's clock was set), the ring starts again.
  */
 
-import type { FeedCore } from '../../telemetry/feed.js';
+import type { FeedCore } from '../../model/feed.js';
 
 export const SPAN_MS = 60_000;
 /** A minute at 20 Hz: the feed sends 10 Hz, and a feed set faster still shows half a minute. */

@@ -3,7 +3,7 @@
  * Bounded whatever the agent sends. An agent that restarts counts from 1 again: that is no loss, and history goes on.
  */
 
-import type { FeedCore, FeedEvent, FeedFrame } from '../../telemetry/feed.js';
+import type { FeedCore, FeedEvent, FeedFrame } from '../../model/feed.js';
 import { CoreHistory, SPAN_MS } from './history.js';
 
 export const EVENTS_KEPT = 500;

@@ -9,10 +9,9 @@
  */
 
 import type { ServerResponse } from 'node:http';
-import { NemoError } from '../../errors.js';
-import type { CallTimeline, Sink, StartKind } from '../../invoke/function.js';
-import type { GiveBack } from '../../streams/lent-bytes.js';
-import { GATEWAY_HTTP } from '../../tunables.js';
+import { NemoError } from '../../model/errors.js';
+import type { CallTimeline, GiveBack, Sink, StartKind } from '../../model/function.js';
+import { GATEWAY_HTTP } from '../../tunables/index.js';
 import type { Awaited, Caller } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { appendReplyHeaders } from '../headers.js';

@@ -1,6 +1,6 @@
 /** A function as the API shows it: everything but the values of its environment, which may be secrets. */
 
-import type { FunctionSpec } from '../../invoke/function.js';
+import type { FunctionSpec } from '../../model/function.js';
 
 export type FunctionView = Omit<FunctionSpec, 'env'> & {
   /** Names only. */

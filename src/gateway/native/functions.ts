@@ -1,11 +1,11 @@
 /** `/v1/functions`: deploy, list, describe, remove. A translation of HTTP to the registry and nothing more. */
 
 import type { FastifyInstance } from 'fastify';
-import { NemoError } from '../../errors.js';
-import { noSuchFunction } from '../../invoke/registry.js';
-import { GATEWAY_HTTP } from '../../tunables.js';
+import { NemoError } from '../../model/errors.js';
+import type { DeployInput, Platform } from '../../model/platform.js';
+import { noSuchFunction } from '../../provision/registry.js';
+import { GATEWAY_HTTP } from '../../tunables/index.js';
 import { networkOf } from '../callers.js';
-import type { DeployInput, Platform } from '../platform.js';
 import { viewFunction } from './function-view.js';
 
 interface ByName {

@@ -1,11 +1,11 @@
 /** `/v1/images`: takes an archive of an image in parts, each within the size of an ordinary request. */
 
 import type { FastifyInstance } from 'fastify';
-import { NemoError } from '../../errors.js';
-import { UPLOAD } from '../../tunables.js';
+import { NemoError } from '../../model/errors.js';
+import type { Platform } from '../../model/platform.js';
+import { UPLOAD } from '../../tunables/index.js';
 import { addBodyParser, asBytes } from '../body-parser.js';
 import { networkOf } from '../callers.js';
-import type { Platform } from '../platform.js';
 import type { Shares } from '../shares.js';
 
 interface Part {

@@ -4,14 +4,14 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { NemoError } from '../../errors.js';
-import { noSuchFunction } from '../../invoke/registry.js';
+import { NemoError } from '../../model/errors.js';
+import type { Platform } from '../../model/platform.js';
+import { noSuchFunction } from '../../provision/registry.js';
 import type { Api } from '../api.js';
 import { bodyTooLarge, collectBody, cutLongUpload } from '../body.js';
 import type { Callers } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { requestHeaders } from '../headers.js';
-import type { Platform } from '../platform.js';
 import { cleanTraceContext } from '../trace-context.js';
 import { type CallPlace, CallReply } from './call-reply.js';
 

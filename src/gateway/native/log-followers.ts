@@ -5,9 +5,9 @@
  */
 
 import type { ServerResponse } from 'node:http';
-import type { LogLine } from '../../invoke/function.js';
-import { GATEWAY_HTTP } from '../../tunables.js';
-import type { LogBook } from '../platform.js';
+import type { LogLine } from '../../model/function.js';
+import type { LogBook } from '../../model/platform.js';
+import { GATEWAY_HTTP } from '../../tunables/index.js';
 
 export class LogFollowers {
   /** With the lines that each has lost since the last that it got. */

@@ -5,10 +5,10 @@
  */
 
 import type { FastifyInstance } from 'fastify';
-import { NemoError } from '../../errors.js';
-import { noSuchFunction } from '../../invoke/registry.js';
-import { LOGS } from '../../tunables.js';
-import type { Platform } from '../platform.js';
+import { NemoError } from '../../model/errors.js';
+import type { Platform } from '../../model/platform.js';
+import { noSuchFunction } from '../../provision/registry.js';
+import { LOGS } from '../../tunables/index.js';
 import type { Shares } from '../shares.js';
 import { asLine, LogFollowers } from './log-followers.js';
 import { countParameter, flagParameter } from './query.js';

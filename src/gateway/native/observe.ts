@@ -1,13 +1,13 @@
 /** What watches the agent: status, events, health, metrics, and the machine that it runs on. */
 
 import type { FastifyInstance } from 'fastify';
-import { NemoError } from '../../errors.js';
+import { NemoError } from '../../model/errors.js';
+import type { Platform } from '../../model/platform.js';
 import type { CallCounts } from '../../telemetry/call-counts.js';
 import type { HostInventory } from '../../telemetry/inventory.js';
 import type { Metrics } from '../../telemetry/metrics.js';
-import { FEED } from '../../tunables.js';
+import { FEED } from '../../tunables/index.js';
 import { sendError } from '../error-reply.js';
-import type { Platform } from '../platform.js';
 import { stoppingError } from './invoke.js';
 import { countParameter } from './query.js';
 

@@ -1,6 +1,6 @@
 /** Query parameters as numbers and flags; what they may be is said when they are not. */
 
-import { NemoError } from '../../errors.js';
+import { NemoError } from '../../model/errors.js';
 
 /** A whole number from 0 to `max`; larger ones count as `max`. BAD_REQUEST for anything else. */
 export function countParameter(value: unknown, name: string, whenAbsent: number, max: number): number {

@@ -1,8 +1,8 @@
 /** What manages and watches this box, below `/v1` and beside it. Calls of functions do not come here: native/invoke.ts. */
 
 import type { FastifyInstance } from 'fastify';
+import type { Platform } from '../../model/platform.js';
 import type { CallCounts } from '../../telemetry/call-counts.js';
-import type { Platform } from '../platform.js';
 import type { Shares } from '../shares.js';
 import { addFunctionRoutes } from './functions.js';
 import { addImageRoutes } from './images.js';

@@ -14,7 +14,7 @@ import {
   rmdirSync,
   writeSync,
 } from 'node:fs';
-import { NemoError } from '../../errors.js';
+import { NemoError } from '../../model/errors.js';
 import { formatCpuList, parseCpuList } from '../process.js';
 
 /** The errno name of a failed file operation, also when it is already a NemoError; empty for anything else. */

@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { NemoError } from '../../errors.js';
+import { NemoError } from '../../model/errors.js';
 import type { CgroupDriver, CgroupDriverOptions } from './driver.js';
 import { allCgroupMounts, parseCgroupMounts } from './mounts.js';
 import { CgroupV1Driver } from './v1.js';

@@ -6,8 +6,8 @@
 
 import { readdirSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { NemoError } from '../../errors.js';
-import { CGROUP } from '../../tunables.js';
+import { NemoError } from '../../model/errors.js';
+import { CGROUP } from '../../tunables/index.js';
 import { setScheduling } from '../sched.js';
 import { errnoOf, membersOf, removeTree } from './files.js';
 

@@ -4,7 +4,7 @@
  * nothing; a group that is gone is not an error, its last CPU time stays.
  */
 
-import { CGROUP, GATE } from '../../tunables.js';
+import { CGROUP, GATE } from '../../tunables/index.js';
 import { GONE, KeptFile } from '../kept-file.js';
 import type { CgroupHandle } from './driver.js';
 

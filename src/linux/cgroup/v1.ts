@@ -7,8 +7,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { NemoError } from '../../errors.js';
-import { CGROUP } from '../../tunables.js';
+import { NemoError } from '../../model/errors.js';
+import { CGROUP } from '../../tunables/index.js';
 import { leftInCpuset } from '../allowed-cores.js';
 import { formatCpuList } from '../process.js';
 import type {

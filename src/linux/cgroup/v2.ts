@@ -6,7 +6,7 @@
 
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { CGROUP } from '../../tunables.js';
+import { CGROUP } from '../../tunables/index.js';
 import { formatCpuList } from '../process.js';
 import type {
   Cgroup,

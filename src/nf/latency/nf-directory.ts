@@ -1,7 +1,7 @@
 /** The NF that is measured, as a descriptor that its worker keeps: never another process that got its pid. */
 
-import { NemoError } from '../../errors.js';
 import { openProcessDirectory, type ProcessId } from '../../linux/process-directory.js';
+import { NemoError } from '../../model/errors.js';
 
 /** Of its directory below /proc. Throws NOT_FOUND if the NF is gone. */
 export function openNf(nf: ProcessId): number {

@@ -4,31 +4,16 @@
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { Board, Head } from '../../control/board.js';
-import { asNemoError, NemoError } from '../../errors.js';
 import { monotonicNs } from '../../linux/clock.js';
 import { gettid } from '../../linux/libc.js';
 import { insideNamespace } from '../../linux/netns.js';
 import { setScheduling } from '../../linux/sched.js';
-import { PROBE } from '../../tunables.js';
-import type { ProbeSpec } from '../profile.js';
+import { Board, Head } from '../../model/board.js';
+import { asNemoError, NemoError } from '../../model/errors.js';
+import { PROBE } from '../../tunables/index.js';
+import type { ProbeWorkerData } from './probers.js';
 import { createProber, UNANSWERED } from './probers.js';
 import { TapMemory } from './tap-memory.js';
-
-export interface ProbeWorkerData {
-  shared: SharedArrayBuffer;
-  namespacePath: string;
-  pid: number;
-  /** The NF's below /proc, opened. */
-  directory: number;
-  kind: ProbeSpec['kind'];
-  host: string | undefined;
-  port: number;
-  path: string;
-  payload?: string;
-  periodMs?: number;
-  board?: SharedArrayBuffer;
-}
 
 const data = workerData as ProbeWorkerData;
 const memory = TapMemory.over(data.shared);

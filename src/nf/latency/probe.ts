@@ -5,12 +5,12 @@
  */
 
 import { isIPv4 } from 'node:net';
-import { NemoError } from '../../errors.js';
 import { byDescriptor, type ProcessId } from '../../linux/process-directory.js';
+import { NemoError } from '../../model/errors.js';
+import type { ProbeSpec } from '../../model/nf-profile.js';
 import { startWorker } from '../measurement.js';
-import type { ProbeSpec } from '../profile.js';
 import { openNf } from './nf-directory.js';
-import type { ProbeWorkerData } from './probe-worker.js';
+import type { ProbeWorkerData } from './probers.js';
 import type { Tap } from './tap.js';
 import { TapMemory } from './tap-memory.js';
 

@@ -1,14 +1,15 @@
 /** One probe of each kind: sends, waits for the answer, and returns the nanoseconds between. All calls block. */
 
+import type { ProbeSpec } from '../../model/nf-profile.js';
+/** One probe of each kind: sends, waits for the answer, and returns the nanoseconds between. All calls block. */
+
 import { randomInt } from 'node:crypto';
-import { NemoError } from '../../errors.js';
 import { BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
 import { monotonicNs } from '../../linux/clock.js';
 import { tcpListeners } from '../../linux/listening.js';
 import { byDescriptor } from '../../linux/process-directory.js';
-import { PROBE } from '../../tunables.js';
-import type { ProbeWorkerData } from './probe-worker.js';
-
+import { NemoError } from '../../model/errors.js';
+import { PROBE } from '../../tunables/index.js';
 /** `probe` answers this when nothing came within PROBE.timeoutMs. */
 export const UNANSWERED = -1;
 
@@ -195,4 +196,19 @@ class IcmpProber implements Prober {
     this.socket?.close();
     this.socket = undefined;
   }
+}
+
+export interface ProbeWorkerData {
+  shared: SharedArrayBuffer;
+  namespacePath: string;
+  pid: number;
+  /** The NF's below /proc, opened. */
+  directory: number;
+  kind: ProbeSpec['kind'];
+  host: string | undefined;
+  port: number;
+  path: string;
+  payload?: string;
+  periodMs?: number;
+  board?: SharedArrayBuffer;
 }

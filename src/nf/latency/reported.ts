@@ -1,10 +1,10 @@
 /** The NF's own histogram, from its shared file. The NF may not have made it yet: the source then looks again. */
 
-import { NemoError } from '../../errors.js';
 import type { WordAddress } from '../../linux/futex.js';
-import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
+import { NemoError } from '../../model/errors.js';
+import { BUCKET_COUNT, type LatencyBuckets } from '../../model/latency-buckets.js';
 import { PacketCounter, SharedLatencyReader } from '../../packet/shared-latency.js';
-import { NF } from '../../tunables.js';
+import { NF } from '../../tunables/index.js';
 import type { Bell, LatencySource } from '../latency-source.js';
 
 /** No NF counts so far between two ticks: a difference above it is a counter that went back. */

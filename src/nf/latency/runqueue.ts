@@ -6,7 +6,7 @@
  */
 
 import { ThreadStat } from '../../linux/procfs.js';
-import type { LatencyBuckets } from '../../packet/latency-buckets.js';
+import type { LatencyBuckets } from '../../model/latency-buckets.js';
 import type { LatencySource } from '../latency-source.js';
 
 export class RunqueueSource implements LatencySource {

@@ -4,7 +4,7 @@
  */
 
 import type { BpfInstruction } from '../../linux/packet-socket.js';
-import type { NfProfile } from '../profile.js';
+import type { NfProfile } from '../../model/nf-profile.js';
 
 export type Invariant = NonNullable<NfProfile['latency']['invariant']>;
 

@@ -4,7 +4,7 @@
  * Of a long one that was not kept whole, its beginning tells.
  */
 
-import { TAP } from '../../tunables.js';
+import { TAP } from '../../tunables/index.js';
 import {
   type Invariant,
   isTag,

@@ -1,7 +1,7 @@
 /** What the worker of a tap or of a probe found. A probe's `matched` are its answers, its `lost` what nobody answered in time. */
 
+import { BUCKET_COUNT, LatencyBuckets } from '../../model/latency-buckets.js';
 import { BELL_WORDS } from '../../packet/doorbell.js';
-import { BUCKET_COUNT, LatencyBuckets } from '../../packet/latency-buckets.js';
 import { WorkerMemory } from '../worker-memory.js';
 
 const FIGURES = ['matched', 'lost', 'ambiguous', 'unknown', 'missed', 'oneIn'] as const;

@@ -6,14 +6,14 @@
 
 import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { asNemoError, NemoError } from '../../errors.js';
 import { realtimeNs, toUnixNs } from '../../linux/clock.js';
 import { insideNamespace } from '../../linux/netns.js';
 import type { RxRing } from '../../linux/packet-ring.js';
 import { openPacketSocket, type PacketSocket } from '../../linux/packet-socket.js';
 import { byDescriptor } from '../../linux/process-directory.js';
+import { asNemoError, NemoError } from '../../model/errors.js';
 import { Doorbell } from '../../packet/doorbell.js';
-import { TAP } from '../../tunables.js';
+import { TAP } from '../../tunables/index.js';
 import { type Invariant, tapFilter } from './tap-filter.js';
 import { PacketKey } from './tap-key.js';
 import { TapMemory, type TapStatistics } from './tap-memory.js';

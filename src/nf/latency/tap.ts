@@ -8,8 +8,8 @@
 import { monotonicNs } from '../../linux/clock.js';
 import { type WordAddress, wordAddress } from '../../linux/futex.js';
 import type { ProcessId } from '../../linux/process-directory.js';
+import { BUCKET_COUNT, type LatencyBuckets } from '../../model/latency-buckets.js';
 import { BellWord, bellLimit } from '../../packet/doorbell.js';
-import { BUCKET_COUNT, type LatencyBuckets } from '../../packet/latency-buckets.js';
 import type { Bell, LatencySource } from '../latency-source.js';
 import { type Measurement, startWorker } from '../measurement.js';
 import { openNf } from './nf-directory.js';

@@ -4,7 +4,7 @@
  * refused. One adapter a file.
  */
 
-import { NemoError } from '../../errors.js';
+import { NemoError } from '../../model/errors.js';
 import { parseObject } from '../../streams/json.js';
 
 /** Counted since the NF started, or since its owner cleared the counters. */

@@ -4,11 +4,11 @@
  * reads 100 % busy. Its main thread answers, not a thread that carries packets.
  */
 
-import { NemoError } from '../../errors.js';
 import { type BlockingSocket, NOTHING } from '../../linux/blocking-socket.js';
 import { monotonicNs } from '../../linux/clock.js';
 import { type ProcessName, unixListeners } from '../../linux/listening.js';
-import { TELEMETRY } from '../../tunables.js';
+import { NemoError } from '../../model/errors.js';
+import { TELEMETRY } from '../../tunables/index.js';
 import { connectToNf } from '../own-socket.js';
 import {
   badTelemetry,

@@ -1,6 +1,6 @@
 /** From two looks at an NF's counters to what it does now. Pure. */
 
-import { TELEMETRY } from '../../tunables.js';
+import { TELEMETRY } from '../../tunables/index.js';
 import { badTelemetry, type TelemetryCounters } from './adapter.js';
 
 export interface TelemetryRates {

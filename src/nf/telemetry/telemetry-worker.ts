@@ -4,11 +4,11 @@
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { asNemoError } from '../../errors.js';
 import { monotonicNs } from '../../linux/clock.js';
 import { byDescriptor } from '../../linux/process-directory.js';
-import { TELEMETRY } from '../../tunables.js';
-import type { TelemetrySpec } from '../profile.js';
+import { asNemoError } from '../../model/errors.js';
+import type { TelemetrySpec } from '../../model/nf-profile.js';
+import { TELEMETRY } from '../../tunables/index.js';
 import type { TelemetryAdapter, TelemetryCounters } from './adapter.js';
 import { DpdkTelemetry } from './dpdk.js';
 import { TelemetryMemory } from './memory.js';

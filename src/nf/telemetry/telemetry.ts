@@ -1,9 +1,9 @@
 /** Starts asking an NF for its own counters. An NF that does not answer is no error: that stands in the measurement's `fault`. */
 
 import type { ProcessId } from '../../linux/process-directory.js';
+import type { TelemetrySpec } from '../../model/nf-profile.js';
 import { openNf } from '../latency/nf-directory.js';
 import { type Measurement, startWorker } from '../measurement.js';
-import type { TelemetrySpec } from '../profile.js';
 import { type TelemetryFigure, TelemetryMemory } from './memory.js';
 import type { TelemetryWorkerData } from './telemetry-worker.js';
 

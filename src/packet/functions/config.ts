@@ -3,7 +3,7 @@
  * BAD_CONFIG that names the key and what was expected. `end` must be called last: it refuses keys that nobody asked for.
  */
 
-import { NemoError } from '../../errors.js';
+import { NemoError } from '../../model/errors.js';
 import { addressWords, macBytes, type Prefix, parsePrefix } from '../address.js';
 
 export class ConfigReader {

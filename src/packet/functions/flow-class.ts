@@ -4,7 +4,7 @@
  * flood fills the table with entries that live for seconds, not for hours.
  */
 
-import { FLOWS } from '../../tunables.js';
+import { FLOWS } from '../../tunables/index.js';
 import { type Headers, L4_TCP, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../headers.js';
 import type { ConfigReader } from './config.js';
 

@@ -4,7 +4,7 @@
  * the ports of the first is an attack (RFC 1858, RFC 3128), and one that comes before the first cannot be decided.
  */
 
-import { FLOWS } from '../../tunables.js';
+import { FLOWS } from '../../tunables/index.js';
 import type { Headers } from '../headers.js';
 import type { Direction } from './function.js';
 

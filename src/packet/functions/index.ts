@@ -1,6 +1,6 @@
 /** The reference network functions by name. Each runs with an empty configuration. */
 
-import { NemoError } from '../../errors.js';
+import { NemoError } from '../../model/errors.js';
 import { Dpi } from './dpi.js';
 import { Firewall } from './firewall.js';
 import type { NetworkFunction } from './function.js';

@@ -8,7 +8,7 @@
  * the default, eight backends of each version.
  */
 
-import { NemoError } from '../../errors.js';
+import { NemoError } from '../../model/errors.js';
 import { FRAGMENT, Headers, L4_TCP, L4_UDP, NOT_IP, OK, parseHeaders, TUPLE_WORDS } from '../headers.js';
 import { ConfigReader } from './config.js';
 import { flowClass, readMaxFlows, readTimeouts } from './flow-class.js';

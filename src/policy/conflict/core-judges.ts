@@ -3,9 +3,9 @@
  * NF without an SLO has none. The fields hold the last `judge`; nothing is allocated a tick.
  */
 
-import type { TickSigns, Verdict } from '../../conflict/detect.js';
-import { NfJudge } from '../../conflict/nf-judge.js';
 import type { CoreSnapshot } from './core-snapshot.js';
+import type { TickSigns, Verdict } from './detect.js';
+import { NfJudge } from './nf-judge.js';
 
 type JudgedNf = Pick<CoreSnapshot['nfs'][number], 'id' | 'sloUs'>;
 

@@ -9,12 +9,12 @@
  * Snapshot and state are made once a core, and "keep" is always the same object: only a change allocates.
  */
 
-import { type Accusation, blame, findCulprit, hostStalled, suspectsAt } from '../../conflict/culprit.js';
-import type { Verdict } from '../../conflict/detect.js';
-import { FROZEN, LADDER, OFF } from '../../conflict/ladder.js';
-import { CONFLICT, CONTROL, OTHERS } from '../../tunables.js';
+import { CONFLICT, CONTROL, OTHERS } from '../../tunables/index.js';
 import { CoreJudges } from './core-judges.js';
 import type { CoreSnapshot } from './core-snapshot.js';
+import { type Accusation, blame, findCulprit, hostStalled, suspectsAt } from './culprit.js';
+import type { Verdict } from './detect.js';
+import { FROZEN, LADDER, OFF } from './ladder.js';
 import type { LadderRule, LadderState } from './ladder-rule.js';
 
 export type Decision =

@@ -3,7 +3,7 @@
  * `ladders.ts`; which one runs is a column of the box policy. Pure: the time is given, the state is the caller's.
  */
 
-import type { Verdict } from '../../conflict/detect.js';
+import type { Verdict } from './detect.js';
 
 /** Belongs to the rule that made it. Everybody else reads `level` only. */
 export interface LadderState {

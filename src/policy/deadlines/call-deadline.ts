@@ -3,7 +3,7 @@
  * may begin it. A call that was sent ahead of time has its whole time when those before it have ended. Pure.
  */
 
-import { HARVEST } from '../../tunables.js';
+import { HARVEST } from '../../tunables/index.js';
 
 /**
  * How long a call may take from its begin, given its function's limit. One that is staged, or may be when those before it

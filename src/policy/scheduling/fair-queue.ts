@@ -3,7 +3,7 @@
  * least service goes first, so that a quiet function never waits behind a busy one's queue. Pure: state is the caller's.
  */
 
-import { DISPATCH } from '../../tunables.js';
+import { DISPATCH } from '../../tunables/index.js';
 
 /** What a function has received. */
 export interface ServiceShare {

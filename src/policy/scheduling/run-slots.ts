@@ -3,7 +3,7 @@
  * call that has run for a quantum no longer keeps others off the core, so that long calls share it. Pure.
  */
 
-import { HARVEST } from '../../tunables.js';
+import { HARVEST } from '../../tunables/index.js';
 
 /** A core as the rules see it. */
 export interface RunSlots {

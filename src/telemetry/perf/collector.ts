@@ -1,6 +1,6 @@
 /** How it is measured what sandboxes take: a file for each kind of sandbox, and a line in catalogue.ts. */
 
-import type { Worker } from '../../invoke/worker.js';
+import type { Worker } from '../../pool/state.js';
 
 export interface Usage {
   memoryBytes: number;

@@ -2,9 +2,9 @@
 
 import { dirname } from 'node:path';
 import pidusage from 'pidusage';
-import type { Worker } from '../../invoke/worker.js';
 import { membersOf } from '../../linux/cgroup/files.js';
-import { FEED } from '../../tunables.js';
+import type { Worker } from '../../pool/state.js';
+import { FEED } from '../../tunables/index.js';
 import type { PerfCollector, Usage } from './collector.js';
 
 /** pidusage keeps a file open for each process it was asked about; by default for a minute after its end. */

@@ -13,8 +13,8 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
-import { VERSION } from '../../version.js';
-import type { CallTrace } from './call-traces.js';
+import type { CallTrace } from '../../model/call-trace.js';
+import { VERSION } from '../../model/version.js';
 
 export interface OtlpOptions {
   /** For example http://127.0.0.1:4318/v1/traces. */

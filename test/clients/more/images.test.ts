@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { ensurePackages } from '../../../src/linux/packages.js';
+import { ensurePackages } from '../../../src/host/packages.js';
 import { nemo, RealAgent } from '../../support/real-agent.js';
 import { output } from '../run-client.js';
 

@@ -1,7 +1,7 @@
 /** Prometheus itself: it parses what an agent tells, and scrapes it. */
 
 import { expect } from 'chai';
-import { ensurePackages } from '../../../src/linux/packages.js';
+import { ensurePackages } from '../../../src/host/packages.js';
 import { RealAgent } from '../../support/real-agent.js';
 import { output, run } from '../run-client.js';
 

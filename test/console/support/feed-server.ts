@@ -10,7 +10,7 @@ import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { CONSOLE_FOLDER, CONSOLE_HEADERS } from '../../../src/console/assets.js';
-import type { FeedEvent, FeedFrame } from '../../../src/telemetry/feed.js';
+import type { FeedEvent, FeedFrame } from '../../../src/model/feed.js';
 import { type FeedSource, FRAME_MS } from './feed-source.js';
 
 const TYPES: Record<string, string> = {

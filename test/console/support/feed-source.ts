@@ -3,7 +3,7 @@
  * comes once a minute. The same seed gives the same frames; `tune` fixes what a test wants to be certain of.
  */
 
-import type { SandboxState } from '../../../src/telemetry/feed.js';
+import type { SandboxState } from '../../../src/model/feed.js';
 import {
   FEED_SCHEMA,
   type FeedCore,
@@ -11,7 +11,7 @@ import {
   type FeedFrame,
   type FeedFunction,
   type FeedNf,
-} from '../../../src/telemetry/feed.js';
+} from '../../../src/model/feed.js';
 
 export const FRAME_MS = 100;
 export const THROTTLE_NAMES = ['full harvest', 'fewer calls', 'quota', 'frozen', 'off the core'];

@@ -3,8 +3,8 @@ import { expect } from 'chai';
 import { HttpLoad } from '../../../bench/http-load.js';
 import { startHaproxy } from '../../../bench/nf/haproxy.js';
 import { BACKEND_ADDRESS, createHttpBed, type HttpBed, NF_ADDRESS } from '../../../bench/nf/http-bed.js';
-import { ensurePackages } from '../../../src/linux/packages.js';
-import type { RunningNf } from '../../../src/packet/testbed.js';
+import { ensurePackages } from '../../../src/host/packages.js';
+import type { RunningNf } from '../../../src/lab/testbed.js';
 import { harvest } from './harvest.js';
 import { pause } from './pause.js';
 

@@ -4,14 +4,14 @@
  */
 
 import { cpus } from 'node:os';
-import { AgentProcess } from '../../../bench/agent-process.js';
-import { Callers } from '../../../bench/callers.js';
 import { BUSY_CODE } from '../../../bench/workloads.js';
-import type { UserConfig } from '../../../src/config-schema.js';
+import type { UserConfig } from '../../../src/config/config-schema.js';
+import { AgentProcess } from '../../../src/lab/agent-process.js';
+import { Callers } from '../../../src/lab/callers.js';
 import { onlineCores } from '../../../src/linux/online-cores.js';
 import { listThreads } from '../../../src/linux/process.js';
 import { getScheduling } from '../../../src/linux/sched.js';
-import type { FeedCore, FeedEvent, FeedFrame, FeedNf } from '../../../src/telemetry/feed.js';
+import type { FeedCore, FeedEvent, FeedFrame, FeedNf } from '../../../src/model/feed.js';
 
 export interface HarvestOptions<T> {
   /** The NF's core. */

@@ -1,8 +1,8 @@
 import { cpus } from 'node:os';
 import { expect } from 'chai';
 import { startRouter } from '../../../bench/nf/nftables.js';
-import { ensurePackages } from '../../../src/linux/packages.js';
-import { Testbed } from '../../../src/packet/testbed.js';
+import { ensurePackages } from '../../../src/host/packages.js';
+import { Testbed } from '../../../src/lab/testbed.js';
 import { harvest } from './harvest.js';
 
 describe('kernel forwarding with nftables', function () {

@@ -3,9 +3,9 @@ import { expect } from 'chai';
 import { HttpLoad } from '../../../bench/http-load.js';
 import { createHttpBed, type HttpBed, NF_ADDRESS } from '../../../bench/nf/http-bed.js';
 import { startNginx } from '../../../bench/nf/nginx.js';
-import { ensurePackages } from '../../../src/linux/packages.js';
+import { ensurePackages } from '../../../src/host/packages.js';
+import type { RunningNf } from '../../../src/lab/testbed.js';
 import { listPids, processStat } from '../../../src/linux/process.js';
-import type { RunningNf } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
 import { pause } from './pause.js';
 

@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { AgentProcess } from '../../../bench/agent-process.js';
 import { Ovs } from '../../../bench/nf/ovs.js';
-import { ensurePackages } from '../../../src/linux/packages.js';
+import { ensurePackages } from '../../../src/host/packages.js';
+import { AgentProcess } from '../../../src/lab/agent-process.js';
+import { type StartNf, Testbed } from '../../../src/lab/testbed.js';
 import { guardianDone } from '../../../src/nf/guardian.js';
-import { type StartNf, Testbed } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
 
 const POLL_PROFILE = `name: ovs-polling

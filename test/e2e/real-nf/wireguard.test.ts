@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { createHttpBed, type HttpBed } from '../../../bench/nf/http-bed.js';
 import { startProgram } from '../../../bench/nf/programs.js';
+import { ensurePackages } from '../../../src/host/packages.js';
+import type { RunningNf } from '../../../src/lab/testbed.js';
 import type { Namespace } from '../../../src/linux/netns.js';
-import { ensurePackages } from '../../../src/linux/packages.js';
-import type { RunningNf } from '../../../src/packet/testbed.js';
 import { harvest } from './harvest.js';
 import { pause } from './pause.js';
 

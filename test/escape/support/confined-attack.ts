@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { STARTED } from '../../../src/sandbox/confined/protocol.js';
+import { STARTED } from '../../../src/confinement/confined/protocol.js';
 
 const [what = '', port = ''] = process.argv.slice(2);
 process.stdout.write(STARTED);

@@ -11,7 +11,7 @@ import { createNamespace, type Namespace } from '../../../src/linux/netns.js';
 import { spawnTied } from '../../../src/linux/tied-process.js';
 import { Egress } from '../../../src/network/egress.js';
 import type { Sandbox } from '../../../src/sandbox/engine.js';
-import { EGRESS } from '../../../src/tunables.js';
+import { EGRESS } from '../../../src/tunables/index.js';
 import { BOX, CONNECTS, echoIn, FAR, METADATA, PORT } from '../../support/egress-world.js';
 import { ask, SandboxBench } from '../../support/sandboxes.js';
 

@@ -4,7 +4,7 @@
  */
 
 import fc from 'fast-check';
-import { FrameType } from '../../../src/sandbox/runner/frames.js';
+import { FrameType } from '../../../src/runner/frames.js';
 
 /** Numbers where programs go wrong. */
 const edgeU32 = fc.constantFrom(0, 1, 2, 0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff);

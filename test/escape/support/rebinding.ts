@@ -3,10 +3,10 @@
  * Arguments: that file, the image, the registries as JSON. Prints what came of it.
  */
 
+import { parseSource } from '../../../src/images/reference.js';
+import { Registry } from '../../../src/images/registry.js';
+import type { RegistryAccess } from '../../../src/images/registry-rules.js';
 import { runCommand } from '../../../src/linux/tied-process.js';
-import { parseSource } from '../../../src/sandbox/engines/oci/image/reference.js';
-import { Registry } from '../../../src/sandbox/engines/oci/image/registry.js';
-import type { RegistryAccess } from '../../../src/sandbox/engines/oci/image/registry-rules.js';
 
 const [hosts, image, registries] = process.argv.slice(2) as [string, string, string];
 await runCommand('mount', ['--bind', hosts, '/etc/hosts']);

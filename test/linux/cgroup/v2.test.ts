@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { ensurePackages } from '../../../src/linux/packages.js';
+import { ensurePackages } from '../../../src/host/packages.js';
 import { CGROUP_CHECKS } from '../../support/cgroup-checks.js';
 import { type GuestResult, runV2Guest } from '../../support/v2-machine.js';
 import { V2_TITLES } from '../../support/v2-titles.js';

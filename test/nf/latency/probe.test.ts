@@ -4,11 +4,11 @@ import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { createNamespace, type Namespace } from '../../../src/linux/netns.js';
 import { startTicks } from '../../../src/linux/process.js';
+import { LatencyBuckets } from '../../../src/model/latency-buckets.js';
+import type { ProbeSpec } from '../../../src/model/nf-profile.js';
 import { startProbe } from '../../../src/nf/latency/probe.js';
 import { type Tap, TapSource } from '../../../src/nf/latency/tap.js';
-import type { ProbeSpec } from '../../../src/nf/profile.js';
-import { LatencyBuckets } from '../../../src/packet/latency-buckets.js';
-import { PROBE } from '../../../src/tunables.js';
+import { PROBE } from '../../../src/tunables/index.js';
 import { until } from '../../packet/waiting.js';
 
 describe('latency source `probe`', () => {

@@ -1,9 +1,9 @@
 import { truncateSync } from 'node:fs';
 import { expect } from 'chai';
+import { LatencyBuckets } from '../../../src/model/latency-buckets.js';
 import { openLatencySource } from '../../../src/nf/latency/open.js';
-import { LatencyBuckets } from '../../../src/packet/latency-buckets.js';
 import { SharedLatencyWriter } from '../../../src/packet/shared-latency.js';
-import { NF } from '../../../src/tunables.js';
+import { NF } from '../../../src/tunables/index.js';
 
 describe('latency source `reported`', () => {
   const spec = { kind: 'reported', pid: process.pid } as const;

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { expect } from 'chai';
 import { setAffinity } from '../../../src/linux/sched.js';
 import { endProcess } from '../../../src/linux/tied-process.js';
+import { LatencyBuckets } from '../../../src/model/latency-buckets.js';
 import { RunqueueSource } from '../../../src/nf/latency/runqueue.js';
-import { LatencyBuckets } from '../../../src/packet/latency-buckets.js';
 import { until } from '../../packet/waiting.js';
 
 describe('latency source `runqueue`', () => {

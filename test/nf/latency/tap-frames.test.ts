@@ -7,7 +7,7 @@ import { PollSet } from '../../../src/linux/poll.js';
 import { type Invariant, tapFilter } from '../../../src/nf/latency/tap-filter.js';
 import { PacketKey } from '../../../src/nf/latency/tap-key.js';
 import { buildFrame } from '../../../src/packet/build.js';
-import { TAP } from '../../../src/tunables.js';
+import { TAP } from '../../../src/tunables/index.js';
 
 const TAG_Q = [0x81, 0, 0, 100];
 const TAG_AD = [0x88, 0xa8, 0, 200];

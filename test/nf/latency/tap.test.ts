@@ -7,10 +7,10 @@ import { connect, createNamespace, insideNamespace, type Namespace } from '../..
 import { openPacketSocket, type PacketSocket } from '../../../src/linux/packet-socket.js';
 import { PollSet } from '../../../src/linux/poll.js';
 import { endProcess } from '../../../src/linux/tied-process.js';
+import { LatencyBuckets } from '../../../src/model/latency-buckets.js';
 import { startTap, type Tap, TapSource } from '../../../src/nf/latency/tap.js';
 import { type Invariant, tapFilter } from '../../../src/nf/latency/tap-filter.js';
 import { buildFrame, type FrameSpec } from '../../../src/packet/build.js';
-import { LatencyBuckets } from '../../../src/packet/latency-buckets.js';
 import { until } from '../../packet/waiting.js';
 import { idOf } from '../../support/process-id.js';
 

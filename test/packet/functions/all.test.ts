@@ -1,7 +1,7 @@
 /** What every network function promises: it runs unconfigured on real traffic, complains clearly, survives anything. */
 
 import { expect } from 'chai';
-import { NemoError } from '../../../src/errors.js';
+import { NemoError } from '../../../src/model/errors.js';
 import { type Direction, DROP } from '../../../src/packet/functions/function.js';
 import { createFunction, FUNCTION_NAMES } from '../../../src/packet/functions/index.js';
 import { readCapture } from '../../../src/packet/pcap.js';

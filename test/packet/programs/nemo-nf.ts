@@ -2,7 +2,7 @@
 
 import { Command } from 'commander';
 import { registerRun } from '../../../src/cli/nf-run.js';
-import { asNemoError } from '../../../src/errors.js';
+import { asNemoError } from '../../../src/model/errors.js';
 
 const program = new Command('nemo').exitOverride();
 registerRun(program.command('nf'));

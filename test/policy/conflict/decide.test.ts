@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Verdict } from '../../../src/conflict/detect.js';
-import { FROZEN, OFF } from '../../../src/conflict/ladder.js';
 import type { CoreSnapshot, NfSample } from '../../../src/policy/conflict/core-snapshot.js';
 import { isAcquitted, isUnmeetable, listens } from '../../../src/policy/conflict/decide.js';
+import type { Verdict } from '../../../src/policy/conflict/detect.js';
+import { FROZEN, OFF } from '../../../src/policy/conflict/ladder.js';
 import type { LadderRule } from '../../../src/policy/conflict/ladder-rule.js';
-import { CONFLICT } from '../../../src/tunables.js';
+import { CONFLICT } from '../../../src/tunables/index.js';
 import { nfSample, type Phase, suspect, TestCore } from './test-core.js';
 
 /** Of 50 packets a tick, so many are late. */

@@ -8,7 +8,7 @@ import {
   stagingCore,
   yieldsTurn,
 } from '../../../src/policy/scheduling/run-slots.js';
-import { HARVEST } from '../../../src/tunables.js';
+import { HARVEST } from '../../../src/tunables/index.js';
 
 const MOST = HARVEST.sharingMax;
 const LONG = HARVEST.quantumMs + 1;

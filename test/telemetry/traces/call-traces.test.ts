@@ -1,7 +1,8 @@
 import { expect } from 'chai';
-import { NemoError } from '../../../src/errors.js';
-import type { ActiveCall, PendingCall, Worker } from '../../../src/invoke/worker.js';
-import { type CallTrace, CallTraces } from '../../../src/telemetry/traces/call-traces.js';
+import type { CallTrace } from '../../../src/model/call-trace.js';
+import { NemoError } from '../../../src/model/errors.js';
+import type { ActiveCall, PendingCall, Worker } from '../../../src/pool/state.js';
+import { CallTraces } from '../../../src/telemetry/traces/call-traces.js';
 
 const STAGES = ['queuedMs', 'startMs', 'turnMs', 'runMs', 'replyMs'] as const;
 

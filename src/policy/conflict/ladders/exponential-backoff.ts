@@ -3,9 +3,9 @@
  * Back by one level after a time of calm that doubles with each relapse soon after a recovery.
  */
 
-import type { Verdict } from '../../../conflict/detect.js';
-import { FROZEN, OFF } from '../../../conflict/ladder.js';
-import { CONFLICT } from '../../../tunables.js';
+import { CONFLICT } from '../../../tunables/index.js';
+import type { Verdict } from '../detect.js';
+import { FROZEN, OFF } from '../ladder.js';
 import type { LadderRule, LadderState } from '../ladder-rule.js';
 
 interface BackoffState extends LadderState {

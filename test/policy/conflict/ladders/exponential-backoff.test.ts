@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import type { Verdict } from '../../../../src/conflict/detect.js';
-import { FROZEN, LADDER, OFF } from '../../../../src/conflict/ladder.js';
+import type { Verdict } from '../../../../src/policy/conflict/detect.js';
+import { FROZEN, LADDER, OFF } from '../../../../src/policy/conflict/ladder.js';
 import { exponentialBackoff } from '../../../../src/policy/conflict/ladders/exponential-backoff.js';
-import { CONFLICT } from '../../../../src/tunables.js';
+import { CONFLICT } from '../../../../src/tunables/index.js';
 
 type State = ReturnType<typeof exponentialBackoff.initial>;
 const initialState = (nowMs: number): State => exponentialBackoff.initial(nowMs);

@@ -1,0 +1,53 @@
+/** One call whose answer is wanted whole, for sources that do not stream. */
+
+import { NemoError } from '../model/errors.js';
+import type { CallRequest, CallTimeline, Sink } from '../model/function.js';
+import { QUEUE } from '../tunables/index.js';
+
+export interface WholeAnswer {
+  status: number;
+  headers: Record<string, string>;
+  body: Buffer;
+  timeline: CallTimeline;
+}
+
+/** Rejects with the NemoError of a call that failed; with BODY_TOO_LARGE for an answer that is too long to hold. */
+export function callFunction(
+  { invoke }: { invoke(call: CallRequest, sink: Sink): void },
+  request: CallRequest,
+): Promise<WholeAnswer> {
+  return new Promise((resolve, reject: (error: NemoError) => void) => {
+    let status = 0;
+    let headers: Record<string, string> = {};
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    invoke(request, {
+      /** Its function may stop. */
+      get gone() {
+        return bytes > QUEUE.answerMaxBytes;
+      },
+      onHead(code, fields) {
+        status = code;
+        headers = fields;
+      },
+      onChunk(chunk) {
+        bytes += chunk.length;
+        if (bytes <= QUEUE.answerMaxBytes) chunks.push(chunk);
+        else {
+          chunks.length = 0;
+          reject(tooLong(request.functionName));
+        }
+      },
+      onEnd: (timeline) => resolve({ status, headers, body: Buffer.concat(chunks), timeline }),
+      onError: (error) => reject(error),
+    });
+  });
+}
+
+function tooLong(functionName: string): NemoError {
+  return new NemoError(
+    'BODY_TOO_LARGE',
+    `"${functionName}" answered with more than ${QUEUE.answerMaxBytes} bytes, which a queue does not hold`,
+    { hint: 'let it store what is long, and answer with where that is' },
+  );
+}

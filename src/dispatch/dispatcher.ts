@@ -1,0 +1,303 @@
+/**
+ * The dispatcher: takes calls, queues them by function, and gives each to a worker on the core with the most
+ * spare time. Everything happens in `pump`, which runs whenever something changed; it never awaits.
+ *
+ *   invoke -> FunctionState.queue -> place -> Worker.calls -> Sandbox -> Sink
+ *
+ * Invariant: a call is in exactly one queue or one worker until its sink heard onEnd or onError, once.
+ */
+
+import type { SandboxSlots } from '../control/sandbox-slots.js';
+import { type Clock, realClock, type Timer } from '../model/clock.js';
+import { NemoError } from '../model/errors.js';
+import type { CallRequest, FunctionSpec, Sink } from '../model/function.js';
+import { guardAdmission } from '../policy/admission/guard.js';
+import type { AdmissionPolicy } from '../policy/admission/policy.js';
+import { BlameBook } from '../policy/conflict/blame-book.js';
+import type { BoxPolicy } from '../policy/harvest/policies.js';
+import type { PlacementPolicy } from '../policy/placement/placement.js';
+import { charges, joins } from '../policy/scheduling/fair-queue.js';
+import { mru } from '../policy/selection/mru.js';
+import type { SelectionPolicy } from '../policy/selection/policy.js';
+import type { Pool } from '../pool/pool.js';
+import {
+  type ActiveCall,
+  acceptedCall,
+  FunctionState,
+  type PendingCall,
+  type Worker,
+} from '../pool/state.js';
+import { DISPATCH, GATEWAY, HARVEST } from '../tunables/index.js';
+import type { Backlog } from './backlog.js';
+import { CallEnds } from './call-ends.js';
+import { CorePlaces } from './core-places.js';
+import { Due } from './due.js';
+import { Growth } from './growth.js';
+import { callerLeft, nextLookMs, tellLeft } from './left-callers.js';
+import type { CallObserver } from './observer.js';
+import { Placing } from './placing.js';
+import { Refusals, unknownFunction } from './refusal.js';
+import { sendTo } from './send.js';
+import { WorkerChoice } from './worker-choice.js';
+
+export interface DispatcherOptions {
+  /** Default: the real one. */
+  clock?: Clock;
+  control: SandboxSlots;
+  pool: Pool;
+  policy: BoxPolicy;
+  functionCores: readonly number[];
+  /** Takes functions while no function core has any budget. */
+  fallbackCore: number;
+  placement?: PlacementPolicy;
+  selection?: SelectionPolicy;
+  admission?: AdmissionPolicy;
+  /** A call failed, or the code could not be loaded ahead of calls; for the event log. */
+  onFailure: (functionName: string, error: NemoError, sandboxId: string | undefined) => void;
+  observer?: CallObserver;
+  /** Something happened to a function, or to stems, by which what should be made or ended may change. */
+  onChanged?: (fn: FunctionState | undefined) => void;
+  /** Parts of the window in which latencies of functions are kept. Default: DISPATCH.latencyParts. */
+  latencyParts?: number;
+}
+
+export class Dispatcher {
+  readonly functions = new Map<string, FunctionState>();
+  /** Grows whenever a function is deployed, changed or removed. */
+  version = 0;
+  readonly blames = new BlameBook();
+  private readonly places: CorePlaces;
+  private readonly clock: Clock;
+  private readonly growth: Growth;
+  private readonly placing: Placing;
+  private readonly backlog: Backlog;
+  private readonly due: Due;
+  private readonly ends: CallEnds;
+  private readonly refuses: Refusals;
+  /** Bodies of all calls that wait. */
+  private readonly queuedBytes = { bytes: 0 };
+  private readonly service = { virtualMs: 0 };
+  private pumping = false;
+  private again = false;
+  private quantumTimer: Timer | undefined;
+  private stopping = false;
+  private stopped = false;
+
+  constructor(private readonly options: DispatcherOptions) {
+    const { clock = realClock, control, pool, policy, functionCores, fallbackCore, placement } = options;
+    this.clock = clock;
+    this.places = new CorePlaces({
+      board: control.board,
+      functionCores,
+      fallbackCore,
+      runningPerCore: policy.runningPerCore,
+      setWeight: (worker, weight) => pool.setWeight(worker, weight),
+      onTurn: (worker) => this.due.at(nextLookMs(worker)),
+      ...(placement === undefined ? {} : { placement }),
+    });
+    this.growth = new Growth({
+      pool,
+      clock,
+      isCurrent: (fn) => this.isCurrent(fn),
+      onFailed: (fn, error) => this.ends.failQueued(fn, error),
+      onChanged: (fn) => this.functionChanged(fn),
+    });
+    this.placing = new Placing({
+      places: this.places,
+      workers: new WorkerChoice(this.places, options.selection ?? mru.create({})),
+      blames: this.blames,
+      sendAhead: policy.sendAhead,
+      move: (worker, core) => pool.move(worker, core),
+      send: (fn, worker, turn) => this.send(fn, worker, turn),
+      grow: (fn, core) => this.growth.start(fn, core),
+    });
+    this.backlog = this.placing.backlog;
+    this.due = new Due(clock, (nowMs) => this.sweep(nowMs));
+    this.ends = new CallEnds({
+      ...{ clock, control, pool, places: this.places, backlog: this.backlog, due: this.due },
+      observer: options.observer,
+      onFailure: options.onFailure,
+      isCurrent: (fn) => this.isCurrent(fn),
+      onChanged: (fn) => this.functionChanged(fn),
+    });
+    this.refuses = new Refusals(options.admission ?? guardAdmission(GATEWAY), pool, this.queuedBytes);
+  }
+
+  /** Accepts a call. Every outcome goes to the sink. */
+  invoke(request: CallRequest, sink: Sink): void {
+    const fn = this.functions.get(request.functionName);
+    const refusal = this.refusal(fn, request);
+    if (fn === undefined || refusal !== undefined) {
+      sink.onError(refusal!, undefined);
+      return;
+    }
+    const nowMs = this.clock.nowMs();
+    const idle = fn.queued === 0 && !fn.busy;
+    fn.usage.arrived(nowMs, idle);
+    if (idle) joins(fn, this.service);
+    fn.lastUsedMs = nowMs;
+    const call = acceptedCall(request, sink, fn, nowMs);
+    sink.whenLeft?.(() => this.left(call));
+    fn.push(call);
+    this.functionChanged(fn);
+    if (call.waits) this.ends.waits(call);
+  }
+
+  private functionChanged(fn: FunctionState): void {
+    if (fn.queued > 0) this.backlog.add(fn);
+    this.pump(fn);
+    this.options.onChanged?.(fn);
+  }
+
+  private left(call: PendingCall): void {
+    const { fn } = call;
+    if (!call.waits) {
+      const nowMs = this.clock.nowMs();
+      tellLeft(call, nowMs);
+      this.due.at(nowMs + DISPATCH.leftGraceMs);
+      return;
+    }
+    fn.drop(call);
+    if (fn.queued === 0) this.backlog.delete(fn);
+    this.ends.fail(call, callerLeft());
+  }
+
+  private refusal(fn: FunctionState | undefined, { functionName, body }: CallRequest): NemoError | undefined {
+    if (fn === undefined) return unknownFunction(functionName);
+    if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
+    return this.refuses.of(fn, body.length);
+  }
+
+  setFunction(name: string, spec: FunctionSpec | undefined): void {
+    const fn = this.functions.get(name);
+    this.version++;
+    if (fn === undefined) {
+      if (spec === undefined) return;
+      const added = new FunctionState(spec, this.clock.nowMs(), this.queuedBytes, this.options.latencyParts);
+      this.functions.set(name, added);
+      this.options.onChanged?.(added);
+      return;
+    }
+    if (spec === undefined) {
+      this.functions.delete(name);
+      this.blames.forget(name);
+      this.ends.failQueued(fn, new NemoError('NOT_FOUND', `function "${name}" was removed`));
+    } else {
+      fn.replace(spec, this.clock.nowMs());
+    }
+    for (const worker of fn.workers) {
+      worker.retired = true;
+      if (worker.idle && worker.state === 'warm') void this.options.pool.end(worker);
+    }
+    this.functionChanged(fn);
+  }
+
+  private isCurrent(fn: FunctionState): boolean {
+    return this.functions.get(fn.spec.name) === fn;
+  }
+
+  /** Gives a stem its code and joins it to a function, ahead of calls. Rejects if the code cannot be loaded. */
+  async prewarm(fn: FunctionState, worker: Worker): Promise<void> {
+    const known = fn.loadError !== undefined;
+    try {
+      await this.growth.loadInto(fn, worker, 'warm');
+    } catch (thrown) {
+      // Said once, although nobody has called yet; it will be tried again and again.
+      if (!known && fn.loadError !== undefined) this.options.onFailure(fn.spec.name, fn.loadError, worker.id);
+      throw thrown;
+    }
+  }
+
+  /** Gives waiting calls to workers until nothing more fits. `only`: nothing of other functions has changed. */
+  pump(only?: FunctionState): void {
+    if (this.pumping) {
+      this.again = true;
+      return;
+    }
+    this.pumping = true;
+    try {
+      do {
+        this.again = false;
+        const nowMs = this.clock.nowMs();
+        this.places.refresh(nowMs);
+        // Where places are not counted, functions do not wait for each other.
+        if (only !== undefined && !this.places.counted) this.placing.one(only, nowMs);
+        else this.placing.all(nowMs);
+        only = undefined;
+      } while (this.again);
+    } finally {
+      this.pumping = false;
+    }
+    // Long calls lose their claim on the core with time, and back-offs pass; look again then.
+    const waits = this.backlog.size > 0 || this.places.stagedCount > 0;
+    if (waits && this.quantumTimer === undefined && !this.stopped) {
+      this.quantumTimer = this.clock.after(HARVEST.quantumMs, this.quantumOver);
+    }
+  }
+
+  private readonly quantumOver = (): void => {
+    this.quantumTimer = undefined;
+    this.pump();
+  };
+
+  private send(fn: FunctionState, worker: Worker, turn: boolean): 'sent' {
+    const pending = fn.shift()!;
+    if (fn.queued === 0) this.backlog.delete(fn);
+    if (pending.sink.gone) {
+      // Nobody waits for it any more: its turn goes to the next.
+      this.ends.fail(pending, callerLeft());
+      return 'sent';
+    }
+    if (worker.idle) {
+      this.options.control.setBusy(worker.slot, true);
+      this.places.enter(worker, turn);
+      this.options.observer?.starting(fn.name, worker, this.clock.nowMs());
+    }
+    sendTo(worker, pending, charges(fn, this.service), this.ends, this.clock);
+    this.due.at((pending as ActiveCall).deadlineMs);
+    return 'sent';
+  }
+
+  /** Told by the pool when a sandbox is gone. */
+  sandboxEnded(worker: Worker): void {
+    const fn = this.functions.get(worker.functionName);
+    const index = fn?.workers.indexOf(worker) ?? -1;
+    if (index >= 0) fn!.workers.splice(index, 1);
+    if (fn?.workers.length === 0) fn.usage.gone();
+    this.pump(fn);
+    this.options.onChanged?.(fn);
+  }
+
+  /** A core's throttle level changed. At `off` its sandboxes go where they hurt nobody. */
+  coreChanged(core: number, offCore: boolean): void {
+    if (offCore) {
+      for (const worker of [...this.options.pool.workers.values()]) {
+        if (worker.core === core) this.options.pool.move(worker, this.options.fallbackCore);
+      }
+    }
+    this.pump();
+  }
+
+  /** Ends what ran too long and what waited too long. It is called when the first of that is due. */
+  sweep(nowMs: number): void {
+    this.ends.endOverdue(nowMs);
+  }
+
+  /** No call is accepted from now on; resolves when the accepted ones are answered or `graceMs` passed. */
+  async drain(graceMs: number): Promise<void> {
+    this.stopping = true;
+    this.growth.stopping = true;
+    const untilMs = this.clock.nowMs() + graceMs;
+    const pending = (): boolean => this.backlog.size > 0 || this.places.busy.size > 0;
+    while (pending() && this.clock.nowMs() < untilMs) {
+      await new Promise<void>((done) => this.clock.after(DISPATCH.drainLookMs, done));
+    }
+    this.stopped = true;
+    this.ends.stopped = true;
+    for (const fn of this.functions.values()) {
+      this.ends.failQueued(fn, new NemoError('STOPPING', 'the agent stopped before the call could run'));
+    }
+    this.clock.cancel(this.quantumTimer);
+    this.due.stop();
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Growth makes workers for a function whose calls wait: from a stem if there is one, else from nothing. What goes
+ * wrong is the function's own (its code does not load: callers are told, and it is left alone for a while) or the
+ * box's (no memory: calls wait as long as some sandbox of the function can still take them).
+ */
+
+import type { Clock } from '../model/clock.js';
+import { asNemoError, type NemoError } from '../model/errors.js';
+import type { FunctionSpec, StartKind } from '../model/function.js';
+import type { Pool } from '../pool/pool.js';
+import type { FunctionState, Worker } from '../pool/state.js';
+import { DISPATCH } from '../tunables/index.js';
+
+export interface GrowthOptions {
+  pool: Pool;
+  clock: Clock;
+  /** False once the function was removed, or replaced by another of its name. */
+  isCurrent: (fn: FunctionState) => boolean;
+  /** The waiting calls of `fn` will not be served. */
+  onFailed: (fn: FunctionState, error: NemoError) => void;
+  /** Something of `fn` changed: calls may go on. */
+  onChanged: (fn: FunctionState) => void;
+}
+
+export class Growth {
+  stopping = false;
+
+  constructor(private readonly options: GrowthOptions) {}
+
+  /** Makes one more worker on a core. No effect while the function has to be left alone. */
+  start(fn: FunctionState, core: number): void {
+    const nowMs = this.options.clock.nowMs();
+    if (nowMs < fn.growNotBeforeMs) return;
+    if (nowMs < fn.notBeforeMs && fn.loadError !== undefined) {
+      if (!canServe(fn)) this.options.onFailed(fn, fn.loadError);
+      return;
+    }
+    fn.starting++;
+    fn.usage.misses.record(nowMs);
+    void this.make(fn, core)
+      .catch((thrown: unknown) => this.failed(fn, asNemoError(thrown)))
+      .finally(() => {
+        fn.starting--;
+        this.options.onChanged(fn);
+      });
+  }
+
+  private async make(fn: FunctionState, core: number): Promise<void> {
+    const { pool, clock } = this.options;
+    const fromMs = clock.nowMs();
+    const kind = pool.stemKind(fn.spec);
+    const stem = await pool.takeStemFor(fn.spec, core);
+    // One with packages was there in its place.
+    if (stem === undefined || stem.stemKind.key === kind.key) pool.noteAsked(kind);
+    const worker = stem ?? (await this.makeWithRetries(core, fn.spec));
+    worker.askedMs = fromMs;
+    await this.loadInto(fn, worker, stem === undefined ? 'cold' : 'stem');
+    fn.usage.started(clock.nowMs() - fromMs);
+  }
+
+  private async makeWithRetries(core: number, spec: FunctionSpec): Promise<Worker> {
+    const { pool } = this.options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await pool.make(core, pool.stemKind(spec), spec.memoryBytes, true, spec);
+      } catch (thrown) {
+        const error = asNemoError(thrown);
+        if (error.code !== 'SANDBOX_START' || attempt >= DISPATCH.startAttempts || this.stopping) throw error;
+      }
+    }
+  }
+
+  private failed(fn: FunctionState, error: NemoError): void {
+    // A later deploy made this code old news, and removal has answered the callers.
+    if (!this.options.isCurrent(fn)) return;
+    if (error.blame === 'system') fn.growNotBeforeMs = this.options.clock.nowMs() + DISPATCH.growBackoffMs;
+    else if (fn.loadError === undefined) return;
+    // `starting` still counts the one that failed.
+    if (!canServe(fn) && (fn.starting <= 1 || error.blame !== 'system')) this.options.onFailed(fn, error);
+  }
+
+  /**
+   * Gives a stem the code of now and joins it to its function. Rejects if that code cannot be loaded. Also used by
+   * prewarming, with origin `warm`.
+   */
+  async loadInto(fn: FunctionState, worker: Worker, origin: StartKind): Promise<void> {
+    const { pool, isCurrent } = this.options;
+    const { spec } = fn;
+    // Meanwhile it was removed, or deployed again, or for another engine: whoever still waits is looked at again.
+    const fits = (worker.madeFor ?? spec) === spec && pool.saves(worker.stemKind, spec) !== undefined;
+    if (!isCurrent(fn) || !fits) return void pool.end(worker);
+    worker.origin = origin;
+    fn.workers.push(worker);
+    try {
+      await pool.load(worker, spec);
+    } catch (thrown) {
+      const error = asNemoError(thrown);
+      if (isCurrent(fn) && fn.spec === spec && error.blame !== 'system') {
+        fn.loadFailed(error, this.options.clock.nowMs());
+      }
+      throw error;
+    }
+    if (fn.spec === spec) fn.loadSucceeded();
+    if (worker.retired || !isCurrent(fn)) void pool.end(worker);
+    else this.options.onChanged(fn);
+  }
+}
+
+/** Some sandbox has the code and is not ending: what waits will get its turn there. */
+function canServe(fn: FunctionState): boolean {
+  return fn.workers.some((worker) => worker.state === 'warm' && !worker.retired);
+}

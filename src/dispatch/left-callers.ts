@@ -1,0 +1,54 @@
+/**
+ * A caller that leaves ends its call. One that waits leaves its queue at once; one that runs is told to its function,
+ * which may stop by itself (`context.signal`). A sandbox that goes on for nobody is ended after a grace: otherwise
+ * whoever asks and leaves would fill cores with calls until their timeouts.
+ */
+
+import { NemoError } from '../model/errors.js';
+import { isOverdue } from '../policy/deadlines/call-deadline.js';
+import type { ActiveCall, PendingCall, Worker } from '../pool/state.js';
+import { DISPATCH } from '../tunables/index.js';
+
+export function callerLeft(): NemoError {
+  return new NemoError('CALLER_LEFT', 'the caller has left');
+}
+
+/** The call runs, or is in a sandbox that will run it. Its end is told as that of any other. */
+export function tellLeft(call: PendingCall, nowMs: number): void {
+  call.leftMs = nowMs;
+  call.worker?.sandbox?.callersLeft?.();
+}
+
+/** Why a worker has to end now, for what its calls do; undefined: it may go on. */
+export function overdue(worker: Worker, nowMs: number): NemoError | undefined {
+  const { timeoutMs, name, concurrency } = worker.spec!;
+  let abandoned = 0;
+  let running = 0;
+  for (const call of worker.calls) {
+    if (isOverdue(call.deadlineMs, nowMs)) return tooLong(name, timeoutMs);
+    if (running >= concurrency || Number.isNaN(call.runningMs)) continue;
+    running++;
+    if (isOver(call, nowMs)) abandoned++;
+  }
+  return running > 0 && abandoned === running ? callerLeft() : undefined;
+}
+
+/** When it has to be looked at whether a worker may go on; `afterMs`: that was done then. */
+export function nextLookMs(worker: Worker, afterMs = Number.NEGATIVE_INFINITY): number {
+  let lookMs = worker.deadlineMs;
+  for (const { leftMs } of worker.calls) {
+    const graceOverMs = leftMs + DISPATCH.leftGraceMs;
+    if (graceOverMs > afterMs && graceOverMs < lookMs) lookMs = graceOverMs;
+  }
+  return lookMs;
+}
+
+function isOver(call: ActiveCall, nowMs: number): boolean {
+  return nowMs - call.leftMs >= DISPATCH.leftGraceMs;
+}
+
+function tooLong(name: string, timeoutMs: number): NemoError {
+  return new NemoError('FUNCTION_TIMEOUT', `function "${name}" did not answer within ${timeoutMs} ms`, {
+    hint: 'raise its limit with --timeout, or make it do less',
+  });
+}

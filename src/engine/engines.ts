@@ -1,0 +1,122 @@
+/**
+ * The engines of this box by their names. One is opened when a function asks for it first, so that what nobody uses
+ * costs nothing. Opening is not checking: `check` starts a trial sandbox where the engine has one.
+ */
+
+import { asNemoError, NemoError } from '../model/errors.js';
+import type { FunctionSpec } from '../model/function.js';
+import type { EngineReport } from '../model/platform.js';
+import type { Artifact, Engine, EngineEntry, FunctionSource } from '../sandbox/engine.js';
+import { ENGINES } from '../tunables/index.js';
+
+/** What stems are told apart by. */
+export interface StemKind {
+  readonly key: string;
+  readonly engine: string;
+  readonly variant: string;
+}
+
+export function stemKind(engine: string, variant = ''): StemKind {
+  return { key: variant === '' ? engine : `${engine}/${variant}`, engine, variant };
+}
+
+export class Engines {
+  private readonly entries = new Map<string, EngineEntry>();
+  private readonly opened = new Map<string, Promise<Engine>>();
+  private readonly reports = new Map<string, { atMs: number; report: Promise<EngineReport> }>();
+
+  constructor(entries: readonly EngineEntry[]) {
+    for (const entry of entries) this.entries.set(entry.kind, entry);
+  }
+
+  /** The engine of that name. BAD_REQUEST if there is none. */
+  get(kind: string): Promise<Engine> {
+    const entry = this.entry(kind);
+    let engine = this.opened.get(kind);
+    if (engine === undefined) {
+      engine = entry.open();
+      this.opened.set(kind, engine);
+      engine.catch(() => this.opened.delete(kind));
+    }
+    return engine;
+  }
+
+  /** The stems that fit a function. */
+  stemKind({ engine, ...rest }: FunctionSpec): StemKind {
+    return stemKind(engine, this.entries.get(engine)?.variant?.({ engine, ...rest }) ?? '');
+  }
+
+  /** See `EngineEntry`. */
+  ownBytes(kind: string): NonNullable<EngineEntry['ownBytes']> {
+    return this.entries.get(kind)?.ownBytes ?? { sandbox: 0, process: 0 };
+  }
+
+  /** The engine's part of a deploy. BAD_REQUEST without such an engine, UNSUPPORTED where it does not work here. */
+  async prepare(kind: string, source: FunctionSource): Promise<Artifact> {
+    if (source.egress === true && this.entry(kind).egress !== true) {
+      throw new NemoError('BAD_REQUEST', `functions of the engine ${kind} have no network`, {
+        hint: 'leave egress out, or choose the engine process',
+      });
+    }
+    if (source.exec !== undefined && this.entry(kind).exec !== true) {
+      throw new NemoError('BAD_REQUEST', `the engine ${kind} runs no programs`, {
+        hint: 'leave exec out, or choose the engine process',
+      });
+    }
+    if (source.packages !== undefined && this.entry(kind).packages !== true) {
+      throw new NemoError('BAD_REQUEST', `functions of the engine ${kind} have their packages in the code`, {
+        hint: `deploy with \`nemo deploy --engine ${kind}\`, which puts them there`,
+      });
+    }
+    const engine = await this.get(kind);
+    const { ok, reason = '', hint = '' } = await this.check(kind);
+    if (!ok) throw new NemoError('UNSUPPORTED', `the engine ${kind} does not work here: ${reason}`, { hint });
+    return engine.prepare(source);
+  }
+
+  /** Whether an engine works here. A recent answer is given again: a check may start a process. */
+  check(kind: string): Promise<EngineReport> {
+    const known = this.reports.get(kind);
+    if (known !== undefined && performance.now() - known.atMs < ENGINES.checkKeptMs) return known.report;
+    const report = this.look(this.entry(kind));
+    this.reports.set(kind, { atMs: performance.now(), report });
+    return report;
+  }
+
+  async list(): Promise<EngineReport[]> {
+    const reports: EngineReport[] = [];
+    // One after the other: trial sandboxes are no load of their own.
+    for (const kind of this.entries.keys()) reports.push(await this.check(kind));
+    return reports;
+  }
+
+  /** These are the functions there are: what engines keep of others goes. */
+  async retain(functions: readonly FunctionSpec[]): Promise<void> {
+    for (const { kind, keeps } of this.entries.values()) {
+      if (keeps?.()) (await this.get(kind)).retain?.(functions.filter(({ engine }) => engine === kind));
+    }
+  }
+
+  async close(): Promise<void> {
+    const engines = await Promise.allSettled(this.opened.values());
+    await Promise.all(engines.map((engine) => engine.status === 'fulfilled' && engine.value.close()));
+  }
+
+  private entry(kind: string): EngineEntry {
+    const entry = this.entries.get(kind);
+    if (entry !== undefined) return entry;
+    throw new NemoError('BAD_REQUEST', `'${kind.slice(0, 40)}' is no engine`, {
+      hint: `there are ${[...this.entries.keys()].join(', ')}; \`nemo engines\` says which work here`,
+    });
+  }
+
+  private async look({ kind, about }: EngineEntry): Promise<EngineReport> {
+    try {
+      const engine = await this.get(kind);
+      return { kind, about, ...(await engine.check()) };
+    } catch (thrown) {
+      const { message, hint } = asNemoError(thrown);
+      return { kind, about, ok: false, reason: message, hint: hint ?? 'run `nemo doctor`' };
+    }
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * A worker thread that runs the functions of a process, one at a time. The sandbox that it serves now *sits* on it:
+ * the thread is in that sandbox's cgroup, so it is pinned, throttled, frozen and accounted as that sandbox, and its
+ * calls are the only ones. Others that sat on it before have their modules and instances still there, and cost nothing
+ * but that memory until they sit again.
+ */
+
+import type { Socket } from 'node:net';
+import type { Cgroup } from '../../linux/cgroup/driver.js';
+import { setScheduling } from '../../linux/sched.js';
+import type { NemoError } from '../../model/errors.js';
+import type { FunctionScheduling } from '../../policy/harvest/policies.js';
+import { KEEPS_INSTANCE } from '../../runner/frames.js';
+import type { Channel } from '../../sandbox/channel.js';
+import { Deferred, startError } from '../../sandbox/ends.js';
+import type { Valve } from '../../streams/valve.js';
+import { ISOLATE, WASM } from '../../tunables/index.js';
+import type { IsolateHost } from '../isolate/host.js';
+import type { ThreadEnd } from '../isolate/thread-end.js';
+import type { ThreadOwner } from '../isolate/thread-owner.js';
+import { REHEARSAL } from './rehearsal.js';
+
+export type CarrierEnd = ThreadEnd & { violation: string };
+
+/** What a sandbox is to the thread that it sits on. */
+export interface Sitter {
+  readonly cgroup: Cgroup;
+  /** Nothing of it runs or is being loaded: another may take its seat. */
+  readonly idle: boolean;
+  onLoaded(keeps: boolean): void;
+  onLoadFailed(error: NemoError): void;
+  onWanted(): void;
+  onLog(stream: number, text: Buffer, valve: Valve): void;
+  onMemory(kib: number): void;
+  /** What it did could not be handled. */
+  onFault(error: NemoError): void;
+  onThreadEnded(end: CarrierEnd): void;
+}
+
+export class Carrier implements ThreadOwner {
+  readonly memoryBytes = WASM.heapBytes;
+  channel!: Channel;
+  sitter: Sitter | undefined;
+  /** Of all threads, the one with the smallest was used least recently. */
+  usedAt = 0;
+  ended = false;
+  /** Functions that it holds, by number. */
+  readonly residents = new Set<number>();
+  private threadId = '';
+  private tid = 0;
+  private socket!: Socket;
+  private violation = '';
+  private giveUpTimer: NodeJS.Timeout | undefined;
+  private readonly gone = new Deferred();
+
+  constructor(
+    private readonly host: IsolateHost,
+    private readonly scheduling: FunctionScheduling,
+    private readonly onEnded: (carrier: Carrier, end: CarrierEnd) => void,
+    /** Resolves when nothing of the sandboxes that it could serve is left. */
+    private readonly served: () => Promise<unknown>,
+  ) {}
+
+  /** Resolves when a function can be loaded. Rejects with SANDBOX_START; nothing is left of it then. */
+  async start(): Promise<void> {
+    const { id, connected } = await this.host.spawn(this);
+    this.threadId = id;
+    this.channel = connected.channel;
+    this.socket = connected.socket;
+    this.tid = connected.tid;
+    // Ours alone until somebody sits on it: what starting costs is counted to no function.
+    this.host.shelter(this.tid);
+    if (this.scheduling === 'idle') setScheduling(this.tid, { policy: 'idle' });
+    await Promise.race([this.channel.rehearse('', REHEARSAL), this.gone.promise]);
+    if (this.ended) throw startError(id, 'its thread ended');
+  }
+
+  get free(): boolean {
+    return !this.ended && this.giveUpTimer === undefined && (this.sitter === undefined || this.sitter.idle);
+  }
+
+  /** Resolves when nothing is left that would keep its process's groups. */
+  get exited(): Promise<unknown> {
+    return this.served();
+  }
+
+  /** Puts the thread into the sandbox's group. Only while it is free. */
+  seat(sitter: Sitter): void {
+    if (this.sitter === sitter) return;
+    sitter.cgroup.adoptThread(this.tid);
+    this.sitter = sitter;
+  }
+
+  /** The function of that number will not be called any more. */
+  forget(number: number, sitter: Sitter): void {
+    if (this.ended) return;
+    if (this.sitter === sitter) {
+      this.sitter = undefined;
+      this.host.shelter(this.tid);
+    }
+    if (this.residents.delete(number)) this.channel.forget(number);
+  }
+
+  /** Ends the thread, on which nobody runs anything. */
+  retire(): void {
+    this.sitter = undefined;
+    // Whoever sat may end before it does, and takes its group with it.
+    this.host.shelter(this.tid);
+    this.end();
+  }
+
+  /** Ends the thread, whatever it does, and with it the calls of its sitter. */
+  end(): void {
+    if (this.giveUpTimer !== undefined || this.ended) return;
+    const giveUpMs = performance.now() + ISOLATE.endPatienceMs;
+    this.host.end(this.threadId);
+    const look = (): void => {
+      this.release();
+      if (performance.now() > giveUpMs) void this.host.kill();
+    };
+    this.giveUpTimer = setInterval(look, ISOLATE.releasePeriodMs);
+    look();
+  }
+
+  /** Frozen or without time, it could not even end. */
+  release(): void {
+    try {
+      this.sitter?.cgroup.release();
+    } catch {
+      // The group is gone.
+    }
+  }
+
+  onLoaded(kind: number): void {
+    this.sitter?.onLoaded(kind === KEEPS_INSTANCE);
+  }
+
+  onLoadFailed(error: NemoError): void {
+    this.sitter?.onLoadFailed(error);
+  }
+
+  onWanted(): void {
+    this.sitter?.onWanted();
+  }
+
+  onLog(stream: number, text: Buffer, valve: Valve): void {
+    this.sitter?.onLog(stream, text, valve);
+  }
+
+  onMemory(kib: number): void {
+    this.sitter?.onMemory(kib);
+  }
+
+  onViolation(reason: string): void {
+    if (this.violation === '') this.violation = reason;
+    this.end();
+  }
+
+  onFault(error: NemoError): void {
+    this.sitter?.onFault(error);
+    this.end();
+  }
+
+  onThreadEnded(end: ThreadEnd): void {
+    this.ended = true;
+    clearInterval(this.giveUpTimer);
+    this.socket?.destroy();
+    const { sitter } = this;
+    const told = { ...end, violation: this.violation };
+    sitter?.onThreadEnded(told);
+    this.sitter = undefined;
+    this.onEnded(this, told);
+    this.gone.resolve();
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * The threads of one process, which its sandboxes share: WASM.threads that stay, and more while all are busy.
+ * Who needs one and has none takes that which was used least recently, of those whose sandbox runs nothing.
+ */
+
+import type { FunctionScheduling } from '../../policy/harvest/policies.js';
+import { WASM } from '../../tunables/index.js';
+import type { IsolateHost } from '../isolate/host.js';
+import { Carrier, type CarrierEnd } from './carrier.js';
+
+/** A sandbox, as far as its process concerns it. */
+export interface Passenger {
+  readonly exited: Promise<unknown>;
+  onProcessEnded(end: CarrierEnd): void;
+}
+
+const PROCESS_ENDED: CarrierEnd = { oom: false, code: 1, host: true, stderrTail: '', violation: '' };
+
+export class Carriers {
+  /** Modules that a thread of the process has compiled. */
+  readonly compiled = new Set<string>();
+  private readonly all = new Set<Carrier>();
+  private readonly passengers = new Set<Passenger>();
+  private starting = 0;
+  private counter = 0;
+  private clock = 0;
+  private trimTimer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly host: IsolateHost,
+    private readonly scheduling: FunctionScheduling,
+  ) {
+    void host.exited.then(() => this.processEnded(PROCESS_ENDED));
+  }
+
+  /** Gives it its number among the functions of the process. */
+  enter(passenger: Passenger): number {
+    this.passengers.add(passenger);
+    return ++this.counter;
+  }
+
+  leave(passenger: Passenger): void {
+    this.passengers.delete(passenger);
+  }
+
+  /** The carrier was used just now. */
+  touch(carrier: Carrier): void {
+    carrier.usedAt = ++this.clock;
+  }
+
+  /** One that nobody sits on, or else the least recently used that runs nothing. */
+  free(): Carrier | undefined {
+    let best: Carrier | undefined;
+    for (const one of this.all) {
+      if (!one.free) continue;
+      if (one.sitter === undefined) return one;
+      if (best === undefined || one.usedAt < best.usedAt) best = one;
+    }
+    return best;
+  }
+
+  /** Makes one more if a new sandbox should have its own. Rejects with SANDBOX_START. */
+  async prepare(): Promise<void> {
+    const free = this.free();
+    if (free !== undefined && free.sitter === undefined) return;
+    if (this.all.size + this.starting < WASM.threads) await this.add();
+  }
+
+  /** Rejects with SANDBOX_START. */
+  async add(): Promise<void> {
+    const carrier = new Carrier(
+      this.host,
+      this.scheduling,
+      (one, end) => this.carrierEnded(one, end),
+      () => Promise.all([...this.passengers].map(({ exited }) => exited)),
+    );
+    this.starting++;
+    try {
+      await carrier.start();
+      this.all.add(carrier);
+    } finally {
+      this.starting--;
+    }
+    if (this.all.size > WASM.threads)
+      this.trimTimer ??= setInterval(() => this.trim(), WASM.threadKeptMs).unref();
+  }
+
+  private trim(): void {
+    const spare = this.all.size - WASM.threads;
+    const free = [...this.all].filter((one) => one.free).sort((a, b) => a.usedAt - b.usedAt);
+    for (const carrier of free.slice(0, Math.max(0, spare))) carrier.retire();
+    if (spare > 0) return;
+    clearInterval(this.trimTimer);
+    this.trimTimer = undefined;
+  }
+
+  private carrierEnded(carrier: Carrier, end: CarrierEnd): void {
+    this.all.delete(carrier);
+    if (end.host) this.processEnded(end);
+  }
+
+  private processEnded(end: CarrierEnd): void {
+    clearInterval(this.trimTimer);
+    for (const passenger of this.passengers) passenger.onProcessEnded(end);
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * The `wasm` engine: WebAssembly modules with WASI preview 1. Threads, processes and sharing groups as in the `isolate`
+ * engine; within a thread, a module reaches its own memory and what preview 1 gives it, which is no file and no
+ * socket. A module is looked at in a sandbox of its own at deploy, never by the agent.
+ */
+
+import { answerOf } from '../../confinement/confined/confined.js';
+import { NemoError } from '../../model/errors.js';
+import type { Artifact, FunctionSource, StartOptions } from '../../sandbox/engine.js';
+import { WASM } from '../../tunables/index.js';
+import { artifact, IsolateEngine, type IsolateEngineOptions } from '../isolate/engine.js';
+import type { IsolateHost } from '../isolate/host.js';
+import { WASM_PROGRAM } from '../isolate/runtime.js';
+import { Carriers } from './carriers.js';
+import { WasmSandbox } from './sandbox.js';
+
+export class WasmEngine extends IsolateEngine {
+  override readonly kind = 'wasm';
+  protected override readonly program = WASM_PROGRAM;
+  private readonly carriers = new WeakMap<IsolateHost, Carriers>();
+
+  constructor(options: IsolateEngineOptions) {
+    super(options, WASM.firstUid);
+  }
+
+  override async prepare({ content, filename, asker }: FunctionSource): Promise<Artifact> {
+    const prepared = artifact(content, 'wasm', filename);
+    const outcome = await this.options.confined.run({
+      program: 'wasm',
+      args: [`${WASM.checkMemoryBytes}`],
+      input: content,
+      outputMaxBytes: WASM.complaintMaxBytes,
+      asker,
+    });
+    const wrong = answerOf(outcome, (why) => unfit(filename, `compiling it ${why}`)).toString();
+    if (wrong !== '') throw unfit(filename, wrong);
+    return prepared;
+  }
+
+  protected override sandboxOn(host: IsolateHost, options: StartOptions): WasmSandbox {
+    let carriers = this.carriers.get(host);
+    if (carriers === undefined) {
+      carriers = new Carriers(host, options.scheduling);
+      this.carriers.set(host, carriers);
+    }
+    return new WasmSandbox(options, host, carriers);
+  }
+}
+
+function unfit(filename: string, why: string): NemoError {
+  return new NemoError('BAD_FUNCTION', `${filename} is not a module that can be run: ${why}`, {
+    hint: 'export memory and _start (a WASI command), or memory, alloc and handle; import from wasi_snapshot_preview1 only',
+  });
+}

@@ -1,0 +1,278 @@
+/**
+ * The planner asks the policies what to make ahead and what to end, and has it done. It looks at a function when
+ * something of it changed or when a policy said that its answer changes, in steps of DISPATCH.sweepMs. Sandboxes are
+ * made one after the other, pinned to function cores at SCHED_IDLE, so the work itself is harvested.
+ */
+
+import type { SandboxSlots } from '../control/sandbox-slots.js';
+import type { StemKind } from '../engine/engines.js';
+import { type Board, Core } from '../model/board.js';
+import { type Clock, realClock, type Timer } from '../model/clock.js';
+import { asNemoError } from '../model/errors.js';
+import { LADDER } from '../policy/conflict/ladder.js';
+import type { IdleSandbox, KeepAlivePolicy } from '../policy/keepalive/policy.js';
+import { nextToMake, type PrewarmDecision } from '../policy/prewarm/next.js';
+import type { PrewarmPolicy } from '../policy/prewarm/policy.js';
+import { DISPATCH } from '../tunables/index.js';
+import { LookTimes } from './look-times.js';
+import type { Pool } from './pool.js';
+import type { Deployed, FunctionState, Worker } from './state.js';
+import { StemDemands } from './stem-demands.js';
+import { isZygote, type ZygoteKind } from './zygotes.js';
+
+export interface PlannerOptions {
+  /** Default: the real one. */
+  clock?: Clock;
+  control: SandboxSlots;
+  pool: Pool;
+  dispatcher: Deployed;
+  functionCores: readonly number[];
+  prewarm: PrewarmPolicy;
+  keepAlive: KeepAlivePolicy;
+  onEvicted: (functionName: string, sandboxId: string, why: string) => void;
+  onWarning: (message: string) => void;
+  /** Something that an operator may want to know and need not act upon. */
+  onNote?: (message: string) => void;
+  /** A sandbox is being made ahead of calls: of a function, or a stem. */
+  onPrewarm?: (what: PrewarmDecision) => void;
+}
+
+export class Planner {
+  private readonly clock: Clock;
+  private timer: Timer | undefined;
+  private timerMs = Number.POSITIVE_INFINITY;
+  private started = false;
+  /** The timer is set for the next step. */
+  private awake = false;
+  private stopped = false;
+  private making = false;
+  private notBeforeMs = 0;
+  /** Functions of which something changed, and when the others are to be looked at. */
+  private readonly changes = new Set<FunctionState>();
+  private readonly looks = new LookTimes<FunctionState>();
+  /** Functions with fewer sandboxes than they should have. */
+  private readonly short = new Set<FunctionState>();
+  private readonly demands: StemDemands;
+
+  constructor(private readonly options: PlannerOptions) {
+    this.clock = options.clock ?? realClock;
+    this.demands = new StemDemands(options.pool, options.prewarm, options.dispatcher);
+  }
+
+  start(): void {
+    this.started = true;
+    this.wake();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.clock.cancel(this.timer);
+  }
+
+  /** Told by the dispatcher: something happened to a function, or to stems. */
+  changed(fn: FunctionState | undefined): void {
+    if (fn !== undefined) this.changes.add(fn);
+    this.wake();
+  }
+
+  /** Asked for with every call: the timer is set once for all until the next step. */
+  private wake(): void {
+    if (this.awake || !this.started) return;
+    this.awake = true;
+    this.wakeAt(this.clock.nowMs());
+  }
+
+  /** Has it look at the first step after that moment. */
+  private wakeAt(timeMs: number): void {
+    if (timeMs >= this.timerMs || timeMs === Number.POSITIVE_INFINITY) return;
+    const stepMs = (Math.floor(timeMs / DISPATCH.sweepMs) + 1) * DISPATCH.sweepMs;
+    if (stepMs >= this.timerMs || !this.started || this.stopped) return;
+    this.clock.cancel(this.timer);
+    this.timerMs = stepMs;
+    this.timer = this.clock.after(stepMs - this.clock.nowMs(), this.onTimer);
+  }
+
+  private readonly onTimer = (): void => {
+    this.timerMs = Number.POSITIVE_INFINITY;
+    this.awake = false;
+    this.tick();
+  };
+
+  /** Also called when the pool changed, so that a burst of prewarming does not wait for the timer. */
+  tick(): void {
+    if (this.stopped) return;
+    const nowMs = this.clock.nowMs();
+    for (const fn of this.changes) this.look(fn, nowMs);
+    this.changes.clear();
+    for (let fn = this.looks.due(nowMs); fn !== undefined; fn = this.looks.due(nowMs)) this.look(fn, nowMs);
+    const short = this.demands.look(nowMs);
+    const surplus = this.demands.surplus;
+    if (surplus !== undefined) void this.options.pool.end(surplus);
+    const blocked = this.makeNext(nowMs, short);
+    if (blocked) this.wake();
+    else {
+      const stemsMs =
+        this.options.pool.stems.length > 0 ? nowMs + DISPATCH.stemsLookMs : Number.POSITIVE_INFINITY;
+      this.wakeAt(Math.min(this.looks.nextMs, stemsMs));
+    }
+  }
+
+  private look(fn: FunctionState, nowMs: number): void {
+    const { dispatcher, prewarm } = this.options;
+    if (dispatcher.functions.get(fn.name) !== fn) {
+      this.short.delete(fn);
+      return;
+    }
+    const wanted = prewarm.warm(fn.usage, nowMs);
+    if (fn.sandboxes < wanted.sandboxes) this.short.add(fn);
+    else this.short.delete(fn);
+    const expiresMs = this.endUnused(fn, wanted.sandboxes, nowMs);
+    this.looks.at(fn, wanted.untilMs > nowMs ? Math.min(wanted.untilMs, expiresMs) : expiresMs);
+  }
+
+  /** Returns when the next one of the function may be unused for long enough. */
+  private endUnused(fn: FunctionState, wanted: number, nowMs: number): number {
+    const { keepAlive } = this.options;
+    let nextMs = Number.POSITIVE_INFINITY;
+    let spare = -wanted;
+    for (const worker of fn.workers) if (isLive(worker)) spare++;
+    if (spare <= 0) return nextMs;
+    // The least recently used first, so that those that stay are the hottest.
+    const idle = fn.workers.filter((worker) => isLive(worker) && worker.idle);
+    if (idle.length > 1) idle.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
+    for (const worker of idle) {
+      if (spare === 0) break;
+      const expiresMs = keepAlive.expiresMs(entry(worker, fn), nowMs);
+      if (expiresMs <= nowMs) {
+        void this.evict(worker, 'unused');
+        spare--;
+      } else nextMs = Math.min(nextMs, expiresMs);
+    }
+    return nextMs;
+  }
+
+  /** Ends idle sandboxes until one of so many bytes can be made, as far as there are any. */
+  async makeRoom(bytes: number, kind?: StemKind): Promise<void> {
+    while (this.options.pool.lackingBytes(bytes, kind) > 0 && (await this.endVictim()));
+  }
+
+  /** Ends the idle sandbox of the lowest priority, or else a stem. False: there is none. */
+  async endVictim(): Promise<boolean> {
+    const { pool, dispatcher, keepAlive } = this.options;
+    let victim: Worker | undefined;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const worker of pool.workers.values()) {
+      if (worker.state !== 'warm' || !worker.idle) continue;
+      const fn = dispatcher.functions.get(worker.functionName);
+      if (fn === undefined) continue;
+      const priority = keepAlive.priority(entry(worker, fn));
+      if (victim !== undefined && priority >= lowest) continue;
+      victim = worker;
+      lowest = priority;
+    }
+    if (victim !== undefined) pool.clock = Math.max(pool.clock, lowest);
+    victim ??= pool.stems[0];
+    if (victim === undefined) return false;
+    await this.evict(victim, 'memory pressure');
+    return true;
+  }
+
+  private evict(worker: Worker, why: string): Promise<void> {
+    this.options.onEvicted(worker.functionName, worker.id, why);
+    return this.options.pool.end(worker);
+  }
+
+  /** True: something should be made and cannot be now. */
+  private makeNext(nowMs: number, stems: ReturnType<StemDemands['look']>): boolean {
+    const { pool, prewarm, onPrewarm } = this.options;
+    if (this.making || (this.short.size === 0 && !this.demands.lacking)) return false;
+    if (nowMs < this.notBeforeMs) return true;
+    const core = this.growCore();
+    const decision = nextToMake(prewarm, {
+      nowMs,
+      stems,
+      mayGrow: core >= 0 && pool.lackingBytes(pool.stemBytes) <= 0,
+      functions: this.short,
+    });
+    if (decision === undefined) return true;
+    this.making = true;
+    onPrewarm?.(decision);
+    const work =
+      decision.kind === 'stem'
+        ? this.makeStem(decision.key, core)
+        : this.makeWarm(decision.functionName, core);
+    void work
+      .catch((thrown: unknown) => {
+        const error = asNemoError(thrown);
+        this.notBeforeMs = this.clock.nowMs() + DISPATCH.loadBackoffMs;
+        if (error.blame === 'system' && error.code !== 'STOPPING')
+          this.options.onWarning(error.ownersMessage);
+      })
+      .finally(() => {
+        this.making = false;
+        this.tick();
+      });
+    return false;
+  }
+
+  private async makeStem(key: string, core: number): Promise<void> {
+    const kind = this.demands.kind(key, this.clock.nowMs());
+    if (kind === undefined) return;
+    if (isZygote(kind)) await this.makeZygote(core, kind);
+    else await this.options.pool.makeStem(core, kind);
+  }
+
+  /** Whatever packages do to their stem is no reason to make nothing else. */
+  private async makeZygote(core: number, kind: ZygoteKind): Promise<void> {
+    const { pool, onNote } = this.options;
+    try {
+      await pool.makeStem(core, kind);
+    } catch (thrown) {
+      const error = asNemoError(thrown);
+      if (error.code === 'NO_CAPACITY' || error.code === 'STOPPING') throw error;
+      if (error.code !== 'FUNCTION_LOAD') pool.zygotes.failed(kind, this.clock.nowMs());
+      const names = kind.packages.map(({ name }) => name).join(', ');
+      onNote?.(`no stem imports ${names} ahead of calls: ${error.ownersMessage}`);
+    }
+  }
+
+  private async makeWarm(functionName: string, core: number): Promise<void> {
+    const { pool, dispatcher } = this.options;
+    const fn = dispatcher.functions.get(functionName);
+    if (fn === undefined) return;
+    const { spec } = fn;
+    const stem = await pool.takeStemFor(spec, core);
+    const worker = stem ?? (await pool.make(core, pool.stemKind(spec), spec.memoryBytes, false, spec));
+    try {
+      await dispatcher.prewarm(fn, worker);
+    } catch (thrown) {
+      // The function's own fault: it has its own back-off, others must not wait for it.
+      if (asNemoError(thrown).blame === 'system') throw thrown;
+    }
+  }
+
+  /** The function core with the most predicted spare time on which prewarming is allowed now, or -1. */
+  private growCore(): number {
+    const board: Board = this.options.control.board;
+    let best = -1;
+    let most = 0;
+    for (const core of this.options.functionCores) {
+      if (!LADDER[board.get(core, Core.throttleLevel)]!.prewarm) continue;
+      if (board.get(core, Core.budgetRunning) === 0) continue;
+      const spare = board.get(core, Core.predictedSpareRatio);
+      if (spare >= most) {
+        best = core;
+        most = spare;
+      }
+    }
+    return best;
+  }
+}
+
+function entry({ lastUsedMs, memoryBytes, clockAtUse }: Worker, { usage }: FunctionState): IdleSandbox {
+  return { lastUsedMs, memoryBytes, clockAtUse, usage };
+}
+
+function isLive({ state, retired }: Worker): boolean {
+  return state === 'warm' && !retired;
+}

@@ -1,0 +1,319 @@
+/**
+ * The pool makes, loads, moves and ends sandboxes. It knows nothing of queues: the dispatcher asks it for workers,
+ * and policies tell it what to make ahead. A worker is in exactly one of: `stems`, a function's list, or ending.
+ *
+ *   make() -> stem -> load(spec) -> warm -> end()
+ *
+ * A stem serves only functions of its own kind (see `Engines.stemKind`); one that has imported packages, only those
+ * that import these too (see `Zygotes`).
+ */
+
+import type { SandboxSlots } from '../control/sandbox-slots.js';
+import type { StemKind } from '../engine/engines.js';
+import type { Cgroup, CgroupDriver } from '../linux/cgroup/driver.js';
+import { type Clock, realClock } from '../model/clock.js';
+import { asNemoError, NemoError } from '../model/errors.js';
+import type { FunctionSpec, LogLine } from '../model/function.js';
+import type { FunctionScheduling } from '../policy/harvest/policies.js';
+import { RecentTimes } from '../policy/usage/recent-times.js';
+import type { Engine, SandboxExit } from '../sandbox/engine.js';
+import { POOL } from '../tunables/index.js';
+import { type FilePaths, FunctionFiles } from './function-files.js';
+import { MemoryRoom } from './memory-room.js';
+import { ReadyStems } from './ready-stems.js';
+import { Worker } from './state.js';
+import { isZygote, type ZygoteKind, Zygotes } from './zygotes.js';
+
+/** The engines as the pool knows them: `Engines` on a box. */
+export interface EngineSource {
+  get(kind: string): Promise<Engine>;
+  stemKind(spec: FunctionSpec): StemKind;
+  /** As `EngineEntry.ownBytes`. */
+  ownBytes(kind: string): { sandbox: number; process: number };
+}
+
+export interface PoolOptions extends FilePaths {
+  /** Default: the real one. */
+  clock?: Clock;
+  engines: EngineSource;
+  driver: Pick<CgroupDriver, 'create' | 'sharedMemoryMaxBytes'>;
+  control: SandboxSlots;
+  scheduling: FunctionScheduling;
+  /** Most that the limits of all sandboxes may come to. Default: no bound. */
+  memoryMaxBytes?: number;
+  /** What the host could give now. Default: what the kernel says. */
+  availableBytes?: () => number;
+  /** The limit of a sandbox without code. Default: POOL.memoryMaxDefaultBytes. */
+  stemBytes?: number;
+  /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
+  makeRoom?: (bytes: number, kind?: StemKind) => Promise<void>;
+  onLog: (line: LogLine) => void;
+  /** A sandbox is gone; `exit` says why. The worker is already out of the pool. */
+  onEnded: (worker: Worker, exit: SandboxExit) => void;
+}
+
+export class Pool {
+  readonly workers = new Map<string, Worker>();
+  /** When calls asked for a new sandbox, by the key of its stem. */
+  readonly asked = new Map<string, RecentTimes>();
+  readonly zygotes = new Zygotes();
+  readonly files: FunctionFiles;
+  /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
+  clock = 0;
+  private counter = 0;
+  private closed = false;
+  private readonly room: MemoryRoom;
+  private readonly ready = new ReadyStems();
+  private readonly time: Clock;
+  readonly stemBytes: number;
+
+  constructor(private readonly options: PoolOptions) {
+    this.time = options.clock ?? realClock;
+    this.files = new FunctionFiles(options);
+    this.room = new MemoryRoom({
+      workers: this.workers,
+      memoryMaxBytes: options.memoryMaxBytes,
+      shareMaxBytes: options.driver.sharedMemoryMaxBytes,
+      ownBytes: (engine) => options.engines.ownBytes(engine),
+      availableBytes: options.availableBytes ?? (() => process.availableMemory()),
+      makeRoom: options.makeRoom,
+    });
+    this.stemBytes = options.stemBytes ?? POOL.memoryMaxDefaultBytes;
+  }
+
+  /** As `MemoryRoom.lackingBytes`. */
+  lackingBytes(bytes: number, kind?: StemKind): number {
+    return this.room.lackingBytes(bytes, kind);
+  }
+
+  /** What all limits come to. */
+  get committedBytes(): number {
+    return this.room.committedBytes;
+  }
+
+  /** What ending everything that serves nothing would give. */
+  evictableBytes(): number {
+    return this.room.evictableBytes();
+  }
+
+  /** A call needs a sandbox of this kind that is not there. */
+  noteAsked({ key }: StemKind): void {
+    const asked = this.asked.get(key) ?? new RecentTimes();
+    this.asked.set(key, asked);
+    asked.record(this.time.nowMs());
+  }
+
+  /**
+   * Starts a stem on a core, for a call (idle sandboxes make room for it then) or ahead of calls; with `spec` for that
+   * function only. Rejects with SANDBOX_START or NO_CAPACITY; leaves nothing behind then.
+   */
+  async make(
+    core: number,
+    kind: StemKind,
+    bytes: number = this.stemBytes,
+    forCall = false,
+    spec?: FunctionSpec,
+  ): Promise<Worker> {
+    const engine = await this.options.engines.get(kind.engine);
+    if (engine.processGroup !== undefined) this.room.sharing.add(kind.engine);
+    const reserved = await this.room.reserve(bytes, kind, forCall);
+    const { driver, control, scheduling } = this.options;
+    const id = `sb-${++this.counter}`;
+    const limits = { memoryMaxBytes: POOL.memoryMaxDefaultBytes, pidsMax: POOL.pidsMax, cpus: [core] };
+    let cgroup: Cgroup;
+    let processGroup: Cgroup | undefined;
+    try {
+      if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
+      if (engine.processGroup !== undefined)
+        processGroup = await engine.processGroup(kind.variant, scheduling);
+      cgroup = driver.create(id, limits, processGroup);
+    } finally {
+      // From here on its worker counts.
+      this.room.release(reserved);
+    }
+    let slot = -1;
+    try {
+      slot = control.addSandbox(core, cgroup.handle);
+      const worker = new Worker(id, kind, core, slot, cgroup, this.time.nowMs());
+      worker.memoryBytes = bytes;
+      this.workers.set(id, worker);
+      const sandbox = await engine.start({
+        id,
+        cgroup,
+        variant: kind.variant,
+        scheduling,
+        ...(processGroup === undefined ? {} : { processGroup }),
+        ...(spec === undefined ? {} : { willLoad: this.files.loadOptions(spec) }),
+        ...(isZygote(kind) ? { packages: this.files.stored(kind.packages) } : {}),
+        onLog: (line) => this.log(worker, line),
+      });
+      worker.sandbox = sandbox;
+      if (sandbox.preloaded) worker.madeFor = spec;
+      worker.state = 'stem';
+      control.setBusy(slot, false);
+      void sandbox.exited.then((exit) => this.forget(worker, exit));
+      if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
+      return worker;
+    } catch (thrown) {
+      const worker = this.workers.get(id);
+      if (worker?.sandbox !== undefined) await this.end(worker);
+      else {
+        this.workers.delete(id);
+        if (slot >= 0) control.removeSandbox(slot);
+        await cgroup.remove();
+      }
+      throw asNemoError(thrown);
+    }
+  }
+
+  /** Gives a stem its code. Rejects with BAD_FUNCTION or FUNCTION_LOAD; the worker is ended then. */
+  async load(worker: Worker, spec: FunctionSpec): Promise<void> {
+    const sandbox = worker.sandbox!;
+    worker.state = 'loading';
+    worker.spec = spec;
+    worker.memoryBytes = spec.memoryBytes;
+    this.options.control.setBusy(worker.slot, true);
+    try {
+      await sandbox.load(this.files.loadOptions(spec));
+      worker.state = 'warm';
+      worker.warmSinceMs = this.time.nowMs();
+      worker.lastUsedMs = worker.warmSinceMs;
+      worker.clockAtUse = this.clock;
+    } catch (thrown) {
+      const error = asNemoError(thrown);
+      this.files.nameSources(spec, error);
+      await this.end(worker);
+      throw error;
+    } finally {
+      if (this.workers.has(worker.id)) this.options.control.setBusy(worker.slot, false);
+    }
+  }
+
+  /** A stem for a function, unless its engine has the function loaded in a snapshot, which is quicker. */
+  async takeStemFor(spec: FunctionSpec, preferredCore: number): Promise<Worker | undefined> {
+    const engine = await this.options.engines.get(spec.engine);
+    if (await engine.restores?.(this.files.loadOptions(spec))) return undefined;
+    return this.takeStem(preferredCore, spec);
+  }
+
+  /** Keeps a ready stem; it may have ended meanwhile. */
+  addStem(worker: Worker): void {
+    if (worker.state === 'stem' && this.workers.has(worker.id)) this.ready.list.push(worker);
+  }
+
+  private log(worker: Worker, line: Omit<LogLine, 'functionName'>): void {
+    const { stemKind: kind, functionName } = worker;
+    if (functionName !== '' || !isZygote(kind)) {
+      const text = worker.spec === undefined ? line.text : this.files.ownNames(worker.spec, line.text);
+      this.options.onLog({ ...line, text, functionName });
+    } else {
+      // What packages print belongs into the log of the function that imports them.
+      this.zygotes.printed(kind);
+      void this.end(worker);
+    }
+  }
+
+  /** Makes a stem ahead of calls and keeps it, unless it turns out to be of no use. Rejects as `make`. */
+  async makeStem(core: number, kind: StemKind): Promise<void> {
+    await this.ready.during(kind.key, async () => {
+      const stem = await this.make(core, kind);
+      if (isZygote(kind)) await this.requireUsable(stem, kind);
+      this.addStem(stem);
+    });
+  }
+
+  private async requireUsable(stem: Worker, kind: ZygoteKind): Promise<void> {
+    const imported = this.zygotes.imported(kind, stem.sandbox!.ahead);
+    if (imported.ok) return;
+    await this.end(stem);
+    throw new NemoError('FUNCTION_LOAD', `its code ${imported.why}`);
+  }
+
+  /** The stems without packages that fit a function. */
+  stemKind(spec: FunctionSpec): StemKind {
+    return this.options.engines.stemKind(spec);
+  }
+
+  /** How much of the function's loading a stem of that kind saves, ms; undefined: it must not serve it. */
+  saves(kind: StemKind, spec: FunctionSpec): number | undefined {
+    if (isZygote(kind)) return this.zygotes.saves(kind, spec, this.time.nowMs());
+    return kind.key === this.stemKind(spec).key ? 0 : undefined;
+  }
+
+  /** Of the stems that fit and save most, one that is on that core already if there is one. */
+  takeStem(preferredCore: number, spec: FunctionSpec): Worker | undefined {
+    for (;;) {
+      const stem = this.ready.best(preferredCore, (one) => this.saves(one.stemKind, spec));
+      if (stem === undefined) return undefined;
+      this.ready.drop(stem);
+      if (this.move(stem, preferredCore)) return stem;
+    }
+  }
+
+  /** Ready stems of all kinds. */
+  get stems(): readonly Worker[] {
+    return this.ready.list;
+  }
+
+  /** Ready and starting stems of a kind. */
+  stemCount(key: string): number {
+    return this.ready.count(key);
+  }
+
+  /** Pins a worker to another core, in place. False if it is ending: its group is gone or about to go. */
+  move(worker: Worker, core: number): boolean {
+    if (worker.state === 'ending') return false;
+    if (worker.core === core) return true;
+    try {
+      worker.cgroup.setCpus([core]);
+    } catch {
+      void this.end(worker);
+      return false;
+    }
+    worker.core = core;
+    this.options.control.moveSandbox(worker.slot, core);
+    return true;
+  }
+
+  /** How much of the core the worker gets next to others. A sandbox that is gone has no weight. */
+  setWeight(worker: Worker, weight: Worker['weight']): void {
+    if (worker.weight === weight || worker.state === 'ending') return;
+    worker.weight = weight;
+    try {
+      worker.cgroup.setWeight(weight);
+    } catch {
+      // It ended in this moment; the pool hears of it.
+    }
+  }
+
+  /** Ends a sandbox; calls in it fail with `reason`. Resolves when nothing of it is left. */
+  async end(worker: Worker, reason?: NemoError): Promise<void> {
+    const { sandbox } = worker;
+    // One that still starts is ended by `make`, or by its engine.
+    if (sandbox === undefined) return;
+    if (worker.state !== 'ending') {
+      worker.state = 'ending';
+      this.ready.drop(worker);
+      void sandbox.kill(reason);
+    }
+    await sandbox.exited;
+  }
+
+  private forget(worker: Worker, exit: SandboxExit): void {
+    if (!this.workers.delete(worker.id)) return;
+    const unused = worker.state === 'stem';
+    worker.state = 'ending';
+    this.ready.drop(worker);
+    // Nobody ended it: its packages did.
+    if (unused && isZygote(worker.stemKind)) this.zygotes.failed(worker.stemKind, this.time.nowMs());
+    this.options.control.removeSandbox(worker.slot);
+    this.options.onEnded(worker, exit);
+  }
+
+  /** Ends every sandbox. */
+  async close(): Promise<void> {
+    this.closed = true;
+    const reason = new NemoError('STOPPING', 'the agent stopped while the call ran');
+    await Promise.all([...this.workers.values()].map((worker) => this.end(worker, reason)));
+  }
+}

@@ -1,0 +1,327 @@
+/**
+ * The functions of this box. Code is on disk before the spec is in the store, and the spec is in the store
+ * before anybody hears of it: after kill -9 at any point there is no spec without its code. Changes run one
+ * after the other, so that no sweep removes a bundle that a deploy is about to name; boxes that share a store
+ * do so by a lease, and follow what the others change.
+ */
+
+import { totalmem } from 'node:os';
+import { PACKAGE_ENDING } from '../bundle/pack.js';
+import type { StorageQuota } from '../host/storage-quota.js';
+import type { Asker } from '../model/asker.js';
+import { asNemoError, NemoError } from '../model/errors.js';
+import type { FunctionSpec } from '../model/function.js';
+import type { DeployInput, FunctionRegistry } from '../model/platform.js';
+import type { Artifact, FunctionSource } from '../sandbox/engine.js';
+import type { Store } from '../store/store.js';
+import { FUNCTION_LIMITS } from '../tunables/index.js';
+import type { BlockSource } from './block-source.js';
+import { BundleFiles } from './bundle-files.js';
+import { checkDeployInput } from './deploy-input.js';
+import { blocksOf, hashesOf, refsOf } from './function-blocks.js';
+import { SharedBlocks } from './shared-blocks.js';
+import { SpecBook } from './spec-book.js';
+import { SpecStore } from './spec-store.js';
+import { toSpec } from './stored-spec.js';
+
+/** An engine's part of a deploy: `Engines.prepare`. */
+export type PrepareFunction = (engine: string, source: FunctionSource) => Promise<Artifact>;
+
+export interface RegistryOptions {
+  store: Store;
+  bundleDir: string;
+  prepare: PrepareFunction;
+  /** What all that is stored may take. Default: no bound of its own. */
+  quota?: StorageQuota;
+  /** What goes wrong later with functions that other boxes deploy, in words. */
+  onWarning?: (message: string) => void;
+  /** How long a replaced bundle stays on disk. */
+  bundleGraceMs?: number;
+}
+
+export interface StoredRegistry extends FunctionRegistry {
+  /** What could not be brought back from the store, in words. */
+  readonly warnings: readonly string[];
+  /** Waits for changes under way and stops the timers. The store stays open. */
+  close(): Promise<void>;
+}
+
+/** Brings back every stored function whose code is intact. STORE if the store cannot be read. */
+export async function createRegistry(options: RegistryOptions): Promise<StoredRegistry> {
+  const registry = new Registry(options);
+  await registry.restore();
+  return registry;
+}
+
+class Registry implements StoredRegistry {
+  readonly warnings: string[] = [];
+  /** Warnings beyond those. */
+  private unnamed = 0;
+  private readonly specs = new SpecBook();
+  private readonly stored: SpecStore;
+  private readonly listeners: Array<(name: string, spec: FunctionSpec | undefined) => void> = [];
+  private readonly bundles: BundleFiles;
+  private readonly shared: SharedBlocks | undefined;
+  private readonly blocks: BlockSource;
+  private restored = false;
+  private unwatch = (): void => {};
+  /** Hashes that the store names although their function could not be brought back. */
+  private readonly orphans = new Set<string>();
+  private changes: Promise<unknown> = Promise.resolve();
+  private sweepTimer: NodeJS.Timeout | undefined;
+  /** Hashes that functions named before, and when they did so last: a sandbox may be loading that code just now. */
+  private readonly replaced = new Map<string, number>();
+
+  constructor(private readonly options: RegistryOptions) {
+    this.bundles = new BundleFiles(options.bundleDir, options.quota);
+    this.stored = new SpecStore(options.store);
+    this.shared = options.store.shared ? new SharedBlocks(options.store, this.bundles) : undefined;
+    this.blocks = this.shared ?? this.bundles;
+  }
+
+  async restore(): Promise<void> {
+    // First, so that no change falls between the two.
+    await this.watch();
+    await this.change(async () => {
+      // Many functions may have the same code: it is read once.
+      const looked = new Map<string, Promise<boolean>>();
+      for (const { key, value } of await this.stored.list()) await this.take(key, value, looked);
+      const more = this.unnamed === 0 ? [] : [`${this.unnamed} more functions of the store are not used`];
+      this.warnings.push(...more);
+      this.restored = true;
+      await this.sweep();
+    });
+  }
+
+  /** What the store has of a function, if it can be called here. */
+  private async take(
+    key: string,
+    value: unknown,
+    looked = new Map<string, Promise<boolean>>(),
+  ): Promise<FunctionSpec | undefined> {
+    const spec = toSpec(value, key, totalmem());
+    const named = JSON.stringify(key.slice(0, 80));
+    if (spec === undefined) {
+      this.warn(`what the store has under functions/${named} is no function: deploy it again`);
+    } else if (!this.specs.hasRoom(key, spec)) {
+      this.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
+    } else {
+      const lack = await this.lackOfCode(spec, looked);
+      if (lack === undefined) {
+        this.specs.keep(key, spec);
+        return spec;
+      }
+      // Later ones are somebody else's, and as many as they like.
+      if (!this.restored) for (const hash of hashesOf(spec)) this.orphans.add(hash);
+      this.warn(`the code of function '${key}' is ${lack}: deploy it again`);
+    }
+    return undefined;
+  }
+
+  private async lackOfCode(
+    spec: FunctionSpec,
+    looked: Map<string, Promise<boolean>>,
+  ): Promise<string | undefined> {
+    try {
+      for (const block of blocksOf(spec)) {
+        const name = `${block.hash}.${block.ending}`;
+        const known = looked.get(name) ?? this.blocks.ensure(block);
+        looked.set(name, known);
+        if (await known) continue;
+        if (this.shared === undefined) return 'missing or damaged';
+        return 'not on this box, and not in the store, as it is large, an image or damaged';
+      }
+      return undefined;
+    } catch (thrown) {
+      return `not on this box (${asNemoError(thrown).message})`;
+    }
+  }
+
+  private async watch(): Promise<void> {
+    const follow = async (names: readonly string[] | undefined): Promise<void> => {
+      for (const name of names ?? (await this.allNames())) await this.follow(name);
+    };
+    try {
+      this.unwatch = await this.stored.watch((names) =>
+        this.change(() => follow(names)).catch((thrown) =>
+          this.warn(`what other boxes changed was not seen: ${asNemoError(thrown).message}`),
+        ),
+      );
+    } catch (thrown) {
+      const { message } = asNemoError(thrown);
+      this.warn(`what other boxes deploy is seen only after a restart: ${message}`);
+    }
+  }
+
+  private async allNames(): Promise<Set<string>> {
+    const stored = (await this.stored.list()).map(({ key }) => key);
+    return new Set([...stored, ...this.list().map(({ name }) => name)]);
+  }
+
+  /** Makes the function what the store has now, whoever changed it. */
+  private async follow(name: string): Promise<void> {
+    const before = this.specs.get(name);
+    const value = await this.stored.get(name);
+    if (value === undefined) {
+      if (before !== undefined) this.drop(name, before);
+    } else if (value?.updatedAt !== before?.updatedAt || value?.codeHash !== before?.codeHash) {
+      const spec = await this.take(name, value);
+      if (spec === undefined) return;
+      if (before !== undefined) this.sweepLater(before);
+      this.tell(name, spec);
+    }
+  }
+
+  /** They are shown to everybody who looks: not as many as somebody else can store. */
+  private warn(message: string): void {
+    if (this.restored) this.options.onWarning?.(message);
+    else if (this.warnings.length < FUNCTION_LIMITS.restoreWarningsMax) this.warnings.push(message);
+    else this.unnamed++;
+  }
+
+  async deploy(input: DeployInput, asker?: Asker): Promise<{ spec: FunctionSpec; created: boolean }> {
+    const { content, filename, exec, packages, ...checked } = checkDeployInput(input, totalmem());
+    const functionName = checked.name;
+    const egress = checked.egress !== undefined;
+    const artifact = await this.options.prepare(checked.engine, {
+      functionName,
+      content,
+      filename,
+      egress,
+      asker,
+      ...(exec === undefined ? {} : { exec }),
+      ...(packages.length === 0 ? {} : { packages }),
+    });
+    return this.changeShared(async () => {
+      const known = {
+        ...checked,
+        ...(packages.length === 0 ? {} : { packages: refsOf(packages) }),
+      };
+      this.specs.requireRoom(functionName, known);
+      const blocks = [artifact, ...packages.map(({ content }) => ({ content, ending: PACKAGE_ENDING }))];
+      const { hashes, undo } = await this.bundles.writeAll(blocks);
+      const before = this.specs.get(checked.name);
+      const now = new Date().toISOString();
+      const spec: FunctionSpec = {
+        ...known,
+        codeHash: hashes[0]!,
+        codeEnding: artifact.ending,
+        codeBytes: artifact.content.length,
+        createdAt: before?.createdAt ?? now,
+        updatedAt: now,
+      };
+      try {
+        await this.shared?.offer(blocks);
+        await this.stored.write(spec);
+      } catch (thrown) {
+        if (await this.stored.wasRefused(spec)) await undo();
+        throw thrown;
+      }
+      this.specs.keep(spec.name, spec);
+      if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.free(before);
+      this.tell(spec.name, spec);
+      return { spec, created: before === undefined };
+    });
+  }
+
+  get(name: string): FunctionSpec | undefined {
+    return this.specs.get(name);
+  }
+
+  list(): FunctionSpec[] {
+    return this.specs.list();
+  }
+
+  remove(name: string): Promise<void> {
+    return this.changeShared(async () => {
+      const spec = this.specs.get(name);
+      if (spec === undefined) throw noSuchFunction(name);
+      await this.stored.delete(name);
+      this.shared?.free(hashesOf(spec));
+      this.drop(name, spec);
+    });
+  }
+
+  private drop(name: string, before: FunctionSpec): void {
+    this.specs.delete(name);
+    this.sweepLater(before);
+    this.tell(name, undefined);
+  }
+
+  bundlePath(spec: FunctionSpec): string {
+    return this.bundles.path(spec.codeHash, spec.codeEnding);
+  }
+
+  packagePath(hash: string): string {
+    return this.bundles.path(hash, PACKAGE_ENDING);
+  }
+
+  onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void {
+    this.listeners.push(listener);
+  }
+
+  async close(): Promise<void> {
+    this.unwatch();
+    await this.changes;
+    clearTimeout(this.sweepTimer);
+  }
+
+  private tell(name: string, spec: FunctionSpec | undefined): void {
+    for (const listener of this.listeners) listener(name, spec);
+  }
+
+  private change<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.changes.then(work);
+    this.changes = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Of boxes that share a store, one at a time. */
+  private changeShared<T>(work: () => Promise<T>): Promise<T> {
+    return this.change(() => this.stored.change(work));
+  }
+
+  private free(spec: FunctionSpec): void {
+    this.shared?.free(hashesOf(spec));
+    this.sweepLater(spec);
+  }
+
+  private sweepLater(before?: FunctionSpec): void {
+    for (const hash of before === undefined ? [] : hashesOf(before))
+      this.replaced.set(hash, performance.now());
+    // One that is due is not put off: whoever deploys without a pause would keep all that was ever replaced.
+    this.sweepTimer ??= setTimeout(() => {
+      this.sweepTimer = undefined;
+      // What cannot be removed now is tried again at the next sweep.
+      void this.change(() => this.sweep());
+      if (this.shared?.hasFreed === true)
+        void this.changeShared(() => this.sweepShared()).catch(() => undefined);
+    }, this.graceMs).unref();
+  }
+
+  private get graceMs(): number {
+    return this.options.bundleGraceMs ?? FUNCTION_LIMITS.bundleGraceMs;
+  }
+
+  private sweep(): Promise<void> {
+    const kept = new Set(this.orphans);
+    for (const [hash, atMs] of this.replaced) {
+      if (performance.now() - atMs >= this.graceMs) this.replaced.delete(hash);
+      else kept.add(hash);
+    }
+    if (this.replaced.size > 0) this.sweepLater();
+    for (const spec of this.specs.list()) for (const hash of hashesOf(spec)) kept.add(hash);
+    return this.bundles.sweep(kept).catch(() => undefined);
+  }
+
+  private async sweepShared(): Promise<void> {
+    const specs = await this.stored.allSpecs();
+    if (specs !== undefined) await this.shared?.sweep(new Set(specs.flatMap(hashesOf)));
+  }
+}
+
+export function noSuchFunction(name: string): NemoError {
+  return new NemoError('NOT_FOUND', `there is no function '${name.slice(0, 80)}'`, {
+    hint: "'nemo ls' lists the functions, 'nemo deploy' makes one",
+  });
+}

@@ -1,9 +1,0 @@
-/** The option that most prewarm policies have. */
-
-import { POOL } from '../../tunables.js';
-
-export const STEMS = {
-  kind: 'count',
-  default: POOL.stems,
-  about: 'stems kept of each runtime in use',
-} as const;

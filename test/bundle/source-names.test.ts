@@ -1,0 +1,66 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { SourceNames } from '../../src/bundle/source-names.js';
+import { SOURCE_NAMES } from '../../src/tunables/index.js';
+
+describe('names of sources in what functions say', () => {
+  let folder: string;
+  let count = 0;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'nemo-names-'));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  const PLACE = 'at /function/function.mjs:1:1';
+  const stored = (map: unknown, ending = 'mjs'): string => {
+    const path = join(folder, `${count++}.${ending}`);
+    const encoded = Buffer.from(typeof map === 'string' ? map : JSON.stringify(map)).toString('base64');
+    writeFileSync(path, `export default 1;\n//# sourceMappingURL=data:application/json;base64,${encoded}`);
+    return path;
+  };
+  const map = (sources: unknown, more: object = {}) => ({
+    ...{ version: 3, names: [], sources, mappings: 'AAAA' },
+    ...more,
+  });
+
+  it('are those of the map', () => {
+    expect(new SourceNames().restore(stored(map(['src/a.ts'])), PLACE)).to.equal('at src/a.ts:1:1');
+  });
+
+  for (const [what, hostile] of [
+    ['a source that is a number', map([5])],
+    ['a source that is null', map([null])],
+    ['no source', map([], { mappings: 'A' })],
+    ['no list of sources', map(null)],
+    ['mappings that are none', map(['a'], { mappings: '!!!' })],
+    ['mappings that are a number', map(['a'], { mappings: 7 })],
+    ['null', 'null'],
+    ['no JSON', '{'],
+    ['sections within sections', map(['a'], { sections: [{ offset: null, map: null }] })],
+  ] as const)
+    it(`are left out, and nothing breaks, where the map has ${what}`, () => {
+      const said = new SourceNames().restore(stored(hostile), PLACE);
+      expect(said).to.be.oneOf([PLACE, 'at a:1:1']);
+    });
+
+  it('are cut, and of one text so many at most', () => {
+    const path = stored(map(['x'.repeat(10_000)]));
+    const said = new SourceNames().restore(path, Array(2_000).fill(PLACE).join('\n'));
+    const shown = said.split('\n').filter((line) => line.startsWith('at x'));
+    expect(shown).to.have.length(SOURCE_NAMES.placesMax);
+    expect(shown[0]!.length).to.be.at.most(SOURCE_NAMES.nameMaxChars + 10);
+  });
+
+  it('are looked up in modules only, which no WebAssembly and no program is', () => {
+    expect(new SourceNames().restore(stored(map(['src/a.ts']), 'wasm'), PLACE)).to.equal(PLACE);
+  });
+
+  it('are looked up a few times a second, however many functions print places', () => {
+    const names = new SourceNames();
+    const paths = Array.from({ length: 3 * SOURCE_NAMES.mapsMax }, () => stored(map(['src/a.ts'])));
+    const said = paths.map((path) => names.restore(path, PLACE));
+    expect(said.filter((one) => one !== PLACE)).to.have.length(SOURCE_NAMES.readsPerS);
+  });
+});
