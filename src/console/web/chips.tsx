@@ -4,7 +4,7 @@
  */
 
 import { useRef, useState } from 'preact/hooks';
-import type { FeedSandbox, SandboxState } from '../../telemetry/feed.js';
+import type { FeedSandbox, SandboxState } from '../../model/feed.js';
 import { bytes, count, percent } from './format.js';
 
 const STATES: Array<{ state: SandboxState; letter: string }> = [

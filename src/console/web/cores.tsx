@@ -1,6 +1,6 @@
 /** The cores without an NF: the agent, the gateway and the kernel live there. One bar each, of now. */
 
-import type { FeedCore } from '../../telemetry/feed.js';
+import type { FeedCore } from '../../model/feed.js';
 import { percent } from './format.js';
 import { Empty, Section } from './parts.js';
 

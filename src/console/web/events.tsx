@@ -4,7 +4,7 @@
  */
 
 import { useRef, useState } from 'preact/hooks';
-import type { FeedEvent } from '../../telemetry/feed.js';
+import type { FeedEvent } from '../../model/feed.js';
 import { type LeastSeverity, newestMatching } from './event-filter.js';
 import { clockTime, micros } from './format.js';
 import type { ConsoleModel } from './model.js';

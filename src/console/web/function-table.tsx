@@ -1,6 +1,6 @@
 /** The deployed functions: how much is asked of them, how fast they answer, and in which sandboxes. */
 
-import type { FeedFunction } from '../../telemetry/feed.js';
+import type { FeedFunction } from '../../model/feed.js';
 import { SandboxChips } from './chips.js';
 import { count, millis, perSecond } from './format.js';
 import { Cell, TableSection } from './parts.js';

@@ -1,6 +1,6 @@
 /** Who is being watched, and whether what stands on the page is true right now. */
 
-import type { FeedAgent } from '../../telemetry/feed.js';
+import type { FeedAgent } from '../../model/feed.js';
 import type { LinkStatus } from './connection.js';
 import { bytes, count, duration, micros, percent, plural } from './format.js';
 import type { ConsoleModel } from './model.js';

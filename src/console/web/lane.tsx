@@ -5,7 +5,7 @@
 
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
-import type { FeedNf } from '../../telemetry/feed.js';
+import type { FeedNf } from '../../model/feed.js';
 import { latencyData, latencyOptions, shareData, shareOptions } from './charts.js';
 import { count, duration, micros, percent, share } from './format.js';
 import { emptyView, type LaneView } from './history.js';

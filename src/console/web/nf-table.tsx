@@ -1,6 +1,6 @@
 /** The network functions: who they are, how they are protected, and whether they keep their promise. */
 
-import type { FeedNf } from '../../telemetry/feed.js';
+import type { FeedNf } from '../../model/feed.js';
 import { micros, percent } from './format.js';
 import { Cell, TableSection } from './parts.js';
 

@@ -1,6 +1,6 @@
 /** The five figures that say how the box is doing, before any detail. */
 
-import type { FeedFrame } from '../../telemetry/feed.js';
+import type { FeedFrame } from '../../model/feed.js';
 import { count, percent, perSecond, plural, share } from './format.js';
 import { boxTotals } from './model.js';
 
