@@ -1,6 +1,5 @@
 /** An agent as its users run it: a process of its own, `nemo up`, with a state folder that goes with it. */
 
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,7 +34,7 @@ function sweepFolders(): void {
 export class AgentProcess {
   private constructor(
     readonly url: string,
-    readonly child: ChildProcess,
+    readonly child: ReturnType<typeof spawnTied>,
     private readonly folder: string,
     private readonly output: string[],
   ) {}

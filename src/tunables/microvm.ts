@@ -1,4 +1,4 @@
-/** Of sandbox/engines/microvm and sandbox/snapshots. */
+/** Of engine/microvm and snapshots. */
 
 /** Engine `microvm`. */
 export const MICROVM = {

@@ -144,8 +144,8 @@ describe('a program that this process starts while files are open that it could 
     // The others run inside of a sandbox.
     expect(starters.sort()).to.deep.equal([
       'linux/spawn.ts',
-      'sandbox/runner/program-io.ts',
-      'sandbox/runner/program.ts',
+      'runner/program-io.ts',
+      'runner/program.ts',
     ]);
   });
 

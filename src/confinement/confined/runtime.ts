@@ -14,16 +14,16 @@ import { BUNDLER_BINARY_INSIDE } from './protocol.js';
 
 /** `bundler`: sees esbuild, which is a program of its own, and starts it. Only who starts programs or writes files may. */
 const PROGRAMS = {
-  bundle: { source: 'confined/programs/bundle-main.js', bundler: true, confinement: 'processes' },
-  wasm: { source: 'confined/programs/wasm-main.js', bundler: false, confinement: 'threads' },
-  inflate: { source: 'confined/programs/inflate-main.js', bundler: false, confinement: 'threads' },
-  index: { source: 'confined/programs/index-main.js', bundler: false, confinement: 'threads' },
-  unpack: { source: 'confined/programs/unpack-main.js', bundler: false, confinement: 'files' },
+  bundle: { source: 'bundle/bundle-main.js', bundler: true, confinement: 'processes' },
+  wasm: { source: 'engine/wasm/wasm-main.js', bundler: false, confinement: 'threads' },
+  inflate: { source: 'images/confined/inflate-main.js', bundler: false, confinement: 'threads' },
+  index: { source: 'images/confined/index-main.js', bundler: false, confinement: 'threads' },
+  unpack: { source: 'images/confined/unpack-main.js', bundler: false, confinement: 'files' },
 } as const;
 export type ProgramName = keyof typeof PROGRAMS;
 export type ConfinedRuntimes = Record<ProgramName, Runtime>;
 
-const SANDBOX_SOURCE = fileURLToPath(new URL('../../pool/', import.meta.url));
+const SOURCE = fileURLToPath(new URL('../../', import.meta.url));
 const NODE_INSIDE = '/usr/bin/node';
 const BUNDLER_INSIDE = '/esbuild/lib/main.js';
 
@@ -56,7 +56,7 @@ export async function prepareConfinedRuntimes(directory: string): Promise<Confin
     Object.entries(PROGRAMS).map(async ([name, { source, bundler: bundles, confinement }]) => {
       const outfile = join(directory, `${name}.cjs`);
       await build({
-        ...{ entryPoints: [join(SANDBOX_SOURCE, source)], outfile, bundle: true, platform: 'node' },
+        ...{ entryPoints: [join(SOURCE, source)], outfile, bundle: true, platform: 'node' },
         ...{ format: 'cjs', target: 'node20', logLevel: 'silent' },
         ...{ alias: { esbuild: BUNDLER_INSIDE }, external: [BUNDLER_INSIDE] },
       });
