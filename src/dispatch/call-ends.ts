@@ -77,7 +77,6 @@ export class CallEnds implements SendOutcome {
 
   /** The call is in the queue of its function, and not for ever. */
   waits(call: PendingCall): void {
-    this.options.backlog.add(call.fn);
     this.options.due.at(call.acceptedMs + DISPATCH.queueWaitMaxMs);
   }
 

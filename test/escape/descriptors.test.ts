@@ -142,11 +142,7 @@ describe('a program that this process starts while files are open that it could 
       readFileSync(join(SOURCES, name), 'utf8').includes('child_process'),
     );
     // The others run inside of a sandbox.
-    expect(starters.sort()).to.deep.equal([
-      'linux/spawn.ts',
-      'runner/program-io.ts',
-      'runner/program.ts',
-    ]);
+    expect(starters.sort()).to.deep.equal(['linux/spawn.ts', 'runner/program-io.ts', 'runner/program.ts']);
   });
 
   // A socket would carry open files to the agent (SCM_RIGHTS), and what it takes to close them would be the agent's time.
@@ -175,7 +171,7 @@ describe('a program that this process starts while files are open that it could 
     expect(seen.map(([name]) => name).join()).to.match(
       new RegExp(`^${expected.map(([name]) => name.source).join()}$`),
     );
-    for (const [i, [name, open]] of seen.entries()) expect(open, name).to.match(expected[i]![1]);
+    for (const [i, [name, open]] of seen.entries()) expect(open, `${name} has ${open}`).to.match(expected[i]![1]);
     for (const pid of pids) expect(sharedFiles(pid, process.pid), nameOf(pid)).to.deep.equal([]);
   };
 

@@ -1,25 +1,29 @@
 /** Boundary: the agent's disk. Attacker: whoever may deploy, and fills it. A real agent, whose state is on a small disk. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { run } from '../../src/host/packages.js';
 import { RealAgent } from '../support/real-agent.js';
 
+/** Of the disk, when it is full. */
+const LEFT_BYTES = 1_500_000;
+
 describe('escape: a full disk', function () {
   this.timeout(180_000);
   let agent: RealAgent;
-  let stateDir: string;
+  let disk: string;
   beforeEach(async () => {
-    stateDir = mkdtempSync('/var/tmp/nemo-full-');
+    disk = mkdtempSync('/var/tmp/nemo-full-');
     expect(
-      (await run('mount', ['-t', 'tmpfs', '-o', 'size=2m,mode=750', 'nemo-full', stateDir])).exitCode,
+      (await run('mount', ['-t', 'tmpfs', '-o', 'size=68m,mode=755', 'nemo-full', disk])).exitCode,
     ).to.equal(0);
-    agent = await new RealAgent({ stateDir }).start();
+    agent = await new RealAgent({ stateDir: join(disk, 'state') }).start();
   });
   afterEach(async () => {
     await agent.close();
-    await run('umount', ['-l', stateDir]);
-    rmSync(stateDir, { recursive: true, force: true });
+    await run('umount', ['-l', disk]);
+    rmSync(disk, { recursive: true, force: true });
   });
 
   for (const [what, deploy] of [
@@ -33,9 +37,15 @@ describe('escape: a full disk', function () {
     ],
   ] as ReadonlyArray<[string, (name: string) => Promise<Response>]>) {
     it(`is told as 507 and ends nothing when it is full of ${what}`, async () => {
-      const made: string[] = [];
+      const made = ['f0'];
+      expect((await deploy('f0')).status).to.equal(201);
+      // Somebody else takes what the agent leaves free for others.
+      const { bavail, bsize } = statfsSync(disk);
+      const filler = join(disk, 'filler');
+      const filled = await run('fallocate', ['-l', `${bavail * bsize - LEFT_BYTES}`, filler]);
+      expect(filled.exitCode, filled.output).to.equal(0);
       let refused: Response | undefined;
-      for (let i = 0; refused === undefined; i++) {
+      for (let i = 1; refused === undefined; i++) {
         const name = `f${i}`;
         const answer = await deploy(name);
         if (answer.status === 201) made.push(name);
@@ -49,6 +59,7 @@ describe('escape: a full disk', function () {
       for (const name of made) {
         expect((await agent.fetch(`/v1/functions/${name}`, { method: 'DELETE' })).status).to.equal(204);
       }
+      rmSync(filler);
       // What was there before fits again.
       expect((await deploy(made[0]!)).status).to.equal(201);
       expect(await agent.call(made[0]!)).to.include({ status: 200 });

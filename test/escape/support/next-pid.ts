@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { startTicks } from '../../../src/linux/process.js';
 
 /** A process with a network namespace for itself. */
 export async function startInOwnNamespace(): Promise<ChildProcess> {
@@ -11,12 +12,19 @@ export async function startInOwnNamespace(): Promise<ChildProcess> {
   return child;
 }
 
-/** Somebody else got the pid while the last one ended: again. */
-export async function startAs(pid: number, start: () => Promise<ChildProcess>): Promise<ChildProcess> {
+/**
+ * Again while somebody else gets the pid, or while the clock's tick (10 ms) is still that in which the one before was
+ * started, `beforeTicks`.
+ */
+export async function startAs(
+  pid: number,
+  start: () => Promise<ChildProcess>,
+  beforeTicks?: number,
+): Promise<ChildProcess> {
   for (;;) {
     writeFileSync('/proc/sys/kernel/ns_last_pid', String(pid - 1));
     const child = await start();
-    if (child.pid === pid) return child;
+    if (child.pid === pid && startTicks(pid) !== beforeTicks) return child;
     await end(child);
   }
 }

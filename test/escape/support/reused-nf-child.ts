@@ -37,18 +37,19 @@ async function outcome(measurement: Promise<Measurement<'matched'>>): Promise<st
 const nf = await startInOwnNamespace();
 const id = idOf(nf);
 await end(nf);
-const other = await startAs(id.pid, startInOwnNamespace);
+const other = await startAs(id.pid, startInOwnNamespace, id.startTicks);
 const probe = await outcome(startProbe(id, { kind: 'icmp', target: '127.0.0.1', from: 'nf' }));
 const tap = await outcome(startTap({ nf: id, ingress: 'lo', egress: 'lo', invariant: 'payload-tail' }));
 await end(other);
 
 const server = await startServer();
+const { startTicks: beforeTicks } = idOf(server);
 const directory = openNf(idOf(server));
 const options = { pid: server.pid!, directory, kind: 'http', host: undefined, port: 0, path: '/' } as const;
 const prober = createProber(options);
 const answered = prober.probe() > 0;
 await end(server);
-const impostor = await startAs(server.pid!, startServer);
+const impostor = await startAs(server.pid!, startServer, beforeTicks);
 let asked: string;
 try {
   asked = `answered in ${prober.probe()} ns`;

@@ -57,7 +57,7 @@ describe('box policies', () => {
         { uid: 1, joinPaths: [], scheduling, directory: '/', runtime: runtime as never },
         [],
       ).join(' ');
-      expect(line).to.match(new RegExp(`--nofile=\\d+:\\d+ ${words}`));
+      expect(line).to.match(new RegExp(`--sigpending=\\d+:\\d+ ${words}`));
     });
   }
 });
