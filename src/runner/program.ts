@@ -78,6 +78,8 @@ function stdioHandler(path: string, base: Record<string, string>): RawHandler {
         let ended: [code: number | null, signal: string | null] | undefined;
         let lingering: NodeJS.Timeout | undefined;
         let clean = false;
+        // `output.closed` is true a moment before its event, and its end would be told twice.
+        let closed = false;
         const again = startable(path, from, run);
         running++;
         child.once('error', (error) => {
@@ -100,12 +102,13 @@ function stdioHandler(path: string, base: Record<string, string>): RawHandler {
             // It may be held by what nobody could find.
             lingering = setTimeout(() => output.destroy(), LINGER_MS);
           }, LINGER_MS);
-          if (output.closed) answer(ended);
+          if (closed) answer(ended);
         });
         output.once('end', () => {
           clean = true;
         });
         output.once('close', () => {
+          closed = true;
           pipe?.done(clean);
           if (ended !== undefined) answer(ended);
         });

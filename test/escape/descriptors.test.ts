@@ -171,7 +171,8 @@ describe('a program that this process starts while files are open that it could 
     expect(seen.map(([name]) => name).join()).to.match(
       new RegExp(`^${expected.map(([name]) => name.source).join()}$`),
     );
-    for (const [i, [name, open]] of seen.entries()) expect(open, `${name} has ${open}`).to.match(expected[i]![1]);
+    for (const [i, [name, open]] of seen.entries())
+      expect(open, `${name} has ${open}`).to.match(expected[i]![1]);
     for (const pid of pids) expect(sharedFiles(pid, process.pid), nameOf(pid)).to.deep.equal([]);
   };
 
