@@ -19,19 +19,6 @@ export function endError(id: string, functionName: string, what: string, started
   });
 }
 
-/** Whether a call fails of it, and so tells why; those that had not begun go elsewhere, and nobody would know. */
-export function endCalls(
-  channel: { endAll(errorFor: (started: boolean) => NemoError): void },
-  errorFor: (started: boolean) => NemoError,
-): boolean {
-  let told = false;
-  channel.endAll((started) => {
-    told ||= started;
-    return errorFor(started);
-  });
-  return told;
-}
-
 /** It is about to end, and the call has not begun in it: it can be sent elsewhere. */
 export function notTaken(functionName: string): NemoError {
   return new NemoError('FUNCTION_EXIT', `a sandbox of ${functionName} ended before the call began`, {

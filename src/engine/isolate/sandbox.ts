@@ -8,23 +8,21 @@ import { readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { withoutMap } from '../../bundle/source-names.js';
-import type { Cgroup } from '../../linux/cgroup/driver.js';
 import { setScheduling } from '../../linux/sched.js';
 import { NemoError } from '../../model/errors.js';
 import type { CallRequest } from '../../model/function.js';
 import type { Channel } from '../../sandbox/channel.js';
-import { Deferred, endCalls, endError, removeGroup, startError } from '../../sandbox/ends.js';
+import { Deferred, removeGroup, startError } from '../../sandbox/ends.js';
 import type { LoadOptions, Sandbox, SandboxExit, SandboxReply, StartOptions } from '../../sandbox/engine.js';
+import { SandboxLifecycle } from '../../sandbox/lifecycle.js';
 import type { Valve } from '../../streams/valve.js';
 import { ISOLATE, POOL, SANDBOX } from '../../tunables/index.js';
 import type { IsolateHost } from './host.js';
-import { type ThreadEnd, threadExit, threadExitError } from './thread-end.js';
+import { type ThreadEnd, threadEndWords, threadExit } from './thread-end.js';
 import { ThreadLogs } from './thread-logs.js';
 import type { Connected, ThreadOwner } from './thread-owner.js';
 
-export class IsolateSandbox implements Sandbox, ThreadOwner {
-  readonly id: string;
-  readonly cgroup: Cgroup;
+export class IsolateSandbox extends SandboxLifecycle implements Sandbox, ThreadOwner {
   readonly exited: Promise<SandboxExit>;
   memoryBytes: number = POOL.memoryMaxDefaultBytes;
   /** What it holds, as its runner says. */
@@ -32,14 +30,8 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
   private threadId = '';
   private channel: Channel | undefined;
   private socket: Socket | undefined;
-  private loading: Deferred | undefined;
   private readonly logs: ThreadLogs;
-  private functionName = '';
   private called = false;
-  private ended = false;
-  private killReason: NemoError | undefined;
-  private exit: SandboxExit | undefined;
-  private violation = '';
   private dying = false;
   private readonly threadGone = new Deferred<SandboxExit>();
 
@@ -49,8 +41,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     private readonly host: IsolateHost,
     private readonly rehearsal: Buffer,
   ) {
-    this.id = options.id;
-    this.cgroup = options.cgroup;
+    super(options);
     this.logs = new ThreadLogs(options, this);
     this.exited = this.watch();
   }
@@ -88,33 +79,14 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     if (this.exit !== undefined) throw startError(this.id, 'its thread ended', this.exit.stderrTail);
   }
 
-  async load(options: LoadOptions): Promise<void> {
-    if (this.loading !== undefined) throw new NemoError('INTERNAL', `${this.id} already has a function`);
-    const loading = new Deferred();
-    this.loading = loading;
-    this.functionName = options.functionName;
-    try {
-      if (this.ended) throw endError(this.id, this.functionName, 'ended before the code was loaded', true);
-      const code = withoutMap(await readCode(options.bundlePath));
-      if (options.memoryBytes !== this.memoryBytes) await this.replaceThread(options.memoryBytes);
-      this.channel!.load(options, '', code);
-      const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
-      await loading.within(
-        timeoutMs,
-        () =>
-          new NemoError('FUNCTION_LOAD', `${options.functionName} was not loaded within ${timeoutMs} ms`, {
-            hint: 'do less at the top level of the module',
-          }),
-      );
-    } catch (error) {
-      // Half loaded code must never be called.
-      await this.kill();
-      if (error instanceof NemoError) throw error;
-      const { message } = error as Error;
-      throw new NemoError('FUNCTION_LOAD', `${options.functionName} cannot be read: ${message}`, {
-        cause: error,
-      });
-    }
+  load(options: LoadOptions): Promise<void> {
+    return this.loadBy(options, () =>
+      this.loaded(options, async () => {
+        const code = withoutMap(await readCode(options.bundlePath));
+        if (options.memoryBytes !== this.memoryBytes) await this.replaceThread(options.memoryBytes);
+        this.channel!.load(options, '', code);
+      }),
+    );
   }
 
   /** The heap limit of a thread is fixed when it starts: another limit takes another thread. */
@@ -128,12 +100,7 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
 
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void {
     if (this.ended || this.exit !== undefined || this.channel === undefined) {
-      const { exit } = this;
-      const late =
-        exit === undefined
-          ? endError(this.id, this.functionName, 'had already ended', false)
-          : this.errorOf(exit, false);
-      reply.onError(this.killReason ?? late);
+      this.refuse(reply);
       return;
     }
     this.called = true;
@@ -144,25 +111,12 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     this.channel?.callersLeft();
   }
 
-  async kill(reason?: NemoError): Promise<void> {
-    if (!this.ended) {
-      this.ended = true;
-      this.killReason = reason;
-      const error = (what: string, started: boolean) =>
-        reason ?? endError(this.id, this.functionName, what, started);
-      this.channel?.endAll((started) => error('was ended', started));
-      this.loading?.reject(error('was ended while its code was being loaded', true));
-    }
-    this.strike();
-    await this.exited;
+  protected endCalls(errorFor: (started: boolean) => NemoError): void {
+    this.channel?.endAll(errorFor);
   }
 
-  onLoaded(): void {
-    this.loading?.resolve();
-  }
-
-  onLoadFailed(error: NemoError): void {
-    this.loading?.reject(error);
+  protected wordsFor(exit: SandboxExit): string {
+    return threadEndWords(exit);
   }
 
   onMemory(kib: number): void {
@@ -173,23 +127,11 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
     this.logs.write(stream, text, valve);
   }
 
-  onViolation(reason: string): void {
-    if (this.violation === '') this.violation = reason;
-    this.strike();
-  }
-
-  onFault(error: NemoError): void {
-    if (this.ended) return;
-    void this.kill(error);
-    // Later calls go elsewhere.
-    this.killReason = undefined;
-  }
-
   onThreadEnded(end: ThreadEnd): void {
     this.threadGone.resolve(threadExit(end, this.dying || this.ended, this.logs.tail));
   }
 
-  private strike(): void {
+  protected strike(): void {
     if (this.dying) return;
     this.dying = true;
     const giveUpMs = performance.now() + ISOLATE.endPatienceMs;
@@ -221,20 +163,12 @@ export class IsolateSandbox implements Sandbox, ThreadOwner {
       await Promise.race([new Promise((closed) => socket.once('close', closed)), lastWords()]);
     this.logs.end();
     if (!this.ended) {
-      this.ended = true;
-
-      const told = this.channel && endCalls(this.channel, (started) => this.errorOf(exit, started));
-      if (this.called && told === false && !this.dying) this.logs.say(this.errorOf(exit, true).message);
-      this.loading?.reject(this.errorOf(exit, true, 'FUNCTION_LOAD'));
+      const told = this.endedBy(exit);
+      if (this.called && !told && !this.dying) this.logs.say(this.exitError(exit, true).message);
     }
     this.socket?.destroy();
     await removeGroup(this.cgroup, this.id);
     return exit;
-  }
-
-  private errorOf(exit: SandboxExit, started: boolean, otherwise?: 'FUNCTION_LOAD'): NemoError {
-    const { id, functionName, violation } = this;
-    return threadExitError({ id, functionName, violation }, exit, started, otherwise);
   }
 }
 

@@ -1,7 +1,5 @@
 /** The end of a function's thread in a process that it may share, as an exit and in words. */
 
-import type { NemoError } from '../../model/errors.js';
-import { exitError } from '../../sandbox/ends.js';
 import type { SandboxExit } from '../../sandbox/engine.js';
 
 /** The runner's own word for a sandbox beyond its memory limit. */
@@ -26,18 +24,9 @@ export function threadExit(
   return { cause, exitCode: code, signal: null, stderrTail: host ? stderrTail : ownTail };
 }
 
-/** `violation`: the rule that the function broke; empty: none. */
-export function threadExitError(
-  whose: { id: string; functionName: string; violation: string },
-  exit: SandboxExit,
-  started: boolean,
-  otherwise?: 'FUNCTION_LOAD',
-): NemoError {
-  const why =
-    whose.violation !== ''
-      ? `was ended: ${whose.violation}`
-      : exit.cause === 'crashed'
-        ? 'ended with its process, which others of its sharing group may have ended'
-        : `ended with exit code ${exit.exitCode}`;
-  return exitError(whose.id, whose.functionName, exit, why, started, otherwise);
+/** In words. */
+export function threadEndWords({ cause, exitCode }: SandboxExit): string {
+  return cause === 'crashed'
+    ? 'ended with its process, which others of its sharing group may have ended'
+    : `ended with exit code ${exitCode}`;
 }

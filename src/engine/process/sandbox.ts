@@ -11,7 +11,6 @@ import { constants } from 'node:os';
 import { extname, join } from 'node:path';
 import { FUNCTION_DIRECTORY, HOSTS_NAME } from '../../confinement/launch.js';
 import { LOCAL_HOSTS } from '../../confinement/surroundings.js';
-import type { Cgroup } from '../../linux/cgroup/driver.js';
 import type { ChildProcess } from '../../linux/spawn.js';
 import { NemoError } from '../../model/errors.js';
 import type { CallRequest } from '../../model/function.js';
@@ -19,7 +18,7 @@ import type { StoredPackage } from '../../model/package.js';
 import { openNetworkNamespace } from '../../network/namespace-of.js';
 import type { NetworkManager } from '../../network/network-manager.js';
 import { Channel, type ChannelEvents } from '../../sandbox/channel.js';
-import { Deferred, endCalls, endError, exitError, removeGroup, startError } from '../../sandbox/ends.js';
+import { Deferred, removeGroup, startError } from '../../sandbox/ends.js';
 import type {
   AheadReport,
   LoadOptions,
@@ -29,6 +28,7 @@ import type {
   StartOptions,
 } from '../../sandbox/engine.js';
 import { type Endings, guarded } from '../../sandbox/guarded.js';
+import { SandboxLifecycle } from '../../sandbox/lifecycle.js';
 import { type LogLines, readLog } from '../../sandbox/log-lines.js';
 import { SANDBOX } from '../../tunables/index.js';
 import { readReport } from './ahead-report.js';
@@ -63,10 +63,8 @@ export interface SandboxTraits {
   cleanUp?: () => Promise<void>;
 }
 
-export class ProcessSandbox implements Sandbox {
+export class ProcessSandbox extends SandboxLifecycle implements Sandbox {
   readonly engine: string;
-  readonly id: string;
-  readonly cgroup: Cgroup;
   readonly pid: number;
   readonly preloaded: boolean;
   ahead: AheadReport | undefined;
@@ -78,18 +76,10 @@ export class ProcessSandbox implements Sandbox {
   private readonly stdout: LogLines;
   private readonly oomKillsBefore: number;
   private started: Deferred | undefined;
-  private loading: Deferred | undefined;
-  private functionName = '';
-  private killReason: NemoError | undefined;
   private called = false;
-  private ended = false;
-  /** How it ended, unless it was killed on request. */
-  private exit: SandboxExit | undefined;
   /** Its first process was reaped. */
   private gone = false;
   private dying: Promise<unknown> | undefined;
-  /** Why the agent itself ended the sandbox, when nobody asked for it. */
-  private violation = '';
 
   constructor(
     options: StartOptions,
@@ -99,18 +89,17 @@ export class ProcessSandbox implements Sandbox {
     private readonly egress?: NetworkManager,
     private readonly traits: SandboxTraits = { engine: 'process' },
   ) {
+    super(options);
     this.engine = traits.engine;
     this.preloaded = traits.preloaded === true;
-    this.id = options.id;
-    this.cgroup = options.cgroup;
     this.pid = child.pid ?? 0;
     this.oomKillsBefore = options.cgroup.oomKills();
     const log = (stream: 'stdout' | 'stderr') => (timeMs: number, text: string) =>
       options.onLog({ timeMs, sandboxId: options.id, stream, text });
     this.say = (message) => log('stderr')(Date.now(), `nemo: ${message}`);
     const ends: Endings = {
-      onViolation: (reason) => this.endFor(reason),
-      onFault: (error) => this.failFor(error),
+      onViolation: (reason) => this.onViolation(reason),
+      onFault: (error) => this.onFault(error),
     };
     this.stdout = readLog(child.stdout!, ends, log('stdout'));
     this.stderr = readLog(child.stderr!, ends, log('stderr'));
@@ -118,12 +107,12 @@ export class ProcessSandbox implements Sandbox {
     const events: ChannelEvents = {
       ...ends,
       onReady: (hello) => this.becameReady(hello),
-      onLoaded: () => this.loading?.resolve(),
-      onLoadFailed: (error) => this.loading?.reject(error),
+      onLoaded: () => this.onLoaded(),
+      onLoadFailed: (error) => this.onLoadFailed(error),
     };
     this.channel = traits.openChannel?.(socket, events) ?? new Channel(socket, events);
     // Usually its process has just ended and says why in a moment; one that closed its end and lives on is of no use.
-    const closed = guarded(ends, () => this.endFor('it closed its socket'));
+    const closed = guarded(ends, () => this.onViolation('it closed its socket'));
     if (traits.outlivesSocket !== true)
       socket.on('close', () => setTimeout(closed, SANDBOX.lastWordsMs).unref());
     this.exited = this.watch();
@@ -149,38 +138,16 @@ export class ProcessSandbox implements Sandbox {
     }
   }
 
-  async load(options: LoadOptions): Promise<void> {
-    if (this.loading !== undefined) throw new NemoError('INTERNAL', `${this.id} already has a function`);
-    const loading = new Deferred();
-    this.loading = loading;
-    this.functionName = options.functionName;
-    try {
-      if (this.ended) throw this.endError('ended before the code was loaded', true);
-      this.cgroup.setMemoryMax(options.memoryBytes + (this.traits.hostBytes ?? 0));
-      const path = await (this.traits.install ?? ((of) => this.copyCode(of)))(options);
-      if (options.packages !== undefined) await this.traits.placePackages?.(options.packages);
-      if (options.egress !== undefined) await this.openNetwork(options.egress, options.functionName);
-      this.channel.load(options, path);
-      const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
-      await loading.within(
-        timeoutMs,
-        () =>
-          new NemoError('FUNCTION_LOAD', `${options.functionName} was not loaded within ${timeoutMs} ms`, {
-            hint: 'do less at the top level of the module',
-          }),
-      );
-    } catch (error) {
-      // Half loaded code must never be called.
-      await this.kill();
-      if (error instanceof NemoError) throw error;
-      throw new NemoError(
-        'FUNCTION_LOAD',
-        `${options.functionName} cannot be read: ${(error as Error).message}`,
-        {
-          cause: error,
-        },
-      );
-    }
+  load(options: LoadOptions): Promise<void> {
+    return this.loadBy(options, () =>
+      this.loaded(options, async () => {
+        this.cgroup.setMemoryMax(options.memoryBytes + (this.traits.hostBytes ?? 0));
+        const path = await (this.traits.install ?? ((of) => this.copyCode(of)))(options);
+        if (options.packages !== undefined) await this.traits.placePackages?.(options.packages);
+        if (options.egress !== undefined) await this.openNetwork(options.egress, options.functionName);
+        this.channel.load(options, path);
+      }),
+    );
   }
 
   private async copyCode({ bundlePath }: LoadOptions): Promise<string> {
@@ -214,10 +181,7 @@ export class ProcessSandbox implements Sandbox {
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void {
     // Its process is gone, though its last words are still awaited: such a call can go elsewhere.
     if (this.ended || this.gone) {
-      const { exit } = this;
-      const late =
-        exit === undefined ? this.endError('had already ended', false) : this.exitError(exit, false);
-      reply.onError(this.killReason ?? late);
+      this.refuse(reply);
       return;
     }
     this.called = true;
@@ -228,33 +192,24 @@ export class ProcessSandbox implements Sandbox {
     this.channel.callersLeft?.();
   }
 
-  async kill(reason?: NemoError): Promise<void> {
-    if (!this.ended) {
-      this.ended = true;
-      this.killReason = reason;
-      this.channel.endAll((started) => reason ?? this.endError('was ended', started));
-      this.loading?.reject(reason ?? this.endError('was ended while its code was being loaded', true));
-      this.started?.reject(this.startError('it was ended'));
-    }
-    this.strike();
-    await this.exited;
+  protected endCalls(errorFor: (started: boolean) => NemoError): void {
+    this.channel.endAll(errorFor);
   }
 
-  /** What it did could not be handled: its calls get that error, and later ones go elsewhere. */
-  private failFor(error: NemoError): void {
-    if (this.ended) return;
-    void this.kill(error);
-    this.killReason = undefined;
-  }
-
-  private strike(): void {
+  protected strike(): void {
     this.dying ??= this.cgroup.kill().catch(() => this.child.kill('SIGKILL'));
   }
 
-  private endFor(reason: string): void {
-    if (this.gone) return;
-    if (this.violation === '') this.violation = reason;
-    this.strike();
+  protected wordsFor(exit: SandboxExit): string {
+    return `ended with ${exitWords(exit)}`;
+  }
+
+  protected override endStart(why: string): void {
+    this.started?.reject(this.startError(why));
+  }
+
+  override onViolation(reason: string): void {
+    if (!this.gone) super.onViolation(reason);
   }
 
   private async watch(): Promise<SandboxExit> {
@@ -274,12 +229,9 @@ export class ProcessSandbox implements Sandbox {
     const exit = describeExit(exitCode, signal, oom, killing !== undefined, this.stderr.tail);
     if (killing === undefined && this.traits.exhausted?.(exit.stderrTail)) exit.cause = 'oom';
     if (!this.ended) {
-      this.ended = true;
-      this.exit = exit;
-      const told = endCalls(this.channel, (started) => this.exitError(exit, started));
+      const told = this.endedBy(exit);
       if (this.called && !told && exit.cause !== 'killed') this.say(this.exitError(exit, true).message);
-      this.loading?.reject(this.exitError(exit, true, 'FUNCTION_LOAD'));
-      this.started?.reject(this.startError(`it ended with ${exitWords(exit)}`));
+      this.endStart(`it ended with ${exitWords(exit)}`);
     }
     await removeGroup(this.cgroup, this.id);
     await this.traits.cleanUp?.().catch(() => {});
@@ -298,15 +250,6 @@ export class ProcessSandbox implements Sandbox {
 
   private startError(reason: string): NemoError {
     return startError(this.id, reason, this.stderr.tail);
-  }
-
-  private endError(what: string, started: boolean): NemoError {
-    return endError(this.id, this.functionName, what, started);
-  }
-
-  private exitError(exit: SandboxExit, started: boolean, otherwise?: 'FUNCTION_LOAD'): NemoError {
-    const why = this.violation === '' ? `ended with ${exitWords(exit)}` : `was ended: ${this.violation}`;
-    return exitError(this.id, this.functionName, exit, why, started, otherwise);
   }
 }
 

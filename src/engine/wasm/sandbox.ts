@@ -7,19 +7,18 @@
 
 import { basename } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Cgroup } from '../../linux/cgroup/driver.js';
 import { asNemoError, NemoError } from '../../model/errors.js';
 import type { CallRequest } from '../../model/function.js';
-import type { Channel } from '../../sandbox/channel.js';
-import { Deferred, endError, removeGroup, startError } from '../../sandbox/ends.js';
+import { Deferred, removeGroup, startError } from '../../sandbox/ends.js';
 import type { LoadOptions, SandboxExit, SandboxReply, StartOptions } from '../../sandbox/engine.js';
 import { tellAll } from '../../sandbox/guarded.js';
+import { SandboxLifecycle } from '../../sandbox/lifecycle.js';
 import type { Valve } from '../../streams/valve.js';
-import { POOL, SANDBOX, WASM } from '../../tunables/index.js';
+import { POOL, WASM } from '../../tunables/index.js';
 import type { Startable } from '../isolate/engine.js';
 import type { IsolateHost } from '../isolate/host.js';
 import { readCode } from '../isolate/sandbox.js';
-import { threadExit, threadExitError } from '../isolate/thread-end.js';
+import { threadEndWords, threadExit } from '../isolate/thread-end.js';
 import { ThreadLogs } from '../isolate/thread-logs.js';
 import type { Carrier, CarrierEnd, Sitter } from './carrier.js';
 import type { Carriers, Passenger } from './carriers.js';
@@ -30,10 +29,8 @@ interface Waiting {
   reply: SandboxReply;
 }
 
-export class WasmSandbox implements Startable, Sitter, Passenger {
+export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, Passenger {
   readonly engine = 'wasm';
-  readonly id: string;
-  readonly cgroup: Cgroup;
   readonly exited: Promise<SandboxExit>;
   heldBytes = 0;
   private readonly number: number;
@@ -41,24 +38,22 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
   private readonly gone = new Deferred<SandboxExit>();
   /** The thread that has its function. */
   private carrier: Carrier | undefined;
-  private loaded: LoadOptions | undefined;
-  private loading: Deferred | undefined;
+  private options: LoadOptions | undefined;
   private seating: Promise<void> | undefined;
   private keepsInstance = false;
   private readonly waiting: Waiting[] = [];
   private memoryBytes: number = POOL.memoryMaxDefaultBytes;
-  private ended = false;
-  private killReason: NemoError | undefined;
-  private exit: SandboxExit | undefined;
-  private violation = '';
+  /** Something of it ran on its thread when it ended. */
+  private ran = false;
+  /** Its end is under way. */
+  private dying = false;
 
   constructor(
     options: StartOptions,
     private readonly host: IsolateHost,
     private readonly carriers: Carriers,
   ) {
-    this.id = options.id;
-    this.cgroup = options.cgroup;
+    super(options);
     this.logs = new ThreadLogs(options, this);
     this.exited = this.watch();
     this.number = carriers.enter(this);
@@ -81,10 +76,6 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
     return this.carrier?.sitter === this;
   }
 
-  private get functionName(): string {
-    return this.loaded?.functionName ?? '';
-  }
-
   async start(): Promise<void> {
     try {
       await this.carriers.prepare();
@@ -99,35 +90,20 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
     }
   }
 
-  async load(options: LoadOptions): Promise<void> {
-    if (this.loaded !== undefined) throw new NemoError('INTERNAL', `${this.id} already has a function`);
-    this.loaded = options;
-    try {
-      if (this.ended) throw endError(this.id, this.functionName, 'ended before the code was loaded', true);
+  load(options: LoadOptions): Promise<void> {
+    return this.loadBy(options, async () => {
+      this.options = options;
       if (options.memoryBytes !== this.memoryBytes) {
         this.host.hold(0, options.memoryBytes - this.memoryBytes);
         this.memoryBytes = options.memoryBytes;
       }
       await this.sitDown();
-    } catch (error) {
-      // Half loaded code must never be called.
-      await this.kill();
-      if (error instanceof NemoError) throw error;
-      const { message } = error as Error;
-      throw new NemoError('FUNCTION_LOAD', `${options.functionName} cannot be read: ${message}`, {
-        cause: error,
-      });
-    }
+    });
   }
 
   invoke(call: CallRequest, deadlineMs: number, reply: SandboxReply): void {
     if (this.ended) {
-      const { exit } = this;
-      const late =
-        exit === undefined
-          ? endError(this.id, this.functionName, 'had already ended', false)
-          : this.errorOf(exit, false);
-      reply.onError(this.killReason ?? late);
+      this.refuse(reply);
       return;
     }
     if (this.sits && this.seating === undefined) {
@@ -139,7 +115,7 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
     this.waiting.push({ call, deadlineMs, reply });
     this.sitDown().catch((thrown: unknown) => {
       const what = `could not go on: ${asNemoError(thrown).message}`;
-      void this.kill(this.ended ? undefined : endError(this.id, this.functionName, what, false));
+      void this.kill(this.ended ? undefined : this.endError(what, false));
     });
   }
 
@@ -148,7 +124,7 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
     this.seating ??= (async () => {
       try {
         const carrier = await this.takeSeat();
-        if (carrier.residents.has(this.number)) carrier.channel.select(this.loaded!, this.number);
+        if (carrier.residents.has(this.number)) carrier.channel.select(this.options!, this.number);
         else await this.install(carrier);
         for (const { call, deadlineMs, reply } of this.waiting.splice(0)) {
           carrier.channel.call(call, deadlineMs - performance.now(), reply);
@@ -178,7 +154,7 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
 
   private sitOn(carrier: Carrier): Carrier {
     // Its group may be gone.
-    if (this.ended) throw endError(this.id, this.functionName, 'was ended', false);
+    if (this.ended) throw this.endError('was ended', false);
     carrier.seat(this);
     this.carriers.touch(carrier);
     this.carrier = carrier;
@@ -187,73 +163,55 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
 
   /** Loads the function into the thread on which it sits: by name, if a thread of the process has compiled it. */
   private async install(carrier: Carrier): Promise<void> {
-    const options = this.loaded!;
-    const loading = new Deferred();
-    this.loading = loading;
-    try {
+    await this.loaded(this.options!, async () => {
       if (this.carriers.compiled.has(this.path))
-        carrier.channel.load(options, this.path, undefined, this.number);
+        carrier.channel.load(this.options!, this.path, undefined, this.number);
       else await this.sendCode(carrier);
-      const timeoutMs = Math.max(options.timeoutMs, SANDBOX.loadTimeoutMs);
-      await loading.within(
-        timeoutMs,
-        () =>
-          new NemoError('FUNCTION_LOAD', `${options.functionName} was not loaded within ${timeoutMs} ms`, {
-            hint: 'do less when the module starts',
-          }),
-      );
-      carrier.residents.add(this.number);
-      this.carriers.compiled.add(this.path);
-    } finally {
-      this.loading = undefined;
-    }
+    });
+    carrier.residents.add(this.number);
+    this.carriers.compiled.add(this.path);
   }
 
   /** What the module is known by in its process. A file's content never changes, but its memory is compiled in. */
   private get path(): string {
-    return `${basename(this.loaded!.bundlePath)}:${this.memoryBytes}`;
+    return `${basename(this.options!.bundlePath)}:${this.memoryBytes}`;
   }
 
   private async sendCode(carrier: Carrier): Promise<void> {
-    const code = await readCode(this.loaded!.bundlePath);
-    carrier.channel.load(this.loaded!, this.path, code, this.number);
+    const code = await readCode(this.options!.bundlePath);
+    carrier.channel.load(this.options!, this.path, code, this.number);
   }
 
   callersLeft(): void {
     if (this.sits) this.carrier?.channel.callersLeft();
   }
 
-  async kill(reason?: NemoError): Promise<void> {
-    if (!this.ended) {
-      const { carrier, sits } = this;
-      const running = sits && (this.loading !== undefined || carrier!.channel.inFlight > 0);
-      this.ended = true;
-      this.killReason = reason;
-      const error = (what: string, started: boolean) =>
-        reason ?? endError(this.id, this.functionName, what, started);
-      this.failWaiting(error('was ended', false));
-      if (sits) carrier!.channel.endAll((started) => error('was ended', started));
-      this.loading?.reject(error('was ended while its code was being loaded', true));
-      if (running) carrier!.end();
-      else {
-        carrier?.forget(this.number, this);
-        this.gone.resolve({ cause: 'killed', exitCode: null, signal: null, stderrTail: this.logs.tail });
-      }
+  protected endCalls(errorFor: (started: boolean) => NemoError): void {
+    const channel = this.sits ? this.carrier!.channel : undefined;
+    this.ran = channel !== undefined && (this.loading !== undefined || channel.inFlight > 0);
+    const late = errorFor(false);
+    tellAll(this.waiting.splice(0), ({ reply }) => reply.onError(late));
+    channel?.endAll(errorFor);
+  }
+
+  protected strike(): void {
+    if (this.dying) return;
+    this.dying = true;
+    if (this.ran) {
+      this.carrier!.end();
+      return;
     }
-    await this.exited;
+    this.carrier?.forget(this.number, this);
+    this.gone.resolve({ cause: 'killed', exitCode: null, signal: null, stderrTail: this.logs.tail });
   }
 
-  private failWaiting(error: NemoError): void {
-    tellAll(this.waiting.splice(0), ({ reply }) => reply.onError(error));
+  protected wordsFor(exit: SandboxExit): string {
+    return threadEndWords(exit);
   }
 
-  onLoaded(keeps: boolean): void {
-    this.keepsInstance = keeps;
-    this.loading?.resolve();
-  }
-
-  onLoadFailed(error: NemoError): void {
-    this.loading?.reject(error);
+  override onLoaded(keepsInstance = false): void {
+    this.keepsInstance = keepsInstance;
+    super.onLoaded();
   }
 
   onWanted(): void {
@@ -269,17 +227,10 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
     this.logs.write(stream, text, valve);
   }
 
-  onFault(error: NemoError): void {
-    if (this.ended) return;
-    void this.kill(error);
-    // Later calls go elsewhere.
-    this.killReason = undefined;
-  }
-
   /** While it runs nothing, it just needs another thread with its next call. */
   onThreadEnded(end: CarrierEnd): void {
-    const channel = this.carrier!.channel;
-    if (this.ended || this.loading !== undefined || channel.inFlight > 0) this.over(end, channel);
+    const busy = this.loading !== undefined || this.carrier!.channel.inFlight > 0;
+    if (this.ended || busy) this.over(end);
     else this.carrier = undefined;
   }
 
@@ -287,17 +238,12 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
     this.over(end);
   }
 
-  /** `channel`: that of the thread on which it sat. */
-  private over(end: CarrierEnd, channel?: Channel): void {
+  private over(end: CarrierEnd): void {
     const exit = threadExit(end, this.ended, this.logs.tail);
     this.violation ||= end.violation;
+    this.dying = true;
     this.gone.resolve(exit);
-    if (this.ended) return;
-    this.ended = true;
-    this.exit = exit;
-    this.failWaiting(this.errorOf(exit, false));
-    channel?.endAll((started) => this.errorOf(exit, started));
-    this.loading?.reject(this.errorOf(exit, true, 'FUNCTION_LOAD'));
+    this.endedBy(exit);
   }
 
   private async watch(): Promise<SandboxExit> {
@@ -307,10 +253,5 @@ export class WasmSandbox implements Startable, Sitter, Passenger {
     this.carriers.leave(this);
     this.host.hold(-1, -this.memoryBytes);
     return exit;
-  }
-
-  private errorOf(exit: SandboxExit, started: boolean, otherwise?: 'FUNCTION_LOAD'): NemoError {
-    const { id, functionName, violation } = this;
-    return threadExitError({ id, functionName, violation }, exit, started, otherwise);
   }
 }

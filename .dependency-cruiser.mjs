@@ -1,0 +1,1 @@
+export default { options: { doNotFollow: { path: 'node_modules' }, parser: 'swc', exclude: { path: '/web/' } }, forbidden: [{ name: 'no-circular', severity: 'error', from: {}, to: { circular: true } }] };
