@@ -71,7 +71,7 @@ const MANY = [
   { row: 'isolate (sharing group)', count: 500 },
 ] as const;
 const MEMORY_BYTES = 128 * 2 ** 20;
-/** The one row that is no engine of ours. */
+/** The one row that is not an engine of ours. */
 const WORKERD = 'workerd';
 
 type Samples = Record<'cold' | 'stem' | 'warm' | 'ratio' | 'perS' | 'perCpuS' | 'mb', number[]>;

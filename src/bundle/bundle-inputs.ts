@@ -40,7 +40,7 @@ export function refuseStrayInputs({ inputs }: Metafile, folder: string, entries:
         listed.add(one.path);
         if (!places.fits(from, one))
           throw stray(
-            `${from} imports ${one.original ?? one.path}, which is no part of a package: ${one.path}`,
+            `${from} imports ${one.original ?? one.path}, which is not part of a package: ${one.path}`,
           );
       }
     }

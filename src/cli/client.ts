@@ -24,12 +24,12 @@ export interface AgentRequest {
 export class AgentClient {
   readonly url: URL;
 
-  /** BAD_REQUEST if `agent` is no http address. */
+  /** BAD_REQUEST if `agent` is not an HTTP address. */
   constructor(agent: string) {
     const text = agent.includes('://') ? agent : `http://${agent}`;
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-      throw new NemoError('BAD_REQUEST', `'${maskUrl(agent)}' is no address of an agent`, {
+      throw new NemoError('BAD_REQUEST', `'${maskUrl(agent)}' is not the address of an agent`, {
         hint: `for example ${AGENT_DEFAULT}`,
       });
     }
@@ -128,7 +128,7 @@ export function errorOf(answer: IncomingMessage, text: string): NemoError {
   } catch {
     // Not an agent's answer: said below.
   }
-  return new NemoError('AGENT_UNREACHABLE', `what answers is no agent: HTTP ${answer.statusCode}`, {
+  return new NemoError('AGENT_UNREACHABLE', `what answers is not an agent: HTTP ${answer.statusCode}`, {
     hint: 'check the address given with --agent or NEMO_AGENT',
     cause: asNemoError(text.slice(0, 200)),
   });

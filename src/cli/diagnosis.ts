@@ -214,7 +214,7 @@ const RULES: Rule[] = [
     what: 'pressure (PSI)',
     state: (host) => (host.pressure ? 'ok' : 'missing'),
     detail: (host) => (host.pressure ? 'yes' : 'no'),
-    lost: 'stalls on memory are no leading sign, and memory pressure is seen from available memory alone',
+    lost: 'stalls on memory are not a leading sign, and memory pressure is seen from available memory alone',
     wayOut: () => 'boot with psi=1',
   },
   {
@@ -229,7 +229,7 @@ const RULES: Rule[] = [
     state: (host) => (host.counters.softnet ? 'ok' : 'missing'),
     detail: (host) =>
       host.counters.softnet ? 'drops and squeezes counted for each core' : 'not told by core',
-    lost: 'packets dropped before an NF sees them are no leading sign',
+    lost: 'packets dropped before an NF sees them are not a leading sign',
     wayOut: () => 'use a kernel of version 5.10 or later',
   },
   {

@@ -113,7 +113,7 @@ function sendable(path: string): string {
 function addHeader(text: string, headers: Record<string, string>): Record<string, string> {
   const colon = text.indexOf(':');
   if (colon < 1) {
-    throw new NemoError('BAD_REQUEST', `'${text}' is no header`, { hint: 'write -H name:value' });
+    throw new NemoError('BAD_REQUEST', `'${text}' is not a header`, { hint: 'write -H name:value' });
   }
   return { ...headers, [text.slice(0, colon).trim().toLowerCase()]: text.slice(colon + 1).trim() };
 }

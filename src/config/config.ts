@@ -167,7 +167,7 @@ function resolveStore(store: UserConfig['store'], stateDir: string): StoreConfig
 function checkRedisUrl(url: string, key: string): void {
   if (URL.canParse(url)) return;
   throw new NemoError('BAD_CONFIG', `${key}: ${maskUrl(url)} is not an address of a Redis server`, {
-    hint: 'write redis://:password@host:port, with %XX for what is no letter or digit in the password',
+    hint: 'write redis://:password@host:port, with %XX for what is neither a letter nor a digit in the password',
   });
 }
 

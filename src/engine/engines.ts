@@ -105,7 +105,7 @@ export class Engines {
   private entry(kind: string): EngineEntry {
     const entry = this.entries.get(kind);
     if (entry !== undefined) return entry;
-    throw new NemoError('BAD_REQUEST', `'${kind.slice(0, 40)}' is no engine`, {
+    throw new NemoError('BAD_REQUEST', `'${kind.slice(0, 40)}' is not an engine`, {
       hint: `there are ${[...this.entries.keys()].join(', ')}; \`nemo engines\` says which work here`,
     });
   }

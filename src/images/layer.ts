@@ -227,7 +227,7 @@ export class LayerWriter {
     const existing = join(this.directory(target), last ?? '');
     if (last === undefined || lstatSync(existing, { throwIfNoEntry: false })?.isFile() !== true)
       throw badImage(
-        `a layer has a hard link to what is no file in it: ${JSON.stringify(linkpath.slice(0, 200))}`,
+        `a layer has a hard link to something that is not a file in it: ${JSON.stringify(linkpath.slice(0, 200))}`,
         'a file of a lower layer has to be copied, not linked',
       );
     if (existing === path) return;

@@ -19,7 +19,7 @@ export function writableByOthers(
   return (stat.mode & OTHERS_WRITE) === 0 ? undefined : `others than root may write ${name}`;
 }
 
-/** Whether others may replace what is root's in a folder. Where anybody may make files, but not that (/tmp), is no way in. */
+/** Whether others may replace what is root's in a folder. Where anybody may make files, but not that (/tmp), is not a way in. */
 export function folderChangeable(
   stat: Pick<Stats, 'uid' | 'mode'>,
   path: string,

@@ -22,7 +22,7 @@ const TIME_UNITS: Record<string, number> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3 }
 export function parseBytes(quantity: string | number, what: string): number {
   const bytes = typeof quantity === 'number' ? quantity : parse(quantity, BYTE_UNITS);
   if (Number.isFinite(bytes) && bytes >= 0) return Math.round(bytes);
-  throw new NemoError('BAD_REQUEST', `${what} is ${show(quantity)}, which is no amount of memory`, {
+  throw new NemoError('BAD_REQUEST', `${what} is ${show(quantity)}, which is not an amount of memory`, {
     hint: 'write bytes, or a number with Ki, Mi, Gi, k, M or G, for example 128Mi',
   });
 }
@@ -31,7 +31,7 @@ export function parseBytes(quantity: string | number, what: string): number {
 export function parseDurationMs(quantity: string | number, what: string): number {
   const ms = typeof quantity === 'number' ? quantity : parse(quantity, TIME_UNITS);
   if (Number.isFinite(ms) && ms >= 0) return ms;
-  throw new NemoError('BAD_REQUEST', `${what} is ${show(quantity)}, which is no duration`, {
+  throw new NemoError('BAD_REQUEST', `${what} is ${show(quantity)}, which is not a duration`, {
     hint: 'write a number with its unit ms, s, m or h, for example 30s',
   });
 }

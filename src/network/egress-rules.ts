@@ -52,7 +52,7 @@ export function checkEgress(list: unknown): string[] {
 
 function badRule(text: unknown, hint: string): NemoError {
   const shown = typeof text === 'string' ? `'${text.slice(0, 80)}'` : typeof text;
-  return new NemoError('BAD_REQUEST', `${shown} is no rule of what a function may reach`, { hint });
+  return new NemoError('BAD_REQUEST', `${shown} is not a rule of what a function may reach`, { hint });
 }
 
 export class EgressRules {

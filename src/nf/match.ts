@@ -67,9 +67,13 @@ function compileExplicit(
   startOf: (pid: number) => number | undefined,
 ): Rule {
   if (entry.pid === undefined && profile.match.kernel !== undefined) {
-    throw new NemoError('BAD_CONFIG', `nfs: ${profile.name} is no process, so it cannot be found by itself`, {
-      hint: 'give the `pid` of any process in its network namespace',
-    });
+    throw new NemoError(
+      'BAD_CONFIG',
+      `nfs: ${profile.name} is not a process, so it cannot be found by itself`,
+      {
+        hint: 'give the `pid` of any process in its network namespace',
+      },
+    );
   }
   const rule = {
     ...compile({ ...profile, match: entry.match ?? profile.match, ...entry.overrides }, entry.pid),

@@ -120,7 +120,7 @@ function canSleep([major, minor]: [number, number]): boolean {
 
 /** Why a setting at that database would not be one of this NF, or not safe to make, in words. */
 function notItsDatabase({ pid, uid }: NfInstance, database: string): string | undefined {
-  // ovs-vswitchd's only argument that is no option.
+  // ovs-vswitchd's only argument that is not an option.
   const given = processArgs(pid)
     .slice(1)
     .find((arg) => /^(unix|tcp|ssl):/.test(arg));

@@ -56,7 +56,7 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
   }
   for (const field of Object.keys(input)) {
     if (!FIELDS.includes(field)) {
-      throw bad(`'${field.slice(0, 40)}' is no field of a deploy`, `there are ${FIELDS.join(', ')}`);
+      throw bad(`'${field.slice(0, 40)}' is not a field of a deploy`, `there are ${FIELDS.join(', ')}`);
     }
   }
   const name = checkName(input.name);

@@ -102,7 +102,7 @@ class Registry implements StoredRegistry {
     const spec = toSpec(value, key, totalmem());
     const named = JSON.stringify(key.slice(0, 80));
     if (spec === undefined) {
-      this.warn(`what the store has under functions/${named} is no function: deploy it again`);
+      this.warn(`what the store has under functions/${named} is not a function: deploy it again`);
     } else if (!this.specs.hasRoom(key, spec)) {
       this.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
     } else {

@@ -140,7 +140,7 @@ async function measured(work: () => Promise<void>): Promise<{ cpuMs: number; byt
   return { cpuMs: (user + system) / 1000, bytes: Math.max(0, process.memoryUsage.rss() - heldBefore) };
 }
 
-/** Some of node's own modules change what is global when they are first loaded, which is no doing of the package. */
+/** Some of node's own modules change what is global when they are first loaded, which is not the package's doing. */
 async function importBuiltins(): Promise<void> {
   const names = new Set<string>();
   for (const source of packageSources()) {
@@ -150,7 +150,7 @@ async function importBuiltins(): Promise<void> {
 }
 
 /**
- * Node puts much of what it adds to the language in place when it is first used, which is no doing of the package either.
+ * Node puts much of what it adds to the language in place when it is first used, which is not the package's doing either.
  * Returns what no package names, and so none changes: from node 26 on even looking costs up to 40 ms and 20 MB.
  */
 function readNamedGlobals(): Set<string> {

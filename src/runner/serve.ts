@@ -204,7 +204,7 @@ export function serve({ write, drained, receive }: Link, host: Host): void {
         exit(EXIT_PROTOCOL);
       }
     },
-    // Without its agent a sandbox has nothing to live for.
+    // Nobody can call a sandbox whose agent is gone.
     () => exit(0),
   );
   host.onOutlet?.(out);

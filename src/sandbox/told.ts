@@ -45,7 +45,7 @@ export function parseHeaders(meta: Buffer): Record<string, string> | undefined {
   return parsed === undefined ? undefined : checkHeaders(parsed);
 }
 
-/** Names in lower case, without those of one connection. Undefined if one is no header, or all are too much. */
+/** Names in lower case, without those of one connection. Undefined if one is not a header, or all are too much. */
 export function checkHeaders(told: Record<string, unknown>): Record<string, string> | undefined {
   const entries = Object.entries(told);
   const headers: Record<string, string> = {};

@@ -21,7 +21,7 @@ export interface PolicySet {
 export function parsePolicySet(text: string): PolicySet {
   const [prewarm, keepAlive = 'ttl', selection, ...more] = text.split('+').map(parseChoice);
   if (more.length > 0 || prewarm === undefined) {
-    throw new NemoError('BAD_CONFIG', `"${text}" is no set of policies`, {
+    throw new NemoError('BAD_CONFIG', `"${text}" is not a set of policies`, {
       hint: 'write prewarm+keepAlive or prewarm+keepAlive+selection, for example histogram+greedy-dual',
     });
   }

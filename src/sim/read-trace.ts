@@ -32,7 +32,7 @@ const QUANTILE_COLUMNS = [0, 1, 25, 50, 75, 99, 100].map((percent) => `percentil
 const DURATION_DEFAULT_MS = 1000;
 const PROGRESS_CALLS = 100_000;
 
-/** NOT_FOUND without the file; BAD_REQUEST with file and line for what is no trace. */
+/** NOT_FOUND without the file; BAD_REQUEST with file and line for what is not a trace. */
 export async function readTrace(file: string, options: ReadOptions = {}): Promise<Trace> {
   const builder = new TraceBuilder();
   const { limit = Number.POSITIVE_INFINITY, seed = 1 } = options;
@@ -45,7 +45,7 @@ export async function readTrace(file: string, options: ReadOptions = {}): Promis
       if (startsWith(cells, COLUMNS_2021)) kind = '2021';
       else if (startsWith(cells, COLUMNS_2019)) kind = '2019';
       else {
-        throw bad(file, number, `is no header of a trace; it should begin with ${COLUMNS_2021.join(',')}`);
+        throw bad(file, number, `is not a header of a trace; it should begin with ${COLUMNS_2021.join(',')}`);
       }
       if (kind === '2019' && options.durations !== undefined)
         lengths = await readDurations(options.durations);
@@ -93,12 +93,12 @@ async function readDurations(file: string): Promise<Map<string, number[]>> {
     if (columns === undefined) {
       columns = QUANTILE_COLUMNS.map((name) => cells.indexOf(name));
       if (!startsWith(cells, COLUMNS_DURATIONS) || columns.includes(-1)) {
-        throw bad(file, number, 'is no header of the durations of the 2019 trace');
+        throw bad(file, number, 'is not a header of the durations of the 2019 trace');
       }
       continue;
     }
     const values = columns.map((column) => Number(cells[column]));
-    if (values.some(Number.isNaN)) throw bad(file, number, 'has percentiles that are no numbers');
+    if (values.some(Number.isNaN)) throw bad(file, number, 'has percentiles that are not numbers');
     known.set(cells.slice(0, 3).join('/'), values);
   }
   return known;

@@ -8,7 +8,7 @@ const ADVICE: ReadonlyArray<[code: RegExp, wayOut: string]> = [
   [/\bOOM\b/, "raise the server's maxmemory, or remove what it need not hold"],
   [/\bMISCONF\b/, "see to that server's disk, on which it can save nothing"],
   [/\bNOREPLICAS\b/, 'bring its replicas back, or lower its min-replicas-to-write'],
-  [/\b(MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN)\b/, 'name a server that is no part of a cluster'],
+  [/\b(MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN)\b/, 'name a server that is not part of a cluster'],
   [/unknown command/i, 'NEMO needs Redis 6.2 or later'],
 ];
 

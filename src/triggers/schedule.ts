@@ -11,7 +11,7 @@ import { type Turns, turnsOf } from './turns.js';
 
 const LENGTH_MAX = 200;
 
-/** cron(5), EXTENSIONS. `@reboot` is no time. */
+/** cron(5), EXTENSIONS. `@reboot` is not a time. */
 const NICKNAMES: Record<string, string> = {
   '@yearly': '0 0 1 1 *',
   '@annually': '0 0 1 1 *',
@@ -124,7 +124,11 @@ function numberOf({ least, most, names }: Field, text: string): number | undefin
 }
 
 function bad(expression: string, why: string): NemoError {
-  return new NemoError('BAD_REQUEST', `schedule '${expression.slice(0, 80)}' is no cron expression: ${why}`, {
-    hint: "write minute hour day month weekday, for example '*/5 * * * *' (seconds may stand in front)",
-  });
+  return new NemoError(
+    'BAD_REQUEST',
+    `schedule '${expression.slice(0, 80)}' is not a cron expression: ${why}`,
+    {
+      hint: "write minute hour day month weekday, for example '*/5 * * * *' (seconds may stand in front)",
+    },
+  );
 }

@@ -18,7 +18,7 @@ export function entriesOf(reply: unknown): Entry[] {
     .map(([id, fields]) => ({ id: id.toString(), fields: fields ?? undefined }));
 }
 
-/** The field `body` as it is, with its `content-type`; otherwise all fields as JSON, those in base64 that are no text. */
+/** The field `body` as it is, with its `content-type`; otherwise all fields as JSON, those in base64 that are not text. */
 export function callOf(fields: readonly Buffer[]): { body: Buffer; headers: Record<string, string> } {
   const named = new Map<string, Buffer>();
   for (let i = 0; i + 1 < fields.length; i += 2) named.set(fields[i]!.toString(), fields[i + 1]!);

@@ -89,7 +89,7 @@ describe('commands that talk to an agent', function () {
     }
   });
 
-  it('say that what answers is no agent', async () => {
+  it('say that what answers is not an agent', async () => {
     const other = createServer((_request, response) => response.writeHead(404).end('<html>')).listen(
       0,
       '127.0.0.1',

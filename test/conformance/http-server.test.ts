@@ -90,7 +90,7 @@ const TABLE: Record<string, Row[]> = {
     { rule: 'a length and chunks', send: post(`${sized('abcd')}${CHUNKED}`, '0\r\n\r\n'), gives: 400, seen: false },
     { rule: 'lengths that differ', send: post('Content-Length: 4\r\nContent-Length: 5\r\n', 'abcde'), gives: 400, seen: false },
     { rule: 'a list of lengths', send: post('Content-Length: 4, 4\r\n', 'abcd'), gives: 400, seen: false },
-    { rule: 'a length that is no number', send: post('Content-Length: 4x\r\n', 'abcd'), gives: 400, seen: false },
+    { rule: 'a length that is not a number', send: post('Content-Length: 4x\r\n', 'abcd'), gives: 400, seen: false },
     { rule: 'chunks, their extensions and trailers', send: post(CHUNKED, '2;a=b;c="d"\r\nab\r\nA\r\ncdefghijkl\r\n0\r\nX-T: u\r\n\r\n'), gives: 200, seen: { body: 'abcdefghijkl' } },
     { rule: 'the name of the coding in any case', send: post('Transfer-Encoding: Chunked\r\n', '1\r\na\r\n0\r\n\r\n'), gives: 200, seen: { body: 'a' } },
     { rule: 'trailers are no headers', send: post(CHUNKED, '1\r\na\r\n0\r\nX-T: u\r\nHost: evil.example\r\n\r\n'), gives: 200, seen: { headers: { 'x-t': GONE, host: 'localhost' } } },

@@ -142,7 +142,7 @@ const TREES: Array<[rule: string, layers: Layer[], tree: string[] | RegExp]> = [
   [
     'layer, hard links: to a lower layer are refused',
     [[file('a')], [hard('b', 'a')]],
-    /hard link to what is no file in it/,
+    /hard link to something that is not a file in it/,
   ],
   [
     'tar: ./ before names',

@@ -207,7 +207,7 @@ const DOCUMENTS: Array<[rule: string, read: () => unknown, right: unknown]> = [
     0,
   ],
   [
-    'manifest, config: of an artifact that is no image',
+    'manifest, config: of an artifact that is not an image',
     manifest([], { config: layerOf('application/vnd.cncf.helm.config.v1+json') }),
     /not an image of a program/,
   ],

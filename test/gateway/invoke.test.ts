@@ -249,7 +249,7 @@ describe('calling functions', () => {
     expect((await broken)[0].code).to.equal('ECONNRESET');
   });
 
-  it('turns an answer that is no HTTP into FUNCTION_ERROR', async () => {
+  it('turns an answer that is not HTTP into FUNCTION_ERROR', async () => {
     for (const [status, headers] of [
       [99, {}],
       [101, {}],

@@ -181,7 +181,7 @@ describe('images', () => {
     expect(readdirSync(store)).to.deep.equal([]);
   });
 
-  it('says that a tar is no image, cut off, or not there', async () => {
+  it('says that a tar is not an image, cut off, or not there', async () => {
     writeFileSync(join(folder, 'x.tar'), 'not a tar');
     expect((await errorOf(importImage(join(folder, 'x.tar'), store))).code).to.equal('BAD_FUNCTION');
     writeFileSync(join(folder, 'cut.tar'), dockerArchive({ layers: [busyboxLayer()] }).subarray(0, 100_000));

@@ -137,7 +137,7 @@ describe('NF discovery', () => {
   it('an entry for a kernel NF without a pid is refused', () => {
     const kernel = profile({ name: 'router', match: { kernel: 'nftables' } });
     expect(() => discover([kernel], [{ profile: 'router' }]))
-      .to.throw(/no process/)
+      .to.throw(/not a process/)
       .with.property('hint');
   });
 

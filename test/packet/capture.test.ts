@@ -159,7 +159,7 @@ describe('captures', () => {
     expect(refusal(whole.subarray(0, 20)).details!.offset).to.equal(20);
   });
 
-  it('refuses what is no capture of Ethernet packets', () => {
+  it('refuses what is not a capture of Ethernet packets', () => {
     const wifi = pcap([[1, 0, [1]]]);
     wifi.writeUInt32LE(105, 20);
     const huge = pcap([[1, 0, [1]]]);

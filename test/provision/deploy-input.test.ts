@@ -58,7 +58,7 @@ describe('deploy input', () => {
     [{ sharingGroup: '../a' }, /sharing group/],
     [{ sharingGroup: '' }, /sharing group/],
     [{ sharingGroup: 7 }, /sharing group/],
-    [{ owner: 'a' }, /'owner' is no field/],
+    [{ owner: 'a' }, /'owner' is not a field/],
     [{ exec: 'always' }, /exec/],
     [{ code: 12 }, /no code/],
     [{ memory: '128' }, /128B/],

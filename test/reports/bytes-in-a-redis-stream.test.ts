@@ -9,7 +9,7 @@ import { RedisStreamSource } from '../../src/triggers/redis-stream.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
 
-/** Bytes that are no text came to the function, and into the dead stream, as replacement characters. */
+/** Bytes that are not text came to the function, and into the dead stream, as replacement characters. */
 describe('bytes in a Redis stream', function () {
   this.timeout(20_000);
   const BYTES = Buffer.from([0xff, 0xfe, 0x00, 0x80, 0xc3, 0x28, 0x0a]);

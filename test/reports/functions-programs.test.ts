@@ -198,7 +198,7 @@ describe('a program as a function', function () {
       ['names a program without its folder', '#!python3\n', /begin it with #!\/usr\/bin\/env python3$/],
       ['names one with a word for it', '#!bash -e\n', /begin it with #!\/usr\/bin\/env -S bash -e$/],
       ['names an env that is not there', '#!/usr/no/env sh\n', /not installed/],
-      ['names a folder', '#!/usr/bin\n', /no program/],
+      ['names a folder', '#!/usr/bin\n', /not a program/],
       ['gives env nothing to run', '#!/usr/bin/env A=b\n', /names no program for env/],
       ['gives env nothing at all', '#!/usr/bin/env\n', /names no program for env/],
     ] as const) {

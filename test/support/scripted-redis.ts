@@ -142,7 +142,10 @@ export class ScriptedRedis {
         // The store measures a value before it takes it.
         if (args[0]!.includes('HSTRLEN')) return reply('1');
         const claimed = args.slice(2 + Number(args[1]) + 6);
-        if (claimed.length > 0) return reply(stream.acked ? [[], 1] : [[entry], 1]);
+        if (claimed.length > 0) {
+          stream.taken = true;
+          return reply(stream.acked ? [[], 1] : [[entry], 1]);
+        }
         if (stream.taken) return reply([[], 0]);
         stream.taken = true;
         return reply([[entry], 1]);

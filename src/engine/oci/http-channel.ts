@@ -236,7 +236,7 @@ export class HttpChannel {
       return tooMany ? 'it sent too many informational answers' : undefined;
     }
     const headers = checkHeaders(joinHeaders(answered));
-    if (!isStatus(status) || headers === undefined) return 'its answer has a head that is no HTTP';
+    if (!isStatus(status) || headers === undefined) return 'its answer has a head that is not HTTP';
     call.reply.onHead(status, headers);
     return undefined;
   }

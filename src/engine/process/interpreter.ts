@@ -103,7 +103,7 @@ function lackOf(path: string): string | undefined {
   }
   if (!isSeen(real)) return 'a sandbox does not see: it lies outside of /usr';
   const stats = statSync(real);
-  if (!stats.isFile()) return 'is no program';
+  if (!stats.isFile()) return 'is not a program';
   const { mode } = stats;
   if ((mode & 0o001) === 0 || closedAncestor(dirname(real)) !== undefined)
     return 'only its owner may run, not a sandbox';

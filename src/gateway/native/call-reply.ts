@@ -255,7 +255,7 @@ export class CallReply implements Sink, Awaited {
       const why = (cause as Error).message;
       return new NemoError(
         'FUNCTION_ERROR',
-        `'${this.functionName}' gave an answer that is no HTTP: ${why}`,
+        `'${this.functionName}' gave an answer that is not HTTP: ${why}`,
         {
           hint: 'use a status from 200 to 599 and header values of printable characters',
         },

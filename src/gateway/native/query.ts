@@ -6,7 +6,7 @@ import { NemoError } from '../../model/errors.js';
 export function countParameter(value: unknown, name: string, whenAbsent: number, max: number): number {
   if (value === undefined || value === '') return whenAbsent;
   if (typeof value === 'string' && /^\d{1,15}$/.test(value)) return Math.min(Number(value), max);
-  throw new NemoError('BAD_REQUEST', `${name}=${String(value).slice(0, 40)} is no count`, {
+  throw new NemoError('BAD_REQUEST', `${name}=${String(value).slice(0, 40)} is not a count`, {
     hint: `${name} is a whole number, 0 or more`,
   });
 }

@@ -4,7 +4,7 @@ import { NemoError } from '../../model/errors.js';
 
 export function checkName(name: string): string {
   if (/^[A-Za-z0-9_-]{1,200}$/.test(name)) return name;
-  throw new NemoError('BAD_CONFIG', `"${name}" is no name for a cgroup`, {
+  throw new NemoError('BAD_CONFIG', `"${name}" is not a name for a cgroup`, {
     hint: 'Use letters, digits, "-" and "_".',
   });
 }

@@ -86,7 +86,7 @@ export class DpdkTelemetry implements TelemetryAdapter {
   private ports(): number[] {
     const list = this.ask('/ethdev/list');
     if (!Array.isArray(list) || list.length > TELEMETRY.portsMax) {
-      throw badTelemetry(`${this.path}: /ethdev/list is no list of up to ${TELEMETRY.portsMax} ports`);
+      throw badTelemetry(`${this.path}: /ethdev/list is not a list of up to ${TELEMETRY.portsMax} ports`);
     }
     return list.map((port) => counter(port, 'a port'));
   }

@@ -1,5 +1,5 @@
 /**
- * Words for what is no module that can be a function here: what it is, and what to build instead. Looks at first bytes, at
+ * Words for what is not a module that can be a function here: what it is, and what to build instead. Looks at first bytes, at
  * the kind of its memory and at names of imports; the engine's own words come last.
  */
 
