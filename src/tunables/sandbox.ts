@@ -70,7 +70,8 @@ export const ISOLATE = {
   uidCount: 900,
   /**
    * No helper threads, so that a sandbox's garbage is collected on its own thread and its own account; small heaps;
-   * modules come from memory; the runner collects once what starting left behind.
+   * modules come from memory; the runner collects once what starting left behind. What a buffer gets of memory is empty:
+   * a neighbour of its sharing group may have had it.
    */
   nodeFlags: [
     '--single-threaded',
@@ -80,6 +81,7 @@ export const ISOLATE = {
     '--experimental-vm-modules',
     '--expose-gc',
     '--no-warnings',
+    '--zero-fill-buffers',
   ],
   /** Of a thread; V8 takes it as reserved, not as used. */
   stackMb: 1,
