@@ -168,6 +168,18 @@ export const ATTACKS: readonly Attack[] = [
       util.log?.('x');
       export default async () => { ${LATER}; return port ? '${MARK} ' + typeof port.postMessage : null; };`,
   },
+  {
+    name: 'the agent that opens the connections of node:http, which comes with the first Response',
+    code: `import { EventEmitter } from 'events';
+      let agent; const [on, init] = [EventEmitter.prototype.on, EventEmitter.init];
+      EventEmitter.prototype.on = function (...args) { if (this?.createConnection) agent = this; return on.apply(this, args); };
+      EventEmitter.init = function (...args) { if (this?.createConnection) agent = this; return init.apply(this, args); };
+      export default async () => {
+        await new Response('x').text(); new Request('http://a/'); new FormData(); new CompressionStream('gzip');
+        const { Socket } = agent ? { Socket: agent.createConnection({ path: '/function/agent.sock' }).constructor } : {};
+        return Socket ? '${MARK} ' + Socket.name : null;
+      };`,
+  },
   ...COPIES.map((copy) => ({
     name: `a class of node’s insides, named as what a copy of its Blob is to be made of: ${copy}`,
     code: `import { EventEmitter } from 'events';
