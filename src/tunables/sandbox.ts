@@ -56,8 +56,9 @@ export const SOURCE_NAMES = {
   mapMaxBytes: 1024 * 1024,
   /** Maps that are kept ready. */
   mapsMax: 8,
-  /** Of all functions together. */
-  readsPerS: 5,
+  /** For each time that a map was read, none is for so many times as long; but what is read within so long needs no rest. */
+  restTimes: 9,
+  burstMs: 100,
   /** Of one text. */
   placesMax: 50,
   nameMaxChars: 300,
