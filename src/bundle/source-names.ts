@@ -17,8 +17,13 @@ const PLACE = /(?:file:\/\/)?\/function\/function\.mjs:(\d{1,9}):(\d{1,9})/g;
 export class SourceNames {
   /** By path of the module, the one that was needed last at the end. */
   private readonly maps = new Map<string, SourceMap | undefined>();
-  private readFromMs = Number.NEGATIVE_INFINITY;
-  private reads = 0;
+  /** Until then no other map is read: one takes this thread up to some 150 ms, and each function has one of its own. */
+  private restsUntilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly read: (path: string) => SourceMap | undefined = readMap,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
 
   /** `text` with the places of the module that is stored at `path` as places in its sources. */
   restore(path: string, text: string): string {
@@ -39,20 +44,17 @@ export class SourceNames {
     }
   }
 
-  private mayRead(): boolean {
-    const now = performance.now();
-    if (now - this.readFromMs > 1_000) {
-      this.readFromMs = now;
-      this.reads = 0;
-    }
-    return ++this.reads <= SOURCE_NAMES.readsPerS;
-  }
-
   private mapOf(path: string): SourceMap | undefined {
     const known = this.maps.has(path);
-    // Not more often, whoever prints what: a place that cannot be looked up now stays that of the module.
-    if (!known && !this.mayRead()) return undefined;
-    const map = known ? this.maps.get(path) : readMap(path);
+    const fromMs = this.now();
+    // Whoever prints what: a place that cannot be looked up now stays that of the module.
+    if (!known && fromMs < this.restsUntilMs) return undefined;
+    const map = known ? this.maps.get(path) : this.read(path);
+    if (!known) {
+      const { restTimes, burstMs } = SOURCE_NAMES;
+      const since = Math.max(this.restsUntilMs, fromMs - burstMs * (restTimes + 1));
+      this.restsUntilMs = since + (this.now() - fromMs) * (restTimes + 1);
+    }
     this.maps.delete(path);
     this.maps.set(path, map);
     for (const oldest of this.maps.keys()) {
@@ -76,7 +78,7 @@ function sourceOf(map: SourceMap, line: number, column: number): string | undefi
   }
 }
 
-function readMap(path: string): SourceMap | undefined {
+export function readMap(path: string): SourceMap | undefined {
   try {
     const text = readFileSync(path, 'utf8');
     const at = text.lastIndexOf(MARK);

@@ -18,6 +18,7 @@ import type { NfProcessOptions } from '../packet/nf-process.js';
 import { sweepSharedLatency } from '../packet/shared-latency.js';
 import { isObject, parseObject } from '../streams/json.js';
 import { LineReader } from '../streams/lines.js';
+import { CONTROL_LINE } from '../tunables/index.js';
 import { Traffic } from './traffic/traffic.js';
 
 /** What an NF says of itself: that it is ready, or one error. */
@@ -163,7 +164,7 @@ class NfProcess implements RunningNf {
 
 /** Undefined: it makes no sense. */
 function readNfLine(line: string): 'ready' | NemoError | undefined {
-  const { ready, error } = parseObject(line) ?? {};
+  const { ready, error } = parseObject(line, CONTROL_LINE.json) ?? {};
   if (ready === true) return 'ready';
   if (!isObject(error) || typeof error.message !== 'string') return undefined;
   const code = ERROR_CODES.find((one) => one === error.code) ?? ('INTERNAL' satisfies ErrorCode);

@@ -300,7 +300,7 @@ export class Channel {
       case FrameType.ready:
         if (this.readysAsked === 0) return false;
         this.readysAsked--;
-        events.onReady(parseObject(utf8(meta)) ?? {});
+        events.onReady(parseObject(utf8(meta), CHANNEL.hello) ?? {});
         return true;
       case FrameType.forgotten:
         if (this.forgetsAsked === 0) return false;

@@ -31,7 +31,7 @@ export function readControlLines(
   const lines = new LineReader(maxBytes, (line, cut) => {
     if (over) return;
     pace.spend(1);
-    const told = cut ? undefined : parseObject(line);
+    const told = cut ? undefined : parseObject(line, CONTROL_LINE.json);
     if (told !== undefined && take(told)) return;
     if (++strays >= CONTROL_LINE.straysMax) throw new FrameError('it sent too many lines without a meaning');
   });

@@ -41,7 +41,7 @@ export function isStatus(status: number): boolean {
 
 /** Undefined if it is not an object of valid header texts. */
 export function parseHeaders(meta: Buffer): Record<string, string> | undefined {
-  const parsed = parseObject(utf8(meta));
+  const parsed = parseObject(utf8(meta), CHANNEL.told);
   return parsed === undefined ? undefined : checkHeaders(parsed);
 }
 
@@ -65,7 +65,8 @@ export function checkHeaders(told: Record<string, unknown>): Record<string, stri
 }
 
 export function parseTold(meta: Buffer): { code: string; name: string; message: string; stack: string } {
-  const parsed = parseObject(utf8(meta)) ?? {};
+  const within = meta.length <= CHANNEL.errorMaxBytes;
+  const parsed = (within ? parseObject(utf8(meta), CHANNEL.told) : undefined) ?? {};
   const text = (key: string, most: number) => {
     const value = parsed[key];
     return typeof value === 'string' ? startOf(value, most) : '';

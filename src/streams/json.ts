@@ -35,10 +35,10 @@ function endOfString(text: string, begin: number): number {
   return text.length;
 }
 
-/** Undefined where the text is not one JSON object. Its values are of any type still. */
-export function parseObject(text: string): Record<string, unknown> | undefined {
+/** Undefined where the text is not one JSON object within the bounds. Its values are of any type still. */
+export function parseObject(text: string, bounds: JsonBounds): Record<string, unknown> | undefined {
   try {
-    const parsed: unknown = JSON.parse(text);
+    const parsed: unknown = isWithin(text, bounds) ? JSON.parse(text) : undefined;
     return isObject(parsed) ? parsed : undefined;
   } catch {
     return undefined;

@@ -98,6 +98,7 @@ export const TELEMETRY = {
   answerMaxMs: 1_000,
   /** DPDK's own limit is 16 KB; Open vSwitch writes 1 KB a thread. */
   answerMaxBytes: 64 * 1024,
+  json: { depthMax: 16, valuesMax: 16_384 },
   portsMax: 64,
   /** A hundred ports of 100 Gbit/s with the smallest packets: more is a lie. */
   packetsPerSMax: 2e10,

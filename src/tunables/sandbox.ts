@@ -56,8 +56,9 @@ export const SOURCE_NAMES = {
   mapMaxBytes: 1024 * 1024,
   /** Maps that are kept ready. */
   mapsMax: 8,
-  /** Of all functions together. */
-  readsPerS: 5,
+  /** For each time that a map was read, none is for so many times as long; but what is read within so long needs no rest. */
+  restTimes: 9,
+  burstMs: 100,
   /** Of one text. */
   placesMax: 50,
   nameMaxChars: 300,
@@ -70,7 +71,8 @@ export const ISOLATE = {
   uidCount: 900,
   /**
    * No helper threads, so that a sandbox's garbage is collected on its own thread and its own account; small heaps;
-   * modules come from memory; the runner collects once what starting left behind.
+   * modules come from memory; the runner collects once what starting left behind. What a buffer gets of memory is empty:
+   * a neighbour of its sharing group may have had it.
    */
   nodeFlags: [
     '--single-threaded',
@@ -80,6 +82,7 @@ export const ISOLATE = {
     '--experimental-vm-modules',
     '--expose-gc',
     '--no-warnings',
+    '--zero-fill-buffers',
   ],
   /** Of a thread; V8 takes it as reserved, not as used. */
   stackMb: 1,

@@ -19,6 +19,14 @@ export const CHANNEL = {
   /** Headers of one answer, and their names and values together. */
   headersMax: 200,
   headersMaxBytes: 64 * 1024,
+  /**
+   * Of an error its name, its message and the start of its stack are kept; and of what a frame tells, be it an error or a head,
+   * so many values are read: 256 KiB of brackets would take the parser 20 ms.
+   */
+  errorMaxBytes: 64 * 1024,
+  told: { depthMax: 1, valuesMax: 256 },
+  /** Of what a runner says of itself when it is there: a stem names files that its packages read. */
+  hello: { depthMax: 4, valuesMax: 4_096 },
 } as const;
 
 /** What a sandbox prints. */
@@ -41,6 +49,7 @@ export const CONTROL_LINE = {
   /** QEMU's longest answer, of the commands that are used, is below 4 KiB. */
   qemuMaxBytes: 64 * 1024,
   tokensPerSecond: 1_000,
+  json: { depthMax: 16, valuesMax: 4_096 },
   /** Lines without a meaning, before the program is ended. */
   straysMax: 16,
 } as const;

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { SourceNames } from '../../src/bundle/source-names.js';
+import { readMap, SourceNames } from '../../src/bundle/source-names.js';
 import { SOURCE_NAMES } from '../../src/tunables/index.js';
 
 describe('names of sources in what functions say', () => {
@@ -57,10 +57,22 @@ describe('names of sources in what functions say', () => {
     expect(new SourceNames().restore(stored(map(['src/a.ts']), 'wasm'), PLACE)).to.equal(PLACE);
   });
 
-  it('are looked up a few times a second, however many functions print places', () => {
-    const names = new SourceNames();
-    const paths = Array.from({ length: 3 * SOURCE_NAMES.mapsMax }, () => stored(map(['src/a.ts'])));
-    const said = paths.map((path) => names.restore(path, PLACE));
-    expect(said.filter((one) => one !== PLACE)).to.have.length(SOURCE_NAMES.readsPerS);
+  it('are looked up a tenth of the time at most, however many functions print places', () => {
+    let nowMs = 0;
+    const names = new SourceNames(
+      (path) => {
+        nowMs += 100;
+        return readMap(path);
+      },
+      () => nowMs,
+    );
+    const shown = (): boolean => names.restore(stored(map(['src/a.ts'])), PLACE) !== PLACE;
+    expect([shown(), shown(), shown()]).to.deep.equal([true, true, false]);
+    nowMs += 799;
+    expect(shown()).to.equal(false);
+    nowMs += 2;
+    expect([shown(), shown()]).to.deep.equal([true, false]);
+    nowMs += 10_000;
+    expect([shown(), shown(), shown()]).to.deep.equal([true, true, false]);
   });
 });

@@ -134,6 +134,28 @@ describe('hostile messages in frames', function () {
     expect(checkHeaders(cookies(CHANNEL.headersMax))).to.be.an('object');
   });
 
+  it('what a frame tells is not parsed where it has far more values than a head or an error has', () => {
+    const nested = `[${'['.repeat(50_000)}${']'.repeat(50_000)}]`;
+    const many = Array(20_000).fill('"a":"b"').join();
+    for (const more of [`"x":${nested}`, many, `"x":[${Array(20_000).fill('{}').join()}]`]) {
+      expect(parseTold(Buffer.from(`{"message":"told",${more}}`)).message).to.equal('');
+      expect(parseHeaders(Buffer.from(`{"message":"told",${more}}`))).to.equal(undefined);
+    }
+    const headers = Object.fromEntries(
+      Array.from({ length: CHANNEL.headersMax }, (_, i) => [`h${i}`, '{,[']),
+    );
+    expect(parseHeaders(Buffer.from(JSON.stringify(headers)))).to.deep.equal(headers);
+    const error = {
+      code: 'FUNCTION_ERROR',
+      name: 'Error',
+      message: '{[,'.repeat(1_300),
+      stack: '\u0000'.repeat(4_000),
+    };
+    expect(parseTold(Buffer.from(JSON.stringify(error)))).to.deep.equal(error);
+    const long = JSON.stringify({ message: 'told', x: 'x'.repeat(META_MAX_BYTES / 2) });
+    expect(parseTold(Buffer.from(long)).message).to.equal('');
+  });
+
   it('hostile messages in a stem’s report: numbers within bounds, names that are texts', () => {
     const report = fc.oneof(
       hostileValue,

@@ -78,6 +78,24 @@ describe('a function in an isolate that tries to get out', () => {
     });
   }
 
+  it('finds nothing of a neighbour that has ended in memory that nobody has filled', async () => {
+    // As a function leaves it that reads files or bodies of many lengths.
+    const left = `let kept = [];
+      for (let i = 0; i < 1_000; i++) {
+        kept.push(Buffer.alloc(200 + 97 * (i % 200), process.env.SECRET));
+        if (kept.length > 500) kept = kept.slice(400);
+      }`;
+    for (let i = 0; i < 3; i++)
+      await (
+        await run(`${left} export default () => kept.length;`, options('the neighbour’s secret'))
+      ).kill();
+    const code = `const kept = [];
+      for (let i = 0; i < 4_000; i++) kept.push(Buffer.allocUnsafeSlow(64 + 29 * (i % 1_000)), Buffer.allocUnsafe(100));
+      const all = [...kept, ...kept.map(({ buffer }) => Buffer.from(buffer))];
+      return all.filter((one) => one.includes('secret')).length;`;
+    expect(await attempt(code)).to.deep.equal({ value: 0 });
+  });
+
   it('has copies of what belongs to the language', async () => {
     const code = `const bytes = new Uint8Array([1, 2]);
       const value = { bytes, of: bytes.buffer, map: new Map([[1, new Date(0)]]), error: new RangeError('r') };

@@ -6,6 +6,7 @@
 
 import { NemoError } from '../../model/errors.js';
 import { parseObject } from '../../streams/json.js';
+import { TELEMETRY } from '../../tunables/index.js';
 
 /** Counted since the NF started, or since its owner cleared the counters. */
 export interface TelemetryCounters {
@@ -41,7 +42,7 @@ export function badTelemetry(message: string): NemoError {
 }
 
 export function parseAnswer(text: string, from: string): Record<string, unknown> {
-  const answer = parseObject(text);
+  const answer = parseObject(text, TELEMETRY.json);
   if (answer !== undefined) return answer;
   throw badTelemetry(`${from} answered what is no JSON object: ${text.slice(0, 60)}`);
 }

@@ -34,28 +34,47 @@ function copy(value: unknown): unknown {
   return deserializer.value(from);
 }
 
+/** What V8 makes anew as an error. */
+const ERRORS = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError];
+
+interface Told {
+  detail?: unknown;
+  startTime?: unknown;
+  start?: unknown;
+  end?: unknown;
+  duration?: unknown;
+}
+type Timed = (on: unknown, name: unknown, told: unknown, end: unknown) => object;
+
 /** Of all that copies what a function hands it: `structuredClone`, ports, and the details of marks in time. */
 export function replaceCloning(): void {
   const replace = (of: object, name: string, value: unknown): void =>
     void define(of, name, { value, writable: true, configurable: true });
   replace(globalThis, 'structuredClone', (value: unknown) => copy(value));
+  // A port copies the copy once more, in node's way, and asks an error there for its name: whoever answered would have
+  // the error, and by its cause put more into the copy.
+  for (const { prototype } of ERRORS) define(prototype, 'name', { configurable: false });
   replace(MessagePort.prototype, 'postMessage', function (this: unknown, message: unknown) {
     post(this, copy(message));
   });
   const timing = Object.getPrototypeOf(performance) as Performance;
-  const mark = uncurry(timing.mark) as (on: unknown, name: unknown, options: unknown) => unknown;
-  const measure = uncurry(timing.measure) as (
-    on: unknown,
-    name: unknown,
-    from: unknown,
-    to: unknown,
-  ) => unknown;
-  replace(timing, 'mark', function (this: unknown, name: unknown, options: unknown) {
-    return mark(this, name, copy(options));
-  });
-  replace(timing, 'measure', function (this: unknown, name: unknown, from: unknown, to: unknown) {
-    return measure(this, name, copy(from), to);
-  });
+  for (const name of ['mark', 'measure'] as const) {
+    const real = uncurry(timing[name]) as Timed;
+    replace(
+      timing,
+      name,
+      function (this: unknown, named: unknown, told?: Told | string | null, to?: unknown) {
+        const options = typeof told === 'object' && told !== null;
+        const { detail, startTime, start, end, duration }: Told = options ? told : { start: told, end: to };
+        const copied = detail === undefined || detail === null ? undefined : copy(detail);
+        // Node gets no details, own or inherited: it would copy them itself.
+        const times = { __proto__: null, startTime, start, end, duration };
+        const entry = real(this, named, times, options ? to : undefined);
+        if (copied !== undefined) define(entry, 'detail', { value: copied, enumerable: true });
+        return entry;
+      },
+    );
+  }
   // It takes details as well.
   replace(PerformanceMark.prototype, 'constructor', undefined);
 }

@@ -12,6 +12,14 @@ const LATER = '(await new Promise((resolve) => setTimeout(resolve, 20)))';
 const GOT = `(${LATER}, globalThis.got ?? null)`;
 const REAL = `(real) => '${MARK} ' + (real.getBuiltinModule?.('fs').readdirSync('/').join() ?? Object.keys(real.binding('fs')))`;
 
+/** A port is given an error with a cause. */
+const POST_ERROR = `var own = new Error('x', { cause: { later: 1 } }); own.stack = 5;
+  const { port1, port2 } = new MessageChannel(); port2.onmessage = () => {};
+  port1.postMessage(own); setTimeout(() => port1.close(), 10)`;
+/** V8 asks an error for these while it copies it: of one that is copied already, a function puts more into what is copied with it. */
+const asked = (name: string): string => `for (const Kind of [Error, TypeError]) Object.defineProperty(
+    Kind.prototype, '${name}', { configurable: true, get() { if (this !== own && this.cause) this.cause.later = blob; return 'Error'; } });
+  ${POST_ERROR}`;
 /** By each of these node copies a value, `blob`, as postMessage does. */
 const COPIES = [
   'structuredClone(blob)',
@@ -21,6 +29,12 @@ const COPIES = [
   `performance.measure('a', { start: 0, detail: blob })`,
   `new PerformanceMark('a', { detail: blob })`,
   `new (performance.mark('a').constructor)('a', { detail: blob })`,
+  // By what a copy inherits, and what a name does.
+  `Date.prototype.detail = blob; performance.mark('a', new Date(0))`,
+  `Map.prototype.detail = blob; Map.prototype.start = 1; performance.measure('a', new Map())`,
+  `performance.mark('m'); String.prototype.detail = blob; performance.measure('a', 'm')`,
+  ...['name', 'stack'].map(asked),
+  `Error.prepareStackTrace = (error) => { if (error !== own && error.cause) error.cause.later = blob; return 5; }; ${POST_ERROR}`,
 ];
 
 export interface Attack {
@@ -153,6 +167,18 @@ export const ATTACKS: readonly Attack[] = [
       try { MessagePort.prototype.postMessage = function (...args) { port = this; return real.apply(this, args); }; } catch {}
       util.log?.('x');
       export default async () => { ${LATER}; return port ? '${MARK} ' + typeof port.postMessage : null; };`,
+  },
+  {
+    name: 'the agent that opens the connections of node:http, which comes with the first Response',
+    code: `import { EventEmitter } from 'events';
+      let agent; const [on, init] = [EventEmitter.prototype.on, EventEmitter.init];
+      EventEmitter.prototype.on = function (...args) { if (this?.createConnection) agent = this; return on.apply(this, args); };
+      EventEmitter.init = function (...args) { if (this?.createConnection) agent = this; return init.apply(this, args); };
+      export default async () => {
+        await new Response('x').text(); new Request('http://a/'); new FormData(); new CompressionStream('gzip');
+        const { Socket } = agent ? { Socket: agent.createConnection({ path: '/function/agent.sock' }).constructor } : {};
+        return Socket ? '${MARK} ' + Socket.name : null;
+      };`,
   },
   ...COPIES.map((copy) => ({
     name: `a class of node’s insides, named as what a copy of its Blob is to be made of: ${copy}`,
