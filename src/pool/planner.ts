@@ -201,6 +201,15 @@ export class Planner {
       decision.kind === 'stem'
         ? this.makeStem(decision.key, core)
         : this.makeWarm(decision.functionName, core);
+    const goOn = (): void => {
+      if (timer === undefined) return;
+      this.clock.cancel(timer);
+      timer = undefined;
+      this.making = false;
+      this.tick();
+    };
+    // Code that takes minutes to load is no reason to make nothing of others.
+    let timer: Timer | undefined = this.clock.after(DISPATCH.makingPatienceMs, goOn);
     void work
       .catch((thrown: unknown) => {
         const error = asNemoError(thrown);
@@ -208,10 +217,7 @@ export class Planner {
         if (error.blame === 'system' && error.code !== 'STOPPING')
           this.options.onWarning(error.ownersMessage);
       })
-      .finally(() => {
-        this.making = false;
-        this.tick();
-      });
+      .finally(goOn);
     return false;
   }
 

@@ -142,11 +142,7 @@ describe('a program that this process starts while files are open that it could 
       readFileSync(join(SOURCES, name), 'utf8').includes('child_process'),
     );
     // The others run inside of a sandbox.
-    expect(starters.sort()).to.deep.equal([
-      'linux/spawn.ts',
-      'runner/program-io.ts',
-      'runner/program.ts',
-    ]);
+    expect(starters.sort()).to.deep.equal(['linux/spawn.ts', 'runner/program-io.ts', 'runner/program.ts']);
   });
 
   // A socket would carry open files to the agent (SCM_RIGHTS), and what it takes to close them would be the agent's time.
