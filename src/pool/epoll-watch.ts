@@ -38,9 +38,7 @@ export class EpollWatch<T extends { readonly cgroup: Cgroup }> {
   }
 }
 
-async function holdersAmong<T extends { readonly cgroup: Cgroup }>(
-  sandboxes: Iterable<T>,
-): Promise<T[]> {
+async function holdersAmong<T extends { readonly cgroup: Cgroup }>(sandboxes: Iterable<T>): Promise<T[]> {
   const found = [];
   for (const sandbox of [...sandboxes]) {
     const pids = membersOf(dirname(sandbox.cgroup.joinPaths[0]!));

@@ -194,8 +194,8 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
   loadError: NemoError | undefined;
   notBeforeMs = 0;
   private loadFailures = 0;
-  /** Sandboxes that ended by themselves before their first call, since a call was answered. */
-  private unusedEnds = 0;
+  /** Sandboxes that could not be made ahead of calls, or ended before their first one, since a call was answered. */
+  private madeInVain = 0;
   /** The box had nothing for one more sandbox. */
   growNotBeforeMs = 0;
   completed = 0;
@@ -266,15 +266,15 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
     this.notBeforeMs = nowMs + backoffMs(this.loadFailures);
   }
 
-  /** A sandbox ended by itself before its first call: others are made for calls, and ahead of them only after a while. */
-  endedUnused(nowMs: number): void {
-    this.unusedEnds++;
-    this.notBeforeMs = nowMs + backoffMs(this.unusedEnds);
+  /** It is not made ahead of calls again before a while has passed: others get their turn. */
+  putOff(nowMs: number): void {
+    this.madeInVain++;
+    this.notBeforeMs = nowMs + backoffMs(this.madeInVain);
   }
 
   answered(): void {
     this.completed++;
-    this.unusedEnds = 0;
+    this.madeInVain = 0;
   }
 
   push(call: PendingCall): void {

@@ -79,6 +79,21 @@ describe('escape: the scheduler', () => {
     expect(call.outcomes).to.deep.equal(['answered']);
   });
 
+  it('makes sandboxes of others ahead of calls though there is no memory for one of the function that was called last', async () => {
+    open({
+      ...{ prewarm: { policy: 'fixed', stems: 0, warmPerFunction: 1 }, memoryMaxBytes: 100, stemBytes: 10 },
+    });
+    box.deploy('small', { memoryBytes: 20 });
+    clock.advance(1);
+    box.deploy('large', { memoryBytes: 101 });
+    for (let i = 0; i < 5; i++) {
+      box.planner.tick();
+      await settled();
+      clock.advance(DISPATCH.loadBackoffMs);
+    }
+    expect(box.live.map(({ code }) => code)).to.deep.equal(['small-1']);
+  });
+
   it('makes sandboxes of others ahead of calls while the code of one does not come to its end', async () => {
     open({ prewarm: { policy: 'fixed', stems: 0, warmPerFunction: 1 } });
     box.loading = ({ code }) => (code === 'hangs-1' ? new Promise(() => {}) : undefined);
