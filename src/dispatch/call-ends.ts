@@ -41,7 +41,7 @@ export class CallEnds implements SendOutcome {
   ended(worker: Worker, call: ActiveCall): void {
     const { fn } = call;
     this.leave(worker, call);
-    fn.completed++;
+    fn.answered();
     fn.starts[call.start]++;
     const nowMs = worker.lastUsedMs;
     fn.latency.current.record((nowMs - call.acceptedMs) * 1e6);

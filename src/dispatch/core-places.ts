@@ -18,6 +18,8 @@ import {
 import {
   budgetBeside,
   hasFreeTurn,
+  isLasting,
+  newcomersCore,
   type RunSlots,
   stagingCore,
   yieldsTurn,
@@ -40,6 +42,7 @@ export interface CorePlacesOptions {
 interface Place extends PlacementCore, RunSlots {
   running: number;
   staged: number;
+  lasting: number;
 }
 
 export class CorePlaces {
@@ -58,6 +61,7 @@ export class CorePlaces {
       core,
       running: 0,
       staged: 0,
+      lasting: 0,
       budgetRunning: options.runningPerCore,
       predictedSpareRatio: 1,
       throttleLevel: 0,
@@ -85,6 +89,7 @@ export class CorePlaces {
     for (const place of this.cores) {
       place.running = 0;
       place.staged = 0;
+      place.lasting = 0;
       place.budgetRunning = board.get(place.core, Core.budgetRunning);
       place.predictedSpareRatio = board.get(place.core, Core.predictedSpareRatio);
       place.throttleLevel = board.get(place.core, Core.throttleLevel);
@@ -101,7 +106,9 @@ export class CorePlaces {
         continue;
       }
       place.running += 1;
-      place.budgetRunning = budgetBeside(place, nowMs - worker.heldSinceMs);
+      const heldMs = nowMs - worker.heldSinceMs;
+      if (isLasting(heldMs)) place.lasting += 1;
+      place.budgetRunning = budgetBeside(place, heldMs);
     }
     this.passTurns(nowMs);
   }
@@ -137,6 +144,11 @@ export class CorePlaces {
   /** A core with all its places taken, on which one more worker may be staged; undefined if there is none. */
   chooseStaged(stagedMax: number, { away }: Blame = NO_BLAME): number | undefined {
     return stagingCore(this.cores, stagedMax, away);
+  }
+
+  /** A core for a function of which nothing runs, where all are held by calls that last. Undefined: there is none. */
+  chooseForNewcomer({ away }: Blame = NO_BLAME): number | undefined {
+    return newcomersCore(this.cores, away);
   }
 
   /** Makes the weights of a core's workers what their turns say, if more than one contends. */

@@ -264,6 +264,7 @@ export class Dispatcher {
     const index = fn?.workers.indexOf(worker) ?? -1;
     if (index >= 0) fn!.workers.splice(index, 1);
     if (fn?.workers.length === 0) fn.usage.gone();
+    if (worker.endedItself && worker.served === 0) fn?.putOff(this.clock.nowMs());
     this.pump(fn);
     this.options.onChanged?.(fn);
   }

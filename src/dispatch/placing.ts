@@ -40,7 +40,7 @@ export class Placing {
       if (next === undefined) return;
       const placed = this.place(next, nowMs);
       const then = afterAttempt(placed);
-      if (then === 'stop') return;
+      if (then === 'stop') break;
       if (placed === 'starting' && next.onlyStarts) backlog.setApart(next);
       else if (then === 'next') {
         passedOver ??= new Set();
@@ -48,6 +48,19 @@ export class Placing {
       }
       if (next.queued === 0) backlog.delete(next);
     }
+    this.newcomer(nowMs);
+  }
+
+  /** Nobody finds a place. One function of which nothing runs does all the same, where calls of others last. */
+  private newcomer(nowMs: number): void {
+    const { backlog } = this;
+    if (this.options.places.chooseForNewcomer() === undefined) return;
+    const next = nextToServe(backlog.toServe, undefined, (fn) => !fn.busy);
+    if (next === undefined) return;
+    const core = this.options.places.chooseForNewcomer(this.options.blames.of(next.name, nowMs));
+    if (core === undefined) return;
+    if (this.onCore(next, core) === 'starting' && next.onlyStarts) backlog.setApart(next);
+    if (next.queued === 0) backlog.delete(next);
   }
 
   /** The same for one function, where functions do not contend for places. */
@@ -63,12 +76,7 @@ export class Placing {
     if (shared !== undefined) return send(fn, shared, true);
     const blame = this.options.blames.of(fn.name, nowMs);
     const core = places.choose(blame);
-    if (core !== undefined) {
-      const worker = this.moveIdle(fn, core);
-      if (worker !== undefined) return send(fn, worker, true);
-      if (mayStartOne(fn.starting, fn.queued, places.total(), warmOf(fn))) this.options.grow(fn, core);
-      return 'starting';
-    }
+    if (core !== undefined) return this.onCore(fn, core);
     // Ahead of time: into the sandbox that runs, or into another one beside it. Its turn comes when a call ends.
     const ahead = workers.ahead(fn, sendAhead);
     if (ahead !== undefined) return send(fn, ahead, true);
@@ -78,6 +86,15 @@ export class Placing {
     const staged = beside === undefined || itself ? undefined : this.moveIdle(fn, beside);
     if (staged !== undefined) return send(fn, staged, false);
     return blame.away.size > 0 ? 'keeps away' : 'no place';
+  }
+
+  /** Its first call has a turn on the core, as soon as there is a sandbox for it. */
+  private onCore(fn: FunctionState, core: number): Placed {
+    const { places, send, grow } = this.options;
+    const worker = this.moveIdle(fn, core);
+    if (worker !== undefined) return send(fn, worker, true);
+    if (mayStartOne(fn.starting, fn.queued, places.total(), warmOf(fn))) grow(fn, core);
+    return 'starting';
   }
 
   /** An idle worker of `fn`, moved to the core. One that cannot be moved is ending: the next is tried. */

@@ -172,6 +172,15 @@ export const syscall = libc.func(
   b: number,
 ) => number;
 
+const kcmp = libc.func('long syscall(long number, int one, int other, int type, long fd, long otherFd)') as (
+  ...numbers: number[]
+) => number;
+const KCMP = process.arch === 'arm64' ? 272 : 312;
+const KCMP_FILE = 0;
+/** Whether two processes have the same open file. False also where the kernel does not tell. */
+export const haveSameFile = (pid: number, fd: number, otherPid: number, otherFd: number): boolean =>
+  kcmp(KCMP, pid, otherPid, KCMP_FILE, fd, otherFd) === 0;
+
 /** The errno of the last libc call of this thread. */
 export function errno(): number {
   return koffi.errno();

@@ -4,7 +4,7 @@
  */
 
 import { existsSync } from 'node:fs';
-import { open, readdir, readFile } from 'node:fs/promises';
+import { open, readdir, readFile, readlink } from 'node:fs/promises';
 
 /** `1: POSIX  ADVISORY  WRITE 1234 00:2a:17 0 EOF`; one that waits has `->` before its type. Locks of open files have -1. */
 const HELD = /^\d+: (?:POSIX|FLOCK|LEASE)\s+\S+\s+\S+\s+(\d+) /;
@@ -63,12 +63,20 @@ export async function countOpenLocks(pids: Iterable<number>, enough: number): Pr
     // It may end meanwhile.
     const fds = await readdir(folder).catch(() => []);
     for (let i = 0; i < fds.length; i += FILES_AT_ONCE) {
-      const reads = fds
-        .slice(i, i + FILES_AT_ONCE)
-        .map((fd) => readFile(`${folder}/${fd}`, 'latin1').catch(() => ''));
-      for (const text of await Promise.all(reads)) locks += text.match(/^lock:/gm)?.length ?? 0;
+      const reads = fds.slice(i, i + FILES_AT_ONCE).map((fd) => locksOf(pid, fd));
+      for (const count of await Promise.all(reads)) locks += count;
       if (locks > enough) return locks;
     }
   }
   return locks;
+}
+
+/** Of an epoll instance the kernel writes down each file that it watches, which may be tens of thousands: it has no locks. */
+async function locksOf(pid: number, fd: string): Promise<number> {
+  try {
+    if (!(await readlink(`/proc/${pid}/fd/${fd}`)).startsWith('/')) return 0;
+    return (await readFile(`/proc/${pid}/fdinfo/${fd}`, 'latin1')).match(/^lock:/gm)?.length ?? 0;
+  } catch {
+    return 0;
+  }
 }

@@ -1,12 +1,13 @@
 /**
  * What a box has to do again and again, whatever its functions do: let the control loop rest, give memory back that the
- * host needs, find who holds too many locks on files, and close the windows of measured latencies.
+ * host needs, find who holds too many locks on files or watches too many, and close the windows of measured latencies.
  */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import type { Clock, Timer } from '../model/clock.js';
 import { asNemoError } from '../model/errors.js';
 import { DISPATCH } from '../tunables/index.js';
+import { EpollWatch, tooManyWatches } from './epoll-watch.js';
 import { LockWatch, tooManyLocks } from './lock-watch.js';
 import type { Planner } from './planner.js';
 import type { Pool } from './pool.js';
@@ -26,6 +27,7 @@ export class Housekeeping {
   private timers: Timer[] = [];
   private freeing = false;
   private readonly locks = new LockWatch<Worker>();
+  private readonly watches = new EpollWatch<Worker>();
 
   constructor(private readonly options: HousekeepingOptions) {}
 
@@ -46,6 +48,7 @@ export class Housekeeping {
     for (const fn of this.options.functions()) fn.latency.rotate();
     this.relieve();
     void this.endLockHolders();
+    void this.endWatchers();
   }
 
   /** Memory is short: one at a time, since the kernel needs a moment to give back what it had. */
@@ -67,6 +70,18 @@ export class Housekeeping {
       }
     } catch (thrown) {
       onWarning(`locks on files cannot be counted: ${asNemoError(thrown).message}`);
+    }
+  }
+
+  private async endWatchers(): Promise<void> {
+    const { pool, onEvicted, onWarning } = this.options;
+    try {
+      for (const sandbox of await this.watches.above(pool.workers.values())) {
+        onEvicted(sandbox.functionName, sandbox.id, 'it watched too many files by epoll');
+        void pool.end(sandbox, tooManyWatches(sandbox.functionName));
+      }
+    } catch (thrown) {
+      onWarning(`watches of files cannot be counted: ${asNemoError(thrown).message}`);
     }
   }
 }

@@ -9,6 +9,7 @@ import type { StemKind } from '../engine/engines.js';
 import { type Board, Core } from '../model/board.js';
 import { type Clock, realClock, type Timer } from '../model/clock.js';
 import { asNemoError } from '../model/errors.js';
+import type { FunctionSpec } from '../model/function.js';
 import { LADDER } from '../policy/conflict/ladder.js';
 import type { IdleSandbox, KeepAlivePolicy } from '../policy/keepalive/policy.js';
 import { nextToMake, type PrewarmDecision } from '../policy/prewarm/next.js';
@@ -201,6 +202,15 @@ export class Planner {
       decision.kind === 'stem'
         ? this.makeStem(decision.key, core)
         : this.makeWarm(decision.functionName, core);
+    const goOn = (): void => {
+      if (timer === undefined) return;
+      this.clock.cancel(timer);
+      timer = undefined;
+      this.making = false;
+      this.tick();
+    };
+    // Code that takes minutes to load is no reason to make nothing of others.
+    let timer: Timer | undefined = this.clock.after(DISPATCH.makingPatienceMs, goOn);
     void work
       .catch((thrown: unknown) => {
         const error = asNemoError(thrown);
@@ -208,10 +218,7 @@ export class Planner {
         if (error.blame === 'system' && error.code !== 'STOPPING')
           this.options.onWarning(error.ownersMessage);
       })
-      .finally(() => {
-        this.making = false;
-        this.tick();
-      });
+      .finally(goOn);
     return false;
   }
 
@@ -237,18 +244,33 @@ export class Planner {
   }
 
   private async makeWarm(functionName: string, core: number): Promise<void> {
-    const { pool, dispatcher } = this.options;
+    const { dispatcher } = this.options;
     const fn = dispatcher.functions.get(functionName);
     if (fn === undefined) return;
     const { spec } = fn;
-    const stem = await pool.takeStemFor(spec, core);
-    const worker = stem ?? (await pool.make(core, pool.stemKind(spec), spec.memoryBytes, false, spec));
+    const worker = await this.takeOrMake(spec, core);
+    if (worker === undefined) {
+      const nowMs = this.clock.nowMs();
+      fn.putOff(nowMs);
+      // There may be thousands of such functions.
+      this.notBeforeMs = nowMs + DISPATCH.sweepMs;
+      return;
+    }
     try {
       await dispatcher.prewarm(fn, worker);
     } catch (thrown) {
       // The function's own fault: it has its own back-off, others must not wait for it.
       if (asNemoError(thrown).blame === 'system') throw thrown;
     }
+  }
+
+  /** Undefined: there is no memory for it, though there may be for others. */
+  private async takeOrMake(spec: FunctionSpec, core: number): Promise<Worker | undefined> {
+    const { pool } = this.options;
+    const [kind, bytes] = [pool.stemKind(spec), spec.memoryBytes];
+    const stem = await pool.takeStemFor(spec, core);
+    if (stem !== undefined || pool.lackingBytes(bytes, kind) > 0) return stem;
+    return pool.make(core, kind, bytes, false, spec);
   }
 
   /** The function core with the most predicted spare time on which prewarming is allowed now, or -1. */

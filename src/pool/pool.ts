@@ -189,11 +189,18 @@ export class Pool {
     }
   }
 
-  /** A stem for a function, unless its engine has the function loaded in a snapshot, which is quicker. */
+  /**
+   * A stem for a function. Undefined also where its engine has the function loaded in a snapshot, which is quicker, and where
+   * there is no memory for what the function may use beyond the stem: whoever makes a sandbox for it makes room.
+   */
   async takeStemFor(spec: FunctionSpec, preferredCore: number): Promise<Worker | undefined> {
     const engine = await this.options.engines.get(spec.engine);
     if (await engine.restores?.(this.files.loadOptions(spec))) return undefined;
-    return this.takeStem(preferredCore, spec);
+    if (this.room.lackingBytes(spec.memoryBytes - this.stemBytes) > 0) return undefined;
+    const stem = this.takeStem(preferredCore, spec);
+    // Others are decided upon before its code is loaded.
+    if (stem !== undefined) stem.memoryBytes = spec.memoryBytes;
+    return stem;
   }
 
   /** Keeps a ready stem; it may have ended meanwhile. */
@@ -302,6 +309,7 @@ export class Pool {
   private forget(worker: Worker, exit: SandboxExit): void {
     if (!this.workers.delete(worker.id)) return;
     const unused = worker.state === 'stem';
+    worker.endedItself = worker.state !== 'ending';
     worker.state = 'ending';
     this.ready.drop(worker);
     // Nobody ended it: its packages did.

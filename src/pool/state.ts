@@ -126,6 +126,8 @@ export class Worker {
   retired = false;
   /** It ends by itself as soon as it is idle, and takes no call. */
   drains = false;
+  /** It is gone, and nobody had asked for it. */
+  endedItself = false;
 
   constructor(
     readonly id: string,
@@ -192,6 +194,8 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
   loadError: NemoError | undefined;
   notBeforeMs = 0;
   private loadFailures = 0;
+  /** Sandboxes that could not be made ahead of calls, or ended before their first one, since a call was answered. */
+  private madeInVain = 0;
   /** The box had nothing for one more sandbox. */
   growNotBeforeMs = 0;
   completed = 0;
@@ -257,9 +261,20 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
   }
 
   loadFailed(error: NemoError, nowMs: number): void {
-    const waitMs = DISPATCH.loadBackoffMs * 2 ** Math.min(this.loadFailures++, 16);
+    this.loadFailures++;
     this.loadError = error;
-    this.notBeforeMs = nowMs + Math.min(waitMs, DISPATCH.loadBackoffMaxMs);
+    this.notBeforeMs = nowMs + backoffMs(this.loadFailures);
+  }
+
+  /** It is not made ahead of calls again before a while has passed: others get their turn. */
+  putOff(nowMs: number): void {
+    this.madeInVain++;
+    this.notBeforeMs = nowMs + backoffMs(this.madeInVain);
+  }
+
+  answered(): void {
+    this.completed++;
+    this.madeInVain = 0;
   }
 
   push(call: PendingCall): void {
@@ -283,6 +298,10 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
   drop(call: PendingCall): void {
     this.waiting.drop(call);
   }
+}
+
+function backoffMs(times: number): number {
+  return Math.min(DISPATCH.loadBackoffMs * 2 ** Math.min(times - 1, 16), DISPATCH.loadBackoffMaxMs);
 }
 
 /** The functions, as whoever dispatches their calls knows them. */

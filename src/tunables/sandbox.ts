@@ -50,6 +50,16 @@ export const LOCKS = {
   restRatio: 9,
 } as const;
 
+/** Of files by epoll. What is said through a pipe wakes all that watch it, in the time of whoever says it. */
+export const WATCHES = {
+  /** A process has some for each of its connections; all of them on one pipe take the agent 2 ms each time. */
+  perSandboxMax: 16_384,
+  /** The agent's thread spends more of its time than that in the kernel: then they are counted. */
+  kernelTimeRatio: 0.1,
+  /** Between two counts, in parts of the time that the first took. */
+  restRatio: 9,
+} as const;
+
 /** Where what functions say is told by the names of their own files. */
 export const SOURCE_NAMES = {
   /** Of a source map, encoded: reading it holds the agent up for some ms. */

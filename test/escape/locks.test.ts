@@ -1,12 +1,14 @@
 /** Locks on files: memory that the kernel charges to nobody. Who holds very many is ended; databases go on. */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { EXEC_VARIANT } from '../../src/engine/process/programs.js';
 import { membersOf } from '../../src/linux/cgroup/files.js';
-import { countLocks } from '../../src/linux/lock-counts.js';
+import { countLocks, countOpenLocks } from '../../src/linux/lock-counts.js';
 import { LockWatch } from '../../src/pool/lock-watch.js';
 import { LOCKS } from '../../src/tunables/index.js';
 import { RealAgent } from '../support/real-agent.js';
@@ -38,6 +40,18 @@ for i in range(6):
             os._exit(0)
         time.sleep(50)
 time.sleep(50)
+`;
+
+/** One epoll instance, under each of its descriptors, that watches hundreds of files. */
+const WATCHER = `
+import os, select, sys
+watched, instance = os.eventfd(0), select.epoll()
+copies = [os.dup(watched) for _ in range(400)]
+for copy in copies:
+    instance.register(copy, 0)
+same = [os.dup(instance.fileno()) for _ in range(400)]
+print('there', flush=True)
+sys.stdin.read()
 `;
 
 /** Locks programs of the host for itself, in all ways there are. */
@@ -87,6 +101,19 @@ describe('a program that locks files', () => {
     }
     await heir.kill();
     await running;
+  });
+
+  it('has no list of what it watches written down, as often as it has it open, while locks are looked for', async () => {
+    const watcher = spawn('python3', ['-c', WATCHER], { stdio: ['pipe', 'pipe', 'inherit'] });
+    await once(watcher.stdout, 'data');
+    const readBytes = () => Number(/rchar: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))![1]);
+    const before = readBytes();
+    expect(await countOpenLocks([watcher.pid!], 1)).to.equal(0);
+    // Each of 400 lists has some 30 KB.
+    expect(readBytes() - before).to.be.lessThan(2 * 1024 * 1024);
+    const ended = once(watcher, 'exit');
+    watcher.stdin.end();
+    await ended;
   });
 
   it('locks those of the host for itself only', async () => {

@@ -47,6 +47,9 @@ const LACKING = {
   membarrier_global: 'ENOSYS',
   membarrier_register: 'ENOSYS',
   membarrier_expedited: 'ENOSYS',
+  linger: 'EINVAL',
+  splice: 'ENOSYS',
+  tee: 'ENOSYS',
 };
 
 /** What it must be told that is not EPERM: calls that a kernel may lack, and what ordinary programs do. */
@@ -237,6 +240,9 @@ int main(void) {
   TRY("inotify", syscall(SYS_inotify_init1, 0));
   TRY("socket_filter", setsockopt(-1, SOL_SOCKET, 26, bytes, 16));
   TRY("reuseport_filter", setsockopt(-1, SOL_SOCKET, 51, bytes, 16));
+  TRY("linger", setsockopt(-1, SOL_SOCKET, SO_LINGER, bytes, 8));
+  TRY("splice", syscall(SYS_splice, -1, 0, -1, 0, 1, 0));
+  TRY("tee", syscall(SYS_tee, -1, -1, 1, 0));
   struct rlimit core = {0};
   TRY("core_limit", syscall(SYS_prlimit64, 0, RLIMIT_CORE, &core, 0));
   TRY("core_of_one", syscall(SYS_getrlimit, RLIMIT_CORE, &core) == 0 && core.rlim_cur == 1 ? 0 : -1);

@@ -35,7 +35,7 @@ const FILES = `
   unlink 87 -, unlinkat 263 35, rename 82 -, renameat 264 38, renameat2 316 276, chmod 90 -, fchmod 91 52,
   fchmodat 268 53, fchmodat2 452 452, chown 92 -, fchown 93 55, lchown 94 -, fchownat 260 54,
   umask* 95 166, utime 132 -, utimes 235 -, futimesat 261 -, utimensat 280 88,
-  readahead 187 213, sendfile 40 71, copy_file_range 326 285, splice 275 76, tee 276 77,
+  readahead 187 213, sendfile 40 71, copy_file_range 326 285,
   setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7, getxattr 191 8, lgetxattr 192 9,
   fgetxattr 193 10, listxattr 194 11, llistxattr 195 12, flistxattr 196 13, removexattr 197 14,
   lremovexattr 198 15, fremovexattr 199 16`;
@@ -102,7 +102,7 @@ const CONDITIONAL_ENTRIES = `
   mknod 133 -, mknodat 259 33, semget 64 190, seccomp 317 277,
   mmap* 9 222, madvise* 28 233, memfd_create 319 279, shmget 29 194, fadvise64* 221 223, fcntl* 72 25,
   setsockopt* 54 208, setrlimit 160 164, prlimit64* 302 261, inotify_init 253 -, inotify_init1 294 26,
-  timer_create* 222 107, io_setup* 206 0, membarrier* 324 283`;
+  timer_create* 222 107, io_setup* 206 0, membarrier* 324 283, splice* 275 76, tee* 276 77`;
 
 function parse(entries: string): SystemCall[] {
   const files = entries === FILES;

@@ -148,8 +148,13 @@ const LIMITS = range(0, 15, [RLIMIT_CORE]);
 const SOL_SOCKET = 1;
 /** IP, TCP, UDP, IPv6, ICMPv6, netlink, TLS. */
 const OTHER_LEVELS = [0, 6, 17, 41, 58, 270, 282];
+/**
+ * How long a close may wait for the other side. Files that are sent in a circle are closed by one thread of the kernel for the
+ * whole box, which then waits. Libraries know EINVAL, of a socket that was shut down, and close at once.
+ */
+const SO_LINGER = 13;
 /** Not the filters (26, 50 to 52): compiled ones come out of one budget for the box, `net.core.bpf_jit_limit`. */
-const SOCKET_OPTIONS = range(1, 90, [26, 50, 51, 52]);
+const SOCKET_OPTIONS = range(1, 90, [SO_LINGER, 26, 50, 51, 52]);
 
 const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
   // A process that shares its table of files could take locks and end: they stay, and are nobody's (see lock-watch.ts).
@@ -170,7 +175,11 @@ const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
   setsockopt: [
     allow(argument(1, OTHER_LEVELS)),
     allow(argument(1, [SOL_SOCKET]), argument(2, SOCKET_OPTIONS)),
+    refuse(EINVAL, argument(1, [SOL_SOCKET]), argument(2, [SO_LINGER])),
   ],
+  // They keep pages that somebody else allocated, the agent too, in as many pipes as there may be: no limit counts them.
+  splice: [refuse(ENOSYS)],
+  tee: [refuse(ENOSYS)],
   // Kernels are built without these, so programs know what to do.
   inotify_init: [refuse(ENOSYS)],
   inotify_init1: [refuse(ENOSYS)],

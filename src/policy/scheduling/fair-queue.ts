@@ -18,15 +18,17 @@ export interface ServiceClock {
   virtualMs: number;
 }
 
-/** Who goes next; undefined: all of them have been passed over. Of equals, the first. */
+/** Who goes next; undefined: all of them have been passed over, or may not. Of equals, the first. */
 export function nextToServe<F extends ServiceShare>(
   waiting: Iterable<F>,
   passedOver: ReadonlySet<F> | undefined,
+  may?: (fn: F) => boolean,
 ): F | undefined {
   let next: F | undefined;
   for (const fn of waiting) {
     if (passedOver?.has(fn)) continue;
-    if (next === undefined || fn.virtualMs < next.virtualMs) next = fn;
+    if (next !== undefined && fn.virtualMs >= next.virtualMs) continue;
+    if (may === undefined || may(fn)) next = fn;
   }
   return next;
 }

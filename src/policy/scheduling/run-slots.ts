@@ -11,6 +11,8 @@ export interface RunSlots {
   /** Sandboxes that have a turn, and those that are staged. */
   running: number;
   staged: number;
+  /** Of those that have a turn, how many have held it for longer than a quantum. */
+  lasting: number;
   /** How many may have a turn now. */
   budgetRunning: number;
   throttleLevel: number;
@@ -23,10 +25,15 @@ export interface Contender {
   readonly turn: boolean;
 }
 
+/** Whether a call that has held its turn for so long keeps nobody off the core any more. */
+export function isLasting(heldMs: number): boolean {
+  return heldMs > HARVEST.quantumMs;
+}
+
 /** The budget of a core, given that one of its sandboxes has held its turn for so long. Not on a throttled core. */
 export function budgetBeside(slots: RunSlots, heldMs: number): number {
   const { budgetRunning, throttleLevel } = slots;
-  if (!(heldMs > HARVEST.quantumMs) || throttleLevel > 0) return budgetRunning;
+  if (!isLasting(heldMs) || throttleLevel > 0) return budgetRunning;
   return budgetRunning > 0 && budgetRunning < HARVEST.sharingMax ? budgetRunning + 1 : budgetRunning;
 }
 
@@ -49,6 +56,21 @@ export function stagingCore(
     if (away.has(slots.core) || slots.throttleLevel > 0 || slots.staged >= stagedMax) continue;
     if (slots.budgetRunning === 0 || slots.budgetRunning >= HARVEST.sharingMax) continue;
     if (best === undefined || slots.predictedSpareRatio > best.predictedSpareRatio) best = slots;
+  }
+  return best?.core;
+}
+
+/**
+ * The core on which a function of which nothing runs may have a turn though as many share it as ever may: else calls of one
+ * function that wait for something, for the longest time that there is, would keep all others from running. Each has a quantum
+ * for itself. Undefined: there is none.
+ */
+export function newcomersCore(cores: readonly RunSlots[], away: ReadonlySet<number>): number | undefined {
+  let best: RunSlots | undefined;
+  for (const slots of cores) {
+    if (away.has(slots.core) || slots.throttleLevel > 0 || slots.budgetRunning < HARVEST.sharingMax) continue;
+    if (hasFreeTurn(slots) || slots.lasting < slots.running) continue;
+    if (best === undefined || slots.running < best.running) best = slots;
   }
   return best?.core;
 }

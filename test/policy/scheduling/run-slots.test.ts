@@ -4,6 +4,7 @@ import { afterAttempt, mayStartOne } from '../../../src/policy/scheduling/pass-o
 import {
   budgetBeside,
   hasFreeTurn,
+  newcomersCore,
   type RunSlots,
   stagingCore,
   yieldsTurn,
@@ -13,7 +14,15 @@ import { HARVEST } from '../../../src/tunables/index.js';
 const MOST = HARVEST.sharingMax;
 const LONG = HARVEST.quantumMs + 1;
 const slots = (over: Partial<RunSlots> = {}): RunSlots => ({
-  ...{ core: 1, running: 0, staged: 0, budgetRunning: 1, throttleLevel: 0, predictedSpareRatio: 0.5 },
+  ...{
+    core: 1,
+    running: 0,
+    staged: 0,
+    lasting: 0,
+    budgetRunning: 1,
+    throttleLevel: 0,
+    predictedSpareRatio: 0.5,
+  },
   ...over,
 });
 
@@ -48,6 +57,28 @@ describe('policy/scheduling: run slots', () => {
     ];
     for (const [what, cores, away, core] of cases) {
       expect(stagingCore(cores, 1, new Set(away)), what).to.equal(core);
+    }
+  });
+
+  it('gives one more turn to a function of which nothing runs where all that share the core last', () => {
+    const full = { running: MOST, lasting: MOST, budgetRunning: MOST };
+    const cases: Array<[what: string, cores: RunSlots[], away: number[], core: number | undefined]> = [
+      ['all of them last', [slots(full)], [], 1],
+      ['the last newcomer lasts too', [slots({ ...full, running: MOST + 1, lasting: MOST + 1 })], [], 1],
+      [
+        'elsewhere there are fewer',
+        [slots({ ...full, running: 12, lasting: 12 }), slots({ ...full, core: 2 })],
+        [],
+        2,
+      ],
+      ['one is short yet', [slots({ ...full, lasting: MOST - 1 })], [], undefined],
+      ['fewer share it than may', [slots({ running: 2, lasting: 2, budgetRunning: 3 })], [], undefined],
+      ['the function keeps away from it', [slots(full)], [1], undefined],
+      ['it is throttled', [slots({ ...full, throttleLevel: 1 })], [], undefined],
+      ['it may run nothing', [slots({ ...full, budgetRunning: 0 })], [], undefined],
+    ];
+    for (const [what, cores, away, core] of cases) {
+      expect(newcomersCore(cores, new Set(away)), what).to.equal(core);
     }
   });
 

@@ -1,0 +1,62 @@
+/**
+ * Whoever writes into a pipe that is watched by epoll hundreds of thousands of times wakes all that watch it: tens of
+ * milliseconds in which the agent's thread does nothing else. The kernel bounds watches by users only, and far above. So
+ * when the thread spends much time in the kernel, those who hold very many are found and ended.
+ */
+
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Cgroup } from '../linux/cgroup/driver.js';
+import { membersOf } from '../linux/cgroup/files.js';
+import { countWatches } from '../linux/epoll-counts.js';
+import { NemoError } from '../model/errors.js';
+import { WATCHES } from '../tunables/index.js';
+
+/** In /proc, whatever the kernel's own tick is. */
+const TICK_MS = 10;
+
+export class EpollWatch<T extends { readonly cgroup: Cgroup }> {
+  private looking = false;
+  private restUntilMs = 0;
+  private lastMs = performance.now();
+  private lastKernelMs = kernelMs();
+
+  /** Those of `sandboxes` that hold more than they may; none where the thread has not been kept in the kernel. */
+  async above(sandboxes: Iterable<T>): Promise<T[]> {
+    const [nowMs, nowKernelMs] = [performance.now(), kernelMs()];
+    const ratio = (nowKernelMs - this.lastKernelMs) / (nowMs - this.lastMs);
+    this.lastMs = nowMs;
+    this.lastKernelMs = nowKernelMs;
+    if (this.looking || nowMs < this.restUntilMs || !(ratio > WATCHES.kernelTimeRatio)) return [];
+    this.looking = true;
+    try {
+      return await holdersAmong(sandboxes);
+    } finally {
+      this.looking = false;
+      this.restUntilMs = performance.now() + WATCHES.restRatio * (performance.now() - nowMs);
+    }
+  }
+}
+
+async function holdersAmong<T extends { readonly cgroup: Cgroup }>(sandboxes: Iterable<T>): Promise<T[]> {
+  const found = [];
+  for (const sandbox of [...sandboxes]) {
+    const pids = membersOf(dirname(sandbox.cgroup.joinPaths[0]!));
+    if ((await countWatches(pids, WATCHES.perSandboxMax)) > WATCHES.perSandboxMax) found.push(sandbox);
+  }
+  return found;
+}
+
+export function tooManyWatches(functionName: string): NemoError {
+  return new NemoError(
+    'FUNCTION_OOM',
+    `${functionName} watched more than ${WATCHES.perSandboxMax} files by epoll`,
+    { hint: 'watch each file once' },
+  );
+}
+
+/** Of this thread. */
+function kernelMs(): number {
+  const stat = readFileSync('/proc/thread-self/stat', 'latin1');
+  return Number(stat.slice(stat.lastIndexOf(')')).split(' ')[13]) * TICK_MS;
+}
