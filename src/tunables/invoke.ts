@@ -38,6 +38,8 @@ export const STORE = {
 export const LEASE = {
   /** One whose holder died is free after that. */
   forMs: 10_000,
+  /** A lease that would last longer is nobody's. */
+  longestMs: 10 * 60_000,
   /** For others to end: longer than the lease of one that died. */
   waitMaxMs: 20_000,
   againMs: 50,
