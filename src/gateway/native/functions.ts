@@ -5,14 +5,16 @@ import { NemoError } from '../../model/errors.js';
 import type { DeployInput, Platform } from '../../model/platform.js';
 import { noSuchFunction } from '../../provision/registry.js';
 import { GATEWAY_HTTP } from '../../tunables/index.js';
+import { whileWorking } from '../body-parser.js';
 import { networkOf } from '../callers.js';
+import type { Shares } from '../shares.js';
 import { viewFunction } from './function-view.js';
 
 interface ByName {
   Params: { name: string };
 }
 
-export function addFunctionRoutes(server: FastifyInstance, platform: Platform): void {
+export function addFunctionRoutes(server: FastifyInstance, platform: Platform, bodies: Shares): void {
   const { registry } = platform;
 
   server.put<ByName>(
@@ -36,7 +38,9 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform): 
       const left = new AbortController();
       reply.raw.once('close', () => left.abort());
       const asker = { client: networkOf(request.raw.socket.remoteAddress ?? ''), left: left.signal };
-      const { spec, created } = await registry.deploy({ ...(body as unknown as DeployInput), name }, asker);
+      const { spec, created } = await whileWorking(request.raw, bodies, () =>
+        registry.deploy({ ...(body as unknown as DeployInput), name }, asker),
+      );
       return reply.code(created ? 201 : 200).send(viewFunction(spec));
     },
   );
