@@ -7,6 +7,7 @@
 
 import { totalmem } from 'node:os';
 import { PACKAGE_ENDING } from '../bundle/pack.js';
+import { Slots } from '../confinement/confined/slots.js';
 import type { StorageQuota } from '../host/storage-quota.js';
 import type { Asker } from '../model/asker.js';
 import { asNemoError, NemoError } from '../model/errors.js';
@@ -68,6 +69,8 @@ class Registry implements StoredRegistry {
   /** Hashes that the store names although their function could not be brought back. */
   private readonly orphans = new Set<string>();
   private changes: Promise<unknown> = Promise.resolve();
+  /** Of changes that somebody waits for: two, so that who has one running lets others go before. */
+  private readonly line = new Slots(2, FUNCTION_LIMITS.changesWaiting, 'deploys');
   private sweepTimer: NodeJS.Timeout | undefined;
   /** Hashes that functions named before, and when they did so last: a sandbox may be loading that code just now. */
   private readonly replaced = new Map<string, number>();
@@ -192,7 +195,7 @@ class Registry implements StoredRegistry {
       ...(exec === undefined ? {} : { exec }),
       ...(packages.length === 0 ? {} : { packages }),
     });
-    return this.changeShared(async () => {
+    return this.inLine(asker, async () => {
       const known = {
         ...checked,
         ...(packages.length === 0 ? {} : { packages: refsOf(packages) }),
@@ -232,8 +235,8 @@ class Registry implements StoredRegistry {
     return this.specs.list();
   }
 
-  remove(name: string): Promise<void> {
-    return this.changeShared(async () => {
+  remove(name: string, asker?: Asker): Promise<void> {
+    return this.inLine(asker, async () => {
       const spec = this.specs.get(name);
       if (spec === undefined) throw noSuchFunction(name);
       await this.stored.delete(name);
@@ -279,6 +282,11 @@ class Registry implements StoredRegistry {
   /** Of boxes that share a store, one at a time. */
   private changeShared<T>(work: () => Promise<T>): Promise<T> {
     return this.change(() => this.stored.change(work));
+  }
+
+  private inLine<T>(asker: Asker | undefined, work: () => Promise<T>): Promise<T> {
+    const change = () => this.changeShared(work);
+    return asker === undefined ? change() : this.line.hold(change, asker);
   }
 
   private free(spec: FunctionSpec): void {

@@ -19,6 +19,8 @@ export const FUNCTION_LIMITS = {
   /** Names of functions that other boxes changed, until all are looked at instead; and the pause between two looks. */
   followedMax: 256,
   followPaceMs: 20,
+  /** Deploys and removals that wait for the store; of one client half as many. */
+  changesWaiting: 256,
   /** A replaced bundle stays this long: a sandbox may be loading it just now. */
   bundleGraceMs: 60_000,
 } as const;

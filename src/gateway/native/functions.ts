@@ -1,6 +1,7 @@
 /** `/v1/functions`: deploy, list, describe, remove. A translation of HTTP to the registry and nothing more. */
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Asker } from '../../model/asker.js';
 import { NemoError } from '../../model/errors.js';
 import type { DeployInput, Platform } from '../../model/platform.js';
 import { noSuchFunction } from '../../provision/registry.js';
@@ -35,9 +36,7 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform, b
           },
         );
       }
-      const left = new AbortController();
-      reply.raw.once('close', () => left.abort());
-      const asker = { client: networkOf(request.raw.socket.remoteAddress ?? ''), left: left.signal };
+      const asker = askerOf(request, reply);
       const { spec, created } = await whileWorking(request.raw, bodies, () =>
         registry.deploy({ ...(body as unknown as DeployInput), name }, asker),
       );
@@ -54,7 +53,13 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform, b
   });
 
   server.delete<ByName>('/v1/functions/:name', async (request, reply) => {
-    await registry.remove(request.params.name);
+    await registry.remove(request.params.name, askerOf(request, reply));
     return reply.code(204).send();
   });
+}
+
+function askerOf({ raw: { socket } }: FastifyRequest, reply: FastifyReply): Asker {
+  const left = new AbortController();
+  reply.raw.once('close', () => left.abort());
+  return { client: networkOf(socket.remoteAddress ?? ''), left: left.signal };
 }
