@@ -65,6 +65,7 @@ class Registry implements StoredRegistry {
   private readonly shared: SharedBlocks | undefined;
   private readonly blocks: BlockSource;
   private restored = false;
+  private readonly warned = { count: 0, sinceMs: 0 };
   private unwatch = (): void => {};
   /** Hashes that the store names although their function could not be brought back. */
   private readonly orphans = new Set<string>();
@@ -114,8 +115,9 @@ class Registry implements StoredRegistry {
         this.specs.keep(key, spec);
         return spec;
       }
-      // Later ones are somebody else's, and as many as they like.
-      if (!this.restored) for (const hash of hashesOf(spec)) this.orphans.add(hash);
+      // Later ones are somebody else's, and as many as they like: what of them has come goes again.
+      if (this.restored) this.sweepLater();
+      else for (const hash of hashesOf(spec)) this.orphans.add(hash);
       this.warn(`the code of function '${key}' is ${lack}: deploy it again`);
     }
     return undefined;
@@ -177,8 +179,13 @@ class Registry implements StoredRegistry {
 
   /** They are shown to everybody who looks: not as many as somebody else can store. */
   private warn(message: string): void {
-    if (this.restored) this.options.onWarning?.(message);
-    else if (this.warnings.length < FUNCTION_LIMITS.restoreWarningsMax) this.warnings.push(message);
+    if (this.restored) {
+      const { warned } = this;
+      const nowMs = performance.now();
+      if (nowMs - warned.sinceMs > FUNCTION_LIMITS.warningsEveryMs)
+        Object.assign(warned, { count: 0, sinceMs: nowMs });
+      if (++warned.count <= FUNCTION_LIMITS.restoreWarningsMax) this.options.onWarning?.(message);
+    } else if (this.warnings.length < FUNCTION_LIMITS.restoreWarningsMax) this.warnings.push(message);
     else this.unnamed++;
   }
 

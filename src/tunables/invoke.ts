@@ -16,6 +16,8 @@ export const FUNCTION_LIMITS = {
   specMaxBytes: 1024 * 1024,
   /** Of what the store has and is no function, so much is named. */
   restoreWarningsMax: 32,
+  /** Later as much in so long. */
+  warningsEveryMs: 60_000,
   /** Names of functions that other boxes changed, until all are looked at instead; and the pause between two looks. */
   followedMax: 256,
   followPaceMs: 20,

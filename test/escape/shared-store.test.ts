@@ -1,6 +1,7 @@
 /** Boundary: a Redis that boxes share. Attacker: who else may write there, or keeps the server busy. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -9,6 +10,7 @@ import type { FunctionSpec } from '../../src/model/function.js';
 import { createRegistry } from '../../src/provision/registry.js';
 import { openRedisStore, type RedisStore } from '../../src/store/redis.js';
 import { takeTurn } from '../../src/triggers/shared-turns.js';
+import { FUNCTION_LIMITS } from '../../src/tunables/index.js';
 import { esbuildPrepare } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
 
@@ -101,6 +103,46 @@ describe('escape: a store that boxes share', function () {
       expect(await store.lease('deploys', 10_000)).not.to.equal(undefined);
     });
   }
+
+  it('warns of what is no function a few times, however often somebody writes it', async () => {
+    const warned: string[] = [];
+    const registry = await createRegistry({
+      ...{ store, bundleDir: join(directory, 'warned'), prepare: esbuildPrepare },
+      onWarning: (message) => void warned.push(message),
+    });
+    const { spec } = await registry.deploy({ name: 'f', code: 'export default 1' });
+    const heard = new Promise<string>((resolve) => {
+      registry.onChange((name) => name === 'z' && resolve(name));
+    });
+    const junk = Array.from({ length: 200 }, (_, i) => [`a${i}`, '{"updatedAt":"now"}']).flat();
+    await other.hset('nemo:functions', ...junk, 'z', JSON.stringify({ ...spec, name: 'z' }));
+    await other.publish('nemo:functions:changed', 'x'.repeat(2_000));
+    await heard;
+    expect(warned).to.have.length(FUNCTION_LIMITS.restoreWarningsMax);
+    await registry.close();
+  });
+
+  it('leaves no code on the disk of functions that lack some of it', async () => {
+    const bundleDir = join(directory, 'lacking');
+    let warn = (_message: string): void => {};
+    const warned = new Promise<string>((resolve) => (warn = resolve));
+    const registry = await createRegistry({
+      ...{ store, bundleDir, prepare: esbuildPrepare, bundleGraceMs: 50 },
+      onWarning: (message) => warn(message),
+    });
+    const { spec } = await registry.deploy({ name: 'f', code: 'export default 1' });
+    const content = Buffer.from('export default 2');
+    const codeHash = createHash('sha256').update(content).digest('hex');
+    const part = JSON.stringify({ parts: 1, base64: content.toString('base64') });
+    const packages = [{ hash: '0'.repeat(64), name: 'away', bytes: 1, entries: ['a.mjs'] }];
+    await other.hset('nemo:blocks', `${codeHash}/0`, part);
+    await other.hset('nemo:functions', 'z', JSON.stringify({ ...spec, name: 'z', codeHash, packages }));
+    await other.publish('nemo:functions:changed', 'z');
+    expect(await warned).to.contain("'z'");
+    while ((await readdir(bundleDir)).length > 1) await new Promise((next) => setImmediate(next));
+    expect(await readdir(bundleDir)).to.deep.equal([`${spec.codeHash}.mjs`]);
+    await registry.close();
+  });
 
   it('tells of a function although what it has of another cannot be read', async () => {
     const registry = await createRegistry({
