@@ -12,6 +12,9 @@ interface Begun {
   partMaxBytes: number;
 }
 
+/** More than any agent takes at once: it is held in memory here. */
+const PART_MAX_BYTES = 64 * 1024 * 1024;
+
 /** `sent`: what to forget after the deploy. A path that is not here is a registry's name. */
 export async function sendImage(
   client: AgentClient,
@@ -21,6 +24,8 @@ export async function sendImage(
   const found = await stat(file).catch(() => undefined);
   if (found === undefined) return { image: path };
   const { id, image, partMaxBytes } = await client.json<Begun>({ method: 'POST', path: '/v1/images' });
+  if (!Number.isInteger(partMaxBytes) || partMaxBytes < 1 || partMaxBytes > PART_MAX_BYTES)
+    throw client.unreachable(new Error('what answers there takes no parts of an image'));
   try {
     let offset = 0;
     const chunks: AsyncIterable<Buffer> = found.isDirectory()

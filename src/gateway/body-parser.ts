@@ -17,6 +17,21 @@ export function releaseBody(request: IncomingMessage, bodies: Shares): void {
   held.delete(request);
 }
 
+/** Its body counts until the work is done, also when its client has left: whoever works has it in memory. */
+export async function whileWorking<T>(
+  request: IncomingMessage,
+  bodies: Shares,
+  work: () => Promise<T>,
+): Promise<T> {
+  const bytes = held.get(request) ?? 0;
+  held.delete(request);
+  try {
+    return await work();
+  } finally {
+    bodies.give(request.socket, bytes);
+  }
+}
+
 type Decode = (
   bytes: Buffer,
   contentType: string,

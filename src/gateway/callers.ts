@@ -32,12 +32,13 @@ export interface Held {
 }
 
 interface Client extends Held {
+  address: string;
   connections: number;
 }
 
 /** One connection. */
 export class Caller {
-  client: Client = { connections: 0, bodyBytes: 0, feedReaders: 0, logFollowers: 0 };
+  client: Client = { address: '', connections: 0, bodyBytes: 0, feedReaders: 0, logFollowers: 0 };
   private readonly awaited = new Set<Awaited>();
   private askedMs = 0;
   /** What waits until another request of this connection is answered; undefined while none is. */
@@ -131,6 +132,12 @@ export class Callers {
     return caller;
   }
 
+  /** A client that has no connection any more, and holds nothing: until then it is the same one when it comes back. */
+  forget(client: Client): void {
+    const { address, connections, bodyBytes, feedReaders, logFollowers } = client;
+    if (connections === 0 && bodyBytes + feedReaders + logFollowers === 0) this.clients.delete(address);
+  }
+
   private take(socket: Socket): void {
     // A connection whose offer to go on in another protocol was ignored.
     if (this.callers.has(socket)) return;
@@ -143,11 +150,13 @@ export class Callers {
       return;
     }
     client.connections++;
+    client.address = address;
     caller.client = client;
     this.clients.set(address, client);
     socket.on('end', () => caller.stoppedSending());
     socket.once('close', () => {
-      if (--client.connections === 0) this.clients.delete(address);
+      client.connections--;
+      this.forget(client);
       caller.left();
     });
   }

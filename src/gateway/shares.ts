@@ -29,7 +29,9 @@ export class Shares {
   }
 
   give(socket: Socket, amount: number): void {
-    this.callers.of(socket).client[this.what] -= amount;
+    const { client } = this.callers.of(socket);
+    client[this.what] -= amount;
     this.budget.give(amount);
+    if (client.connections === 0) this.callers.forget(client);
   }
 }

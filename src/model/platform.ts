@@ -42,7 +42,7 @@ export interface FunctionRegistry {
   get(name: string): FunctionSpec | undefined;
   list(): FunctionSpec[];
   /** NOT_FOUND if there is none. */
-  remove(name: string): Promise<void>;
+  remove(name: string, asker?: Asker): Promise<void>;
   /** Absolute path of the bundled module, for the sandbox. */
   bundlePath(spec: FunctionSpec): string;
   /** Absolute path of a stored package. */

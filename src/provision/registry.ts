@@ -7,6 +7,7 @@
 
 import { totalmem } from 'node:os';
 import { PACKAGE_ENDING } from '../bundle/pack.js';
+import { Slots } from '../confinement/confined/slots.js';
 import type { StorageQuota } from '../host/storage-quota.js';
 import type { Asker } from '../model/asker.js';
 import { asNemoError, NemoError } from '../model/errors.js';
@@ -64,10 +65,13 @@ class Registry implements StoredRegistry {
   private readonly shared: SharedBlocks | undefined;
   private readonly blocks: BlockSource;
   private restored = false;
+  private readonly warned = { count: 0, sinceMs: 0 };
   private unwatch = (): void => {};
   /** Hashes that the store names although their function could not be brought back. */
   private readonly orphans = new Set<string>();
   private changes: Promise<unknown> = Promise.resolve();
+  /** Of changes that somebody waits for: two, so that who has one running lets others go before. */
+  private readonly line = new Slots(2, FUNCTION_LIMITS.changesWaiting, 'deploys');
   private sweepTimer: NodeJS.Timeout | undefined;
   /** Hashes that functions named before, and when they did so last: a sandbox may be loading that code just now. */
   private readonly replaced = new Map<string, number>();
@@ -111,8 +115,9 @@ class Registry implements StoredRegistry {
         this.specs.keep(key, spec);
         return spec;
       }
-      // Later ones are somebody else's, and as many as they like.
-      if (!this.restored) for (const hash of hashesOf(spec)) this.orphans.add(hash);
+      // Later ones are somebody else's, and as many as they like: what of them has come goes again.
+      if (this.restored) this.sweepLater();
+      else for (const hash of hashesOf(spec)) this.orphans.add(hash);
       this.warn(`the code of function '${key}' is ${lack}: deploy it again`);
     }
     return undefined;
@@ -174,8 +179,13 @@ class Registry implements StoredRegistry {
 
   /** They are shown to everybody who looks: not as many as somebody else can store. */
   private warn(message: string): void {
-    if (this.restored) this.options.onWarning?.(message);
-    else if (this.warnings.length < FUNCTION_LIMITS.restoreWarningsMax) this.warnings.push(message);
+    if (this.restored) {
+      const { warned } = this;
+      const nowMs = performance.now();
+      if (nowMs - warned.sinceMs > FUNCTION_LIMITS.warningsEveryMs)
+        Object.assign(warned, { count: 0, sinceMs: nowMs });
+      if (++warned.count <= FUNCTION_LIMITS.restoreWarningsMax) this.options.onWarning?.(message);
+    } else if (this.warnings.length < FUNCTION_LIMITS.restoreWarningsMax) this.warnings.push(message);
     else this.unnamed++;
   }
 
@@ -192,7 +202,7 @@ class Registry implements StoredRegistry {
       ...(exec === undefined ? {} : { exec }),
       ...(packages.length === 0 ? {} : { packages }),
     });
-    return this.changeShared(async () => {
+    return this.inLine(asker, async () => {
       const known = {
         ...checked,
         ...(packages.length === 0 ? {} : { packages: refsOf(packages) }),
@@ -232,8 +242,8 @@ class Registry implements StoredRegistry {
     return this.specs.list();
   }
 
-  remove(name: string): Promise<void> {
-    return this.changeShared(async () => {
+  remove(name: string, asker?: Asker): Promise<void> {
+    return this.inLine(asker, async () => {
       const spec = this.specs.get(name);
       if (spec === undefined) throw noSuchFunction(name);
       await this.stored.delete(name);
@@ -279,6 +289,11 @@ class Registry implements StoredRegistry {
   /** Of boxes that share a store, one at a time. */
   private changeShared<T>(work: () => Promise<T>): Promise<T> {
     return this.change(() => this.stored.change(work));
+  }
+
+  private inLine<T>(asker: Asker | undefined, work: () => Promise<T>): Promise<T> {
+    const change = () => this.changeShared(work);
+    return asker === undefined ? change() : this.line.hold(change, asker);
   }
 
   private free(spec: FunctionSpec): void {

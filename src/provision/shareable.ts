@@ -4,6 +4,8 @@
  */
 
 import { checkPackages, PACKAGE_ENDING } from '../bundle/pack.js';
+import { isWithin } from '../streams/json.js';
+import { GATEWAY_HTTP } from '../tunables/index.js';
 import type { BlockRef } from './block-source.js';
 
 /** Code that only a sandbox reads: modules, WebAssembly, programs. Not `image`: its plan says what the agent mounts. */
@@ -18,8 +20,9 @@ export function isShareable(ending: string): boolean {
 export function isSound({ hash, ending }: BlockRef, content: Buffer): boolean {
   if (ending !== PACKAGE_ENDING) return READ_BY_SANDBOXES.includes(ending);
   try {
+    const text = content.toString();
     // Sealed again, it is the same, or something in it was never deployed.
-    return checkPackages([JSON.parse(content.toString())])[0]?.hash === hash;
+    return isWithin(text, GATEWAY_HTTP.json) && checkPackages([JSON.parse(text)])[0]?.hash === hash;
   } catch {
     return false;
   }

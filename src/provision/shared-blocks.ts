@@ -61,7 +61,9 @@ export class SharedBlocks implements BlockSource {
   /** Removes what this box freed and no function in the store needs. */
   async sweep(kept: ReadonlySet<string>): Promise<void> {
     for (const hash of this.freed) {
-      if (!kept.has(hash)) for (let i = 0; await this.store.delete(TABLE, `${hash}/${i}`); i++);
+      for (let i = 0; !kept.has(hash) && i < PARTS_MAX; i++) {
+        if (!(await this.store.delete(TABLE, `${hash}/${i}`))) break;
+      }
       this.freed.delete(hash);
     }
   }
@@ -82,10 +84,12 @@ function partsOf(bytes: number): number {
   return Math.max(1, Math.ceil(bytes / BLOCKS.partBytes));
 }
 
+const PARTS_MAX = partsOf(BLOCKS.sharedMaxBytes);
+
 function isPart(value: unknown): value is Part {
   if (typeof value !== 'object' || value === null) return false;
   const { parts, base64 } = value as Partial<Part>;
-  const isCount = Number.isInteger(parts) && parts! <= partsOf(BLOCKS.sharedMaxBytes);
+  const isCount = Number.isInteger(parts) && parts! <= PARTS_MAX;
   // Four characters stand for three bytes.
   return isCount && typeof base64 === 'string' && base64.length <= 4 * Math.ceil(BLOCKS.partBytes / 3);
 }

@@ -46,10 +46,18 @@ end
 return {found[1], names}
 `;
 
-/** KEYS: the lease, tokens of all. ARGV: its name, milliseconds. The token, which is its value, unless somebody has it. */
+/**
+ * KEYS: the lease, tokens of all. ARGV: its name, milliseconds, the longest that anybody takes one for. The token, which is
+ * its value, unless somebody has it. A lease without an end, and tokens that cannot grow, are not of any box.
+ */
 export const TAKE_LEASE = `
-if redis.call('EXISTS', KEYS[1]) == 1 then return false end
-local token = redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left <= tonumber(ARGV[3]) then return false end
+local token = redis.pcall('HINCRBY', KEYS[2], ARGV[1], 1)
+if type(token) ~= 'number' or token > 2 ^ 52 then
+  redis.call('DEL', KEYS[2])
+  token = redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
+end
 redis.call('SET', KEYS[1], token, 'PX', ARGV[2])
 return token
 `;

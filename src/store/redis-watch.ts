@@ -1,9 +1,11 @@
 /**
  * Watches tables in Redis: on a connection of its own, as one that has subscribed takes no other commands. What was published
- * while it was lost is lost: then everybody is told that anything may have changed.
+ * while it was lost is lost: then everybody is told that anything may have changed. Channels are asked for again here: where
+ * the library does so and Redis refuses (it is busy, it allows them no longer), nobody hears of it, and the process ends.
  */
 
 import type { Redis } from 'ioredis';
+import { REDIS } from '../tunables/index.js';
 import { Watchers } from './watchers.js';
 
 const ENDING = ':changed';
@@ -16,12 +18,14 @@ export interface RedisWatch {
 /** Connects with the first watcher. */
 export function watchRedis(client: Redis, prefix: string): RedisWatch {
   const watchers = new Watchers();
+  const channels = new Set<string>();
   let subscriber: Redis | undefined;
+  let again: NodeJS.Timeout | undefined;
 
   const connected = (): Redis => {
     if (subscriber !== undefined) return subscriber;
-    // Subscriptions are made anew by the library. A command that waits for the server waits as long as it is away.
-    const made = client.duplicate({ lazyConnect: false, maxRetriesPerRequest: null });
+    // A command that waits for the server waits as long as it is away.
+    const made = client.duplicate({ lazyConnect: false, maxRetriesPerRequest: null, autoResubscribe: false });
     // The store's own commands say what is wrong with the server.
     made.on('error', () => {});
     made.on('message', (channel: string, key: string) => {
@@ -34,10 +38,13 @@ export function watchRedis(client: Redis, prefix: string): RedisWatch {
     made.on('ready', () => {
       if (!lost) return;
       lost = false;
-      // Answered after the subscriptions, which are sent before it.
-      made.ping().then(
+      // The first one, not answered yet, is sent again by the library.
+      if (channels.size === 0) return;
+      made.subscribe(...channels).then(
         () => watchers.missed(),
-        () => {},
+        () => {
+          again = setTimeout(() => made.disconnect(true), REDIS.watchAgainMs).unref();
+        },
       );
     });
     subscriber = made;
@@ -46,10 +53,13 @@ export function watchRedis(client: Redis, prefix: string): RedisWatch {
 
   return {
     async watch(table, onChange) {
-      await connected().subscribe(prefix + table + ENDING);
+      const channel = prefix + table + ENDING;
+      await connected().subscribe(channel);
+      channels.add(channel);
       return watchers.add(table, onChange);
     },
     close() {
+      clearTimeout(again);
       subscriber?.disconnect();
     },
   };

@@ -9,7 +9,7 @@ import { Redis } from 'ioredis';
 import { NemoError } from '../model/errors.js';
 import { maskUrl } from '../model/mask-url.js';
 import { isWithin } from '../streams/json.js';
-import { STORE } from '../tunables/index.js';
+import { LEASE, STORE } from '../tunables/index.js';
 import { redisAdvice } from './redis-advice.js';
 import { RECONNECTING } from './redis-connection.js';
 import { COMPARE_AND_SET, DELETE, GET, PUT, RENEW_LEASE, SCAN, TAKE_LEASE } from './redis-scripts.js';
@@ -81,8 +81,9 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
     warnings: await durabilityWarnings(client, shown),
     get: <T>(table: string, key: string) =>
       attempt(`read ${table}/${key}`, async () => {
-        const text = await read(client, table, key);
-        return text === null ? undefined : (JSON.parse(text) as T);
+        // What is too large is no value of ours either.
+        const text = await read(client, table, key).catch((thrown) => unlessTooLarge(thrown) ?? '');
+        return text === null ? undefined : ((parsed(text) ?? null) as T);
       }),
     put: (table, key, value) =>
       attempt(`write ${table}/${key}`, async () => {
@@ -93,13 +94,19 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
     compareAndSet: (table, key, before, next) =>
       attempt(`write ${table}/${key}`, async () => {
         const [was, is] = [before, next].map((value) => (value === undefined ? '' : textOf(value)));
-        return (await run(client, COMPARE_AND_SET, [PREFIX + table], key, was!, is!)) === 1;
+        const replace = async (text: string) =>
+          (await run(client, COMPARE_AND_SET, [PREFIX + table], key, text, is!)) === 1;
+        if (await replace(was!)) return true;
+        // Others write the same value with blanks, or its names in another way.
+        const text = await read(client, table, key);
+        if (text === null || text === was || JSON.stringify(parsed(text)) !== was) return false;
+        return replace(text);
       }),
     watch: (table, onChange) => attempt(`watch ${table}`, () => watching.watch(table, onChange)),
     lease: (name, forMs) =>
       attempt(`take the lease ${name}`, async () => {
         const keys = [`${PREFIX}lease:${name}`, `${PREFIX}lease-tokens`];
-        const token = (await run(client, TAKE_LEASE, keys, name, forMs)) as number | null;
+        const token = (await run(client, TAKE_LEASE, keys, name, forMs, LEASE.longestMs)) as number | null;
         return token === null ? undefined : leaseOf(name, token, forMs);
       }),
     list: <T>(table: string) =>

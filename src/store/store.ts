@@ -6,6 +6,7 @@
 export interface Store {
   /** Others than this process can change it. */
   readonly shared: boolean;
+  /** Where others can write too, nobody has checked that a value is a `T`; `null` for one that could not be read as JSON. */
   get<T>(table: string, key: string): Promise<T | undefined>;
   /** Resolves when the value would survive kill -9. */
   put<T>(table: string, key: string, value: T): Promise<void>;

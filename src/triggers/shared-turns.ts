@@ -10,5 +10,10 @@ const TABLE = 'cron';
 export async function takeTurn(store: Store, functionName: string, dueMs: number): Promise<boolean> {
   const last = await store.get<unknown>(TABLE, functionName);
   if (typeof last === 'number' && last >= dueMs && last - dueMs <= CRON.setBackMs) return false;
+  if (last === null) {
+    // Nobody's turn stands there: a call too many is better than none.
+    await store.put(TABLE, functionName, dueMs);
+    return true;
+  }
   return store.compareAndSet<unknown>(TABLE, functionName, last, dueMs);
 }

@@ -16,9 +16,13 @@ export const FUNCTION_LIMITS = {
   specMaxBytes: 1024 * 1024,
   /** Of what the store has and is no function, so much is named. */
   restoreWarningsMax: 32,
+  /** Later as much in so long. */
+  warningsEveryMs: 60_000,
   /** Names of functions that other boxes changed, until all are looked at instead; and the pause between two looks. */
   followedMax: 256,
   followPaceMs: 20,
+  /** Deploys and removals that wait for the store; of one client half as many. */
+  changesWaiting: 256,
   /** A replaced bundle stays this long: a sandbox may be loading it just now. */
   bundleGraceMs: 60_000,
 } as const;
@@ -38,6 +42,8 @@ export const STORE = {
 export const LEASE = {
   /** One whose holder died is free after that. */
   forMs: 10_000,
+  /** A lease that would last longer is nobody's. */
+  longestMs: 10 * 60_000,
   /** For others to end: longer than the lease of one that died. */
   waitMaxMs: 20_000,
   againMs: 50,

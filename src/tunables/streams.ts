@@ -65,4 +65,6 @@ export const REDIS = {
   /** Without a byte for this long after a question, a connection is made anew. */
   answerMaxMs: 5_000,
   keepAliveMs: 10_000,
+  /** A connection on which Redis did not take the subscriptions is made anew after that. */
+  watchAgainMs: 1_000,
 } as const;

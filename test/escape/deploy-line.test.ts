@@ -1,10 +1,16 @@
 /** Who may deploy, and sends a lot that takes long, does not keep others from it. */
 
 import { EventEmitter, once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { Slots } from '../../src/confinement/confined/slots.js';
 import type { Asker } from '../../src/model/asker.js';
 import type { NemoError } from '../../src/model/errors.js';
+import { createRegistry } from '../../src/provision/registry.js';
+import { openEmbeddedStore } from '../../src/store/embedded.js';
+import type { Store } from '../../src/store/store.js';
 import { startBox } from '../gateway/in-process-platform.js';
 import { errorOf } from '../support/sandboxes.js';
 
@@ -46,6 +52,42 @@ describe('a line of deploys', () => {
     fitting.push(deploy('other'));
     end();
     await Promise.all(fitting);
+  });
+
+  it('goes on to the store, where one client does not stand before all others either', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'nemo-line-'));
+    const store = openEmbeddedStore(join(directory, 'store'));
+    let open = (): void => {};
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const put: Store['put'] = async (...what) => {
+      await opened;
+      return store.put(...what);
+    };
+    const registry = await createRegistry({
+      store: { ...store, put },
+      bundleDir: join(directory, 'bundles'),
+      prepare: async (_engine, { content }) => ({ content, ending: 'bin' }),
+    });
+    const done: string[] = [];
+    const deploy = async (name: string, client: string, left = new AbortController()): Promise<void> => {
+      await registry.deploy({ name, code: name }, { client, left: left.signal });
+      done.push(name);
+    };
+    const gone = new AbortController();
+    const all = Array.from({ length: 6 }, (_, i) => deploy(`crowd-${i}`, 'crowd'));
+    const left = errorOf(deploy('left', 'crowd', gone));
+    all.push(deploy('other', 'other'));
+    await new Promise(setImmediate);
+    gone.abort();
+    expect((await left).code).to.equal('CALLER_LEFT');
+    open();
+    await Promise.all(all);
+    expect(done.slice(0, 3)).to.deep.equal(['crowd-0', 'crowd-1', 'other']);
+    await registry.close();
+    await store.close();
+    await rm(directory, { recursive: true, force: true });
   });
 
   it('is left by those whose callers have left', async () => {

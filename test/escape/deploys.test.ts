@@ -11,6 +11,7 @@ import { openEmbeddedStore } from '../../src/store/embedded.js';
 import { createLogBook } from '../../src/telemetry/log-book.js';
 import { createCronTriggers } from '../../src/triggers/cron.js';
 import { checkSchedule } from '../../src/triggers/schedule.js';
+import { Days, dayTask } from '../../src/triggers/turns.js';
 import { startBox } from '../gateway/in-process-platform.js';
 import { errorOf } from '../support/sandboxes.js';
 
@@ -46,6 +47,41 @@ describe('escape: deploys', function () {
     it(`with the schedule ${JSON.stringify(schedule.slice(0, 20))} are refused, at once`, () => {
       expect(quickly(() => checkSchedule(schedule)).code).to.equal('BAD_REQUEST');
     });
+
+  for (const [day, weekday] of [
+    ['*/31', '4#5'],
+    ['LW', '*'],
+    ['15W', '*/7'],
+    ['L-3', '5L'],
+  ] as const) {
+    it(`have each kind of day looked at once, however far the next of ${day} and ${weekday} is`, () => {
+      let looks = 0;
+      const counting = (expression: string) => {
+        const task = dayTask(expression);
+        const match = (at: Date) => {
+          looks++;
+          return task.match(at);
+        };
+        return { match, destroy: () => task.destroy() } as unknown as typeof task;
+      };
+      const days = new Days(day, weekday, counting);
+      for (
+        let at = new Date(2000, 0);
+        at.getFullYear() < 2028;
+        at = new Date(at.getFullYear(), at.getMonth() + 1)
+      ) {
+        // Within a month no day is like another.
+        const anew = new Days(day, weekday);
+        const [year, month] = [at.getFullYear(), at.getMonth()];
+        for (let i = 1; i <= new Date(year, month + 1, 0).getDate(); i++)
+          expect(days.has(year, month, i), `${year}-${month + 1}-${i}`).to.equal(anew.has(year, month, i));
+        anew.close();
+      }
+      days.close();
+      // Four lengths of months, seven weekdays, both fields.
+      expect(looks).to.be.below(2 * 4 * 7 * 31);
+    });
+  }
 
   it('keep no agent from starting that stored a schedule which never comes', async () => {
     const box = await startBox();

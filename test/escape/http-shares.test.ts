@@ -2,6 +2,8 @@
 
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { createEventLog } from '../../src/telemetry/event-log.js';
+import { FEED } from '../../src/tunables/index.js';
 import { InProcessBox, settled } from '../dispatch/in-process-box.js';
 import { ask, rawSocket, until } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
@@ -82,6 +84,31 @@ describe('escape: shares of the gateway', function () {
       expect(text.match(/^[0-9a-f]+\r$/gm)!.length).to.be.at.most(2);
     }
     for (const socket of followers) socket.destroy();
+  });
+
+  it('lists no names of files of packages, which may be a megabyte for each function', async () => {
+    const files = { 'index.mjs': 'export default 1', 'other.mjs': '' };
+    const packages = [{ name: 'some', entries: ['index.mjs'], files }];
+    const body = JSON.stringify({ code: 'export default 1', packages });
+    const url = `${box.gateway.url}/v1/functions`;
+    expect((await ask(`${url}/packed`, { method: 'PUT', body })).status).to.equal(201);
+    for (const path of ['', '/packed']) {
+      const { body: shown } = await ask(url + path);
+      expect(shown.toString()).to.contain('"some"').and.not.contain('index.mjs');
+    }
+  });
+
+  it('keeps in the log of events what happened to the box, whatever happens to functions', () => {
+    const log = createEventLog();
+    log.emit({ kind: 'nf-gone', severity: 'warning', message: 'm', nf: 'firewall' });
+    for (let i = 0; i < 2 * FEED.eventsKept; i++) {
+      const failed = { kind: 'function-failed', severity: 'error', message: 'm' } as const;
+      log.emit({ ...failed, functionName: 'f', cause: 'FUNCTION_CRASHED' });
+      log.emit({ kind: 'warning', severity: 'warning', message: 'm', functionName: 'f' });
+    }
+    const kinds = log.since(0, FEED.eventsKept).map(({ kind }) => kind);
+    expect(kinds[0]).to.equal('nf-gone');
+    expect(kinds).to.have.length.within(2, FEED.eventsKept);
   });
 
   it('reads JSON of long texts, whatever stands in them', async () => {

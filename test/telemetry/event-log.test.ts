@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { createEventLog } from '../../src/telemetry/event-log.js';
 
 describe('event log', () => {
-  const make = (count: number, kept = 4) => {
+  const make = (count: number, kept = 8) => {
     const log = createEventLog(kept);
     for (let i = 1; i <= count; i++) log.emit({ kind: 'warning', severity: 'info', message: `m${i}` });
     return log;

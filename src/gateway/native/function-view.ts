@@ -1,12 +1,21 @@
 /** A function as the API shows it: everything but the values of its environment, which may be secrets. */
 
 import type { FunctionSpec } from '../../model/function.js';
+import type { PackageRef } from '../../model/package.js';
 
-export type FunctionView = Omit<FunctionSpec, 'env'> & {
+export type FunctionView = Omit<FunctionSpec, 'env' | 'packages'> & {
   /** Names only. */
   env: string[];
+  /** Without the names of their files, which may be a megabyte. */
+  packages?: Array<Omit<PackageRef, 'entries'>>;
 };
 
-export function viewFunction(spec: FunctionSpec): FunctionView {
-  return { ...spec, env: Object.keys(spec.env).sort() };
+export function viewFunction({ packages, ...spec }: FunctionSpec): FunctionView {
+  return {
+    ...spec,
+    env: Object.keys(spec.env).sort(),
+    ...(packages === undefined
+      ? {}
+      : { packages: packages.map(({ hash, name, bytes }) => ({ hash, name, bytes })) }),
+  };
 }

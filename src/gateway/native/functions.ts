@@ -1,18 +1,21 @@
 /** `/v1/functions`: deploy, list, describe, remove. A translation of HTTP to the registry and nothing more. */
 
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Asker } from '../../model/asker.js';
 import { NemoError } from '../../model/errors.js';
 import type { DeployInput, Platform } from '../../model/platform.js';
 import { noSuchFunction } from '../../provision/registry.js';
 import { GATEWAY_HTTP } from '../../tunables/index.js';
+import { whileWorking } from '../body-parser.js';
 import { networkOf } from '../callers.js';
+import type { Shares } from '../shares.js';
 import { viewFunction } from './function-view.js';
 
 interface ByName {
   Params: { name: string };
 }
 
-export function addFunctionRoutes(server: FastifyInstance, platform: Platform): void {
+export function addFunctionRoutes(server: FastifyInstance, platform: Platform, bodies: Shares): void {
   const { registry } = platform;
 
   server.put<ByName>(
@@ -33,10 +36,10 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform): 
           },
         );
       }
-      const left = new AbortController();
-      reply.raw.once('close', () => left.abort());
-      const asker = { client: networkOf(request.raw.socket.remoteAddress ?? ''), left: left.signal };
-      const { spec, created } = await registry.deploy({ ...(body as unknown as DeployInput), name }, asker);
+      const asker = askerOf(request, reply);
+      const { spec, created } = await whileWorking(request.raw, bodies, () =>
+        registry.deploy({ ...(body as unknown as DeployInput), name }, asker),
+      );
       return reply.code(created ? 201 : 200).send(viewFunction(spec));
     },
   );
@@ -50,7 +53,13 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform): 
   });
 
   server.delete<ByName>('/v1/functions/:name', async (request, reply) => {
-    await registry.remove(request.params.name);
+    await registry.remove(request.params.name, askerOf(request, reply));
     return reply.code(204).send();
   });
+}
+
+function askerOf({ raw: { socket } }: FastifyRequest, reply: FastifyReply): Asker {
+  const left = new AbortController();
+  reply.raw.once('close', () => left.abort());
+  return { client: networkOf(socket.remoteAddress ?? ''), left: left.signal };
 }

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../model/errors.js';
 import type { Platform } from '../../model/platform.js';
 import { UPLOAD } from '../../tunables/index.js';
-import { addBodyParser, asBytes } from '../body-parser.js';
+import { addBodyParser, asBytes, whileWorking } from '../body-parser.js';
 import { networkOf } from '../callers.js';
 import type { Shares } from '../shares.js';
 
@@ -31,7 +31,7 @@ export function addImageRoutes(server: FastifyInstance, { uploads }: Platform, b
         });
       }
       const part = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-      return uploads.append(request.params.id, Number(offset), part);
+      return whileWorking(request.raw, bodies, () => uploads.append(request.params.id, Number(offset), part));
     });
 
     scope.delete<Part>('/v1/images/:id', async (request, reply) => {

@@ -24,7 +24,7 @@ export function addNativeRoutes(
   platform: Platform,
   { bodies, followers, calls, stopping }: RouteParts,
 ): () => void {
-  addFunctionRoutes(server, platform);
+  addFunctionRoutes(server, platform, bodies);
   addImageRoutes(server, platform, bodies);
   addTraceRoutes(server, platform);
   addObserveRoutes(server, platform, calls, stopping);
