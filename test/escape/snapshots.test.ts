@@ -1,10 +1,10 @@
 /**
  * Boundary: the box's disk and other functions, and a machine of a snapshot. Attackers: code that took QEMU over; a slow
- * function; a user of the box who fills the disk of a store.
+ * function; a user of the box who fills the disk of a store, or takes the name of its directory.
  */
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { loadInMachine } from '../../src/engine/microvm/load-in-machine.js';
@@ -14,6 +14,7 @@ import { Qmp } from '../../src/engine/microvm/qmp.js';
 import { run } from '../../src/host/packages.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { copySnapshot } from '../../src/snapshots/snapshot-files.js';
+import { Stores, storesOf } from '../../src/snapshots/stores.js';
 import { errorOf } from '../support/sandboxes.js';
 
 const MEMORY_MB = 64;
@@ -93,5 +94,24 @@ describe('escape: snapshots of machines', () => {
     } finally {
       await run('umount', ['-l', to]);
     }
+  });
+
+  it('have a directory of their own in a store where any user may make one, whoever made that of its name first', () => {
+    const shared = join(folder, 'shared');
+    mkdirSync(shared);
+    chmodSync(shared, 0o1777);
+    const directoryOf = (): string => {
+      const [store] = new Stores(storesOf([{ path: shared, budgetBytes: MB }], folder)).directories;
+      return store!.path;
+    };
+    const usual = directoryOf();
+    expect(directoryOf()).to.equal(usual);
+    rmSync(usual, { recursive: true });
+    mkdirSync(usual);
+    chownSync(usual, 65_534, 65_534);
+    const other = directoryOf();
+    expect(other).not.to.equal(usual);
+    // The next agent finds it again.
+    expect(directoryOf()).to.equal(other);
   });
 });
