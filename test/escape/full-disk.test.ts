@@ -15,6 +15,7 @@ import { SleepControls } from '../../src/nf/sleep-control.js';
 import { STORAGE } from '../../src/tunables/index.js';
 import { startVictim } from '../nf/victim.js';
 import { RealAgent } from '../support/real-agent.js';
+import { errorOf } from '../support/sandboxes.js';
 
 const NF_CORE = 1;
 
@@ -83,6 +84,21 @@ describe('escape: a full disk', function () {
       expect(await agent.call(made[0]!)).to.include({ status: 200 });
     });
   }
+});
+
+describe('escape: the first start on a full disk', () => {
+  it('is told as STORAGE_FULL', async () => {
+    const stateDir = await mountSmallDisk();
+    const agent = new RealAgent({ stateDir });
+    try {
+      await fill(stateDir);
+      const { message } = await errorOf(agent.start());
+      expect(message).to.include('"code":"STORAGE_FULL"');
+    } finally {
+      await agent.close();
+      await unmount(stateDir);
+    }
+  });
 });
 
 describe('escape: NFs beside a full /dev/shm', () => {
