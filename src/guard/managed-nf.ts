@@ -21,6 +21,8 @@ export interface ManagedNf {
   /** The other agent of this box to which it belongs; undefined: it is ours. */
   guardedBy: string | undefined;
   protection: string;
+  /** Why it is not protected as it should be, for now. */
+  unprotected: string | undefined;
   stats: NfStats | undefined;
   measurements: Measurements;
   /** A poll-mode NF that sleeps now, because it was asked to. */
@@ -35,8 +37,9 @@ export interface ManagedNf {
   groupRefusal: string | undefined;
 }
 
-export function mayHarvest({ nf, bound, guardedBy, groupRefusal }: ManagedNf): boolean {
-  return nf.profile.harvest && bound && guardedBy === undefined && groupRefusal === undefined;
+export function mayHarvest({ nf, bound, guardedBy, groupRefusal, unprotected }: ManagedNf): boolean {
+  const refused = guardedBy ?? groupRefusal ?? unprotected;
+  return nf.profile.harvest && bound && refused === undefined;
 }
 
 /** A polling core reads 100 % busy: SCHED_IDLE functions would get nothing of it. */
@@ -89,13 +92,14 @@ function latencyFault({ nf, stats, measurements }: ManagedNf): string | undefine
 }
 
 function harvestOf(
-  { nf, bound, guardedBy, sleeps, gate, refusal, groupRefusal }: ManagedNf,
+  { nf, bound, guardedBy, sleeps, gate, refusal, groupRefusal, unprotected }: ManagedNf,
   isGated: (core: number) => boolean,
 ): NonNullable<FeedNf['harvest']> {
   if (!nf.profile.harvest) return { how: 'not', why: 'its profile says harvest: false' };
   if (!bound) return { how: 'not', why: 'its packet threads are not bound to function cores' };
   if (guardedBy !== undefined) return { how: 'not', why: `it belongs to the agent ${guardedBy}` };
-  if (groupRefusal !== undefined) return { how: 'not', why: groupRefusal };
+  const why = groupRefusal ?? unprotected;
+  if (why !== undefined) return { how: 'not', why };
   if (nf.profile.mode === 'sleep') return { how: 'sleep' };
   if (sleeps) return { how: 'asked to sleep' };
   if (gate && nf.cores.every(isGated)) return { how: 'slices' };

@@ -16,7 +16,7 @@ import type { EventLog } from '../model/platform.js';
 import { CoreKeeper } from '../nf/core-keeper.js';
 import { Discovery } from '../nf/discovery.js';
 import { Measurements } from '../nf/measurements.js';
-import type { NfProtection } from '../nf/protection.js';
+import type { NfProtection, ProtectionReport } from '../nf/protection.js';
 import { ScanWarnings } from '../nf/scan-warnings.js';
 import type { SleepControls } from '../nf/sleep-control.js';
 import { standingOfNf } from '../nf/standing.js';
@@ -113,7 +113,8 @@ export class NfManager {
     this.coreTimer = setInterval(() => {
       const now = String(onlineCores());
       const moved = this.groups.follow(this.managed.values());
-      if (this.claim() || moved || now !== online) this.tellControl();
+      const protectedNow = this.protectAgain();
+      if (this.claim() || moved || protectedNow || now !== online) this.tellControl();
       online = now;
       for (const { nf } of this.managed.values()) this.options.protection?.followMemory(nf);
       this.scanWarnings.say();
@@ -160,6 +161,7 @@ export class NfManager {
       bound: nf.cores.length > 0 && nf.cores.every((core) => functionCores.includes(core)),
       guardedBy: known?.guardedBy,
       protection: 'none',
+      unprotected: known?.unprotected,
       stats: known?.stats,
       measurements: known?.measurements ?? this.measure(nf),
       sleeps: known?.sleeps ?? false,
@@ -182,14 +184,35 @@ export class NfManager {
   }
 
   private protect(managed: ManagedNf, protection: NfProtection): void {
-    const { nf } = managed;
-    const report = protection.protect(nf);
+    const { nf, unprotected } = managed;
+    let report: ProtectionReport;
+    try {
+      report = protection.protect(nf);
+    } catch (thrown) {
+      managed.unprotected = `it cannot be protected: ${asNemoError(thrown).message}`;
+      if (unprotected !== undefined) return;
+      this.warn(`nothing of the core of ${nf.id} is harvested: ${managed.unprotected}`);
+      for (const core of nf.cores) this.options.onBarred(core);
+      return;
+    }
+    managed.unprotected = undefined;
     managed.protection = report.applied;
     this.groups.judge(managed);
     for (const warning of report.warnings) this.warn(warning);
     if (report.applied !== 'none') {
       this.say('nf-protected', 'info', nf, `packet threads of ${nf.id} run at ${report.applied}`);
     }
+  }
+
+  /** Those for which it failed, as on a full disk. True if it is done for one. */
+  private protectAgain(): boolean {
+    let done = false;
+    for (const managed of this.managed.values()) {
+      if (managed.unprotected === undefined || managed.guardedBy !== undefined) continue;
+      this.guard(managed, true);
+      done ||= managed.unprotected === undefined;
+    }
+    return done;
   }
 
   /** An NF, and a core of one, belongs to one agent of the box at a time. True if ours, or those of others, changed. */

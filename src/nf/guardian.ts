@@ -30,6 +30,7 @@ trap '' HUP INT TERM
 journal=$1 agent=$2 claim=$3 settings=$4
 shift 4
 sweep() {
+  cores=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
   for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     left=
     for group; do
@@ -39,6 +40,10 @@ sweep() {
       [ -z "$now" ] || [ "$now" = "$agent" ] || return
       find "$group" -name freezer.state -exec sh -c 'echo THAWED > "$1"' - {} \\;
       find "$group" -mindepth 1 -name cgroup.freeze -exec sh -c 'echo 0 > "$1"' - {} \\;
+      # To die takes time of a core: no quota, and a core that no NF keeps for itself. This shell has the agent's own.
+      find "$group" -mindepth 2 -name cpu.cfs_quota_us -exec sh -c 'echo -1 > "$1"' - {} \\;
+      find "$group" -mindepth 2 -name cpu.max -exec sh -c 'echo max > "$1"' - {} \\;
+      [ "$i" -gt 1 ] && find "$group" -mindepth 2 -name cpuset.cpus -exec sh -c 'echo "$2" > "$1"' - {} "$cores" \\; 2>/dev/null
       # A launcher that died between two steps leaves one that waits for it: the kernel told nobody of that one.
       [ "$i" -gt 3 ] && find "$group" -name cgroup.procs -exec sort -u {} + |
         while read -r pid; do kill -9 "$pid"; done 2>/dev/null
@@ -143,6 +148,7 @@ export interface Watched {
 export class Guardian {
   private child: ChildProcess | undefined;
   private respawn: NodeJS.Timeout | undefined;
+  private startedMs = 0;
 
   private constructor(private readonly watched: Watched) {}
 
@@ -193,6 +199,7 @@ export class Guardian {
       stdio: ['pipe', 'pipe', 'ignore', lockFd],
     });
     this.child = child;
+    this.startedMs = performance.now();
     child.on('error', () => this.lost(child));
     child.on('exit', () => this.lost(child));
     child.stdin!.on('error', () => undefined);
@@ -203,7 +210,9 @@ export class Guardian {
   private lost(child: ChildProcess): void {
     if (this.child !== child) return;
     this.child = undefined;
-    this.respawn = setTimeout(() => letRun(this.start()), RESPAWN_MS).unref();
+    // At once, for the agent may be killed next; but one that cannot live is not started without end.
+    const waitMs = Math.max(0, RESPAWN_MS - (performance.now() - this.startedMs));
+    this.respawn = setTimeout(() => letRun(this.start()), waitMs).unref();
   }
 }
 

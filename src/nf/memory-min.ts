@@ -13,6 +13,7 @@ import { type ProcessId, startedThen } from '../linux/process-directory.js';
 import { NF } from '../tunables/index.js';
 import { groupOf, insideGroup, ownGroup } from './memory-group.js';
 import { type MemoryEntry, readMemoryEntries, writeMemoryEntries } from './memory-journal.js';
+import { ifItCan } from './protection-journal.js';
 
 /** All of a group's are multiples of it: the kernel counts in pages, of up to so many bytes. */
 const PAGE_MAX_BYTES = 64 * 1024;
@@ -68,7 +69,7 @@ export class MemoryMin {
       restore(entry);
       this.changed.delete(entry.group);
     }
-    writeMemoryEntries(this.journal, [...this.changed.values()]);
+    ifItCan(() => writeMemoryEntries(this.journal, [...this.changed.values()]));
   }
 
   releaseAll(): void {

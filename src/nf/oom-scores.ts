@@ -10,6 +10,7 @@ import { dirname } from 'node:path';
 import { readIfThere, textIfThere } from '../linux/if-there.js';
 import { listPids, processStat, startTicks } from '../linux/process.js';
 import { NF } from '../tunables/index.js';
+import { ifItCan } from './protection-journal.js';
 
 interface Entry {
   pid: number;
@@ -36,7 +37,7 @@ export class OomScores {
     rmSync(path, { force: true });
   }
 
-  /** Idempotent. No effect on a process that is gone, or where the kernel refuses. */
+  /** Idempotent. No effect on a process that is gone, or where the kernel refuses. Throws if it cannot be written down. */
   protect(nfId: string, pid: number): void {
     const ticks = startTicks(pid);
     if (this.refused || ticks === undefined || this.entries.get(pid)?.startTicks === ticks) return;
@@ -45,12 +46,17 @@ export class OomScores {
     // Its owner has decided already.
     if (score === undefined || score <= ours) return;
     this.entries.set(pid, { nfId, pid, startTicks: ticks, score, ours });
-    this.save();
+    try {
+      this.save();
+    } catch (thrown) {
+      this.entries.delete(pid);
+      throw thrown;
+    }
     try {
       if (startTicks(pid) === ticks) writeScore(pid, ours);
     } catch (thrown) {
       this.entries.delete(pid);
-      this.save();
+      ifItCan(() => this.save());
       this.refused = ['EACCES', 'EPERM', 'EROFS'].includes((thrown as NodeJS.ErrnoException).code ?? '');
     }
   }
@@ -63,7 +69,7 @@ export class OomScores {
       this.entries.delete(entry.pid);
       changed = true;
     }
-    if (changed) this.save();
+    if (changed) ifItCan(() => this.save());
   }
 
   releaseAll(): void {

@@ -43,6 +43,18 @@ export function writeJournal(path: string, entries: readonly JournalEntry[]): vo
 }
 
 /**
+ * For a journal that becomes shorter. On a full disk it cannot: what has been put back stands there until the next time,
+ * which hurts nobody.
+ */
+export function ifItCan(write: () => void): void {
+  try {
+    write();
+  } catch {
+    // See above.
+  }
+}
+
+/**
  * Puts back what a dead agent left changed; returns the number of threads. Call it at the start, before protecting.
  * Throws STORE for a file that is no journal.
  */

@@ -17,6 +17,7 @@ import { MEMORY_MIN } from './memory-journal.js';
 import { MemoryMin } from './memory-min.js';
 import { OOM_SCORES, OomScores } from './oom-scores.js';
 import {
+  ifItCan,
   type JournalEntry,
   journalPath,
   restoreLeftovers,
@@ -77,7 +78,10 @@ export class NfProtection {
     return this.guardian.pid;
   }
 
-  /** Idempotent; call it again when the NF's threads have changed. Threads that end meanwhile are no error. */
+  /**
+   * Idempotent; call it again when the NF's threads have changed. Threads that end meanwhile are no error. Throws where what
+   * the NF had cannot be written down, as on a full disk; then it has that still, or the same call goes on from there.
+   */
   protect(nf: NfInstance): ProtectionReport {
     const { kind } = nf.profile.protection;
     const packetTids = kind === 'none' ? [] : nf.threads.filter((t) => t.packet).map((t) => t.tid);
@@ -101,7 +105,12 @@ export class NfProtection {
     }
     if (added.length === 0) return report;
     for (const thread of added) this.threads.set(thread.tid, thread);
-    this.save();
+    try {
+      this.save();
+    } catch (thrown) {
+      for (const { tid } of added) this.threads.delete(tid);
+      throw thrown;
+    }
     for (const thread of added) {
       const refusal = realTimeRefusal(readStanding(nf.pid, thread.tid));
       // Writing took a while: what has this number now may be somebody else's thread.
@@ -155,7 +164,7 @@ export class NfProtection {
       restoreThread(thread);
       this.threads.delete(thread.tid);
     }
-    this.save();
+    ifItCan(() => this.save());
   }
 
   private save(): void {

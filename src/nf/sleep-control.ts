@@ -9,6 +9,7 @@ import { lstatSync, realpathSync } from 'node:fs';
 import { run } from '../host/packages.js';
 import { processArgs } from '../linux/process.js';
 import { folderWritableByOthers } from '../linux/root-only.js';
+import { asNemoError } from '../model/errors.js';
 import type { NfInstance } from '../model/nf-profile.js';
 import { ovsVersion } from './ovs-version.js';
 import {
@@ -78,7 +79,11 @@ export class SleepControls {
     }
     const record = { kind: control.kind, database, oldValue: oldValue === undefined ? null : 0 };
     this.changed.set(database, { record, nfIds: new Set([nf.id]) });
-    this.save();
+    const why = this.save();
+    if (why !== undefined) {
+      this.changed.delete(database);
+      return { sleeps: false, message: `what it was before cannot be written down: ${why}` };
+    }
     const set = await ask('set', 'Open_vSwitch', '.', `other_config:pmd-maxsleep=${control.value}`);
     if (set.exitCode === 0) return { sleeps: true, message: `pmd-maxsleep is ${control.value} us` };
     await this.release(nf.id);
@@ -106,11 +111,17 @@ export class SleepControls {
     this.save();
   }
 
-  private save(): void {
-    writeSettings(
-      this.journal,
-      [...this.changed.values()].map(({ record }) => record),
-    );
+  /** In words, why it could not, as on a full disk. What has been put back may stand there until it can. */
+  private save(): string | undefined {
+    try {
+      writeSettings(
+        this.journal,
+        [...this.changed.values()].map(({ record }) => record),
+      );
+      return undefined;
+    } catch (thrown) {
+      return asNemoError(thrown).message;
+    }
   }
 }
 

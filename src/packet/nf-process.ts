@@ -3,7 +3,7 @@
  * that both run the very same NF.
  */
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeSync } from 'node:fs';
 import { requireCore } from '../linux/allowed-cores.js';
 import { setAffinity } from '../linux/sched.js';
 import type { NfMode } from '../model/nf-profile.js';
@@ -32,7 +32,9 @@ export function becomeNf(options: NfProcessOptions): never {
   // Discovery tells the mode from the title: the arguments are gone once it is set.
   process.title = `nemo-nf-${options.profile}${options.mode === 'poll' ? ' poll' : ''}`;
   if (options.cpu !== undefined) pinProcess(options.cpu);
-  const report = SharedLatencyWriter.create();
+  const report = SharedLatencyWriter.create(process.pid, (why) =>
+    writeSync(2, `nemo: the latency of ${process.title} is told to nobody: ${why}\n`),
+  );
   try {
     return runNf({
       in: options.in,

@@ -15,17 +15,18 @@ import {
   closeSync,
   constants,
   fstatSync,
-  ftruncateSync,
   lstatSync,
+  opendirSync,
   openSync,
-  readdirSync,
   renameSync,
   rmSync,
+  writeSync,
 } from 'node:fs';
 import { type WordAddress, wordAddress } from '../linux/futex.js';
 import { mapShared, mapUnread, pread, pwrite } from '../linux/libc.js';
-import { NemoError } from '../model/errors.js';
+import { isStorageFull, NemoError } from '../model/errors.js';
 import { BUCKET_COUNT, LatencyBuckets } from '../model/latency-buckets.js';
+import { NF_RUNTIME } from '../tunables/index.js';
 import { BELL_WORDS, BellWord, bellLimit, Doorbell } from './doorbell.js';
 
 const DIRECTORY = '/dev/shm';
@@ -48,16 +49,29 @@ export function sharedLatencyPath(pid: number): string {
   return `${DIRECTORY}/nemo-nf-${pid}.latency`;
 }
 
-/** Removes the files of processes that are no more (an NF that was killed cannot remove its own). */
+/**
+ * Removes the files of processes that are no more (an NF that was killed cannot remove its own). Any user may make as many as
+ * he likes, and an NF that starts has no time for them: only so many are looked at.
+ */
 export function sweepSharedLatency(): void {
-  for (const name of readdirSync(DIRECTORY)) {
-    const pid = Number(FILE_NAME.exec(name)?.[1] ?? 0);
-    if (pid <= 0 || isAlive(pid)) continue;
-    try {
-      rmSync(`${DIRECTORY}/${name}`, { force: true });
-    } catch {
-      // Anybody may make a folder of that name there; it is not ours.
+  const directory = opendirSync(DIRECTORY);
+  try {
+    for (let looks = 0; looks < NF_RUNTIME.reportsLookedAt; looks++) {
+      const entry = directory.readSync();
+      if (entry === null) return;
+      const pid = Number(FILE_NAME.exec(entry.name)?.[1] ?? 0);
+      if (pid > 0 && !isAlive(pid)) removeReport(`${DIRECTORY}/${entry.name}`);
     }
+  } finally {
+    directory.closeSync();
+  }
+}
+
+function removeReport(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Anybody may make a folder of that name there; it is not ours.
   }
 }
 
@@ -88,10 +102,26 @@ export class SharedLatencyWriter {
     this.unmap = unmap;
   }
 
-  /** Creates this process's file (mode 0600), in place of one left by an earlier process of that pid. */
-  static create(pid: number = process.pid): SharedLatencyWriter {
-    sweepSharedLatency();
+  /**
+   * Creates this process's file (mode 0600), in place of one left by an earlier process of that pid. Any user may fill
+   * /dev/shm: then nobody hears of its packets (`onUnreported` gets why), and they pass as ever.
+   */
+  static create(
+    pid: number = process.pid,
+    onUnreported: (why: string) => void = () => {},
+  ): SharedLatencyWriter {
     const path = sharedLatencyPath(pid);
+    try {
+      return SharedLatencyWriter.inFile(path, pid);
+    } catch (thrown) {
+      if (!isStorageFull(thrown)) throw thrown;
+      onUnreported(`${DIRECTORY} is full`);
+      return new SharedLatencyWriter(path, new ArrayBuffer(SHARED_LATENCY_BYTES), () => {});
+    }
+  }
+
+  private static inFile(path: string, pid: number): SharedLatencyWriter {
+    sweepSharedLatency();
     const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
     // Made complete under another name, then renamed: a reader sees a whole file or none. Anybody may make files there, so
     // nobody can foresee this name, and a folder that takes the place of the report is put out of the way.
@@ -100,11 +130,16 @@ export class SharedLatencyWriter {
       renameSync(path, `${DIRECTORY}/not-a-report-${randomUUID()}`);
     const fd = openSync(unfinished, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
-      ftruncateSync(fd, SHARED_LATENCY_BYTES);
+      // Every page is there from now on: touching one for which there is no room later would end the NF (SIGBUS).
+      const zeros = Buffer.alloc(SHARED_LATENCY_BYTES);
+      for (let at = 0; at < zeros.length; ) at += writeSync(fd, zeros, at);
       const { buffer, unmap } = mapShared(fd, SHARED_LATENCY_BYTES, unfinished);
       new Uint32Array(buffer, 0, 4).set([MAGIC, VERSION, pid, BUCKET_COUNT]);
       renameSync(unfinished, path);
       return new SharedLatencyWriter(path, buffer, unmap);
+    } catch (thrown) {
+      rmSync(unfinished, { force: true });
+      throw thrown;
     } finally {
       closeSync(fd);
     }

@@ -40,7 +40,9 @@ export async function copyWithHoles(path: string, fd: number): Promise<void> {
       const { bytesRead } = await source.read(chunk, 0, CHUNK_BYTES, at);
       if (bytesRead === 0) throw new Error(`${path} became shorter while it was read`);
       const read = chunk.subarray(0, bytesRead);
-      if (!read.equals(zeros.subarray(0, bytesRead))) writeSync(fd, read, 0, bytesRead, at);
+      // A disk that runs full takes a part and says nothing: only the next write fails.
+      for (let done = read.equals(zeros.subarray(0, bytesRead)) ? bytesRead : 0; done < bytesRead; )
+        done += writeSync(fd, read, done, bytesRead - done, at + done);
       at += bytesRead;
     }
     // Not twice in memory.

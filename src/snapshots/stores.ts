@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { statfsSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { takeDirectory } from '../linux/owned-directory.js';
 import type { SnapshotStores } from '../policy/snapshots/policy.js';
@@ -32,8 +32,21 @@ export function storesOf(stores: readonly StoreConfig[], stateDir: string): Stor
   const own = `nemo-snapshots-${createHash('sha256').update(stateDir).digest('hex').slice(0, 12)}`;
   return stores.map(({ path, budgetBytes }) => {
     if (path === MEMORY_STORE) return { path, budgetBytes };
-    return { path: path === STATE_STORE ? join(stateDir, 'snapshots') : join(path, own), budgetBytes };
+    return { path: path === STATE_STORE ? join(stateDir, 'snapshots') : ownIn(path, own), budgetBytes };
   });
+}
+
+/** Where any user may make directories, one may have taken the name: then it is one that nobody can foresee. */
+function ownIn(path: string, name: string): string {
+  const usual = join(path, name);
+  if (!isForeign(usual)) return usual;
+  const made = readdirSync(path).find((one) => one.startsWith(`${name}-`) && !isForeign(join(path, one)));
+  return made === undefined ? mkdtempSync(`${usual}-`) : join(path, made);
+}
+
+function isForeign(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats !== undefined && stats.uid !== process.getuid?.();
 }
 
 /** In a store: what is not whole. An agent that starts removes it. */

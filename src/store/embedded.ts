@@ -3,7 +3,7 @@
  * which survives kill -9 but not a power cut: `flushed` is what survives both, so that is what we wait for.
  */
 
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
@@ -20,6 +20,10 @@ const LAST = '\uffff';
 /** Tokens of leases, by name. */
 const LEASES = 'leases';
 
+const LOCK_FILE = 'lock.mdb';
+/** More than it is long. */
+const LOCK_FILE_BYTES = 128 * 1024;
+
 /** With less left on the disk, a commit failed for that: nothing that is stored is as large. */
 const ROOM_BYTES = 4 * 1024 * 1024;
 
@@ -29,17 +33,16 @@ export function openEmbeddedStore(directory: string): Store {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     chmodSync(directory, 0o700);
+    if (!existsSync(join(directory, LOCK_FILE))) requireRoom(directory);
     // Without batches of a turn: their promise is nobody's, and a full disk would reject it and end the agent.
     database = open({ path: directory, noSubdir: false, encoding: 'json', eventTurnBatching: false });
     // LMDB opens its data file so that every program started from now on would have it.
     closeOnExec();
     // They hold what functions have in their environment. The directory is closed to others before they are there.
-    for (const file of ['data.mdb', 'lock.mdb']) chmodSync(join(directory, file), 0o640);
+    for (const file of ['data.mdb', LOCK_FILE]) chmodSync(join(directory, file), 0o640);
   } catch (cause) {
-    throw new NemoError('STORE', `cannot open the store in ${directory}: ${(cause as Error).message}`, {
-      hint: 'check that the directory is writable, its disk not full, and that it holds only a store',
-      cause,
-    });
+    const hint = 'check that the directory is writable, its disk not full, and that it holds only a store';
+    throw storageFault(`cannot open the store in ${directory}`, cause, hint);
   }
   let closed: Promise<void> | undefined;
   const attempt = async <T>(what: string, work: () => T | Promise<T>): Promise<T> => {
@@ -104,6 +107,16 @@ export function openEmbeddedStore(directory: string): Store {
       return closed;
     },
   };
+}
+
+/** LMDB maps its lock file: where the disk has no room for it, the kernel ends this process (SIGBUS), and nobody is told why. */
+function requireRoom(directory: string): void {
+  const probe = join(directory, 'room');
+  try {
+    writeFileSync(probe, Buffer.alloc(LOCK_FILE_BYTES), { mode: 0o600 });
+  } finally {
+    rmSync(probe, { force: true });
+  }
 }
 
 /** LMDB tells a commit's fault aside, and a write that was cut short by a full disk as an error of the disk. */

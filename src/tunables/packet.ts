@@ -23,6 +23,8 @@ export const NF_RUNTIME = {
   roundsPerMissed: 256,
   /** Empty rounds in poll mode before the NF asks whether its interfaces are still there: some milliseconds. */
   spinsPerLook: 100_000,
+  /** Files in /dev/shm that are looked at when an NF starts, for reports of those that have ended: 10 ms. */
+  reportsLookedAt: 1_000,
   /** poll()'s limit in sleep mode; errors and frames wake it sooner. */
   sleepMaxMs: 1_000,
   /** poll()'s limit while the kernel has not taken all frames to be sent. */

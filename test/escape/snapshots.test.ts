@@ -1,17 +1,24 @@
-/** Boundary: the box's disk and other functions, and a machine of a snapshot. Attackers: code that took QEMU over; a slow function. */
+/**
+ * Boundary: the box's disk and other functions, and a machine of a snapshot. Attackers: code that took QEMU over; a slow
+ * function; a user of the box who fills the disk of a store, or takes the name of its directory.
+ */
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { loadInMachine } from '../../src/engine/microvm/load-in-machine.js';
 import { Fd, socketOf } from '../../src/engine/microvm/machine.js';
 import { makeSnapshot } from '../../src/engine/microvm/make-snapshot.js';
 import { Qmp } from '../../src/engine/microvm/qmp.js';
+import { run } from '../../src/host/packages.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { copySnapshot } from '../../src/snapshots/snapshot-files.js';
+import { Stores, storesOf } from '../../src/snapshots/stores.js';
 import { errorOf } from '../support/sandboxes.js';
 
 const MEMORY_MB = 64;
+const MB = 2 ** 20;
 
 describe('escape: snapshots of machines', () => {
   const folder = mkdtempSync('/var/tmp/nemo-escape-snapshots-');
@@ -67,5 +74,44 @@ describe('escape: snapshots of machines', () => {
     } finally {
       child.kill('SIGKILL');
     }
+  });
+
+  it('are moved whole or not at all: a disk that is full after a part of a write says so at the next one only', async () => {
+    const from = join(folder, 'from');
+    const to = join(folder, 'to');
+    for (const directory of [from, to]) mkdirSync(directory);
+    // Zeros take no room, so no write comes after the one that is cut short.
+    writeFileSync(join(from, 'memory'), Buffer.concat([Buffer.alloc(3 * MB, 7), Buffer.alloc(MB)]));
+    writeFileSync(join(from, 'devices'), '');
+    const size = 2.5 * MB;
+    expect((await run('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'nemo-full', to])).exitCode).to.equal(0);
+    try {
+      expect(await errorOf(copySnapshot(from, to))).to.have.property('code', 'ENOSPC');
+      await run('mount', ['-o', `remount,size=${2 * size}`, to]);
+      rmSync(join(to, 'memory'));
+      await copySnapshot(from, to);
+      expect(readFileSync(join(to, 'memory')).equals(readFileSync(join(from, 'memory')))).to.equal(true);
+    } finally {
+      await run('umount', ['-l', to]);
+    }
+  });
+
+  it('have a directory of their own in a store where any user may make one, whoever made that of its name first', () => {
+    const shared = join(folder, 'shared');
+    mkdirSync(shared);
+    chmodSync(shared, 0o1777);
+    const directoryOf = (): string => {
+      const [store] = new Stores(storesOf([{ path: shared, budgetBytes: MB }], folder)).directories;
+      return store!.path;
+    };
+    const usual = directoryOf();
+    expect(directoryOf()).to.equal(usual);
+    rmSync(usual, { recursive: true });
+    mkdirSync(usual);
+    chownSync(usual, 65_534, 65_534);
+    const other = directoryOf();
+    expect(other).not.to.equal(usual);
+    // The next agent finds it again.
+    expect(directoryOf()).to.equal(other);
   });
 });
