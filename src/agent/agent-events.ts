@@ -4,12 +4,12 @@ import type { Control } from '../control/control.js';
 import type { NemoError } from '../model/errors.js';
 import type { EventLog } from '../model/platform.js';
 import { FROZEN, LADDER } from '../policy/conflict/ladder.js';
-import type { Worker } from '../pool/state.js';
+import type { Instance } from '../pool/state.js';
 import type { SandboxExit } from '../sandbox/engine.js';
 import { CONFLICT } from '../tunables/index.js';
 
 /** `awayMs`: how long the function shall keep away from that core; 0: it may come back at once. */
-type OnBlamed = (worker: Worker, core: number, awayMs: number, cause: string) => void;
+type OnBlamed = (worker: Instance, core: number, awayMs: number, cause: string) => void;
 
 export class AgentEvents {
   constructor(private readonly log: EventLog) {}
@@ -19,8 +19,8 @@ export class AgentEvents {
   }
 
   /** The ladder's steps, and who was blamed for a conflict; owners see it where they look for what their function prints. */
-  follow(control: Control, workers: ReadonlyMap<string, Worker>, blamed: OnBlamed): void {
-    const runs = (slot: number): Worker | undefined => {
+  follow(control: Control, workers: ReadonlyMap<string, Instance>, blamed: OnBlamed): void {
+    const runs = (slot: number): Instance | undefined => {
       for (const worker of workers.values())
         if (worker.slot === slot && worker.functionName !== '') return worker;
       return undefined;
@@ -54,7 +54,7 @@ export class AgentEvents {
     });
   }
 
-  sandboxEnded({ id: sandboxId, functionName }: Worker, { cause }: SandboxExit): void {
+  sandboxEnded({ id: sandboxId, functionName }: Instance, { cause }: SandboxExit): void {
     if (cause === 'killed') return;
     const of = functionName === '' ? 'a stem' : `"${functionName}"`;
     this.log.emit({
@@ -92,7 +92,7 @@ export class AgentEvents {
 }
 
 /** One of them, if all run the same function: then it is to blame, however alike they are. */
-function ofOneFunction(workers: ReadonlyArray<Worker | undefined> = []): Worker | undefined {
+function ofOneFunction(workers: ReadonlyArray<Instance | undefined> = []): Instance | undefined {
   const [first] = workers;
   return workers.every((worker) => worker?.functionName === first?.functionName) ? first : undefined;
 }

@@ -202,7 +202,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     onWarning: (message) => events.warn(message),
   });
   control.on('level', ({ core, to }) => dispatcher.coreChanged(core, LADDER[to]!.offCore));
-  events.follow(control, pool.workers, ({ functionName, id: sandboxId }, core, awayMs, cause) => {
+  events.follow(control, pool.instances, ({ functionName, id: sandboxId }, core, awayMs, cause) => {
     if (!dispatcher.blames.blame(functionName, core, awayMs, cause, performance.now())) return;
     const text = `nemo: slowed packets on core ${core}: ${cause}`;
     logs.append({ functionName, sandboxId, timeMs: Date.now(), stream: 'stderr', text });
@@ -252,7 +252,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     housekeepingCores: config.housekeepingCores,
     functions: () => dispatcher.functions.values(),
     blameOf: (name, nowMs) => dispatcher.blames.record(name, nowMs),
-    workers: () => pool.workers.values(),
+    workers: () => pool.instances.values(),
     stems: () => pool.stems,
     nfs: () => nfs.feed(),
     takenBy: (core) => takenCores.why(core),

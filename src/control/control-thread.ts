@@ -6,7 +6,7 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
-import { keepStill } from '../linux/cgroup/still.js';
+import { keepFreezingQuick } from '../linux/cgroup/quick-freezing.js';
 import { gettid } from '../linux/libc.js';
 import { ThreadStat } from '../linux/procfs.js';
 import { setAffinity, setScheduling } from '../linux/sched.js';
@@ -14,8 +14,8 @@ import { Board, Core, Head } from '../model/board.js';
 import { LatencyBuckets } from '../model/latency-buckets.js';
 import type { Change } from '../policy/conflict/decide.js';
 import { CONTROL } from '../tunables/index.js';
+import { CoreController } from './core-controller.js';
 import { publishReport } from './core-report.js';
-import { CoreWatch } from './core-watch.js';
 import type { ControlNf, ControlThreadData, FromControl, ToControl } from './messages.js';
 import { NfWatch } from './nf-watch.js';
 import { OthersWatch } from './others-watch.js';
@@ -27,7 +27,7 @@ const data = workerData as ControlThreadData;
 const port = parentPort!;
 const board = Board.over(data.board);
 const slots = new Int32Array(data.slots);
-const cores = data.functionCores.map((core) => new CoreWatch(core, board, slots, data));
+const cores = data.functionCores.map((core) => new CoreController(core, board, slots, data));
 const nfs = new Map<string, NfWatch>();
 /** The same, to walk through in a tick without an iterator. */
 let nfList: NfWatch[] = [];
@@ -122,7 +122,7 @@ function listen(): void {
     if (!core.listens) continue;
     for (let j = 0; j < core.nfs.length; j++) {
       const bell = core.nfs[j]!.bell();
-      if (bell !== undefined) sleeper.hear(bell);
+      if (bell !== undefined) sleeper.onBell(bell);
     }
   }
 }
@@ -130,10 +130,10 @@ function listen(): void {
 /** Somebody rang before the tick was due. `previous`: when it was looked at last. */
 function look(now: number, previous: number): void {
   let answered = false;
-  for (let i = 0; i < nfList.length; i++) nfList[i]!.lookIfRung();
+  for (let i = 0; i < nfList.length; i++) nfList[i]!.sampleIfRung();
   for (let i = 0; i < cores.length; i++) {
     const core = cores[i]!;
-    const decision = core.look(now / 1e6);
+    const decision = core.sampleBetweenTicks(now / 1e6);
     if (decision === undefined) continue;
     answered = true;
     answer(core, decision, previous);
@@ -156,7 +156,7 @@ function tick(wallNs: number, now: number, previous: number, lateNs: number, cal
 }
 
 /** It was throttled or given back; whoever waits to hear of it hears of it after that. */
-function answer(core: CoreWatch, decision: Change, previous: number): void {
+function answer(core: CoreController, decision: Change, previous: number): void {
   const reactionUs = (nowNs() - previous) / 1000;
   const down = decision.kind === 'hold' || decision.to > decision.from;
   const packet = down ? reactions.record(core, reactionUs * 1000) : undefined;
@@ -183,7 +183,7 @@ function report(now: number, self: ThreadStat): void {
   board.setHead(Head.latenessP99Us, Number.isNaN(late) ? 0 : late / 1000);
   lateness.clear();
   reactions.publish();
-  others.look(now, ({ core, others: { taken, ratio } }) =>
+  others.sample(now, ({ core, others: { taken, ratio } }) =>
     say({ kind: 'taken', core, taken, othersRatio: ratio }),
   );
   const stats = nfList.map((nf) => nf.report(now));
@@ -199,7 +199,7 @@ function report(now: number, self: ThreadStat): void {
 const unmeetable = new Set<number>();
 
 /** Says it once when it begins, so that the operator looks at the NF and not at the functions. */
-function tellUnmeetable({ core }: CoreWatch): void {
+function tellUnmeetable({ core }: CoreController): void {
   const now = board.get(core, Core.unmeetable) === 1;
   if (now && !unmeetable.has(core)) {
     const slo = board.get(core, Core.sloUs);
@@ -253,7 +253,7 @@ function handle(message: ToControl): boolean {
 /** Without it freezing only takes longer. */
 function stillBeside(handle: CgroupHandle): { close(): void } {
   try {
-    return keepStill(handle);
+    return keepFreezingQuick(handle);
   } catch {
     return { close: () => undefined };
   }

@@ -114,8 +114,8 @@ export class Control
   static async start(options: ControlOptions): Promise<Control> {
     const control = new Control(options);
     const [first] = (await once(control.worker, 'message')) as [FromControl];
-    control.hear(first);
-    control.worker.on('message', (message: FromControl) => control.hear(message));
+    control.onMessage(first);
+    control.worker.on('message', (message: FromControl) => control.onMessage(message));
     control.worker.on('error', (error) => control.emit('failed', error));
     control.worker.on('exit', () => {
       if (!control.stopping) control.emit('failed', new Error('the control thread ended'));
@@ -123,7 +123,7 @@ export class Control
     return control;
   }
 
-  private hear(message: FromControl): void {
+  private onMessage(message: FromControl): void {
     switch (message.kind) {
       case 'level':
         this.emit('level', message);
@@ -145,14 +145,14 @@ export class Control
     }
   }
 
-  private tell(message: ToControl): void {
+  private send(message: ToControl): void {
     this.worker.postMessage(message);
     wakeLoop(this.board.wakeWord);
   }
 
   setNfs(nfs: ControlNf[], barred: readonly number[] = []): void {
     this.gates.setNfs(nfs);
-    this.tell({ kind: 'nfs', nfs, barred });
+    this.send({ kind: 'nfs', nfs, barred });
   }
 
   /** Takes a slot for a new sandbox, marked busy: it is starting. Throws NO_CAPACITY when none is left. */
@@ -165,20 +165,20 @@ export class Control
     Atomics.store(this.slots, slot, Slot.idle);
     this.setBusy(slot, true);
     this.gates.place(slot, core, handle);
-    this.tell({ kind: 'sandbox-add', slot, core, handle });
+    this.send({ kind: 'sandbox-add', slot, core, handle });
     return slot;
   }
 
   moveSandbox(slot: number, core: number): void {
     this.gates.move(slot, core);
-    this.tell({ kind: 'sandbox-move', slot, core });
+    this.send({ kind: 'sandbox-move', slot, core });
   }
 
   removeSandbox(slot: number): void {
     this.setBusy(slot, false);
     Atomics.store(this.slots, slot, Slot.free);
     this.gates.remove(slot);
-    this.tell({ kind: 'sandbox-remove', slot });
+    this.send({ kind: 'sandbox-remove', slot });
     this.free.push(slot);
   }
 
@@ -202,7 +202,7 @@ export class Control
   async stop(): Promise<void> {
     this.stopping = true;
     await this.gates.stop();
-    this.tell({ kind: 'stop' });
+    this.send({ kind: 'stop' });
     await this.ended;
   }
 }

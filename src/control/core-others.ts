@@ -18,7 +18,7 @@ export class CoreOthers extends OthersModel {
    * Some times a second. `wallNs`, `busyNs`: what passed since the last look, and how much of it the core was not idle; NaN
    * at the first. True if they took it, or left it.
    */
-  lookAt(
+  sample(
     wallNs: number,
     busyNs: number,
     nfs: readonly NfWatch[],
@@ -36,7 +36,7 @@ export class CoreOthers extends OthersModel {
     const unexplained = busyNs - nfDelta - functionDelta > wallNs * OTHERS.least;
     functionDelta += lookAtIdle(sandboxes, wallNs, unexplained);
     const before = this.totalNs;
-    const changed = this.look(wallNs, busyNs, nfDelta, functionDelta);
+    const changed = this.account(wallNs, busyNs, nfDelta, functionDelta);
     this.model.leaveToOthers(this.totalNs - before);
     return changed;
   }

@@ -2,13 +2,13 @@
 
 import { type Board, Core, type CoreField, HORIZON_FIELDS } from '../model/board.js';
 import { PREDICTOR_NAMES } from '../policy/harvest/prediction/predictor.js';
-import type { CoreWatch } from './core-watch.js';
+import type { CoreController } from './core-controller.js';
 import type { NfStats } from './messages.js';
 
 /** `stats`: of the core's NFs. */
 export function publishReport(
   board: Board,
-  { core, model, others }: CoreWatch,
+  { core, model, others }: CoreController,
   stats: readonly NfStats[],
 ): void {
   // Of those that have a figure: one without must not hide the others'.

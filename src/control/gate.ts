@@ -51,7 +51,7 @@ export class Gate extends EventEmitter<{ ready: []; failed: [string] }> {
       ['./gate-thread.js', 'nemo-gate'] as const,
     ].map(([file, name]) => {
       const worker = new Worker(new URL(file, import.meta.url), { workerData, name, resourceLimits: SMALL });
-      worker.on('message', (message: FromGate) => this.hear(message));
+      worker.on('message', (message: FromGate) => this.onMessage(message));
       worker.on('error', (error) => this.fail(error.message));
       return worker;
     });
@@ -65,7 +65,7 @@ export class Gate extends EventEmitter<{ ready: []; failed: [string] }> {
     this.workers[0]!.postMessage(message);
   }
 
-  private hear(message: FromGate): void {
+  private onMessage(message: FromGate): void {
     if (message.kind === 'refused') this.fail(message.reason);
     else if (++this.ready === this.workers.length) this.emit('ready');
   }

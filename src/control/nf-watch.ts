@@ -10,7 +10,7 @@ import { CONFLICT, CONTROL, NF } from '../tunables/index.js';
 import type { ControlNf, NfStats } from './messages.js';
 import { QueueWatch } from './queue-watch.js';
 import { QuotaWatch } from './quota-watch.js';
-import { RealTimeTurn } from './real-time-turn.js';
+import { RtThrottleGuard } from './rt-throttle-guard.js';
 
 /** A thread and its counters when they were last taken. */
 interface Watched {
@@ -19,7 +19,7 @@ interface Watched {
   waitNs: number;
   slices: number;
   /** Of a packet thread that NEMO made real-time. */
-  turn?: RealTimeTurn;
+  turn?: RtThrottleGuard;
 }
 
 /** /proc/stat counts in USER_HZ, which is 100 everywhere. */
@@ -84,7 +84,7 @@ export class NfWatch {
         const packets = nf.packetTids.includes(tid);
         const thread: Watched = { stat, runNs: stat.runNs, waitNs: stat.waitNs, slices: stat.slices };
         if (packets && nf.fifoPriority !== undefined) {
-          thread.turn = new RealTimeTurn(tid, nf.fifoPriority, nf.realTimeRatio);
+          thread.turn = new RtThrottleGuard(tid, nf.fifoPriority, nf.realTimeRatio);
         }
         (packets ? this.packetThreads : this.otherThreads).push(thread);
       }
@@ -127,7 +127,7 @@ export class NfWatch {
     if (calm && ++this.unread < CONTROL.calmReportTicks && this.bell() !== undefined) {
       this.packets = 0;
       this.aboveSlo = 0;
-    } else this.look();
+    } else this.samplePackets();
     if (this.blind) this.judgeByWaits();
     this.countOverdue();
     this.queues.tick(this.functionsRan, this.source?.missed ?? 0, this.telemetry?.drops() ?? Number.NaN);
@@ -135,12 +135,12 @@ export class NfWatch {
   }
 
   /** Between two ticks: reads only packets, of an NF that may have rung. */
-  lookIfRung(): void {
+  sampleIfRung(): void {
     this.packets = 0;
-    if (this.bell() !== undefined) this.look();
+    if (this.bell() !== undefined) this.samplePackets();
   }
 
-  private look(): void {
+  private samplePackets(): void {
     this.unread = 0;
     this.packets = this.source === undefined ? 0 : this.source.sample(this.latency.current);
     this.aboveSlo = 0;

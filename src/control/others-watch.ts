@@ -2,7 +2,7 @@
 
 import { CpuStat, Tick } from '../linux/procfs.js';
 import { OTHERS } from '../tunables/index.js';
-import type { CoreWatch } from './core-watch.js';
+import type { CoreController } from './core-controller.js';
 
 /** /proc/stat counts in USER_HZ, which is 100 everywhere. */
 const NS_PER_TICK = 1e7;
@@ -14,14 +14,14 @@ export class OthersWatch {
   private readonly busyNs: Float64Array;
   private lookedNs = Number.NaN;
 
-  constructor(private readonly cores: readonly CoreWatch[]) {
+  constructor(private readonly cores: readonly CoreController[]) {
     const count = Math.max(0, ...cores.map(({ core }) => core)) + 1;
     this.stat = new CpuStat(count);
     this.busyNs = new Float64Array(count);
   }
 
   /** Call it as often as you like. `onChange`: others began to take all of a core, or left it. */
-  look(nowNs: number, onChange: (core: CoreWatch) => void): void {
+  sample(nowNs: number, onChange: (core: CoreController) => void): void {
     const wallNs = nowNs - this.lookedNs;
     // The kernel adds up interrupts for this file: on a large machine that takes a while.
     if (wallNs < OTHERS.windowMs * 1e6) return;

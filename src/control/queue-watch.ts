@@ -40,12 +40,12 @@ export class QueueWatch {
     if (functionsRan) this.ranSince.fill(true);
     if (++this.ticks % CONTROL.queueTicks !== 0) return;
     this.turn = (this.turn + 1) % TURNS;
-    this.found[this.turn] = this.look(this.turn, this.ranSince[this.turn]!, missed, nfDrops);
+    this.found[this.turn] = this.sample(this.turn, this.ranSince[this.turn]!, missed, nfDrops);
     this.ranSince[this.turn] = false;
     this.sign = this.found[0] ?? this.found[1] ?? this.found[2] ?? this.found[3];
   }
 
-  private look(turn: number, ran: boolean, missed: number, nfDrops: number): string | undefined {
+  private sample(turn: number, ran: boolean, missed: number, nfDrops: number): string | undefined {
     switch (turn) {
       case 0: {
         let dropped = 0;

@@ -27,14 +27,14 @@ export class QuotaWatch {
   /** It was stopped just now. `ask`: something is late, so that it is worth a look into the files. */
   stopped(nowMs: number, ask: boolean): boolean {
     if (nowMs < this.untilMs) return true;
-    if (ask) this.look(nowMs);
+    if (ask) this.sample(nowMs);
     return nowMs < this.untilMs;
   }
 
   /** Stops a second since the last call. Called some times a second, also so that `stopped` knows what is new. */
   perS(nowMs: number): number {
     if (!this.any) return 0;
-    this.look(nowMs);
+    this.sample(nowMs);
     const stops = this.total - this.marked;
     const perS = Number.isNaN(this.markedMs) ? 0 : (stops * 1000) / Math.max(1, nowMs - this.markedMs);
     this.marked = this.total;
@@ -42,7 +42,7 @@ export class QuotaWatch {
     return perS;
   }
 
-  private look(nowMs: number): void {
+  private sample(nowMs: number): void {
     let total = 0;
     for (let i = 0; i < this.files.length; i++) {
       const file = this.files[i]!;

@@ -5,7 +5,7 @@
 
 import { CgroupCounters } from '../linux/cgroup/counters.js';
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
-import { COUNTERS } from '../policy/conflict/culprit.js';
+import { COUNTERS } from '../policy/conflict/attribution.js';
 import { CONFLICT, CONTROL } from '../tunables/index.js';
 
 interface Mark {
@@ -35,7 +35,7 @@ export class CounterRates {
   }
 
   /** At a conflict: brings `rates` up to date. */
-  look(nowMs: number): void {
+  sample(nowMs: number): void {
     if (this.counters === undefined) return;
     this.read(nowMs);
     // Kernel time is counted at the kernel's ticks: a mark that is too young says nothing.

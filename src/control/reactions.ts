@@ -7,7 +7,7 @@
 import { unixNs } from '../linux/clock.js';
 import { type Board, Head, PACKET_SOURCES } from '../model/board.js';
 import { LatencyBuckets } from '../model/latency-buckets.js';
-import type { CoreWatch } from './core-watch.js';
+import type { CoreController } from './core-controller.js';
 import type { PacketReaction } from './messages.js';
 
 /** A clock that was set in between shows as a time that cannot be. */
@@ -23,7 +23,7 @@ export class Reactions {
   constructor(private readonly board: Board) {}
 
   /** The throttle has been applied. `tickNs`: since the look before, which found nothing. */
-  record(core: CoreWatch, tickNs: number): PacketReaction | undefined {
+  record(core: CoreController, tickNs: number): PacketReaction | undefined {
     this.fromTick.record(tickNs);
     const nowUnixNs = unixNs();
     for (const nf of core.nfs) {

@@ -32,7 +32,7 @@ export class Sleeper {
     this.bells = 0;
   }
 
-  hear({ address, value }: Bell): void {
+  onBell({ address, value }: Bell): void {
     this.futexes.add(address, value);
     this.bells++;
   }

@@ -2,7 +2,7 @@
 
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
 import { CgroupThrottle } from '../linux/cgroup/throttle.js';
-import type { Suspect } from '../policy/conflict/culprit.js';
+import type { Suspect } from '../policy/conflict/attribution.js';
 import { Slot } from './messages.js';
 import { CounterRates } from './rates.js';
 

@@ -1,4 +1,4 @@
-/** How a call ends: what its caller is told, what its function is charged, what becomes of its worker. */
+/** How a call ends: what its caller is told, what its function is charged, what becomes of its instance. */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import type { Clock } from '../model/clock.js';
@@ -6,7 +6,7 @@ import { NemoError } from '../model/errors.js';
 import { settles } from '../policy/scheduling/fair-queue.js';
 import type { Pool } from '../pool/pool.js';
 import type { FunctionState } from '../pool/state.js';
-import { type ActiveCall, type PendingCall, timelineOf, type Worker } from '../pool/state.js';
+import { type ActiveCall, type Instance, type PendingCall, timelineOf } from '../pool/state.js';
 import { DISPATCH } from '../tunables/index.js';
 import type { Backlog } from './backlog.js';
 import type { CorePlaces } from './core-places.js';
@@ -38,35 +38,35 @@ export class CallEnds implements SendOutcome {
 
   constructor(private readonly options: CallEndsOptions) {}
 
-  ended(worker: Worker, call: ActiveCall): void {
+  ended(instance: Instance, call: ActiveCall): void {
     const { fn } = call;
-    this.leave(worker, call);
+    this.leave(instance, call);
     fn.answered();
     fn.starts[call.start]++;
-    const nowMs = worker.lastUsedMs;
+    const nowMs = instance.lastUsedMs;
     fn.latency.current.record((nowMs - call.acceptedMs) * 1e6);
-    call.sink.onEnd(timelineOf(call, worker, nowMs));
-    this.options.observer?.ended(fn.name, call, worker);
+    call.sink.onEnd(timelineOf(call, instance, nowMs));
+    this.options.observer?.ended(fn.name, call, instance);
     this.options.onChanged(fn);
   }
 
-  failed(worker: Worker, call: ActiveCall, error: NemoError): void {
+  failed(instance: Instance, call: ActiveCall, error: NemoError): void {
     const { clock, pool, onChanged } = this.options;
     const { fn } = call;
-    pool.files.nameSources(worker.spec ?? fn.spec, error);
+    pool.files.nameSources(instance.spec ?? fn.spec, error);
     // Known here before the pool hears of it: nothing more may be given to a sandbox that ended, or takes nothing.
-    if (endsSandbox(error)) worker.state = 'ending';
-    else if (neverBegan(error)) worker.retired = worker.drains = true;
-    const mayGo = waitedInVain(error, call, worker) && this.mayGoElsewhere(call);
-    this.leave(worker, call);
+    if (endsSandbox(error)) instance.state = 'ending';
+    else if (neverBegan(error)) instance.retired = instance.drains = true;
+    const mayGo = waitedInVain(error, call, instance) && this.mayGoElsewhere(call);
+    this.leave(instance, call);
     if (!Number.isNaN(call.leftMs)) {
-      this.fail(call, callerLeft(), worker);
+      this.fail(call, callerLeft(), instance);
     } else if (mayGo) {
       call.returns++;
       fn.unshift(call);
       this.waits(call);
     } else {
-      this.fail(call, blameOf(error, call, worker, clock.nowMs()), worker);
+      this.fail(call, blameOf(error, call, instance, clock.nowMs()), instance);
     }
     onChanged(fn);
   }
@@ -80,15 +80,15 @@ export class CallEnds implements SendOutcome {
     this.options.due.at(call.acceptedMs + DISPATCH.queueWaitMaxMs);
   }
 
-  fail(call: PendingCall, error: NemoError, worker?: Worker): void {
+  fail(call: PendingCall, error: NemoError, instance?: Instance): void {
     const { fn } = call;
     // Nothing of a function failed whose caller has left.
     if (error.code !== 'CALLER_LEFT') {
       fn.failed++;
-      this.options.onFailure(fn.name, error, worker?.id);
+      this.options.onFailure(fn.name, error, instance?.id);
     }
     call.sink.onError(error, undefined);
-    this.options.observer?.ended(fn.name, call, worker, error);
+    this.options.observer?.ended(fn.name, call, instance, error);
   }
 
   failQueued(fn: FunctionState, error: NemoError): void {
@@ -96,30 +96,30 @@ export class CallEnds implements SendOutcome {
     this.options.backlog.delete(fn);
   }
 
-  private leave(worker: Worker, call: ActiveCall): void {
+  private leave(instance: Instance, call: ActiveCall): void {
     const { clock, control, pool, places, due } = this.options;
     const { fn } = call;
     const nowMs = clock.nowMs();
-    const index = worker.calls.indexOf(call);
-    if (index >= 0) worker.calls.splice(index, 1);
-    call.worker = undefined;
-    worker.lastUsedMs = nowMs;
-    worker.clockAtUse = pool.clock;
+    const index = instance.calls.indexOf(call);
+    if (index >= 0) instance.calls.splice(index, 1);
+    call.instance = undefined;
+    instance.lastUsedMs = nowMs;
+    instance.clockAtUse = pool.clock;
     fn.usage.ended(nowMs);
     settles(fn, call.chargedMs, nowMs - call.runningMs);
-    if (!worker.idle) {
-      if (worker.state === 'ending') return;
-      places.yieldTurn(worker);
-      worker.beginCalls(nowMs);
-      due.at(nextLookMs(worker));
+    if (!instance.idle) {
+      if (instance.state === 'ending') return;
+      places.yieldTurn(instance);
+      instance.beginCalls(nowMs);
+      due.at(nextLookMs(instance));
       return;
     }
-    places.leave(worker);
-    if (pool.workers.has(worker.id)) control.setBusy(worker.slot, false);
-    if (!worker.retired) return;
+    places.leave(instance);
+    if (pool.instances.has(instance.id)) control.setBusy(instance.slot, false);
+    if (!instance.retired) return;
     // Its own end says why.
-    if (worker.drains) clock.after(DISPATCH.drainMs, () => void pool.end(worker));
-    else void pool.end(worker);
+    if (instance.drains) clock.after(DISPATCH.drainMs, () => void pool.end(instance));
+    else void pool.end(instance);
   }
 
   /** Ends what ran too long and what waited too long, and has the rest looked at in time. */
@@ -136,12 +136,12 @@ export class CallEnds implements SendOutcome {
       }
       if (fn.queued === 0) backlog.delete(fn);
     }
-    // Also workers of functions that were changed or removed since.
-    for (const worker of places.busy) {
-      if (worker.state === 'ending') continue;
-      const error = overdue(worker, nowMs);
-      if (error === undefined) due.at(nextLookMs(worker, nowMs));
-      else void pool.end(worker, error);
+    // Also instances of functions that were changed or removed since.
+    for (const instance of places.busy) {
+      if (instance.state === 'ending') continue;
+      const error = overdue(instance, nowMs);
+      if (error === undefined) due.at(nextLookMs(instance, nowMs));
+      else void pool.end(instance, error);
     }
   }
 }

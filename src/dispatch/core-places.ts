@@ -1,19 +1,19 @@
 /**
- * The places for calls on the box: which workers hold one on which core, and how many each core has now. The board
+ * The places for calls on the box: which instances hold one on which core, and how many each core has now. The board
  * says the budget; a call that runs for longer than a quantum no longer counts against it, so that long calls share.
  *
- * Beside the workers whose turn it is, a core may have staged ones (see Worker.turn). Turns pass in the order in
- * which workers came. Weights are written only where two workers contend, since each write costs some microseconds.
+ * Beside the instances whose turn it is, a core may have standby ones (see Instance.running). Turns pass in the order in
+ * which instances came. Weights are written only where two instances contend, since each write costs some microseconds.
  */
 
 import { type Board, Core } from '../model/board.js';
-import { type Blame, NO_BLAME } from '../policy/conflict/blame-book.js';
 import { OFF } from '../policy/conflict/ladder.js';
+import { NO_OFFENCES, type Offences } from '../policy/conflict/offender-history.js';
 import {
   mostSpare,
   type PlacementCore,
   type PlacementPolicy,
-  tightnessOf,
+  sloUtilization,
 } from '../policy/placement/placement.js';
 import {
   budgetBeside,
@@ -21,10 +21,10 @@ import {
   isLasting,
   newcomersCore,
   type RunSlots,
-  stagingCore,
+  standbyCore,
   yieldsTurn,
 } from '../policy/scheduling/run-slots.js';
-import type { Worker } from '../pool/state.js';
+import type { Instance } from '../pool/state.js';
 
 export interface CorePlacesOptions {
   board: Board;
@@ -34,22 +34,22 @@ export interface CorePlacesOptions {
   /** Calls that may run at once on a core; infinity: places are not counted at all. */
   runningPerCore: number;
   placement?: PlacementPolicy;
-  setWeight: (worker: Worker, weight: Worker['weight']) => void;
-  /** A staged worker got its turn. */
-  onTurn: (worker: Worker) => void;
+  setWeight: (instance: Instance, weight: Instance['weight']) => void;
+  /** A standby instance got its turn. */
+  onTurn: (instance: Instance) => void;
 }
 
 interface Place extends PlacementCore, RunSlots {
   running: number;
-  staged: number;
+  standby: number;
   lasting: number;
 }
 
 export class CorePlaces {
-  /** Workers with at least one call, in the order in which they came. */
-  readonly busy = new Set<Worker>();
-  /** Workers that waited for a turn at the last `refresh`, and those that were staged since. */
-  stagedCount = 0;
+  /** Instances with at least one call, in the order in which they came. */
+  readonly busy = new Set<Instance>();
+  /** Instances that waited for a turn at the last `refresh`, and those that were on standby since. */
+  standbyCount = 0;
   private readonly cores: Place[];
   private readonly fallback: Place;
   private readonly fallbackOnly: PlacementCore[];
@@ -60,12 +60,12 @@ export class CorePlaces {
     const place = (core: number): Place => ({
       core,
       running: 0,
-      staged: 0,
+      standby: 0,
       lasting: 0,
       budgetRunning: options.runningPerCore,
       predictedSpareRatio: 1,
       throttleLevel: 0,
-      tightness: 0,
+      sloUtilization: 0,
     });
     this.cores = options.functionCores.map(place);
     this.fallback = place(options.fallbackCore);
@@ -88,81 +88,84 @@ export class CorePlaces {
     const { board } = this.options;
     for (const place of this.cores) {
       place.running = 0;
-      place.staged = 0;
+      place.standby = 0;
       place.lasting = 0;
       place.budgetRunning = board.get(place.core, Core.budgetRunning);
       place.predictedSpareRatio = board.get(place.core, Core.predictedSpareRatio);
       place.throttleLevel = board.get(place.core, Core.throttleLevel);
-      place.tightness = tightnessOf(board.get(place.core, Core.sloUs), board.get(place.core, Core.p99Us));
+      place.sloUtilization = sloUtilization(
+        board.get(place.core, Core.sloUs),
+        board.get(place.core, Core.p99Us),
+      );
     }
     this.fallback.running = 0;
-    this.fallback.staged = 0;
+    this.fallback.standby = 0;
     this.fallback.budgetRunning = this.options.runningPerCore;
     if (!this.counted) return;
-    for (const worker of this.busy) {
-      const place = this.placeOf(worker.core);
-      if (!worker.turn) {
-        place.staged += 1;
+    for (const instance of this.busy) {
+      const place = this.placeOf(instance.core);
+      if (!instance.running) {
+        place.standby += 1;
         continue;
       }
       place.running += 1;
-      const heldMs = nowMs - worker.heldSinceMs;
+      const heldMs = nowMs - instance.heldSinceMs;
       if (isLasting(heldMs)) place.lasting += 1;
       place.budgetRunning = budgetBeside(place, heldMs);
     }
     this.passTurns(nowMs);
   }
 
-  /** Turns that became free go to staged workers. */
+  /** Turns that became free go to standby instances. */
   private passTurns(nowMs: number): void {
-    this.stagedCount = 0;
-    for (const worker of this.busy) {
-      if (worker.turn) continue;
-      const place = this.placeOf(worker.core);
+    this.standbyCount = 0;
+    for (const instance of this.busy) {
+      if (instance.running) continue;
+      const place = this.placeOf(instance.core);
       if (!hasFreeTurn(place)) {
-        this.stagedCount++;
+        this.standbyCount++;
         continue;
       }
-      place.staged -= 1;
+      place.standby -= 1;
       place.running += 1;
-      worker.turn = true;
-      worker.beginCalls(nowMs);
-      this.balance(worker.core);
-      this.options.onTurn(worker);
+      instance.running = true;
+      instance.beginCalls(nowMs);
+      this.balance(instance.core);
+      this.options.onTurn(instance);
     }
   }
 
-  /** A call of the worker ended and it has another one: the turn is another's, if one is staged on its core. */
-  yieldTurn(worker: Worker): void {
-    if (!this.counted || !yieldsTurn(worker, this.busy)) return;
-    worker.turn = false;
+  /** A call of the instance ended and it has another one: the turn is another's, if one is on standby on its core. */
+  yieldTurn(instance: Instance): void {
+    if (!this.counted || !yieldsTurn(instance, this.busy)) return;
+    instance.running = false;
     // To the end of the line.
-    this.busy.delete(worker);
-    this.busy.add(worker);
+    this.busy.delete(instance);
+    this.busy.add(instance);
   }
 
-  /** A core with all its places taken, on which one more worker may be staged; undefined if there is none. */
-  chooseStaged(stagedMax: number, { away }: Blame = NO_BLAME): number | undefined {
-    return stagingCore(this.cores, stagedMax, away);
+  /** A core with all its places taken, on which one more instance may be on standby; undefined if there is none. */
+  chooseStandby(standbyMax: number, { away }: Offences = NO_OFFENCES): number | undefined {
+    return standbyCore(this.cores, standbyMax, away);
   }
 
   /** A core for a function of which nothing runs, where all are held by calls that last. Undefined: there is none. */
-  chooseForNewcomer({ away }: Blame = NO_BLAME): number | undefined {
+  chooseForNewcomer({ away }: Offences = NO_OFFENCES): number | undefined {
     return newcomersCore(this.cores, away);
   }
 
-  /** Makes the weights of a core's workers what their turns say, if more than one contends. */
+  /** Makes the weights of a core's instances what their turns say, if more than one contends. */
   private balance(core: number): void {
     let contenders = 0;
-    for (const worker of this.busy) if (worker.core === core) contenders++;
+    for (const instance of this.busy) if (instance.core === core) contenders++;
     if (contenders < 2) return;
-    for (const worker of this.busy) {
-      if (worker.core === core) this.options.setWeight(worker, worker.turn ? 'normal' : 'low');
+    for (const instance of this.busy) {
+      if (instance.core === core) this.options.setWeight(instance, instance.running ? 'normal' : 'low');
     }
   }
 
   /** The core for a call that could start now, or undefined: it has to wait. */
-  choose(blame: Blame = NO_BLAME): number | undefined {
+  choose(blame: Offences = NO_OFFENCES): number | undefined {
     const index = this.placement.choose(this.cores, blame);
     if (index >= 0) return this.cores[index]!.core;
     // A short freeze is waited for; elsewhere a call goes only if no core may take it for longer.
@@ -185,24 +188,24 @@ export class CorePlaces {
     return guarded && board.get(core, Core.budgetRunning) === 0;
   }
 
-  /** The worker gets its first call: with a turn, or staged. */
-  enter(worker: Worker, turn: boolean): void {
-    worker.turn = turn;
-    this.busy.add(worker);
+  /** The instance gets its first call: with a turn, or on standby. */
+  enter(instance: Instance, turn: boolean): void {
+    instance.running = turn;
+    this.busy.add(instance);
     if (!this.counted) return;
-    const place = this.placeOf(worker.core);
+    const place = this.placeOf(instance.core);
     if (turn) place.running += 1;
     else {
-      place.staged += 1;
-      this.stagedCount++;
+      place.standby += 1;
+      this.standbyCount++;
     }
-    this.balance(worker.core);
+    this.balance(instance.core);
   }
 
-  /** The worker has no call any more; its place shows at the next `refresh`. */
-  leave(worker: Worker): void {
-    worker.turn = false;
-    this.busy.delete(worker);
+  /** The instance has no call any more; its place shows at the next `refresh`. */
+  leave(instance: Instance): void {
+    instance.running = false;
+    this.busy.delete(instance);
   }
 
   private placeOf(core: number): Place {

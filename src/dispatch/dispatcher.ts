@@ -1,10 +1,10 @@
 /**
- * The dispatcher: takes calls, queues them by function, and gives each to a worker on the core with the most
+ * The dispatcher: takes calls, queues them by function, and gives each to an instance on the core with the most
  * spare time. Everything happens in `pump`, which runs whenever something changed; it never awaits.
  *
  *   invoke -> FunctionState.queue -> place -> Worker.calls -> Sandbox -> Sink
  *
- * Invariant: a call is in exactly one queue or one worker until its sink heard onEnd or onError, once.
+ * Invariant: a call is in exactly one queue or one instance until its sink heard onEnd or onError, once.
  */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
@@ -13,7 +13,7 @@ import { NemoError } from '../model/errors.js';
 import type { CallRequest, FunctionSpec, Sink } from '../model/function.js';
 import { guardAdmission } from '../policy/admission/guard.js';
 import type { AdmissionPolicy } from '../policy/admission/policy.js';
-import { BlameBook } from '../policy/conflict/blame-book.js';
+import { OffenderHistory } from '../policy/conflict/offender-history.js';
 import type { BoxPolicy } from '../policy/harvest/policies.js';
 import type { PlacementPolicy } from '../policy/placement/placement.js';
 import { charges, joins } from '../policy/scheduling/fair-queue.js';
@@ -24,21 +24,21 @@ import {
   type ActiveCall,
   acceptedCall,
   FunctionState,
+  type Instance,
   type PendingCall,
-  type Worker,
 } from '../pool/state.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables/index.js';
 import type { Backlog } from './backlog.js';
 import { CallEnds } from './call-ends.js';
 import { CorePlaces } from './core-places.js';
 import { Due } from './due.js';
-import { Growth } from './growth.js';
+import { InstanceChoice } from './instance-choice.js';
 import { callerLeft, nextLookMs, tellLeft } from './left-callers.js';
 import type { CallObserver } from './observer.js';
 import { Placing } from './placing.js';
 import { Refusals, unknownFunction } from './refusal.js';
+import { ScaleUp } from './scale-up.js';
 import { sendTo } from './send.js';
-import { WorkerChoice } from './worker-choice.js';
 
 export interface DispatcherOptions {
   /** Default: the real one. */
@@ -65,10 +65,10 @@ export class Dispatcher {
   readonly functions = new Map<string, FunctionState>();
   /** Grows whenever a function is deployed, changed or removed. */
   version = 0;
-  readonly blames = new BlameBook();
+  readonly blames = new OffenderHistory();
   private readonly places: CorePlaces;
   private readonly clock: Clock;
-  private readonly growth: Growth;
+  private readonly growth: ScaleUp;
   private readonly placing: Placing;
   private readonly backlog: Backlog;
   private readonly due: Due;
@@ -91,11 +91,11 @@ export class Dispatcher {
       functionCores,
       fallbackCore,
       runningPerCore: policy.runningPerCore,
-      setWeight: (worker, weight) => pool.setWeight(worker, weight),
-      onTurn: (worker) => this.due.at(nextLookMs(worker)),
+      setWeight: (instance, weight) => pool.setWeight(instance, weight),
+      onTurn: (instance) => this.due.at(nextLookMs(instance)),
       ...(placement === undefined ? {} : { placement }),
     });
-    this.growth = new Growth({
+    this.growth = new ScaleUp({
       pool,
       clock,
       isCurrent: (fn) => this.isCurrent(fn),
@@ -104,11 +104,11 @@ export class Dispatcher {
     });
     this.placing = new Placing({
       places: this.places,
-      workers: new WorkerChoice(this.places, options.selection ?? mru.create({})),
+      instances: new InstanceChoice(this.places, options.selection ?? mru.create({})),
       blames: this.blames,
       sendAhead: policy.sendAhead,
-      move: (worker, core) => pool.move(worker, core),
-      send: (fn, worker, turn) => this.send(fn, worker, turn),
+      move: (instance, core) => pool.move(instance, core),
+      send: (fn, instance, turn) => this.send(fn, instance, turn),
       grow: (fn, core) => this.growth.start(fn, core),
     });
     this.backlog = this.placing.backlog;
@@ -185,9 +185,9 @@ export class Dispatcher {
     } else {
       fn.replace(spec, this.clock.nowMs());
     }
-    for (const worker of fn.workers) {
-      worker.retired = true;
-      if (worker.idle && worker.state === 'warm') void this.options.pool.end(worker);
+    for (const instance of fn.instances) {
+      instance.retired = true;
+      if (instance.idle && instance.state === 'warm') void this.options.pool.end(instance);
     }
     this.functionChanged(fn);
   }
@@ -197,18 +197,19 @@ export class Dispatcher {
   }
 
   /** Gives a stem its code and joins it to a function, ahead of calls. Rejects if the code cannot be loaded. */
-  async prewarm(fn: FunctionState, worker: Worker): Promise<void> {
+  async prewarm(fn: FunctionState, instance: Instance): Promise<void> {
     const known = fn.loadError !== undefined;
     try {
-      await this.growth.loadInto(fn, worker, 'warm');
+      await this.growth.loadInto(fn, instance, 'warm');
     } catch (thrown) {
       // Said once, although nobody has called yet; it will be tried again and again.
-      if (!known && fn.loadError !== undefined) this.options.onFailure(fn.spec.name, fn.loadError, worker.id);
+      if (!known && fn.loadError !== undefined)
+        this.options.onFailure(fn.spec.name, fn.loadError, instance.id);
       throw thrown;
     }
   }
 
-  /** Gives waiting calls to workers until nothing more fits. `only`: nothing of other functions has changed. */
+  /** Gives waiting calls to instances until nothing more fits. `only`: nothing of other functions has changed. */
   pump(only?: FunctionState): void {
     if (this.pumping) {
       this.again = true;
@@ -229,7 +230,7 @@ export class Dispatcher {
       this.pumping = false;
     }
     // Long calls lose their claim on the core with time, and back-offs pass; look again then.
-    const waits = this.backlog.size > 0 || this.places.stagedCount > 0;
+    const waits = this.backlog.size > 0 || this.places.standbyCount > 0;
     if (waits && this.quantumTimer === undefined && !this.stopped) {
       this.quantumTimer = this.clock.after(HARVEST.quantumMs, this.quantumOver);
     }
@@ -240,7 +241,7 @@ export class Dispatcher {
     this.pump();
   };
 
-  private send(fn: FunctionState, worker: Worker, turn: boolean): 'sent' {
+  private send(fn: FunctionState, instance: Instance, turn: boolean): 'sent' {
     const pending = fn.shift()!;
     if (fn.queued === 0) this.backlog.delete(fn);
     if (pending.sink.gone) {
@@ -248,23 +249,23 @@ export class Dispatcher {
       this.ends.fail(pending, callerLeft());
       return 'sent';
     }
-    if (worker.idle) {
-      this.options.control.setBusy(worker.slot, true);
-      this.places.enter(worker, turn);
-      this.options.observer?.starting(fn.name, worker, this.clock.nowMs());
+    if (instance.idle) {
+      this.options.control.setBusy(instance.slot, true);
+      this.places.enter(instance, turn);
+      this.options.observer?.starting(fn.name, instance, this.clock.nowMs());
     }
-    sendTo(worker, pending, charges(fn, this.service), this.ends, this.clock);
+    sendTo(instance, pending, charges(fn, this.service), this.ends, this.clock);
     this.due.at((pending as ActiveCall).deadlineMs);
     return 'sent';
   }
 
   /** Told by the pool when a sandbox is gone. */
-  sandboxEnded(worker: Worker): void {
-    const fn = this.functions.get(worker.functionName);
-    const index = fn?.workers.indexOf(worker) ?? -1;
-    if (index >= 0) fn!.workers.splice(index, 1);
-    if (fn?.workers.length === 0) fn.usage.gone();
-    if (worker.endedItself && worker.served === 0) fn?.putOff(this.clock.nowMs());
+  sandboxEnded(instance: Instance): void {
+    const fn = this.functions.get(instance.functionName);
+    const index = fn?.instances.indexOf(instance) ?? -1;
+    if (index >= 0) fn!.instances.splice(index, 1);
+    if (fn?.instances.length === 0) fn.usage.gone();
+    if (instance.endedItself && instance.served === 0) fn?.putOff(this.clock.nowMs());
     this.pump(fn);
     this.options.onChanged?.(fn);
   }
@@ -272,8 +273,8 @@ export class Dispatcher {
   /** A core's throttle level changed. At `off` its sandboxes go where they hurt nobody. */
   coreChanged(core: number, offCore: boolean): void {
     if (offCore) {
-      for (const worker of [...this.options.pool.workers.values()]) {
-        if (worker.core === core) this.options.pool.move(worker, this.options.fallbackCore);
+      for (const instance of [...this.options.pool.instances.values()]) {
+        if (instance.core === core) this.options.pool.move(instance, this.options.fallbackCore);
       }
     }
     this.pump();

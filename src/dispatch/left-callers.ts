@@ -6,7 +6,7 @@
 
 import { NemoError } from '../model/errors.js';
 import { isOverdue } from '../policy/deadlines/call-deadline.js';
-import type { ActiveCall, PendingCall, Worker } from '../pool/state.js';
+import type { ActiveCall, Instance, PendingCall } from '../pool/state.js';
 import { DISPATCH } from '../tunables/index.js';
 
 export function callerLeft(): NemoError {
@@ -16,15 +16,15 @@ export function callerLeft(): NemoError {
 /** The call runs, or is in a sandbox that will run it. Its end is told as that of any other. */
 export function tellLeft(call: PendingCall, nowMs: number): void {
   call.leftMs = nowMs;
-  call.worker?.sandbox?.callersLeft?.();
+  call.instance?.sandbox?.callersLeft?.();
 }
 
-/** Why a worker has to end now, for what its calls do; undefined: it may go on. */
-export function overdue(worker: Worker, nowMs: number): NemoError | undefined {
-  const { timeoutMs, name, concurrency } = worker.spec!;
+/** Why an instance has to end now, for what its calls do; undefined: it may go on. */
+export function overdue(instance: Instance, nowMs: number): NemoError | undefined {
+  const { timeoutMs, name, concurrency } = instance.spec!;
   let abandoned = 0;
   let running = 0;
-  for (const call of worker.calls) {
+  for (const call of instance.calls) {
     if (isOverdue(call.deadlineMs, nowMs)) return tooLong(name, timeoutMs);
     if (running >= concurrency || Number.isNaN(call.runningMs)) continue;
     running++;
@@ -33,10 +33,10 @@ export function overdue(worker: Worker, nowMs: number): NemoError | undefined {
   return running > 0 && abandoned === running ? callerLeft() : undefined;
 }
 
-/** When it has to be looked at whether a worker may go on; `afterMs`: that was done then. */
-export function nextLookMs(worker: Worker, afterMs = Number.NEGATIVE_INFINITY): number {
-  let lookMs = worker.deadlineMs;
-  for (const { leftMs } of worker.calls) {
+/** When it has to be looked at whether an instance may go on; `afterMs`: that was done then. */
+export function nextLookMs(instance: Instance, afterMs = Number.NEGATIVE_INFINITY): number {
+  let lookMs = instance.deadlineMs;
+  for (const { leftMs } of instance.calls) {
     const graceOverMs = leftMs + DISPATCH.leftGraceMs;
     if (graceOverMs > afterMs && graceOverMs < lookMs) lookMs = graceOverMs;
   }

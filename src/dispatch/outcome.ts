@@ -2,7 +2,7 @@
 
 import { NemoError } from '../model/errors.js';
 import { isOverdue } from '../policy/deadlines/call-deadline.js';
-import type { ActiveCall, Worker } from '../pool/state.js';
+import type { ActiveCall, Instance } from '../pool/state.js';
 
 /** The sandbox did not begin the call, whatever became of it. */
 export function neverBegan({ details }: NemoError): boolean {
@@ -10,9 +10,9 @@ export function neverBegan({ details }: NemoError): boolean {
 }
 
 /** It was in the sandbox, and certainly did not begin. */
-export function waitedInVain(error: NemoError, call: ActiveCall, { state, turn }: Worker): boolean {
-  // A staged call may have begun in a pause of the running one: only its sandbox knows.
-  return neverBegan(error) || (state === 'ending' && turn && Number.isNaN(call.runningMs));
+export function waitedInVain(error: NemoError, call: ActiveCall, { state, running }: Instance): boolean {
+  // A standby call may have begun in a pause of the running one: only its sandbox knows.
+  return neverBegan(error) || (state === 'ending' && running && Number.isNaN(call.runningMs));
 }
 
 /**
@@ -25,9 +25,9 @@ export function endsSandbox(error: NemoError): boolean {
 }
 
 /** Only the call that ran too long is told that it did; others that shared its sandbox are told why theirs ended. */
-export function blameOf(error: NemoError, call: ActiveCall, worker: Worker, nowMs: number): NemoError {
+export function blameOf(error: NemoError, call: ActiveCall, instance: Instance, nowMs: number): NemoError {
   if (error.code !== 'FUNCTION_TIMEOUT' || isOverdue(call.deadlineMs, nowMs)) return error;
-  const name = worker.functionName;
+  const name = instance.functionName;
   return new NemoError(
     'FUNCTION_EXIT',
     `a sandbox of "${name}" was ended because another call in it ran too long`,

@@ -1,26 +1,26 @@
 /**
  * Moves the first calls of functions forward: into a sandbox that runs, an idle one on a core with a free turn, ahead of
- * time or staged where there is none; or has a sandbox made. Who goes first and who waits for whom is policy
+ * time or on standby where there is none; or has a sandbox made. Who goes first and who waits for whom is policy
  * (`policy/scheduling`); here it is carried out.
  */
 
-import type { BlameBook } from '../policy/conflict/blame-book.js';
+import type { OffenderHistory } from '../policy/conflict/offender-history.js';
 import { nextToServe } from '../policy/scheduling/fair-queue.js';
 import { afterAttempt, mayStartOne, type Placed } from '../policy/scheduling/pass-over.js';
-import type { FunctionState, Worker } from '../pool/state.js';
+import type { FunctionState, Instance } from '../pool/state.js';
 import { Backlog } from './backlog.js';
 import type { CorePlaces } from './core-places.js';
-import type { WorkerChoice } from './worker-choice.js';
+import type { InstanceChoice } from './instance-choice.js';
 
 export interface PlacingOptions {
   places: CorePlaces;
-  workers: WorkerChoice;
-  blames: BlameBook;
+  instances: InstanceChoice;
+  blames: OffenderHistory;
   sendAhead: number;
-  /** False: the worker is ending. */
-  move: (worker: Worker, core: number) => boolean;
-  /** Gives the function's first call to the worker, which has its turn or is staged. */
-  send: (fn: FunctionState, worker: Worker, turn: boolean) => 'sent';
+  /** False: the instance is ending. */
+  move: (instance: Instance, core: number) => boolean;
+  /** Gives the function's first call to the instance, which has its turn or is on standby. */
+  send: (fn: FunctionState, instance: Instance, turn: boolean) => 'sent';
   /** Has one more sandbox made. */
   grow: (fn: FunctionState, core: number) => void;
 }
@@ -71,43 +71,43 @@ export class Placing {
 
   /** Tries to move one call forward. */
   private place(fn: FunctionState, nowMs: number): Placed {
-    const { places, workers, sendAhead, send } = this.options;
-    const shared = workers.shared(fn);
+    const { places, instances, sendAhead, send } = this.options;
+    const shared = instances.shared(fn);
     if (shared !== undefined) return send(fn, shared, true);
     const blame = this.options.blames.of(fn.name, nowMs);
     const core = places.choose(blame);
     if (core !== undefined) return this.onCore(fn, core);
     // Ahead of time: into the sandbox that runs, or into another one beside it. Its turn comes when a call ends.
-    const ahead = workers.ahead(fn, sendAhead);
+    const ahead = instances.ahead(fn, sendAhead);
     if (ahead !== undefined) return send(fn, ahead, true);
-    const beside = places.chooseStaged(sendAhead, blame);
+    const beside = places.chooseStandby(sendAhead, blame);
     // Not beside itself: the sandbox that runs has its caches warm, and takes its next call ahead.
-    const itself = fn.workers.some((worker) => worker.turn && worker.core === beside);
-    const staged = beside === undefined || itself ? undefined : this.moveIdle(fn, beside);
-    if (staged !== undefined) return send(fn, staged, false);
+    const itself = fn.instances.some((instance) => instance.running && instance.core === beside);
+    const standby = beside === undefined || itself ? undefined : this.moveIdle(fn, beside);
+    if (standby !== undefined) return send(fn, standby, false);
     return blame.away.size > 0 ? 'keeps away' : 'no place';
   }
 
   /** Its first call has a turn on the core, as soon as there is a sandbox for it. */
   private onCore(fn: FunctionState, core: number): Placed {
     const { places, send, grow } = this.options;
-    const worker = this.moveIdle(fn, core);
-    if (worker !== undefined) return send(fn, worker, true);
+    const instance = this.moveIdle(fn, core);
+    if (instance !== undefined) return send(fn, instance, true);
     if (mayStartOne(fn.starting, fn.queued, places.total(), warmOf(fn))) grow(fn, core);
     return 'starting';
   }
 
-  /** An idle worker of `fn`, moved to the core. One that cannot be moved is ending: the next is tried. */
-  private moveIdle(fn: FunctionState, core: number): Worker | undefined {
+  /** An idle instance of `fn`, moved to the core. One that cannot be moved is ending: the next is tried. */
+  private moveIdle(fn: FunctionState, core: number): Instance | undefined {
     for (;;) {
-      const worker = this.options.workers.idle(fn, core);
-      if (worker === undefined || this.options.move(worker, core)) return worker;
+      const instance = this.options.instances.idle(fn, core);
+      if (instance === undefined || this.options.move(instance, core)) return instance;
     }
   }
 }
 
 function warmOf(fn: FunctionState): number {
   let warm = 0;
-  for (const worker of fn.workers) if (worker.state === 'warm') warm++;
+  for (const instance of fn.instances) if (instance.state === 'warm') warm++;
   return warm;
 }

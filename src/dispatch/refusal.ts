@@ -39,7 +39,7 @@ export class Refusals {
     snapshot.queuedBytes = fn.queuedBytes + bodyBytes;
     snapshot.allQueuedBytes = allQueuedBytes + bodyBytes;
     snapshot.meanMs = fn.meanMs;
-    snapshot.sandboxes = fn.workers.length + fn.starting;
+    snapshot.sandboxes = fn.instances.length + fn.starting;
     const refusal = this.admission.refuse(snapshot);
     return refusal === undefined ? undefined : toError(fn, refusal, allQueuedBytes);
   }

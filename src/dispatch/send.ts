@@ -1,21 +1,21 @@
-/** Hands one call to a worker's sandbox and follows its answer to the sink. One object a call, nothing more. */
+/** Hands one call to an instance's sandbox and follows its answer to the sink. One object a call, nothing more. */
 
 import type { Clock } from '../model/clock.js';
 import type { NemoError } from '../model/errors.js';
 import type { GiveBack } from '../model/function.js';
 import { allowedMs } from '../policy/deadlines/call-deadline.js';
-import type { ActiveCall, PendingCall, Worker } from '../pool/state.js';
+import type { ActiveCall, Instance, PendingCall } from '../pool/state.js';
 import type { SandboxReply } from '../sandbox/engine.js';
 
-/** Told how a call ended that was sent to `worker`. */
+/** Told how a call ended that was sent to `instance`. */
 export interface SendOutcome {
-  ended(worker: Worker, call: ActiveCall): void;
-  failed(worker: Worker, call: ActiveCall, error: NemoError): void;
+  ended(instance: Instance, call: ActiveCall): void;
+  failed(instance: Instance, call: ActiveCall, error: NemoError): void;
 }
 
 class Reply implements SandboxReply {
   constructor(
-    private readonly worker: Worker,
+    private readonly instance: Instance,
     private readonly call: ActiveCall,
     private readonly outcome: SendOutcome,
     private readonly clock: Clock,
@@ -47,38 +47,42 @@ class Reply implements SandboxReply {
   };
 
   onEnd(): void {
-    this.outcome.ended(this.worker, this.call);
+    this.outcome.ended(this.instance, this.call);
   }
 
   onError(error: NemoError): void {
-    this.outcome.failed(this.worker, this.call, error);
+    this.outcome.failed(this.instance, this.call, error);
   }
 }
 
-/** `worker` has its turn already, if it gets one now. */
+/** `instance` has its turn already, if it gets one now. */
 export function sendTo(
-  worker: Worker,
+  instance: Instance,
   pending: PendingCall,
   chargedMs: number,
   outcome: SendOutcome,
   clock: Clock,
 ): void {
   const nowMs = clock.nowMs();
-  const first = worker.served === 0;
+  const first = instance.served === 0;
   const call = pending as ActiveCall;
-  call.worker = worker;
+  call.instance = instance;
   call.dispatchedMs = nowMs;
   call.chargedMs = chargedMs;
   call.runningMs = Number.NaN;
-  call.allowedMs = allowedMs(worker.spec!.timeoutMs, worker.turn && worker.room > 0);
+  call.allowedMs = allowedMs(instance.spec!.timeoutMs, instance.running && instance.room > 0);
   call.deadlineMs = Number.NaN;
   call.firstByteMs = nowMs;
   // A call that came when the code was there already waited for no start.
-  call.start = first && pending.acceptedMs < worker.warmSinceMs ? worker.origin : 'warm';
+  call.start = first && pending.acceptedMs < instance.warmSinceMs ? instance.origin : 'warm';
   call.firstInSandbox = first;
-  worker.served++;
-  worker.calls.push(call);
-  worker.beginCalls(nowMs);
-  worker.lastUsedMs = nowMs;
-  worker.sandbox!.invoke(pending.request, nowMs + call.allowedMs, new Reply(worker, call, outcome, clock));
+  instance.served++;
+  instance.calls.push(call);
+  instance.beginCalls(nowMs);
+  instance.lastUsedMs = nowMs;
+  instance.sandbox!.invoke(
+    pending.request,
+    nowMs + call.allowedMs,
+    new Reply(instance, call, outcome, clock),
+  );
 }

@@ -81,7 +81,7 @@ export class NfManager {
     this.scanWarnings = new ScanWarnings(this.discovery, onWarning);
     this.polling = new PollingNfs({
       ...{ managed: this.managed, sleepControls, slicesRefused, onWarning },
-      onChange: () => this.tellControl(),
+      onChange: () => this.sendToControl(),
       onFound: (nf, message) => this.say('nf-found', 'info', nf, message),
     });
     this.cores = new CoreKeeper({
@@ -107,14 +107,14 @@ export class NfManager {
     this.watcher.start(this.options.periodMs);
     const [ambiguous] = this.discovery.ambiguous;
     if (ambiguous !== undefined) throw new NemoError('BAD_CONFIG', ambiguous);
-    this.tellControl();
+    this.sendToControl();
     // The topology is many files, the list of online cores one.
     let online = String(onlineCores());
     this.coreTimer = setInterval(() => {
       const now = String(onlineCores());
       const moved = this.groups.follow(this.managed.values());
       const protectedNow = this.protectAgain();
-      if (this.claim() || moved || protectedNow || now !== online) this.tellControl();
+      if (this.claim() || moved || protectedNow || now !== online) this.sendToControl();
       online = now;
       for (const { nf } of this.managed.values()) this.options.protection?.followMemory(nf);
       this.scanWarnings.say();
@@ -150,7 +150,7 @@ export class NfManager {
         this.say('nf-found', 'info', nf, `${nf.id} changed its threads or cores: now on ${coresText(nf)}`);
         break;
     }
-    this.tellControl();
+    this.sendToControl();
   }
 
   private adopt(nf: NfInstance): void {
@@ -274,9 +274,9 @@ export class NfManager {
     this.claim();
   }
 
-  private tellControl(): void {
+  private sendToControl(): void {
     const managed = [...this.managed.values()];
-    this.cores.look(
+    this.cores.check(
       new Map(managed.flatMap(({ nf }) => nf.cores.map((core): [number, string] => [core, nf.id]))),
       this.coresOfOthers,
     );
@@ -286,7 +286,7 @@ export class NfManager {
   private measure(nf: NfInstance): Measurements {
     return new Measurements(nf, {
       board: this.options.control.board.shared,
-      onReady: () => this.tellControl(),
+      onReady: () => this.sendToControl(),
       onWarning: (message) => this.warn(message),
     });
   }

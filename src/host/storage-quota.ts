@@ -40,10 +40,10 @@ export class StorageQuota {
 
   /** What may still be stored. */
   async room(): Promise<number> {
-    await this.look();
+    await this.measure();
     if (this.left() < OCI.imageMaxBytes) {
       await this.makeRoom();
-      await this.look();
+      await this.measure();
     }
     return Math.max(0, this.left());
   }
@@ -51,10 +51,10 @@ export class StorageQuota {
   /** Takes the room for files of so many bytes. STORAGE_FULL without it. */
   async require(bytes: readonly number[], what: string): Promise<void> {
     const taken = bytes.reduce((sum, one) => sum + counted(one), 0);
-    if (this.left() < taken) await this.look();
+    if (this.left() < taken) await this.measure();
     if (this.left() < taken) {
       await this.makeRoom();
-      await this.look();
+      await this.measure();
     }
     if (diskIsFull(dirname(this.bundleDir)))
       throw full(
@@ -75,7 +75,7 @@ export class StorageQuota {
   }
 
   /** One at a time. What is granted meanwhile may be counted twice, until the next. */
-  private look(): Promise<void> {
+  private measure(): Promise<void> {
     this.walk ??= (async () => {
       const before = this.grantedBytes;
       const found = await this.storedBytes();

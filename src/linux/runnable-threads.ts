@@ -23,13 +23,13 @@ export class RunnableThreads {
   /** 0 if none wants to run. */
   next(): number {
     if (++this.looks % LOOKS === 0 || this.threads.size === 0) this.list();
-    const found = this.look();
+    const found = this.sample();
     if (found !== 0) return found;
     this.list();
-    return this.look();
+    return this.sample();
   }
 
-  private look(): number {
+  private sample(): number {
     const tids = [...this.threads.keys()];
     this.turn++;
     for (let i = 0; i < tids.length; i++) {

@@ -169,7 +169,7 @@ export interface FeedFunction {
   p99Ms: number | null;
   ratePerS: number;
   /** Conflicts for which it was to blame, since the agent started. Absent before the first. */
-  blame?: BlameRecord;
+  blame?: OffenceRecord;
   sandboxes: FeedSandbox[];
 }
 
@@ -206,7 +206,7 @@ export interface QueueStats {
   sign: string | null;
 }
 
-export interface BlameRecord {
+export interface OffenceRecord {
   /** Since the agent started. */
   times: number;
   penalty: number;

@@ -4,7 +4,7 @@
  */
 
 import type { CoreFacts } from '../model/core-facts.js';
-import { type BarredCore, barredCores } from '../policy/harvest/barred.js';
+import { type ExcludedCore, excludedCores } from '../policy/harvest/excluded-cores.js';
 
 export interface CoreKeeperOptions {
   functionCores: readonly number[];
@@ -19,7 +19,7 @@ export interface CoreKeeperOptions {
 }
 
 export class CoreKeeper {
-  private current: BarredCore[] = [];
+  private current: ExcludedCore[] = [];
 
   constructor(private readonly options: CoreKeeperOptions) {}
 
@@ -28,11 +28,11 @@ export class CoreKeeper {
   }
 
   /** Looks anew, with the NFs of now, and the NF cores of other agents. True if anything changed. */
-  look(nfCores: ReadonlyMap<number, string>, ofOthers: ReadonlyMap<number, string> = new Map()): boolean {
+  check(nfCores: ReadonlyMap<number, string>, ofOthers: ReadonlyMap<number, string> = new Map()): boolean {
     const { functionCores, allowSmtSiblings, apartFrom, topology, onWarning, onBarred } = this.options;
     const before = this.current;
-    this.current = barredCores(topology(), functionCores, nfCores, allowSmtSiblings, ofOthers, apartFrom);
-    const has = (list: readonly BarredCore[], one: BarredCore) =>
+    this.current = excludedCores(topology(), functionCores, nfCores, allowSmtSiblings, ofOthers, apartFrom);
+    const has = (list: readonly ExcludedCore[], one: ExcludedCore) =>
       list.some(({ core, why }) => core === one.core && why === one.why);
     const added = this.current.filter((one) => !has(before, one));
     const lifted = before.filter(({ core }) => !this.barred.includes(core));

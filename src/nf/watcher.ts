@@ -67,7 +67,7 @@ export class NfWatcher {
   start(periodMs: number = DISCOVERY.periodMs): void {
     if (this.periodMs !== undefined) throw new NemoError('INTERNAL', 'the NF watch runs already');
     this.periodMs = periodMs;
-    this.look();
+    this.scan();
   }
 
   stop(): void {
@@ -75,21 +75,21 @@ export class NfWatcher {
     this.periodMs = undefined;
   }
 
-  private look(): void {
+  private scan(): void {
     const fromMs = performance.now();
     try {
       const before = this.current;
       this.current = this.discovery.scan();
-      for (const change of diffInstances(before, this.current)) this.tell(change);
+      for (const change of diffInstances(before, this.current)) this.notify(change);
     } catch (thrown) {
       this.onError(thrown);
     }
     if (this.periodMs === undefined) return;
     const tookMs = performance.now() - fromMs;
-    this.timer = setTimeout(() => this.look(), Math.max(this.periodMs, tookMs * DISCOVERY.restTimes));
+    this.timer = setTimeout(() => this.scan(), Math.max(this.periodMs, tookMs * DISCOVERY.restTimes));
   }
 
-  private tell(change: NfChange): void {
+  private notify(change: NfChange): void {
     try {
       this.onChange(change);
     } catch (thrown) {

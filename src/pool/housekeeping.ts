@@ -11,7 +11,7 @@ import { EpollWatch, tooManyWatches } from './epoll-watch.js';
 import { LockWatch, tooManyLocks } from './lock-watch.js';
 import type { Planner } from './planner.js';
 import type { Pool } from './pool.js';
-import type { FunctionState, Worker } from './state.js';
+import type { FunctionState, Instance } from './state.js';
 
 export interface HousekeepingOptions {
   clock: Clock;
@@ -26,8 +26,8 @@ export interface HousekeepingOptions {
 export class Housekeeping {
   private timers: Timer[] = [];
   private freeing = false;
-  private readonly locks = new LockWatch<Worker>();
-  private readonly watches = new EpollWatch<Worker>();
+  private readonly locks = new LockWatch<Instance>();
+  private readonly watches = new EpollWatch<Instance>();
 
   constructor(private readonly options: HousekeepingOptions) {}
 
@@ -64,7 +64,7 @@ export class Housekeeping {
   private async endLockHolders(): Promise<void> {
     const { pool, onEvicted, onWarning } = this.options;
     try {
-      for (const { sandbox } of await this.locks.above(pool.workers.values())) {
+      for (const { sandbox } of await this.locks.above(pool.instances.values())) {
         onEvicted(sandbox.functionName, sandbox.id, 'it held too many locks on files');
         void pool.end(sandbox, tooManyLocks(sandbox.functionName));
       }
@@ -76,7 +76,7 @@ export class Housekeeping {
   private async endWatchers(): Promise<void> {
     const { pool, onEvicted, onWarning } = this.options;
     try {
-      for (const sandbox of await this.watches.above(pool.workers.values())) {
+      for (const sandbox of await this.watches.above(pool.instances.values())) {
         onEvicted(sandbox.functionName, sandbox.id, 'it watched too many files by epoll');
         void pool.end(sandbox, tooManyWatches(sandbox.functionName));
       }

@@ -8,10 +8,10 @@ import { ALONE } from '../engine/sharing.js';
 import { NemoError } from '../model/errors.js';
 import { type Commitment, committedBytes } from '../policy/admission/capacity.js';
 import { POOL } from '../tunables/index.js';
-import type { Worker } from './state.js';
+import type { Instance } from './state.js';
 
 export interface MemoryRoomOptions {
-  workers: ReadonlyMap<string, Worker>;
+  instances: ReadonlyMap<string, Instance>;
   /** Most that the limits of all sandboxes may come to; undefined: no bound. */
   memoryMaxBytes: number | undefined;
   /** Most that the process of several sandboxes may have. */
@@ -45,7 +45,7 @@ export class MemoryRoom {
   /** What all limits come to, with one more sandbox of so many bytes. */
   private committed(bytes: number, kind?: StemKind): number {
     const commitments: Commitment[] = [this.commitment(bytes, kind), ...this.reserved];
-    for (const { state, memoryBytes, stemKind } of this.options.workers.values())
+    for (const { state, memoryBytes, stemKind } of this.options.instances.values())
       if (state !== 'ending') commitments.push(this.commitment(memoryBytes, stemKind));
     return committedBytes(commitments, this.options.shareMaxBytes);
   }
@@ -70,7 +70,7 @@ export class MemoryRoom {
   /** What ending everything that serves nothing would give. */
   evictableBytes(): number {
     let bytes = 0;
-    for (const { state, idle, memoryBytes, stemKind } of this.options.workers.values()) {
+    for (const { state, idle, memoryBytes, stemKind } of this.options.instances.values()) {
       if (!(state === 'warm' && idle) && state !== 'stem') continue;
       const { bytes: own, processBytes, share } = this.commitment(memoryBytes, stemKind);
       bytes += share === undefined ? own + processBytes : own;
@@ -98,7 +98,7 @@ export class MemoryRoom {
     }
   }
 
-  /** Its worker counts from now on, or it is not made. */
+  /** Its instance counts from now on, or it is not made. */
   release(reserved: Commitment): void {
     this.reserved.delete(reserved);
   }

@@ -17,9 +17,9 @@ import type { PrewarmPolicy } from '../policy/prewarm/policy.js';
 import { DISPATCH } from '../tunables/index.js';
 import { LookTimes } from './look-times.js';
 import type { Pool } from './pool.js';
-import type { Deployed, FunctionState, Worker } from './state.js';
+import { isPreimport, type PreimportKind } from './preimport-stems.js';
+import type { Deployed, FunctionState, Instance } from './state.js';
 import { StemDemands } from './stem-demands.js';
-import { isZygote, type ZygoteKind } from './zygotes.js';
 
 export interface PlannerOptions {
   /** Default: the real one. */
@@ -103,10 +103,10 @@ export class Planner {
   tick(): void {
     if (this.stopped) return;
     const nowMs = this.clock.nowMs();
-    for (const fn of this.changes) this.look(fn, nowMs);
+    for (const fn of this.changes) this.review(fn, nowMs);
     this.changes.clear();
-    for (let fn = this.looks.due(nowMs); fn !== undefined; fn = this.looks.due(nowMs)) this.look(fn, nowMs);
-    const short = this.demands.look(nowMs);
+    for (let fn = this.looks.due(nowMs); fn !== undefined; fn = this.looks.due(nowMs)) this.review(fn, nowMs);
+    const short = this.demands.review(nowMs);
     const surplus = this.demands.surplus;
     if (surplus !== undefined) void this.options.pool.end(surplus);
     const blocked = this.makeNext(nowMs, short);
@@ -118,7 +118,7 @@ export class Planner {
     }
   }
 
-  private look(fn: FunctionState, nowMs: number): void {
+  private review(fn: FunctionState, nowMs: number): void {
     const { dispatcher, prewarm } = this.options;
     if (dispatcher.functions.get(fn.name) !== fn) {
       this.short.delete(fn);
@@ -136,16 +136,16 @@ export class Planner {
     const { keepAlive } = this.options;
     let nextMs = Number.POSITIVE_INFINITY;
     let spare = -wanted;
-    for (const worker of fn.workers) if (isLive(worker)) spare++;
+    for (const instance of fn.instances) if (isLive(instance)) spare++;
     if (spare <= 0) return nextMs;
     // The least recently used first, so that those that stay are the hottest.
-    const idle = fn.workers.filter((worker) => isLive(worker) && worker.idle);
+    const idle = fn.instances.filter((instance) => isLive(instance) && instance.idle);
     if (idle.length > 1) idle.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
-    for (const worker of idle) {
+    for (const instance of idle) {
       if (spare === 0) break;
-      const expiresMs = keepAlive.expiresMs(entry(worker, fn), nowMs);
+      const expiresMs = keepAlive.expiresMs(entry(instance, fn), nowMs);
       if (expiresMs <= nowMs) {
-        void this.evict(worker, 'unused');
+        void this.evict(instance, 'unused');
         spare--;
       } else nextMs = Math.min(nextMs, expiresMs);
     }
@@ -160,15 +160,15 @@ export class Planner {
   /** Ends the idle sandbox of the lowest priority, or else a stem. False: there is none. */
   async endVictim(): Promise<boolean> {
     const { pool, dispatcher, keepAlive } = this.options;
-    let victim: Worker | undefined;
+    let victim: Instance | undefined;
     let lowest = Number.POSITIVE_INFINITY;
-    for (const worker of pool.workers.values()) {
-      if (worker.state !== 'warm' || !worker.idle) continue;
-      const fn = dispatcher.functions.get(worker.functionName);
+    for (const instance of pool.instances.values()) {
+      if (instance.state !== 'warm' || !instance.idle) continue;
+      const fn = dispatcher.functions.get(instance.functionName);
       if (fn === undefined) continue;
-      const priority = keepAlive.priority(entry(worker, fn));
+      const priority = keepAlive.priority(entry(instance, fn));
       if (victim !== undefined && priority >= lowest) continue;
-      victim = worker;
+      victim = instance;
       lowest = priority;
     }
     if (victim !== undefined) pool.clock = Math.max(pool.clock, lowest);
@@ -178,13 +178,13 @@ export class Planner {
     return true;
   }
 
-  private evict(worker: Worker, why: string): Promise<void> {
-    this.options.onEvicted(worker.functionName, worker.id, why);
-    return this.options.pool.end(worker);
+  private evict(instance: Instance, why: string): Promise<void> {
+    this.options.onEvicted(instance.functionName, instance.id, why);
+    return this.options.pool.end(instance);
   }
 
   /** True: something should be made and cannot be now. */
-  private makeNext(nowMs: number, stems: ReturnType<StemDemands['look']>): boolean {
+  private makeNext(nowMs: number, stems: ReturnType<StemDemands['review']>): boolean {
     const { pool, prewarm, onPrewarm } = this.options;
     if (this.making || (this.short.size === 0 && !this.demands.lacking)) return false;
     if (nowMs < this.notBeforeMs) return true;
@@ -225,12 +225,12 @@ export class Planner {
   private async makeStem(key: string, core: number): Promise<void> {
     const kind = this.demands.kind(key, this.clock.nowMs());
     if (kind === undefined) return;
-    if (isZygote(kind)) await this.makeZygote(core, kind);
+    if (isPreimport(kind)) await this.makeZygote(core, kind);
     else await this.options.pool.makeStem(core, kind);
   }
 
   /** Whatever packages do to their stem is no reason to make nothing else. */
-  private async makeZygote(core: number, kind: ZygoteKind): Promise<void> {
+  private async makeZygote(core: number, kind: PreimportKind): Promise<void> {
     const { pool, onNote } = this.options;
     try {
       await pool.makeStem(core, kind);
@@ -248,8 +248,8 @@ export class Planner {
     const fn = dispatcher.functions.get(functionName);
     if (fn === undefined) return;
     const { spec } = fn;
-    const worker = await this.takeOrMake(spec, core);
-    if (worker === undefined) {
+    const instance = await this.takeOrMake(spec, core);
+    if (instance === undefined) {
       const nowMs = this.clock.nowMs();
       fn.putOff(nowMs);
       // There may be thousands of such functions.
@@ -257,7 +257,7 @@ export class Planner {
       return;
     }
     try {
-      await dispatcher.prewarm(fn, worker);
+      await dispatcher.prewarm(fn, instance);
     } catch (thrown) {
       // The function's own fault: it has its own back-off, others must not wait for it.
       if (asNemoError(thrown).blame === 'system') throw thrown;
@@ -265,7 +265,7 @@ export class Planner {
   }
 
   /** Undefined: there is no memory for it, though there may be for others. */
-  private async takeOrMake(spec: FunctionSpec, core: number): Promise<Worker | undefined> {
+  private async takeOrMake(spec: FunctionSpec, core: number): Promise<Instance | undefined> {
     const { pool } = this.options;
     const [kind, bytes] = [pool.stemKind(spec), spec.memoryBytes];
     const stem = await pool.takeStemFor(spec, core);
@@ -291,10 +291,10 @@ export class Planner {
   }
 }
 
-function entry({ lastUsedMs, memoryBytes, clockAtUse }: Worker, { usage }: FunctionState): IdleSandbox {
+function entry({ lastUsedMs, memoryBytes, clockAtUse }: Instance, { usage }: FunctionState): IdleSandbox {
   return { lastUsedMs, memoryBytes, clockAtUse, usage };
 }
 
-function isLive({ state, retired }: Worker): boolean {
+function isLive({ state, retired }: Instance): boolean {
   return state === 'warm' && !retired;
 }

@@ -1,6 +1,6 @@
 /**
- * The pool makes, loads, moves and ends sandboxes. It knows nothing of queues: the dispatcher asks it for workers,
- * and policies tell it what to make ahead. A worker is in exactly one of: `stems`, a function's list, or ending.
+ * The pool makes, loads, moves and ends sandboxes. It knows nothing of queues: the dispatcher asks it for instances,
+ * and policies tell it what to make ahead. An instance is in exactly one of: `stems`, a function's list, or ending.
  *
  *   make() -> stem -> load(spec) -> warm -> end()
  *
@@ -20,9 +20,9 @@ import type { Engine, SandboxExit } from '../sandbox/engine.js';
 import { POOL } from '../tunables/index.js';
 import { type FilePaths, FunctionFiles } from './function-files.js';
 import { MemoryRoom } from './memory-room.js';
+import { isPreimport, type PreimportKind, PreimportStems } from './preimport-stems.js';
 import { ReadyStems } from './ready-stems.js';
-import { Worker } from './state.js';
-import { isZygote, type ZygoteKind, Zygotes } from './zygotes.js';
+import { Instance } from './state.js';
 
 /** The engines as the pool knows them: `Engines` on a box. */
 export interface EngineSource {
@@ -48,15 +48,15 @@ export interface PoolOptions extends FilePaths {
   /** Ends idle sandboxes until nothing is lacking for one of so many bytes, as far as there are any. */
   makeRoom?: (bytes: number, kind?: StemKind) => Promise<void>;
   onLog: (line: LogLine) => void;
-  /** A sandbox is gone; `exit` says why. The worker is already out of the pool. */
-  onEnded: (worker: Worker, exit: SandboxExit) => void;
+  /** A sandbox is gone; `exit` says why. The instance is already out of the pool. */
+  onEnded: (instance: Instance, exit: SandboxExit) => void;
 }
 
 export class Pool {
-  readonly workers = new Map<string, Worker>();
+  readonly instances = new Map<string, Instance>();
   /** When calls asked for a new sandbox, by the key of its stem. */
   readonly asked = new Map<string, RecentTimes>();
-  readonly zygotes = new Zygotes();
+  readonly zygotes = new PreimportStems();
   readonly files: FunctionFiles;
   /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
   clock = 0;
@@ -71,7 +71,7 @@ export class Pool {
     this.time = options.clock ?? realClock;
     this.files = new FunctionFiles(options);
     this.room = new MemoryRoom({
-      workers: this.workers,
+      instances: this.instances,
       memoryMaxBytes: options.memoryMaxBytes,
       shareMaxBytes: options.driver.sharedMemoryMaxBytes,
       ownBytes: (engine) => options.engines.ownBytes(engine),
@@ -113,7 +113,7 @@ export class Pool {
     bytes: number = this.stemBytes,
     forCall = false,
     spec?: FunctionSpec,
-  ): Promise<Worker> {
+  ): Promise<Instance> {
     const engine = await this.options.engines.get(kind.engine);
     if (engine.processGroup !== undefined) this.room.sharing.add(kind.engine);
     const reserved = await this.room.reserve(bytes, kind, forCall);
@@ -128,15 +128,15 @@ export class Pool {
         processGroup = await engine.processGroup(kind.variant, scheduling);
       cgroup = driver.create(id, limits, processGroup);
     } finally {
-      // From here on its worker counts.
+      // From here on its instance counts.
       this.room.release(reserved);
     }
     let slot = -1;
     try {
       slot = control.addSandbox(core, cgroup.handle);
-      const worker = new Worker(id, kind, core, slot, cgroup, this.time.nowMs());
-      worker.memoryBytes = bytes;
-      this.workers.set(id, worker);
+      const instance = new Instance(id, kind, core, slot, cgroup, this.time.nowMs());
+      instance.memoryBytes = bytes;
+      this.instances.set(id, instance);
       const sandbox = await engine.start({
         id,
         cgroup,
@@ -144,21 +144,21 @@ export class Pool {
         scheduling,
         ...(processGroup === undefined ? {} : { processGroup }),
         ...(spec === undefined ? {} : { willLoad: this.files.loadOptions(spec) }),
-        ...(isZygote(kind) ? { packages: this.files.stored(kind.packages) } : {}),
-        onLog: (line) => this.log(worker, line),
+        ...(isPreimport(kind) ? { packages: this.files.stored(kind.packages) } : {}),
+        onLog: (line) => this.log(instance, line),
       });
-      worker.sandbox = sandbox;
-      if (sandbox.preloaded) worker.madeFor = spec;
-      worker.state = 'stem';
+      instance.sandbox = sandbox;
+      if (sandbox.preloaded) instance.madeFor = spec;
+      instance.state = 'stem';
       control.setBusy(slot, false);
-      void sandbox.exited.then((exit) => this.forget(worker, exit));
+      void sandbox.exited.then((exit) => this.forget(instance, exit));
       if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
-      return worker;
+      return instance;
     } catch (thrown) {
-      const worker = this.workers.get(id);
-      if (worker?.sandbox !== undefined) await this.end(worker);
+      const instance = this.instances.get(id);
+      if (instance?.sandbox !== undefined) await this.end(instance);
       else {
-        this.workers.delete(id);
+        this.instances.delete(id);
         if (slot >= 0) control.removeSandbox(slot);
         await cgroup.remove();
       }
@@ -166,26 +166,26 @@ export class Pool {
     }
   }
 
-  /** Gives a stem its code. Rejects with BAD_FUNCTION or FUNCTION_LOAD; the worker is ended then. */
-  async load(worker: Worker, spec: FunctionSpec): Promise<void> {
-    const sandbox = worker.sandbox!;
-    worker.state = 'loading';
-    worker.spec = spec;
-    worker.memoryBytes = spec.memoryBytes;
-    this.options.control.setBusy(worker.slot, true);
+  /** Gives a stem its code. Rejects with BAD_FUNCTION or FUNCTION_LOAD; the instance is ended then. */
+  async load(instance: Instance, spec: FunctionSpec): Promise<void> {
+    const sandbox = instance.sandbox!;
+    instance.state = 'loading';
+    instance.spec = spec;
+    instance.memoryBytes = spec.memoryBytes;
+    this.options.control.setBusy(instance.slot, true);
     try {
       await sandbox.load(this.files.loadOptions(spec));
-      worker.state = 'warm';
-      worker.warmSinceMs = this.time.nowMs();
-      worker.lastUsedMs = worker.warmSinceMs;
-      worker.clockAtUse = this.clock;
+      instance.state = 'warm';
+      instance.warmSinceMs = this.time.nowMs();
+      instance.lastUsedMs = instance.warmSinceMs;
+      instance.clockAtUse = this.clock;
     } catch (thrown) {
       const error = asNemoError(thrown);
       this.files.nameSources(spec, error);
-      await this.end(worker);
+      await this.end(instance);
       throw error;
     } finally {
-      if (this.workers.has(worker.id)) this.options.control.setBusy(worker.slot, false);
+      if (this.instances.has(instance.id)) this.options.control.setBusy(instance.slot, false);
     }
   }
 
@@ -193,7 +193,7 @@ export class Pool {
    * A stem for a function. Undefined also where its engine has the function loaded in a snapshot, which is quicker, and where
    * there is no memory for what the function may use beyond the stem: whoever makes a sandbox for it makes room.
    */
-  async takeStemFor(spec: FunctionSpec, preferredCore: number): Promise<Worker | undefined> {
+  async takeStemFor(spec: FunctionSpec, preferredCore: number): Promise<Instance | undefined> {
     const engine = await this.options.engines.get(spec.engine);
     if (await engine.restores?.(this.files.loadOptions(spec))) return undefined;
     if (this.room.lackingBytes(spec.memoryBytes - this.stemBytes) > 0) return undefined;
@@ -204,19 +204,19 @@ export class Pool {
   }
 
   /** Keeps a ready stem; it may have ended meanwhile. */
-  addStem(worker: Worker): void {
-    if (worker.state === 'stem' && this.workers.has(worker.id)) this.ready.list.push(worker);
+  addStem(instance: Instance): void {
+    if (instance.state === 'stem' && this.instances.has(instance.id)) this.ready.list.push(instance);
   }
 
-  private log(worker: Worker, line: Omit<LogLine, 'functionName'>): void {
-    const { stemKind: kind, functionName } = worker;
-    if (functionName !== '' || !isZygote(kind)) {
-      const text = worker.spec === undefined ? line.text : this.files.ownNames(worker.spec, line.text);
+  private log(instance: Instance, line: Omit<LogLine, 'functionName'>): void {
+    const { stemKind: kind, functionName } = instance;
+    if (functionName !== '' || !isPreimport(kind)) {
+      const text = instance.spec === undefined ? line.text : this.files.ownNames(instance.spec, line.text);
       this.options.onLog({ ...line, text, functionName });
     } else {
       // What packages print belongs into the log of the function that imports them.
       this.zygotes.printed(kind);
-      void this.end(worker);
+      void this.end(instance);
     }
   }
 
@@ -224,12 +224,12 @@ export class Pool {
   async makeStem(core: number, kind: StemKind): Promise<void> {
     await this.ready.during(kind.key, async () => {
       const stem = await this.make(core, kind);
-      if (isZygote(kind)) await this.requireUsable(stem, kind);
+      if (isPreimport(kind)) await this.requireUsable(stem, kind);
       this.addStem(stem);
     });
   }
 
-  private async requireUsable(stem: Worker, kind: ZygoteKind): Promise<void> {
+  private async requireUsable(stem: Instance, kind: PreimportKind): Promise<void> {
     const imported = this.zygotes.imported(kind, stem.sandbox!.ahead);
     if (imported.ok) return;
     await this.end(stem);
@@ -243,12 +243,12 @@ export class Pool {
 
   /** How much of the function's loading a stem of that kind saves, ms; undefined: it must not serve it. */
   saves(kind: StemKind, spec: FunctionSpec): number | undefined {
-    if (isZygote(kind)) return this.zygotes.saves(kind, spec, this.time.nowMs());
+    if (isPreimport(kind)) return this.zygotes.saves(kind, spec, this.time.nowMs());
     return kind.key === this.stemKind(spec).key ? 0 : undefined;
   }
 
   /** Of the stems that fit and save most, one that is on that core already if there is one. */
-  takeStem(preferredCore: number, spec: FunctionSpec): Worker | undefined {
+  takeStem(preferredCore: number, spec: FunctionSpec): Instance | undefined {
     for (;;) {
       const stem = this.ready.best(preferredCore, (one) => this.saves(one.stemKind, spec));
       if (stem === undefined) return undefined;
@@ -258,7 +258,7 @@ export class Pool {
   }
 
   /** Ready stems of all kinds. */
-  get stems(): readonly Worker[] {
+  get stems(): readonly Instance[] {
     return this.ready.list;
   }
 
@@ -267,61 +267,61 @@ export class Pool {
     return this.ready.count(key);
   }
 
-  /** Pins a worker to another core, in place. False if it is ending: its group is gone or about to go. */
-  move(worker: Worker, core: number): boolean {
-    if (worker.state === 'ending') return false;
-    if (worker.core === core) return true;
+  /** Pins an instance to another core, in place. False if it is ending: its group is gone or about to go. */
+  move(instance: Instance, core: number): boolean {
+    if (instance.state === 'ending') return false;
+    if (instance.core === core) return true;
     try {
-      worker.cgroup.setCpus([core]);
+      instance.cgroup.setCpus([core]);
     } catch {
-      void this.end(worker);
+      void this.end(instance);
       return false;
     }
-    worker.core = core;
-    this.options.control.moveSandbox(worker.slot, core);
+    instance.core = core;
+    this.options.control.moveSandbox(instance.slot, core);
     return true;
   }
 
-  /** How much of the core the worker gets next to others. A sandbox that is gone has no weight. */
-  setWeight(worker: Worker, weight: Worker['weight']): void {
-    if (worker.weight === weight || worker.state === 'ending') return;
-    worker.weight = weight;
+  /** How much of the core the instance gets next to others. A sandbox that is gone has no weight. */
+  setWeight(instance: Instance, weight: Instance['weight']): void {
+    if (instance.weight === weight || instance.state === 'ending') return;
+    instance.weight = weight;
     try {
-      worker.cgroup.setWeight(weight);
+      instance.cgroup.setWeight(weight);
     } catch {
       // It ended in this moment; the pool hears of it.
     }
   }
 
   /** Ends a sandbox; calls in it fail with `reason`. Resolves when nothing of it is left. */
-  async end(worker: Worker, reason?: NemoError): Promise<void> {
-    const { sandbox } = worker;
+  async end(instance: Instance, reason?: NemoError): Promise<void> {
+    const { sandbox } = instance;
     // One that still starts is ended by `make`, or by its engine.
     if (sandbox === undefined) return;
-    if (worker.state !== 'ending') {
-      worker.state = 'ending';
-      this.ready.drop(worker);
+    if (instance.state !== 'ending') {
+      instance.state = 'ending';
+      this.ready.drop(instance);
       void sandbox.kill(reason);
     }
     await sandbox.exited;
   }
 
-  private forget(worker: Worker, exit: SandboxExit): void {
-    if (!this.workers.delete(worker.id)) return;
-    const unused = worker.state === 'stem';
-    worker.endedItself = worker.state !== 'ending';
-    worker.state = 'ending';
-    this.ready.drop(worker);
+  private forget(instance: Instance, exit: SandboxExit): void {
+    if (!this.instances.delete(instance.id)) return;
+    const unused = instance.state === 'stem';
+    instance.endedItself = instance.state !== 'ending';
+    instance.state = 'ending';
+    this.ready.drop(instance);
     // Nobody ended it: its packages did.
-    if (unused && isZygote(worker.stemKind)) this.zygotes.failed(worker.stemKind, this.time.nowMs());
-    this.options.control.removeSandbox(worker.slot);
-    this.options.onEnded(worker, exit);
+    if (unused && isPreimport(instance.stemKind)) this.zygotes.failed(instance.stemKind, this.time.nowMs());
+    this.options.control.removeSandbox(instance.slot);
+    this.options.onEnded(instance, exit);
   }
 
   /** Ends every sandbox. */
   async close(): Promise<void> {
     this.closed = true;
     const reason = new NemoError('STOPPING', 'the agent stopped while the call ran');
-    await Promise.all([...this.workers.values()].map((worker) => this.end(worker, reason)));
+    await Promise.all([...this.instances.values()].map((instance) => this.end(instance, reason)));
   }
 }

@@ -1,9 +1,9 @@
 /** Stems that are ready, and how many are being made ahead, by kind. */
 
-import type { Worker } from './state.js';
+import type { Instance } from './state.js';
 
 export class ReadyStems {
-  readonly list: Worker[] = [];
+  readonly list: Instance[] = [];
   /** Being made, by key. */
   private readonly starting = new Map<string, number>();
 
@@ -24,7 +24,7 @@ export class ReadyStems {
     }
   }
 
-  drop(stem: Worker): void {
+  drop(stem: Instance): void {
     const index = this.list.indexOf(stem);
     if (index >= 0) this.list.splice(index, 1);
   }
@@ -33,8 +33,8 @@ export class ReadyStems {
    * Of those that fit and save most, one that is on that core already if there is one; it stays in the list. `saves`: how
    * much of the start it saves, ms; undefined: it does not fit.
    */
-  best(preferredCore: number, saves: (stem: Worker) => number | undefined): Worker | undefined {
-    let stem: Worker | undefined;
+  best(preferredCore: number, saves: (stem: Instance) => number | undefined): Instance | undefined {
+    let stem: Instance | undefined;
     let most = -1;
     for (const one of this.list) {
       const saved = saves(one) ?? -1;

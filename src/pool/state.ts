@@ -1,10 +1,10 @@
 /**
- * What dispatcher, pool and planner keep of functions, of the workers that drive their sandboxes, and of calls. Each names
+ * What dispatcher, pool and planner keep of functions, of the instances that drive their sandboxes, and of calls. Each names
  * the others, so they are one file.
  *
- *   FunctionState -- workers --> Worker -- calls --> ActiveCall -- fn --> FunctionState
+ *   FunctionState -- instances --> Instance -- calls --> ActiveCall -- fn --> FunctionState
  *
- * A worker drives one sandbox: the calls it has, in the order they were sent. The first `concurrency` of them run;
+ * An instance drives one sandbox: the calls it has, in the order they were sent. The first `concurrency` of them run;
  * those behind were sent ahead and have certainly not started, so they can go elsewhere if the sandbox ends.
  */
 
@@ -28,8 +28,8 @@ export interface PendingCall {
   answered: boolean;
   /** It is in the queue of its function. */
   waits: boolean;
-  /** The worker that has it. */
-  worker: Worker | undefined;
+  /** The instance that has it. */
+  instance: Instance | undefined;
   fn: FunctionState;
   /** When its caller left; NaN while it is there. */
   leftMs: number;
@@ -66,7 +66,7 @@ export function acceptedCall(
     acceptedMs,
     answered: false,
     waits: false,
-    worker: undefined,
+    instance: undefined,
     leftMs: Number.NaN,
     returns: 0,
     dispatchedMs: Number.NaN,
@@ -80,7 +80,7 @@ export function acceptedCall(
   };
 }
 
-export function timelineOf(call: ActiveCall, worker: Worker, endedMs: number): CallTimeline {
+export function timelineOf(call: ActiveCall, instance: Instance, endedMs: number): CallTimeline {
   return {
     acceptedMs: call.acceptedMs,
     dispatchedMs: call.dispatchedMs,
@@ -88,15 +88,15 @@ export function timelineOf(call: ActiveCall, worker: Worker, endedMs: number): C
     endedMs,
     start: call.start,
     firstInSandbox: call.firstInSandbox,
-    core: worker.core,
-    sandboxId: worker.id,
+    core: instance.core,
+    sandboxId: instance.id,
   };
 }
 
-export type WorkerState = 'starting' | 'stem' | 'loading' | 'warm' | 'ending';
+export type InstanceState = 'starting' | 'stem' | 'loading' | 'warm' | 'ending';
 
-export class Worker {
-  state: WorkerState = 'starting';
+export class Instance {
+  state: InstanceState = 'starting';
   sandbox: Sandbox | undefined;
   spec: FunctionSpec | undefined;
   /** The one function that it can load, if it was started with that one. */
@@ -111,11 +111,11 @@ export class Worker {
   /** When its code was loaded. */
   warmSinceMs = Number.POSITIVE_INFINITY;
   /**
-   * True while its calls count as running. A busy worker without it is staged: its sandbox has the call and a weight
+   * True while its calls count as running. A busy instance without it is on standby: its sandbox has the call and a weight
    * of next to nothing, so that the kernel gives it the core in the very moment in which the running one pauses or
    * ends.
    */
-  turn = false;
+  running = false;
   /** What its cgroup's weight is now. */
   weight: 'normal' | 'low' = 'normal';
   /** Its limit, which is what counts against the memory for sandboxes. */
@@ -163,7 +163,7 @@ export class Worker {
     for (let i = 0; i < begun; i++) {
       const call = this.calls[i]!;
       if (Number.isNaN(call.deadlineMs)) call.deadlineMs = nowMs + call.allowedMs;
-      if (this.turn && Number.isNaN(call.runningMs)) call.runningMs = nowMs;
+      if (this.running && Number.isNaN(call.runningMs)) call.runningMs = nowMs;
     }
   }
 
@@ -174,16 +174,16 @@ export class Worker {
     return firstMs;
   }
 
-  /** Since when the worker has held its place on the core; NaN if idle. */
+  /** Since when the instance has held its place on the core; NaN if idle. */
   get heldSinceMs(): number {
     return this.calls.length === 0 ? Number.NaN : this.calls[0]!.runningMs;
   }
 }
 
-/** One function: its queue, its workers, its share of service and its figures. */
+/** One function: its queue, its instances, its share of service and its figures. */
 export class FunctionState implements ServiceShare, PrewarmFunction {
-  readonly workers: Worker[] = [];
-  /** Workers being made or loaded because calls wait. */
+  readonly instances: Instance[] = [];
+  /** Instances being made or loaded because calls wait. */
   starting = 0;
   virtualMs = 0;
   /** What policies go by. */
@@ -221,7 +221,7 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
 
   get sandboxes(): number {
     let sandboxes = this.starting;
-    for (const { retired, state } of this.workers) {
+    for (const { retired, state } of this.instances) {
       if (!retired && (state === 'loading' || state === 'warm')) sandboxes++;
     }
     return sandboxes;
@@ -231,15 +231,15 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
     return this.waiting.count;
   }
 
-  /** One of its workers has a call. */
+  /** One of its instances has a call. */
   get busy(): boolean {
-    for (const worker of this.workers) if (!worker.idle) return true;
+    for (const instance of this.instances) if (!instance.idle) return true;
     return false;
   }
 
   /** Sandboxes are being made for it, and none could take a call yet. */
   get onlyStarts(): boolean {
-    return this.starting > 0 && !this.workers.some(({ state }) => state === 'warm');
+    return this.starting > 0 && !this.instances.some(({ state }) => state === 'warm');
   }
 
   /** Bodies of the calls that wait. */
@@ -310,5 +310,5 @@ export interface Deployed {
   /** Grows whenever a function is deployed, changed or removed. */
   readonly version: number;
   /** Gives a stem its code and joins it to a function, ahead of calls. Rejects if the code cannot be loaded. */
-  prewarm(fn: FunctionState, worker: Worker): Promise<void>;
+  prewarm(fn: FunctionState, instance: Instance): Promise<void>;
 }

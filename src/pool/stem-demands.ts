@@ -5,8 +5,8 @@ import { type StemKind, stemKind } from '../engine/engines.js';
 import type { PrewarmPolicy, StemDemand } from '../policy/prewarm/policy.js';
 import { RecentTimes } from '../policy/usage/recent-times.js';
 import type { Pool } from './pool.js';
-import type { Deployed, Worker } from './state.js';
-import type { WantedZygote } from './zygotes.js';
+import type { WantedPreimport } from './preimport-stems.js';
+import type { Deployed, Instance } from './state.js';
 
 const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
 const NEVER = new RecentTimes();
@@ -23,7 +23,7 @@ export class StemDemands {
   /** Some kind has fewer than it should. */
   lacking = false;
   /** One that is more than there should be of its kind. */
-  surplus: Worker | undefined;
+  surplus: Instance | undefined;
   private readonly plan: Demand[] = [];
   private readonly kinds = new Map<string, { kind: StemKind; demand: Demand }>();
   private countedVersion = -1;
@@ -35,7 +35,7 @@ export class StemDemands {
   ) {}
 
   /** What there should be now; good until the next look. */
-  look(nowMs: number): readonly Demand[] {
+  review(nowMs: number): readonly Demand[] {
     const { plan, pool, prewarm } = this;
     this.countFunctions();
     plan.length = 0;
@@ -65,7 +65,7 @@ export class StemDemands {
     return this.kinds.get(key)?.kind ?? this.zygotes(nowMs).find((one) => one.kind.key === key)?.kind;
   }
 
-  private zygotes(nowMs: number): readonly WantedZygote[] {
+  private zygotes(nowMs: number): readonly WantedPreimport[] {
     return this.pool.zygotes.wanted(this.deployed.functions.values(), this.prewarm, nowMs);
   }
 

@@ -173,7 +173,7 @@ class Registry implements StoredRegistry {
       const spec = await this.take(name, value);
       if (spec === undefined) return;
       if (before !== undefined) this.sweepLater(before);
-      this.tell(name, spec);
+      this.notify(name, spec);
     }
   }
 
@@ -229,7 +229,7 @@ class Registry implements StoredRegistry {
       }
       this.specs.keep(spec.name, spec);
       if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.free(before);
-      this.tell(spec.name, spec);
+      this.notify(spec.name, spec);
       return { spec, created: before === undefined };
     });
   }
@@ -255,7 +255,7 @@ class Registry implements StoredRegistry {
   private drop(name: string, before: FunctionSpec): void {
     this.specs.delete(name);
     this.sweepLater(before);
-    this.tell(name, undefined);
+    this.notify(name, undefined);
   }
 
   bundlePath(spec: FunctionSpec): string {
@@ -276,7 +276,7 @@ class Registry implements StoredRegistry {
     clearTimeout(this.sweepTimer);
   }
 
-  private tell(name: string, spec: FunctionSpec | undefined): void {
+  private notify(name: string, spec: FunctionSpec | undefined): void {
     for (const listener of this.listeners) listener(name, spec);
   }
 

@@ -86,7 +86,7 @@ export class World {
       ...(capacityBytes === undefined ? {} : { memoryMaxBytes: capacityBytes }),
       makeRoom: (bytes, kind) => this.planner.makeRoom(bytes, kind),
       onLog: () => {},
-      onEnded: (worker) => this.dispatcher.sandboxEnded(worker),
+      onEnded: (instance) => this.dispatcher.sandboxEnded(instance),
     });
     this.dispatcher = new Dispatcher({
       ...shared,

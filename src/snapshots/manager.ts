@@ -99,7 +99,7 @@ export class SnapshotManager {
   }
 
   /** Its folder. NOT_FOUND where there is none (any more). It stays there until `over` is called. */
-  hold(key: string): { directory: string; over: () => void } {
+  reserve(key: string): { directory: string; over: () => void } {
     const snapshot = this.find(key);
     return { directory: snapshot.directory, over: snapshot.hold(this.onOver) };
   }

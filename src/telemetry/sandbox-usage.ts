@@ -1,6 +1,6 @@
 /** Memory and CPU of each sandbox, once a second while somebody looks, by the collector that fits it. */
 
-import type { Worker } from '../pool/state.js';
+import type { Instance } from '../pool/state.js';
 import { FEED } from '../tunables/index.js';
 import { perfCollectors } from './perf/catalogue.js';
 import type { PerfCollector, Usage } from './perf/collector.js';
@@ -26,12 +26,12 @@ export class SandboxUsage {
   }
 
   /** Starts a look if the last one is old enough; never waits for it. */
-  sample(workers: Iterable<Worker>): void {
+  sample(workers: Iterable<Instance>): void {
     const nowMs = performance.now();
     if (nowMs < this.nextMs) return;
     this.nextMs = nowMs + FEED.usagePeriodMs;
     const ids = new Set<string>();
-    const ofEach = new Map(this.collectors.map((one) => [one, [] as Worker[]]));
+    const ofEach = new Map(this.collectors.map((one) => [one, [] as Instance[]]));
     for (const worker of workers) {
       if (worker.sandbox === undefined) continue;
       ids.add(worker.id);
@@ -42,7 +42,7 @@ export class SandboxUsage {
     for (const [one, fitting] of ofEach) if (!one.running) void this.collect(one, fitting, nowMs);
   }
 
-  private async collect(one: Running, workers: readonly Worker[], nowMs: number): Promise<void> {
+  private async collect(one: Running, workers: readonly Instance[], nowMs: number): Promise<void> {
     one.running = true;
     try {
       for (const [id, usage] of await one.collector.collect(workers, nowMs)) this.known.set(id, usage);

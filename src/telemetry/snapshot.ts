@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { CpuStat, Tick } from '../linux/procfs.js';
 import { type Board, Core, type CoreField, Head, HORIZON_FIELDS, PACKET_SOURCES } from '../model/board.js';
-import type { BlameRecord } from '../model/feed.js';
+import type { OffenceRecord } from '../model/feed.js';
 import {
   FEED_SCHEMA,
   type FeedCore,
@@ -17,8 +17,8 @@ import {
 } from '../model/feed.js';
 import { LADDER } from '../policy/conflict/ladder.js';
 import { PREDICTOR_NAMES } from '../policy/harvest/prediction/predictor.js';
-import type { FunctionState, Worker } from '../pool/state.js';
-import { isZygote } from '../pool/zygotes.js';
+import { isPreimport } from '../pool/preimport-stems.js';
+import type { FunctionState, Instance } from '../pool/state.js';
 import { CONTROL, FEED, PREDICTION } from '../tunables/index.js';
 import type { SandboxUsage } from './sandbox-usage.js';
 
@@ -29,9 +29,9 @@ export interface SnapshotSources {
   functionCores: readonly number[];
   housekeepingCores: readonly number[];
   functions: () => Iterable<FunctionState>;
-  blameOf: (functionName: string, nowMs: number) => BlameRecord | undefined;
-  workers: () => Iterable<Worker>;
-  stems: () => readonly Worker[];
+  blameOf: (functionName: string, nowMs: number) => OffenceRecord | undefined;
+  workers: () => Iterable<Instance>;
+  stems: () => readonly Instance[];
   nfs: () => FeedNf[];
   /** Who takes all of a function core, in words. */
   takenBy: (core: number) => string | undefined;
@@ -205,7 +205,7 @@ export class Snapshot {
       name: fn.spec.name,
       engine: fn.spec.engine,
       queued: fn.queued,
-      inFlight: fn.workers.reduce((count, worker) => count + worker.calls.length, 0),
+      inFlight: fn.instances.reduce((count, worker) => count + worker.calls.length, 0),
       completed: fn.completed,
       failed: fn.failed,
       starts: { ...fn.starts },
@@ -217,7 +217,7 @@ export class Snapshot {
     };
   }
 
-  private sandbox(worker: Worker): FeedSandbox {
+  private sandbox(worker: Instance): FeedSandbox {
     const usage = this.sources.usage.of(worker.id);
     return {
       id: worker.id,
@@ -227,13 +227,13 @@ export class Snapshot {
       memoryBytes: usage.memoryBytes,
       cpuRatio: usage.cpuRatio,
       calls: worker.served,
-      ...(isZygote(worker.stemKind) ? { ahead: worker.stemKind.packages.map(({ name }) => name) } : {}),
+      ...(isPreimport(worker.stemKind) ? { ahead: worker.stemKind.packages.map(({ name }) => name) } : {}),
     };
   }
 }
 
-function stemsOf(stems: readonly Worker[]): Pick<FeedFrame['agent'], 'stems' | 'zygotes'> {
-  const zygotes = stems.map(({ stemKind }) => stemKind).filter(isZygote);
+function stemsOf(stems: readonly Instance[]): Pick<FeedFrame['agent'], 'stems' | 'zygotes'> {
+  const zygotes = stems.map(({ stemKind }) => stemKind).filter(isPreimport);
   const names = zygotes.map(({ packages }) => packages.map(({ name }) => name).join(' '));
   return { stems: stems.length, ...(names.length === 0 ? {} : { zygotes: names.sort() }) };
 }

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
 import { RealTimeBudget } from '../../src/control/real-time-budget.js';
-import { RealTimeTurn } from '../../src/control/real-time-turn.js';
+import { RtThrottleGuard } from '../../src/control/rt-throttle-guard.js';
 import { getScheduling, setScheduling } from '../../src/linux/sched.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
 import { NF } from '../../src/tunables/index.js';
@@ -42,7 +42,7 @@ describe('real-time threads of NFs', function () {
     const ended = once(child, 'exit');
     const pid = child.pid!;
     setScheduling(pid, { policy: 'fifo', priority: 3, resetOnFork: true });
-    const turn = new RealTimeTurn(pid, 3);
+    const turn = new RtThrottleGuard(pid, 3);
     const pass = (share: number) => {
       for (let i = 0; i < 1_100; i++) turn.tick(share * 1e6, 1e6);
       const { policy, nice } = getScheduling(pid);

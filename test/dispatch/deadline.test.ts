@@ -40,20 +40,20 @@ describe('the deadline of a call', () => {
     expect(ahead.outcomes).to.deep.equal(['FUNCTION_TIMEOUT']);
   });
 
-  it('leaves a staged one its whole time after a quantum, in which its turn comes', async () => {
+  it('leaves a standby one its whole time after a quantum, in which its turn comes', async () => {
     box.deploy('long', { timeoutMs: 60_000 });
     await box.warm('long');
     const b = await box.warm('b');
     box.call('long');
-    const staged = box.call('b');
+    const standby = box.call('b');
     const toldMs = told(b);
     expect(toldMs).to.equal(LIMIT_MS + HARVEST.quantumMs);
     expect(b.cgroup.weight).to.equal('low');
     clock.advance(toldMs - 1);
     expect(b.cgroup.weight).to.equal('normal');
-    expect(staged.outcomes).to.deep.equal([]);
+    expect(standby.outcomes).to.deep.equal([]);
     clock.advance(1);
-    expect(staged.outcomes).to.deep.equal(['FUNCTION_TIMEOUT']);
+    expect(standby.outcomes).to.deep.equal(['FUNCTION_TIMEOUT']);
   });
 
   it('stays, whether its sandbox loses its turn or the box looks at it in between', async () => {

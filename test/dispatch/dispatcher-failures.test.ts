@@ -12,16 +12,16 @@ describe('the dispatcher, when something fails or changes', () => {
   };
   afterEach(() => box.close());
 
-  it('fails a staged call whose sandbox dies: it may have begun in a pause of the running one', async () => {
+  it('fails a standby call whose sandbox dies: it may have begun in a pause of the running one', async () => {
     open().deploy('a');
     box.deploy('b');
     await box.warm('a');
     const b = await box.warm('b');
     box.call('a');
-    const staged = box.call('b');
+    const standby = box.call('b');
     expect(b.calls).to.have.length(1);
     b.die();
-    expect(staged.outcomes).to.deep.equal(['FUNCTION_EXIT']);
+    expect(standby.outcomes).to.deep.equal(['FUNCTION_EXIT']);
   });
 
   it('queues a call that was sent ahead again when its sandbox dies, and fails the one that ran', async () => {
@@ -132,7 +132,7 @@ describe('the dispatcher, when something fails or changes', () => {
     expect(running.outcomes).to.deep.equal(['answered']);
     sandbox.answer();
     await settled();
-    expect(box.pool.workers.size).to.equal(0);
+    expect(box.pool.instances.size).to.equal(0);
   });
 
   it('tells those who wait why code does not load, and leaves it alone until it may be tried again', async () => {

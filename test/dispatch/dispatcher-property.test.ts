@@ -65,8 +65,8 @@ for (const seed of [1, 2, 3]) {
           const code = pick(['SANDBOX_START', 'NO_CAPACITY'] as const)!;
           box.startErrors.push(new NemoError(code, 'chance'));
         } else if (chance < 0.675) {
-          const worker = pick([...box.pool.workers.values()].filter((one) => one.idle));
-          if (worker !== undefined) void box.pool.end(worker);
+          const instance = pick([...box.pool.instances.values()].filter((one) => one.idle));
+          if (instance !== undefined) void box.pool.end(instance);
         } else if (chance < 0.75) box.planner.tick();
         else await new Promise((resolve) => setImmediate(resolve));
       }
@@ -90,7 +90,7 @@ for (const seed of [1, 2, 3]) {
 
       await box.close();
       await settled();
-      expect(box.pool.workers.size).to.equal(0);
+      expect(box.pool.instances.size).to.equal(0);
       expect(box.slots.size).to.equal(0);
     });
   });

@@ -40,7 +40,7 @@ describe('the dispatcher', () => {
     expect(late.timeline).to.include({ start: 'warm', firstInSandbox: true });
   });
 
-  it('lets one worker run on a core and stages one more, with a weight of next to nothing', async () => {
+  it('lets one instance run on a core and stages one more, with a weight of next to nothing', async () => {
     open().deploy('a');
     box.deploy('b');
     box.deploy('c');

@@ -261,7 +261,7 @@ export class InProcessBox implements SandboxSlots {
       ...(stemBytes === undefined ? {} : { stemBytes, availableBytes: () => Number.POSITIVE_INFINITY }),
       makeRoom: (bytes) => this.planner.makeRoom(bytes),
       onLog: () => {},
-      onEnded: (worker) => this.dispatcher.sandboxEnded(worker),
+      onEnded: (instance) => this.dispatcher.sandboxEnded(instance),
     });
     const policies = createPolicies({ prewarm, keepAlive, selection });
     this.dispatcher = new Dispatcher({
@@ -353,9 +353,9 @@ export class InProcessBox implements SandboxSlots {
 
   /** A warm idle sandbox of a function. */
   async warm(name: string): Promise<TestSandbox> {
-    const worker = await this.pool.make(1, KIND);
-    await this.dispatcher.prewarm(this.dispatcher.functions.get(name)!, worker);
-    return worker.sandbox as TestSandbox;
+    const instance = await this.pool.make(1, KIND);
+    await this.dispatcher.prewarm(this.dispatcher.functions.get(name)!, instance);
+    return instance.sandbox as TestSandbox;
   }
 
   get live(): TestSandbox[] {

@@ -130,7 +130,7 @@ describe('the doorbell of an NF that reports', () => {
     const nowNs = () => performance.now() * 1e6;
     const sleeper = new Sleeper(word, nowNs);
     sleeper.prepare(0);
-    sleeper.hear(bell);
+    sleeper.onBell(bell);
     expect(sleeper.sleep(0, nowNs() + 1e6)).to.equal(true);
     sample();
     expect(source.fault).to.include('too short');

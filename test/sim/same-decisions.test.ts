@@ -65,11 +65,11 @@ function recorder(): { log: string[]; watch: SimWatch } {
     log,
     watch: {
       calls: {
-        starting: (name, { id, core, turn }, nowMs) =>
-          log.push(`${at(nowMs)} ${name} gets ${id} on core ${core}${turn ? '' : ', staged'}`),
-        ended(name, { request, sink: _, acceptedMs, ...call }, worker, error) {
+        starting: (name, { id, core, running }, nowMs) =>
+          log.push(`${at(nowMs)} ${name} gets ${id} on core ${core}${running ? '' : ', standby'}`),
+        ended(name, { request, sink: _, acceptedMs, ...call }, instance, error) {
           const how = error?.code ?? ('start' in call ? String(call.start) : '');
-          log.push(`${at(acceptedMs)} call ${request.callId} of ${name} ended in ${worker?.id}: ${how}`);
+          log.push(`${at(acceptedMs)} call ${request.callId} of ${name} ended in ${instance?.id}: ${how}`);
         },
       },
       onPrewarm: (what, nowMs) =>

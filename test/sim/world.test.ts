@@ -94,7 +94,7 @@ describe('the simulated box', () => {
   it('runs one short call on a core at a time, and long ones beside each other', async () => {
     const short = trace(['a', 0, 10], ['b', 0, 10], ['c', 0, 10]);
     const result = await run(short, 'fixed+ttl', undefined, 1);
-    // The second is staged, the third waits for a place.
+    // The second is on standby, the third waits for a place.
     expect(result.warm).to.equal(3);
     expect(result.startLatencyMs.p99).to.equal(10);
     const long = trace(['a', 0, 500], ['b', 100, 500], ['c', 100, 500]);

@@ -76,18 +76,18 @@ const V2_CHECKS: Record<keyof typeof V2_TITLES, CgroupCheck['run']> = {
     };
     const child = startIn(group, ['/bin/sh', '-c', 'while :; do :; done']);
     await ran(1);
-    assert.equal(keeper.look(new Map()), false);
+    assert.equal(keeper.check(new Map()), false);
     writeFileSync(CORE_1, '0');
     try {
       assert.deepEqual(onlineCores(), [0]);
-      assert.equal(keeper.look(new Map()), true);
+      assert.equal(keeper.check(new Map()), true);
       assert.deepEqual([keeper.barred, left], [[1], [1]]);
       group.setCpus([0]);
       await ran(0);
     } finally {
       writeFileSync(CORE_1, '1');
     }
-    assert.equal(keeper.look(new Map()), true);
+    assert.equal(keeper.check(new Map()), true);
     assert.deepEqual(keeper.barred, []);
     group.setCpus([1]);
     await ran(1);

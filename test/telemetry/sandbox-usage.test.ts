@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { Worker } from '../../src/pool/state.js';
+import type { Instance } from '../../src/pool/state.js';
 import { SandboxUsage } from '../../src/telemetry/sandbox-usage.js';
 
 /** Files of `/proc/PID/stat` that this process has open. */
@@ -41,7 +41,7 @@ describe('usage of sandboxes', function () {
     const pids = children.map((child) => child.pid!);
     const list = join(folder, 'cgroup.procs');
     writeFileSync(list, pids.join('\n'));
-    const worker = { id: 'sb-1', sandbox: { cgroup: { joinPaths: [list] } } } as unknown as Worker;
+    const worker = { id: 'sb-1', sandbox: { cgroup: { joinPaths: [list] } } } as unknown as Instance;
     while (usage.of('sb-1').memoryBytes === 0) {
       usage.sample([worker]);
       await delay(20);
@@ -64,7 +64,7 @@ describe('usage of sandboxes', function () {
       id: 'sb-2',
       sandbox: { heldBytes: 1234 },
       cgroup: { usage: () => ({ cpuNs }) },
-    } as unknown as Worker;
+    } as unknown as Instance;
     const ended = {
       ...{ id: 'sb-3', sandbox: { heldBytes: 1 } },
       cgroup: {
@@ -72,7 +72,7 @@ describe('usage of sandboxes', function () {
           throw new Error('ENOENT');
         },
       },
-    } as unknown as Worker;
+    } as unknown as Instance;
     while (usage.of('sb-2').memoryBytes === 0) {
       usage.sample([thread, ended]);
       await delay(20);

@@ -123,7 +123,7 @@ export class IsolateHost {
     this.stderr = readLog(this.child.stderr!, ends, () => {});
     readLog(this.child.stdout!, ends, () => {});
     this.control = this.child.stdio[3] as Socket;
-    readControlLines(this.control, CONTROL_LINE.hostMaxBytes, ends, (told) => this.hear(told));
+    readControlLines(this.control, CONTROL_LINE.hostMaxBytes, ends, (told) => this.onMessage(told));
     this.exited = this.watch();
     this.removed = this.exited.then(() => this.removeGroups());
   }
@@ -149,7 +149,7 @@ export class IsolateHost {
       const heapMb = Math.ceil(owner.memoryBytes / 2 ** 20);
       const { stackMb, youngMb } = ISOLATE;
       thread.before = new Set(threadsOf(this.pid));
-      this.tell({ op: 'spawn', id, token, heapMb, stackMb, youngMb });
+      this.send({ op: 'spawn', id, token, heapMb, stackMb, youngMb });
       const connected = await thread.connected.within(SANDBOX.startTimeoutMs, () => this.error('no thread'));
       return { id, connected };
     } catch (error) {
@@ -159,7 +159,7 @@ export class IsolateHost {
   }
 
   /** More or fewer sandboxes are served by threads that come and go: with one the process stays, also without threads. */
-  hold(sandboxes: number, bytes: number): void {
+  reserve(sandboxes: number, bytes: number): void {
     this.holders += sandboxes;
     this.heldBytes += bytes;
     if (this.ended || this.ending) return;
@@ -172,7 +172,7 @@ export class IsolateHost {
   }
 
   /** Puts a thread where no function's group counts or holds it. */
-  shelter(tid: number): void {
+  park(tid: number): void {
     this.mainGroup.adoptThread(tid);
   }
 
@@ -196,11 +196,11 @@ export class IsolateHost {
 
   /** Asks a thread to end; its owner is told when it has. */
   end(id: string): void {
-    this.tell({ op: 'end', id });
+    this.send({ op: 'end', id });
   }
 
   /** Ends a thread of which nobody wants to hear any more. */
-  disown(id: string): void {
+  orphan(id: string): void {
     const thread = this.threads.get(id);
     if (thread !== undefined) thread.owner = NOBODY;
     this.end(id);
@@ -244,12 +244,12 @@ export class IsolateHost {
     this.group.setPidsMax(ISOLATE.hostThreads + 2 * this.threads.size);
   }
 
-  private tell(message: ToHost): void {
+  private send(message: ToHost): void {
     if (!this.ended) this.control.write(`${JSON.stringify(message)}\n`);
   }
 
   /** False if it makes no sense. */
-  private hear(told: Record<string, unknown>): boolean {
+  private onMessage(told: Record<string, unknown>): boolean {
     const message = readMessage(told);
     if (message?.event === 'up') {
       if (this.pid !== 0) return false;

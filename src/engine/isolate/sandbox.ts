@@ -94,7 +94,7 @@ export class IsolateSandbox extends SandboxLifecycle implements Sandbox, ThreadO
     this.memoryBytes = memoryBytes;
     const old = this.threadId;
     this.socket?.removeAllListeners('close');
-    this.host.disown(old);
+    this.host.orphan(old);
     await this.takeThread();
   }
 

@@ -33,12 +33,12 @@ import type { OpenSnapshot } from '../../snapshots/snapshot.js';
 import { type StoreConfig, storesOf } from '../../snapshots/stores.js';
 import { MICROVM, POOL } from '../../tunables/index.js';
 import { ProcessSandbox } from '../process/sandbox.js';
+import { BaseSnapshots, type BaseSnapshotsOptions } from './base-snapshots.js';
 import { FunctionSnapshots } from './function-snapshots.js';
 import { goOn, synchronise } from './load-in-machine.js';
 import { type Accelerator, Fd, launchMachine, type MachineRuntime, socketOf } from './machine.js';
 import { memoryLibrary } from './memory-library.js';
 import { Qmp } from './qmp.js';
-import { Stems, type StemsOptions } from './stems.js';
 import { microvmVariant } from './variant.js';
 
 export const MICROVM_ENGINE = 'microvm';
@@ -69,7 +69,7 @@ export interface MicrovmEngineOptions extends MicrovmConfig {
 export class MicrovmEngine implements Engine {
   readonly kind = MICROVM_ENGINE;
   readonly snapshots: SnapshotManager;
-  private readonly stems: Stems;
+  private readonly stems: BaseSnapshots;
   private readonly functions: FunctionSnapshots;
   private readonly live = new Map<number, ProcessSandbox>();
   private runtime: MachineRuntime | undefined;
@@ -79,14 +79,14 @@ export class MicrovmEngine implements Engine {
   constructor(private readonly options: MicrovmEngineOptions) {
     const { directory, stateDir, driver, housekeepingCores, accelerator, kernel, onNote } = options;
     this.snapshots = new SnapshotManager({ stores: storesOf(options.stores, stateDir), onNote });
-    const common: StemsOptions = {
+    const common: BaseSnapshotsOptions = {
       ...{ stateDir, runDir: directory, snapshots: this.snapshots, driver, accelerator, kernel, onNote },
       cores: housekeepingCores,
       setApart: options.setApart,
       runtime: () => this.layOut(),
       uid: MICROVM.firstUid + MICROVM.uidCount,
     };
-    this.stems = new Stems(common);
+    this.stems = new BaseSnapshots(common);
     this.functions = new FunctionSnapshots(this.stems, common);
   }
 

@@ -14,9 +14,9 @@ import type { LoadOptions } from '../../sandbox/engine.js';
 import type { OpenSnapshot } from '../../snapshots/snapshot.js';
 import type { MadeBy } from '../../snapshots/snapshot-files.js';
 import { MICROVM, SANDBOX, SNAPSHOT } from '../../tunables/index.js';
+import type { BaseSnapshot, BaseSnapshots, BaseSnapshotsOptions } from './base-snapshots.js';
 import { loadInMachine } from './load-in-machine.js';
 import { makeSnapshot } from './make-snapshot.js';
-import type { Stem, Stems, StemsOptions } from './stems.js';
 import { microvmVariant } from './variant.js';
 
 const PREFIX = 'function-';
@@ -35,7 +35,7 @@ interface Candidate extends Identity {
   failed: boolean;
 }
 
-export interface OpenFunction extends Stem {
+export interface OpenFunction extends BaseSnapshot {
   snapshot: OpenSnapshot;
 }
 
@@ -51,8 +51,8 @@ export class FunctionSnapshots {
   private closed = false;
 
   constructor(
-    private readonly stems: Stems,
-    private readonly options: StemsOptions,
+    private readonly stems: BaseSnapshots,
+    private readonly options: BaseSnapshotsOptions,
   ) {}
 
   /** Undefined where there is none that fits. */
@@ -158,7 +158,7 @@ export class FunctionSnapshots {
     load: LoadOptions,
     identity: Identity,
     code: Buffer,
-    stem: Stem,
+    stem: BaseSnapshot,
     savedMs: number,
   ): Promise<void> {
     const { snapshots, driver, cores, runDir, runtime, uid, setApart } = this.options;
@@ -170,7 +170,7 @@ export class FunctionSnapshots {
     // QEMU that was taken over could take its time for each answer.
     const late = setTimeout(() => void making.cgroup.kill().catch(() => {}), SNAPSHOT.makingMaxMs).unref();
     try {
-      const stemFiles = snapshots.hold(stem.key);
+      const stemFiles = snapshots.reserve(stem.key);
       const { directory: from } = stemFiles;
       const spec = {
         spec: stem,
@@ -206,7 +206,7 @@ function heapMbOf({ memoryBytes }: LoadOptions): number {
   return Number(microvmVariant(memoryBytes));
 }
 
-function madeBy(stem: Stem, identity: Identity): MadeBy {
+function madeBy(stem: BaseSnapshot, identity: Identity): MadeBy {
   return { ...stem.madeBy, ...identity };
 }
 

@@ -11,13 +11,13 @@ import { WASM } from '../../tunables/index.js';
 import { artifact, IsolateEngine, type IsolateEngineOptions } from '../isolate/engine.js';
 import type { IsolateHost } from '../isolate/host.js';
 import { WASM_PROGRAM } from '../isolate/runtime.js';
-import { Carriers } from './carriers.js';
 import { WasmSandbox } from './sandbox.js';
+import { ThreadPool } from './thread-pool.js';
 
 export class WasmEngine extends IsolateEngine {
   override readonly kind = 'wasm';
   protected override readonly program = WASM_PROGRAM;
-  private readonly carriers = new WeakMap<IsolateHost, Carriers>();
+  private readonly carriers = new WeakMap<IsolateHost, ThreadPool>();
 
   constructor(options: IsolateEngineOptions) {
     super(options, WASM.firstUid);
@@ -40,7 +40,7 @@ export class WasmEngine extends IsolateEngine {
   protected override sandboxOn(host: IsolateHost, options: StartOptions): WasmSandbox {
     let carriers = this.carriers.get(host);
     if (carriers === undefined) {
-      carriers = new Carriers(host, options.scheduling);
+      carriers = new ThreadPool(host, options.scheduling);
       this.carriers.set(host, carriers);
     }
     return new WasmSandbox(options, host, carriers);

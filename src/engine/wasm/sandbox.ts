@@ -20,8 +20,8 @@ import type { IsolateHost } from '../isolate/host.js';
 import { readCode } from '../isolate/sandbox.js';
 import { threadEndWords, threadExit } from '../isolate/thread-end.js';
 import { ThreadLogs } from '../isolate/thread-logs.js';
-import type { Carrier, CarrierEnd, Sitter } from './carrier.js';
-import type { Carriers, Passenger } from './carriers.js';
+import type { PoolThread, PoolThreadEnd, ThreadOccupant } from './pool-thread.js';
+import type { ThreadPool, ThreadPoolMember } from './thread-pool.js';
 
 interface Waiting {
   call: CallRequest;
@@ -29,7 +29,7 @@ interface Waiting {
   reply: SandboxReply;
 }
 
-export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, Passenger {
+export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOccupant, ThreadPoolMember {
   readonly engine = 'wasm';
   readonly exited: Promise<SandboxExit>;
   heldBytes = 0;
@@ -37,7 +37,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
   private readonly logs: ThreadLogs;
   private readonly gone = new Deferred<SandboxExit>();
   /** The thread that has its function. */
-  private carrier: Carrier | undefined;
+  private carrier: PoolThread | undefined;
   private options: LoadOptions | undefined;
   private seating: Promise<void> | undefined;
   private keepsInstance = false;
@@ -51,13 +51,13 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
   constructor(
     options: StartOptions,
     private readonly host: IsolateHost,
-    private readonly carriers: Carriers,
+    private readonly carriers: ThreadPool,
   ) {
     super(options);
     this.logs = new ThreadLogs(options, this);
     this.exited = this.watch();
     this.number = carriers.enter(this);
-    host.hold(1, this.memoryBytes);
+    host.reserve(1, this.memoryBytes);
   }
 
   get pid(): number {
@@ -73,7 +73,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
   }
 
   private get sits(): boolean {
-    return this.carrier?.sitter === this;
+    return this.carrier?.occupant === this;
   }
 
   async start(): Promise<void> {
@@ -82,7 +82,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
       if (this.ended) throw startError(this.id, 'it was ended');
       // Without one it shares: it gets its seat with its function.
       const carrier = this.carriers.free();
-      if (carrier !== undefined && carrier.sitter === undefined) this.sitOn(carrier);
+      if (carrier !== undefined && carrier.occupant === undefined) this.sitOn(carrier);
     } catch (error) {
       await this.kill();
       if (error instanceof NemoError) throw error;
@@ -94,7 +94,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
     return this.loadBy(options, async () => {
       this.options = options;
       if (options.memoryBytes !== this.memoryBytes) {
-        this.host.hold(0, options.memoryBytes - this.memoryBytes);
+        this.host.reserve(0, options.memoryBytes - this.memoryBytes);
         this.memoryBytes = options.memoryBytes;
       }
       await this.sitDown();
@@ -136,7 +136,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
     return this.seating;
   }
 
-  private async takeSeat(): Promise<Carrier> {
+  private async takeSeat(): Promise<PoolThread> {
     const home = this.carrier;
     if (home !== undefined) {
       const untilMs = performance.now() + WASM.homeWaitMs;
@@ -152,7 +152,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
     }
   }
 
-  private sitOn(carrier: Carrier): Carrier {
+  private sitOn(carrier: PoolThread): PoolThread {
     // Its group may be gone.
     if (this.ended) throw this.endError('was ended', false);
     carrier.seat(this);
@@ -162,7 +162,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
   }
 
   /** Loads the function into the thread on which it sits: by name, if a thread of the process has compiled it. */
-  private async install(carrier: Carrier): Promise<void> {
+  private async install(carrier: PoolThread): Promise<void> {
     await this.loaded(this.options!, async () => {
       if (this.carriers.compiled.has(this.path))
         carrier.channel.load(this.options!, this.path, undefined, this.number);
@@ -177,7 +177,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
     return `${basename(this.options!.bundlePath)}:${this.memoryBytes}`;
   }
 
-  private async sendCode(carrier: Carrier): Promise<void> {
+  private async sendCode(carrier: PoolThread): Promise<void> {
     const code = await readCode(this.options!.bundlePath);
     carrier.channel.load(this.options!, this.path, code, this.number);
   }
@@ -228,17 +228,17 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
   }
 
   /** While it runs nothing, it just needs another thread with its next call. */
-  onThreadEnded(end: CarrierEnd): void {
+  onThreadEnded(end: PoolThreadEnd): void {
     const busy = this.loading !== undefined || this.carrier!.channel.inFlight > 0;
     if (this.ended || busy) this.over(end);
     else this.carrier = undefined;
   }
 
-  onProcessEnded(end: CarrierEnd): void {
+  onProcessEnded(end: PoolThreadEnd): void {
     this.over(end);
   }
 
-  private over(end: CarrierEnd): void {
+  private over(end: PoolThreadEnd): void {
     const exit = threadExit(end, this.ended, this.logs.tail);
     this.violation ||= end.violation;
     this.dying = true;
@@ -251,7 +251,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, Sitter, 
     this.logs.end();
     await removeGroup(this.cgroup, this.id);
     this.carriers.leave(this);
-    this.host.hold(-1, -this.memoryBytes);
+    this.host.reserve(-1, -this.memoryBytes);
     return exit;
   }
 }

@@ -30,9 +30,9 @@ import {
   useOtherCores,
   writeControl,
 } from './files.js';
+import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './kill-group.js';
 import type { CgroupMounts } from './mounts.js';
 import { checkName } from './names.js';
-import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.js';
 
 const CONTROLLERS = ['memory', 'pids', 'cpuset', 'cpuacct', 'cpu', 'freezer'] as const;
 /** The smallest that there is: with larger ones the limit is lower than it could be. */

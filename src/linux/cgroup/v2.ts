@@ -29,9 +29,9 @@ import {
   useOtherCores,
   writeControl,
 } from './files.js';
+import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './kill-group.js';
 import { checkName } from './names.js';
 import { stepAside, stepBack } from './peers.js';
-import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './reap.js';
 
 /** What the kernel answers for a controller that it lacks, that v1 holds, or that this place may not have. */
 const REFUSALS = ['EBUSY', 'EINVAL', 'ENOENT', 'EOPNOTSUPP', 'ENOTSUP'];

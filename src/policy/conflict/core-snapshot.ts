@@ -1,6 +1,6 @@
 /** What the conflict policy sees of one function core. Plain data: the loop keeps one a core and fills it anew each tick. */
 
-import type { Suspect } from './culprit.js';
+import type { Suspect } from './attribution.js';
 
 /** One NF of the core, since the last look. */
 export interface NfSample {

@@ -10,9 +10,9 @@
  */
 
 import { CONFLICT, CONTROL, OTHERS } from '../../tunables/index.js';
+import { type Attribution, attribute, blame, hostStalled, suspectsAt } from './attribution.js';
 import { CoreJudges } from './core-judges.js';
 import type { CoreSnapshot } from './core-snapshot.js';
-import { type Accusation, blame, findCulprit, hostStalled, suspectsAt } from './culprit.js';
 import type { Verdict } from './detect.js';
 import { FROZEN, LADDER, OFF } from './ladder.js';
 import type { LadderRule, LadderState } from './ladder-rule.js';
@@ -94,7 +94,7 @@ export function decide(snapshot: CoreSnapshot, state: ConflictState, nowMs: numb
   if (isAcquitted(state) && !starved) return giveBack(state, nowMs, 'packets are as late without functions');
   // The others go on. If that is not enough, the next packets above the SLO throttle the core.
   if (mayHoldOne(snapshot, state, nowMs)) {
-    const culprit = findCulprit(snapshot.functions, nowMs);
+    const culprit = attribute(snapshot.functions, nowMs);
     if (culprit !== undefined) return holdOne(snapshot, state, nowMs, culprit);
   }
   // Off the core and still too slow: functions stay off until the NF alone is well again.
@@ -179,7 +179,7 @@ function holdOne(
   { functions }: CoreSnapshot,
   state: ConflictState,
   nowMs: number,
-  { index, why }: Accusation,
+  { index, why }: Attribution,
 ): Decision {
   const holdMs = blame(functions[index]!, nowMs);
   state.conflicts++;

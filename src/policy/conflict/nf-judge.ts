@@ -4,8 +4,8 @@
  */
 
 import { CONFLICT, CONTROL } from '../../tunables/index.js';
+import { BaselineComparison } from './baseline-comparison.js';
 import { ConflictDetector, type TickSigns, type Verdict } from './detect.js';
-import { Evidence } from './evidence.js';
 import { LastingBreach } from './lasting.js';
 
 const TICK_MS = CONTROL.periodUs / 1000;
@@ -13,7 +13,7 @@ const TICK_MS = CONTROL.periodUs / 1000;
 export class NfJudge {
   private readonly detector: ConflictDetector;
   private readonly lasting = new LastingBreach();
-  private readonly evidence = new Evidence();
+  private readonly evidence = new BaselineComparison();
   /** Ticks since a function had CPU time: a packet may be late for that long after. */
   private sinceRan = Number.POSITIVE_INFINITY;
   private offCore = false;

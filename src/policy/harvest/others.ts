@@ -21,7 +21,7 @@ export class OthersModel {
    * What passed since the last look: wall time, time in which the core was not idle, CPU time of its NFs and of functions.
    * Returns true if `taken` changed.
    */
-  look(wallNs: number, busyNs: number, nfNs: number, functionNs: number): boolean {
+  account(wallNs: number, busyNs: number, nfNs: number, functionNs: number): boolean {
     this.wallNs += wallNs;
     this.busyNs += busyNs;
     this.nfNs += nfNs;

@@ -4,7 +4,7 @@
  * was, until its time there is over. Pure.
  */
 
-import { type Blame, NO_BLAME } from '../conflict/blame-book.js';
+import { NO_OFFENCES, type Offences } from '../conflict/offender-history.js';
 
 export interface PlacementCore {
   core: number;
@@ -14,7 +14,7 @@ export interface PlacementCore {
   predictedSpareRatio: number;
   throttleLevel: number;
   /** Share of the strictest SLO there that its packets take now, 0..1; 0: no SLO. See `tightnessOf`. */
-  tightness: number;
+  sloUtilization: number;
 }
 
 export interface PlacementPolicy {
@@ -23,12 +23,12 @@ export interface PlacementPolicy {
    * Called for each call that could start now; `blame`: of its function. Returns an index into `cores`, or -1 to let it
    * wait.
    */
-  choose(cores: readonly PlacementCore[], blame?: Blame): number;
+  choose(cores: readonly PlacementCore[], blame?: Offences): number;
 }
 
 export const mostSpare: PlacementPolicy = {
   name: 'most-spare',
-  choose(cores, blame = NO_BLAME) {
+  choose(cores, blame = NO_OFFENCES) {
     let best = -1;
     let bestScore = Number.NEGATIVE_INFINITY;
     for (let i = 0; i < cores.length; i++) {
@@ -36,7 +36,9 @@ export const mostSpare: PlacementPolicy = {
       if (core.running >= core.budgetRunning || blame.away.has(core.core)) continue;
       // A throttled core comes last; a running call takes half of what is spare.
       const score =
-        core.predictedSpareRatio / (core.running + 1) - core.throttleLevel - blame.penalty * core.tightness;
+        core.predictedSpareRatio / (core.running + 1) -
+        core.throttleLevel -
+        blame.penalty * core.sloUtilization;
       if (score > bestScore) {
         best = i;
         bestScore = score;
@@ -50,7 +52,7 @@ export const mostSpare: PlacementPolicy = {
 const TIGHT_LEAST = 0.2;
 
 /** `sloUs` 0: no NF there says how late is late. `p99Us` is not a number while there are no packets. */
-export function tightnessOf(sloUs: number, p99Us: number): number {
+export function sloUtilization(sloUs: number, p99Us: number): number {
   if (sloUs <= 0) return 0;
   const share = p99Us / sloUs;
   return share > TIGHT_LEAST ? Math.min(share, 1) : TIGHT_LEAST;

@@ -41,7 +41,7 @@ export interface ImportSnapshot {
 }
 
 /** A node of the tree of zygotes: stems that have imported these packages, and serve only who imports all of them. */
-export interface Zygote {
+export interface PreimportStem {
   readonly group: string;
   /** In order. */
   readonly hashes: readonly string[];
@@ -59,7 +59,7 @@ export interface PrewarmPolicy {
   /** Called when something of a function changed, and every second, for each kind in use. Returns how many stems should be ready or being made. */
   stems(demand: StemDemand, nowMs: number): number;
   /** Called every second. Returns the zygotes that there should be, beside the stems, the most useful first. */
-  zygotes?(snapshot: ImportSnapshot, nowMs: number): readonly Zygote[];
+  zygotes?(snapshot: ImportSnapshot, nowMs: number): readonly PreimportStem[];
 }
 
 export const FOREVER = Number.POSITIVE_INFINITY;

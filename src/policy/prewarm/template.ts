@@ -6,7 +6,7 @@
 
 import { definePolicy } from '../policy-entry.js';
 import { FOREVER, type PrewarmPolicy } from './policy.js';
-import { growTree } from './zygote-tree.js';
+import { growTree } from './preimport-tree.js';
 
 export const template = definePolicy({
   name: 'template',

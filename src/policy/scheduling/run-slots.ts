@@ -1,5 +1,5 @@
 /**
- * How many sandboxes may run on a core at once, who is staged beside them, and who gets a turn that becomes free. A
+ * How many sandboxes may run on a core at once, who is on standby beside them, and who gets a turn that becomes free. A
  * call that has run for a quantum no longer keeps others off the core, so that long calls share it. Pure.
  */
 
@@ -8,9 +8,9 @@ import { HARVEST } from '../../tunables/index.js';
 /** A core as the rules see it. */
 export interface RunSlots {
   core: number;
-  /** Sandboxes that have a turn, and those that are staged. */
+  /** Sandboxes that have a turn, and those that are on standby. */
   running: number;
-  staged: number;
+  standby: number;
   /** Of those that have a turn, how many have held it for longer than a quantum. */
   lasting: number;
   /** How many may have a turn now. */
@@ -19,10 +19,10 @@ export interface RunSlots {
   predictedSpareRatio: number;
 }
 
-/** A sandbox that has calls: with a turn, or staged. */
+/** A sandbox that has calls: with a turn, or on standby. */
 export interface Contender {
   readonly core: number;
-  readonly turn: boolean;
+  readonly running: boolean;
 }
 
 /** Whether a call that has held its turn for so long keeps nobody off the core any more. */
@@ -43,17 +43,17 @@ export function hasFreeTurn({ running, budgetRunning }: RunSlots): boolean {
 }
 
 /**
- * The core on which one more sandbox may be staged: the one with the most spare time. Undefined: there is none. Where as
- * many share as ever may, a quantum frees no turn, so nobody is staged.
+ * The core on which one more sandbox may be on standby: the one with the most spare time. Undefined: there is none. Where as
+ * many share as ever may, a quantum frees no turn, so nobody is on standby.
  */
-export function stagingCore(
+export function standbyCore(
   cores: readonly RunSlots[],
-  stagedMax: number,
+  standbyMax: number,
   away: ReadonlySet<number>,
 ): number | undefined {
   let best: RunSlots | undefined;
   for (const slots of cores) {
-    if (away.has(slots.core) || slots.throttleLevel > 0 || slots.staged >= stagedMax) continue;
+    if (away.has(slots.core) || slots.throttleLevel > 0 || slots.standby >= standbyMax) continue;
     if (slots.budgetRunning === 0 || slots.budgetRunning >= HARVEST.sharingMax) continue;
     if (best === undefined || slots.predictedSpareRatio > best.predictedSpareRatio) best = slots;
   }
@@ -75,9 +75,9 @@ export function newcomersCore(cores: readonly RunSlots[], away: ReadonlySet<numb
   return best?.core;
 }
 
-/** Whether a sandbox that ended a call and has another one gives its turn away: somebody is staged on its core. */
+/** Whether a sandbox that ended a call and has another one gives its turn away: somebody is on standby on its core. */
 export function yieldsTurn<C extends Contender>(one: C, contenders: Iterable<C>): boolean {
-  if (!one.turn) return false;
-  for (const other of contenders) if (!other.turn && other.core === one.core) return true;
+  if (!one.running) return false;
+  for (const other of contenders) if (!other.running && other.core === one.core) return true;
   return false;
 }

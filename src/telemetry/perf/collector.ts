@@ -1,6 +1,6 @@
 /** How it is measured what sandboxes take: a file for each kind of sandbox, and a line in catalogue.ts. */
 
-import type { Worker } from '../../pool/state.js';
+import type { Instance } from '../../pool/state.js';
 
 export interface Usage {
   memoryBytes: number;
@@ -10,8 +10,8 @@ export interface Usage {
 
 export interface PerfCollector {
   /** Whether it can measure this one, whose sandbox is there. */
-  fits(worker: Worker): boolean;
+  fits(worker: Instance): boolean;
   /** Called once a period with all that fit. Those that have just ended are left out. Not called again before it is done. */
-  collect(workers: readonly Worker[], nowMs: number): Promise<ReadonlyMap<string, Usage>>;
+  collect(workers: readonly Instance[], nowMs: number): Promise<ReadonlyMap<string, Usage>>;
   close(): void;
 }

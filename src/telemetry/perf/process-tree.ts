@@ -3,7 +3,7 @@
 import { dirname } from 'node:path';
 import pidusage from 'pidusage';
 import { membersOf } from '../../linux/cgroup/files.js';
-import type { Worker } from '../../pool/state.js';
+import type { Instance } from '../../pool/state.js';
 import { FEED } from '../../tunables/index.js';
 import type { PerfCollector, Usage } from './collector.js';
 
@@ -15,7 +15,7 @@ export class ProcessTreeCollector implements PerfCollector {
     return true;
   }
 
-  async collect(workers: readonly Worker[]): Promise<ReadonlyMap<string, Usage>> {
+  async collect(workers: readonly Instance[]): Promise<ReadonlyMap<string, Usage>> {
     const pidsOf = new Map(workers.map((worker) => [worker.id, pidsIn(worker)]));
     const all = [...pidsOf.values()].flat();
     if (all.length === 0) return new Map();
@@ -40,7 +40,7 @@ export class ProcessTreeCollector implements PerfCollector {
   }
 }
 
-function pidsIn({ sandbox }: Worker): number[] {
+function pidsIn({ sandbox }: Instance): number[] {
   const file = sandbox?.cgroup.joinPaths[0];
   return file === undefined ? [] : [...membersOf(dirname(file))];
 }

@@ -1,6 +1,6 @@
 /** A sandbox that is a thread among others: memory by its own word, CPU time by its group's. */
 
-import type { Worker } from '../../pool/state.js';
+import type { Instance } from '../../pool/state.js';
 import type { PerfCollector, Usage } from './collector.js';
 
 export class ThreadCollector implements PerfCollector {
@@ -8,11 +8,11 @@ export class ThreadCollector implements PerfCollector {
   private cpuNs = new Map<string, number>();
   private collectedMs = 0;
 
-  fits({ sandbox }: Worker): boolean {
+  fits({ sandbox }: Instance): boolean {
     return sandbox?.heldBytes !== undefined;
   }
 
-  async collect(workers: readonly Worker[], nowMs: number): Promise<ReadonlyMap<string, Usage>> {
+  async collect(workers: readonly Instance[], nowMs: number): Promise<ReadonlyMap<string, Usage>> {
     const found = new Map<string, Usage>();
     const seen = new Map<string, number>();
     for (const { id, cgroup, sandbox } of workers) {

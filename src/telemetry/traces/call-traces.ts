@@ -8,7 +8,7 @@ import type { CallObserver } from '../../dispatch/observer.js';
 import { readKeyed } from '../../linux/cgroup/files.js';
 import type { CallTrace } from '../../model/call-trace.js';
 import type { NemoError } from '../../model/errors.js';
-import type { ActiveCall, PendingCall, Worker } from '../../pool/state.js';
+import type { ActiveCall, Instance, PendingCall } from '../../pool/state.js';
 import { TRACE } from '../../tunables/index.js';
 import { fairLevel } from '../fair-level.js';
 
@@ -33,7 +33,7 @@ export class CallTraces implements CallObserver {
   /** Of all rings. */
   private kept = 0;
   private readonly listeners: Array<(trace: Readonly<CallTrace>) => void> = [];
-  private readonly marks = new WeakMap<Worker, Mark>();
+  private readonly marks = new WeakMap<Instance, Mark>();
 
   /** A ring is kept of what `isFunction`: of one that was removed it would stay for ever. */
   constructor(
@@ -41,7 +41,7 @@ export class CallTraces implements CallObserver {
     private readonly isFunction: (name: string) => boolean = () => true,
   ) {}
 
-  starting(functionName: string, worker: Worker, nowMs: number): void {
+  starting(functionName: string, worker: Instance, nowMs: number): void {
     const ring = this.ring(functionName);
     if (nowMs < ring.nextDetailMs) return;
     ring.nextDetailMs = nowMs + this.limits.detailPeriodMs;
@@ -49,7 +49,7 @@ export class CallTraces implements CallObserver {
     if (usage !== undefined) this.marks.set(worker, usage);
   }
 
-  ended(functionName: string, call: PendingCall, worker?: Worker, error?: NemoError): void {
+  ended(functionName: string, call: PendingCall, worker?: Instance, error?: NemoError): void {
     const endedMs = performance.now();
     const trace = this.slot(this.ring(functionName));
     const active = worker === undefined ? undefined : (call as ActiveCall);
@@ -78,7 +78,7 @@ export class CallTraces implements CallObserver {
     for (const listener of this.listeners) listener(trace);
   }
 
-  private addUsage(trace: CallTrace, worker: Worker): void {
+  private addUsage(trace: CallTrace, worker: Instance): void {
     const before = this.marks.get(worker);
     if (before === undefined) return;
     this.marks.delete(worker);
@@ -148,13 +148,13 @@ export class CallTraces implements CallObserver {
 }
 
 /** Of a call that asked for its sandbox; whoever finds it warm waited for a place alone. */
-function startMsOf(call: ActiveCall, worker: Worker): number {
+function startMsOf(call: ActiveCall, worker: Instance): number {
   if (call.start === 'warm') return 0;
   const fromMs = clamp(worker.askedMs, call.acceptedMs, call.dispatchedMs);
   return clamp(worker.warmSinceMs, fromMs, call.dispatchedMs) - fromMs;
 }
 
-function usageOf(worker: Worker): Mark | undefined {
+function usageOf(worker: Instance): Mark | undefined {
   const { cgroup, sandbox } = worker;
   try {
     const { cpuNs, memoryBytes } = cgroup.usage();

@@ -1,7 +1,7 @@
 /** One core whose looks a test makes up: calls the conflict policy as the control loop does, with a clock of its own. */
 
+import { COUNTERS, type Suspect } from '../../../src/policy/conflict/attribution.js';
 import type { CoreSnapshot, NfSample } from '../../../src/policy/conflict/core-snapshot.js';
-import { COUNTERS, type Suspect } from '../../../src/policy/conflict/culprit.js';
 import {
   type ConflictState,
   conflictState,

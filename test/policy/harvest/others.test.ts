@@ -13,7 +13,7 @@ function windows(
   let changes = 0;
   for (let i = 0; i < count; i++) {
     const busy = (shares.nf + shares.fn + shares.others) * WINDOW_NS;
-    if (model.look(WINDOW_NS, busy, shares.nf * WINDOW_NS, shares.fn * WINDOW_NS)) changes++;
+    if (model.account(WINDOW_NS, busy, shares.nf * WINDOW_NS, shares.fn * WINDOW_NS)) changes++;
   }
   return changes;
 }
@@ -45,7 +45,7 @@ describe('harvest/others', () => {
 
   it('an NF that uses more than the kernel calls busy makes no negative time', () => {
     const model = new OthersModel();
-    model.look(WINDOW_NS, 0.9 * WINDOW_NS, 0.95 * WINDOW_NS, 0.1 * WINDOW_NS);
+    model.account(WINDOW_NS, 0.9 * WINDOW_NS, 0.95 * WINDOW_NS, 0.1 * WINDOW_NS);
     expect(model.ratio).to.equal(0);
   });
 });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { POLICY_NAMES, policyByName } from '../../../src/policy/harvest/policies.js';
-import { mostSpare, type PlacementCore, tightnessOf } from '../../../src/policy/placement/placement.js';
+import { mostSpare, type PlacementCore, sloUtilization } from '../../../src/policy/placement/placement.js';
 
 const core = (number: number, over: Partial<PlacementCore> = {}): PlacementCore => ({
   core: number,
@@ -8,7 +8,7 @@ const core = (number: number, over: Partial<PlacementCore> = {}): PlacementCore 
   budgetRunning: 1,
   predictedSpareRatio: 0.5,
   throttleLevel: 0,
-  tightness: 0,
+  sloUtilization: 0,
   ...over,
 });
 
@@ -30,7 +30,7 @@ describe('harvest/placement', () => {
   });
 
   describe('of a function that was to blame', () => {
-    const tight = core(1, { tightness: 0.9, predictedSpareRatio: 0.9 });
+    const tight = core(1, { sloUtilization: 0.9, predictedSpareRatio: 0.9 });
     const free = core(2, { predictedSpareRatio: 0.3 });
     const blamed = (penalty: number, ...away: number[]) => ({ penalty, away: new Set(away) });
 
@@ -48,11 +48,11 @@ describe('harvest/placement', () => {
     });
 
     it('minds an NF that is well now, and none that has no SLO', () => {
-      expect(tightnessOf(0, 900)).to.equal(0);
-      expect(tightnessOf(1_000, 900)).to.be.closeTo(0.9, 1e-9);
-      expect(tightnessOf(1_000, 5_000)).to.equal(1);
+      expect(sloUtilization(0, 900)).to.equal(0);
+      expect(sloUtilization(1_000, 900)).to.be.closeTo(0.9, 1e-9);
+      expect(sloUtilization(1_000, 5_000)).to.equal(1);
       for (const p99Us of [10, Number.NaN, Number.NEGATIVE_INFINITY]) {
-        expect(tightnessOf(1_000, p99Us)).to.be.closeTo(0.2, 1e-9);
+        expect(sloUtilization(1_000, p99Us)).to.be.closeTo(0.2, 1e-9);
       }
     });
   });

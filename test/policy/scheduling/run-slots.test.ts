@@ -6,7 +6,7 @@ import {
   hasFreeTurn,
   newcomersCore,
   type RunSlots,
-  stagingCore,
+  standbyCore,
   yieldsTurn,
 } from '../../../src/policy/scheduling/run-slots.js';
 import { HARVEST } from '../../../src/tunables/index.js';
@@ -17,7 +17,7 @@ const slots = (over: Partial<RunSlots> = {}): RunSlots => ({
   ...{
     core: 1,
     running: 0,
-    staged: 0,
+    standby: 0,
     lasting: 0,
     budgetRunning: 1,
     throttleLevel: 0,
@@ -50,13 +50,13 @@ describe('policy/scheduling: run slots', () => {
       ['there are no cores', [], [], undefined],
       ['one has more spare time', [slots(), slots({ core: 2, predictedSpareRatio: 0.9 })], [], 2],
       ['the function keeps away from it', [slots(), slots({ core: 2, predictedSpareRatio: 0.9 })], [2], 1],
-      ['somebody is staged', [slots({ staged: 1 })], [], undefined],
+      ['somebody is on standby', [slots({ standby: 1 })], [], undefined],
       ['it is throttled', [slots({ throttleLevel: 1 })], [], undefined],
       ['it may run nothing', [slots({ budgetRunning: 0 })], [], undefined],
       ['as many share as may', [slots({ budgetRunning: MOST, running: MOST })], [], undefined],
     ];
     for (const [what, cores, away, core] of cases) {
-      expect(stagingCore(cores, 1, new Set(away)), what).to.equal(core);
+      expect(standbyCore(cores, 1, new Set(away)), what).to.equal(core);
     }
   });
 
@@ -82,14 +82,16 @@ describe('policy/scheduling: run slots', () => {
     }
   });
 
-  it('gives a turn away only to one that is staged on the same core', () => {
-    const one = { core: 1, turn: true };
-    const cases: Array<[{ core: number; turn: boolean }, Array<{ core: number; turn: boolean }>, boolean]> = [
+  it('gives a turn away only to one that is on standby on the same core', () => {
+    const one = { core: 1, running: true };
+    const cases: Array<
+      [{ core: number; running: boolean }, Array<{ core: number; running: boolean }>, boolean]
+    > = [
       [one, [one], false],
-      [one, [one, { core: 1, turn: true }], false],
-      [one, [one, { core: 2, turn: false }], false],
-      [one, [one, { core: 1, turn: false }], true],
-      [{ core: 1, turn: false }, [{ core: 1, turn: false }], false],
+      [one, [one, { core: 1, running: true }], false],
+      [one, [one, { core: 2, running: false }], false],
+      [one, [one, { core: 1, running: false }], true],
+      [{ core: 1, running: false }, [{ core: 1, running: false }], false],
     ];
     for (const [of, contenders, yields] of cases) expect(yieldsTurn(of, contenders)).to.equal(yields);
   });

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { CallTrace } from '../../../src/model/call-trace.js';
 import { NemoError } from '../../../src/model/errors.js';
-import type { ActiveCall, PendingCall, Worker } from '../../../src/pool/state.js';
+import type { ActiveCall, Instance, PendingCall } from '../../../src/pool/state.js';
 import { CallTraces } from '../../../src/telemetry/traces/call-traces.js';
 
 const STAGES = ['queuedMs', 'startMs', 'turnMs', 'runMs', 'replyMs'] as const;
@@ -14,7 +14,7 @@ describe('call traces', () => {
     askedMs: Number.NaN,
     warmSinceMs: Number.POSITIVE_INFINITY,
     cgroup: { usage: () => ({ cpuNs, memoryBytes: 9_000, pids: 1 }), handle: {} },
-  } as Worker;
+  } as Instance;
   const pending = (callId: string, agoMs = 40): PendingCall =>
     ({
       request: { callId, headers: { traceparent: 'tp' } },
@@ -57,12 +57,12 @@ describe('call traces', () => {
   it('tell the start of a sandbox from the wait for a place', () => {
     const traces = new CallTraces();
     const call = active('a', { start: 'cold' });
-    const asked = { ...worker, askedMs: call.acceptedMs + 1, warmSinceMs: call.acceptedMs + 8 } as Worker;
+    const asked = { ...worker, askedMs: call.acceptedMs + 1, warmSinceMs: call.acceptedMs + 8 } as Instance;
     traces.ended('f', call, asked);
     // Begun for a call before it.
-    traces.ended('f', call, { ...asked, askedMs: call.acceptedMs - 5 } as Worker);
+    traces.ended('f', call, { ...asked, askedMs: call.acceptedMs - 5 } as Instance);
     // Made ahead, and not ready yet.
-    traces.ended('f', call, { ...asked, askedMs: Number.NaN } as Worker);
+    traces.ended('f', call, { ...asked, askedMs: Number.NaN } as Instance);
     const [ahead, early, late] = traces.last('f', 3) as [CallTrace, CallTrace, CallTrace];
     expect([late.startMs, late.queuedMs].map(Math.round)).to.deep.equal([7, 3]);
     expect([early.startMs, early.queuedMs].map(Math.round)).to.deep.equal([8, 2]);

@@ -1,5 +1,5 @@
 /**
- * Growth makes workers for a function whose calls wait: from a stem if there is one, else from nothing. What goes
+ * Growth makes instances for a function whose calls wait: from a stem if there is one, else from nothing. What goes
  * wrong is the function's own (its code does not load: callers are told, and it is left alone for a while) or the
  * box's (no memory: calls wait as long as some sandbox of the function can still take them).
  */
@@ -8,10 +8,10 @@ import type { Clock } from '../model/clock.js';
 import { asNemoError, type NemoError } from '../model/errors.js';
 import type { FunctionSpec, StartKind } from '../model/function.js';
 import type { Pool } from '../pool/pool.js';
-import type { FunctionState, Worker } from '../pool/state.js';
+import type { FunctionState, Instance } from '../pool/state.js';
 import { DISPATCH } from '../tunables/index.js';
 
-export interface GrowthOptions {
+export interface ScaleUpOptions {
   pool: Pool;
   clock: Clock;
   /** False once the function was removed, or replaced by another of its name. */
@@ -22,12 +22,12 @@ export interface GrowthOptions {
   onChanged: (fn: FunctionState) => void;
 }
 
-export class Growth {
+export class ScaleUp {
   stopping = false;
 
-  constructor(private readonly options: GrowthOptions) {}
+  constructor(private readonly options: ScaleUpOptions) {}
 
-  /** Makes one more worker on a core. No effect while the function has to be left alone. */
+  /** Makes one more instance on a core. No effect while the function has to be left alone. */
   start(fn: FunctionState, core: number): void {
     const nowMs = this.options.clock.nowMs();
     if (nowMs < fn.growNotBeforeMs) return;
@@ -52,13 +52,13 @@ export class Growth {
     const stem = await pool.takeStemFor(fn.spec, core);
     // One with packages was there in its place.
     if (stem === undefined || stem.stemKind.key === kind.key) pool.noteAsked(kind);
-    const worker = stem ?? (await this.makeWithRetries(core, fn.spec));
-    worker.askedMs = fromMs;
-    await this.loadInto(fn, worker, stem === undefined ? 'cold' : 'stem');
+    const instance = stem ?? (await this.makeWithRetries(core, fn.spec));
+    instance.askedMs = fromMs;
+    await this.loadInto(fn, instance, stem === undefined ? 'cold' : 'stem');
     fn.usage.started(clock.nowMs() - fromMs);
   }
 
-  private async makeWithRetries(core: number, spec: FunctionSpec): Promise<Worker> {
+  private async makeWithRetries(core: number, spec: FunctionSpec): Promise<Instance> {
     const { pool } = this.options;
     for (let attempt = 1; ; attempt++) {
       try {
@@ -83,16 +83,16 @@ export class Growth {
    * Gives a stem the code of now and joins it to its function. Rejects if that code cannot be loaded. Also used by
    * prewarming, with origin `warm`.
    */
-  async loadInto(fn: FunctionState, worker: Worker, origin: StartKind): Promise<void> {
+  async loadInto(fn: FunctionState, instance: Instance, origin: StartKind): Promise<void> {
     const { pool, isCurrent } = this.options;
     const { spec } = fn;
     // Meanwhile it was removed, or deployed again, or for another engine: whoever still waits is looked at again.
-    const fits = (worker.madeFor ?? spec) === spec && pool.saves(worker.stemKind, spec) !== undefined;
-    if (!isCurrent(fn) || !fits) return void pool.end(worker);
-    worker.origin = origin;
-    fn.workers.push(worker);
+    const fits = (instance.madeFor ?? spec) === spec && pool.saves(instance.stemKind, spec) !== undefined;
+    if (!isCurrent(fn) || !fits) return void pool.end(instance);
+    instance.origin = origin;
+    fn.instances.push(instance);
     try {
-      await pool.load(worker, spec);
+      await pool.load(instance, spec);
     } catch (thrown) {
       const error = asNemoError(thrown);
       if (isCurrent(fn) && fn.spec === spec && error.blame !== 'system') {
@@ -101,12 +101,12 @@ export class Growth {
       throw error;
     }
     if (fn.spec === spec) fn.loadSucceeded();
-    if (worker.retired || !isCurrent(fn)) void pool.end(worker);
+    if (instance.retired || !isCurrent(fn)) void pool.end(instance);
     else this.options.onChanged(fn);
   }
 }
 
 /** Some sandbox has the code and is not ending: what waits will get its turn there. */
 function canServe(fn: FunctionState): boolean {
-  return fn.workers.some((worker) => worker.state === 'warm' && !worker.retired);
+  return fn.instances.some((instance) => instance.state === 'warm' && !instance.retired);
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { createPolicies } from '../../src/policy/policies.js';
-import type { ImportingFunction, ImportSnapshot, Zygote } from '../../src/policy/prewarm/policy.js';
+import type { ImportingFunction, ImportSnapshot, PreimportStem } from '../../src/policy/prewarm/policy.js';
 import { RecentTimes } from '../../src/policy/usage/recent-times.js';
 
 const NOW_MS = 1_000_000;
@@ -22,7 +22,7 @@ function imports(packages: string, starts = 0, { group = 'me', agoMs = 60_000 } 
 function tree(functions: ImportingFunction[], zygotes = 4, over: Partial<ImportSnapshot> = {}): string[] {
   const { prewarm } = createPolicies({ prewarm: { policy: 'template', zygotes } });
   return prewarm.zygotes!({ functions, refused: () => false, ...over }, NOW_MS).map(
-    ({ group, hashes, stems }: Zygote) => `${group}: ${hashes.join(' ')} x${stems}`,
+    ({ group, hashes, stems }: PreimportStem) => `${group}: ${hashes.join(' ')} x${stems}`,
   );
 }
 

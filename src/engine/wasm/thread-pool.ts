@@ -6,21 +6,21 @@
 import type { FunctionScheduling } from '../../policy/harvest/policies.js';
 import { WASM } from '../../tunables/index.js';
 import type { IsolateHost } from '../isolate/host.js';
-import { Carrier, type CarrierEnd } from './carrier.js';
+import { PoolThread, type PoolThreadEnd } from './pool-thread.js';
 
 /** A sandbox, as far as its process concerns it. */
-export interface Passenger {
+export interface ThreadPoolMember {
   readonly exited: Promise<unknown>;
-  onProcessEnded(end: CarrierEnd): void;
+  onProcessEnded(end: PoolThreadEnd): void;
 }
 
-const PROCESS_ENDED: CarrierEnd = { oom: false, code: 1, host: true, stderrTail: '', violation: '' };
+const PROCESS_ENDED: PoolThreadEnd = { oom: false, code: 1, host: true, stderrTail: '', violation: '' };
 
-export class Carriers {
+export class ThreadPool {
   /** Modules that a thread of the process has compiled. */
   readonly compiled = new Set<string>();
-  private readonly all = new Set<Carrier>();
-  private readonly passengers = new Set<Passenger>();
+  private readonly all = new Set<PoolThread>();
+  private readonly passengers = new Set<ThreadPoolMember>();
   private starting = 0;
   private counter = 0;
   private clock = 0;
@@ -34,26 +34,26 @@ export class Carriers {
   }
 
   /** Gives it its number among the functions of the process. */
-  enter(passenger: Passenger): number {
+  enter(passenger: ThreadPoolMember): number {
     this.passengers.add(passenger);
     return ++this.counter;
   }
 
-  leave(passenger: Passenger): void {
+  leave(passenger: ThreadPoolMember): void {
     this.passengers.delete(passenger);
   }
 
   /** The carrier was used just now. */
-  touch(carrier: Carrier): void {
+  touch(carrier: PoolThread): void {
     carrier.usedAt = ++this.clock;
   }
 
   /** One that nobody sits on, or else the least recently used that runs nothing. */
-  free(): Carrier | undefined {
-    let best: Carrier | undefined;
+  free(): PoolThread | undefined {
+    let best: PoolThread | undefined;
     for (const one of this.all) {
       if (!one.free) continue;
-      if (one.sitter === undefined) return one;
+      if (one.occupant === undefined) return one;
       if (best === undefined || one.usedAt < best.usedAt) best = one;
     }
     return best;
@@ -62,13 +62,13 @@ export class Carriers {
   /** Makes one more if a new sandbox should have its own. Rejects with SANDBOX_START. */
   async prepare(): Promise<void> {
     const free = this.free();
-    if (free !== undefined && free.sitter === undefined) return;
+    if (free !== undefined && free.occupant === undefined) return;
     if (this.all.size + this.starting < WASM.threads) await this.add();
   }
 
   /** Rejects with SANDBOX_START. */
   async add(): Promise<void> {
-    const carrier = new Carrier(
+    const carrier = new PoolThread(
       this.host,
       this.scheduling,
       (one, end) => this.carrierEnded(one, end),
@@ -94,12 +94,12 @@ export class Carriers {
     this.trimTimer = undefined;
   }
 
-  private carrierEnded(carrier: Carrier, end: CarrierEnd): void {
+  private carrierEnded(carrier: PoolThread, end: PoolThreadEnd): void {
     this.all.delete(carrier);
     if (end.host) this.processEnded(end);
   }
 
-  private processEnded(end: CarrierEnd): void {
+  private processEnded(end: PoolThreadEnd): void {
     clearInterval(this.trimTimer);
     for (const passenger of this.passengers) passenger.onProcessEnded(end);
   }

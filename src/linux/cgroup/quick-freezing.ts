@@ -13,7 +13,7 @@ import { makeGroup, removeTree, tryWrite } from './files.js';
 const NAME = 'still';
 
 /** Makes it beside the group of that handle, so that whoever removes the root group removes it too. Throws SYSCALL. */
-export function keepStill({ version, freezePath, quotaPath }: CgroupHandle): { close(): void } {
+export function keepFreezingQuick({ version, freezePath, quotaPath }: CgroupHandle): { close(): void } {
   const directories: string[] = [];
   const set = (path: string | undefined, value: string | number): void => {
     if (version !== 'v1' || path === undefined) return;

@@ -20,7 +20,7 @@ import { fetchKernel, type Kernel, kernelOf } from './kernel.js';
 import type { Accelerator, MachineFiles, MachineRuntime } from './machine.js';
 import { makeSnapshot } from './make-snapshot.js';
 
-export interface StemsOptions {
+export interface BaseSnapshotsOptions {
   /** Kernel and image; kept. */
   stateDir: string;
   runDir: string;
@@ -38,7 +38,7 @@ export interface StemsOptions {
   onNote: (line: string) => void;
 }
 
-export interface Stem {
+export interface BaseSnapshot {
   key: string;
   memoryMb: number;
   heapMb: number;
@@ -51,21 +51,21 @@ export interface Stem {
 const KVM = '/dev/kvm';
 const VERDICT = 'kvm.json';
 
-export class Stems {
+export class BaseSnapshots {
   private prepared: Promise<{ kernel: Kernel; image: GuestImage; qemu: string }> | undefined;
   private trial: Promise<void> | undefined;
   private boots = 0;
 
-  constructor(private readonly options: StemsOptions) {}
+  constructor(private readonly options: BaseSnapshotsOptions) {}
 
   /** The snapshot for functions of so many MB, made if it is not there. Throws MISSING_PACKAGE, SANDBOX_START. */
-  async open(heapMb: number): Promise<Stem & { snapshot: OpenSnapshot }> {
+  async open(heapMb: number): Promise<BaseSnapshot & { snapshot: OpenSnapshot }> {
     const stem = await this.ensure(heapMb);
     return { ...stem, snapshot: this.options.snapshots.open(stem.key) };
   }
 
   /** What the snapshot is like, whether it is there or not. */
-  async look(heapMb: number): Promise<Stem> {
+  async look(heapMb: number): Promise<BaseSnapshot> {
     const { kernel, image, qemu } = await this.prepare();
     const accelerator = await this.accelerator();
     const memoryMb = heapMb + MICROVM.guestMb;
@@ -78,7 +78,7 @@ export class Stems {
     return { key, memoryMb, heapMb, accelerator, madeBy, files };
   }
 
-  async ensure(heapMb: number): Promise<Stem> {
+  async ensure(heapMb: number): Promise<BaseSnapshot> {
     const stem = await this.look(heapMb);
     const { key, madeBy, memoryMb, accelerator } = stem;
     await this.options.snapshots.ensure(key, madeBy, memoryMb * 2 ** 20, async (directory) => {
@@ -136,7 +136,7 @@ export class Stems {
     writeFileSync(join(stateDir, VERDICT), JSON.stringify({ bootId: bootId(), trouble }));
   }
 
-  private async bootPatiently(stem: Stem, directory: string): Promise<number> {
+  private async bootPatiently(stem: BaseSnapshot, directory: string): Promise<number> {
     for (let boots = 1; ; boots++) {
       try {
         return await this.boot(stem, directory, MICROVM.initTimeoutMs);
@@ -149,7 +149,7 @@ export class Stems {
   }
 
   private boot(
-    stem: Omit<Stem, 'key' | 'madeBy'>,
+    stem: Omit<BaseSnapshot, 'key' | 'madeBy'>,
     directory: string,
     initTimeoutMs: number,
   ): Promise<number> {

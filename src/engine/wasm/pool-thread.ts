@@ -20,10 +20,10 @@ import type { ThreadEnd } from '../isolate/thread-end.js';
 import type { ThreadOwner } from '../isolate/thread-owner.js';
 import { REHEARSAL } from './rehearsal.js';
 
-export type CarrierEnd = ThreadEnd & { violation: string };
+export type PoolThreadEnd = ThreadEnd & { violation: string };
 
 /** What a sandbox is to the thread that it sits on. */
-export interface Sitter {
+export interface ThreadOccupant {
   readonly cgroup: Cgroup;
   /** Nothing of it runs or is being loaded: another may take its seat. */
   readonly idle: boolean;
@@ -34,13 +34,13 @@ export interface Sitter {
   onMemory(kib: number): void;
   /** What it did could not be handled. */
   onFault(error: NemoError): void;
-  onThreadEnded(end: CarrierEnd): void;
+  onThreadEnded(end: PoolThreadEnd): void;
 }
 
-export class Carrier implements ThreadOwner {
+export class PoolThread implements ThreadOwner {
   readonly memoryBytes = WASM.heapBytes;
   channel!: Channel;
-  sitter: Sitter | undefined;
+  occupant: ThreadOccupant | undefined;
   /** Of all threads, the one with the smallest was used least recently. */
   usedAt = 0;
   ended = false;
@@ -56,7 +56,7 @@ export class Carrier implements ThreadOwner {
   constructor(
     private readonly host: IsolateHost,
     private readonly scheduling: FunctionScheduling,
-    private readonly onEnded: (carrier: Carrier, end: CarrierEnd) => void,
+    private readonly onEnded: (carrier: PoolThread, end: PoolThreadEnd) => void,
     /** Resolves when nothing of the sandboxes that it could serve is left. */
     private readonly served: () => Promise<unknown>,
   ) {}
@@ -69,14 +69,16 @@ export class Carrier implements ThreadOwner {
     this.socket = connected.socket;
     this.tid = connected.tid;
     // Ours alone until somebody sits on it: what starting costs is counted to no function.
-    this.host.shelter(this.tid);
+    this.host.park(this.tid);
     if (this.scheduling === 'idle') setScheduling(this.tid, { policy: 'idle' });
     await Promise.race([this.channel.rehearse('', REHEARSAL), this.gone.promise]);
     if (this.ended) throw startError(id, 'its thread ended');
   }
 
   get free(): boolean {
-    return !this.ended && this.giveUpTimer === undefined && (this.sitter === undefined || this.sitter.idle);
+    return (
+      !this.ended && this.giveUpTimer === undefined && (this.occupant === undefined || this.occupant.idle)
+    );
   }
 
   /** Resolves when nothing is left that would keep its process's groups. */
@@ -85,27 +87,27 @@ export class Carrier implements ThreadOwner {
   }
 
   /** Puts the thread into the sandbox's group. Only while it is free. */
-  seat(sitter: Sitter): void {
-    if (this.sitter === sitter) return;
+  seat(sitter: ThreadOccupant): void {
+    if (this.occupant === sitter) return;
     sitter.cgroup.adoptThread(this.tid);
-    this.sitter = sitter;
+    this.occupant = sitter;
   }
 
   /** The function of that number will not be called any more. */
-  forget(number: number, sitter: Sitter): void {
+  forget(number: number, sitter: ThreadOccupant): void {
     if (this.ended) return;
-    if (this.sitter === sitter) {
-      this.sitter = undefined;
-      this.host.shelter(this.tid);
+    if (this.occupant === sitter) {
+      this.occupant = undefined;
+      this.host.park(this.tid);
     }
     if (this.residents.delete(number)) this.channel.forget(number);
   }
 
   /** Ends the thread, on which nobody runs anything. */
   retire(): void {
-    this.sitter = undefined;
+    this.occupant = undefined;
     // Whoever sat may end before it does, and takes its group with it.
-    this.host.shelter(this.tid);
+    this.host.park(this.tid);
     this.end();
   }
 
@@ -125,30 +127,30 @@ export class Carrier implements ThreadOwner {
   /** Frozen or without time, it could not even end. */
   release(): void {
     try {
-      this.sitter?.cgroup.release();
+      this.occupant?.cgroup.release();
     } catch {
       // The group is gone.
     }
   }
 
   onLoaded(kind: number): void {
-    this.sitter?.onLoaded(kind === KEEPS_INSTANCE);
+    this.occupant?.onLoaded(kind === KEEPS_INSTANCE);
   }
 
   onLoadFailed(error: NemoError): void {
-    this.sitter?.onLoadFailed(error);
+    this.occupant?.onLoadFailed(error);
   }
 
   onWanted(): void {
-    this.sitter?.onWanted();
+    this.occupant?.onWanted();
   }
 
   onLog(stream: number, text: Buffer, valve: Valve): void {
-    this.sitter?.onLog(stream, text, valve);
+    this.occupant?.onLog(stream, text, valve);
   }
 
   onMemory(kib: number): void {
-    this.sitter?.onMemory(kib);
+    this.occupant?.onMemory(kib);
   }
 
   onViolation(reason: string): void {
@@ -157,7 +159,7 @@ export class Carrier implements ThreadOwner {
   }
 
   onFault(error: NemoError): void {
-    this.sitter?.onFault(error);
+    this.occupant?.onFault(error);
     this.end();
   }
 
@@ -165,10 +167,10 @@ export class Carrier implements ThreadOwner {
     this.ended = true;
     clearInterval(this.giveUpTimer);
     this.socket?.destroy();
-    const { sitter } = this;
+    const { occupant } = this;
     const told = { ...end, violation: this.violation };
-    sitter?.onThreadEnded(told);
-    this.sitter = undefined;
+    occupant?.onThreadEnded(told);
+    this.occupant = undefined;
     this.onEnded(this, told);
     this.gone.resolve();
   }

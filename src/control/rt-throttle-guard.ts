@@ -9,7 +9,7 @@ import { NemoError } from '../model/errors.js';
 import { NF } from '../tunables/index.js';
 import { RealTimeBudget } from './real-time-budget.js';
 
-export class RealTimeTurn {
+export class RtThrottleGuard {
   private readonly budget: RealTimeBudget;
 
   constructor(

@@ -15,13 +15,13 @@ import type { AheadReport } from '../sandbox/engine.js';
 import { PACKAGES, POOL } from '../tunables/index.js';
 
 /** A kind of stem that has imported packages. */
-export interface ZygoteKind extends StemKind {
+export interface PreimportKind extends StemKind {
   readonly group: string;
   readonly packages: readonly PackageRef[];
 }
 
-export interface WantedZygote {
-  kind: ZygoteKind;
+export interface WantedPreimport {
+  kind: PreimportKind;
   wanted: number;
 }
 
@@ -34,16 +34,16 @@ interface Refusal {
 const PLAN_MS = 1_000;
 const NEVER_AGAIN = Number.POSITIVE_INFINITY;
 
-export class Zygotes {
+export class PreimportStems {
   /** By hash: what a stem of its own told. */
   private readonly tried = new Map<string, AheadReport>();
   /** By the hashes of those that were together. */
   private readonly refusals = new Map<string, Refusal>();
-  private plan: WantedZygote[] = [];
+  private plan: WantedPreimport[] = [];
   private plannedMs = Number.NEGATIVE_INFINITY;
 
   /** What importing a stem's packages would cost the function, ms; undefined: the stem must not serve it. */
-  saves(kind: ZygoteKind, spec: FunctionSpec, nowMs: number): number | undefined {
+  saves(kind: PreimportKind, spec: FunctionSpec, nowMs: number): number | undefined {
     if (kind.group !== (spec.sharingGroup ?? '') || kind.engine !== spec.engine) return undefined;
     const usable = new Set(this.usable(spec, nowMs).map(({ hash }) => hash));
     let [loadMs, bytes] = [0, 0];
@@ -62,7 +62,7 @@ export class Zygotes {
     functions: Iterable<{ spec: FunctionSpec; usage: FunctionUsage }>,
     policy: PrewarmPolicy,
     nowMs: number,
-  ): readonly WantedZygote[] {
+  ): readonly WantedPreimport[] {
     if (policy.zygotes === undefined || nowMs - this.plannedMs < PLAN_MS) return this.plan;
     this.plannedMs = nowMs;
     const refs = new Map<string, { ref: PackageRef; engine: string }>();
@@ -79,7 +79,7 @@ export class Zygotes {
       if (!key.split(',').every((hash) => refs.has(hash))) this.refusals.delete(key);
     }
     const refused = (hashes: readonly string[]) => this.refused(hashes, nowMs);
-    const plan = new Map<string, WantedZygote>();
+    const plan = new Map<string, WantedPreimport>();
     for (const { group, hashes, stems } of policy.zygotes({ functions: importing, refused }, nowMs)) {
       const untried = hashes.find((hash) => !this.tried.has(hash));
       const now = untried === undefined ? hashes : [untried];
@@ -98,7 +98,7 @@ export class Zygotes {
 
   /** A stem has imported its packages. False: it must not be used, and `why` says so. */
   imported(
-    { packages }: ZygoteKind,
+    { packages }: PreimportKind,
     report: AheadReport | undefined,
   ): { ok: true } | { ok: false; why: string } {
     this.plannedMs = Number.NEGATIVE_INFINITY;
@@ -118,7 +118,7 @@ export class Zygotes {
   }
 
   /** A stem's packages printed something. */
-  printed({ packages }: ZygoteKind): void {
+  printed({ packages }: PreimportKind): void {
     this.refuse(packages.map(({ hash }) => hash).join(), 'prints');
   }
 
@@ -128,7 +128,7 @@ export class Zygotes {
   }
 
   /** A stem did not come to be, or ended by itself: its packages are left to functions, for a while. */
-  failed({ packages }: ZygoteKind, nowMs: number): void {
+  failed({ packages }: PreimportKind, nowMs: number): void {
     this.plannedMs = Number.NEGATIVE_INFINITY;
     const key = packages.map(({ hash }) => hash).join();
     const known = this.refusals.get(key);
@@ -163,11 +163,11 @@ export class Zygotes {
   }
 }
 
-export function isZygote(kind: StemKind): kind is ZygoteKind {
+export function isPreimport(kind: StemKind): kind is PreimportKind {
   return 'packages' in kind;
 }
 
-function zygoteKind(engine: string, group: string, packages: readonly PackageRef[]): ZygoteKind {
+function zygoteKind(engine: string, group: string, packages: readonly PackageRef[]): PreimportKind {
   const hashes = packages.map(({ hash }) => hash).join();
   return { ...stemKind(engine), key: `${engine}/${group}:${hashes}`, group, packages };
 }

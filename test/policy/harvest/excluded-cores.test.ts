@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { CoreFacts } from '../../../src/model/core-facts.js';
 import { CoreKeeper } from '../../../src/nf/core-keeper.js';
-import { barredCores } from '../../../src/policy/harvest/barred.js';
+import { excludedCores } from '../../../src/policy/harvest/excluded-cores.js';
 
 /** Four CPUs on two physical cores, as Linux numbers them: 0 and 2 are siblings, 1 and 3 are. */
 const topology = (offline: number[] = []): CoreFacts[] =>
@@ -16,7 +16,7 @@ const topology = (offline: number[] = []): CoreFacts[] =>
     nohzFull: false,
   }));
 const cores = (nfs: Array<[number, string]>, allow = false, facts = topology()) =>
-  barredCores(facts, [1, 2, 3], new Map(nfs), allow).map(({ core }) => core);
+  excludedCores(facts, [1, 2, 3], new Map(nfs), allow).map(({ core }) => core);
 
 describe('cores that no function may use', () => {
   it('are the siblings of NF cores, not the NF cores themselves', () => {
@@ -44,7 +44,7 @@ describe('cores that no function may use', () => {
 
   it('are one of each pair, and those beside the agent, where the kernel does not keep functions apart', () => {
     const apart = (nfs: Array<[number, string]>, functionCores: number[], allow = false) =>
-      barredCores(topology(), functionCores, new Map(nfs), allow, new Map(), [0]).map(({ core }) => core);
+      excludedCores(topology(), functionCores, new Map(nfs), allow, new Map(), [0]).map(({ core }) => core);
     expect(apart([], [1, 2, 3])).to.deep.equal([2, 3]);
     // The NF's own core is the one of the pair that is harvested.
     expect(apart([[3, 'nat-7']], [1, 2, 3])).to.deep.equal([1, 2]);
@@ -54,7 +54,7 @@ describe('cores that no function may use', () => {
   });
 
   it('name the NF, and the way to allow it', () => {
-    const [barred] = barredCores(topology(), [3], new Map([[1, 'nat-7']]), false);
+    const [barred] = excludedCores(topology(), [3], new Map([[1, 'nat-7']]), false);
     expect(barred!.why).to.match(/core 3 shares .* core 1 of nat-7.*allowSmtSiblings/);
   });
 });
@@ -72,16 +72,16 @@ describe('the keeper of the function cores', () => {
       onBarred: (core) => left.push(core),
     });
     const nfs = new Map([[1, 'nat-7']]);
-    expect(keeper.look(new Map())).to.equal(false);
-    expect(keeper.look(nfs)).to.equal(true);
-    expect(keeper.look(nfs)).to.equal(false);
+    expect(keeper.check(new Map())).to.equal(false);
+    expect(keeper.check(nfs)).to.equal(true);
+    expect(keeper.check(nfs)).to.equal(false);
     expect(keeper.barred).to.deep.equal([3]);
     // The NF's core is unplugged: the kernel lets the NF run anywhere, so it has no core of its own any more.
     facts = topology([1]);
-    keeper.look(new Map());
+    keeper.check(new Map());
     expect(keeper.barred).to.deep.equal([1]);
     facts = topology();
-    keeper.look(new Map());
+    keeper.check(new Map());
     expect(keeper.barred).to.deep.equal([]);
     expect(left).to.deep.equal([3, 1]);
     expect(warnings.map((text) => text.replace(/:.*/, ''))).to.deep.equal([

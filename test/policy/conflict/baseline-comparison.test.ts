@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { Evidence } from '../../../src/policy/conflict/evidence.js';
+import { BaselineComparison } from '../../../src/policy/conflict/baseline-comparison.js';
 import { CONFLICT } from '../../../src/tunables/index.js';
 
 /** `count` windows of 1,000 packets each, of which every `brokenEvery`th is broken by `above` late packets. */
 function windows(
-  evidence: Evidence,
+  evidence: BaselineComparison,
   count: number,
   how: { ran: boolean; brokenEvery?: number; above?: number; packets?: number },
 ): void {
@@ -18,7 +18,7 @@ function windows(
 
 describe('conflict/evidence', () => {
   it('does not acquit before enough was seen without functions', () => {
-    const evidence = new Evidence();
+    const evidence = new BaselineComparison();
     windows(evidence, 100, { ran: true, brokenEvery: 4 });
     windows(evidence, CONFLICT.evidenceWindows - 1, { ran: false, brokenEvery: 1 });
     expect(evidence.acquits()).to.equal(false);
@@ -27,33 +27,33 @@ describe('conflict/evidence', () => {
   });
 
   it('acquits when packets are as late without functions, and convicts when they are late only beside them', () => {
-    const own = new Evidence();
+    const own = new BaselineComparison();
     windows(own, 100, { ran: true, brokenEvery: 4 });
     windows(own, 41, { ran: false, brokenEvery: 4 });
     expect(own.acquits()).to.equal(true);
 
-    const theirs = new Evidence();
+    const theirs = new BaselineComparison();
     windows(theirs, 100, { ran: true, brokenEvery: 4 });
     windows(theirs, 41, { ran: false, brokenEvery: 40 });
     expect(theirs.acquits()).to.equal(false);
   });
 
   it('convicts functions that make broken windows worse, not more frequent', () => {
-    const evidence = new Evidence();
+    const evidence = new BaselineComparison();
     windows(evidence, 100, { ran: true, brokenEvery: 4, above: 500 });
     windows(evidence, 41, { ran: false, brokenEvery: 4, above: 20 });
     expect(evidence.acquits()).to.equal(false);
   });
 
   it('never acquits an NF that meets its SLO alone, however rare the conflicts are', () => {
-    const evidence = new Evidence();
+    const evidence = new BaselineComparison();
     windows(evidence, 1_000, { ran: false });
     windows(evidence, 1_000, { ran: true, brokenEvery: 500 });
     expect(evidence.acquits()).to.equal(false);
   });
 
   it('changes its mind when functions begin to hurt', () => {
-    const evidence = new Evidence();
+    const evidence = new BaselineComparison();
     windows(evidence, 50, { ran: false, brokenEvery: 5 });
     windows(evidence, 50, { ran: true, brokenEvery: 10 });
     expect(evidence.acquits()).to.equal(true);
@@ -62,19 +62,19 @@ describe('conflict/evidence', () => {
   });
 
   it('forgets: what was seen without functions long ago acquits nobody now', () => {
-    const evidence = new Evidence();
+    const evidence = new BaselineComparison();
     windows(evidence, 20, { ran: false, brokenEvery: 2 });
     windows(evidence, 2_000, { ran: true, brokenEvery: 2 });
     expect(evidence.acquits()).to.equal(false);
   });
 
   it('joins windows of few packets to longer ones: rare packets tell as much', () => {
-    const own = new Evidence();
+    const own = new BaselineComparison();
     windows(own, 200, { ran: true, brokenEvery: 1, packets: 1, above: 1 });
     windows(own, 200, { ran: false, brokenEvery: 1, packets: 1, above: 1 });
     expect(own.unmeetable()).to.equal(true);
 
-    const theirs = new Evidence();
+    const theirs = new BaselineComparison();
     windows(theirs, 200, { ran: true, brokenEvery: 1, packets: 1, above: 1 });
     windows(theirs, 400, { ran: false, packets: 1 });
     expect(theirs.unmeetable()).to.equal(false);
@@ -82,7 +82,7 @@ describe('conflict/evidence', () => {
   });
 
   it('leaves out windows in which functions came or went', () => {
-    const evidence = new Evidence();
+    const evidence = new BaselineComparison();
     for (let i = 0; i < 50; i++) {
       windows(evidence, 1, { ran: true });
       windows(evidence, 1, { ran: false, brokenEvery: 1 });
@@ -92,7 +92,7 @@ describe('conflict/evidence', () => {
   });
 
   it('says that an SLO is unmeetable only when most windows without functions break it', () => {
-    const evidence = new Evidence();
+    const evidence = new BaselineComparison();
     windows(evidence, 40, { ran: false, brokenEvery: 3 });
     expect(evidence.unmeetable()).to.equal(false);
     windows(evidence, 60, { ran: false, brokenEvery: 1 });

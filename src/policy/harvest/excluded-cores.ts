@@ -8,7 +8,7 @@
 
 import type { CoreFacts } from '../../model/core-facts.js';
 
-export interface BarredCore {
+export interface ExcludedCore {
   core: number;
   /** Why, in words; the same words as long as the reason is the same. */
   why: string;
@@ -18,14 +18,14 @@ export interface BarredCore {
  * `nfCores`: cores to which NFs are bound, and one of the NFs of each; `ofOthers`: those whose NFs another agent of this
  * box guards, and its name. `apartFrom`: the housekeeping cores, if siblings are to be kept apart here.
  */
-export function barredCores(
+export function excludedCores(
   topology: readonly Pick<CoreFacts, 'id' | 'online' | 'siblings'>[],
   functionCores: readonly number[],
   nfCores: ReadonlyMap<number, string>,
   allowSmtSiblings: boolean,
   ofOthers: ReadonlyMap<number, string> = new Map(),
   apartFrom?: readonly number[],
-): BarredCore[] {
+): ExcludedCore[] {
   const barred = besideNfs(topology, functionCores, nfCores, allowSmtSiblings, ofOthers);
   if (apartFrom === undefined || allowSmtSiblings) return barred;
   const free = functionCores.filter((core) => !barred.some((one) => one.core === core));
@@ -37,12 +37,12 @@ function besideOthers(
   topology: readonly Pick<CoreFacts, 'id' | 'siblings'>[],
   free: readonly number[],
   housekeepingCores: readonly number[],
-): BarredCore[] {
+): ExcludedCore[] {
   const siblingIn = (core: number, used: readonly number[]): number | undefined =>
     topology.find(({ id }) => id === core)?.siblings.find((other) => used.includes(other));
   const beside = (used: readonly number[]) => (core: number) => siblingIn(core, used) !== undefined;
   const taken = free.every(beside(housekeepingCores)) ? [] : [...housekeepingCores];
-  const barred: BarredCore[] = [];
+  const barred: ExcludedCore[] = [];
   for (const core of free) {
     const sibling = siblingIn(core, taken);
     if (sibling === undefined) taken.push(core);
@@ -62,7 +62,7 @@ function besideNfs(
   nfCores: ReadonlyMap<number, string>,
   allowSmtSiblings: boolean,
   ofOthers: ReadonlyMap<number, string>,
-): BarredCore[] {
+): ExcludedCore[] {
   return functionCores.flatMap((core) => {
     const facts = topology.find(({ id }) => id === core);
     if (facts === undefined || !facts.online) return [{ core, why: `core ${core} is offline` }];

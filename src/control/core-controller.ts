@@ -4,8 +4,8 @@
  */
 
 import { type Board, Core } from '../model/board.js';
+import { suspectsAt } from '../policy/conflict/attribution.js';
 import type { CoreSnapshot, NfSample } from '../policy/conflict/core-snapshot.js';
-import { suspectsAt } from '../policy/conflict/culprit.js';
 import {
   type Change,
   type ConflictState,
@@ -27,7 +27,7 @@ import type { ControlThreadData } from './messages.js';
 import type { NfWatch } from './nf-watch.js';
 import { anyBusy, hasCall, readFunctionNs, type WatchedSandbox } from './watched-sandbox.js';
 
-export class CoreWatch {
+export class CoreController {
   readonly model = new CoreModel();
   readonly others = new CoreOthers(this.model);
   readonly sandboxes: WatchedSandbox[] = [];
@@ -121,7 +121,7 @@ export class CoreWatch {
   }
 
   /** Between two ticks: NFs of the core may have rung, and their packets were looked at. */
-  look(nowMs: number): Change | undefined {
+  sampleBetweenTicks(nowMs: number): Change | undefined {
     const { snapshot, policy, nfs, samples } = this;
     let any = false;
     for (let i = 0; i < nfs.length; i++) {
@@ -143,7 +143,7 @@ export class CoreWatch {
 
   /** See CoreOthers. True if somebody has to hear that others took the core, or left it. */
   lookAtOthers(wallNs: number, busyNs: number): boolean {
-    const changed = this.others.lookAt(wallNs, busyNs, this.nfs, this.sandboxes);
+    const changed = this.others.sample(wallNs, busyNs, this.nfs, this.sandboxes);
     if (changed) this.publishBudget();
     return changed && this.how.conflict;
   }
@@ -185,7 +185,7 @@ export class CoreWatch {
     if (!this.how.conflict) return undefined;
     // Only now counters are read, and only if there is somebody to choose between.
     if (wantsRates(snapshot, policy, nowMs)) {
-      for (const i of suspectsAt(this.sandboxes, nowMs)) this.sandboxes[i]!.counters.look(nowMs);
+      for (const i of suspectsAt(this.sandboxes, nowMs)) this.sandboxes[i]!.counters.sample(nowMs);
     }
     const decision = decide(snapshot, policy, nowMs);
     if (decision.kind === 'keep') return undefined;

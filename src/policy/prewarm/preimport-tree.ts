@@ -7,7 +7,7 @@
  */
 
 import { POOL } from '../../tunables/index.js';
-import type { ImportedPackage, ImportSnapshot, Zygote } from './policy.js';
+import type { ImportedPackage, ImportSnapshot, PreimportStem } from './policy.js';
 
 export interface TreeOptions {
   /** Most stems of all nodes together. */
@@ -41,7 +41,7 @@ interface Node {
   stems: number;
 }
 
-export function growTree(snapshot: ImportSnapshot, nowMs: number, options: TreeOptions): Zygote[] {
+export function growTree(snapshot: ImportSnapshot, nowMs: number, options: TreeOptions): PreimportStem[] {
   const all = usersOf(snapshot, nowMs, options);
   const nodes = nodesOf(all).filter(
     ({ hashes, savesMs }) => savesMs >= options.saveMs && !snapshot.refused(hashes),

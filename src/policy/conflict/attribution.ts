@@ -26,7 +26,7 @@ export interface Suspect {
   readonly rates: Float64Array;
 }
 
-export interface Accusation {
+export interface Attribution {
   index: number;
   /** What it stands out by, in words for its owner. */
   why: string;
@@ -49,7 +49,7 @@ export function suspectsAt(suspects: readonly Suspect[], nowMs: number): number[
 }
 
 /** The culprit; undefined: nobody stands out, or only one function runs (then the ladder answers for the core). */
-export function findCulprit(suspects: readonly Suspect[], nowMs: number): Accusation | undefined {
+export function attribute(suspects: readonly Suspect[], nowMs: number): Attribution | undefined {
   const running = suspectsAt(suspects, nowMs);
   if (running.length < 2) return undefined;
   const shares: Array<{ of: string; each: number[] }> = [];

@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import {
+  attribute,
   blame,
   COUNTERS,
-  findCulprit,
   hostStalled,
   penaltyNow,
   type Suspect,
   suspectsAt,
-} from '../../../src/policy/conflict/culprit.js';
+} from '../../../src/policy/conflict/attribution.js';
 import { CONFLICT } from '../../../src/tunables/index.js';
 
 const suspect = (recentNs: number, over: Partial<Suspect> = {}): Suspect => ({
@@ -59,11 +59,11 @@ describe('conflict/culprit', () => {
     ['nobody when both storm', [suspect(5e6, STORM), suspect(5e6, STORM)], -1],
   ];
   for (const [title, suspects, expected] of table) {
-    it(`blames ${title}`, () => expect(findCulprit(suspects, 100)?.index ?? -1).to.equal(expected));
+    it(`blames ${title}`, () => expect(attribute(suspects, 100)?.index ?? -1).to.equal(expected));
   }
 
   it('says what the culprit stands out by', () => {
-    expect(findCulprit([suspect(7e6), suspect(3e6, STORM)], 100)?.why).to.equal(
+    expect(attribute([suspect(7e6), suspect(3e6, STORM)], 100)?.why).to.equal(
       '100 % of the kernel time, 100 % of the page faults',
     );
   });

@@ -3,27 +3,27 @@
  * of a sandbox, it is of the function: it outlives sandboxes, and the next one is not trusted more. Pure: the time is given.
  */
 
-import type { BlameRecord } from '../../model/feed.js';
+import type { OffenceRecord } from '../../model/feed.js';
 import { CONFLICT } from '../../tunables/index.js';
 
 /** What placement has to know of a function. */
-export interface Blame {
+export interface Offences {
   /** Grows by 1 with each blame, halves every CONFLICT.blameHalfLifeMs. */
   penalty: number;
   /** On these cores it starts no call now. */
   away: ReadonlySet<number>;
 }
 
-interface Entry extends BlameRecord {
+interface Entry extends OffenceRecord {
   atMs: number;
   toldMs: number;
   /** Until when it keeps away from a core. */
   away: Map<number, number>;
 }
 
-export const NO_BLAME: Blame = { penalty: 0, away: new Set() };
+export const NO_OFFENCES: Offences = { penalty: 0, away: new Set() };
 
-export class BlameBook {
+export class OffenderHistory {
   private readonly entries = new Map<string, Entry>();
 
   /**
@@ -47,18 +47,18 @@ export class BlameBook {
   }
 
   /** Cheap while nobody is to blame: asked for each call. */
-  of(functionName: string, nowMs: number): Blame {
-    if (this.entries.size === 0) return NO_BLAME;
+  of(functionName: string, nowMs: number): Offences {
+    if (this.entries.size === 0) return NO_OFFENCES;
     const entry = this.entries.get(functionName);
-    if (entry === undefined) return NO_BLAME;
+    if (entry === undefined) return NO_OFFENCES;
     for (const [core, untilMs] of entry.away) if (untilMs <= nowMs) entry.away.delete(core);
     const penalty = penaltyOf(entry, nowMs);
-    if (penalty < CONFLICT.blameLeast && entry.away.size === 0) return NO_BLAME;
+    if (penalty < CONFLICT.blameLeast && entry.away.size === 0) return NO_OFFENCES;
     return { penalty, away: new Set(entry.away.keys()) };
   }
 
   /** For the owner; undefined: it never was to blame. */
-  record(functionName: string, nowMs: number): BlameRecord | undefined {
+  record(functionName: string, nowMs: number): OffenceRecord | undefined {
     const entry = this.entries.get(functionName);
     if (entry === undefined) return undefined;
     return { times: entry.times, penalty: penaltyOf(entry, nowMs), cause: entry.cause };

@@ -25,7 +25,7 @@ function add(to: Side, broken: boolean, lateShare: number): void {
 }
 
 /** One NF's windows, of CONFLICT.windowTicks or more and side by side. `observe` is called once a tick; no allocation. */
-export class Evidence {
+export class BaselineComparison {
   private readonly beside = side();
   private readonly alone = side();
   private ticks = 0;

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { VirtualClock } from '../../src/model/clock.js';
 import type { PackageRef } from '../../src/model/package.js';
-import { isZygote } from '../../src/pool/zygotes.js';
+import { isPreimport } from '../../src/pool/preimport-stems.js';
 import type { AheadReport } from '../../src/sandbox/engine.js';
 import { InProcessBox, settled, type TestSandbox } from '../dispatch/in-process-box.js';
 
@@ -37,7 +37,7 @@ describe('stems that have imported packages', () => {
     }
     return box.pool.stems
       .map(({ stemKind }) =>
-        isZygote(stemKind) ? stemKind.packages.map(({ hash }) => hash).join('+') : 'plain',
+        isPreimport(stemKind) ? stemKind.packages.map(({ hash }) => hash).join('+') : 'plain',
       )
       .sort();
   }
@@ -45,11 +45,11 @@ describe('stems that have imported packages', () => {
   async function served(name: string): Promise<string> {
     box.call(name);
     await settled();
-    const worker = [...box.pool.workers.values()].find((one) => one.functionName === name)!;
-    const { stemKind, origin } = worker;
-    (worker.sandbox as TestSandbox).answer();
+    const instance = [...box.pool.instances.values()].find((one) => one.functionName === name)!;
+    const { stemKind, origin } = instance;
+    (instance.sandbox as TestSandbox).answer();
     await settled();
-    return isZygote(stemKind) ? stemKind.packages.map(({ hash }) => hash).join('+') : origin;
+    return isPreimport(stemKind) ? stemKind.packages.map(({ hash }) => hash).join('+') : origin;
   }
 
   it('serve the function that imports them, and the one that saves most goes first', async () => {
@@ -63,7 +63,7 @@ describe('stems that have imported packages', () => {
   it('never serve a function without all of these packages, of another sharing group, or with less memory', async () => {
     box.deploy('one', { ...MEMORY, packages: [A] });
     expect(await stems()).to.deep.equal(['a', 'plain']);
-    await box.pool.end(box.pool.stems.find(({ stemKind }) => !isZygote(stemKind))!);
+    await box.pool.end(box.pool.stems.find(({ stemKind }) => !isPreimport(stemKind))!);
     for (const [name, over] of [
       ['none', MEMORY],
       ['different', { ...MEMORY, packages: [B] }],
@@ -113,7 +113,7 @@ describe('stems that have imported packages', () => {
     box.deploy('one', { ...MEMORY, packages: [A] });
     box.deploy('two', { ...MEMORY, packages: [B] });
     expect(await stems()).to.deep.equal(['a', 'b', 'plain']);
-    box.live.find(({ id }) => box.pool.workers.get(id)!.stemKind.key.endsWith(':a'))!.die();
+    box.live.find(({ id }) => box.pool.instances.get(id)!.stemKind.key.endsWith(':a'))!.die();
     expect(await stems()).to.deep.equal(['b', 'plain']);
     box.dispatcher.setFunction('two', undefined);
     await later(async () => expect(await stems()).to.deep.equal(['plain']));
