@@ -26,7 +26,7 @@ const rates = (kernel: number, faults: number, bytes: number) => ({
 });
 const STORM = rates(0.4, 300_000, 0);
 
-describe('conflict/culprit', () => {
+describe('conflict/attribution', () => {
   const table: Array<[string, Suspect[], number]> = [
     ['the one that used most of the core', [suspect(1e6), suspect(9e6)], 1],
     ['nobody when they share evenly', [suspect(5e6), suspect(5e6)], -1],

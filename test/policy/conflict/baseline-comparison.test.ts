@@ -16,7 +16,7 @@ function windows(
   }
 }
 
-describe('conflict/evidence', () => {
+describe('conflict/baseline-comparison', () => {
   it('does not acquit before enough was seen without functions', () => {
     const evidence = new BaselineComparison();
     windows(evidence, 100, { ran: true, brokenEvery: 4 });

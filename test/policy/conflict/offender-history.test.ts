@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { NO_OFFENCES, OffenderHistory } from '../../../src/policy/conflict/offender-history.js';
 import { CONFLICT } from '../../../src/tunables/index.js';
 
-describe('conflict/blame-book', () => {
+describe('conflict/offender-history', () => {
   it('keeps a culprit away from the core for its time, and from no other', () => {
     const book = new OffenderHistory();
     book.blame('storm', 1, 20, 'faults', 100);
