@@ -85,30 +85,33 @@ restore_memory() {
   done
   rm -f "$groups"
 }
+is_ours() {
+  head -n 1 "$1" 2>/dev/null | grep -q "^{\\"agent\\":$agent,"
+}
 restore() {
   restore_scores
   restore_memory
-  head -n 1 "$journal" 2>/dev/null | grep -q "^{\\"agent\\":$agent," || return
+  is_ours "$journal" || return
   sed -n 's/^{"tid":\\([0-9]*\\),"startTicks":\\([0-9]*\\),"policy":"\\([a-z]*\\)","priority":\\([0-9]*\\),"nice":\\(-\\{0,1\\}[0-9]*\\),"resetOnFork":\\([a-z]*\\)}.*/\\1 \\2 \\3 \\4 \\5 \\6/p' "$journal" |
   while read -r tid ticks policy priority nice reset; do
     stat=$(cat "/proc/$tid/stat" 2>/dev/null) || continue
     set -- \${stat##*) }
     [ "\${20}" = "$ticks" ] || continue
+    # The next agent may come at any moment: then it has put this back itself, and what is there now is its own.
+    is_ours "$journal" || break
     flag=; [ "$reset" = true ] && flag=--reset-on-fork
     chrt "--$policy" $flag --pid "$priority" "$tid"
     renice --priority "$nice" --pid "$tid"
   done
-  rm -f "$journal"
+  is_ours "$journal" && rm -f "$journal"
 }
 restore
-is_ours() {
-  head -n 1 "$1" 2>/dev/null | grep -q "^{\\"agent\\":$agent,"
-}
 # One fixed command a kind of record: a path and a number come from the journal, nothing else.
 set_back() {
   sed -n '${RECORD_SED}' "$settings" | {
     failed=0
     while read -r database old; do
+      is_ours "$settings" || break
       case $old in
         null) set -- remove Open_vSwitch . other_config pmd-maxsleep ;;
         '' | *[!0-9]*) continue ;;
@@ -122,7 +125,7 @@ set_back() {
 # An NF's control program may be slow on a busy box. What cannot be put back is left for the next agent.
 for i in 1 2 3 4 5 6 7 8 9 10; do
   is_ours "$settings" || break
-  set_back && rm -f "$settings" && break
+  set_back && is_ours "$settings" && rm -f "$settings" && break
   sleep 0.5
 done
 exec 3>&-
