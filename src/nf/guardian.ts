@@ -57,33 +57,38 @@ sweep() {
 echo ready
 exec >/dev/null
 while read -r _; do :; done
+names_us() {
+  [ "$(sed -n 1p "$1" 2>/dev/null)" = "agent $agent" ]
+}
 # Lines "pid start ours score"; the first one names the agent. Children that inherited the score get the old one too.
 restore_scores() {
   scores=\${journal%/*}/${OOM_SCORES}
-  [ "$(sed -n 1p "$scores" 2>/dev/null)" = "agent $agent" ] || return
+  names_us "$scores" || return
   sed -n '/^[0-9]* [0-9]* -\\{0,1\\}[0-9]* -\\{0,1\\}[0-9]*$/p' "$scores" |
   while read -r pid ticks ours score; do
     stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
     set -- \${stat##*) }
     [ "\${20}" = "$ticks" ] || continue
+    names_us "$scores" || break
     for one in $(set +f; grep -ls "^PPid:[[:space:]]*$pid$" /proc/[0-9]*/status) "/proc/$pid/status"; do
       [ "$(cat "\${one%/status}/oom_score_adj" 2>/dev/null)" = "$ours" ] || continue
       { echo "$score" >"\${one%/status}/oom_score_adj"; } 2>/dev/null
     done
   done
-  rm -f "$scores"
+  names_us "$scores" && rm -f "$scores"
 }
 # Lines "path before now" of cgroups; only where it is still what NEMO wrote.
 restore_memory() {
   groups=\${journal%/*}/${MEMORY_MIN}
-  [ "$(sed -n 1p "$groups" 2>/dev/null)" = "agent $agent" ] || return
+  names_us "$groups" || return
   sed -n '${MEMORY_SED}' "$groups" |
   while read -r group before now; do
     case $group/ in */../* | */./*) continue ;; esac
+    names_us "$groups" || break
     [ "$(cat "$group/memory.min" 2>/dev/null)" = "$now" ] || continue
     { echo "$before" >"$group/memory.min"; } 2>/dev/null
   done
-  rm -f "$groups"
+  names_us "$groups" && rm -f "$groups"
 }
 is_ours() {
   head -n 1 "$1" 2>/dev/null | grep -q "^{\\"agent\\":$agent,"
