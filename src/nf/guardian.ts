@@ -57,58 +57,66 @@ sweep() {
 echo ready
 exec >/dev/null
 while read -r _; do :; done
+names_us() {
+  [ "$(sed -n 1p "$1" 2>/dev/null)" = "agent $agent" ]
+}
 # Lines "pid start ours score"; the first one names the agent. Children that inherited the score get the old one too.
 restore_scores() {
   scores=\${journal%/*}/${OOM_SCORES}
-  [ "$(sed -n 1p "$scores" 2>/dev/null)" = "agent $agent" ] || return
+  names_us "$scores" || return
   sed -n '/^[0-9]* [0-9]* -\\{0,1\\}[0-9]* -\\{0,1\\}[0-9]*$/p' "$scores" |
   while read -r pid ticks ours score; do
     stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
     set -- \${stat##*) }
     [ "\${20}" = "$ticks" ] || continue
+    names_us "$scores" || break
     for one in $(set +f; grep -ls "^PPid:[[:space:]]*$pid$" /proc/[0-9]*/status) "/proc/$pid/status"; do
       [ "$(cat "\${one%/status}/oom_score_adj" 2>/dev/null)" = "$ours" ] || continue
       { echo "$score" >"\${one%/status}/oom_score_adj"; } 2>/dev/null
     done
   done
-  rm -f "$scores"
+  names_us "$scores" && rm -f "$scores"
 }
 # Lines "path before now" of cgroups; only where it is still what NEMO wrote.
 restore_memory() {
   groups=\${journal%/*}/${MEMORY_MIN}
-  [ "$(sed -n 1p "$groups" 2>/dev/null)" = "agent $agent" ] || return
+  names_us "$groups" || return
   sed -n '${MEMORY_SED}' "$groups" |
   while read -r group before now; do
     case $group/ in */../* | */./*) continue ;; esac
+    names_us "$groups" || break
     [ "$(cat "$group/memory.min" 2>/dev/null)" = "$now" ] || continue
     { echo "$before" >"$group/memory.min"; } 2>/dev/null
   done
-  rm -f "$groups"
+  names_us "$groups" && rm -f "$groups"
+}
+is_ours() {
+  head -n 1 "$1" 2>/dev/null | grep -q "^{\\"agent\\":$agent,"
 }
 restore() {
   restore_scores
   restore_memory
-  head -n 1 "$journal" 2>/dev/null | grep -q "^{\\"agent\\":$agent," || return
+  is_ours "$journal" || return
   sed -n 's/^{"tid":\\([0-9]*\\),"startTicks":\\([0-9]*\\),"policy":"\\([a-z]*\\)","priority":\\([0-9]*\\),"nice":\\(-\\{0,1\\}[0-9]*\\),"resetOnFork":\\([a-z]*\\)}.*/\\1 \\2 \\3 \\4 \\5 \\6/p' "$journal" |
   while read -r tid ticks policy priority nice reset; do
     stat=$(cat "/proc/$tid/stat" 2>/dev/null) || continue
     set -- \${stat##*) }
     [ "\${20}" = "$ticks" ] || continue
+    # The next agent may come at any moment: then it has put this back itself, and what is there now is its own.
+    is_ours "$journal" || break
     flag=; [ "$reset" = true ] && flag=--reset-on-fork
     chrt "--$policy" $flag --pid "$priority" "$tid"
     renice --priority "$nice" --pid "$tid"
   done
-  rm -f "$journal"
+  is_ours "$journal" && rm -f "$journal"
 }
 restore
-is_ours() {
-  head -n 1 "$1" 2>/dev/null | grep -q "^{\\"agent\\":$agent,"
-}
 # One fixed command a kind of record: a path and a number come from the journal, nothing else.
 set_back() {
   sed -n '${RECORD_SED}' "$settings" | {
     failed=0
     while read -r database old; do
+      is_ours "$settings" || break
       case $old in
         null) set -- remove Open_vSwitch . other_config pmd-maxsleep ;;
         '' | *[!0-9]*) continue ;;
@@ -122,7 +130,7 @@ set_back() {
 # An NF's control program may be slow on a busy box. What cannot be put back is left for the next agent.
 for i in 1 2 3 4 5 6 7 8 9 10; do
   is_ours "$settings" || break
-  set_back && rm -f "$settings" && break
+  set_back && is_ours "$settings" && rm -f "$settings" && break
   sleep 0.5
 done
 exec 3>&-

@@ -5,14 +5,27 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { UserConfig } from '../../src/config/config-schema.js';
 import { AGENTS_FOLDER, agentNames, lockAgent } from '../../src/guard/agent-lock.js';
 import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
+import { startTicks } from '../../src/linux/process.js';
 import { getScheduling, setScheduling } from '../../src/linux/sched.js';
 import { endProcess } from '../../src/linux/tied-process.js';
+import { Guardian } from '../../src/nf/guardian.js';
+import { journalPath, writeJournal } from '../../src/nf/protection-journal.js';
+import { startVictim } from '../nf/victim.js';
 import { RealAgent, untilTrue } from '../support/real-agent.js';
 
 const NOBODY = 65534;
@@ -159,6 +172,36 @@ describe('the name of an agent', () => {
       expect(() => lockAgent('mine', folder)).to.throw(new RegExp(`belongs to user ${NOBODY}`));
       expect(() => lockAgent('mine', join(folder, 'deeper'))).to.throw(/belongs to user/);
     } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe('the guardian of a killed agent', () => {
+  it('stops where the next agent has come, whose journal and whose NF it leaves alone', async () => {
+    const folder = mkdtempSync('/var/tmp/nemo-guardian-');
+    const journal = journalPath(folder);
+    const nf = await startVictim(`nfg-${process.pid}`, 1);
+    try {
+      const [last = 0] = nf.tids;
+      const before = getScheduling(last);
+      const entryOf = (tid: number) => ({
+        ...{ tid, startTicks: startTicks(tid)!, policy: 'batch' as const },
+        ...{ priority: 0, nice: 5, resetOnFork: false },
+      });
+      // An NF of many threads keeps it busy.
+      writeJournal(journal, [...Array(200).fill(entryOf(nf.pid)), entryOf(last)]);
+      const guardian = await Guardian.watch({ journal });
+      const done = guardian.close();
+      await untilTrue(() => getScheduling(nf.pid).policy === 'batch');
+      const next = '{"agent":1,"threads":[\n]}\n';
+      writeFileSync(join(folder, 'next'), next);
+      renameSync(join(folder, 'next'), journal);
+      await done;
+      expect(readFileSync(journal, 'utf8')).to.equal(next);
+      expect(getScheduling(last)).to.deep.equal(before);
+    } finally {
+      await nf.end();
       rmSync(folder, { recursive: true });
     }
   });
