@@ -202,15 +202,6 @@ export class Planner {
       decision.kind === 'stem'
         ? this.makeStem(decision.key, core)
         : this.makeWarm(decision.functionName, core);
-    const goOn = (): void => {
-      if (timer === undefined) return;
-      this.clock.cancel(timer);
-      timer = undefined;
-      this.making = false;
-      this.tick();
-    };
-    // Code that takes minutes to load is no reason to make nothing of others.
-    let timer: Timer | undefined = this.clock.after(DISPATCH.makingPatienceMs, goOn);
     void work
       .catch((thrown: unknown) => {
         const error = asNemoError(thrown);
@@ -218,7 +209,10 @@ export class Planner {
         if (error.blame === 'system' && error.code !== 'STOPPING')
           this.options.onWarning(error.ownersMessage);
       })
-      .finally(goOn);
+      .finally(() => {
+        this.making = false;
+        this.tick();
+      });
     return false;
   }
 
@@ -256,11 +250,18 @@ export class Planner {
       this.notBeforeMs = nowMs + DISPATCH.sweepMs;
       return;
     }
+    let timer: Timer | undefined;
+    const patience = new Promise<void>((over) => {
+      timer = this.clock.after(DISPATCH.loadPatienceMs, over);
+    });
     try {
-      await dispatcher.prewarm(fn, instance);
+      // Code that takes minutes to load is no reason to make nothing of others.
+      await Promise.race([dispatcher.prewarm(fn, instance), patience]);
     } catch (thrown) {
       // The function's own fault: it has its own back-off, others must not wait for it.
       if (asNemoError(thrown).blame === 'system') throw thrown;
+    } finally {
+      this.clock.cancel(timer);
     }
   }
 

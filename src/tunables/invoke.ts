@@ -86,8 +86,8 @@ export const PACKAGES = {
 export const DISPATCH = {
   /** Keep-alive and prewarming are looked at this often at most. */
   sweepMs: 50,
-  /** A sandbox that takes longer to be made ahead of calls is made beside the next one. */
-  makingPatienceMs: 2_000,
+  /** Code that takes longer to load ahead of calls goes on loading beside the next sandbox that is made. */
+  loadPatienceMs: 2_000,
   /** Stems that nobody wants any more are looked for this often. */
   stemsLookMs: 1_000,
   /** Whether the control loop may slow down is looked at this often. */

@@ -101,7 +101,7 @@ describe('escape: the scheduler', () => {
     box.planner.tick();
     await settled();
     box.deploy('other');
-    clock.advance(DISPATCH.makingPatienceMs);
+    clock.advance(DISPATCH.loadPatienceMs);
     box.planner.tick();
     await settled();
     expect(box.live.map(({ code }) => code)).to.have.members(['hangs-1', 'other-1']);

@@ -183,7 +183,8 @@ describe('function registry', () => {
     const refused = Object.keys(foreign).sort();
     expect(registry.warnings).to.have.length(refused.length);
     for (const [i, key] of refused.entries()) {
-      const why = key === 'whole' ? /^function "whole" is beyond/ : `under functions/"${key}" is no function`;
+      const why =
+        key === 'whole' ? /^function "whole" is beyond/ : `under functions/"${key}" is not a function`;
       expect(registry.warnings[i]).to.match(new RegExp(why));
     }
   });
