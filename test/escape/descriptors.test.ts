@@ -231,9 +231,9 @@ describe('a program that this process starts while files are open that it could 
     try {
       const others = descendants(process.pid);
       await bench.start(engine);
-      // Runner and sync, memory, device state, QMP and console; then the disk, the kernel and its initial files.
+      // Runner and sync, memory (the base snapshot's copy in memory, or its file), device state, QMP and console; then the disk, the kernel and its initial files.
       const machine =
-        /^0 \/dev\/null,1 socket,2 socket,3 socket,4 socket,5 anon_inode:\[eventpoll\],6 \/memfd:\S+ \(deleted\),8 socket,9 socket,10 \S+\/root,11 \S+\/vmlinuz\S*,12 \S+\/initrd(,\d+ (anon_inode:\[(eventpoll|eventfd|io_uring|signalfd)\]|\S+\/root|\/memfd:\S+ \(deleted\)))*$/;
+        /^0 \/dev\/null,1 socket,2 socket,3 socket,4 socket,5 anon_inode:\[eventpoll\],6 (\/memfd:\S+ \(deleted\)|\S+\/snapshots\/\S+\/memory),8 socket,9 socket,10 \S+\/root,11 \S+\/vmlinuz\S*,12 \S+\/initrd(,\d+ (anon_inode:\[(eventpoll|eventfd|io_uring|signalfd)\]|\S+\/root|\/memfd:\S+ \(deleted\)|\S+\/snapshots\/\S+\/memory))*$/;
       expectOpen(
         [
           [/bwrap/, ofMachine(OUTER)],
