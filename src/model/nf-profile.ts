@@ -7,12 +7,10 @@ export type NfProfile = ProfileInput &
   Required<Pick<ProfileInput, 'title' | 'latency' | 'protection' | 'harvest'>>;
 
 export type NfMode = NfProfile['mode'];
-export type LatencySourceKind = NfProfile['latency']['source'];
 /** Own requests or packets through the NF. IPv4. */
 export type ProbeSpec = NonNullable<NfProfile['latency']['probe']>;
 /** The NF's own counters, and where it tells them. */
 export type TelemetrySpec = NonNullable<NfProfile['telemetry']>;
-export type SleepControlSpec = NonNullable<NfProfile['sleepControl']>;
 
 /** A running NF, as discovery sees it. */
 export interface NfInstance {

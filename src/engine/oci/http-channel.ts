@@ -10,10 +10,11 @@ import type { CallRequest } from '../../model/function.js';
 import type { ChannelEvents } from '../../sandbox/channel.js';
 import type { LoadOptions, SandboxReply } from '../../sandbox/engine.js';
 import { guarded, tellAll } from '../../sandbox/guarded.js';
-import { checkHeaders, HOP_BY_HOP, isStatus } from '../../sandbox/told.js';
+import { checkHeaders, isStatus } from '../../sandbox/told.js';
 import { Pace } from '../../streams/pace.js';
 import { Valve } from '../../streams/valve.js';
 import { CHANNEL, GATEWAY_HTTP, OCI } from '../../tunables/index.js';
+import { answerInstead, forwardedHeaders, joinHeaders } from './intermediary.js';
 
 const NOT_ACCEPTED = 'NOT_ACCEPTED';
 
@@ -99,19 +100,10 @@ export class HttpChannel {
     allowedMs: number,
     reply: SandboxReply,
   ): void {
-    const sent: Record<string, string> = { 'x-nemo-call-id': callId };
-    for (const [name, value] of Object.entries(headers)) {
-      if (!HOP_BY_HOP.has(name) && name !== 'content-length' && name !== 'expect') sent[name] = value;
-    }
-    // Every gateway says that a request came through it (RFC 9110, 7.6.3).
-    sent.via = headers.via === undefined ? VIA : `${headers.via}, ${VIA}`;
-    if (headers['max-forwards'] !== undefined && method === 'OPTIONS') {
-      const left = Number(headers['max-forwards']);
-      if (left === 0) {
-        answerInstead(reply);
-        return;
-      }
-      if (left > 0) sent['max-forwards'] = `${left - 1}`;
+    const sent = forwardedHeaders(method, headers, { 'x-nemo-call-id': callId });
+    if (sent === undefined) {
+      answerInstead(reply);
+      return;
     }
     const call: OpenCall = {
       reply,
@@ -378,17 +370,10 @@ export class HttpChannel {
   }
 }
 
-const VIA = '1.1 nemo';
 /** What may be sent twice (RFC 9110, 9.2.2). */
 const IDEMPOTENT = new Set<string>(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 /** Codes of a connection that the other side has closed, the first of them without a reset. */
 const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
-
-/** To `Max-Forwards: 0` a gateway is the last to answer (RFC 9110, 7.6.2). */
-function answerInstead(reply: SandboxReply): void {
-  reply.onHead(204, { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' });
-  reply.onEnd();
-}
 
 /**
  * The kernel resets a connection whose server closed it, or died, with something unread; one of which all was read is
@@ -407,16 +392,4 @@ function isFresh(socket: Socket): boolean {
 
 function notAccepted(): Error {
   return Object.assign(new Error('its server does not accept connections'), { code: NOT_ACCEPTED });
-}
-
-function joinHeaders(answered: Record<string, string | string[] | undefined>): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(answered)) {
-    if (value === undefined || name === '__proto__') continue;
-    // The one header that may come several times: its values are joined by newlines.
-    headers[name] = Array.isArray(value) ? value.join(name === 'set-cookie' ? '\n' : ', ') : value;
-  }
-  // What it names is of this connection, too (RFC 9110, 7.6.1).
-  for (const name of headers.connection?.split(',') ?? []) delete headers[name.trim().toLowerCase()];
-  return headers;
 }
