@@ -1,15 +1,14 @@
 /** Threads of processes in other pid namespaces, as the host numbers them. */
 
 import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type { Cgroup } from './cgroup/driver.js';
-import { membersOf } from './cgroup/files.js';
+import { processesOf } from './cgroup/files.js';
 import { namesIfThere } from './if-there.js';
 
 /** The one process of a group with the most threads. Throws if the group is empty. */
 export function processGroupThreads(group: Cgroup): { pid: number; tids: number[] } {
   let best: { pid: number; tids: number[] } = { pid: 0, tids: [] };
-  for (const pid of membersOf(dirname(group.joinPaths[0]!))) {
+  for (const pid of processesOf(group)) {
     const tids = threadsOf(pid);
     if (tids.length > best.tids.length) best = { pid, tids };
   }

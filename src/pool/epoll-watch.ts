@@ -5,19 +5,19 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type { Cgroup } from '../linux/cgroup/driver.js';
-import { membersOf } from '../linux/cgroup/files.js';
+import { processesOf } from '../linux/cgroup/files.js';
 import { countWatches } from '../linux/epoll-counts.js';
 import { NemoError } from '../model/errors.js';
 import { WATCHES } from '../tunables/index.js';
+import { Rest } from './rest.js';
 
 /** In /proc, whatever the kernel's own tick is. */
 const TICK_MS = 10;
 
 export class EpollWatch<T extends { readonly cgroup: Cgroup }> {
   private looking = false;
-  private restUntilMs = 0;
+  private readonly rest = new Rest(WATCHES.restRatio);
   private lastMs = performance.now();
   private lastKernelMs = kernelMs();
 
@@ -27,13 +27,13 @@ export class EpollWatch<T extends { readonly cgroup: Cgroup }> {
     const ratio = (nowKernelMs - this.lastKernelMs) / (nowMs - this.lastMs);
     this.lastMs = nowMs;
     this.lastKernelMs = nowKernelMs;
-    if (this.looking || nowMs < this.restUntilMs || !(ratio > WATCHES.kernelTimeRatio)) return [];
+    if (this.looking || !this.rest.isOver(nowMs) || !(ratio > WATCHES.kernelTimeRatio)) return [];
     this.looking = true;
     try {
       return await holdersAmong(sandboxes);
     } finally {
       this.looking = false;
-      this.restUntilMs = performance.now() + WATCHES.restRatio * (performance.now() - nowMs);
+      this.rest.begin(nowMs);
     }
   }
 }
@@ -41,7 +41,7 @@ export class EpollWatch<T extends { readonly cgroup: Cgroup }> {
 async function holdersAmong<T extends { readonly cgroup: Cgroup }>(sandboxes: Iterable<T>): Promise<T[]> {
   const found = [];
   for (const sandbox of [...sandboxes]) {
-    const pids = membersOf(dirname(sandbox.cgroup.joinPaths[0]!));
+    const pids = processesOf(sandbox.cgroup);
     if ((await countWatches(pids, WATCHES.perSandboxMax)) > WATCHES.perSandboxMax) found.push(sandbox);
   }
   return found;

@@ -5,7 +5,7 @@
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import type { Clock, Timer } from '../model/clock.js';
-import { asNemoError } from '../model/errors.js';
+import { asNemoError, type NemoError } from '../model/errors.js';
 import { DISPATCH } from '../tunables/index.js';
 import { EpollWatch, tooManyWatches } from './epoll-watch.js';
 import { LockWatch, tooManyLocks } from './lock-watch.js';
@@ -47,8 +47,11 @@ export class Housekeeping {
   everySecond(): void {
     for (const fn of this.options.functions()) fn.latency.rotate();
     this.relieve();
-    void this.endLockHolders();
-    void this.endWatchers();
+    const { instances } = this.options.pool;
+    const locks = this.locks.above(instances.values()).then((found) => found.map(({ sandbox }) => sandbox));
+    void this.endHolders(locks, 'held too many locks on files', 'locks on files', tooManyLocks);
+    const watches = this.watches.above(instances.values());
+    void this.endHolders(watches, 'watched too many files by epoll', 'watches of files', tooManyWatches);
   }
 
   /** Memory is short: one at a time, since the kernel needs a moment to give back what it had. */
@@ -61,27 +64,21 @@ export class Housekeeping {
     });
   }
 
-  private async endLockHolders(): Promise<void> {
+  /** Ends those that hold too much of what the kernel charges to nobody. `what`: that, plural, where it cannot be counted. */
+  private async endHolders(
+    above: Promise<readonly Instance[]>,
+    did: string,
+    what: string,
+    errorOf: (functionName: string) => NemoError,
+  ): Promise<void> {
     const { pool, onEvicted, onWarning } = this.options;
     try {
-      for (const { sandbox } of await this.locks.above(pool.instances.values())) {
-        onEvicted(sandbox.functionName, sandbox.id, 'it held too many locks on files');
-        void pool.end(sandbox, tooManyLocks(sandbox.functionName));
+      for (const instance of await above) {
+        onEvicted(instance.functionName, instance.id, `it ${did}`);
+        void pool.end(instance, errorOf(instance.functionName));
       }
     } catch (thrown) {
-      onWarning(`locks on files cannot be counted: ${asNemoError(thrown).message}`);
-    }
-  }
-
-  private async endWatchers(): Promise<void> {
-    const { pool, onEvicted, onWarning } = this.options;
-    try {
-      for (const sandbox of await this.watches.above(pool.instances.values())) {
-        onEvicted(sandbox.functionName, sandbox.id, 'it watched too many files by epoll');
-        void pool.end(sandbox, tooManyWatches(sandbox.functionName));
-      }
-    } catch (thrown) {
-      onWarning(`watches of files cannot be counted: ${asNemoError(thrown).message}`);
+      onWarning(`${what} cannot be counted: ${asNemoError(thrown).message}`);
     }
   }
 }

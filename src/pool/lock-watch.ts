@@ -3,17 +3,17 @@
  * It has no limit for them any more, and refusing them would break databases, so who holds very many is found and ended.
  */
 
-import { dirname } from 'node:path';
 import type { Cgroup } from '../linux/cgroup/driver.js';
-import { membersOf } from '../linux/cgroup/files.js';
+import { processesOf } from '../linux/cgroup/files.js';
 import { countLocks, countOpenLocks } from '../linux/lock-counts.js';
 import { NemoError } from '../model/errors.js';
 import { LOCKS } from '../tunables/index.js';
+import { Rest } from './rest.js';
 
 export class LockWatch<T extends { readonly cgroup: Cgroup }> {
   private looking = false;
-  /** Until then nobody's files are looked through again. */
-  private restUntilMs = 0;
+  /** From looking through everybody's files. */
+  private readonly rest = new Rest(LOCKS.restRatio);
 
   constructor(private readonly readMaxBytes: number = LOCKS.readMaxBytes) {}
 
@@ -26,16 +26,16 @@ export class LockWatch<T extends { readonly cgroup: Cgroup }> {
       if (complete && total <= LOCKS.perSandboxMax) return [];
       // Who took them is gone, or stands behind others: whose files they are takes longer to find.
       const fromMs = performance.now();
-      const hidden = fromMs >= this.restUntilMs && (!complete || orphans > LOCKS.perSandboxMax);
+      const hidden = this.rest.isOver(fromMs) && (!complete || orphans > LOCKS.perSandboxMax);
       const found = [];
       for (const sandbox of [...sandboxes]) {
-        const pids = pidsOf(sandbox.cgroup);
+        const pids = processesOf(sandbox.cgroup);
         let locks = 0;
         for (const pid of pids) locks += byPid.get(pid) ?? 0;
         if (hidden && locks <= LOCKS.perSandboxMax) locks = await countOpenLocks(pids, LOCKS.perSandboxMax);
         if (locks > LOCKS.perSandboxMax) found.push({ sandbox, locks });
       }
-      if (hidden) this.restUntilMs = performance.now() + LOCKS.restRatio * (performance.now() - fromMs);
+      if (hidden) this.rest.begin(fromMs);
       return found;
     } finally {
       this.looking = false;
@@ -51,8 +51,4 @@ export function tooManyLocks(functionName: string): NemoError {
       hint: 'lock a file as a whole, or fewer parts of it at a time',
     },
   );
-}
-
-function pidsOf({ joinPaths }: Cgroup): Set<number> {
-  return membersOf(dirname(joinPaths[0]!));
 }

@@ -3,11 +3,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { EXEC_VARIANT } from '../../src/engine/process/programs.js';
-import { membersOf } from '../../src/linux/cgroup/files.js';
+import { processesOf } from '../../src/linux/cgroup/files.js';
 import { countLocks, countOpenLocks } from '../../src/linux/lock-counts.js';
 import { LockWatch } from '../../src/pool/lock-watch.js';
 import { LOCKS } from '../../src/tunables/index.js';
@@ -123,7 +122,7 @@ describe('a program that locks files', () => {
     for (let held = 0; held < 4; ) {
       const { byPid } = await countLocks(LOCKS.readMaxBytes);
       held = 0;
-      for (const pid of membersOf(dirname(sandbox.cgroup.joinPaths[0]!))) held += byPid.get(pid) ?? 0;
+      for (const pid of processesOf(sandbox.cgroup)) held += byPid.get(pid) ?? 0;
     }
     // It would end with 1 where another holds a lock.
     for (const file of ['/usr/bin/env', '/usr/bin/true'])

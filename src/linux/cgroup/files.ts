@@ -14,6 +14,7 @@ import {
   rmdirSync,
   writeSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { NemoError } from '../../model/errors.js';
 import { formatCpuList, parseCpuList } from '../process.js';
 
@@ -114,6 +115,11 @@ export function removeTree(path: string): boolean {
     if (errno === 'EBUSY' || errno === 'ENOTEMPTY') return false;
     refuse('rmdir', path, thrown);
   }
+}
+
+/** Process ids in a group, named by the files through which one joins it, and in all below it. As `membersOf`. */
+export function processesOf({ joinPaths }: { readonly joinPaths: readonly string[] }): Set<number> {
+  return membersOf(dirname(joinPaths[0]!));
 }
 
 /** Process ids in a group and all below it. Processes outside our pid namespace (0) and we ourselves are left out. */

@@ -1,8 +1,7 @@
 /** A sandbox that is a small tree of processes, named by its group: by pidusage. */
 
-import { dirname } from 'node:path';
 import pidusage from 'pidusage';
-import { membersOf } from '../../linux/cgroup/files.js';
+import { processesOf } from '../../linux/cgroup/files.js';
 import type { Instance } from '../../pool/state.js';
 import { FEED } from '../../tunables/index.js';
 import type { PerfCollector, Usage } from './collector.js';
@@ -41,6 +40,6 @@ export class ProcessTreeCollector implements PerfCollector {
 }
 
 function pidsIn({ sandbox }: Instance): number[] {
-  const file = sandbox?.cgroup.joinPaths[0];
-  return file === undefined ? [] : [...membersOf(dirname(file))];
+  const hasGroup = sandbox?.cgroup.joinPaths[0] !== undefined;
+  return hasGroup ? [...processesOf(sandbox.cgroup)] : [];
 }
