@@ -2,7 +2,7 @@
  * The dispatcher: takes calls, queues them by function, and gives each to an instance on the core with the most
  * spare time. Everything happens in `pump`, which runs whenever something changed; it never awaits.
  *
- *   invoke -> FunctionState.queue -> place -> Worker.calls -> Sandbox -> Sink
+ *   invoke -> FunctionState.queue -> place -> Instance.calls -> Sandbox -> Sink
  *
  * Invariant: a call is in exactly one queue or one instance until its sink heard onEnd or onError, once.
  */

@@ -1,5 +1,5 @@
 /**
- * Growth makes instances for a function whose calls wait: from a stem if there is one, else from nothing. What goes
+ * Makes instances for a function whose calls wait: from a stem if there is one, else from nothing. What goes
  * wrong is the function's own (its code does not load: callers are told, and it is left alone for a while) or the
  * box's (no memory: calls wait as long as some sandbox of the function can still take them).
  */

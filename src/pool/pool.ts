@@ -5,7 +5,7 @@
  *   make() -> stem -> load(spec) -> warm -> end()
  *
  * A stem serves only functions of its own kind (see `Engines.stemKind`); one that has imported packages, only those
- * that import these too (see `Zygotes`).
+ * that import these too (see `PreimportStems`).
  */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';

@@ -17,7 +17,7 @@ import { ThreadPool } from './thread-pool.js';
 export class WasmEngine extends IsolateEngine {
   override readonly kind = 'wasm';
   protected override readonly program = WASM_PROGRAM;
-  private readonly carriers = new WeakMap<IsolateHost, ThreadPool>();
+  private readonly threads = new WeakMap<IsolateHost, ThreadPool>();
 
   constructor(options: IsolateEngineOptions) {
     super(options, WASM.firstUid);
@@ -38,12 +38,12 @@ export class WasmEngine extends IsolateEngine {
   }
 
   protected override sandboxOn(host: IsolateHost, options: StartOptions): WasmSandbox {
-    let carriers = this.carriers.get(host);
-    if (carriers === undefined) {
-      carriers = new ThreadPool(host, options.scheduling);
-      this.carriers.set(host, carriers);
+    let threads = this.threads.get(host);
+    if (threads === undefined) {
+      threads = new ThreadPool(host, options.scheduling);
+      this.threads.set(host, threads);
     }
-    return new WasmSandbox(options, host, carriers);
+    return new WasmSandbox(options, host, threads);
   }
 }
 

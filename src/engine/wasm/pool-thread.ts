@@ -1,8 +1,8 @@
 /**
- * A worker thread that runs the functions of a process, one at a time. The sandbox that it serves now *sits* on it:
+ * A worker thread that runs the functions of a process, one at a time. The sandbox that it serves now *occupies* it:
  * the thread is in that sandbox's cgroup, so it is pinned, throttled, frozen and accounted as that sandbox, and its
- * calls are the only ones. Others that sat on it before have their modules and instances still there, and cost nothing
- * but that memory until they sit again.
+ * calls are the only ones. Others that had it before have their modules and instances still there, and cost nothing
+ * but that memory until they have it again.
  */
 
 import type { Socket } from 'node:net';
@@ -22,10 +22,10 @@ import { REHEARSAL } from './rehearsal.js';
 
 export type PoolThreadEnd = ThreadEnd & { violation: string };
 
-/** What a sandbox is to the thread that it sits on. */
+/** What a sandbox is to the thread that it occupies. */
 export interface ThreadOccupant {
   readonly cgroup: Cgroup;
-  /** Nothing of it runs or is being loaded: another may take its seat. */
+  /** Nothing of it runs or is being loaded: another may take the thread. */
   readonly idle: boolean;
   onLoaded(keeps: boolean): void;
   onLoadFailed(error: NemoError): void;
@@ -56,7 +56,7 @@ export class PoolThread implements ThreadOwner {
   constructor(
     private readonly host: IsolateHost,
     private readonly scheduling: FunctionScheduling,
-    private readonly onEnded: (carrier: PoolThread, end: PoolThreadEnd) => void,
+    private readonly onEnded: (thread: PoolThread, end: PoolThreadEnd) => void,
     /** Resolves when nothing of the sandboxes that it could serve is left. */
     private readonly served: () => Promise<unknown>,
   ) {}
@@ -68,7 +68,7 @@ export class PoolThread implements ThreadOwner {
     this.channel = connected.channel;
     this.socket = connected.socket;
     this.tid = connected.tid;
-    // Ours alone until somebody sits on it: what starting costs is counted to no function.
+    // Ours alone until somebody occupies it: what starting costs is counted to no function.
     this.host.park(this.tid);
     if (this.scheduling === 'idle') setScheduling(this.tid, { policy: 'idle' });
     await Promise.race([this.channel.rehearse('', REHEARSAL), this.gone.promise]);
@@ -87,16 +87,16 @@ export class PoolThread implements ThreadOwner {
   }
 
   /** Puts the thread into the sandbox's group. Only while it is free. */
-  seat(sitter: ThreadOccupant): void {
-    if (this.occupant === sitter) return;
-    sitter.cgroup.adoptThread(this.tid);
-    this.occupant = sitter;
+  admit(occupant: ThreadOccupant): void {
+    if (this.occupant === occupant) return;
+    occupant.cgroup.adoptThread(this.tid);
+    this.occupant = occupant;
   }
 
   /** The function of that number will not be called any more. */
-  forget(number: number, sitter: ThreadOccupant): void {
+  forget(number: number, occupant: ThreadOccupant): void {
     if (this.ended) return;
-    if (this.occupant === sitter) {
+    if (this.occupant === occupant) {
       this.occupant = undefined;
       this.host.park(this.tid);
     }
@@ -106,12 +106,12 @@ export class PoolThread implements ThreadOwner {
   /** Ends the thread, on which nobody runs anything. */
   retire(): void {
     this.occupant = undefined;
-    // Whoever sat may end before it does, and takes its group with it.
+    // Its occupant may end before it does, and takes its group with it.
     this.host.park(this.tid);
     this.end();
   }
 
-  /** Ends the thread, whatever it does, and with it the calls of its sitter. */
+  /** Ends the thread, whatever it does, and with it the calls of its occupant. */
   end(): void {
     if (this.giveUpTimer !== undefined || this.ended) return;
     const giveUpMs = performance.now() + ISOLATE.endPatienceMs;

@@ -1,6 +1,6 @@
 /**
  * One WebAssembly function that is ready. It has a cgroup of its own and, while it runs, a thread in it; when it runs
- * nothing, another sandbox of its group may take that thread. It then keeps its instance there, and sits down again
+ * nothing, another sandbox of its group may take that thread. It then keeps its instance there, and takes one again
  * with its next call; where that thread runs another's call, a module of `_start` goes to any other thread, and one
  * whose instance stays waits a little before it begins anew.
  */
@@ -37,9 +37,9 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
   private readonly logs: ThreadLogs;
   private readonly gone = new Deferred<SandboxExit>();
   /** The thread that has its function. */
-  private carrier: PoolThread | undefined;
+  private thread: PoolThread | undefined;
   private options: LoadOptions | undefined;
-  private seating: Promise<void> | undefined;
+  private resuming: Promise<void> | undefined;
   private keepsInstance = false;
   private readonly waiting: Waiting[] = [];
   private memoryBytes: number = POOL.memoryMaxDefaultBytes;
@@ -51,12 +51,12 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
   constructor(
     options: StartOptions,
     private readonly host: IsolateHost,
-    private readonly carriers: ThreadPool,
+    private readonly threads: ThreadPool,
   ) {
     super(options);
     this.logs = new ThreadLogs(options, this);
     this.exited = this.watch();
-    this.number = carriers.enter(this);
+    this.number = threads.enter(this);
     host.reserve(1, this.memoryBytes);
   }
 
@@ -65,24 +65,24 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
   }
 
   get inFlight(): number {
-    return this.waiting.length + (this.sits ? this.carrier!.channel.inFlight : 0);
+    return this.waiting.length + (this.occupies ? this.thread!.channel.inFlight : 0);
   }
 
   get idle(): boolean {
-    return !this.ended && this.seating === undefined && this.inFlight === 0;
+    return !this.ended && this.resuming === undefined && this.inFlight === 0;
   }
 
-  private get sits(): boolean {
-    return this.carrier?.occupant === this;
+  private get occupies(): boolean {
+    return this.thread?.occupant === this;
   }
 
   async start(): Promise<void> {
     try {
-      await this.carriers.prepare();
+      await this.threads.prepare();
       if (this.ended) throw startError(this.id, 'it was ended');
-      // Without one it shares: it gets its seat with its function.
-      const carrier = this.carriers.free();
-      if (carrier !== undefined && carrier.occupant === undefined) this.sitOn(carrier);
+      // Without one it shares: it gets a thread with its function.
+      const thread = this.threads.free();
+      if (thread !== undefined && thread.occupant === undefined) this.occupy(thread);
     } catch (error) {
       await this.kill();
       if (error instanceof NemoError) throw error;
@@ -97,7 +97,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
         this.host.reserve(0, options.memoryBytes - this.memoryBytes);
         this.memoryBytes = options.memoryBytes;
       }
-      await this.sitDown();
+      await this.resume();
     });
   }
 
@@ -106,70 +106,70 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
       this.refuse(reply);
       return;
     }
-    if (this.sits && this.seating === undefined) {
-      const { carrier } = this;
-      this.carriers.touch(carrier!);
-      carrier!.channel.call(call, deadlineMs - performance.now(), reply);
+    if (this.occupies && this.resuming === undefined) {
+      const { thread } = this;
+      this.threads.touch(thread!);
+      thread!.channel.call(call, deadlineMs - performance.now(), reply);
       return;
     }
     this.waiting.push({ call, deadlineMs, reply });
-    this.sitDown().catch((thrown: unknown) => {
+    this.resume().catch((thrown: unknown) => {
       const what = `could not go on: ${asNemoError(thrown).message}`;
       void this.kill(this.ended ? undefined : this.endError(what, false));
     });
   }
 
   /** Gets a thread, with its function ready there, and gives it the calls that wait. */
-  private sitDown(): Promise<void> {
-    this.seating ??= (async () => {
+  private resume(): Promise<void> {
+    this.resuming ??= (async () => {
       try {
-        const carrier = await this.takeSeat();
-        if (carrier.residents.has(this.number)) carrier.channel.select(this.options!, this.number);
-        else await this.install(carrier);
+        const thread = await this.takeThread();
+        if (thread.residents.has(this.number)) thread.channel.select(this.options!, this.number);
+        else await this.install(thread);
         for (const { call, deadlineMs, reply } of this.waiting.splice(0)) {
-          carrier.channel.call(call, deadlineMs - performance.now(), reply);
+          thread.channel.call(call, deadlineMs - performance.now(), reply);
         }
       } finally {
-        this.seating = undefined;
+        this.resuming = undefined;
       }
     })();
-    return this.seating;
+    return this.resuming;
   }
 
-  private async takeSeat(): Promise<PoolThread> {
-    const home = this.carrier;
+  private async takeThread(): Promise<PoolThread> {
+    const home = this.thread;
     if (home !== undefined) {
       const untilMs = performance.now() + WASM.homeWaitMs;
       while (this.keepsInstance && !home.ended && !home.free && performance.now() < untilMs) {
         await pause(WASM.homeLookMs);
       }
-      if (home.free || this.sits) return this.sitOn(home);
+      if (home.free || this.occupies) return this.occupy(home);
       home.forget(this.number, this);
     }
-    for (let carrier = this.carriers.free(); ; carrier = this.carriers.free()) {
-      if (carrier !== undefined) return this.sitOn(carrier);
-      await this.carriers.add();
+    for (let thread = this.threads.free(); ; thread = this.threads.free()) {
+      if (thread !== undefined) return this.occupy(thread);
+      await this.threads.add();
     }
   }
 
-  private sitOn(carrier: PoolThread): PoolThread {
+  private occupy(thread: PoolThread): PoolThread {
     // Its group may be gone.
     if (this.ended) throw this.endError('was ended', false);
-    carrier.seat(this);
-    this.carriers.touch(carrier);
-    this.carrier = carrier;
-    return carrier;
+    thread.admit(this);
+    this.threads.touch(thread);
+    this.thread = thread;
+    return thread;
   }
 
-  /** Loads the function into the thread on which it sits: by name, if a thread of the process has compiled it. */
-  private async install(carrier: PoolThread): Promise<void> {
+  /** Loads the function into the thread that it occupies: by name, if a thread of the process has compiled it. */
+  private async install(thread: PoolThread): Promise<void> {
     await this.loaded(this.options!, async () => {
-      if (this.carriers.compiled.has(this.path))
-        carrier.channel.load(this.options!, this.path, undefined, this.number);
-      else await this.sendCode(carrier);
+      if (this.threads.compiled.has(this.path))
+        thread.channel.load(this.options!, this.path, undefined, this.number);
+      else await this.sendCode(thread);
     });
-    carrier.residents.add(this.number);
-    this.carriers.compiled.add(this.path);
+    thread.residents.add(this.number);
+    this.threads.compiled.add(this.path);
   }
 
   /** What the module is known by in its process. A file's content never changes, but its memory is compiled in. */
@@ -177,17 +177,17 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
     return `${basename(this.options!.bundlePath)}:${this.memoryBytes}`;
   }
 
-  private async sendCode(carrier: PoolThread): Promise<void> {
+  private async sendCode(thread: PoolThread): Promise<void> {
     const code = await readCode(this.options!.bundlePath);
-    carrier.channel.load(this.options!, this.path, code, this.number);
+    thread.channel.load(this.options!, this.path, code, this.number);
   }
 
   callersLeft(): void {
-    if (this.sits) this.carrier?.channel.callersLeft();
+    if (this.occupies) this.thread?.channel.callersLeft();
   }
 
   protected endCalls(errorFor: (started: boolean) => NemoError): void {
-    const channel = this.sits ? this.carrier!.channel : undefined;
+    const channel = this.occupies ? this.thread!.channel : undefined;
     this.ran = channel !== undefined && (this.loading !== undefined || channel.inFlight > 0);
     const late = errorFor(false);
     tellAll(this.waiting.splice(0), ({ reply }) => reply.onError(late));
@@ -198,10 +198,10 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
     if (this.dying) return;
     this.dying = true;
     if (this.ran) {
-      this.carrier!.end();
+      this.thread!.end();
       return;
     }
-    this.carrier?.forget(this.number, this);
+    this.thread?.forget(this.number, this);
     this.gone.resolve({ cause: 'killed', exitCode: null, signal: null, stderrTail: this.logs.tail });
   }
 
@@ -215,8 +215,8 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
   }
 
   onWanted(): void {
-    const { carrier, loading } = this;
-    if (carrier !== undefined && loading !== undefined) this.sendCode(carrier).catch(loading.reject);
+    const { thread, loading } = this;
+    if (thread !== undefined && loading !== undefined) this.sendCode(thread).catch(loading.reject);
   }
 
   onMemory(kib: number): void {
@@ -229,9 +229,9 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
 
   /** While it runs nothing, it just needs another thread with its next call. */
   onThreadEnded(end: PoolThreadEnd): void {
-    const busy = this.loading !== undefined || this.carrier!.channel.inFlight > 0;
+    const busy = this.loading !== undefined || this.thread!.channel.inFlight > 0;
     if (this.ended || busy) this.over(end);
-    else this.carrier = undefined;
+    else this.thread = undefined;
   }
 
   onProcessEnded(end: PoolThreadEnd): void {
@@ -250,7 +250,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
     const exit = await this.gone.promise;
     this.logs.end();
     await removeGroup(this.cgroup, this.id);
-    this.carriers.leave(this);
+    this.threads.leave(this);
     this.host.reserve(-1, -this.memoryBytes);
     return exit;
   }

@@ -20,7 +20,7 @@ export class ThreadPool {
   /** Modules that a thread of the process has compiled. */
   readonly compiled = new Set<string>();
   private readonly all = new Set<PoolThread>();
-  private readonly passengers = new Set<ThreadPoolMember>();
+  private readonly members = new Set<ThreadPoolMember>();
   private starting = 0;
   private counter = 0;
   private clock = 0;
@@ -34,21 +34,21 @@ export class ThreadPool {
   }
 
   /** Gives it its number among the functions of the process. */
-  enter(passenger: ThreadPoolMember): number {
-    this.passengers.add(passenger);
+  enter(member: ThreadPoolMember): number {
+    this.members.add(member);
     return ++this.counter;
   }
 
-  leave(passenger: ThreadPoolMember): void {
-    this.passengers.delete(passenger);
+  leave(member: ThreadPoolMember): void {
+    this.members.delete(member);
   }
 
-  /** The carrier was used just now. */
-  touch(carrier: PoolThread): void {
-    carrier.usedAt = ++this.clock;
+  /** The thread was used just now. */
+  touch(thread: PoolThread): void {
+    thread.usedAt = ++this.clock;
   }
 
-  /** One that nobody sits on, or else the least recently used that runs nothing. */
+  /** One that nobody occupies, or else the least recently used that runs nothing. */
   free(): PoolThread | undefined {
     let best: PoolThread | undefined;
     for (const one of this.all) {
@@ -68,16 +68,16 @@ export class ThreadPool {
 
   /** Rejects with SANDBOX_START. */
   async add(): Promise<void> {
-    const carrier = new PoolThread(
+    const thread = new PoolThread(
       this.host,
       this.scheduling,
-      (one, end) => this.carrierEnded(one, end),
-      () => Promise.all([...this.passengers].map(({ exited }) => exited)),
+      (one, end) => this.threadEnded(one, end),
+      () => Promise.all([...this.members].map(({ exited }) => exited)),
     );
     this.starting++;
     try {
-      await carrier.start();
-      this.all.add(carrier);
+      await thread.start();
+      this.all.add(thread);
     } finally {
       this.starting--;
     }
@@ -88,19 +88,19 @@ export class ThreadPool {
   private trim(): void {
     const spare = this.all.size - WASM.threads;
     const free = [...this.all].filter((one) => one.free).sort((a, b) => a.usedAt - b.usedAt);
-    for (const carrier of free.slice(0, Math.max(0, spare))) carrier.retire();
+    for (const thread of free.slice(0, Math.max(0, spare))) thread.retire();
     if (spare > 0) return;
     clearInterval(this.trimTimer);
     this.trimTimer = undefined;
   }
 
-  private carrierEnded(carrier: PoolThread, end: PoolThreadEnd): void {
-    this.all.delete(carrier);
+  private threadEnded(thread: PoolThread, end: PoolThreadEnd): void {
+    this.all.delete(thread);
     if (end.host) this.processEnded(end);
   }
 
   private processEnded(end: PoolThreadEnd): void {
     clearInterval(this.trimTimer);
-    for (const passenger of this.passengers) passenger.onProcessEnded(end);
+    for (const member of this.members) member.onProcessEnded(end);
   }
 }

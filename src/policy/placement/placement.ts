@@ -13,7 +13,7 @@ export interface PlacementCore {
   budgetRunning: number;
   predictedSpareRatio: number;
   throttleLevel: number;
-  /** Share of the strictest SLO there that its packets take now, 0..1; 0: no SLO. See `tightnessOf`. */
+  /** Share of the strictest SLO there that its packets take now, 0..1; 0: no SLO. See `sloUtilization`. */
   sloUtilization: number;
 }
 
