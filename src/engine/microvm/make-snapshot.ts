@@ -3,17 +3,8 @@
  * that any number of machines go on from. Whatever happens, no process and no group is left.
  */
 
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  createWriteStream,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  rmSync,
-} from 'node:fs';
-import { createServer, type Server } from 'node:net';
+import { chmodSync, closeSync, createWriteStream, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import type { Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -22,6 +13,7 @@ import type { SetApart } from '../../confinement/start-apart.js';
 import type { Cgroup } from '../../linux/cgroup/driver.js';
 import type { ChildProcess } from '../../linux/spawn.js';
 import { NemoError } from '../../model/errors.js';
+import { listenForUser } from '../../sandbox/agent-socket.js';
 import { Deferred } from '../../sandbox/ends.js';
 import { copyWithHoles } from '../../snapshots/memory-file.js';
 import { MICROVM } from '../../tunables/index.js';
@@ -87,18 +79,18 @@ export async function makeSnapshot(
     const readyMs = performance.now() - startMs;
     const socketPath = join(runDirectory, 'devices.sock');
     const saved = new Deferred();
-    server = createServer((socket) => {
+    const receive = (socket: Socket): void => {
       const file = createWriteStream(join(directory, 'devices'), { mode: 0o600 });
       pipeline(socket, atMost(MICROVM.devicesMaxBytes), file).then(saved.resolve, (cause: Error) =>
         saved.reject(failed(`its devices were not saved: ${cause.message}`)),
       );
-    });
+    };
+    server = listenForUser(socketPath, uid, receive, saved.reject);
     server.maxConnections = 1;
-    await new Promise<void>((resolve) => server!.listen(socketPath, resolve));
-    chownSync(socketPath, uid, uid);
-    chmodSync(socketPath, 0o600);
-    await qmp.save(`unix:${FUNCTION_DIRECTORY}/devices.sock`);
-    await saved.within(MICROVM.saveTimeoutMs, () => failed('its devices did not come'));
+    await Promise.all([
+      qmp.save(`unix:${FUNCTION_DIRECTORY}/devices.sock`),
+      saved.within(MICROVM.saveTimeoutMs, () => failed('its devices did not come')),
+    ]);
     return readyMs;
   } finally {
     server?.close();
