@@ -22,23 +22,13 @@ import { parseObject } from '../streams/json.js';
 import { LentRead } from '../streams/lent-bytes.js';
 import { Pace } from '../streams/pace.js';
 import { Valve } from '../streams/valve.js';
-import { CHANNEL, GATEWAY_HTTP, ISOLATE, POOL } from '../tunables/index.js';
+import { CHANNEL } from '../tunables/index.js';
 import { Deferred, notTaken } from './ends.js';
 import type { LoadOptions, SandboxReply } from './engine.js';
-import { type Endings, guarded, tellAll } from './guarded.js';
-import { headersOf, isStatus, parseHeaders } from './told.js';
-import { callError, loadError } from './told-errors.js';
-
-interface OpenCall {
-  reply: SandboxReply;
-  headSent: boolean;
-  /** Its reader has left, and the runner was told. */
-  cancelled: boolean;
-  /** Chunks since its reader had none left to take. */
-  unreadChunks: number;
-  /** Nothing is read until its reader has taken what there is. */
-  held: boolean;
-}
+import { type Endings, guarded } from './guarded.js';
+import { OpenCalls } from './open-calls.js';
+import { callRehearsal, REHEARSAL } from './rehearsal.js';
+import { loadError } from './told-errors.js';
 
 /** Outcome of a stem's start or of a load, as the runner told it. */
 export interface ChannelEvents extends Endings {
@@ -56,25 +46,8 @@ export interface ChannelEvents extends Endings {
   onWanted?(): void;
 }
 
-const REHEARSAL = {
-  functionName: 'rehearsal',
-  env: {},
-  memoryBytes: POOL.memoryMaxDefaultBytes,
-  timeoutMs: 1_000,
-};
-const REHEARSAL_CALL: CallRequest = {
-  callId: 'rehearsal',
-  functionName: REHEARSAL.functionName,
-  method: 'POST',
-  path: '/',
-  query: '',
-  headers: { 'content-type': 'application/json' },
-  body: Buffer.from('{}'),
-};
-
 export class Channel {
-  /** Calls sent and not ended, oldest first. */
-  private readonly open = new Map<number, OpenCall>();
+  private readonly calls: OpenCalls;
   private readonly writer: FrameWriter;
   private nextCallId = 1;
   private flushPlanned = false;
@@ -108,7 +81,7 @@ export class Channel {
     this.writer = new FrameWriter((bytes) => socket.write(bytes));
     const decoder = new FrameDecoder(
       (header, meta, body) => this.take(header, meta, body),
-      ({ callId }) => (this.open.has(callId) ? META_MAX_BYTES + BODY_MAX_BYTES : CHANNEL.controlMaxBytes),
+      ({ callId }) => (this.calls.has(callId) ? META_MAX_BYTES + BODY_MAX_BYTES : CHANNEL.controlMaxBytes),
     );
     const ends: Endings = {
       onViolation: (reason) => {
@@ -120,6 +93,10 @@ export class Channel {
         events.onFault(error);
       },
     };
+    this.calls = new OpenCalls({
+      ...{ endings: events, valve: this.valve, lent: this.lent, onAnswered: () => events.onAnswered?.() },
+      cancel: (id) => this.send(FrameType.cancel, id, 0, '', EMPTY),
+    });
     socket.on(
       'data',
       guarded<Buffer>(ends, (bytes) => {
@@ -143,7 +120,7 @@ export class Channel {
   }
 
   get inFlight(): number {
-    return this.open.size;
+    return this.calls.size;
   }
 
   /**
@@ -153,13 +130,7 @@ export class Channel {
   async rehearse(path: string, code?: Buffer): Promise<void> {
     this.load({ ...REHEARSAL, bundlePath: path }, path, code);
     await this.rehearsed();
-    for (let i = 0; i < ISOLATE.rehearsalCalls; i++) {
-      await new Promise<void>((resolve) => {
-        const nothing = (): void => {};
-        const reply = { onHead: nothing, onChunk: nothing, onEnd: resolve, onError: () => resolve() };
-        this.call(REHEARSAL_CALL, REHEARSAL.timeoutMs, reply);
-      });
-    }
+    await callRehearsal((call, allowedMs, reply) => this.call(call, allowedMs, reply));
     this.forget(0);
     await this.rehearsed();
   }
@@ -219,7 +190,7 @@ export class Channel {
     const timeMs = Math.min(Math.max(Math.ceil(allowedMs), 0), 0xffffffff);
     try {
       this.send(FrameType.call, id, timeMs, JSON.stringify({ callId, method, path, query, headers }), body);
-      this.open.set(id, { reply, headSent: false, cancelled: false, unreadChunks: 0, held: false });
+      this.calls.add(id, reply);
       this.pace.grant(CHANNEL.tokensPerCall);
     } catch (error) {
       reply.onError(
@@ -231,34 +202,17 @@ export class Channel {
     }
   }
 
-  /** Whose readers are gone is told to the runner. */
+  /** The runner is told of calls whose callers are gone. */
   callersLeft(): void {
-    for (const [id, call] of this.open) if (call.reply.gone) this.cancel(id, call);
-  }
-
-  /** A stream without an end would otherwise run, for nobody, until its time is up. */
-  private cancel(id: number, call: OpenCall): void {
-    if (call.cancelled) return;
-    call.cancelled = true;
-    this.send(FrameType.cancel, id, 0, '', EMPTY);
+    this.calls.callersLeft();
   }
 
   /** Ends all open calls; `errorFor` is told whether the call may have been started. */
   endAll(errorFor: (started: boolean) => NemoError): void {
-    const calls = [...this.open.values()];
-    this.open.clear();
     // The runner starts calls in order and answers one before it starts the next beyond its concurrency. What it left
     // unread ends with the call that was sent last.
-    const mayHaveBegun = Math.min(this.concurrency, this.unread ? calls.length - 1 : calls.length);
-    tellAll(calls.entries(), ([i, { reply }]) => reply.onError(errorFor(i < mayHaveBegun)));
-  }
-
-  /** What it has not begun it will not begin. */
-  private handBack(begunId: number): void {
-    this.ending = true;
-    const waiting = [...this.open].filter(([id]) => ((id - begunId) | 0) > 0);
-    for (const [id] of waiting) this.open.delete(id);
-    tellAll(waiting, ([, { reply }]) => reply.onError(notTaken(this.functionName)));
+    const unread = this.unread ? 1 : 0;
+    this.calls.endAll((index, count) => errorFor(index < Math.min(this.concurrency, count - unread)));
   }
 
   /** Frames of one turn leave in one write. */
@@ -276,9 +230,11 @@ export class Channel {
     if (this.over) return;
     this.pace.spend(1);
     if (header.type !== FrameType.chunk) this.lent.keep();
-    const call = this.open.get(header.callId);
+    const call = this.calls.get(header.callId);
     const makesSense =
-      call === undefined ? this.takeControl(header, meta, body) : this.takeAnswer(call, header, meta, body);
+      call === undefined
+        ? this.takeControl(header, meta, body)
+        : this.calls.take(call, header, meta, body, this.functionName);
     if (!makesSense) this.stray();
   }
 
@@ -295,7 +251,8 @@ export class Channel {
         return events.onMemory !== undefined;
       case FrameType.ending:
         if (this.ending) return false;
-        this.handBack(header.timeMs);
+        this.ending = true;
+        this.calls.endAfter(header.timeMs, () => notTaken(this.functionName));
         return true;
       case FrameType.ready:
         if (this.readysAsked === 0) return false;
@@ -327,70 +284,6 @@ export class Channel {
       else rehearsal.resolve();
     } else if (rehearsal === undefined) events.onLoadFailed(loadError(this.functionName, meta));
     else rehearsal.reject(loadError(this.functionName, meta));
-  }
-
-  /** False if the frame makes no sense at this point of this call. */
-  private takeAnswer(call: OpenCall, header: FrameHeader, meta: Buffer, body: Buffer): boolean {
-    const { reply } = call;
-    switch (header.type) {
-      case FrameType.reply:
-        if (call.headSent) return false;
-        reply.onHead(200, headersOf(header.kind, body));
-        if (body.length > 0) reply.onChunk(body);
-        // Not before: a call whose reader threw is told of the end of its sandbox.
-        this.open.delete(header.callId);
-        reply.onEnd();
-        this.events.onAnswered?.();
-        return true;
-      case FrameType.head: {
-        const headers = parseHeaders(meta);
-        if (call.headSent || headers === undefined || !isStatus(header.status)) return false;
-        call.headSent = true;
-        reply.onHead(header.status, headers);
-        return true;
-      }
-      case FrameType.chunk:
-        if (!call.headSent) return false;
-        if (body.length > 0) reply.onChunk(body, this.lent.lend(body));
-        if (reply.gone) this.cancel(header.callId, call);
-        else this.holdBack(call);
-        return true;
-      case FrameType.end:
-        if (!call.headSent) return false;
-        this.open.delete(header.callId);
-        reply.onEnd();
-        this.events.onAnswered?.();
-        return true;
-      case FrameType.error:
-        this.open.delete(header.callId);
-        reply.onError(callError(this.functionName, meta));
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  /**
-   * While a reader is behind, nothing more is read from this sandbox. Calls that share the sandbox wait too; their
-   * memory is the agent's, which is worth more.
-   */
-  private holdBack(call: OpenCall): void {
-    const { backlogBytes = 0, whenDrained } = call.reply;
-    if (backlogBytes === 0) call.unreadChunks = 0;
-    else call.unreadChunks++;
-    const behind =
-      backlogBytes > GATEWAY_HTTP.backlogPauseBytes || call.unreadChunks > CHANNEL.unreadChunksMax;
-    if (whenDrained === undefined || !behind || call.held) return;
-    call.unreadChunks = 0;
-    call.held = true;
-    this.valve.hold();
-    whenDrained(
-      guarded(this.events, () => {
-        if (!call.held) return;
-        call.held = false;
-        this.valve.release();
-      }),
-    );
   }
 
   private stray(): void {

@@ -6,6 +6,8 @@
 import { asNemoError, NemoError } from '../model/errors.js';
 import { logger } from '../model/logger.js';
 import { FrameError } from '../runner/frames.js';
+import type { Valve } from '../streams/valve.js';
+import type { SandboxReply } from './engine.js';
 
 /** The ways in which a peer's own doing ends it. */
 export interface Endings {
@@ -45,4 +47,27 @@ export function tellAll<T>(all: Iterable<T>, tell: (one: T) => void): void {
       faultOf(thrown);
     }
   }
+}
+
+/**
+ * Closes `valve` until the reader of a call has taken what there is. False if it is closed for that already, or the
+ * reader cannot say when it has.
+ */
+export function holdUntilDrained(
+  call: { readonly reply: SandboxReply; held: boolean },
+  valve: Valve,
+  endings: Endings,
+): boolean {
+  const { whenDrained } = call.reply;
+  if (whenDrained === undefined || call.held) return false;
+  call.held = true;
+  valve.hold();
+  whenDrained(
+    guarded(endings, () => {
+      if (!call.held) return;
+      call.held = false;
+      valve.release();
+    }),
+  );
+  return true;
 }

@@ -5,11 +5,6 @@
 
 import type { GiveBack } from '../model/function.js';
 
-/**
- * Memory that was read and is handed on in parts, given back when the last part has been sent. Otherwise it waits for
- * a garbage collection, which newer versions of V8 do for such memory only when 64 MB of it have gathered.
- */
-
 /** What is smaller costs more to give back than to leave. */
 const BYTES_MIN = 4 * 1024;
 
