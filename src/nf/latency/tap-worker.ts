@@ -4,7 +4,6 @@
  * interfaces: one that is removed is waited for, one that is made anew is listened to.
  */
 
-import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { realtimeNs, toUnixNs } from '../../linux/clock.js';
 import { insideNamespace } from '../../linux/netns.js';
@@ -14,9 +13,11 @@ import { byDescriptor } from '../../linux/process-directory.js';
 import { asNemoError, NemoError } from '../../model/errors.js';
 import { Doorbell } from '../../packet/doorbell.js';
 import { TAP } from '../../tunables/index.js';
+import { InterfacePackets } from './interface-packets.js';
 import { type Invariant, tapFilter } from './tap-filter.js';
 import { PacketKey } from './tap-key.js';
 import { TapMemory, type TapStatistics } from './tap-memory.js';
+import { TapRecognition } from './tap-recognition.js';
 import { TapTable } from './tap-table.js';
 
 export interface TapWorkerData {
@@ -67,13 +68,7 @@ class Tap {
   private shift = 8;
   private entered = 0;
   private readonly counts: InterfacePackets;
-  private passed: number;
-  /** Packets that passed without one that was recognised on both sides, and looks since the last that was. */
-  private unseen = 0;
-  private looks = 0;
-  private matchedBefore = 0;
-  /** It has recognised packets going this way. */
-  private proven = false;
+  private readonly recognition: TapRecognition;
   private readonly statistics: TapStatistics = {
     matched: 0,
     lost: 0,
@@ -110,9 +105,8 @@ class Tap {
       const { matched, lost, ambiguous, unknown } = totals;
       Object.assign(this.table, { matched, lost, ambiguous, unknown });
     }
-    this.matchedBefore = this.table.matched;
     this.counts = new InterfacePackets([ingress, egress]);
-    this.passed = this.counts.read();
+    this.recognition = new TapRecognition(this.counts.read(), this.table.matched);
   }
 
   /** Ends when it is told to, or when packets pass that it does not recognise. Throws INTERFACE_GONE. */
@@ -212,45 +206,11 @@ class Tap {
     this.publish();
   }
 
-  /** Called with each check. A stray packet now and then (neighbour discovery) is no traffic. */
+  /** Called with each check. */
   private isBlind(): boolean {
-    const passed = this.counts.read();
-    const news = Math.max(0, passed - this.passed);
-    this.passed = passed;
-    // One or two may be chance: what looks the same a second later.
-    if (this.table.matched >= this.matchedBefore + (this.proven ? 1 : TAP.provenPackets)) {
-      this.matchedBefore = this.table.matched;
-      this.proven = true;
-      this.unseen = 0;
-      this.looks = 0;
-      memory.mend();
-      return false;
-    }
-    this.looks++;
-    this.unseen = news < 2 ? this.unseen / 2 : this.unseen + news / 2 ** this.shift;
-    const looksMin = this.proven ? TAP.blindLooksProven : TAP.blindLooks;
-    return this.looks >= looksMin && this.unseen >= TAP.blindPackets;
-  }
-}
-
-/** Packets that some interfaces of this thread's namespace have received and sent, once a second. */
-class InterfacePackets {
-  private readonly lines: readonly string[];
-
-  constructor(names: readonly string[]) {
-    this.lines = [...new Set(names)].map((name) => `${name}:`);
-  }
-
-  read(): number {
-    let sum = 0;
-    for (const line of readFileSync('/proc/thread-self/net/dev', 'latin1').split('\n')) {
-      const text = line.trimStart();
-      const start = this.lines.find((name) => text.startsWith(name));
-      if (start === undefined) continue;
-      const columns = text.slice(start.length).trim().split(/ +/);
-      sum += Number(columns[1]) + Number(columns[9]);
-    }
-    return sum;
+    const state = this.recognition.check(this.counts.read(), this.table.matched, this.shift);
+    if (state === 'recognises') memory.mend();
+    return state === 'blind';
   }
 }
 
