@@ -5,8 +5,6 @@
  */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { CgroupHandle } from '../linux/cgroup/driver.js';
-import { keepFreezingQuick } from '../linux/cgroup/quick-freezing.js';
 import { gettid } from '../linux/libc.js';
 import { ThreadStat } from '../linux/procfs.js';
 import { setAffinity, setScheduling } from '../linux/sched.js';
@@ -21,7 +19,7 @@ import { NfWatch } from './nf-watch.js';
 import { OthersWatch } from './others-watch.js';
 import { Reactions } from './reactions.js';
 import { Patience, Sleeper } from './sleeper.js';
-import { closeSandbox, releaseSandbox, type WatchedSandbox, watchSandbox } from './watched-sandbox.js';
+import { WatchedSandboxes } from './watched-sandboxes.js';
 
 const data = workerData as ControlThreadData;
 const port = parentPort!;
@@ -31,13 +29,10 @@ const cores = data.functionCores.map((core) => new CoreController(core, board, s
 const nfs = new Map<string, NfWatch>();
 /** The same, to walk through in a tick without an iterator. */
 let nfList: NfWatch[] = [];
-/** Every sandbox of the box by its slot; one on a function core is also in that core's list. */
-const sandboxes = new Map<number, WatchedSandbox>();
 const lateness = new LatencyBuckets();
 const reactions = new Reactions(board);
 const patience = new Patience();
 const others = new OthersWatch(cores);
-let still: { close(): void } | undefined;
 /** A bell rang since the last tick. */
 let rang = false;
 const say = (message: FromControl): void => port.postMessage(message);
@@ -45,6 +40,7 @@ const say = (message: FromControl): void => port.postMessage(message);
 /** Monotonic nanoseconds as a number: exact for 104 days of uptime of this process. */
 const nowNs = (): number => performance.now() * 1e6;
 const sleeper = new Sleeper(board.wakeWord, nowNs);
+const sandboxes = new WatchedSandboxes(cores, () => nowNs() / 1e6);
 
 function start(): void {
   const tid = gettid();
@@ -216,67 +212,19 @@ function handle(message: ToControl): boolean {
     case 'nfs':
       setNfs(message.nfs, message.barred);
       return true;
-    case 'sandbox-add': {
-      const { slot, handle, core } = message;
-      const sandbox = watchSandbox(slot, handle);
-      still ??= stillBeside(handle);
-      sandboxes.set(slot, sandbox);
-      watchOn(core, sandbox);
+    case 'sandbox-add':
+      sandboxes.add(message.slot, message.handle, message.core);
       return true;
-    }
-    case 'sandbox-move': {
-      const sandbox = sandboxes.get(message.slot);
-      if (sandbox === undefined) return true;
-      unwatch(sandbox);
-      watchOn(message.core, sandbox);
+    case 'sandbox-move':
+      sandboxes.move(message.slot, message.core);
       return true;
-    }
-    case 'sandbox-remove': {
-      const sandbox = sandboxes.get(message.slot);
-      if (sandbox === undefined) return true;
-      unwatch(sandbox);
-      sandboxes.delete(message.slot);
-      closeSandbox(sandbox);
+    case 'sandbox-remove':
+      sandboxes.remove(message.slot);
       return true;
-    }
     case 'stop':
       for (const nf of nfs.values()) nf.close();
-      for (const sandbox of sandboxes.values()) {
-        releaseSandbox(sandbox);
-        closeSandbox(sandbox);
-      }
-      still?.close();
+      sandboxes.close();
       return false;
-  }
-}
-
-/** Without it freezing only takes longer. */
-function stillBeside(handle: CgroupHandle): { close(): void } {
-  try {
-    return keepFreezingQuick(handle);
-  } catch {
-    return { close: () => undefined };
-  }
-}
-
-function watchOn(core: number, sandbox: WatchedSandbox): void {
-  const watch = cores.find((one) => one.core === core);
-  if (watch === undefined) {
-    // Off the function cores nothing here may hold it back, and what it uses is not harvested.
-    releaseSandbox(sandbox);
-    return;
-  }
-  sandbox.cpuNs = sandbox.throttle.readCpuNs();
-  sandbox.restless = false;
-  sandbox.idleNs = 0;
-  watch.sandboxes.push(sandbox);
-  watch.apply(nowNs() / 1e6);
-}
-
-function unwatch(sandbox: WatchedSandbox): void {
-  for (const core of cores) {
-    const index = core.sandboxes.indexOf(sandbox);
-    if (index >= 0) core.sandboxes.splice(index, 1);
   }
 }
 
