@@ -4,25 +4,28 @@
  */
 
 import type { Socket } from 'node:net';
-import { type Dispatcher, Pool } from 'undici';
+import type { Dispatcher, Pool } from 'undici';
 import { NemoError } from '../../model/errors.js';
 import type { CallRequest } from '../../model/function.js';
 import type { ChannelEvents } from '../../sandbox/channel.js';
 import type { LoadOptions, SandboxReply } from '../../sandbox/engine.js';
-import { guarded, tellAll } from '../../sandbox/guarded.js';
+import { guarded, holdUntilDrained, tellAll } from '../../sandbox/guarded.js';
 import { checkHeaders, isStatus } from '../../sandbox/told.js';
 import { Pace } from '../../streams/pace.js';
 import { Valve } from '../../streams/valve.js';
 import { CHANNEL, GATEWAY_HTTP, OCI } from '../../tunables/index.js';
+import { AnswerReads } from './answer-reads.js';
 import { answerInstead, forwardedHeaders, joinHeaders } from './intermediary.js';
-
-const NOT_ACCEPTED = 'NOT_ACCEPTED';
+import { isRepeatable, wasNotTaken } from './repeats.js';
+import { ServerConnections } from './server-connections.js';
 
 interface OpenCall {
   reply: SandboxReply;
   controller: Dispatcher.DispatchController | undefined;
   /** Whoever cannot take more of its answer holds it. */
   valve: Valve;
+  /** It is held for its caller, who is behind. */
+  held: boolean;
   informational: number;
   /** Of the answer, some came. */
   answered: boolean;
@@ -39,9 +42,6 @@ interface OpenCall {
   readsBefore: number;
 }
 
-/** A request of which so much was sent at once is read whole or not at all. */
-const ONE_READ_BYTES = 4 * 1024;
-
 export class HttpChannel {
   private readonly open = new Set<OpenCall>();
   /** Of those, how many were sent, and those that were not, in order. */
@@ -50,23 +50,21 @@ export class HttpChannel {
   private pool: Pool | undefined;
   private concurrency = 1;
   private functionName = '';
-  private ended = false;
-  private loadedMs = 0;
   private readonly pace: Pace;
   /** Calls that are held because the container is read slowly; undefined: it is not. */
   private slowed: Set<OpenCall> | undefined;
-  /** What may still come that is no content. */
-  private framingBytes: number = OCI.framingMaxBytes;
-  /** How often something came, from any connection; and which of them was the last on the connection that closed last. */
-  private reads = 0;
-  private lastOfClosed = 0;
+  private readonly reads: AnswerReads;
+  private readonly connections: ServerConnections;
 
   /** `connect`: undefined while nobody listens. */
   constructor(
     private readonly gate: Socket,
     private readonly events: ChannelEvents,
-    private readonly connect: () => Socket | undefined,
+    connect: () => Socket | undefined,
   ) {
+    this.reads = new AnswerReads(events);
+    const onConnection = (socket: Socket): void => this.reads.watch(socket);
+    this.connections = new ServerConnections({ connect, onConnection, endings: events });
     this.pace = new Pace(
       { hold: () => this.slowDown(), release: () => this.goOn() },
       CHANNEL.tokensPerSecond,
@@ -90,8 +88,10 @@ export class HttpChannel {
     this.concurrency = concurrency;
     this.functionName = functionName;
     this.gate.write('go\n');
-    this.loadedMs = performance.now();
-    this.awaitServer();
+    this.connections.await(concurrency, (pool) => {
+      this.pool = pool;
+      this.events.onLoaded(0);
+    });
   }
 
   /** `allowedMs`: what the call may take from its begin. */
@@ -112,6 +112,7 @@ export class HttpChannel {
         pause: () => call.controller?.pause(),
         resume: () => call.controller?.resume(),
       }),
+      held: false,
       informational: 0,
       answered: false,
       untaken: false,
@@ -180,7 +181,7 @@ export class HttpChannel {
           return;
         }
         call.controller = controller;
-        call.readsBefore = this.reads;
+        call.readsBefore = this.reads.count;
         if (this.slowed !== undefined) this.holdSlow(call, this.slowed);
         if (call.valve.closed) controller.pause();
       },
@@ -189,7 +190,7 @@ export class HttpChannel {
           if (!this.open.has(call)) return;
           call.answered = true;
           this.pace.spend(1);
-          this.allow(OCI.headMaxBytes);
+          this.reads.allow(OCI.headMaxBytes);
           const refused = this.takeHead(call, status, answered);
           if (refused !== undefined) controller.abort(new Error(refused));
         }),
@@ -197,7 +198,7 @@ export class HttpChannel {
         safely(() => {
           if (!this.open.has(call)) return;
           this.pace.spend(1);
-          this.allow(chunk.length * OCI.framingPerByte);
+          this.reads.allow(chunk.length * OCI.framingPerByte);
           call.reply.onChunk(chunk);
           if (call.reply.gone) this.leave(call);
           else this.holdBack(call);
@@ -208,8 +209,8 @@ export class HttpChannel {
         }),
       // The end of the process is told in a moment, and says more.
       onResponseError: (_controller, error) => {
-        call.untaken = !call.answered && wasNotTaken(call, error);
-        call.repeatable = !call.answered && this.waitedBefore(call, error);
+        call.untaken = !call.answered && wasNotTaken(call.request.body, error);
+        call.repeatable = !call.answered && this.isRepeatable(call, error);
         const fail = guarded(this.events, () => this.failed(call, error));
         setTimeout(fail, OCI.lastWordsMs).unref();
       },
@@ -233,18 +234,9 @@ export class HttpChannel {
     return undefined;
   }
 
-  private holdBack({ reply, valve }: OpenCall): void {
-    const { backlogBytes = 0, whenDrained } = reply;
-    if (whenDrained === undefined || backlogBytes <= GATEWAY_HTTP.backlogPauseBytes) return;
-    valve.hold();
-    let waits = true;
-    whenDrained(
-      guarded(this.events, () => {
-        if (!waits) return;
-        waits = false;
-        valve.release();
-      }),
-    );
+  private holdBack(call: OpenCall): void {
+    const { backlogBytes = 0 } = call.reply;
+    if (backlogBytes > GATEWAY_HTTP.backlogPauseBytes) holdUntilDrained(call, call.valve, this.events);
   }
 
   private slowDown(): void {
@@ -265,40 +257,7 @@ export class HttpChannel {
     tellAll(slowed ?? [], ({ valve }) => valve.release());
   }
 
-  private allow(bytes: number): void {
-    this.framingBytes = Math.min(this.framingBytes + bytes, OCI.framingMaxBytes);
-  }
-
-  /** Counts what comes: endless names of chunks, say, are told to nobody by a parser. */
-  private watch(socket: Socket): void {
-    let before = socket.bytesRead;
-    let last = 0;
-    // Before the client hears of it, and says so to the call that was on it.
-    socket.on('close', () => {
-      this.lastOfClosed = last;
-    });
-    socket.on(
-      'readable',
-      guarded(this.events, () => {
-        if (socket.bytesRead > before) last = ++this.reads;
-        this.framingBytes -= socket.bytesRead - before;
-        before = socket.bytesRead;
-        if (this.framingBytes >= 0) return;
-        socket.destroy();
-        this.events.onViolation('it answered with far more framing than content');
-      }),
-    );
-  }
-
-  /** Whether the connection of this call had carried another, and nothing came on it since it carries this one. */
-  private waitedBefore({ request: { method }, readsBefore }: OpenCall, error: Error): boolean {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    const { lastOfClosed } = this;
-    return IDEMPOTENT.has(method) && CLOSED.has(code) && lastOfClosed > 0 && lastOfClosed <= readsBefore;
-  }
-
   endAll(errorFor: (started: boolean) => NemoError): void {
-    this.ended = true;
     this.pace.stop();
     const calls = [...this.open];
     this.open.clear();
@@ -307,7 +266,11 @@ export class HttpChannel {
       reply.onError(errorFor(i < this.concurrency && !untaken));
       controller?.abort(new Error('the sandbox ended'));
     });
-    void this.pool?.destroy().catch(() => {});
+    this.connections.close();
+  }
+
+  private isRepeatable({ request, readsBefore }: OpenCall, error: Error): boolean {
+    return isRepeatable(request.method, error) && this.reads.closedInSilence(readsBefore);
   }
 
   private failed(call: OpenCall, error: Error): void {
@@ -324,72 +287,4 @@ export class HttpChannel {
       }),
     );
   }
-
-  /** Until its server accepts; whoever loads it has a time limit. */
-  private awaitServer(): void {
-    if (this.ended) return;
-    const socket = this.tryConnect();
-    if (socket === undefined) {
-      // Each look costs this thread some 100 us. A server that is slow to listen is found out a little later.
-      const waitMs = (performance.now() - this.loadedMs) * OCI.acceptPollRatio;
-      setTimeout(
-        guarded(this.events, () => this.awaitServer()),
-        Math.min(Math.max(waitMs, OCI.acceptPollMs), OCI.acceptPollMaxMs),
-      ).unref();
-      return;
-    }
-    // Its first connection is the one that the first call uses, unless the server has given up waiting for it by then.
-    let first: Socket | undefined = socket;
-    this.pool = new Pool('http://function.invalid', {
-      connections: this.concurrency,
-      pipelining: 1,
-      maxHeaderSize: OCI.headMaxBytes,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      keepAliveTimeout: OCI.keepAliveMs,
-      keepAliveMaxTimeout: OCI.keepAliveMs,
-      connect: (_options, done) => {
-        const connection = first !== undefined && isFresh(first) ? first : this.tryConnect();
-        if (connection !== first) first?.destroy();
-        first = undefined;
-        // Not at once: the client is not ready for an answer before it has asked.
-        if (connection !== undefined) {
-          this.watch(connection);
-          process.nextTick(done, null, connection);
-        } else process.nextTick(done, notAccepted(), null);
-      },
-    });
-    this.events.onLoaded(0);
-  }
-
-  private tryConnect(): Socket | undefined {
-    // One that breaks before a call uses it is nobody's error.
-    return this.connect()
-      ?.setNoDelay(true)
-      .on('error', () => {});
-  }
-}
-
-/** What may be sent twice (RFC 9110, 9.2.2). */
-const IDEMPOTENT = new Set<string>(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
-/** Codes of a connection that the other side has closed, the first of them without a reset. */
-const CLOSED = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
-
-/**
- * The kernel resets a connection whose server closed it, or died, with something unread; one of which all was read is
- * closed without that. RFC 9110, 9.2.2: what was certainly not taken may be sent again.
- */
-function wasNotTaken({ request: { body } }: OpenCall, error: Error): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  const short = body === null || (Buffer.isBuffer(body) && body.length <= ONE_READ_BYTES);
-  return code === NOT_ACCEPTED || (short && (code === 'ECONNRESET' || code === 'EPIPE'));
-}
-
-/** Nothing was said on it, not even goodbye. */
-function isFresh(socket: Socket): boolean {
-  return !socket.destroyed && !socket.readableEnded && socket.readableLength === 0;
-}
-
-function notAccepted(): Error {
-  return Object.assign(new Error('its server does not accept connections'), { code: NOT_ACCEPTED });
 }
