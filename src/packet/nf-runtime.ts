@@ -6,7 +6,8 @@
 
 import { writeSync } from 'node:fs';
 import { monotonicNs } from '../linux/clock.js';
-import { openPacketSocket, type PacketSocket } from '../linux/packet-socket.js';
+import { openPacketSocket } from '../linux/open-packet-socket.js';
+import type { PacketSocket } from '../linux/packet-socket.js';
 import { POLLERR, PollSet } from '../linux/poll.js';
 import type { NfMode } from '../model/nf-profile.js';
 import { NF_RUNTIME } from '../tunables/index.js';

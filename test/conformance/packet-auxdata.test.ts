@@ -7,12 +7,9 @@
 import { expect } from 'chai';
 import { realtimeNs } from '../../src/linux/clock.js';
 import { connect, createNamespace, insideNamespace, type Namespace } from '../../src/linux/netns.js';
+import { openPacketSocket, type PacketSocketOptions } from '../../src/linux/open-packet-socket.js';
 import type { RxRing } from '../../src/linux/packet-ring.js';
-import {
-  openPacketSocket,
-  type PacketSocket,
-  type PacketSocketOptions,
-} from '../../src/linux/packet-socket.js';
+import type { PacketSocket } from '../../src/linux/packet-socket.js';
 import { PollSet } from '../../src/linux/poll.js';
 import {
   GSO_NONE,

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { createTestbed, type Testbed, type TestbedOptions } from '../../src/lab/testbed.js';
 import { insideNamespace } from '../../src/linux/netns.js';
-import { openPacketSocket } from '../../src/linux/packet-socket.js';
+import { openPacketSocket } from '../../src/linux/open-packet-socket.js';
 import { PacketCounter, SharedLatencyReader } from '../../src/packet/shared-latency.js';
 import { until, untilGone } from '../packet/waiting.js';
 

@@ -1,11 +1,8 @@
 import { expect } from 'chai';
 import { monotonicNs, realtimeNs, sleepUntil } from '../../src/linux/clock.js';
 import { connect, createNamespace, insideNamespace, type Namespace } from '../../src/linux/netns.js';
-import {
-  openPacketSocket,
-  type PacketSocket,
-  type PacketSocketOptions,
-} from '../../src/linux/packet-socket.js';
+import { openPacketSocket, type PacketSocketOptions } from '../../src/linux/open-packet-socket.js';
+import type { PacketSocket } from '../../src/linux/packet-socket.js';
 import { POLLERR, POLLIN, PollSet } from '../../src/linux/poll.js';
 
 const RING = { slots: 32, slotBytes: 2048 };

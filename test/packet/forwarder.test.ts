@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { connect, createNamespace, insideNamespace, type Namespace } from '../../src/linux/netns.js';
-import { openPacketSocket, type PacketSocket } from '../../src/linux/packet-socket.js';
+import { openPacketSocket } from '../../src/linux/open-packet-socket.js';
+import type { PacketSocket } from '../../src/linux/packet-socket.js';
 import { PollSet } from '../../src/linux/poll.js';
 import { LatencyBuckets } from '../../src/model/latency-buckets.js';
 import { Forwarder, type FrameProcessor } from '../../src/packet/forwarder.js';

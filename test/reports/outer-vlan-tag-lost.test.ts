@@ -2,7 +2,8 @@
 
 import { expect } from 'chai';
 import { insideNamespace } from '../../src/linux/netns.js';
-import { openPacketSocket, type PacketSocket } from '../../src/linux/packet-socket.js';
+import { openPacketSocket } from '../../src/linux/open-packet-socket.js';
+import type { PacketSocket } from '../../src/linux/packet-socket.js';
 import { PollSet } from '../../src/linux/poll.js';
 import { buildFrame } from '../../src/packet/build.js';
 import { FUNCTION_NAMES } from '../../src/packet/functions/index.js';

@@ -1,7 +1,7 @@
 /** The threads of the traffic process: each opens its own sockets, takes its priority, and never leaves its loop. */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { openPacketSocket } from '../../linux/packet-socket.js';
+import { openPacketSocket } from '../../linux/open-packet-socket.js';
 import { setScheduling } from '../../linux/sched.js';
 import { TRAFFIC } from '../../tunables/index.js';
 import { Generator } from './generator.js';

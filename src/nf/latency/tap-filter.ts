@@ -3,7 +3,7 @@
  * both ends choose the same packets without a word. One in 2^shift is taken.
  */
 
-import type { BpfInstruction } from '../../linux/packet-socket.js';
+import type { BpfInstruction } from '../../linux/bpf-filter.js';
 import type { NfProfile } from '../../model/nf-profile.js';
 
 export type Invariant = NonNullable<NfProfile['latency']['invariant']>;

@@ -7,8 +7,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { realtimeNs, toUnixNs } from '../../linux/clock.js';
 import { insideNamespace } from '../../linux/netns.js';
+import { openPacketSocket } from '../../linux/open-packet-socket.js';
 import type { RxRing } from '../../linux/packet-ring.js';
-import { openPacketSocket, type PacketSocket } from '../../linux/packet-socket.js';
+import type { PacketSocket } from '../../linux/packet-socket.js';
 import { byDescriptor } from '../../linux/process-directory.js';
 import { asNemoError, NemoError } from '../../model/errors.js';
 import { Doorbell } from '../../packet/doorbell.js';

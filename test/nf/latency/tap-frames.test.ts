@@ -2,7 +2,8 @@
 
 import { expect } from 'chai';
 import { connect, createNamespace, insideNamespace, type Namespace } from '../../../src/linux/netns.js';
-import { openPacketSocket, type PacketSocket } from '../../../src/linux/packet-socket.js';
+import { openPacketSocket } from '../../../src/linux/open-packet-socket.js';
+import type { PacketSocket } from '../../../src/linux/packet-socket.js';
 import { PollSet } from '../../../src/linux/poll.js';
 import { type Invariant, tapFilter } from '../../../src/nf/latency/tap-filter.js';
 import { PacketKey } from '../../../src/nf/latency/tap-key.js';

@@ -4,7 +4,7 @@
  */
 
 import { monotonicNs, sleepUntil } from '../../../src/linux/clock.js';
-import { openPacketSocket } from '../../../src/linux/packet-socket.js';
+import { openPacketSocket } from '../../../src/linux/open-packet-socket.js';
 import { PollSet } from '../../../src/linux/poll.js';
 import { writeLine } from '../../../src/packet/nf-runtime.js';
 
