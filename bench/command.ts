@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { RUNTIME_PACKAGES } from '../src/cli/diagnosis.js';
+import { RUNTIME_PACKAGES } from '../src/cli/diagnosis/packages.js';
 import { ABOVE_ZERO, COUNT, checkOutput, numberOption, writeOutput } from '../src/cli/options.js';
 import { Progress } from '../src/cli/progress.js';
 import { complain, print } from '../src/cli/terminal.js';

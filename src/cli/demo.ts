@@ -9,7 +9,7 @@ import { NemoError } from '../model/errors.js';
 import type { FeedFrame } from '../model/feed.js';
 import { POLICY_NAMES, policyByName } from '../policy/harvest/policies.js';
 import { GATEWAY } from '../tunables/index.js';
-import { RUNTIME_PACKAGES } from './diagnosis.js';
+import { RUNTIME_PACKAGES } from './diagnosis/packages.js';
 import { checkOutput, numberOption, PORT, writeOutput } from './options.js';
 import { Progress } from './progress.js';
 import { complain, ENTER_SCREEN, inPlace, LEAVE_SCREEN, print } from './terminal.js';

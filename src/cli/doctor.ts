@@ -9,7 +9,8 @@ import { ensurePackages } from '../host/packages.js';
 import { asNemoError } from '../model/errors.js';
 import { printable } from '../model/printable.js';
 import { printJson } from './client.js';
-import { canRun, diagnose, type Finding, RUNTIME_PACKAGES, TEST_PACKAGES } from './diagnosis.js';
+import { canRun, diagnose, type Finding } from './diagnosis/diagnosis.js';
+import { RUNTIME_PACKAGES, TEST_PACKAGES } from './diagnosis/packages.js';
 import { complain } from './terminal.js';
 
 export interface DoctorOptions {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { canRun, diagnose, type Finding } from '../../src/cli/diagnosis.js';
+import { canRun, diagnose, type Finding } from '../../src/cli/diagnosis/diagnosis.js';
 import { renderTable } from '../../src/cli/doctor.js';
 import { type HostFacts, readHostFacts, requestsBinaryFormats } from '../../src/host/host.js';
 

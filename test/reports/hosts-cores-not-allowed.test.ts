@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { diagnose } from '../../src/cli/diagnosis.js';
+import { diagnose } from '../../src/cli/diagnosis/diagnosis.js';
 import { resolveConfig } from '../../src/config/config.js';
 import { type HostFacts, readHostFacts } from '../../src/host/host.js';
 import {
