@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs';
 import { NemoError } from '../../model/errors.js';
 import type { CgroupDriver, CgroupDriverOptions } from './driver.js';
 import { allCgroupMounts, parseCgroupMounts } from './mounts.js';
-import { CgroupV1Driver } from './v1.js';
-import { CgroupV2Driver } from './v2.js';
+import { CgroupV1Driver } from './v1-driver.js';
+import { CgroupV2Driver } from './v2-driver.js';
 
 export const CGROUP_MOUNT_POINT = '/sys/fs/cgroup';
 

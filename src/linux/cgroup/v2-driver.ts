@@ -5,33 +5,14 @@
  */
 
 import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { CGROUP } from '../../tunables/index.js';
-import { formatCpuList } from '../process.js';
-import type {
-  Cgroup,
-  CgroupDriver,
-  CgroupDriverOptions,
-  CgroupHandle,
-  CgroupLimits,
-  CgroupUsage,
-  Controller,
-} from './driver.js';
-import {
-  childGroups,
-  errnoOf,
-  makeGroup,
-  membersOf,
-  readControl,
-  readKeyed,
-  removeTree,
-  tryWrite,
-  useOtherCores,
-  writeControl,
-} from './files.js';
-import { allMembers, killUntilEmpty, removeUntilGone, signalAll } from './kill-group.js';
+import type { Cgroup, CgroupDriver, CgroupDriverOptions, CgroupLimits, Controller } from './driver.js';
+import { childGroups, errnoOf, makeGroup, readControl, removeTree, tryWrite, writeControl } from './files.js';
+import { removeUntilGone } from './kill-group.js';
+import { applyLimits, yieldToOthers } from './limits.js';
 import { checkName } from './names.js';
 import { stepAside, stepBack } from './peers.js';
+import { CgroupV2, killGroup } from './v2-group.js';
 
 /** What the kernel answers for a controller that it lacks, that v1 holds, or that this place may not have. */
 const REFUSALS = ['EBUSY', 'EINVAL', 'ENOENT', 'EOPNOTSUPP', 'ENOTSUP'];
@@ -92,9 +73,7 @@ export class CgroupV2Driver implements CgroupDriver {
       }
       const missing: Controller[] = threadsOf === undefined ? [] : ['memory'];
       const group = new CgroupV2(name, directory, [...this.missing, ...missing], this.alsoJoin);
-      if (limits.memoryMaxBytes !== undefined) group.setMemoryMax(limits.memoryMaxBytes);
-      if (limits.pidsMax !== undefined) group.setPidsMax(limits.pidsMax);
-      if (limits.cpus !== undefined) group.setCpus(limits.cpus);
+      applyLimits(group, limits);
       return group;
     } catch (thrown) {
       removeTree(directory);
@@ -155,94 +134,8 @@ export class CgroupV2Driver implements CgroupDriver {
     return readControl(`${this.root}/cgroup.subtree_control`).split(' ').includes(controller);
   }
 
-  /** `cpu.idle`, or on kernels before 5.15 the smallest weight there is. */
   private yieldToOthers(): boolean {
-    if (!this.idle) {
-      tryWrite(`${this.root}/cpu.idle`, 0);
-      return false;
-    }
-    if (tryWrite(`${this.root}/cpu.idle`, 1)) return true;
-    tryWrite(`${this.root}/cpu.weight`, 1);
-    return false;
-  }
-}
-
-class CgroupV2 implements Cgroup {
-  readonly joinPaths: readonly string[];
-  readonly handle: CgroupHandle;
-
-  constructor(
-    readonly name: string,
-    private readonly directory: string,
-    private readonly missing: readonly Controller[],
-    alsoJoin: readonly string[],
-  ) {
-    this.joinPaths = [`${directory}/cgroup.procs`, ...alsoJoin];
-    this.handle = {
-      name,
-      version: 'v2',
-      cpuUsagePath: `${directory}/cpu.stat`,
-      kernelTimePath: `${directory}/cpu.stat`,
-      memoryStatPath: this.has('memory') ? `${directory}/memory.stat` : undefined,
-      quotaPath: this.has('cpu') ? `${directory}/cpu.max` : undefined,
-      quotaPeriodUs: CGROUP.quotaPeriodUs,
-      freezePath: this.has('freezer') ? `${directory}/cgroup.freeze` : undefined,
-    };
-  }
-
-  adoptThread(tid: number): void {
-    writeControl(`${this.directory}/cgroup.threads`, tid);
-  }
-
-  release(): void {
-    tryWrite(`${this.directory}/cpu.max`, 'max');
-    useOtherCores(this.directory, `${dirname(this.directory)}/cpuset.cpus.effective`);
-    tryWrite(`${this.directory}/cgroup.freeze`, 0);
-  }
-
-  setMemoryMax(bytes: number): void {
-    if (!this.has('memory')) return;
-    writeControl(`${this.directory}/memory.max`, bytes);
-    const swap = `${this.directory}/memory.swap.max`;
-    if (existsSync(swap)) writeControl(swap, 0);
-  }
-
-  setPidsMax(count: number): void {
-    if (this.has('pids')) writeControl(`${this.directory}/pids.max`, count);
-  }
-
-  setWeight(weight: 'normal' | 'low'): void {
-    if (this.has('cpu')) writeControl(`${this.directory}/cpu.weight`, weight === 'low' ? 1 : 100);
-  }
-
-  setCpus(cpus: readonly number[]): void {
-    if (this.has('cpuset')) writeControl(`${this.directory}/cpuset.cpus`, formatCpuList(cpus));
-  }
-
-  usage(): CgroupUsage {
-    const { directory } = this;
-    return {
-      cpuNs: readKeyed(`${directory}/cpu.stat`, 'usage_usec') * 1_000,
-      memoryBytes: this.has('memory') ? Number(readControl(`${directory}/memory.current`)) : 0,
-      pids: this.has('pids') ? Number(readControl(`${directory}/pids.current`)) : membersOf(directory).size,
-    };
-  }
-
-  oomKills(): number {
-    return this.has('memory') ? readKeyed(`${this.directory}/memory.events`, 'oom_kill') : 0;
-  }
-
-  kill(): Promise<void> {
-    return killGroup(this.directory);
-  }
-
-  async remove(): Promise<void> {
-    await this.kill();
-    await removeUntilGone([this.directory]);
-  }
-
-  private has(controller: Controller): boolean {
-    return !this.missing.includes(controller);
+    return yieldToOthers(this.root, this.idle, { file: 'cpu.weight', value: 1 });
   }
 }
 
@@ -253,24 +146,4 @@ function enable(directory: string, controller: string): void {
   } catch (thrown) {
     if (!REFUSALS.includes(errnoOf(thrown))) throw thrown;
   }
-}
-
-/**
- * `cgroup.kill` (5.14) reaches the whole tree, frozen members too, and holds off forks meanwhile. Older kernels:
- * freeze, signal (on v2 a frozen process dies at once), thaw.
- */
-function killGroup(directory: string): Promise<void> {
-  return killUntilEmpty({
-    directories: [directory],
-    widen() {
-      useOtherCores(directory, `${dirname(directory)}/cpuset.cpus.effective`);
-    },
-    async strike() {
-      tryWrite(`${directory}/cpu.max`, 'max');
-      if (tryWrite(`${directory}/cgroup.kill`, 1)) return;
-      const wasFrozen = tryWrite(`${directory}/cgroup.freeze`, 1);
-      signalAll(allMembers([directory]));
-      if (wasFrozen) tryWrite(`${directory}/cgroup.freeze`, 0);
-    },
-  });
 }
