@@ -58,10 +58,11 @@ export interface ChannelEvents extends Endings {
 
 const REHEARSAL = {
   functionName: 'rehearsal',
+  source: { kind: 'module' },
   env: {},
   memoryBytes: POOL.memoryMaxDefaultBytes,
   timeoutMs: 1_000,
-};
+} as const;
 const REHEARSAL_CALL: CallRequest = {
   callId: 'rehearsal',
   functionName: REHEARSAL.functionName,
@@ -173,10 +174,10 @@ export class Channel {
 
   /** `code`: for a runner that sees no file at `path`. Throws RangeError above the bounds of a frame. */
   load(options: LoadOptions, path: string, code: Buffer = EMPTY, number = 0): void {
-    const { functionName, env, memoryBytes, concurrency = 1 } = options;
+    const { functionName, source, env, memoryBytes, concurrency = 1 } = options;
     this.concurrency = concurrency;
     this.functionName = functionName;
-    const meta = JSON.stringify({ functionName, path, env, concurrency, memoryBytes });
+    const meta = JSON.stringify({ functionName, source, path, env, concurrency, memoryBytes });
     this.loadsAsked++;
     this.send(FrameType.load, number, 0, meta, code);
   }

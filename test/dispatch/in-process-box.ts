@@ -28,6 +28,7 @@ import type {
   StartOptions,
 } from '../../src/sandbox/engine.js';
 import type { SimWatch } from '../../src/sim/world.js';
+import { MODULE } from '../support/sources.js';
 
 export const FALLBACK = 0;
 export const KIND = stemKind('process');
@@ -235,7 +236,7 @@ export class InProcessBox implements SandboxSlots {
     this.clock = clock;
     const engine: Engine = {
       kind: 'process',
-      prepare: async ({ content }) => ({ content, ending: 'mjs' }),
+      prepare: () => Promise.reject(new Error('nothing is deployed here')),
       check: async () => ({ ok: true }),
       start: (options) => this.startSandbox(options),
       close: async () => {},
@@ -247,6 +248,7 @@ export class InProcessBox implements SandboxSlots {
     const entries = ['process', 'other'].map((kind) => ({
       kind,
       about: 'runs nothing',
+      runs: ['module'] as const,
       open: async () => engine,
     }));
     this.pool = new Pool({
@@ -379,7 +381,7 @@ export function spec(name: string, over: Partial<FunctionSpec> = {}): FunctionSp
     name,
     engine: 'process',
     codeHash: `${name}-1`,
-    codeEnding: 'mjs',
+    source: MODULE,
     codeBytes: 1,
     memoryBytes: 1,
     timeoutMs: 60_000,
