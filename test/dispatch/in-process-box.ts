@@ -18,6 +18,7 @@ import type { PolicyChoice } from '../../src/policy/policy-entry.js';
 import { Housekeeping } from '../../src/pool/housekeeping.js';
 import { Planner } from '../../src/pool/planner.js';
 import { Pool } from '../../src/pool/pool.js';
+import { preimportStems } from '../../src/preimport/preimport-stems.js';
 import type {
   AheadReport,
   Engine,
@@ -201,6 +202,8 @@ export interface BoxOptions {
   selection?: PolicyChoice;
   /** The limit of a stem, on a host that has memory enough. */
   stemBytes?: number;
+  /** Without a source of stems, whatever the prewarm policy wants. */
+  plainStems?: boolean;
   watch?: SimWatch;
 }
 
@@ -233,6 +236,7 @@ export class InProcessBox implements SandboxSlots {
   constructor(options: BoxOptions = {}) {
     const { functionCores = [1], prewarm = 'none', keepAlive = 'ttl', memoryMaxBytes } = options;
     const { clock = realClock, policy = policyByName('nemo'), selection = 'mru', stemBytes, watch } = options;
+    const { plainStems = false } = options;
     this.clock = clock;
     const engine: Engine = {
       kind: 'process',
@@ -251,12 +255,14 @@ export class InProcessBox implements SandboxSlots {
       runs: ['module'] as const,
       open: async () => engine,
     }));
+    const policies = createPolicies({ prewarm, keepAlive, selection });
     this.pool = new Pool({
       clock,
       engines: new Engines(entries),
       driver,
       control: this,
       scheduling: 'idle',
+      stemSource: plainStems ? undefined : preimportStems(policies.prewarm),
       bundlePath: (spec) => spec.codeHash,
       packagePath: (hash) => hash,
       ...(memoryMaxBytes === undefined ? {} : { memoryMaxBytes }),
@@ -265,7 +271,6 @@ export class InProcessBox implements SandboxSlots {
       onLog: () => {},
       onEnded: (instance) => this.dispatcher.sandboxEnded(instance),
     });
-    const policies = createPolicies({ prewarm, keepAlive, selection });
     this.dispatcher = new Dispatcher({
       clock,
       control: this,
