@@ -29,6 +29,7 @@ const ROOMS = {
   snapshots: 'snapshots in memory and on disks',
   engine: 'the engines: process, isolate, wasm, oci, microvm',
   pool: 'sandboxes as instances of functions: made, loaded, kept, ended; the planner',
+  preimport: 'stems that have imported packages of functions ahead of calls',
   dispatch: 'calls: queued, placed, sent, answered',
   triggers: 'calls that nobody makes by HTTP: schedules, queues',
   provision: 'functions: deployed, stored, found again',

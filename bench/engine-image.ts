@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { FunctionSource } from '../src/model/function-source.js';
 
 const FILES = {
   'app/index.mjs': 'export default () => undefined;',
@@ -52,6 +53,6 @@ export function writeNodeImage(folder: string): void {
 }
 
 /** Of a layout that `writeNodeImage` wrote: what the `oci` engine is given to deploy. */
-export function imageRequest(folder: string, handler: boolean): Buffer {
-  return Buffer.from(JSON.stringify({ image: folder, ...(handler ? { handler: '/app/index.mjs' } : {}) }));
+export function imageSource(folder: string, handler: boolean): FunctionSource<'image'> {
+  return { kind: 'image', image: folder, ...(handler ? { handler: '/app/index.mjs' } : {}) };
 }

@@ -17,9 +17,10 @@ import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
 import { NemoError } from '../src/model/errors.js';
 import type { CallRequest } from '../src/model/function.js';
+import { endingOf, toStored } from '../src/model/function-source.js';
 import { Egress } from '../src/network/egress.js';
 import type { Engine, Sandbox } from '../src/sandbox/engine.js';
-import { imageRequest, writeNodeImage } from './engine-image.js';
+import { imageSource, writeNodeImage } from './engine-image.js';
 import { Echo, proportionalBytes, Workerd } from './engine-peers.js';
 import { NOOP_JS, ROWS, type Row } from './engine-rows.js';
 import { median } from './statistics.js';
@@ -257,15 +258,13 @@ class Bed {
       mkdirSync(folder);
       writeNodeImage(folder);
     }
-    const request = imageRequest(folder, code.toString() === 'handler');
     const engine = await this.engines.get(kind)!;
-    const { content, ending } = await engine.prepare({
-      ...{ functionName: 'noop', content: request, filename: 'noop' },
-    });
-    const hash = createHash('sha256').update(content).digest('hex');
+    const source = imageSource(folder, code.toString() === 'handler');
+    const plan = await engine.prepare({ functionName: 'noop', source });
+    const hash = createHash('sha256').update(plan).digest('hex');
     const bundles = join(this.directory, 'state', 'bundles');
     mkdirSync(bundles, { recursive: true });
-    writeFileSync(join(bundles, `${hash}.${ending}`), content);
+    writeFileSync(join(bundles, `${hash}.${endingOf(toStored(source))}`), plan);
     return hash;
   }
 
@@ -273,7 +272,9 @@ class Bed {
   async bootMachine(): Promise<number> {
     const engine = (await this.engines.get('microvm')!) as MicrovmEngine;
     for (const { key } of engine.snapshots.list()) engine.snapshots.remove(key);
-    await engine.prepare({ functionName: 'noop', content: Buffer.from(NOOP_JS), filename: 'noop.mjs' });
+    const content = Buffer.from(NOOP_JS);
+    const source = { kind: 'module', content, filename: 'noop.mjs', packages: [] } as const;
+    await engine.prepare({ functionName: 'noop', source });
     return engine.snapshots.list().find(({ key }) => key.startsWith('stem-'))!.savedMs;
   }
 
@@ -285,7 +286,8 @@ class Bed {
   async load(sandbox: Sandbox, { kind, code }: Row): Promise<void> {
     const bundlePath = kind === 'oci' ? '' : this.bundle(code);
     const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
-    await sandbox.load({ functionName: 'noop', bundlePath, env: {}, ...limits });
+    const source = { kind: kind === 'oci' ? 'image' : kind === 'wasm' ? 'wasm' : 'module' } as const;
+    await sandbox.load({ functionName: 'noop', source, bundlePath, env: {}, ...limits });
   }
 
   /** As a deploy stores it: once, under its hash. */

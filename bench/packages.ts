@@ -87,6 +87,7 @@ async function start({ codePath, packages, ahead }: Row): Promise<[number, numbe
     await sandbox.load({
       ...{
         functionName: 'bench',
+        source: { kind: 'module' },
         bundlePath: codePath,
         env: {},
         memoryBytes: MEMORY_BYTES,

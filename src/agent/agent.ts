@@ -34,6 +34,7 @@ import { none } from '../policy/prewarm/none.js';
 import { Housekeeping } from '../pool/housekeeping.js';
 import { Planner } from '../pool/planner.js';
 import { Pool } from '../pool/pool.js';
+import { preimportStems } from '../preimport/preimport-stems.js';
 import { ImageUploads } from '../provision/image-uploads.js';
 import { createRegistry } from '../provision/registry.js';
 import { openStore } from '../store/open-store.js';
@@ -134,11 +135,13 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   });
   closers.push(() => control.stop());
 
+  const prewarm = policy.prewarm ? config.pool.prewarm : none.create({});
   const pool = new Pool({
     engines,
     driver,
     control,
     scheduling: policy.scheduling,
+    stemSource: preimportStems(prewarm),
     memoryMaxBytes: memory.limitsBytes,
     makeRoom: (bytes, kind) => planner.makeRoom(bytes, kind),
     bundlePath: (spec) => registry.bundlePath(spec),
@@ -168,7 +171,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     pool,
     dispatcher,
     functionCores: config.functionCores,
-    prewarm: policy.prewarm ? config.pool.prewarm : none.create({}),
+    prewarm,
     keepAlive: config.pool.keepAlive,
     onEvicted: (functionName, sandboxId, why) => events.sandboxEvicted(functionName, sandboxId, why),
     onWarning: (message) => events.warn(message),

@@ -6,18 +6,13 @@
 
 import { createHash } from 'node:crypto';
 import { NemoError } from '../model/errors.js';
-import type { PackageInput, PackageRef } from '../model/package.js';
+import type { Package, PackageInput, PackageRef } from '../model/package.js';
 import { PACKAGES } from '../tunables/index.js';
 
 /** Where a sandbox finds the packages of its function, each in the folder of its hash. */
 export const PACKAGES_DIRECTORY = '/function/packages';
 /** Ending of a stored package. */
 export const PACKAGE_ENDING = 'pkg';
-
-export interface Package extends PackageRef {
-  /** What is stored. */
-  content: Buffer;
-}
 
 const FILE = /^[A-Za-z0-9_@][-A-Za-z0-9_.@+]{0,120}\.mjs$/;
 const NAME = /^[-@a-zA-Z0-9_./+~ ]{1,200}$/;

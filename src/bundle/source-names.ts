@@ -27,7 +27,7 @@ export class SourceNames {
 
   /** `text` with the places of the module that is stored at `path` as places in its sources. */
   restore(path: string, text: string): string {
-    if (!path.endsWith('.mjs') || !text.includes(MODULE)) return text;
+    if (!text.includes(MODULE)) return text;
     const map = this.mapOf(path);
     if (map === undefined) return text;
     let left: number = SOURCE_NAMES.placesMax;

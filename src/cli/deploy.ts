@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import type { FunctionView } from '../gateway/native/function-view.js';
 import { NemoError } from '../model/errors.js';
+import type { ExecMode, ImageRequest } from '../model/function-source.js';
 import type { DeployInput } from '../model/platform.js';
 import { formatBytes, formatDurationMs } from '../model/quantity.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
@@ -122,10 +123,7 @@ async function sourceOf(
   options: DeployOptions,
 ): Promise<Omit<DeployInput, 'name'> & { sent?: string }> {
   const { exec, engine } = options;
-  if (engine === 'oci') {
-    const { code, sent } = await imageRequest(client, path, options);
-    return { code, filename: name, ...(sent === undefined ? {} : { sent }) };
-  }
+  if (engine === 'oci') return imageRequest(client, path, options);
   const wasm = extname(path) === '.wasm';
   if (exec === undefined && engine !== 'wasm' && !(wasm && engine === undefined)) {
     const filename = `${name}.mjs`;
@@ -140,7 +138,7 @@ async function sourceOf(
   const codeBase64 = (await readFile(path)).toString('base64');
   const filename = basename(path);
   if (exec === undefined) return { codeBase64, filename, engine: 'wasm' };
-  return { codeBase64, filename, exec: exec === true ? 'stdio' : (exec as 'stdio') };
+  return { codeBase64, filename, exec: exec === true ? 'stdio' : (exec as ExecMode) };
 }
 
 /** A path that is there is sent, unless the agent shall open it itself; all else is a registry's. */
@@ -148,9 +146,9 @@ async function imageRequest(
   client: AgentClient,
   path: string,
   { handler, port, onAgent }: DeployOptions,
-): Promise<{ code: string; sent?: string }> {
-  const { image, sent } = onAgent ? { image: resolve(path) } : await sendImage(client, path);
-  return { code: JSON.stringify({ image, handler, port }), ...(sent === undefined ? {} : { sent }) };
+): Promise<ImageRequest & { sent?: string }> {
+  const image = onAgent ? { image: resolve(path) } : await sendImage(client, path);
+  return { ...image, ...(handler === undefined ? {} : { handler }), ...(port === undefined ? {} : { port }) };
 }
 
 /** A folder's name is its package's, without a scope; a file's is the file's, without its ending. */

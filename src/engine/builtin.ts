@@ -14,7 +14,7 @@ import { ISOLATE, MICROVM, OCI, WASM } from '../tunables/index.js';
 import type { MicrovmConfig } from './microvm/engine.js';
 import { microvmVariant } from './microvm/variant.js';
 import { StoredLayers } from './oci/stored-layers.js';
-import { EXEC_VARIANT, isProgram } from './process/programs.js';
+import { EXEC_VARIANT } from './process/programs.js';
 import { sharingVariant } from './sharing.js';
 
 export const ENGINE_DEFAULT = 'process';
@@ -51,11 +51,11 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
     {
       kind: ENGINE_DEFAULT,
       about: 'a process tree each: namespaces, system call filter, cgroup',
+      runs: ['module', 'program'],
       egress: true,
-      exec: true,
       packages: true,
       // A program needs the host's libraries and interpreters, which a JavaScript function does not see.
-      variant: ({ codeEnding }) => (isProgram(codeEnding) ? EXEC_VARIANT : ''),
+      variant: ({ source }) => (source.kind === 'program' ? EXEC_VARIANT : ''),
       async open() {
         const { ProcessEngine } = await import('./process/engine.js');
         return new ProcessEngine({
@@ -66,6 +66,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
     {
       kind: 'isolate',
       about: 'a V8 isolate each, in a sandboxed process of its own or of its sharing group',
+      runs: ['module'],
       variant: sharingVariant,
       ownBytes: { sandbox: ISOLATE.stemBytes, process: ISOLATE.hostBytes },
       async open() {
@@ -79,6 +80,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
       kind: 'wasm',
       about:
         'a WebAssembly module (WASI preview 1), in a sandboxed process of its own or of its sharing group',
+      runs: ['wasm'],
       variant: sharingVariant,
       ownBytes: { sandbox: ISOLATE.stemBytes + WASM.heapBytes, process: ISOLATE.hostBytes },
       async open() {
@@ -91,6 +93,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
     {
       kind: 'oci',
       about: 'a container each, from an image: runc, read-only root, no capability',
+      runs: ['image'],
       variant: ({ codeHash }) => codeHash,
       async open() {
         const { OciEngine } = await import('./oci/engine.js');
@@ -109,6 +112,7 @@ export function builtinEngines(context: EngineContext): EngineEntry[] {
     {
       kind: 'microvm',
       about: 'a virtual machine each, with its own kernel, from a snapshot',
+      runs: ['module'],
       variant: ({ memoryBytes }) => microvmVariant(memoryBytes),
       ownBytes: { sandbox: MICROVM.hostBytes, process: 0 },
       keeps: () => existsSync(join(stateDir, 'microvm')),

@@ -5,9 +5,17 @@
 
 import { asNemoError, NemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
+import type { SourceKind } from '../model/function-source.js';
 import type { EngineReport } from '../model/platform.js';
-import type { Artifact, Engine, EngineEntry, FunctionSource } from '../sandbox/engine.js';
+import type { Engine, EngineEntry, PrepareRequest } from '../sandbox/engine.js';
 import { ENGINES } from '../tunables/index.js';
+
+const SOURCE_NAMES: Record<SourceKind, string> = {
+  module: 'a JavaScript or TypeScript module (`code`)',
+  program: 'a program (`exec`)',
+  wasm: 'a WebAssembly module (`codeBase64`)',
+  image: 'a container image (`image`)',
+};
 
 /** What stems are told apart by. */
 export interface StemKind {
@@ -52,18 +60,15 @@ export class Engines {
   }
 
   /** The engine's part of a deploy. BAD_REQUEST without such an engine, UNSUPPORTED where it does not work here. */
-  async prepare(kind: string, source: FunctionSource): Promise<Artifact> {
-    if (source.egress === true && this.entry(kind).egress !== true) {
+  async prepare(kind: string, request: PrepareRequest): Promise<Buffer> {
+    const { source } = request;
+    this.requireRuns(kind, request);
+    if (request.egress === true && this.entry(kind).egress !== true) {
       throw new NemoError('BAD_REQUEST', `functions of the engine ${kind} have no network`, {
         hint: 'leave egress out, or choose the engine process',
       });
     }
-    if (source.exec !== undefined && this.entry(kind).exec !== true) {
-      throw new NemoError('BAD_REQUEST', `the engine ${kind} runs no programs`, {
-        hint: 'leave exec out, or choose the engine process',
-      });
-    }
-    if (source.packages !== undefined && this.entry(kind).packages !== true) {
+    if (source.kind === 'module' && source.packages.length > 0 && this.entry(kind).packages !== true) {
       throw new NemoError('BAD_REQUEST', `functions of the engine ${kind} have their packages in the code`, {
         hint: `deploy with \`nemo deploy --engine ${kind}\`, which puts them there`,
       });
@@ -71,7 +76,7 @@ export class Engines {
     const engine = await this.get(kind);
     const { ok, reason = '', hint = '' } = await this.check(kind);
     if (!ok) throw new NemoError('UNSUPPORTED', `the engine ${kind} does not work here: ${reason}`, { hint });
-    return engine.prepare(source);
+    return engine.prepare(request);
   }
 
   /** Whether an engine works here. A recent answer is given again: a check may start a process. */
@@ -108,6 +113,21 @@ export class Engines {
     throw new NemoError('BAD_REQUEST', `'${kind.slice(0, 40)}' is not an engine`, {
       hint: `there are ${[...this.entries.keys()].join(', ')}; \`nemo engines\` says which work here`,
     });
+  }
+
+  /** Where it is refused that an engine does not run a kind of source. */
+  private requireRuns(engine: string, { functionName, source }: PrepareRequest): void {
+    const { runs } = this.entry(engine);
+    if (runs.includes(source.kind)) return;
+    const others = [...this.entries.values()].filter((entry) => entry.runs.includes(source.kind));
+    const choose =
+      others.length === 0 ? '' : `choose the engine ${others.map(({ kind }) => kind).join(' or ')}, or `;
+    const wanted = runs.map((kind) => SOURCE_NAMES[kind]).join(' or ');
+    throw new NemoError(
+      'BAD_REQUEST',
+      `function '${functionName}' is ${SOURCE_NAMES[source.kind]}, and the engine ${engine} runs only ${wanted}`,
+      { hint: `${choose}deploy ${wanted}` },
+    );
   }
 
   private async look({ kind, about }: EngineEntry): Promise<EngineReport> {

@@ -1,6 +1,7 @@
 /** What a deployed function is, and what one call of it is. Plain data: stored, sent between parts, shown. */
 
 import type { NemoError } from './errors.js';
+import type { StoredSource } from './function-source.js';
 import type { PackageRef } from './package.js';
 
 /** `[a-z0-9]([-a-z0-9_.]*)`, at most 63 characters. */
@@ -13,9 +14,9 @@ export interface FunctionSpec {
   engine: string;
   /** Functions of one group may share a process, in engines that do that. Without it, it shares with none. */
   sharingGroup?: string;
-  /** sha256 of what the engine made of the code, hex; with its ending it names the file in the bundle directory. */
+  source: StoredSource;
+  /** sha256 of what the engine made of the code, hex; with the ending of its source it names the file in the bundle directory. */
   codeHash: string;
-  codeEnding: string;
   codeBytes: number;
   /** Packages that are kept apart from its code, in the order of their hashes; none without it. */
   packages?: PackageRef[];

@@ -16,6 +16,12 @@ export interface PackageRef {
   entries: string[];
 }
 
+/** As it comes with a deploy, checked. */
+export interface Package extends PackageRef {
+  /** What is stored. */
+  content: Buffer;
+}
+
 export interface StoredPackage extends PackageRef {
   /** Absolute path on the host. */
   path: string;

@@ -7,6 +7,7 @@ import type { Asker } from './asker.js';
 import type { CallTrace } from './call-trace.js';
 import type { FeedEvent, FeedFrame } from './feed.js';
 import type { CallRequest, FunctionSpec, LogLine, Sink } from './function.js';
+import type { ExecMode } from './function-source.js';
 import type { PackageInput } from './package.js';
 import type { PlatformEvent } from './platform-events.js';
 
@@ -20,7 +21,12 @@ export interface DeployInput {
   /** In its place, for engines that run no text: the bytes of a WebAssembly module or a program. */
   codeBase64?: string;
   /** `codeBase64` is a program: run once a call (body on stdin, answer on stdout), or a server on $PORT. */
-  exec?: 'stdio' | 'http';
+  exec?: ExecMode;
+  /** A container image, in place of code. */
+  image?: string;
+  /** As in `ImageRequest`. */
+  handler?: string;
+  port?: number;
   /** Isolation engine; default `process`. */
   engine?: string;
   /** Whose function it is; default `default`. */

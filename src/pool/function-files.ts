@@ -21,9 +21,9 @@ export class FunctionFiles {
   loadOptions(spec: FunctionSpec): LoadOptions {
     let options = this.loads.get(spec);
     if (options === undefined) {
-      const { name, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
+      const { name, source, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
       options = {
-        ...{ functionName: name, bundlePath: this.paths.bundlePath(spec) },
+        ...{ functionName: name, source, bundlePath: this.paths.bundlePath(spec) },
         ...{ env, memoryBytes, timeoutMs, concurrency },
         ...(packages === undefined ? {} : { packages: this.stored(packages) }),
         ...(egress === undefined ? {} : { egress }),
@@ -39,11 +39,11 @@ export class FunctionFiles {
 
   /** A text of a function's, with the names of its own files. */
   ownNames(spec: FunctionSpec, text: string): string {
-    return this.names.restore(this.paths.bundlePath(spec), text);
+    return spec.source.kind === 'module' ? this.names.restore(this.paths.bundlePath(spec), text) : text;
   }
 
   /** An error of a function's is to name its own files. */
   nameSources(spec: FunctionSpec, error: NemoError): void {
-    this.names.restoreError(this.paths.bundlePath(spec), error);
+    if (spec.source.kind === 'module') this.names.restoreError(this.paths.bundlePath(spec), error);
   }
 }

@@ -17,9 +17,9 @@ import type { PrewarmPolicy } from '../policy/prewarm/policy.js';
 import { DISPATCH } from '../tunables/index.js';
 import { LookTimes } from './look-times.js';
 import type { Pool } from './pool.js';
-import { isPreimport, type PreimportKind } from './preimport-stems.js';
 import type { Deployed, FunctionState, Instance } from './state.js';
 import { StemDemands } from './stem-demands.js';
+import { isAhead } from './stem-source.js';
 
 export interface PlannerOptions {
   /** Default: the real one. */
@@ -217,23 +217,16 @@ export class Planner {
   }
 
   private async makeStem(key: string, core: number): Promise<void> {
-    const kind = this.demands.kind(key, this.clock.nowMs());
+    const kind = this.demands.kind(key);
     if (kind === undefined) return;
-    if (isPreimport(kind)) await this.makeZygote(core, kind);
-    else await this.options.pool.makeStem(core, kind);
-  }
-
-  /** Whatever packages do to their stem is no reason to make nothing else. */
-  private async makeZygote(core: number, kind: PreimportKind): Promise<void> {
     const { pool, onNote } = this.options;
     try {
       await pool.makeStem(core, kind);
     } catch (thrown) {
       const error = asNemoError(thrown);
-      if (error.code === 'NO_CAPACITY' || error.code === 'STOPPING') throw error;
-      if (error.code !== 'FUNCTION_LOAD') pool.zygotes.failed(kind, this.clock.nowMs());
-      const names = kind.packages.map(({ name }) => name).join(', ');
-      onNote?.(`no stem imports ${names} ahead of calls: ${error.ownersMessage}`);
+      if (!isAhead(kind) || error.code === 'NO_CAPACITY' || error.code === 'STOPPING') throw error;
+      // What functions' own code does to a stem is no reason to make nothing else.
+      onNote?.(`no stem imports ${kind.ahead.join(', ')} ahead of calls: ${error.ownersMessage}`);
     }
   }
 

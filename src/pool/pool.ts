@@ -4,8 +4,7 @@
  *
  *   make() -> stem -> load(spec) -> warm -> end()
  *
- * A stem serves only functions of its own kind (see `Engines.stemKind`); one that has imported packages, only those
- * that import these too (see `PreimportStems`).
+ * A stem serves only functions of its own kind (see `Engines.stemKind`), or those that its `StemSource` says.
  */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
@@ -16,13 +15,14 @@ import { asNemoError, NemoError } from '../model/errors.js';
 import type { FunctionSpec, LogLine } from '../model/function.js';
 import type { FunctionScheduling } from '../policy/harvest/policies.js';
 import { RecentTimes } from '../policy/usage/recent-times.js';
+import type { FunctionUsage } from '../policy/usage/usage.js';
 import type { Engine, SandboxExit } from '../sandbox/engine.js';
 import { POOL } from '../tunables/index.js';
 import { type FilePaths, FunctionFiles } from './function-files.js';
 import { MemoryRoom } from './memory-room.js';
-import { isPreimport, type PreimportKind, PreimportStems } from './preimport-stems.js';
-import { ReadyStems } from './ready-stems.js';
 import { Instance } from './state.js';
+import type { StemSource, WantedStems } from './stem-source.js';
+import { Stems } from './stems.js';
 
 /** The engines as the pool knows them: `Engines` on a box. */
 export interface EngineSource {
@@ -39,6 +39,8 @@ export interface PoolOptions extends FilePaths {
   driver: Pick<CgroupDriver, 'create' | 'sharedMemoryMaxBytes'>;
   control: SandboxSlots;
   scheduling: FunctionScheduling;
+  /** Stems that do some of a function's loading ahead. Default: all stems are plain. */
+  stemSource?: StemSource | undefined;
   /** Most that the limits of all sandboxes may come to. Default: no bound. */
   memoryMaxBytes?: number;
   /** What the host could give now. Default: what the kernel says. */
@@ -56,14 +58,13 @@ export class Pool {
   readonly instances = new Map<string, Instance>();
   /** When calls asked for a new sandbox, by the key of its stem. */
   readonly asked = new Map<string, RecentTimes>();
-  readonly zygotes = new PreimportStems();
   readonly files: FunctionFiles;
   /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
   clock = 0;
   private counter = 0;
   private closed = false;
   private readonly room: MemoryRoom;
-  private readonly ready = new ReadyStems();
+  private readonly stemSet: Stems;
   private readonly time: Clock;
   readonly stemBytes: number;
 
@@ -79,6 +80,13 @@ export class Pool {
       makeRoom: options.makeRoom,
     });
     this.stemBytes = options.stemBytes ?? POOL.memoryMaxDefaultBytes;
+    this.stemSet = new Stems({
+      clock: this.time,
+      source: options.stemSource,
+      plainKind: (spec) => this.stemKind(spec),
+      make: (core, kind) => this.make(core, kind),
+      end: (stem) => this.end(stem),
+    });
   }
 
   /** As `MemoryRoom.lackingBytes`. */
@@ -137,6 +145,7 @@ export class Pool {
       const instance = new Instance(id, kind, core, slot, cgroup, this.time.nowMs());
       instance.memoryBytes = bytes;
       this.instances.set(id, instance);
+      const imports = this.stemSet.importsOf(kind);
       const sandbox = await engine.start({
         id,
         cgroup,
@@ -144,7 +153,7 @@ export class Pool {
         scheduling,
         ...(processGroup === undefined ? {} : { processGroup }),
         ...(spec === undefined ? {} : { willLoad: this.files.loadOptions(spec) }),
-        ...(isPreimport(kind) ? { packages: this.files.stored(kind.packages) } : {}),
+        ...(imports === undefined ? {} : { packages: this.files.stored(imports) }),
         onLog: (line) => this.log(instance, line),
       });
       instance.sandbox = sandbox;
@@ -203,68 +212,52 @@ export class Pool {
     return stem;
   }
 
-  /** Keeps a ready stem; it may have ended meanwhile. */
-  addStem(instance: Instance): void {
-    if (instance.state === 'stem' && this.instances.has(instance.id)) this.ready.list.push(instance);
-  }
-
   private log(instance: Instance, line: Omit<LogLine, 'functionName'>): void {
-    const { stemKind: kind, functionName } = instance;
-    if (functionName !== '' || !isPreimport(kind)) {
-      const text = instance.spec === undefined ? line.text : this.files.ownNames(instance.spec, line.text);
-      this.options.onLog({ ...line, text, functionName });
-    } else {
-      // What packages print belongs into the log of the function that imports them.
-      this.zygotes.printed(kind);
-      void this.end(instance);
-    }
+    const { functionName, spec } = instance;
+    // What a stem does ahead is a function's, and would belong into its log.
+    if (functionName === '' && this.stemSet.printed(instance)) return;
+    const text = spec === undefined ? line.text : this.files.ownNames(spec, line.text);
+    this.options.onLog({ ...line, text, functionName });
   }
 
-  /** Makes a stem ahead of calls and keeps it, unless it turns out to be of no use. Rejects as `make`. */
-  async makeStem(core: number, kind: StemKind): Promise<void> {
-    await this.ready.during(kind.key, async () => {
-      const stem = await this.make(core, kind);
-      if (isPreimport(kind)) await this.requireUsable(stem, kind);
-      this.addStem(stem);
-    });
+  /** Makes a stem ahead of calls and keeps it. Rejects as `make`; with FUNCTION_LOAD if it turns out to be of no use. */
+  makeStem(core: number, kind: StemKind): Promise<void> {
+    return this.stemSet.make(core, kind);
   }
 
-  private async requireUsable(stem: Instance, kind: PreimportKind): Promise<void> {
-    const imported = this.zygotes.imported(kind, stem.sandbox!.ahead);
-    if (imported.ok) return;
-    await this.end(stem);
-    throw new NemoError('FUNCTION_LOAD', `its code ${imported.why}`);
-  }
-
-  /** The stems without packages that fit a function. */
+  /** The plain stems that fit a function. */
   stemKind(spec: FunctionSpec): StemKind {
     return this.options.engines.stemKind(spec);
   }
 
   /** How much of the function's loading a stem of that kind saves, ms; undefined: it must not serve it. */
   saves(kind: StemKind, spec: FunctionSpec): number | undefined {
-    if (isPreimport(kind)) return this.zygotes.saves(kind, spec, this.time.nowMs());
-    return kind.key === this.stemKind(spec).key ? 0 : undefined;
+    return this.stemSet.saves(kind, spec);
   }
 
   /** Of the stems that fit and save most, one that is on that core already if there is one. */
   takeStem(preferredCore: number, spec: FunctionSpec): Instance | undefined {
     for (;;) {
-      const stem = this.ready.best(preferredCore, (one) => this.saves(one.stemKind, spec));
+      const stem = this.stemSet.best(preferredCore, spec);
       if (stem === undefined) return undefined;
-      this.ready.drop(stem);
+      this.stemSet.drop(stem);
       if (this.move(stem, preferredCore)) return stem;
     }
   }
 
   /** Ready stems of all kinds. */
   get stems(): readonly Instance[] {
-    return this.ready.list;
+    return this.stemSet.ready;
   }
 
   /** Ready and starting stems of a kind. */
   stemCount(key: string): number {
-    return this.ready.count(key);
+    return this.stemSet.count(key);
+  }
+
+  /** Stems that there should be beside plain ones. */
+  wantedAhead(functions: Iterable<{ spec: FunctionSpec; usage: FunctionUsage }>): readonly WantedStems[] {
+    return this.stemSet.wantedAhead(functions);
   }
 
   /** Pins an instance to another core, in place. False if it is ending: its group is gone or about to go. */
@@ -300,7 +293,7 @@ export class Pool {
     if (sandbox === undefined) return;
     if (instance.state !== 'ending') {
       instance.state = 'ending';
-      this.ready.drop(instance);
+      this.stemSet.drop(instance);
       void sandbox.kill(reason);
     }
     await sandbox.exited;
@@ -311,9 +304,8 @@ export class Pool {
     const unused = instance.state === 'stem';
     instance.endedItself = instance.state !== 'ending';
     instance.state = 'ending';
-    this.ready.drop(instance);
-    // Nobody ended it: its packages did.
-    if (unused && isPreimport(instance.stemKind)) this.zygotes.failed(instance.stemKind, this.time.nowMs());
+    this.stemSet.drop(instance);
+    if (unused) this.stemSet.endedUnused(instance);
     this.options.control.removeSandbox(instance.slot);
     this.options.onEnded(instance, exit);
   }

@@ -5,7 +5,6 @@ import { type StemKind, stemKind } from '../engine/engines.js';
 import type { PrewarmPolicy, StemDemand } from '../policy/prewarm/policy.js';
 import { RecentTimes } from '../policy/usage/recent-times.js';
 import type { Pool } from './pool.js';
-import type { WantedPreimport } from './preimport-stems.js';
 import type { Deployed, Instance } from './state.js';
 
 const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
@@ -44,7 +43,7 @@ export class StemDemands {
       demand.wanted = prewarm.stems(demand, nowMs);
       plan.push(demand);
     }
-    for (const { kind, wanted } of this.zygotes(nowMs)) {
+    for (const { kind, wanted } of pool.wantedAhead(this.deployed.functions.values())) {
       plan.push({ key: kind.key, functions: 1, asked: NEVER, count: 0, wanted });
     }
     this.lacking = false;
@@ -60,13 +59,10 @@ export class StemDemands {
   }
 
   /** Undefined: it is not wanted any more. */
-  kind(key: string, nowMs: number): StemKind | undefined {
+  kind(key: string): StemKind | undefined {
     this.countFunctions();
-    return this.kinds.get(key)?.kind ?? this.zygotes(nowMs).find((one) => one.kind.key === key)?.kind;
-  }
-
-  private zygotes(nowMs: number): readonly WantedPreimport[] {
-    return this.pool.zygotes.wanted(this.deployed.functions.values(), this.prewarm, nowMs);
+    const ahead = () => this.pool.wantedAhead(this.deployed.functions.values());
+    return this.kinds.get(key)?.kind ?? ahead().find((one) => one.kind.key === key)?.kind;
   }
 
   /** Of the default engine always, so that the first function starts soon; of others while a function uses them. */

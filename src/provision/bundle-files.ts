@@ -13,9 +13,8 @@ import type { BlockRef, BlockSource } from './block-source.js';
 const BUNDLE = /^[0-9a-f]{64}\.[a-z0-9]{1,8}$/;
 const TEMPORARY = /\.tmp$/;
 
-export interface NewBundle {
+export interface NewBundle extends Omit<BlockRef, 'hash'> {
   content: Buffer;
-  ending: string;
 }
 
 export interface Written {
@@ -46,10 +45,11 @@ export class BundleFiles implements BlockSource {
       await mkdir(this.directory, { recursive: true, mode: 0o750 });
       const hashes: string[] = [];
       const missing: Array<{ path: string; content: Buffer }> = [];
-      for (const { content, ending } of files) {
+      for (const { content, ...block } of files) {
         const hash = sha256(content);
         hashes.push(hash);
-        if (!(await this.ensure({ hash, ending }))) missing.push({ path: this.path(hash, ending), content });
+        if (!(await this.ensure({ hash, ...block })))
+          missing.push({ path: this.path(hash, block.ending), content });
       }
       if (missing.length > 0) {
         const bytes = missing.map(({ content }) => content.length);

@@ -1,28 +1,25 @@
 /**
  * From what a user wrote to what the box stores: the one place where a deploy is checked. Pure; every refusal is
- * a BAD_REQUEST that names the field, what it was and what it may be. The code itself is checked elsewhere.
+ * a BAD_REQUEST that names the field, what it was and what it may be. What the function is made of is read by
+ * `deploy-source.ts`, and checked by its engine.
  */
 
-import { checkPackages, type Package } from '../bundle/pack.js';
 import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import { NemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
+import type { FunctionSource } from '../model/function-source.js';
 import type { DeployInput } from '../model/platform.js';
 import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from '../model/quantity.js';
 import { checkEgress } from '../network/egress-rules.js';
 import { checkSchedule } from '../triggers/schedule.js';
 import { FUNCTION_LIMITS, GATEWAY, POOL } from '../tunables/index.js';
+import { sourceOf } from './deploy-source.js';
 
 /** A spec without what only the registry knows. */
 export type CheckedInput = Omit<
   FunctionSpec,
-  'codeHash' | 'codeEnding' | 'codeBytes' | 'packages' | 'createdAt' | 'updatedAt'
-> & {
-  content: Buffer;
-  packages: Package[];
-  exec: 'stdio' | 'http' | undefined;
-  filename: string;
-};
+  'source' | 'codeHash' | 'codeBytes' | 'packages' | 'createdAt' | 'updatedAt'
+> & { source: FunctionSource };
 
 const FIELDS = [
   'name',
@@ -33,6 +30,9 @@ const FIELDS = [
   'packages',
   'filename',
   'exec',
+  'image',
+  'handler',
+  'port',
   'memory',
   'timeout',
   'concurrency',
@@ -41,7 +41,6 @@ const FIELDS = [
   'egress',
 ];
 const SHARING_GROUP = /^[a-z0-9][-a-z0-9_.]{0,39}$/;
-const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 const NAME = /^[a-z0-9][-a-z0-9_.]{0,62}$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -60,16 +59,10 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
     }
   }
   const name = checkName(input.name);
-  if (input.filename !== undefined && (typeof input.filename !== 'string' || input.filename.length > 255)) {
-    throw bad('filename is not a string of at most 255 characters', 'leave it out, or name the source file');
-  }
   const checked: CheckedInput = {
     name,
     engine: checkEngine(input.engine ?? ENGINE_DEFAULT),
-    content: checkCode(input),
-    packages: checkPackages(input.packages ?? []),
-    exec: checkExec(input.exec),
-    filename: input.filename ?? `${name}.ts`,
+    source: sourceOf(input),
     memoryBytes: checkMemory(input.memory ?? POOL.memoryMaxDefaultBytes, hostMemoryBytes),
     timeoutMs: checkTimeout(input.timeout ?? GATEWAY.timeoutDefaultMs),
     concurrency: checkConcurrency(input.concurrency ?? 1),
@@ -107,23 +100,6 @@ export function checkSharingGroup(group: unknown): string {
     `${typeof group === 'string' ? `'${group.slice(0, 80)}'` : 'sharingGroup'} cannot name a sharing group`,
     'leave it out, or use 1 to 40 of a-z 0-9 - _ . and start with a letter or digit',
   );
-}
-
-function checkExec(exec: unknown): 'stdio' | 'http' | undefined {
-  if (exec === undefined || exec === 'stdio' || exec === 'http') return exec;
-  throw bad(`exec is ${String(exec).slice(0, 40)}`, "it is 'stdio' or 'http'");
-}
-
-/** Text in `code`, or bytes in `codeBase64`. */
-function checkCode({ name, code, codeBase64 }: DeployInput): Buffer {
-  if (code !== undefined && codeBase64 !== undefined)
-    throw bad(`function '${name}' has both code and codeBase64`, 'send one of the two');
-  if (codeBase64 !== undefined) {
-    if (typeof codeBase64 === 'string' && BASE64.test(codeBase64)) return Buffer.from(codeBase64, 'base64');
-    throw bad('codeBase64 is not base64', 'encode the bytes of the module or program, without line breaks');
-  }
-  if (typeof code === 'string' && code.trim() !== '') return Buffer.from(code);
-  throw bad(`function '${name}' has no code`, 'put the source text of one module into "code"');
 }
 
 function checkMemory(quantity: string | number, hostMemoryBytes: number): number {

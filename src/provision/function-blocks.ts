@@ -2,12 +2,22 @@
 
 import { PACKAGE_ENDING } from '../bundle/pack.js';
 import type { FunctionSpec } from '../model/function.js';
+import { endingOf, type StoredSource } from '../model/function-source.js';
 import type { PackageRef } from '../model/package.js';
 import type { BlockRef } from './block-source.js';
 
-export function blocksOf({ codeHash, codeEnding, packages = [] }: FunctionSpec): BlockRef[] {
-  const ofPackages = packages.map(({ hash }) => ({ hash, ending: PACKAGE_ENDING }));
-  return [{ hash: codeHash, ending: codeEnding }, ...ofPackages];
+/** A block without its hash. */
+type Block = Omit<BlockRef, 'hash'>;
+
+export const PACKAGE_BLOCK: Block = { ending: PACKAGE_ENDING, holds: 'package' };
+
+export function codeBlock(source: StoredSource): Block {
+  return { ending: endingOf(source), holds: source.kind };
+}
+
+export function blocksOf({ codeHash, source, packages = [] }: FunctionSpec): BlockRef[] {
+  const ofPackages = packages.map(({ hash }) => ({ hash, ...PACKAGE_BLOCK }));
+  return [{ hash: codeHash, ...codeBlock(source) }, ...ofPackages];
 }
 
 export function hashesOf(spec: FunctionSpec): string[] {

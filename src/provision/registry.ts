@@ -6,27 +6,27 @@
  */
 
 import { totalmem } from 'node:os';
-import { PACKAGE_ENDING } from '../bundle/pack.js';
 import { Slots } from '../confinement/confined/slots.js';
 import type { StorageQuota } from '../host/storage-quota.js';
 import type { Asker } from '../model/asker.js';
 import { asNemoError, NemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
+import { endingOf, toStored } from '../model/function-source.js';
 import type { DeployInput, FunctionRegistry } from '../model/platform.js';
-import type { Artifact, FunctionSource } from '../sandbox/engine.js';
+import type { PrepareRequest } from '../sandbox/engine.js';
 import type { Store } from '../store/store.js';
 import { FUNCTION_LIMITS } from '../tunables/index.js';
 import type { BlockSource } from './block-source.js';
 import { BundleFiles } from './bundle-files.js';
 import { checkDeployInput } from './deploy-input.js';
-import { blocksOf, hashesOf, refsOf } from './function-blocks.js';
+import { blocksOf, codeBlock, hashesOf, PACKAGE_BLOCK, refsOf } from './function-blocks.js';
 import { SharedBlocks } from './shared-blocks.js';
 import { SpecBook } from './spec-book.js';
 import { SpecStore } from './spec-store.js';
 import { toSpec } from './stored-spec.js';
 
 /** An engine's part of a deploy: `Engines.prepare`. */
-export type PrepareFunction = (engine: string, source: FunctionSource) => Promise<Artifact>;
+export type PrepareFunction = (engine: string, request: PrepareRequest) => Promise<Buffer>;
 
 export interface RegistryOptions {
   store: Store;
@@ -190,33 +190,28 @@ class Registry implements StoredRegistry {
   }
 
   async deploy(input: DeployInput, asker?: Asker): Promise<{ spec: FunctionSpec; created: boolean }> {
-    const { content, filename, exec, packages, ...checked } = checkDeployInput(input, totalmem());
+    const { source: given, ...checked } = checkDeployInput(input, totalmem());
+    const packages = given.kind === 'module' ? given.packages : [];
     const functionName = checked.name;
     const egress = checked.egress !== undefined;
-    const artifact = await this.options.prepare(checked.engine, {
-      functionName,
-      content,
-      filename,
-      egress,
-      asker,
-      ...(exec === undefined ? {} : { exec }),
-      ...(packages.length === 0 ? {} : { packages }),
-    });
+    const code = await this.options.prepare(checked.engine, { functionName, source: given, egress, asker });
     return this.inLine(asker, async () => {
+      const source = toStored(given);
       const known = {
         ...checked,
+        source,
         ...(packages.length === 0 ? {} : { packages: refsOf(packages) }),
       };
       this.specs.requireRoom(functionName, known);
-      const blocks = [artifact, ...packages.map(({ content }) => ({ content, ending: PACKAGE_ENDING }))];
+      const ofPackages = packages.map(({ content }) => ({ content, ...PACKAGE_BLOCK }));
+      const blocks = [{ content: code, ...codeBlock(source) }, ...ofPackages];
       const { hashes, undo } = await this.bundles.writeAll(blocks);
       const before = this.specs.get(checked.name);
       const now = new Date().toISOString();
       const spec: FunctionSpec = {
         ...known,
         codeHash: hashes[0]!,
-        codeEnding: artifact.ending,
-        codeBytes: artifact.content.length,
+        codeBytes: code.length,
         createdAt: before?.createdAt ?? now,
         updatedAt: now,
       };
@@ -259,11 +254,11 @@ class Registry implements StoredRegistry {
   }
 
   bundlePath(spec: FunctionSpec): string {
-    return this.bundles.path(spec.codeHash, spec.codeEnding);
+    return this.bundles.path(spec.codeHash, endingOf(spec.source));
   }
 
   packagePath(hash: string): string {
-    return this.bundles.path(hash, PACKAGE_ENDING);
+    return this.bundles.path(hash, PACKAGE_BLOCK.ending);
   }
 
   onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void {

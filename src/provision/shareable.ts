@@ -3,22 +3,33 @@
  * that a deploy checked it: that is checked again here, or does not come at all.
  */
 
-import { checkPackages, PACKAGE_ENDING } from '../bundle/pack.js';
+import { checkPackages } from '../bundle/pack.js';
 import { isWithin } from '../streams/json.js';
 import { GATEWAY_HTTP } from '../tunables/index.js';
-import type { BlockRef } from './block-source.js';
+import type { BlockContent, BlockRef } from './block-source.js';
 
-/** Code that only a sandbox reads: modules, WebAssembly, programs. Not `image`: its plan says what the agent mounts. */
-const READ_BY_SANDBOXES = ['mjs', 'wasm', 'bin', 'srv'];
-
-/** Whether blocks of this kind are given to other boxes. */
-export function isShareable(ending: string): boolean {
-  return ending === PACKAGE_ENDING || READ_BY_SANDBOXES.includes(ending);
+/** Whether blocks with this in them are given to other boxes. */
+export function isShareable(holds: BlockContent): boolean {
+  switch (holds) {
+    // Only sandboxes read them.
+    case 'module':
+    case 'program':
+    case 'wasm':
+      return true;
+    // Checked as a deploy is.
+    case 'package':
+      return true;
+    // Its plan says what the agent mounts.
+    case 'image':
+      return false;
+    default:
+      return holds satisfies never;
+  }
 }
 
 /** Whether a deploy would have taken this content, which has the right hash. */
-export function isSound({ hash, ending }: BlockRef, content: Buffer): boolean {
-  if (ending !== PACKAGE_ENDING) return READ_BY_SANDBOXES.includes(ending);
+export function isSound({ hash, holds }: BlockRef, content: Buffer): boolean {
+  if (holds !== 'package') return isShareable(holds);
   try {
     const text = content.toString();
     // Sealed again, it is the same, or something in it was never deployed.

@@ -28,17 +28,17 @@ export class SharedBlocks implements BlockSource {
 
   async ensure(block: BlockRef): Promise<boolean> {
     if (await this.files.ensure(block)) return true;
-    if (!isShareable(block.ending)) return false;
+    if (!isShareable(block.holds)) return false;
     const content = await this.fetch(block.hash);
     if (content === undefined || sha256(content) !== block.hash || !isSound(block, content)) return false;
-    await this.files.writeAll([{ content, ending: block.ending }]);
+    await this.files.writeAll([{ content, ending: block.ending, holds: block.holds }]);
     return true;
   }
 
   /** Puts them where other boxes find them. */
   async offer(blocks: readonly NewBundle[]): Promise<void> {
-    for (const { content, ending } of blocks) {
-      if (content.length > BLOCKS.sharedMaxBytes || !isShareable(ending)) continue;
+    for (const { content, holds } of blocks) {
+      if (content.length > BLOCKS.sharedMaxBytes || !isShareable(holds)) continue;
       const hash = sha256(content);
       const parts = partsOf(content.length);
       for (let i = 0; i < parts; i++) {

@@ -4,20 +4,33 @@
  * or have what no caller may have.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import type { FunctionSpec } from '../model/function.js';
+import { endingOf, type SourceKind, type StoredSource } from '../model/function-source.js';
 import type { PackageRef } from '../model/package.js';
 import { checkEgress } from '../network/egress-rules.js';
 import { checkSchedule } from '../triggers/schedule.js';
 import { FUNCTION_LIMITS, PACKAGES } from '../tunables/index.js';
 import { checkEnv, checkSharingGroup, isFunctionName } from './deploy-input.js';
 
-/** What an agent stored that knew one engine lacks these. */
-const LATER_FIELDS = { engine: ENGINE_DEFAULT, codeEnding: 'mjs' };
+/** What an agent stored that knew one engine lacks it. */
+const LATER_FIELDS = { engine: ENGINE_DEFAULT };
+/** All that `source` may be. */
+const SOURCES: readonly StoredSource[] = Object.values<readonly StoredSource[]>({
+  module: [{ kind: 'module' }],
+  program: [
+    { kind: 'program', exec: 'stdio' },
+    { kind: 'program', exec: 'http' },
+  ],
+  wasm: [{ kind: 'wasm' }],
+  image: [{ kind: 'image' }],
+} satisfies Record<SourceKind, readonly StoredSource[]>).flat();
+/** Earlier agents stored the ending of the code's file in the place of `source`, and the first none. */
+const FORMER_ENDING_DEFAULT = 'mjs';
 /** What earlier agents gave to functions that shared their process with all others which named nobody. */
 const FORMER_OWNER_DEFAULT = 'default';
 const HASH = /^[0-9a-f]{64}$/;
-const ENDING = /^[a-z0-9]{1,8}$/;
 const ENGINE = /^[a-z0-9-]{1,40}$/;
 const TIME = /^\d{4}-\d\d-\d\dT[\d:.]{8,12}Z$/;
 /** As npm has it. */
@@ -56,9 +69,8 @@ const CHECKS: Record<keyof FunctionSpec, Check> = {
   name: (value) => text(value) && isFunctionName(value as string),
   engine: like(ENGINE),
   sharingGroup: optional(deployable(checkSharingGroup)),
+  source: (value) => SOURCES.some((one) => isDeepStrictEqual(one, value)),
   codeHash: hash,
-  // With the hash, a file's name.
-  codeEnding: like(ENDING),
   codeBytes: count,
   packages: optional(
     (value) => Array.isArray(value) && value.length <= PACKAGES.perFunctionMax && value.every(isPackageRef),
@@ -80,8 +92,9 @@ const CHECKS: Record<keyof FunctionSpec, Check> = {
  */
 export function toSpec(stored: unknown, name: string, hostMemoryBytes: number): FunctionSpec | undefined {
   if (!isObject(stored)) return undefined;
-  const { owner } = stored;
-  const fields: Record<string, unknown> = { ...LATER_FIELDS, ...stored };
+  const { owner, codeEnding = FORMER_ENDING_DEFAULT } = stored;
+  const source = SOURCES.find((one) => endingOf(one) === codeEnding);
+  const fields: Record<string, unknown> = { ...LATER_FIELDS, source, ...stored };
   if (owner !== undefined && owner !== FORMER_OWNER_DEFAULT) fields.sharingGroup = owner;
   const known = Object.keys(CHECKS).filter((field) => fields[field] !== undefined);
   const spec = Object.fromEntries(known.map((field) => [field, fields[field]])) as unknown as FunctionSpec;

@@ -7,7 +7,6 @@ import { describeError } from './calls.js';
 import { socketLink } from './link.js';
 import { serve } from './serve.js';
 
-const isProgram = (path: string): boolean => /\.(bin|srv)$/.test(path);
 const exit = process.exit.bind(process);
 /** Packages to import before anything is known of a function; gone from the arguments that code sees. */
 const packages = process.argv.splice(2);
@@ -23,15 +22,17 @@ function giveUp(thrown: unknown): never {
 
 const toAgent = new Socket({ fd: 3, readable: false, writable: true });
 serve(socketLink(new Socket({ fd: 4, readable: true, writable: false }), toAgent), {
-  async evaluate({ path, env }) {
+  async evaluate({ source, path, env }) {
     // What starts programs is loaded only for them.
-    if (isProgram(path)) return (await import('./program.js')).programHandler(path, env);
+    if (source.kind === 'program')
+      return (await import('./program.js')).programHandler(source.exec, path, env);
     for (const name of Object.keys(env)) process.env[name] = env[name];
     return ((await import(path)) as { default?: unknown }).default;
   },
   // With the code rather than in the first call.
-  usesWeb: ({ path }) => !isProgram(path) && (usesWeb(readFileSync(path)) || packagesUseWeb()),
-  raw: ({ path }) => isProgram(path),
+  usesWeb: ({ source, path }) =>
+    source.kind === 'module' && (usesWeb(readFileSync(path)) || packagesUseWeb()),
+  raw: ({ source }) => source.kind === 'program',
   printError: process.stderr.write.bind(process.stderr),
   exit,
   ...(ahead === undefined ? {} : { hello: { ahead } }),

@@ -10,6 +10,7 @@ import { chmodSync, copyFileSync, existsSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { Readable } from 'node:stream';
+import type { ExecMode } from '../model/function-source.js';
 import type { RawHandler } from './calls.js';
 import { requestEnvironment } from './cgi.js';
 import { CallContext } from './event.js';
@@ -23,15 +24,18 @@ const USER = { USER: 'function', LOGNAME: 'function', TZ: 'UTC' };
 const LOOK_MS = 10;
 /** For what a program left running to write the end of its answer. */
 const LINGER_MS = 100;
-const HTTP_ENDING = /\.srv$/;
 /** They speak of one connection; node makes its own. */
 const OWN_HEADERS = ['host', 'connection', 'transfer-encoding', 'keep-alive', 'upgrade'];
 const OF_REQUEST = [...OWN_HEADERS, 'content-length'];
 const BODILESS = [204, 205, 304];
 
-export async function programHandler(path: string, env: Record<string, string>): Promise<RawHandler> {
+export async function programHandler(
+  exec: ExecMode,
+  path: string,
+  env: Record<string, string>,
+): Promise<RawHandler> {
   const base = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: '/tmp', LANG: 'C.UTF-8', ...USER, ...env };
-  return HTTP_ENDING.test(path) ? httpHandler(path, { ...base, PORT: `${PORT}` }) : stdioHandler(path, base);
+  return exec === 'http' ? httpHandler(path, { ...base, PORT: `${PORT}` }) : stdioHandler(path, base);
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import type { Buffer } from 'node:buffer';
+import type { StoredSource } from '../model/function-source.js';
 import {
   CallQueue,
   callAtHand,
@@ -30,6 +31,7 @@ const REHEARSE_AFTER_MS = 20;
 
 export interface LoadMeta {
   functionName: string;
+  source: StoredSource;
   path: string;
   env: Record<string, string>;
   concurrency: number;

@@ -144,10 +144,10 @@ export class Channel {
 
   /** `code`: for a runner that sees no file at `path`. Throws RangeError above the bounds of a frame. */
   load(options: LoadOptions, path: string, code: Buffer = EMPTY, number = 0): void {
-    const { functionName, env, memoryBytes, concurrency = 1 } = options;
+    const { functionName, source, env, memoryBytes, concurrency = 1 } = options;
     this.concurrency = concurrency;
     this.functionName = functionName;
-    const meta = JSON.stringify({ functionName, path, env, concurrency, memoryBytes });
+    const meta = JSON.stringify({ functionName, source, path, env, concurrency, memoryBytes });
     this.loadsAsked++;
     this.send(FrameType.load, number, 0, meta, code);
   }

@@ -7,7 +7,8 @@ import type { Cgroup } from '../linux/cgroup/driver.js';
 import type { Asker } from '../model/asker.js';
 import type { NemoError } from '../model/errors.js';
 import type { CallRequest, FunctionSpec, GiveBack, LogLine } from '../model/function.js';
-import type { PackageRef, StoredPackage } from '../model/package.js';
+import type { FunctionSource, SourceKind, StoredSource } from '../model/function-source.js';
+import type { StoredPackage } from '../model/package.js';
 import type { FunctionScheduling } from '../policy/harvest/policies.js';
 
 /** What a stem saw of the packages that it imported ahead: the word of their code, for nothing but its own good. */
@@ -42,6 +43,7 @@ export interface StartOptions {
 
 export interface LoadOptions {
   functionName: string;
+  source: StoredSource;
   /** Absolute path on the host of what `Engine.prepare` made. */
   bundlePath: string;
   env: Record<string, string>;
@@ -111,25 +113,13 @@ export interface Sandbox {
   readonly exited: Promise<SandboxExit>;
 }
 
-export interface FunctionSource {
+/** A function that is being deployed. */
+export interface PrepareRequest<K extends SourceKind = SourceKind> {
   functionName: string;
-  content: Buffer;
-  /** Name to show in errors; its ending may say the language. */
-  filename: string;
-  /** The content is a program, and how it takes calls. */
-  exec?: 'stdio' | 'http';
+  source: FunctionSource<K>;
   /** It wants to connect to something. */
   egress?: boolean;
-  /** What it imports beside its content. */
-  packages?: readonly PackageRef[];
   asker?: Asker | undefined;
-}
-
-/** What is stored of a function, under its hash, and given to `Sandbox.load` as a file. */
-export interface Artifact {
-  content: Buffer;
-  /** Ending of the file, without its dot. */
-  ending: string;
 }
 
 /** An engine as everybody knows it before it is used: what it does is loaded when the first function asks for it. */
@@ -146,8 +136,8 @@ export interface EngineEntry {
   readonly ownBytes?: { sandbox: number; process: number };
   /** Whether its functions can connect to what their allow-list names. */
   readonly egress?: boolean;
-  /** Runs programs of any language. */
-  readonly exec?: boolean;
+  /** What its functions may be made of: `Engine.prepare` is given nothing else. */
+  readonly runs: readonly SourceKind[];
   /** Whether it keeps something of functions on disk, also of earlier agents: `Engine.retain` is told of changes then. */
   keeps?(): boolean;
   /** Takes packages apart from the code, and stems that imported some ahead. */
@@ -155,15 +145,15 @@ export interface EngineEntry {
   open(): Promise<Engine>;
 }
 
-export interface Engine {
+export interface Engine<K extends SourceKind = SourceKind> {
   readonly kind: string;
   /** Whether the engine works here, how if there are several ways, and if not why, in words for an operator. */
   check(): Promise<{ ok: true; note?: string } | { ok: false; reason: string; hint: string }>;
   /**
-   * The engine's part of a deploy: checks a function and makes what is stored of it. Whatever can be found wrong
-   * without running it is found here. Rejects with BAD_FUNCTION.
+   * The engine's part of a deploy: checks a function and returns what is stored of it under its hash, for `Sandbox.load`.
+   * Whatever can be found wrong without running it is found here. Rejects with BAD_FUNCTION.
    */
-  prepare(source: FunctionSource): Promise<Artifact>;
+  prepare(request: PrepareRequest<K>): Promise<Buffer>;
   /** Where sandboxes are threads: the group of the process that a stem will be part of (see `CgroupDriver.create`). */
   processGroup?(variant: string, scheduling: StartOptions['scheduling']): Promise<Cgroup>;
   /** Starts a stem; resolves when its runtime answered. Rejects with SANDBOX_START. */

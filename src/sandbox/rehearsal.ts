@@ -9,10 +9,11 @@ import type { SandboxReply } from './engine.js';
 
 export const REHEARSAL = {
   functionName: 'rehearsal',
+  source: { kind: 'module' },
   env: {},
   memoryBytes: POOL.memoryMaxDefaultBytes,
   timeoutMs: 1_000,
-};
+} as const;
 
 const CALL: CallRequest = {
   callId: 'rehearsal',

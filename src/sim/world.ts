@@ -12,6 +12,7 @@ import type { PrewarmDecision } from '../policy/prewarm/next.js';
 import type { ImportedPackage } from '../policy/prewarm/policy.js';
 import { Planner } from '../pool/planner.js';
 import { Pool } from '../pool/pool.js';
+import { preimportStems } from '../preimport/preimport-stems.js';
 import type { Costs } from './costs.js';
 import { Outcomes, type SimResult } from './result.js';
 import { SharedCores } from './shared-cores.js';
@@ -79,6 +80,7 @@ export class World {
       engines: this.engine,
       driver: SIM_GROUPS,
       scheduling: policy.scheduling,
+      stemSource: preimportStems(policies.prewarm),
       bundlePath: ({ codeHash }) => codeHash,
       packagePath: (hash) => hash,
       availableBytes: () => Number.POSITIVE_INFINITY,

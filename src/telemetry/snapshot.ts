@@ -17,8 +17,8 @@ import {
 } from '../model/feed.js';
 import { LADDER } from '../policy/conflict/ladder.js';
 import { PREDICTOR_NAMES } from '../policy/harvest/prediction/predictor.js';
-import { isPreimport } from '../pool/preimport-stems.js';
 import type { FunctionState, Instance } from '../pool/state.js';
+import { isAhead } from '../pool/stem-source.js';
 import { CONTROL, FEED, PREDICTION } from '../tunables/index.js';
 import type { SandboxUsage } from './sandbox-usage.js';
 
@@ -227,14 +227,13 @@ export class Snapshot {
       memoryBytes: usage.memoryBytes,
       cpuRatio: usage.cpuRatio,
       calls: worker.served,
-      ...(isPreimport(worker.stemKind) ? { ahead: worker.stemKind.packages.map(({ name }) => name) } : {}),
+      ...(isAhead(worker.stemKind) ? { ahead: [...worker.stemKind.ahead] } : {}),
     };
   }
 }
 
 function stemsOf(stems: readonly Instance[]): Pick<FeedFrame['agent'], 'stems' | 'zygotes'> {
-  const zygotes = stems.map(({ stemKind }) => stemKind).filter(isPreimport);
-  const names = zygotes.map(({ packages }) => packages.map(({ name }) => name).join(' '));
+  const names = stems.flatMap(({ stemKind }) => (isAhead(stemKind) ? stemKind.ahead.join(' ') : []));
   return { stems: stems.length, ...(names.length === 0 ? {} : { zygotes: names.sort() }) };
 }
 

@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { readMap, SourceNames } from '../../src/bundle/source-names.js';
+import { FunctionFiles } from '../../src/pool/function-files.js';
 import { SOURCE_NAMES } from '../../src/tunables/index.js';
+import { spec } from '../dispatch/in-process-box.js';
+import { HTTP, STDIO, WASM } from '../support/sources.js';
 
 describe('names of sources in what functions say', () => {
   let folder: string;
@@ -14,8 +17,8 @@ describe('names of sources in what functions say', () => {
   after(() => rmSync(folder, { recursive: true, force: true }));
 
   const PLACE = 'at /function/function.mjs:1:1';
-  const stored = (map: unknown, ending = 'mjs'): string => {
-    const path = join(folder, `${count++}.${ending}`);
+  const stored = (map: unknown): string => {
+    const path = join(folder, `${count++}.mjs`);
     const encoded = Buffer.from(typeof map === 'string' ? map : JSON.stringify(map)).toString('base64');
     writeFileSync(path, `export default 1;\n//# sourceMappingURL=data:application/json;base64,${encoded}`);
     return path;
@@ -54,7 +57,11 @@ describe('names of sources in what functions say', () => {
   });
 
   it('are looked up in modules only, which no WebAssembly and no program is', () => {
-    expect(new SourceNames().restore(stored(map(['src/a.ts']), 'wasm'), PLACE)).to.equal(PLACE);
+    const bundlePath = (): string => stored(map(['src/a.ts']));
+    const files = new FunctionFiles({ bundlePath, packagePath: (hash) => hash });
+    expect(files.ownNames(spec('f'), PLACE)).to.equal('at src/a.ts:1:1');
+    for (const source of [WASM, STDIO, HTTP])
+      expect(files.ownNames(spec('f', { source }), PLACE), source.kind).to.equal(PLACE);
   });
 
   it('are looked up a tenth of the time at most, however many functions print places', () => {

@@ -138,6 +138,7 @@ describe('conformance: HTTP/1.1 for an intermediary (RFC 9110, RFC 9112)', () =>
     });
     channel.load({
       functionName: 'server',
+      source: { kind: 'image' },
       bundlePath: '',
       env: {},
       memoryBytes: 1,

@@ -124,7 +124,7 @@ describe('the OCI runtime specification', function () {
       ExposedPorts: { '80/tcp': {} },
     };
     writeLayout(join(bench.directory, 'image'), { layers: [layer], config });
-    const sandbox = await bench.run(await bench.deploy(join(bench.directory, 'image')));
+    const sandbox = await bench.run(await bench.deploy({ image: join(bench.directory, 'image') }));
     const answer = await call(sandbox, { method: 'GET', path: '/' }, performance.now() + 30_000);
     said = answer.body.toString().split(`${MARK}\n`);
   });

@@ -9,6 +9,7 @@ import { expect } from 'chai';
 import { OciBench } from '../support/oci-bench.js';
 import { nodeLayer, writeLayout } from '../support/oci-images.js';
 import { ask, call, SandboxBench } from '../support/sandboxes.js';
+import { STDIO } from '../support/sources.js';
 
 /** Name -> expression of node's, and what it gives. `t`: type and permissions of a file. */
 const OF_NODE: Array<[what: string, expression: string, gives: unknown]> = [
@@ -175,7 +176,7 @@ describe('the surroundings of a program', function () {
       const scripts = OF_SHELL.map(([, script]) => `(\n${script}\n) 2>&1; printf '${MARK}'`);
       const sandbox = await bench.run(`#!/bin/bash\n${scripts.join('\n')}\n`, {
         variant: 'exec',
-        ending: 'bin',
+        source: STDIO,
       });
       told = (await call(sandbox, { body: 'body' })).body.toString().split(MARK);
     });

@@ -18,6 +18,7 @@ import type { PolicyChoice } from '../../src/policy/policy-entry.js';
 import { Housekeeping } from '../../src/pool/housekeeping.js';
 import { Planner } from '../../src/pool/planner.js';
 import { Pool } from '../../src/pool/pool.js';
+import { preimportStems } from '../../src/preimport/preimport-stems.js';
 import type {
   AheadReport,
   Engine,
@@ -28,6 +29,7 @@ import type {
   StartOptions,
 } from '../../src/sandbox/engine.js';
 import type { SimWatch } from '../../src/sim/world.js';
+import { MODULE } from '../support/sources.js';
 
 export const FALLBACK = 0;
 export const KIND = stemKind('process');
@@ -200,6 +202,8 @@ export interface BoxOptions {
   selection?: PolicyChoice;
   /** The limit of a stem, on a host that has memory enough. */
   stemBytes?: number;
+  /** Without a source of stems, whatever the prewarm policy wants. */
+  plainStems?: boolean;
   watch?: SimWatch;
 }
 
@@ -232,10 +236,11 @@ export class InProcessBox implements SandboxSlots {
   constructor(options: BoxOptions = {}) {
     const { functionCores = [1], prewarm = 'none', keepAlive = 'ttl', memoryMaxBytes } = options;
     const { clock = realClock, policy = policyByName('nemo'), selection = 'mru', stemBytes, watch } = options;
+    const { plainStems = false } = options;
     this.clock = clock;
     const engine: Engine = {
       kind: 'process',
-      prepare: async ({ content }) => ({ content, ending: 'mjs' }),
+      prepare: () => Promise.reject(new Error('nothing is deployed here')),
       check: async () => ({ ok: true }),
       start: (options) => this.startSandbox(options),
       close: async () => {},
@@ -247,14 +252,17 @@ export class InProcessBox implements SandboxSlots {
     const entries = ['process', 'other'].map((kind) => ({
       kind,
       about: 'runs nothing',
+      runs: ['module'] as const,
       open: async () => engine,
     }));
+    const policies = createPolicies({ prewarm, keepAlive, selection });
     this.pool = new Pool({
       clock,
       engines: new Engines(entries),
       driver,
       control: this,
       scheduling: 'idle',
+      stemSource: plainStems ? undefined : preimportStems(policies.prewarm),
       bundlePath: (spec) => spec.codeHash,
       packagePath: (hash) => hash,
       ...(memoryMaxBytes === undefined ? {} : { memoryMaxBytes }),
@@ -263,7 +271,6 @@ export class InProcessBox implements SandboxSlots {
       onLog: () => {},
       onEnded: (instance) => this.dispatcher.sandboxEnded(instance),
     });
-    const policies = createPolicies({ prewarm, keepAlive, selection });
     this.dispatcher = new Dispatcher({
       clock,
       control: this,
@@ -379,7 +386,7 @@ export function spec(name: string, over: Partial<FunctionSpec> = {}): FunctionSp
     name,
     engine: 'process',
     codeHash: `${name}-1`,
-    codeEnding: 'mjs',
+    source: MODULE,
     codeBytes: 1,
     memoryBytes: 1,
     timeoutMs: 60_000,

@@ -3,6 +3,7 @@ import { Engines } from '../../src/engine/engines.js';
 import { NemoError } from '../../src/model/errors.js';
 import type { Engine, EngineEntry } from '../../src/sandbox/engine.js';
 import { spec } from '../dispatch/in-process-box.js';
+import { moduleOf, programOf, wasmOf } from '../support/sources.js';
 
 describe('the engines of a box', () => {
   let opened: string[];
@@ -14,20 +15,21 @@ describe('the engines of a box', () => {
       checks++;
       return ok ? { ok } : { ok, reason: 'no way', hint: 'get one' };
     },
-    prepare: async ({ content }) => ({ content, ending: 'x' }),
+    prepare: async ({ source }) => Buffer.from(source.kind),
     start: () => Promise.reject(new Error('not asked for')),
     close: async () => void closed.push(kind),
   });
   const entry = (kind: string, ok = true, more: Partial<EngineEntry> = {}): EngineEntry => ({
     kind,
     about: `about ${kind}`,
+    runs: ['module'],
     open: async () => {
       opened.push(kind);
       return engine(kind, ok);
     },
     ...more,
   });
-  const source = { functionName: 'f', content: Buffer.from('1'), filename: 'f.ts' };
+  const request = { functionName: 'f', source: moduleOf('1') };
   const refusal = async (work: Promise<unknown>): Promise<NemoError> => {
     const thrown = await work.then(
       () => undefined,
@@ -69,23 +71,37 @@ describe('the engines of a box', () => {
   });
 
   it('names the engines there are when asked for another', async () => {
-    const error = await refusal(new Engines([entry('a'), entry('b')]).prepare('c', source));
+    const error = await refusal(new Engines([entry('a'), entry('b')]).prepare('c', request));
     expect(error.code).to.equal('BAD_REQUEST');
     expect(error.hint).to.contain('a, b');
   });
 
   it('refuses a deploy for an engine that does not work here, saying why', async () => {
-    const error = await refusal(new Engines([entry('a', false)]).prepare('a', source));
+    const error = await refusal(new Engines([entry('a', false)]).prepare('a', request));
     expect([error.code, error.hint]).to.deep.equal(['UNSUPPORTED', 'get one']);
     expect(error.message).to.contain('no way');
   });
 
+  it('refuses what an engine does not run, naming both and the way out, before it is opened', async () => {
+    const engines = new Engines([entry('a'), entry('b', true, { runs: ['wasm'] }), entry('c')]);
+    const error = await refusal(engines.prepare('b', request));
+    expect([error.code, error.message, error.hint]).to.deep.equal([
+      'BAD_REQUEST',
+      "function 'f' is a JavaScript or TypeScript module (`code`), and the engine b runs only a WebAssembly module (`codeBase64`)",
+      'choose the engine a or c, or deploy a WebAssembly module (`codeBase64`)',
+    ]);
+    expect(opened).to.deep.equal([]);
+    expect(`${await engines.prepare('b', { functionName: 'f', source: wasmOf('x') })}`).to.equal('wasm');
+    const nobody = await refusal(engines.prepare('b', { functionName: 'f', source: programOf('x') }));
+    expect(nobody.hint).to.equal('deploy a WebAssembly module (`codeBase64`)');
+  });
+
   it('refuses a network to functions of an engine that gives none', async () => {
     const engines = new Engines([entry('a'), entry('b', true, { egress: true })]);
-    const error = await refusal(engines.prepare('a', { ...source, egress: true }));
+    const error = await refusal(engines.prepare('a', { ...request, egress: true }));
     expect(error.code).to.equal('BAD_REQUEST');
     expect(opened).to.deep.equal([]);
-    expect((await engines.prepare('b', { ...source, egress: true })).ending).to.equal('x');
+    expect(`${await engines.prepare('b', { ...request, egress: true })}`).to.equal('module');
   });
 
   it('reports each, also one that cannot even be opened, and keeps the answers for a while', async () => {

@@ -13,6 +13,7 @@ import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
 import { startBox } from '../gateway/in-process-platform.js';
 import { errorOf } from '../support/sandboxes.js';
+import { asItCame } from '../support/sources.js';
 
 describe('a line of deploys', () => {
   it('gives a place to who has none running, whatever others sent before', async () => {
@@ -68,7 +69,7 @@ describe('a line of deploys', () => {
     const registry = await createRegistry({
       store: { ...store, put },
       bundleDir: join(directory, 'bundles'),
-      prepare: async (_engine, { content }) => ({ content, ending: 'bin' }),
+      prepare: asItCame,
     });
     const done: string[] = [];
     const deploy = async (name: string, client: string, left = new AbortController()): Promise<void> => {

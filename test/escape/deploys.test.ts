@@ -14,6 +14,7 @@ import { checkSchedule } from '../../src/triggers/schedule.js';
 import { Days, dayTask } from '../../src/triggers/turns.js';
 import { startBox } from '../gateway/in-process-platform.js';
 import { errorOf } from '../support/sandboxes.js';
+import { asItCame } from '../support/sources.js';
 
 const QUICK_MS = 1_000;
 
@@ -125,8 +126,7 @@ describe('escape: deploys', function () {
 
   it('are bounded in number and in what is known of them', async () => {
     const store = openEmbeddedStore(join(folder, 'store'));
-    const prepare = async () => ({ content: Buffer.from('1'), ending: 'mjs' });
-    const options = { store, bundleDir: join(folder, 'bundles'), prepare };
+    const options = { store, bundleDir: join(folder, 'bundles'), prepare: asItCame };
     const env = { FILL: 'x'.repeat(60_000) };
     try {
       const registry = await createRegistry(options);

@@ -208,7 +208,7 @@ describe('a program that this process starts while files are open that it could 
       expect(await bench.engine.check()).to.deep.equal({ ok: true });
       const config = { Cmd: ['httpd', '-f', '-p', '9000'], ExposedPorts: { '9000/tcp': {} } };
       writeLayout(join(bench.directory, 'image'), { layers: [busyboxLayer()], config });
-      await bench.start(await bench.deploy(join(bench.directory, 'image')));
+      await bench.start(await bench.deploy({ image: join(bench.directory, 'image') }));
       // The shell in it speaks with the agent on 3 and 4, and puts its own stdin or stdout aside meanwhile.
       const shell = /^0 pipe,1 pipe,2 pipe,3 pipe,4 pipe(,1\d (pipe|\/dev\/null))*$/;
       expectOpen(

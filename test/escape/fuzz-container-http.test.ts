@@ -6,11 +6,15 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { HttpChannel } from '../../src/engine/oci/http-channel.js';
 import type { ChannelEvents } from '../../src/sandbox/channel.js';
+import type { LoadOptions } from '../../src/sandbox/engine.js';
 import { OCI } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzzAsync } from '../support/fuzz.js';
 import { inPieces } from './support/hostile-bytes.js';
 
-const LOAD = { functionName: 'f', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1_000 };
+const LOAD: LoadOptions = {
+  ...{ functionName: 'f', source: { kind: 'image' }, bundlePath: '', env: {} },
+  ...{ memoryBytes: 1, timeoutMs: 1_000 },
+};
 const REQUEST = {
   ...{ callId: 'x', functionName: 'f', method: 'GET', path: '/', query: '', headers: {} },
   body: Buffer.alloc(0),

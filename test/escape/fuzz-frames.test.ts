@@ -11,6 +11,7 @@ import { Channel, type ChannelEvents } from '../../src/sandbox/channel.js';
 import { checkHeaders, parseHeaders, parseTold } from '../../src/sandbox/told.js';
 import { CHANNEL, PACKAGES } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzz, fuzzAsync } from '../support/fuzz.js';
+import { MODULE } from '../support/sources.js';
 import { frameBytes, hostileObject, hostileValue, inPieces, wholeFrames } from './support/hostile-bytes.js';
 
 const REQUEST = {
@@ -75,7 +76,10 @@ describe('hostile messages in frames', function () {
       };
       const channel = new Channel(socket, events);
       channel.load(
-        { functionName: 'f', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1, concurrency: 3 },
+        {
+          ...{ functionName: 'f', source: MODULE, bundlePath: '', env: {} },
+          ...{ memoryBytes: 1, timeoutMs: 1, concurrency: 3 },
+        },
         '',
       );
       const told: string[] = ['', '', ''];

@@ -171,7 +171,7 @@ describe('escape: images of others', function () {
         layers: [busyboxLayer()],
         config: { Cmd: ['/bin/httpd'], Volumes: { [volume]: {} } },
       });
-      const { code, message } = await errorOf(bench.deploy(folder));
+      const { code, message } = await errorOf(bench.deploy({ image: folder }));
       expect([code, message]).to.deep.equal([
         'BAD_FUNCTION',
         `the image has the volume "${volume}", which would hide what every sandbox needs`,
@@ -205,7 +205,7 @@ describe('escape: images of others', function () {
     writeFileSync(join(bench.directory, 'bundles', `${damaged}.image`), 'damaged');
     const folder = join(bench.directory, 'sound');
     writeLayout(folder, { layers: [busyboxLayer()], config: { Cmd: ['/bin/httpd'] } });
-    expect(await bench.deploy(folder)).to.have.length(64);
+    expect(await bench.deploy({ image: folder })).to.have.length(64);
   });
 });
 

@@ -32,6 +32,7 @@ import { FUZZ_TIMEOUT_MS, fuzz, fuzzAsync } from '../support/fuzz.js';
 import { ImageImports, type ImportInput } from '../support/image-imports.js';
 import { sha256, type TarEntry, tarOf } from '../support/oci-images.js';
 import { errorOf } from '../support/sandboxes.js';
+import { asItCame } from '../support/sources.js';
 import { zstdBomb, zstdOf } from '../support/zstd.js';
 
 const MIB = 1 << 20;
@@ -229,7 +230,7 @@ describe('layers of an image of a stranger', function () {
     const store = openEmbeddedStore(join(stateDir, 'store'));
     const registry = await createRegistry({
       ...{ store, bundleDir: quota.bundleDir, quota },
-      prepare: async (_engine, { content }) => ({ content, ending: 'mjs' }),
+      prepare: asItCame,
     });
     try {
       await registry.deploy({ name: 'small', code: 'x'.repeat(60_000) });

@@ -12,6 +12,7 @@ import { LockWatch } from '../../src/pool/lock-watch.js';
 import { LOCKS } from '../../src/tunables/index.js';
 import { RealAgent } from '../support/real-agent.js';
 import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
+import { STDIO } from '../support/sources.js';
 
 /** Takes as many locks on parts of files as its input says; with more than it may hold, it keeps them. */
 const LOCKER = `#!/usr/bin/env python3
@@ -91,7 +92,7 @@ describe('a program that locks files', () => {
 
   it('holds those too that its ended children took, and those that are hidden behind others', async () => {
     const [heir, other] = [await bench.start({ variant: EXEC_VARIANT }), await bench.start()];
-    await bench.load(heir, HEIR, { ending: 'bin' });
+    await bench.load(heir, HEIR, { source: STDIO });
     const running = errorOf(call(heir));
     while ((await countLocks(LOCKS.readMaxBytes)).total < HEIR_LOCKS) await delay(20);
     for (const readMaxBytes of [LOCKS.readMaxBytes, 64 * 1024]) {
@@ -116,7 +117,7 @@ describe('a program that locks files', () => {
   });
 
   it('locks those of the host for itself only', async () => {
-    const sandbox = await bench.run(HOLDER, { variant: EXEC_VARIANT, ending: 'bin' });
+    const sandbox = await bench.run(HOLDER, { variant: EXEC_VARIANT, source: STDIO });
     const running = errorOf(call(sandbox));
     // Two of each kind.
     for (let held = 0; held < 4; ) {

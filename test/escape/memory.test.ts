@@ -24,6 +24,7 @@ import { startProgram } from '../nf/victim.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { RealAgent } from '../support/real-agent.js';
 import { ask, SandboxBench } from '../support/sandboxes.js';
+import { MODULE } from '../support/sources.js';
 import { ECHO_REACTOR } from '../support/wasm-modules.js';
 
 const MIB = 2 ** 20;
@@ -115,7 +116,7 @@ describe('escape by memory', function () {
           });
           try {
             const spec = {
-              ...{ name: 'f', engine: kind, codeHash: '', codeEnding: 'mjs', env: {}, timeoutMs: 10_000 },
+              ...{ name: 'f', engine: kind, codeHash: '', source: MODULE, env: {}, timeoutMs: 10_000 },
               ...{ memoryBytes: POOL.memoryMaxDefaultBytes, concurrency: 1, createdMs: 0 },
               ...(group === undefined ? {} : { sharingGroup: group }),
             } as unknown as FunctionSpec;

@@ -29,6 +29,7 @@ import { ImageImports } from '../support/image-imports.js';
 import { dockerArchive } from '../support/oci-images.js';
 import { nemo, RealAgent } from '../support/real-agent.js';
 import { errorOf } from '../support/sandboxes.js';
+import { programOf } from '../support/sources.js';
 
 const ZERO_DEVICE = ['c', '1', '5'];
 
@@ -154,7 +155,7 @@ describe('host files that a caller names', () => {
   it('are not told of by the interpreter that a program asks for', () => {
     const refused = (interpreter: string) => {
       try {
-        prepareProgram({ functionName: 'f', content: Buffer.from(`#!${interpreter}\n`), filename: 'f' });
+        prepareProgram(programOf(`#!${interpreter}\n`));
         return 'taken';
       } catch (error) {
         return (error as Error).message.replace(interpreter, 'IT');
@@ -258,7 +259,7 @@ describe('an agent whose caller names pipes and devices as images', function () 
           headers: { 'content-type': 'application/json' },
           body: JSON.stringify({
             engine: 'oci',
-            code: JSON.stringify({ image: i === 0 ? '/dev/tty' : pipe }),
+            image: i === 0 ? '/dev/tty' : pipe,
           }),
         });
         return answer.status;

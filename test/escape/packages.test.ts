@@ -3,15 +3,17 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { checkPackages, type Package, sealPackage } from '../../src/bundle/pack.js';
+import { checkPackages, sealPackage } from '../../src/bundle/pack.js';
 import { PackageShelf } from '../../src/bundle/package-shelf.js';
 import { StorageQuota } from '../../src/host/storage-quota.js';
 import { NemoError } from '../../src/model/errors.js';
+import type { Package } from '../../src/model/package.js';
 import { createRegistry } from '../../src/provision/registry.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
 import { FUNCTION_LIMITS, PACKAGES } from '../../src/tunables/index.js';
 import { errorOf } from '../support/sandboxes.js';
+import { asItCame } from '../support/sources.js';
 
 describe('escape: packages of a deploy', () => {
   let folder: string;
@@ -50,8 +52,7 @@ describe('escape: packages of a deploy', () => {
     const quota = new StorageQuota({ stateDir, ...(maxBytes === undefined ? {} : { maxBytes }) });
     const store = openEmbeddedStore(join(folder, 'store'));
     stores.push(store);
-    const prepare = async (_engine: string, { content }: { content: Buffer }) => ({ content, ending: 'mjs' });
-    const registry = await createRegistry({ store, bundleDir: quota.bundleDir, quota, prepare });
+    const registry = await createRegistry({ store, bundleDir: quota.bundleDir, quota, prepare: asItCame });
     return { registry, store, quota };
   };
 
@@ -107,8 +108,7 @@ describe('escape: packages of a deploy', () => {
       left -= bytes + large.env.FILL.length;
       await store.put('functions', large.name, large);
     }
-    const prepare = async () => ({ content: Buffer.from('1'), ending: 'mjs' });
-    const full = await createRegistry({ store, bundleDir: quota.bundleDir, prepare });
+    const full = await createRegistry({ store, bundleDir: quota.bundleDir, prepare: asItCame });
     await full.deploy({ name: 'small', code: '1', packages: [input('a', 1)] });
     const entries = Array.from({ length: 500 }, (_, i) => `${'n'.repeat(100)}${i}.mjs`);
     const files = Object.fromEntries(entries.map((name) => [name, '']));

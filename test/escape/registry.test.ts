@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { chooseManifest, manifestParts, parseConfig, parseJson } from '../../src/images/image.js';
-import { parseRequest, parseSource } from '../../src/images/reference.js';
+import { checkImageRequest, parseSource } from '../../src/images/reference.js';
 import { loginFor, parseLogin } from '../../src/images/registry-logins.js';
 import { mayAsk, mayConnect } from '../../src/images/registry-rules.js';
 import { NemoError } from '../../src/model/errors.js';
@@ -342,16 +342,20 @@ describe('a registry that a caller names', function () {
         },
       ));
 
-    it('hostile messages as references and requests', () =>
+    it('hostile messages as references', () =>
       fuzz(
         fc.oneof(
           fc.string({ maxLength: 300 }),
           fc
             .array(fc.constantFrom('a', '.', '/', ':', '@', '#', '-', 'upload:', 'sha256:', '{', '"'))
             .map((all) => all.join('')),
-          fc.record({ image: junk, handler: junk, port: junk }).map((value) => JSON.stringify(value)),
         ),
-        (text) => refusedOnly(() => parseRequest(text)) && refusedOnly(() => parseSource(text)),
+        (text) => refusedOnly(() => parseSource(text)),
+      ));
+
+    it('hostile requests for images', () =>
+      fuzz(fc.record({ image: fc.oneof(junk, fc.constant('a')), handler: junk, port: junk }), (request) =>
+        refusedOnly(() => checkImageRequest(request)),
       ));
 
     it('hostile messages as logins', () =>

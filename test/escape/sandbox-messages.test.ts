@@ -19,6 +19,7 @@ import { readLog } from '../../src/sandbox/log-lines.js';
 import { CHANNEL, CONTROL_LINE, LOG } from '../../src/tunables/index.js';
 import { FUZZ_RUNS, FUZZ_TIMEOUT_MS, fuzzAsync } from '../support/fuzz.js';
 import { ask, call, errorOf, json, SandboxBench } from '../support/sandboxes.js';
+import { WASM } from '../support/sources.js';
 import { ECHO_REACTOR } from '../support/wasm-modules.js';
 import { frameBytes } from './support/hostile-bytes.js';
 import { SENDER } from './support/sender.js';
@@ -292,5 +293,5 @@ describe('what a sandbox sends to the agent', function () {
 
 function startProbe(bench: SandboxBench, engine: 'process' | 'isolate' | 'wasm'): Promise<Sandbox> {
   if (engine !== 'wasm') return bench.run(MODULE, { variant: bench.variantFor('owner') });
-  return bench.run(ECHO_REACTOR, { ending: 'wasm', variant: bench.variantFor('owner') });
+  return bench.run(ECHO_REACTOR, { source: WASM, variant: bench.variantFor('owner') });
 }

@@ -16,6 +16,7 @@ import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { copySnapshot } from '../../src/snapshots/snapshot-files.js';
 import { Stores, storesOf } from '../../src/snapshots/stores.js';
 import { errorOf } from '../support/sandboxes.js';
+import { MODULE } from '../support/sources.js';
 
 const MEMORY_MB = 64;
 const MB = 2 ** 20;
@@ -65,7 +66,10 @@ describe('escape: snapshots of machines', () => {
     for (const stream of child.stdio) stream?.on('error', () => {});
     try {
       const qmp = new Qmp(socketOf(child, Fd.qmp));
-      const load = { functionName: 'slow', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 15 * 60_000 };
+      const load = {
+        ...{ functionName: 'slow', source: MODULE, bundlePath: '', env: {} },
+        ...{ memoryBytes: 1, timeoutMs: 15 * 60_000 },
+      };
       const error = await errorOf(loadInMachine(child, qmp, load, Buffer.from(''), 50));
       expect([error.code, error.message]).to.deep.equal([
         'SANDBOX_START',

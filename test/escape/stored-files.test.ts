@@ -26,6 +26,7 @@ import { OciBench } from '../support/oci-bench.js';
 import { busyboxLayer, type TarEntry, writeLayout } from '../support/oci-images.js';
 import { untilTrue } from '../support/real-agent.js';
 import { errorOf } from '../support/sandboxes.js';
+import { asItCame } from '../support/sources.js';
 
 const MIB = 1 << 20;
 
@@ -41,8 +42,7 @@ class Box {
 
   open(bundleGraceMs = 60_000): Promise<StoredRegistry> {
     const { store, quota } = this;
-    const prepare = async (_engine: string, { content }: { content: Buffer }) => ({ content, ending: 'mjs' });
-    return createRegistry({ store, bundleDir: quota.bundleDir, quota, prepare, bundleGraceMs });
+    return createRegistry({ store, bundleDir: quota.bundleDir, quota, prepare: asItCame, bundleGraceMs });
   }
 
   close(): Promise<void> {
@@ -148,7 +148,7 @@ describe('stored files of strangers', function () {
           config,
           architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
         });
-        return bench.engine.prepare({ functionName: 'f', content: Buffer.from(image), filename: 'f' });
+        return bench.engine.prepare({ functionName: 'f', source: { kind: 'image', image } });
       };
       expect((await errorOf(prepare({}))).message).to.contain('no entry point');
       expect(stored()).to.equal(0);

@@ -20,6 +20,7 @@ import { openEmbeddedStore } from '../../src/store/embedded.js';
 import { createEventLog } from '../../src/telemetry/event-log.js';
 import { createLogBook } from '../../src/telemetry/log-book.js';
 import { CallTraces } from '../../src/telemetry/traces/call-traces.js';
+import { asItCame } from '../support/sources.js';
 import { sampleFrame } from '../telemetry/sample-frame.js';
 
 export type Handler = (call: CallRequest, sink: Sink, timeline: CallTimeline) => void;
@@ -34,14 +35,16 @@ export interface TestBox {
   close(): Promise<void>;
 }
 
-export const esbuildPrepare: PrepareFunction = async (_engine, { content, filename }) => {
+export const esbuildPrepare: PrepareFunction = async (_engine, { source }) => {
+  if (source.kind !== 'module') return asItCame(_engine, { functionName: '', source });
+  const { content, filename } = source;
   try {
     const { code } = await transform(content.toString(), {
       loader: 'ts',
       sourcefile: filename,
       logLevel: 'silent',
     });
-    return { content: Buffer.from(code), ending: 'mjs' };
+    return Buffer.from(code);
   } catch (cause) {
     const { errors } = cause as {
       errors: Array<{ text: string; location: { line: number; column: number } }>;

@@ -15,7 +15,7 @@ import { expect } from 'chai';
 import { planImage } from '../../src/engine/oci/plan.js';
 import { mountRootfs, unmountBelow } from '../../src/engine/oci/rootfs.js';
 import { chooseManifest } from '../../src/images/image.js';
-import { parseRequest, parseSource } from '../../src/images/reference.js';
+import { checkImageRequest, parseSource } from '../../src/images/reference.js';
 import { runCommand } from '../../src/linux/tied-process.js';
 import { ImageImports, type ImportInput } from '../support/image-imports.js';
 import { busyboxLayer, dockerArchive, sha256, type TarEntry, writeLayout } from '../support/oci-images.js';
@@ -51,17 +51,21 @@ describe('images', () => {
     expect(registry('localhost:5000/a/b:c')).to.deep.equal(['localhost:5000', 'a/b', 'c']);
     expect(registry(`r.example/a@sha256:${'0'.repeat(64)}`)[2]).to.equal(`sha256:${'0'.repeat(64)}`);
     expect(parseSource('/x/y.tar#v1')).to.deep.equal({ kind: 'path', path: '/x/y.tar', tag: 'v1' });
-    expect(parseRequest('{"image":"a","handler":"/h.js"}')).to.deep.equal({ image: 'a', handler: '/h.js' });
+    const request = ([image, handler, port]: readonly unknown[]) =>
+      checkImageRequest({ image, handler, port });
+    expect(request(['a', '/h.js'])).to.deep.equal({ image: 'a', handler: '/h.js' });
     for (const wrong of [
-      '',
-      'A B',
-      '../x',
-      'a:b:c',
-      '{"image":1}',
-      '{"image":"a","x":1}',
-      '{"image":"a","port":0}',
+      [''],
+      ['A B'],
+      ['../x'],
+      ['a:b:c'],
+      ['a'.repeat(5_000)],
+      [1],
+      ['{"image":"a"}'],
+      ['a', 'h.js'],
+      ['a', '/h.js', 0],
     ])
-      expect(() => parseRequest(wrong), wrong)
+      expect(() => request(wrong), `${wrong}`)
         .to.throw()
         .with.property('code', 'BAD_FUNCTION');
   });

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { NemoError } from '../../src/model/errors.js';
 import type { DeployInput } from '../../src/model/platform.js';
 import { checkDeployInput } from '../../src/provision/deploy-input.js';
+import { moduleOf } from '../support/sources.js';
 
 const HOST_BYTES = 4 * 2 ** 30;
 const GOOD: DeployInput = { name: 'resize', code: 'export default () => 1' };
@@ -22,10 +23,7 @@ describe('deploy input', () => {
     expect(checkDeployInput(GOOD, HOST_BYTES)).to.deep.equal({
       name: 'resize',
       engine: 'process',
-      content: Buffer.from('export default () => 1'),
-      packages: [],
-      exec: undefined,
-      filename: 'resize.ts',
+      source: moduleOf('export default () => 1', 'resize.ts'),
       memoryBytes: 128 * 2 ** 20,
       timeoutMs: 30_000,
       concurrency: 1,
@@ -42,6 +40,24 @@ describe('deploy input', () => {
     expect(checked.schedule).to.equal('*/5 * * * *');
     expect(checked.env).to.deep.equal({ A: '' });
   });
+
+  const bytes = { code: undefined, codeBase64: Buffer.from('\0asm....').toString('base64') };
+  const text = { code: undefined, codeBase64: Buffer.from('export default 1').toString('base64') };
+  for (const [what, change, kind] of [
+    ['text', {}, 'module'],
+    ['bytes of a text', text, 'module'],
+    ['text with exec', { exec: 'stdio' }, 'program'],
+    ['bytes with exec', { ...bytes, exec: 'http' }, 'program'],
+    ['bytes of WebAssembly', bytes, 'wasm'],
+    ['any bytes for the engine wasm', { ...text, engine: 'wasm' }, 'wasm'],
+    ['text for the engine wasm', { engine: 'wasm' }, 'module'],
+    ['an image', { code: undefined, image: 'a:1', port: 80 }, 'image'],
+  ] as const) {
+    it(`finds that ${what} is of the kind ${kind}`, () => {
+      const { source } = checkDeployInput({ ...GOOD, ...change } as unknown as DeployInput, HOST_BYTES);
+      expect(source.kind).to.equal(kind);
+    });
+  }
 
   for (const name of ['', 'Resize', '-a', '.a', 'a/b', '../a', 'a b', 'a'.repeat(64), 'ä', 5, null]) {
     it(`refuses the name ${JSON.stringify(name)}`, () => {
@@ -60,6 +76,11 @@ describe('deploy input', () => {
     [{ sharingGroup: 7 }, /sharing group/],
     [{ owner: 'a' }, /'owner' is not a field/],
     [{ exec: 'always' }, /exec/],
+    [{ exec: 'stdio', packages: [] }, /no packages/],
+    [{ image: 'a' }, /'resize' is an image, for which there is no code/],
+    [{ code: undefined, image: 'a', exec: 'http' }, /an image, for which there is no exec/],
+    [{ handler: '/h.js' }, /code, for which there is no handler/],
+    [{ port: 80 }, /code, for which there is no port/],
     [{ code: 12 }, /no code/],
     [{ memory: '128' }, /128B/],
     [{ memory: '5Gi' }, /more than this box/],

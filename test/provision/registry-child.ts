@@ -3,13 +3,14 @@
 import { join } from 'node:path';
 import { createRegistry } from '../../src/provision/registry.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
+import { asItCame } from '../support/sources.js';
 
 const directory = process.argv[2]!;
 const round = process.argv[3]!;
 const registry = await createRegistry({
   store: openEmbeddedStore(join(directory, 'store')),
   bundleDir: join(directory, 'bundles'),
-  prepare: async (_engine, { content }) => ({ content, ending: 'mjs' }),
+  prepare: asItCame,
   bundleGraceMs: 0,
 });
 for (let i = 0; ; i++) {

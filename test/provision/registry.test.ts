@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir, totalmem } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -51,16 +51,27 @@ describe('function registry', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  it('brings back what earlier agents stored: without an engine, or with an owner in the place of a sharing group', async () => {
+  it('brings back what earlier agents stored: without an engine, with the ending of a file in the place of a source, or with an owner in the place of a sharing group', async () => {
     const { spec } = await registry.deploy({ name: 'old', code: 'export default () => 1;' });
-    const { engine: _engine, codeEnding: _ending, ...old } = spec;
+    const { engine: _engine, source: _source, ...old } = spec;
     await registry.close();
     await store.put('functions', 'old', old);
+    const endings = { mjs: 'module', bin: 'stdio', srv: 'http', wasm: 'wasm', image: 'image' };
+    for (const ending of Object.keys(endings)) {
+      const { codeHash } = spec;
+      await copyFile(registry.bundlePath(spec), join(bundleDir(), `${codeHash}.${ending}`));
+      await store.put('functions', ending, { ...old, engine: 'any', name: ending, codeEnding: ending });
+    }
     await store.put('functions', 'given', { ...spec, name: 'given', owner: 'default' });
     await store.put('functions', 'named', { ...spec, name: 'named', owner: 'team-a', unknown: 1 });
     await store.close();
     await open();
     expect(registry.get('old')).to.deep.equal(spec);
+    for (const [ending, kind] of Object.entries(endings)) {
+      const { source, ...rest } = registry.get(ending)!;
+      expect(source.kind === 'program' ? source.exec : source.kind).to.equal(kind);
+      expect(rest).to.not.have.property('codeEnding');
+    }
     expect(registry.get('given')).to.deep.equal({ ...spec, name: 'given' });
     expect(registry.get('named')).to.deep.equal({ ...spec, name: 'named', sharingGroup: 'team-a' });
     expect(registry.warnings).to.deep.equal([]);
@@ -152,7 +163,10 @@ describe('function registry', () => {
       'concurrency-of-parts': { concurrency: 1.5 },
       created: { createdAt: 'x'.repeat(100_000) },
       egress: { egress: ['everything'] },
-      ending: { codeEnding: '../../x' },
+      ending: { source: undefined, codeEnding: '../../x' },
+      source: { source: { kind: 'program', exec: '../../x' } },
+      'source-kind': { source: { kind: 'constructor' } },
+      'source-more': { source: { kind: 'module', exec: 'http' } },
       engine: { engine: 'x'.repeat(100_000) },
       env: { env: { A: 1 } },
       'env-large': { env: { A: 'x'.repeat(FUNCTION_LIMITS.envMaxBytes) } },

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import type { FunctionSpec } from '../../src/model/function.js';
+import type { BlockContent } from '../../src/provision/block-source.js';
 import { createRegistry, type StoredRegistry } from '../../src/provision/registry.js';
 import { openRedisStore, type RedisStore } from '../../src/store/redis.js';
 import { BLOCKS } from '../../src/tunables/index.js';
@@ -157,19 +158,19 @@ describe('a registry that boxes share', () => {
   it('takes no package and no image that a deploy would not have made', async () => {
     const first = await open('unsound-1');
     const { spec } = await first.registry.deploy({ name: 'model', code: code('one') });
-    const offer = async (name: string, ending: string, content: string): Promise<void> => {
+    const offer = async (name: string, holds: BlockContent, content: string): Promise<void> => {
       const hash = createHash('sha256').update(content).digest('hex');
       const part = { parts: 1, base64: Buffer.from(content).toString('base64') };
       await first.store.put('blocks', `${hash}/0`, part);
       const packages = [{ hash, name: 'p', bytes: 1, entries: ['a.mjs'] }];
-      const change = ending === 'pkg' ? { packages } : { codeHash: hash, codeEnding: ending };
+      const change = holds === 'package' ? { packages } : { codeHash: hash, source: { kind: holds } };
       await first.store.put('functions', name, { ...spec, name, ...change });
     };
     const pack = (files: Record<string, string>) => JSON.stringify({ name: 'p', entries: ['a.mjs'], files });
-    await offer('sound', 'pkg', pack({ 'a.mjs': '1' }));
-    await offer('traversal', 'pkg', pack({ '../../../x.mjs': '', 'a.mjs': '1' }));
-    await offer('no-package', 'pkg', '{"files":7}');
-    await offer('unsorted', 'pkg', pack({ 'b.mjs': '1', 'a.mjs': '1' }));
+    await offer('sound', 'package', pack({ 'a.mjs': '1' }));
+    await offer('traversal', 'package', pack({ '../../../x.mjs': '', 'a.mjs': '1' }));
+    await offer('no-package', 'package', '{"files":7}');
+    await offer('unsorted', 'package', pack({ 'b.mjs': '1', 'a.mjs': '1' }));
     await offer('image', 'image', '{"schema":"nemo.image/1","layers":["../../.."]}');
     const second = await open('unsound-2');
     expect(second.registry.list().map(({ name }) => name)).to.deep.equal(['model', 'sound']);

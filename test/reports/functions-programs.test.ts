@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { expect } from 'chai';
 import type { Sandbox } from '../../src/sandbox/engine.js';
 import { ask, call, errorOf, SandboxBench } from '../support/sandboxes.js';
+import { HTTP, programOf, STDIO } from '../support/sources.js';
 
 const SHELL = '#!/bin/sh\n';
 
@@ -51,7 +52,7 @@ function left(sandbox: Sandbox, input: { path?: string; body?: string }): Promis
 describe('a program as a function', function () {
   this.timeout(20_000);
   const bench = new SandboxBench();
-  const program = (code: string, more = {}) => bench.run(code, { variant: 'exec', ending: 'bin', ...more });
+  const program = (code: string, more = {}) => bench.run(code, { variant: 'exec', source: STDIO, ...more });
   const text = async (...of: Parameters<typeof call>) => (await call(...of)).body.toString();
   after(() => bench.close());
 
@@ -91,7 +92,7 @@ describe('a program as a function', function () {
   });
 
   describe('that is a server', () => {
-    const run = () => program(SERVER, { ending: 'srv' });
+    const run = () => program(SERVER, { source: HTTP });
 
     it('tells the length of its answers', async () => {
       const sandbox = await run();
@@ -151,13 +152,11 @@ describe('a program as a function', function () {
     const prepare = async (content: string | Buffer) =>
       (await bench.engine()).prepare({
         functionName: 'probe',
-        content: Buffer.from(content),
-        filename: 'probe',
-        exec: 'stdio',
+        source: programOf(content),
       });
     const answerOf = async (code: string) => {
-      const { content } = await prepare(code);
-      return text(await bench.run(content, { variant: 'exec', ending: 'bin' }));
+      const content = await prepare(code);
+      return text(await bench.run(content, { variant: 'exec', source: STDIO }));
     };
     const OWN_FOLDER = '/usr/local/bin';
     const ours = ['elsewhere', 'closed', 'script'].map(

@@ -24,7 +24,7 @@ describe('an agent with containers that is killed with SIGKILL', function () {
     writeLayout(image, { layers: [[...busyboxLayer(), { path: 'index.html', content: 'hello' }]], config });
     agent.configure({ policy: 'naive', imageDirs: [agent.folder] });
     await agent.start();
-    expect((await agent.deploy('greeter', image, { engine: 'oci' })).status).to.equal(201);
+    expect((await agent.deploy('greeter', undefined, { engine: 'oci', image })).status).to.equal(201);
     expect(await (await agent.fetch('/function/greeter')).text()).to.equal('hello');
     expect(groups()).to.not.deep.equal([]);
     const { pid } = agent;

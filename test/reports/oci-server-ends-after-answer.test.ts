@@ -25,7 +25,7 @@ describe('the server of an image, after an answer', function () {
     const app = [{ path: 'app/server.mjs', content: SERVER }];
     const config = { Entrypoint: ['node', '/app/server.mjs'], Env: ['PATH=/usr/bin:/bin'] };
     writeLayout(folder, { layers: [nodeLayer(), app], config });
-    variant = await bench.deploy(folder);
+    variant = await bench.deploy({ image: folder });
   });
   after(() => bench.close());
 

@@ -19,6 +19,9 @@ export async function openChannel(port: number): Promise<HttpChannel> {
       },
     };
     const channel = new HttpChannel(gate as unknown as Socket, events, () => connect(port, '127.0.0.1'));
-    channel.load({ functionName: 'f', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1_000 });
+    channel.load({
+      ...{ functionName: 'f', source: { kind: 'image' }, bundlePath: '', env: {} },
+      ...{ memoryBytes: 1, timeoutMs: 1_000 },
+    });
   });
 }

@@ -85,6 +85,6 @@ export class MicrovmBench {
     const bundlePath = join(this.directory, `${createHash('sha256').update(code).digest('hex')}.mjs`);
     writeFileSync(bundlePath, code);
     const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
-    return { functionName: 'probe', bundlePath, env: {}, ...limits, ...options };
+    return { functionName: 'probe', source: { kind: 'module' }, bundlePath, env: {}, ...limits, ...options };
   }
 }

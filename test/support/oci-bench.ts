@@ -9,6 +9,7 @@ import { StoredLayers } from '../../src/engine/oci/stored-layers.js';
 import { StorageQuota } from '../../src/host/storage-quota.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { endingOf, type FunctionSource, type ImageRequest } from '../../src/model/function-source.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 import { confinedIn, type LogEntry } from './sandboxes.js';
 
@@ -52,11 +53,11 @@ export class OciBench {
   }
 
   /** As the registry of functions does it; returns the variant of its stems. */
-  async deploy(request: object | string): Promise<string> {
-    const content = Buffer.from(typeof request === 'string' ? request : JSON.stringify(request));
-    const artifact = await this.engine.prepare({ functionName: 'probe', content, filename: 'probe' });
-    const hash = createHash('sha256').update(artifact.content).digest('hex');
-    writeFileSync(join(this.directory, 'bundles', `${hash}.${artifact.ending}`), artifact.content);
+  async deploy(request: ImageRequest): Promise<string> {
+    const source: FunctionSource<'image'> = { kind: 'image', ...request };
+    const plan = await this.engine.prepare({ functionName: 'probe', source });
+    const hash = createHash('sha256').update(plan).digest('hex');
+    writeFileSync(join(this.directory, 'bundles', `${hash}.${endingOf({ kind: 'image' })}`), plan);
     return hash;
   }
 
@@ -72,6 +73,7 @@ export class OciBench {
     const sandbox = await this.start(variant, {}, pidsMax);
     await sandbox.load({
       functionName: 'probe',
+      source: { kind: 'image' },
       bundlePath: '',
       env: {},
       memoryBytes: MEMORY_BYTES,

@@ -127,7 +127,11 @@ export class RealAgent {
     return fetch(this.url + path, init);
   }
 
-  async deploy(name: string, code: string, options: Record<string, unknown> = {}): Promise<Response> {
+  async deploy(
+    name: string,
+    code: string | undefined,
+    options: Record<string, unknown> = {},
+  ): Promise<Response> {
     return this.fetch(`/v1/functions/${name}`, {
       method: 'PUT',
       headers: { 'content-type': 'application/json' },

@@ -33,7 +33,13 @@ const stubborn = await start('sb-1');
 const spinning = await start('sb-2');
 for (const sandbox of [stubborn, spinning]) {
   const limits = { memoryBytes: 256 * 1024 * 1024, timeoutMs: 10_000 };
-  await sandbox.load({ functionName: 'stubborn', bundlePath, env: {}, ...limits });
+  await sandbox.load({
+    functionName: 'stubborn',
+    source: { kind: 'module' },
+    bundlePath,
+    env: {},
+    ...limits,
+  });
 }
 const call = {
   callId: 'x',

@@ -16,9 +16,11 @@ import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { onlineCores } from '../../src/linux/online-cores.js';
 import type { NemoError } from '../../src/model/errors.js';
 import type { CallRequest, FunctionSpec, LogLine } from '../../src/model/function.js';
+import { endingOf } from '../../src/model/function-source.js';
 import type { PackageInput, StoredPackage } from '../../src/model/package.js';
 import { Egress } from '../../src/network/egress.js';
 import type { Engine, EngineEntry, LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
+import { MODULE } from './sources.js';
 
 export interface Answer {
   status: number;
@@ -28,7 +30,7 @@ export interface Answer {
 }
 
 export type LogEntry = Omit<LogLine, 'functionName'>;
-export type LoadInput = Partial<LoadOptions> & { pidsMax?: number; variant?: string; ending?: string };
+export type LoadInput = Partial<LoadOptions> & { pidsMax?: number; variant?: string };
 export type CallInput = Partial<Omit<CallRequest, 'body'>> & { body?: Buffer | string };
 
 let groups = 0;
@@ -79,7 +81,7 @@ export class SandboxBench {
   /** Of the stems that functions of this sharing group, or of none, may have. */
   variantFor(group?: string): string {
     const sharing = group === undefined ? {} : { sharingGroup: group };
-    const spec: Partial<FunctionSpec> = { ...sharing, codeHash: '', codeEnding: 'mjs' };
+    const spec: Partial<FunctionSpec> = { ...sharing, codeHash: '', source: MODULE };
     return this.entry.variant?.(spec as FunctionSpec) ?? '';
   }
 
@@ -105,12 +107,13 @@ export class SandboxBench {
   async load(
     sandbox: Sandbox,
     code: string | Buffer,
-    { ending = 'mjs', ...options }: LoadInput = {},
+    { source = MODULE, ...options }: LoadInput = {},
   ): Promise<void> {
-    const bundlePath = join(this.directory, `${sandbox.id}.${ending}`);
+    const bundlePath = join(this.directory, `${sandbox.id}.${endingOf(source)}`);
     writeFileSync(bundlePath, code);
     await sandbox.load({
       functionName: 'probe',
+      source,
       bundlePath,
       env: {},
       memoryBytes: 128 * 1024 * 1024,

@@ -16,7 +16,7 @@ import type { Cgroup, CgroupDriver } from '../../linux/cgroup/driver.js';
 import { NemoError } from '../../model/errors.js';
 import { BODY_MAX_BYTES } from '../../runner/frames.js';
 import { allowedName, refusal } from '../../runner/isolate/allowed.js';
-import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../sandbox/engine.js';
+import type { Engine, PrepareRequest, Sandbox, StartOptions } from '../../sandbox/engine.js';
 import { ISOLATE } from '../../tunables/index.js';
 import { ProcessEngine } from '../process/engine.js';
 import { ALONE } from '../sharing.js';
@@ -44,7 +44,7 @@ export interface Startable extends Sandbox {
   start(): Promise<void>;
 }
 
-export class IsolateEngine implements Engine {
+export class IsolateEngine<K extends 'module' | 'wasm' = 'module'> implements Engine<K> {
   readonly kind: string = 'isolate';
   /** What its threads run. */
   protected readonly program: string = JS_PROGRAM;
@@ -73,7 +73,8 @@ export class IsolateEngine implements Engine {
     return new ProcessEngine({ directory, confined: this.options.confined }).check();
   }
 
-  async prepare({ content, filename, asker }: FunctionSource): Promise<Artifact> {
+  async prepare({ source, asker }: PrepareRequest<K>): Promise<Buffer> {
+    const { content, filename } = source;
     const { code, imports } = await checkConfined(this.options.confined, content, filename, false, asker);
     const refused = imports.find((name) => allowedName(name) === undefined);
     if (refused !== undefined) {
@@ -81,7 +82,7 @@ export class IsolateEngine implements Engine {
         hint: 'deploy it with --engine process, or without what needs that module',
       });
     }
-    return artifact(Buffer.from(code), 'mjs', filename);
+    return inOneFrame(Buffer.from(code), filename);
   }
 
   async processGroup(variant: string, scheduling: StartOptions['scheduling']): Promise<Cgroup> {
@@ -180,8 +181,8 @@ export class IsolateEngine implements Engine {
 }
 
 /** The code goes to its thread as one frame. */
-export function artifact(content: Buffer, ending: string, filename: string): Artifact {
-  if (content.length <= BODY_MAX_BYTES) return { content, ending };
+export function inOneFrame(content: Buffer, filename: string): Buffer {
+  if (content.length <= BODY_MAX_BYTES) return content;
   throw new NemoError('BAD_FUNCTION', `${filename} has ${content.length} bytes of code`, {
     hint: `at most ${BODY_MAX_BYTES} with this engine; --engine process takes more`,
   });

@@ -19,14 +19,7 @@ import type { ChildProcess } from '../../linux/spawn.js';
 import { NemoError } from '../../model/errors.js';
 import type { FunctionSpec } from '../../model/function.js';
 import { Channel, type ChannelEvents } from '../../sandbox/channel.js';
-import type {
-  Artifact,
-  Engine,
-  FunctionSource,
-  LoadOptions,
-  Sandbox,
-  StartOptions,
-} from '../../sandbox/engine.js';
+import type { Engine, LoadOptions, PrepareRequest, Sandbox, StartOptions } from '../../sandbox/engine.js';
 import { readLog } from '../../sandbox/log-lines.js';
 import { SnapshotManager } from '../../snapshots/manager.js';
 import type { OpenSnapshot } from '../../snapshots/snapshot.js';
@@ -66,7 +59,7 @@ export interface MicrovmEngineOptions extends MicrovmConfig {
   onNote: (line: string) => void;
 }
 
-export class MicrovmEngine implements Engine {
+export class MicrovmEngine implements Engine<'module'> {
   readonly kind = MICROVM_ENGINE;
   readonly snapshots: SnapshotManager;
   private readonly stems: BaseSnapshots;
@@ -101,11 +94,12 @@ export class MicrovmEngine implements Engine {
     return { ok: true, note: this.stems.describe() };
   }
 
-  async prepare({ content, filename, asker }: FunctionSource): Promise<Artifact> {
+  async prepare({ source, asker }: PrepareRequest<'module'>): Promise<Buffer> {
+    const { content, filename } = source;
     const { code } = await checkConfined(this.options.confined, content, filename, false, asker);
     // So that the first call does not wait for a boot.
     await this.stems.ensure(Number(microvmVariant(POOL.memoryMaxDefaultBytes)));
-    return { content: Buffer.from(code), ending: 'mjs' };
+    return Buffer.from(code);
   }
 
   async start(options: StartOptions): Promise<Sandbox> {

@@ -17,23 +17,16 @@ import { findProgram } from '../../host/programs.js';
 import type { StorageQuota } from '../../host/storage-quota.js';
 import type { ImportedImage } from '../../images/import.js';
 import { importInThread } from '../../images/import-worker.js';
-import { type ImageRequest, parseRequest } from '../../images/reference.js';
 import type { ImageAccess } from '../../images/sources.js';
 import type { Cgroup } from '../../linux/cgroup/driver.js';
 import { asNemoError, NemoError } from '../../model/errors.js';
-import type {
-  Artifact,
-  Engine,
-  FunctionSource,
-  LoadOptions,
-  Sandbox,
-  StartOptions,
-} from '../../sandbox/engine.js';
+import type { ImageRequest } from '../../model/function-source.js';
+import type { Engine, LoadOptions, PrepareRequest, Sandbox, StartOptions } from '../../sandbox/engine.js';
 import { OCI, SANDBOX } from '../../tunables/index.js';
 import { ProcessSandbox } from '../process/sandbox.js';
 import { connectInside } from './connect.js';
 import { HttpChannel } from './http-channel.js';
-import { IMAGE_ENDING, LaidOutImages } from './laid-out-images.js';
+import { LaidOutImages } from './laid-out-images.js';
 import { launchContainer } from './launch.js';
 import { type ImagePlan, planImage } from './plan.js';
 import { mountRootfs, unmountBelow } from './rootfs.js';
@@ -61,7 +54,7 @@ export interface OciEngineOptions {
   setApart?: SetApart | undefined;
 }
 
-export class OciEngine implements Engine {
+export class OciEngine implements Engine<'image'> {
   readonly kind = OCI_ENGINE;
   private readonly live = new Map<number, ProcessSandbox>();
   private readonly images: LaidOutImages;
@@ -99,9 +92,7 @@ export class OciEngine implements Engine {
     }
   }
 
-  async prepare({ content, functionName, egress, asker }: FunctionSource): Promise<Artifact> {
-    const request = parseRequest(content.toString());
-    if (egress === true) throw new NemoError('BAD_REQUEST', `${functionName}: images have no network`);
+  async prepare({ source, asker }: PrepareRequest<'image'>): Promise<Buffer> {
     const runDir = await this.layOut();
     const { storeDir: store, confined, access, storage, layers } = this.options;
     // One after the other: each is told the room that is left.
@@ -109,11 +100,11 @@ export class OciEngine implements Engine {
       const roomBytes = await storage.room();
       return layers.import(async (want) => {
         const imported = await confined.within((place) =>
-          importInThread({ image: request.image, store, place, access, roomBytes }),
+          importInThread({ image: source.image, store, place, access, roomBytes }),
         );
-        const plan = await this.plan(request, imported, runDir);
+        const plan = await this.plan(source, imported, runDir);
         want(plan.layers);
-        return { content: Buffer.from(JSON.stringify(plan)), ending: IMAGE_ENDING };
+        return Buffer.from(JSON.stringify(plan));
       });
     }, asker);
   }

@@ -6,12 +6,13 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { NemoError } from '../../model/errors.js';
+import { endingOf } from '../../model/function-source.js';
 import { OCI } from '../../tunables/index.js';
 import { type ImagePlan, parsePlan } from './plan.js';
 import { layOutRootfs } from './rootfs.js';
 
-/** Of artifacts. */
-export const IMAGE_ENDING = 'image';
+/** Of stored plans. */
+export const IMAGE_ENDING = endingOf({ kind: 'image' });
 /** Of a hash: in the options of a mount, which have to fit into one page. */
 const NAME_CHARS = 32;
 

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { badImage } from '../../images/faults.js';
 import type { ImportedImage } from '../../images/import.js';
-import type { ImageRequest } from '../../images/reference.js';
+import type { ImageRequest } from '../../model/function-source.js';
 import { OCI } from '../../tunables/index.js';
 import { directoryInside, fileInside, programInside, programKind } from './rootfs.js';
 

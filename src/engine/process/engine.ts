@@ -23,7 +23,7 @@ import { UidRange } from '../../confinement/uids.js';
 import { type ExecFileException, execFile } from '../../linux/spawn.js';
 import { asNemoError, NemoError } from '../../model/errors.js';
 import type { NetworkManager } from '../../network/network-manager.js';
-import type { Artifact, Engine, FunctionSource, Sandbox, StartOptions } from '../../sandbox/engine.js';
+import type { Engine, PrepareRequest, Sandbox, StartOptions } from '../../sandbox/engine.js';
 import { SANDBOX } from '../../tunables/index.js';
 import { EXEC_VARIANT, prepareProgram, withHostPrograms } from './programs.js';
 import { ProcessSandbox } from './sandbox.js';
@@ -46,7 +46,7 @@ export interface ProcessEngineOptions {
   setApart?: SetApart | undefined;
 }
 
-export class ProcessEngine implements Engine {
+export class ProcessEngine implements Engine<'module' | 'program'> {
   readonly kind = 'process';
   private readonly live = new Map<number, ProcessSandbox>();
   private runtime: Runtime | undefined;
@@ -105,13 +105,13 @@ export class ProcessEngine implements Engine {
     }
   }
 
-  async prepare(source: FunctionSource): Promise<Artifact> {
-    if (source.exec !== undefined) return prepareProgram(source);
-    const { content, filename, packages = [], asker } = source;
+  async prepare({ source, asker }: PrepareRequest<'module' | 'program'>): Promise<Buffer> {
+    if (source.kind === 'program') return prepareProgram(source);
+    const { content, filename, packages } = source;
     const { confined } = this.options;
     const { code, imports } = await checkConfined(confined, content, filename, packages.length > 0, asker);
     requireImported(packages, imports);
-    return { content: Buffer.from(code), ending: 'mjs' };
+    return Buffer.from(code);
   }
 
   async start(options: StartOptions): Promise<Sandbox> {

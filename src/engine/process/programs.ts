@@ -8,11 +8,9 @@ import { dirname, join } from 'node:path';
 import { makeOpenDirectory, type Runtime } from '../../confinement/runtime.js';
 import { OF_THE_HOST } from '../../confinement/surroundings.js';
 import { NemoError } from '../../model/errors.js';
-import type { Artifact, FunctionSource } from '../../sandbox/engine.js';
+import type { FunctionSource } from '../../model/function-source.js';
 import { HOST_FOLDERS, requireInterpreter, requireLoader } from './interpreter.js';
 
-/** Endings of stored programs, by how they take calls. */
-const ENDINGS = { stdio: 'bin', http: 'srv' } as const;
 export const EXEC_VARIANT = 'exec';
 const NODE_INSIDE = '/nemo-node';
 const HOST_FILES = ['/etc/alternatives', '/etc/ld.so.cache', ...OF_THE_HOST];
@@ -21,11 +19,8 @@ const RETURN = 13;
 const ELF_MAGIC = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
 const ELF_MACHINE = { x64: 62, arm64: 183 } as const;
 
-export function isProgram(ending: string): boolean {
-  return ending === ENDINGS.stdio || ending === ENDINGS.http;
-}
-
-export function prepareProgram({ content, filename, exec = 'stdio' }: FunctionSource): Artifact {
+/** What is stored of it. BAD_FUNCTION for what does not start here. */
+export function prepareProgram({ content, filename }: FunctionSource<'program'>): Buffer {
   const elf = content.subarray(0, 4).equals(ELF_MAGIC);
   const script = content.subarray(0, 2).toString('latin1') === '#!';
   if (!elf && !script) {
@@ -45,7 +40,7 @@ export function prepareProgram({ content, filename, exec = 'stdio' }: FunctionSo
   }
   if (elf) requireLoader(content, filename);
   if (script) requireInterpreter(content, filename);
-  return { content: script ? withPlainLines(content) : content, ending: ENDINGS[exec] };
+  return script ? withPlainLines(content) : content;
 }
 
 /**

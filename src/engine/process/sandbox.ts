@@ -8,12 +8,13 @@ import type { EventEmitter } from 'node:events';
 import { chmod, chown, copyFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { FUNCTION_DIRECTORY, HOSTS_NAME } from '../../confinement/launch.js';
 import { LOCAL_HOSTS } from '../../confinement/surroundings.js';
 import type { ChildProcess } from '../../linux/spawn.js';
 import { NemoError } from '../../model/errors.js';
 import type { CallRequest } from '../../model/function.js';
+import { endingOf } from '../../model/function-source.js';
 import type { StoredPackage } from '../../model/package.js';
 import { openNetworkNamespace } from '../../network/namespace-of.js';
 import type { NetworkManager } from '../../network/network-manager.js';
@@ -32,9 +33,7 @@ import { SandboxLifecycle } from '../../sandbox/lifecycle.js';
 import { type LogLines, readLog } from '../../sandbox/log-lines.js';
 import { SANDBOX } from '../../tunables/index.js';
 import { readReport } from './ahead-report.js';
-import { isProgram } from './programs.js';
 
-const MODULE_NAME = 'function.mjs';
 const MODULE_MODE = 0o640;
 const PROGRAM_MODE = 0o750;
 /** V8 gives up by SIGABRT or SIGTRAP with these words when a heap limit of its own is reached. */
@@ -150,13 +149,11 @@ export class ProcessSandbox extends SandboxLifecycle implements Sandbox {
     );
   }
 
-  private async copyCode({ bundlePath }: LoadOptions): Promise<string> {
-    const ending = extname(bundlePath);
-    const program = isProgram(ending.slice(1));
-    const name = program ? `function${ending}` : MODULE_NAME;
+  private async copyCode({ bundlePath, source }: LoadOptions): Promise<string> {
+    const name = `function.${endingOf(source)}`;
     const host = join(this.directory, name);
     await copyFile(bundlePath, host);
-    await this.giveToFunction(host, program ? PROGRAM_MODE : MODULE_MODE);
+    await this.giveToFunction(host, source.kind === 'program' ? PROGRAM_MODE : MODULE_MODE);
     return `${FUNCTION_DIRECTORY}/${name}`;
   }
 

@@ -6,15 +6,15 @@
 
 import { answerOf } from '../../confinement/confined/confined.js';
 import { NemoError } from '../../model/errors.js';
-import type { Artifact, FunctionSource, StartOptions } from '../../sandbox/engine.js';
+import type { PrepareRequest, StartOptions } from '../../sandbox/engine.js';
 import { WASM } from '../../tunables/index.js';
-import { artifact, IsolateEngine, type IsolateEngineOptions } from '../isolate/engine.js';
+import { IsolateEngine, type IsolateEngineOptions, inOneFrame } from '../isolate/engine.js';
 import type { IsolateHost } from '../isolate/host.js';
 import { WASM_PROGRAM } from '../isolate/runtime.js';
 import { WasmSandbox } from './sandbox.js';
 import { ThreadPool } from './thread-pool.js';
 
-export class WasmEngine extends IsolateEngine {
+export class WasmEngine extends IsolateEngine<'wasm'> {
   override readonly kind = 'wasm';
   protected override readonly program = WASM_PROGRAM;
   private readonly threads = new WeakMap<IsolateHost, ThreadPool>();
@@ -23,8 +23,9 @@ export class WasmEngine extends IsolateEngine {
     super(options, WASM.firstUid);
   }
 
-  override async prepare({ content, filename, asker }: FunctionSource): Promise<Artifact> {
-    const prepared = artifact(content, 'wasm', filename);
+  override async prepare({ source, asker }: PrepareRequest<'wasm'>): Promise<Buffer> {
+    const { content, filename } = source;
+    const stored = inOneFrame(content, filename);
     const outcome = await this.options.confined.run({
       program: 'wasm',
       args: [`${WASM.checkMemoryBytes}`],
@@ -34,7 +35,7 @@ export class WasmEngine extends IsolateEngine {
     });
     const wrong = answerOf(outcome, (why) => unfit(filename, `compiling it ${why}`)).toString();
     if (wrong !== '') throw unfit(filename, wrong);
-    return prepared;
+    return stored;
   }
 
   protected override sandboxOn(host: IsolateHost, options: StartOptions): WasmSandbox {

@@ -5,6 +5,7 @@ import type { MicrovmEngine } from '../../../src/engine/microvm/engine.js';
 import { untilGone } from '../../packet/waiting.js';
 import { MicrovmBench } from '../../support/microvm-bench.js';
 import { ask, errorOf } from '../../support/sandboxes.js';
+import { moduleOf } from '../../support/sources.js';
 import { testKernel } from '../../support/test-kernel.js';
 
 /** It boots once; every test goes on from that snapshot. */
@@ -19,8 +20,8 @@ describe('the microvm engine', function () {
     rmSync(bench.stateDir, { recursive: true, force: true });
     engine = bench.engine();
     expect(await engine.check()).to.deep.equal({ ok: true, note: 'runs emulated (TCG): as configured' });
-    const source = { functionName: 'f', content: Buffer.from('export default () => 1'), filename: 'f.mjs' };
-    expect((await engine.prepare(source)).ending).to.equal('mjs');
+    const source = moduleOf('export default () => 1', 'f.mjs');
+    expect(`${await engine.prepare({ functionName: 'f', source })}`).to.contain('export');
   });
   after(async () => {
     await engine.close();

@@ -30,7 +30,7 @@ describe('an image that is an HTTP server', () => {
       { path: 'www/cgi-bin/who', content: WHO },
     ];
     writeLayout(join(bench.directory, 'image'), { layers: [busyboxLayer(), www], config });
-    variant = await bench.deploy(join(bench.directory, 'image'));
+    variant = await bench.deploy({ image: join(bench.directory, 'image') });
   });
   after(() => bench.close());
 
@@ -82,7 +82,7 @@ describe('an image that is an HTTP server', () => {
       layers: [busyboxLayer()],
       config: { Cmd: ['sh', '-c', 'echo no config >&2; exit 3'] },
     });
-    const quitter = await bench.deploy(folder);
+    const quitter = await bench.deploy({ image: folder });
     const error = await errorOf(bench.run(quitter));
     expect([
       error.code,
@@ -127,7 +127,7 @@ describe('an image with node and a handler', () => {
   after(() => bench.close());
 
   it('may also be a server: it ends before its first call, or hangs up while it waits for that, and nobody is hurt', async () => {
-    const server = await bench.deploy(join(bench.directory, 'image'));
+    const server = await bench.deploy({ image: join(bench.directory, 'image') });
     // What nobody has accepted is reset.
     const deaf = await bench.run(server, { env: { DEAF: '1' } });
     await deaf.kill();

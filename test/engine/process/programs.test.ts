@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { ask, call, errorOf, SandboxBench } from '../../support/sandboxes.js';
+import { HTTP, programOf, STDIO } from '../../support/sources.js';
 
 const SHELL = '#!/bin/sh\n';
 /** One connection after the other; perl is part of every Debian. */
@@ -22,12 +23,12 @@ while (my $client = $server->accept) {
 
 describe('a program as a function', () => {
   const bench = new SandboxBench();
-  const run = (code: string | Buffer, ending = 'bin', more = {}) =>
-    bench.run(code, { variant: 'exec', ending, ...more });
+  const run = (code: string | Buffer, source = STDIO, more = {}) =>
+    bench.run(code, { variant: 'exec', source, ...more });
   after(() => bench.close());
 
   it('gets the body on stdin and the request in its environment, and answers on stdout', async () => {
-    const sandbox = await run(`${SHELL}echo "$REQUEST_METHOD $PATH_INFO $QUERY_STRING $LEVEL"; cat`, 'bin', {
+    const sandbox = await run(`${SHELL}echo "$REQUEST_METHOD $PATH_INFO $QUERY_STRING $LEVEL"; cat`, STDIO, {
       env: { LEVEL: 'debug' },
     });
     const answer = await call(sandbox, { method: 'PUT', path: '/a', query: 'b=1', body: 'the body' });
@@ -47,7 +48,7 @@ describe('a program as a function', () => {
   });
 
   it('may be a server that stays', async () => {
-    const sandbox = await run(SERVER, 'srv');
+    const sandbox = await run(SERVER, HTTP);
     for (const n of [1, 2]) {
       const answer = await call(sandbox, { path: '/x', query: 'y=1', body: 'hi' });
       expect([answer.status, answer.headers['x-kind'], answer.body.toString()]).to.deep.equal([
@@ -71,7 +72,7 @@ describe('a program as a function', () => {
   it('says at deploy what cannot be run', async () => {
     const engine = await bench.engine();
     const wrong = (content: Buffer) =>
-      errorOf(engine.prepare({ functionName: 'f', content, filename: 'f', exec: 'stdio' }));
+      errorOf(engine.prepare({ functionName: 'f', source: programOf(content) }));
     const foreign = Buffer.from(readFileSync(process.execPath).subarray(0, 64));
     foreign.writeUInt16LE(8, 18);
     for (const [content, says] of [
@@ -83,9 +84,9 @@ describe('a program as a function', () => {
       expect([error.code, says.test(error.message)], error.message).to.deep.equal(['BAD_FUNCTION', true]);
     }
     const content = Buffer.from(`${SHELL}true`);
-    expect(
-      (await engine.prepare({ functionName: 'f', content, filename: 'f', exec: 'http' })).ending,
-    ).to.equal('srv');
+    expect(await engine.prepare({ functionName: 'f', source: programOf(content, 'http') })).to.deep.equal(
+      content,
+    );
   });
 
   it('leaves JavaScript functions without the host’s programs', async () => {

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { NemoError } from '../../../src/model/errors.js';
 import { call, errorOf, SandboxBench } from '../../support/sandboxes.js';
+import { wasmOf } from '../../support/sources.js';
 import {
   COUNTER_REACTOR,
   ECHO_COMMAND,
@@ -71,7 +72,7 @@ describe('the wasm engine', () => {
   it('looks at a module at deploy and says what is wrong with it', async () => {
     const engine = await bench.engine();
     const wrong = (content: Buffer) =>
-      errorOf(engine.prepare({ functionName: 'f', content, filename: 'f.wasm' }));
+      errorOf(engine.prepare({ functionName: 'f', source: wasmOf(content) }));
     for (const [module, says] of [
       [FOREIGN_IMPORT, /imports the function env\.open/],
       [NO_EXPORT, /exports neither _start nor handle/],
@@ -85,8 +86,8 @@ describe('the wasm engine', () => {
         error.message,
       );
     }
-    const prepared = await engine.prepare({ functionName: 'f', content: ECHO_COMMAND, filename: 'f.wasm' });
-    expect(prepared).to.deep.equal({ content: ECHO_COMMAND, ending: 'wasm' });
+    const prepared = await engine.prepare({ functionName: 'f', source: wasmOf(ECHO_COMMAND) });
+    expect(prepared).to.deep.equal(ECHO_COMMAND);
   });
 
   it('ends an endless module when it is told to, and its neighbour answers on', async () => {

@@ -1,9 +1,15 @@
 import { expect } from 'chai';
+import type { StemKind } from '../../src/engine/engines.js';
 import { VirtualClock } from '../../src/model/clock.js';
 import type { PackageRef } from '../../src/model/package.js';
-import { isPreimport } from '../../src/pool/preimport-stems.js';
+import { isAhead } from '../../src/pool/stem-source.js';
 import type { AheadReport } from '../../src/sandbox/engine.js';
 import { InProcessBox, settled, type TestSandbox } from '../dispatch/in-process-box.js';
+
+/** The packages of a stem, as 'a+b'. */
+function importedBy(kind: StemKind): string | undefined {
+  return isAhead(kind) ? kind.ahead.map((name) => name.replace('@1', '')).join('+') : undefined;
+}
 
 const pack = (name: string): PackageRef => ({
   ...{ hash: name, name: `${name}@1`, bytes: 100 * 1024, entries: ['e.mjs'] },
@@ -35,11 +41,7 @@ describe('stems that have imported packages', () => {
       box.planner.tick();
       await settled();
     }
-    return box.pool.stems
-      .map(({ stemKind }) =>
-        isPreimport(stemKind) ? stemKind.packages.map(({ hash }) => hash).join('+') : 'plain',
-      )
-      .sort();
+    return box.pool.stems.map(({ stemKind }) => importedBy(stemKind) ?? 'plain').sort();
   }
   /** The packages that the sandbox of a call had imported, or how else it began. */
   async function served(name: string): Promise<string> {
@@ -49,7 +51,7 @@ describe('stems that have imported packages', () => {
     const { stemKind, origin } = instance;
     (instance.sandbox as TestSandbox).answer();
     await settled();
-    return isPreimport(stemKind) ? stemKind.packages.map(({ hash }) => hash).join('+') : origin;
+    return importedBy(stemKind) ?? origin;
   }
 
   it('serve the function that imports them, and the one that saves most goes first', async () => {
@@ -63,7 +65,7 @@ describe('stems that have imported packages', () => {
   it('never serve a function without all of these packages, of another sharing group, or with less memory', async () => {
     box.deploy('one', { ...MEMORY, packages: [A] });
     expect(await stems()).to.deep.equal(['a', 'plain']);
-    await box.pool.end(box.pool.stems.find(({ stemKind }) => !isPreimport(stemKind))!);
+    await box.pool.end(box.pool.stems.find(({ stemKind }) => !isAhead(stemKind))!);
     for (const [name, over] of [
       ['none', MEMORY],
       ['different', { ...MEMORY, packages: [B] }],
@@ -117,6 +119,19 @@ describe('stems that have imported packages', () => {
     expect(await stems()).to.deep.equal(['b', 'plain']);
     box.dispatcher.setFunction('two', undefined);
     await later(async () => expect(await stems()).to.deep.equal(['plain']));
+  });
+
+  it('are not made without their source: functions with packages take plain stems, as all others', async () => {
+    await box.close();
+    box = new InProcessBox({ clock, prewarm: 'template', plainStems: true });
+    box.importing = () => CLEAN;
+    box.deploy('one', { ...MEMORY, packages: [A] });
+    box.deploy('two', { ...MEMORY, packages: [A, B] });
+    expect(await stems()).to.deep.equal(['plain']);
+    expect(await served('one')).to.equal('stem');
+    await later(async () => expect(await stems()).to.deep.equal(['plain']));
+    expect(await served('two')).to.equal('stem');
+    expect(box.sandboxes.every(({ ahead }) => ahead === undefined)).to.equal(true);
   });
 
   it('are made by the policy template alone', async () => {
