@@ -17,6 +17,7 @@ import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
 import { NemoError } from '../src/model/errors.js';
 import type { CallRequest } from '../src/model/function.js';
+import { functionRef } from '../src/model/function-ref.js';
 import { Egress } from '../src/network/egress.js';
 import type { Engine, Sandbox } from '../src/sandbox/engine.js';
 import { imageRequest, writeNodeImage } from './engine-image.js';
@@ -285,7 +286,7 @@ class Bed {
   async load(sandbox: Sandbox, { kind, code }: Row): Promise<void> {
     const bundlePath = kind === 'oci' ? '' : this.bundle(code);
     const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
-    await sandbox.load({ functionName: 'noop', bundlePath, env: {}, ...limits });
+    await sandbox.load({ ref: functionRef('noop'), bundlePath, env: {}, ...limits });
   }
 
   /** As a deploy stores it: once, under its hash. */
@@ -341,7 +342,7 @@ class Bed {
 
 const REQUEST: CallRequest = {
   callId: 'bench',
-  functionName: 'noop',
+  ref: functionRef('noop'),
   method: 'POST',
   path: '/',
   query: '',

@@ -7,6 +7,7 @@ import type { Cgroup } from '../linux/cgroup/driver.js';
 import type { Asker } from '../model/asker.js';
 import type { NemoError } from '../model/errors.js';
 import type { CallRequest, FunctionSpec, GiveBack, LogLine } from '../model/function.js';
+import type { FunctionRef } from '../model/function-ref.js';
 import type { PackageRef, StoredPackage } from '../model/package.js';
 import type { FunctionScheduling } from '../policy/harvest/policies.js';
 
@@ -41,7 +42,7 @@ export interface StartOptions {
 }
 
 export interface LoadOptions {
-  functionName: string;
+  ref: FunctionRef;
   /** Absolute path on the host of what `Engine.prepare` made. */
   bundlePath: string;
   env: Record<string, string>;
@@ -112,6 +113,7 @@ export interface Sandbox {
 }
 
 export interface FunctionSource {
+  /** `FunctionId.key`, for messages. */
   functionName: string;
   content: Buffer;
   /** Name to show in errors; its ending may say the language. */

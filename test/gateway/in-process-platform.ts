@@ -92,7 +92,7 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
         core: 1,
         sandboxId: 'sb-1',
       };
-      handlers.get(call.functionName)!(call, sink, timeline);
+      handlers.get(call.ref.key)!(call, sink, timeline);
     },
   };
   const closeState = async (): Promise<void> => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { MicrovmEngine } from '../../../src/engine/microvm/engine.js';
 import type { FunctionSpec } from '../../../src/model/function.js';
+import { functionRef } from '../../../src/model/function-ref.js';
 import type { LoadOptions, Sandbox } from '../../../src/sandbox/engine.js';
 import { MicrovmBench } from '../../support/microvm-bench.js';
 import { ask, errorOf } from '../../support/sandboxes.js';
@@ -86,7 +87,7 @@ describe('snapshots of loaded functions', function () {
   });
 
   it('serves no other function, and refuses to become one', async () => {
-    const other = { ...load, functionName: 'other', env: {} };
+    const other = { ...load, ref: functionRef('other'), env: {} };
     expect(await engine.restores(other)).to.equal(false);
     const sandbox = await run(other);
     expect(((await ask(sandbox)) as Answer).secret).to.equal(undefined);
@@ -102,7 +103,7 @@ describe('snapshots of loaded functions', function () {
 
   it('goes with its function, its code and its settings', async () => {
     const [code, env] = [/(\w+)\.mjs/.exec(load.bundlePath)![1]!, load.env];
-    const spec = { name: 'probe', codeHash: code, env, concurrency: 1 } as FunctionSpec;
+    const spec = { ref: functionRef('probe'), codeHash: code, env, concurrency: 1 } as FunctionSpec;
     engine.retain([spec]);
     expect(existsSync(folder())).to.equal(true);
     engine.retain([{ ...spec, env: { SECRET: 'another' } }]);
