@@ -17,6 +17,7 @@ import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
 import { NemoError } from '../src/model/errors.js';
 import type { CallRequest } from '../src/model/function.js';
+import { functionRef } from '../src/model/function-ref.js';
 import { endingOf, toStored } from '../src/model/function-source.js';
 import { Egress } from '../src/network/egress.js';
 import type { Engine, Sandbox } from '../src/sandbox/engine.js';
@@ -287,7 +288,7 @@ class Bed {
     const bundlePath = kind === 'oci' ? '' : this.bundle(code);
     const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
     const source = { kind: kind === 'oci' ? 'image' : kind === 'wasm' ? 'wasm' : 'module' } as const;
-    await sandbox.load({ functionName: 'noop', source, bundlePath, env: {}, ...limits });
+    await sandbox.load({ ref: functionRef('noop'), source, bundlePath, env: {}, ...limits });
   }
 
   /** As a deploy stores it: once, under its hash. */
@@ -343,7 +344,7 @@ class Bed {
 
 const REQUEST: CallRequest = {
   callId: 'bench',
-  functionName: 'noop',
+  ref: functionRef('noop'),
   method: 'POST',
   path: '/',
   query: '',

@@ -46,7 +46,7 @@ export class CallEnds implements SendOutcome {
     const nowMs = instance.lastUsedMs;
     fn.latency.current.record((nowMs - call.acceptedMs) * 1e6);
     call.sink.onEnd(timelineOf(call, instance, nowMs));
-    this.options.observer?.ended(fn.name, call, instance);
+    this.options.observer?.ended(fn.key, call, instance);
     this.options.onChanged(fn);
   }
 
@@ -85,10 +85,10 @@ export class CallEnds implements SendOutcome {
     // Nothing of a function failed whose caller has left.
     if (error.code !== 'CALLER_LEFT') {
       fn.failed++;
-      this.options.onFailure(fn.name, error, instance?.id);
+      this.options.onFailure(fn.key, error, instance?.id);
     }
     call.sink.onError(error, undefined);
-    this.options.observer?.ended(fn.name, call, instance, error);
+    this.options.observer?.ended(fn.key, call, instance, error);
   }
 
   failQueued(fn: FunctionState, error: NemoError): void {
@@ -132,7 +132,7 @@ export class CallEnds implements SendOutcome {
           break;
         }
         fn.shift();
-        this.fail(call, new NemoError('OVERLOADED', `no place for "${fn.name}" within a minute`));
+        this.fail(call, new NemoError('OVERLOADED', `no place for "${fn.key}" within a minute`));
       }
       if (fn.queued === 0) backlog.delete(fn);
     }

@@ -125,7 +125,7 @@ export class Dispatcher {
 
   /** Accepts a call. Every outcome goes to the sink. */
   invoke(request: CallRequest, sink: Sink): void {
-    const fn = this.functions.get(request.functionName);
+    const fn = this.functions.get(request.ref.key);
     const refusal = this.refusal(fn, request);
     if (fn === undefined || refusal !== undefined) {
       sink.onError(refusal!, undefined);
@@ -162,8 +162,8 @@ export class Dispatcher {
     this.ends.fail(call, callerLeft());
   }
 
-  private refusal(fn: FunctionState | undefined, { functionName, body }: CallRequest): NemoError | undefined {
-    if (fn === undefined) return unknownFunction(functionName);
+  private refusal(fn: FunctionState | undefined, { ref, body }: CallRequest): NemoError | undefined {
+    if (fn === undefined) return unknownFunction(ref.key);
     if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
     return this.refuses.of(fn, body.length);
   }
@@ -193,7 +193,7 @@ export class Dispatcher {
   }
 
   private isCurrent(fn: FunctionState): boolean {
-    return this.functions.get(fn.spec.name) === fn;
+    return this.functions.get(fn.key) === fn;
   }
 
   /** Gives a stem its code and joins it to a function, ahead of calls. Rejects if the code cannot be loaded. */
@@ -203,8 +203,7 @@ export class Dispatcher {
       await this.growth.loadInto(fn, instance, 'warm');
     } catch (thrown) {
       // Said once, although nobody has called yet; it will be tried again and again.
-      if (!known && fn.loadError !== undefined)
-        this.options.onFailure(fn.spec.name, fn.loadError, instance.id);
+      if (!known && fn.loadError !== undefined) this.options.onFailure(fn.key, fn.loadError, instance.id);
       throw thrown;
     }
   }
@@ -252,7 +251,7 @@ export class Dispatcher {
     if (instance.idle) {
       this.options.control.setBusy(instance.slot, true);
       this.places.enter(instance, turn);
-      this.options.observer?.starting(fn.name, instance, this.clock.nowMs());
+      this.options.observer?.starting(fn.key, instance, this.clock.nowMs());
     }
     sendTo(instance, pending, charges(fn, this.service), this.ends, this.clock);
     this.due.at((pending as ActiveCall).deadlineMs);
@@ -261,7 +260,7 @@ export class Dispatcher {
 
   /** Told by the pool when a sandbox is gone. */
   sandboxEnded(instance: Instance): void {
-    const fn = this.functions.get(instance.functionName);
+    const fn = this.functions.get(instance.functionKey);
     const index = fn?.instances.indexOf(instance) ?? -1;
     if (index >= 0) fn!.instances.splice(index, 1);
     if (fn?.instances.length === 0) fn.usage.gone();

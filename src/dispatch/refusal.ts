@@ -46,11 +46,11 @@ export class Refusals {
 }
 
 function toError(fn: FunctionState, refusal: Refusal, allQueuedBytes: number): NemoError {
-  const { name } = fn;
+  const { key } = fn;
   const { retryAfterS } = refusal;
   const details = { retryAfterS };
   if (refusal.why === 'queue full') {
-    const message = `${fn.queued} calls of "${name}" with ${fn.queuedBytes} bytes already wait`;
+    const message = `${fn.queued} calls of "${key}" with ${fn.queuedBytes} bytes already wait`;
     return new NemoError('OVERLOADED', message, { hint: 'try again later, or call less often', details });
   }
   if (refusal.why === 'queues full') {
@@ -58,5 +58,5 @@ function toError(fn: FunctionState, refusal: Refusal, allQueuedBytes: number): N
     return new NemoError('OVERLOADED', message, { hint: 'try again later, or send less', details });
   }
   const hint = `try again in ${retryAfterS} s, or remove functions that are not needed`;
-  return new NemoError('NO_CAPACITY', `no memory is left for a sandbox of "${name}"`, { hint, details });
+  return new NemoError('NO_CAPACITY', `no memory is left for a sandbox of "${key}"`, { hint, details });
 }

@@ -1,15 +1,13 @@
 /** What a deployed function is, and what one call of it is. Plain data: stored, sent between parts, shown. */
 
 import type { NemoError } from './errors.js';
+import type { FunctionRef } from './function-ref.js';
 import type { StoredSource } from './function-source.js';
 import type { PackageRef } from './package.js';
 
-/** `[a-z0-9]([-a-z0-9_.]*)`, at most 63 characters. */
-export type FunctionName = string;
-
-/** A deployed function, as it stands in the store. */
+/** A deployed function. */
 export interface FunctionSpec {
-  name: FunctionName;
+  ref: FunctionRef;
   /** The isolation engine that runs it (`nemo engines`). */
   engine: string;
   /** Functions of one group may share a process, in engines that do that. Without it, it shares with none. */
@@ -40,7 +38,7 @@ export type StartKind = 'cold' | 'stem' | 'warm';
 export interface CallRequest {
   /** Unique, kept from the caller's `X-Call-Id` where there is one. */
   callId: string;
-  functionName: FunctionName;
+  ref: FunctionRef;
   method: string;
   /** What follows the function's name, with its slash; `/` if nothing does. */
   path: string;
@@ -92,7 +90,8 @@ export interface Sink {
 /** One line that a function printed. */
 export interface LogLine {
   timeMs: number;
-  functionName: FunctionName;
+  /** `FunctionRef.key`. */
+  functionName: string;
   sandboxId: string;
   stream: 'stdout' | 'stderr';
   text: string;

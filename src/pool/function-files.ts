@@ -21,9 +21,9 @@ export class FunctionFiles {
   loadOptions(spec: FunctionSpec): LoadOptions {
     let options = this.loads.get(spec);
     if (options === undefined) {
-      const { name, source, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
+      const { ref, source, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
       options = {
-        ...{ functionName: name, source, bundlePath: this.paths.bundlePath(spec) },
+        ...{ ref, source, bundlePath: this.paths.bundlePath(spec) },
         ...{ env, memoryBytes, timeoutMs, concurrency },
         ...(packages === undefined ? {} : { packages: this.stored(packages) }),
         ...(egress === undefined ? {} : { egress }),

@@ -213,11 +213,11 @@ export class Pool {
   }
 
   private log(instance: Instance, line: Omit<LogLine, 'functionName'>): void {
-    const { functionName, spec } = instance;
+    const { functionKey, spec } = instance;
     // What a stem does ahead is a function's, and would belong into its log.
-    if (functionName === '' && this.stemSet.printed(instance)) return;
+    if (functionKey === '' && this.stemSet.printed(instance)) return;
     const text = spec === undefined ? line.text : this.files.ownNames(spec, line.text);
-    this.options.onLog({ ...line, text, functionName });
+    this.options.onLog({ ...line, text, functionName: functionKey });
   }
 
   /** Makes a stem ahead of calls and keeps it. Rejects as `make`; with FUNCTION_LOAD if it turns out to be of no use. */

@@ -140,8 +140,9 @@ export class Instance {
     this.lastUsedMs = nowMs;
   }
 
-  get functionName(): string {
-    return this.spec?.name ?? '';
+  /** Empty before it has a function. */
+  get functionKey(): string {
+    return this.spec?.ref.key ?? '';
   }
 
   get idle(): boolean {
@@ -182,6 +183,8 @@ export class Instance {
 
 /** One function: its queue, its instances, its share of service and its figures. */
 export class FunctionState implements ServiceShare, PrewarmFunction {
+  /** `FunctionRef.key`, the same for all its versions. */
+  readonly key: string;
   readonly instances: Instance[] = [];
   /** Instances being made or loaded because calls wait. */
   starting = 0;
@@ -210,13 +213,10 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
     queuedBytes: QueuedBytes,
     latencyParts: number = DISPATCH.latencyParts,
   ) {
+    this.key = spec.ref.key;
     this.lastUsedMs = nowMs;
     this.latency = new RollingLatency(latencyParts);
     this.waiting = new WaitingCalls<PendingCall>(queuedBytes);
-  }
-
-  get name(): string {
-    return this.spec.name;
   }
 
   get sandboxes(): number {

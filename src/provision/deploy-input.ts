@@ -7,6 +7,15 @@
 import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import { NemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
+import {
+  DEFAULT_NAMESPACE,
+  type FunctionId,
+  functionKey,
+  isFunctionName,
+  isNamespace,
+  NAME_FORM,
+  NAMESPACE_FORM,
+} from '../model/function-ref.js';
 import type { FunctionSource } from '../model/function-source.js';
 import type { DeployInput } from '../model/platform.js';
 import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from '../model/quantity.js';
@@ -18,11 +27,12 @@ import { sourceOf } from './deploy-source.js';
 /** A spec without what only the registry knows. */
 export type CheckedInput = Omit<
   FunctionSpec,
-  'source' | 'codeHash' | 'codeBytes' | 'packages' | 'createdAt' | 'updatedAt'
-> & { source: FunctionSource };
+  'ref' | 'source' | 'codeHash' | 'codeBytes' | 'packages' | 'createdAt' | 'updatedAt'
+> & { id: FunctionId; source: FunctionSource };
 
 const FIELDS = [
   'name',
+  'namespace',
   'engine',
   'sharingGroup',
   'code',
@@ -41,12 +51,7 @@ const FIELDS = [
   'egress',
 ];
 const SHARING_GROUP = /^[a-z0-9][-a-z0-9_.]{0,39}$/;
-const NAME = /^[a-z0-9][-a-z0-9_.]{0,62}$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
-
-export function isFunctionName(name: string): boolean {
-  return NAME.test(name);
-}
 
 /** `hostMemoryBytes`: no function may ask for more than the machine has. */
 export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): CheckedInput {
@@ -58,11 +63,11 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
       throw bad(`'${field.slice(0, 40)}' is not a field of a deploy`, `there are ${FIELDS.join(', ')}`);
     }
   }
-  const name = checkName(input.name);
+  const id = checkId(input);
   const checked: CheckedInput = {
-    name,
+    id,
     engine: checkEngine(input.engine ?? ENGINE_DEFAULT),
-    source: sourceOf(input),
+    source: sourceOf(input, id),
     memoryBytes: checkMemory(input.memory ?? POOL.memoryMaxDefaultBytes, hostMemoryBytes),
     timeoutMs: checkTimeout(input.timeout ?? GATEWAY.timeoutDefaultMs),
     concurrency: checkConcurrency(input.concurrency ?? 1),
@@ -80,12 +85,22 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
   return checked;
 }
 
-export function checkName(name: unknown): string {
-  if (typeof name === 'string' && isFunctionName(name)) return name;
-  throw bad(
-    `${typeof name === 'string' ? `'${name.slice(0, 80)}'` : 'the name'} cannot name a function`,
-    'use 1 to 63 of a-z 0-9 - _ . and start with a letter or digit',
-  );
+function checkId({ name, namespace = DEFAULT_NAMESPACE }: DeployInput): FunctionId {
+  if (typeof name !== 'string' || !isFunctionName(name)) {
+    throw bad(`${shown(name, 'the name')} cannot name a function`, `use ${NAME_FORM}`);
+  }
+  if (typeof namespace !== 'string' || !isNamespace(namespace)) {
+    throw bad(
+      `${shown(namespace, 'namespace')} cannot name a namespace`,
+      `leave it out, or use ${NAMESPACE_FORM}`,
+    );
+  }
+  return { namespace, name, key: functionKey(namespace, name) };
+}
+
+/** For messages: `field` in place of what is not text. */
+function shown(value: unknown, field: string): string {
+  return typeof value === 'string' ? `'${value.slice(0, 80)}'` : field;
 }
 
 /** Which engines there are is not known here. */
@@ -97,7 +112,7 @@ function checkEngine(engine: unknown): string {
 export function checkSharingGroup(group: unknown): string {
   if (typeof group === 'string' && SHARING_GROUP.test(group)) return group;
   throw bad(
-    `${typeof group === 'string' ? `'${group.slice(0, 80)}'` : 'sharingGroup'} cannot name a sharing group`,
+    `${shown(group, 'sharingGroup')} cannot name a sharing group`,
     'leave it out, or use 1 to 40 of a-z 0-9 - _ . and start with a letter or digit',
   );
 }

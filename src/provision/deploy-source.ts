@@ -6,6 +6,7 @@
 import { checkPackages } from '../bundle/pack.js';
 import { checkImageRequest } from '../images/reference.js';
 import { NemoError } from '../model/errors.js';
+import type { FunctionId } from '../model/function-ref.js';
 import type { ExecMode, FunctionSource } from '../model/function-source.js';
 import type { DeployInput } from '../model/platform.js';
 
@@ -20,8 +21,8 @@ const OF_IMAGE = ['handler', 'port'] as const;
 const NOT_OF_IMAGE = ['code', 'codeBase64', 'packages', 'exec'] as const;
 
 /** BAD_REQUEST; BAD_FUNCTION for what names no image. */
-export function sourceOf(input: DeployInput): FunctionSource {
-  const { name, image, handler, port, exec, codeBase64, engine, filename = `${name}.ts` } = input;
+export function sourceOf(input: DeployInput, { name, key }: FunctionId): FunctionSource {
+  const { image, handler, port, exec, codeBase64, engine, filename = `${name}.ts` } = input;
   if (typeof filename !== 'string' || filename.length > FILENAME_MAX) {
     throw bad(
       `filename is not a string of at most ${FILENAME_MAX} characters`,
@@ -29,17 +30,17 @@ export function sourceOf(input: DeployInput): FunctionSource {
     );
   }
   if (image !== undefined) {
-    refuse(input, NOT_OF_IMAGE, 'an image');
+    refuse(key, input, NOT_OF_IMAGE, 'an image');
     return { kind: 'image', ...checkImageRequest({ image, handler, port }) };
   }
-  refuse(input, OF_IMAGE, 'code');
-  const content = contentOf(input);
+  refuse(key, input, OF_IMAGE, 'code');
+  const content = contentOf(key, input);
   if (exec !== undefined) {
-    refuse(input, ['packages'], 'a program');
+    refuse(key, input, ['packages'], 'a program');
     return { kind: 'program', content, filename, exec: checkExec(exec) };
   }
   if (codeBase64 !== undefined && (engine === WASM_ENGINE || startsAsWasm(content))) {
-    refuse(input, ['packages'], 'WebAssembly');
+    refuse(key, input, ['packages'], 'WebAssembly');
     return { kind: 'wasm', content, filename };
   }
   return { kind: 'module', content, filename, packages: checkPackages(input.packages ?? []) };
@@ -49,10 +50,15 @@ function startsAsWasm(content: Buffer): boolean {
   return content.subarray(0, WASM_MAGIC.length).equals(WASM_MAGIC);
 }
 
-function refuse(input: DeployInput, fields: ReadonlyArray<keyof DeployInput>, what: string): void {
+function refuse(
+  key: string,
+  input: DeployInput,
+  fields: ReadonlyArray<keyof DeployInput>,
+  what: string,
+): void {
   const given = fields.find((field) => input[field] !== undefined);
   if (given === undefined) return;
-  throw bad(`function '${input.name}' is ${what}, for which there is no ${given}`, `leave ${given} out`);
+  throw bad(`function '${key}' is ${what}, for which there is no ${given}`, `leave ${given} out`);
 }
 
 function checkExec(exec: unknown): ExecMode {
@@ -61,16 +67,16 @@ function checkExec(exec: unknown): ExecMode {
 }
 
 /** Text in `code`, or bytes in `codeBase64`. */
-function contentOf({ name, code, codeBase64 }: DeployInput): Buffer {
+function contentOf(key: string, { code, codeBase64 }: DeployInput): Buffer {
   if (code !== undefined && codeBase64 !== undefined)
-    throw bad(`function '${name}' has both code and codeBase64`, 'send one of the two');
+    throw bad(`function '${key}' has both code and codeBase64`, 'send one of the two');
   if (codeBase64 !== undefined) {
     if (typeof codeBase64 === 'string' && BASE64.test(codeBase64)) return Buffer.from(codeBase64, 'base64');
     throw bad('codeBase64 is not base64', 'encode the bytes of the module or program, without line breaks');
   }
   if (typeof code === 'string' && code.trim() !== '') return Buffer.from(code);
   throw bad(
-    `function '${name}' has no code`,
+    `function '${key}' has no code`,
     'put the source text of one module into "code", or the name of a container image into "image"',
   );
 }

@@ -144,7 +144,8 @@ export class Channel {
 
   /** `code`: for a runner that sees no file at `path`. Throws RangeError above the bounds of a frame. */
   load(options: LoadOptions, path: string, code: Buffer = EMPTY, number = 0): void {
-    const { functionName, source, env, memoryBytes, concurrency = 1 } = options;
+    const { source, env, memoryBytes, concurrency = 1 } = options;
+    const functionName = options.ref.key;
     this.concurrency = concurrency;
     this.functionName = functionName;
     const meta = JSON.stringify({ functionName, source, path, env, concurrency, memoryBytes });
@@ -153,9 +154,9 @@ export class Channel {
   }
 
   /** Calls are of the function of that number from now on. Only while none is in flight. */
-  select({ functionName, concurrency = 1 }: LoadOptions, number: number): void {
+  select({ ref, concurrency = 1 }: LoadOptions, number: number): void {
     this.concurrency = concurrency;
-    this.functionName = functionName;
+    this.functionName = ref.key;
     this.send(FrameType.select, number, 0, '', EMPTY);
   }
 
@@ -171,9 +172,9 @@ export class Channel {
   }
 
   /** In place of `load`, where the runner has its function already. Answered by `onLoaded`. */
-  wake({ functionName, concurrency = 1 }: LoadOptions): void {
+  wake({ ref, concurrency = 1 }: LoadOptions): void {
     this.concurrency = concurrency;
-    this.functionName = functionName;
+    this.functionName = ref.key;
     this.loadsAsked++;
     this.send(FrameType.wake, 0, 0, '', EMPTY);
   }

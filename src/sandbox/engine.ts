@@ -7,6 +7,7 @@ import type { Cgroup } from '../linux/cgroup/driver.js';
 import type { Asker } from '../model/asker.js';
 import type { NemoError } from '../model/errors.js';
 import type { CallRequest, FunctionSpec, GiveBack, LogLine } from '../model/function.js';
+import type { FunctionRef } from '../model/function-ref.js';
 import type { FunctionSource, SourceKind, StoredSource } from '../model/function-source.js';
 import type { StoredPackage } from '../model/package.js';
 import type { FunctionScheduling } from '../policy/harvest/policies.js';
@@ -42,7 +43,7 @@ export interface StartOptions {
 }
 
 export interface LoadOptions {
-  functionName: string;
+  ref: FunctionRef;
   source: StoredSource;
   /** Absolute path on the host of what `Engine.prepare` made. */
   bundlePath: string;

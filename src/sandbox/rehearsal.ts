@@ -4,11 +4,12 @@
  */
 
 import type { CallRequest } from '../model/function.js';
+import { functionRef } from '../model/function-ref.js';
 import { ISOLATE, POOL } from '../tunables/index.js';
 import type { SandboxReply } from './engine.js';
 
 export const REHEARSAL = {
-  functionName: 'rehearsal',
+  ref: functionRef('rehearsal'),
   source: { kind: 'module' },
   env: {},
   memoryBytes: POOL.memoryMaxDefaultBytes,
@@ -17,7 +18,7 @@ export const REHEARSAL = {
 
 const CALL: CallRequest = {
   callId: 'rehearsal',
-  functionName: REHEARSAL.functionName,
+  ref: REHEARSAL.ref,
   method: 'POST',
   path: '/',
   query: '',

@@ -2,6 +2,7 @@
 
 import type { NemoError } from '../model/errors.js';
 import type { CallRequest, Sink, StartKind } from '../model/function.js';
+import type { FunctionRef } from '../model/function-ref.js';
 
 /** Told how a call began, when its answer would begin; or that it was not served. */
 export interface CallCounter {
@@ -18,7 +19,7 @@ export class SimCall implements CallRequest, Sink {
 
   constructor(
     readonly index: number,
-    readonly functionName: string,
+    readonly ref: FunctionRef,
     readonly arrivalMs: number,
     readonly durationMs: number,
     private readonly counter: CallCounter,

@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { callFunction } from '../dispatch/call-function.js';
 import { asNemoError, NemoError } from '../model/errors.js';
+import type { FunctionRef } from '../model/function-ref.js';
 import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
 import type { Queue, QueueEntry } from './queue.js';
@@ -10,7 +11,7 @@ import type { Source, TriggeredCallEnded } from './source.js';
 
 export interface QueueSourceOptions {
   queue: Queue;
-  functionName: string;
+  functionKey: string;
   /** Calls at the same time. */
   parallel: number;
   platform: Platform;
@@ -42,8 +43,8 @@ export class QueueSource implements Source {
 
   /** Takes as many entries as there are places, and waits where there is no place or no function. */
   private async turn(): Promise<void> {
-    const { queue, functionName, parallel, platform } = this.options;
-    const spec = platform.registry.get(functionName);
+    const { queue, functionKey, parallel, platform } = this.options;
+    const spec = platform.registry.get(functionKey);
     if (spec === undefined) return this.pause();
     const places = parallel - this.running.size;
     const roomBytes = QUEUE.inFlightMaxBytes - this.runningBytes;
@@ -54,7 +55,7 @@ export class QueueSource implements Source {
     const { entries, more } = await queue.take({ places, roomBytes, callMaxMs: spec.timeoutMs });
     for (const entry of entries) {
       if (this.stop.signal.aborted) queue.dropped(entry);
-      else this.start(entry);
+      else this.start(spec.ref, entry);
     }
     if (more) this.pollMs = QUEUE.pollMinMs;
     else await this.poll();
@@ -65,17 +66,17 @@ export class QueueSource implements Source {
     this.pollMs = Math.min(2 * this.pollMs, QUEUE.pollMaxMs);
   }
 
-  private start(entry: QueueEntry): void {
+  private start(ref: FunctionRef, entry: QueueEntry): void {
     this.runningBytes += entry.bytes;
-    const ended = this.call(entry).finally(() => {
+    const ended = this.call(ref, entry).finally(() => {
       this.running.delete(ended);
       this.runningBytes -= entry.bytes;
     });
     this.running.add(ended);
   }
 
-  private async call(entry: QueueEntry): Promise<void> {
-    const { queue, functionName, platform, onCallEnded } = this.options;
+  private async call(ref: FunctionRef, entry: QueueEntry): Promise<void> {
+    const { queue, functionKey, platform, onCallEnded } = this.options;
     const { id, body, headers } = entry;
     try {
       // As JSON, what was short enough may be longer.
@@ -86,18 +87,18 @@ export class QueueSource implements Source {
       }
       const answered = await callFunction(platform, {
         callId: `queue-${queue.name}-${id}`,
-        functionName,
+        ref,
         method: 'POST',
         path: '/',
         query: '',
         headers: { ...headers, 'x-nemo-trigger': 'queue', 'x-nemo-entry': id },
         body,
       });
-      onCallEnded(functionName, undefined, answered.timeline);
+      onCallEnded(functionKey, undefined, answered.timeline);
       await queue.done(entry, answered.status, answered.body);
     } catch (thrown) {
       const error = asNemoError(thrown);
-      onCallEnded(functionName, error, undefined);
+      onCallEnded(functionKey, error, undefined);
       if (error.code === 'STOPPING') queue.dropped(entry);
       else await queue.failed(entry, `${error.code}: ${error.message}`);
     }

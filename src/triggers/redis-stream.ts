@@ -1,6 +1,7 @@
 /** The source that the configuration calls a queue: entries of a Redis stream call a function. */
 
 import { hostname } from 'node:os';
+import { parseFunctionText } from '../model/function-ref.js';
 import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
 import { QueueSource } from './queue-source.js';
@@ -11,6 +12,7 @@ export interface QueueConfig {
   /** redis://[:password@]host:port[/db] */
   url: string;
   stream: string;
+  /** `[namespace/]name`. */
   function: string;
   /** Boxes of one group share the entries. Default `nemo`. */
   group?: string;
@@ -22,16 +24,17 @@ export interface QueueConfig {
 
 export class RedisStreamSource extends QueueSource {
   constructor(
-    { function: functionName, url, stream, group = 'nemo', parallel = QUEUE.parallel, replies }: QueueConfig,
+    { function: text, url, stream, group = 'nemo', parallel = QUEUE.parallel, replies }: QueueConfig,
     agentName: string,
     platform: Platform,
     onCallEnded: TriggeredCallEnded,
   ) {
+    const { key: functionKey } = parseFunctionText(text);
     const onWarning = (message: string): void => {
-      platform.events.emit({ kind: 'warning', severity: 'warning', functionName, message });
+      platform.events.emit({ kind: 'warning', severity: 'warning', functionName: functionKey, message });
     };
     const consumer = `${hostname()}-${agentName}`;
     const queue = new RedisQueue({ url, stream, group, consumer, replies, onWarning });
-    super({ queue, functionName, parallel, platform, onCallEnded });
+    super({ queue, functionKey, parallel, platform, onCallEnded });
   }
 }

@@ -11,6 +11,7 @@ import { Board, Core } from '../../src/model/board.js';
 import { type Clock, realClock } from '../../src/model/clock.js';
 import { NemoError } from '../../src/model/errors.js';
 import type { CallRequest, CallTimeline, FunctionSpec, Sink } from '../../src/model/function.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { StoredPackage } from '../../src/model/package.js';
 import { type BoxPolicy, policyByName } from '../../src/policy/harvest/policies.js';
 import { createPolicies } from '../../src/policy/policies.js';
@@ -350,10 +351,11 @@ export class InProcessBox implements SandboxSlots {
     this.dispatcher.setFunction(name, spec(name, over));
   }
 
-  call(functionName: string, body = Buffer.alloc(0)): Outcome {
+  call(name: string, body = Buffer.alloc(0)): Outcome {
     const sink = new Outcome();
+    const ref = functionRef(name);
     const callId = String(this.nextCall++);
-    const request = { callId, functionName, method: 'POST', path: '/', query: '', headers: {}, body };
+    const request = { callId, ref, method: 'POST', path: '/', query: '', headers: {}, body };
     this.dispatcher.invoke(request, sink);
     return sink;
   }
@@ -369,9 +371,9 @@ export class InProcessBox implements SandboxSlots {
     return this.sandboxes.filter((sandbox) => !sandbox.ended);
   }
 
-  /** Function names of the calls inside sandboxes. */
+  /** Keys of the functions of the calls inside sandboxes. */
   inside(): string[] {
-    return this.live.flatMap((sandbox) => sandbox.calls.map((call) => call.request.functionName));
+    return this.live.flatMap((sandbox) => sandbox.calls.map((call) => call.request.ref.key));
   }
 
   async close(): Promise<void> {
@@ -383,7 +385,7 @@ export class InProcessBox implements SandboxSlots {
 
 export function spec(name: string, over: Partial<FunctionSpec> = {}): FunctionSpec {
   return {
-    name,
+    ref: functionRef(name),
     engine: 'process',
     codeHash: `${name}-1`,
     source: MODULE,

@@ -13,6 +13,7 @@ import { StorageQuota } from '../../src/host/storage-quota.js';
 import { NemoError } from '../../src/model/errors.js';
 import type { FeedFrame } from '../../src/model/feed.js';
 import type { CallRequest, CallTimeline, Sink } from '../../src/model/function.js';
+import { splitFunctionText } from '../../src/model/function-ref.js';
 import type { Platform } from '../../src/model/platform.js';
 import { ImageUploads } from '../../src/provision/image-uploads.js';
 import { createRegistry, type PrepareFunction, type StoredRegistry } from '../../src/provision/registry.js';
@@ -28,8 +29,8 @@ export type Handler = (call: CallRequest, sink: Sink, timeline: CallTimeline) =>
 export interface TestBox {
   platform: Platform & { registry: StoredRegistry };
   gateway: Gateway;
-  /** Deploys a function whose calls go to `handler`. */
-  serve(name: string, handler: Handler): Promise<void>;
+  /** Deploys a function whose calls go to `handler`. `text`: its key. */
+  serve(text: string, handler: Handler): Promise<void>;
   /** Makes the next frame of the feed. */
   nextFrame(change?: Partial<FeedFrame>): FeedFrame;
   close(): Promise<void>;
@@ -95,7 +96,7 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
         core: 1,
         sandboxId: 'sb-1',
       };
-      handlers.get(call.functionName)!(call, sink, timeline);
+      handlers.get(call.ref.key)!(call, sink, timeline);
     },
   };
   const closeState = async (): Promise<void> => {
@@ -116,9 +117,9 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
   return {
     platform,
     gateway,
-    async serve(name, handler) {
-      handlers.set(name, handler);
-      await registry.deploy({ name, code: 'export default () => undefined;' });
+    async serve(text, handler) {
+      handlers.set(text, handler);
+      await registry.deploy({ ...splitFunctionText(text), code: 'export default () => undefined;' });
     },
     nextFrame(change = {}) {
       frame = { ...frame, ...change, seq: frame.seq + 1, timeMs: Date.now() };

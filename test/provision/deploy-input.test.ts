@@ -21,7 +21,7 @@ function refusal(change: object): NemoError {
 describe('deploy input', () => {
   it('fills in the defaults', () => {
     expect(checkDeployInput(GOOD, HOST_BYTES)).to.deep.equal({
-      name: 'resize',
+      id: { namespace: 'default', name: 'resize', key: 'resize' },
       engine: 'process',
       source: moduleOf('export default () => 1', 'resize.ts'),
       memoryBytes: 128 * 2 ** 20,

@@ -16,6 +16,7 @@ import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { onlineCores } from '../../src/linux/online-cores.js';
 import type { NemoError } from '../../src/model/errors.js';
 import type { CallRequest, FunctionSpec, LogLine } from '../../src/model/function.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import { endingOf } from '../../src/model/function-source.js';
 import type { PackageInput, StoredPackage } from '../../src/model/package.js';
 import { Egress } from '../../src/network/egress.js';
@@ -81,7 +82,12 @@ export class SandboxBench {
   /** Of the stems that functions of this sharing group, or of none, may have. */
   variantFor(group?: string): string {
     const sharing = group === undefined ? {} : { sharingGroup: group };
-    const spec: Partial<FunctionSpec> = { ...sharing, codeHash: '', source: MODULE };
+    const spec: Partial<FunctionSpec> = {
+      ref: functionRef('probe'),
+      ...sharing,
+      codeHash: '',
+      source: MODULE,
+    };
     return this.entry.variant?.(spec as FunctionSpec) ?? '';
   }
 
@@ -112,7 +118,7 @@ export class SandboxBench {
     const bundlePath = join(this.directory, `${sandbox.id}.${endingOf(source)}`);
     writeFileSync(bundlePath, code);
     await sandbox.load({
-      functionName: 'probe',
+      ref: functionRef('probe'),
       source,
       bundlePath,
       env: {},
@@ -151,7 +157,7 @@ export function call(sandbox: Sandbox, input: CallInput = {}, deadlineMs?: numbe
   const { body = '', ...rest } = input;
   const request: CallRequest = {
     callId: 'call-1',
-    functionName: 'probe',
+    ref: functionRef('probe'),
     method: 'POST',
     path: '/',
     query: '',

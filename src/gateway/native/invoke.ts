@@ -1,12 +1,13 @@
 /**
- * `/function/<name>` and below: any method, any body, never parsed. This is the hot path: it runs before fastify
+ * `/function/<function>` and below: any method, any body, never parsed. This is the hot path: it runs before fastify
  * sees the request, makes no promise, and touches the body only where there is one.
  */
 
 import { randomBytes } from 'node:crypto';
-import { NemoError } from '../../model/errors.js';
+import { asNemoError, NemoError } from '../../model/errors.js';
+import type { FunctionSpec } from '../../model/function.js';
 import type { Platform } from '../../model/platform.js';
-import { noSuchFunction } from '../../provision/registry.js';
+import { functionNamed } from '../../provision/registry.js';
 import type { Api } from '../api.js';
 import { bodyTooLarge, collectBody, cutLongUpload } from '../body.js';
 import type { Callers } from '../callers.js';
@@ -50,14 +51,16 @@ export function nativeApi(platform: Platform, options: InvokeOptions): Api {
     const pathEnd = queryAt === -1 ? url.length : queryAt;
     const slash = url.indexOf('/', INVOKE_PREFIX.length);
     const nameEnd = slash === -1 || slash > pathEnd ? pathEnd : slash;
-    const functionName = url.slice(INVOKE_PREFIX.length, nameEnd);
+    const text = url.slice(INVOKE_PREFIX.length, nameEnd);
 
-    if (options.stopping()) return refuse(functionName, stoppingError());
-    if (platform.registry.get(functionName) === undefined) {
-      return refuse(functionName, noSuchFunction(functionName));
-    }
+    if (options.stopping()) return refuse(text, stoppingError());
+    // One look-up for what callers usually write, which is a key.
+    const found = platform.registry.get(text) ?? otherwiseNamed(platform, text);
+    if (found instanceof NemoError) return refuse(text, found);
+    const { ref } = found;
+    const functionName = ref.key;
     if (nameEnd === pathEnd && headers['service-worker'] !== undefined) {
-      return refuse(functionName, tooWide(functionName));
+      return refuse(functionName, tooWide(text));
     }
     const declared = headers['content-length'];
     if (declared !== undefined && Number(declared) > bodyMaxBytes) {
@@ -69,7 +72,7 @@ export function nativeApi(platform: Platform, options: InvokeOptions): Api {
       platform.invoke(
         {
           callId,
-          functionName,
+          ref,
           method: request.method!,
           path: nameEnd === pathEnd ? '/' : url.slice(nameEnd, pathEnd),
           query: queryAt === -1 ? '' : url.slice(queryAt + 1),
@@ -104,6 +107,15 @@ function isChunked(rawHeaders: readonly string[]): boolean {
     if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') return true;
   }
   return false;
+}
+
+/** Of a path, only the two characters are decoded that no name has: each function has one way to be written. */
+function otherwiseNamed({ registry }: Platform, inPath: string): FunctionSpec | NemoError {
+  try {
+    return functionNamed(registry, inPath.replace(/%2f/i, '/').replace(/%3a/i, ':'));
+  } catch (thrown) {
+    return asNemoError(thrown);
+  }
 }
 
 /** A service worker controls what is below the folder of its script: here, the pages of all functions. */
