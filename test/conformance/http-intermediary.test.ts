@@ -11,6 +11,7 @@ import type { CallRequest } from '../../src/model/function.js';
 import type { ChannelEvents } from '../../src/sandbox/channel.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { exchange, type WireAnswer } from '../support/raw-http.js';
+import { later } from '../support/waiting.js';
 
 const HOST = 'Host: localhost\r\n';
 const END = 'Connection: close\r\n\r\n';
@@ -115,7 +116,7 @@ class RawServer {
         return;
       }
       more.splice(0, more.length, ...rest);
-      setTimeout(() => socket.write(after, 'latin1', next), 5);
+      later(5, () => socket.write(after, 'latin1', next));
     };
     socket.write(piece, 'latin1', next);
   }

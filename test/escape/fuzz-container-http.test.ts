@@ -8,6 +8,7 @@ import { HttpChannel } from '../../src/engine/oci/http-channel.js';
 import type { ChannelEvents } from '../../src/sandbox/channel.js';
 import { OCI } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzzAsync } from '../support/fuzz.js';
+import { letTimePass } from '../support/waiting.js';
 import { inPieces } from './support/hostile-bytes.js';
 
 const LOAD = { functionName: 'f', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1_000 };
@@ -153,7 +154,7 @@ describe('hostile messages from a container', function () {
         const told = { text: '', bytes: 0 };
         const ended = call(bench, told);
         // The last words of a process are awaited before a call fails: its sandbox ends here at once.
-        await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, OCI.connectWaitMs + 20))]);
+        await Promise.race([ended, letTimePass(OCI.connectWaitMs + 20)]);
         bench.channel.endAll(() => Object.assign(new Error('ended'), { code: 'FUNCTION_EXIT' }) as never);
         await ended;
         await bench.close();

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { expect } from 'chai';
 import type { Sandbox } from '../../src/sandbox/engine.js';
 import { ask, call, errorOf, SandboxBench } from '../support/sandboxes.js';
+import { later } from '../support/waiting.js';
 
 const SHELL = '#!/bin/sh\n';
 
@@ -41,10 +42,10 @@ function left(sandbox: Sandbox, input: { path?: string; body?: string }): Promis
       ...{ onHead: () => {}, onChunk: () => {}, onEnd: resolve, onError: () => resolve() },
     };
     sandbox.invoke(request, performance.now() + 60_000, reply);
-    setTimeout(() => {
+    later(300, () => {
       reply.gone = true;
       sandbox.callersLeft?.();
-    }, 300);
+    });
   });
 }
 
