@@ -11,6 +11,7 @@ import { expect } from 'chai';
 import { NemoError } from '../../src/model/errors.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { freePort } from '../store/redis-server.js';
+import { later } from '../support/waiting.js';
 
 const CHILD = fileURLToPath(new URL('./command-child.js', import.meta.url));
 const COMMANDS = ['deploy', 'invoke', 'ls', 'describe', 'rm', 'logs', 'trace', 'top'];
@@ -264,7 +265,7 @@ describe('commands that talk to an agent', function () {
         sink.onHead(200, {});
         sink.onChunk(Buffer.from('half'));
         // The head goes out a turn later; only then is there an answer that can break off.
-        setTimeout(() => sink.onError(new NemoError('FUNCTION_ERROR', 'boom'), undefined), 50);
+        later(50, () => sink.onError(new NemoError('FUNCTION_ERROR', 'boom'), undefined));
       });
       const plain = await run(['invoke', 'half']);
       expect(plain.out.toString()).to.equal('half');

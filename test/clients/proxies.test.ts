@@ -6,10 +6,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { freePort } from '../store/redis-server.js';
 import { RealAgent } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 import { bytesOf, ECHO, output } from './run-client.js';
 
 const CALLS = 1_000;
@@ -43,7 +43,7 @@ describe('clients: proxies in front', function () {
     writeFileSync(file, config);
     const args = command === 'haproxy' ? ['-db', '-f', file] : ['-c', file, '-e', join(folder, 'errors')];
     proxy = spawn(command, args, { stdio: 'ignore' });
-    while (!(await listens(port))) await delay(20);
+    await until(() => listens(port));
     return `http://127.0.0.1:${port}/function/echo`;
   }
 

@@ -12,6 +12,7 @@ import { functionRef } from '../../src/model/function-ref.js';
 import type { ChannelEvents } from '../../src/sandbox/channel.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { exchange, type WireAnswer } from '../support/raw-http.js';
+import { later } from '../support/waiting.js';
 
 const HOST = 'Host: localhost\r\n';
 const END = 'Connection: close\r\n\r\n';
@@ -116,7 +117,7 @@ class RawServer {
         return;
       }
       more.splice(0, more.length, ...rest);
-      setTimeout(() => socket.write(after, 'latin1', next), 5);
+      later(5, () => socket.write(after, 'latin1', next));
     };
     socket.write(piece, 'latin1', next);
   }

@@ -1,10 +1,9 @@
 /** HTTP/1.1 for a server, RFC 9110 and RFC 9112, on raw sockets: one line a rule, with its section. */
 
-import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { CallRequest } from '../../src/model/function.js';
-import { rawSocket, until, untilClosed } from '../gateway/http-client.js';
+import { rawSocket, untilClosed, untilText } from '../gateway/http-client.js';
 import { type Handler, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { exchange, type WireAnswer } from '../support/raw-http.js';
 
@@ -282,7 +281,7 @@ describe('conformance: HTTP/1.1 for a server (RFC 9110, RFC 9112)', () => {
   it('RFC 9112, 9.3: one connection takes request after request, and says for how long', async () => {
     const socket = await rawSocket(ports()[0]!);
     for (let i = 0; i < 3; i++) {
-      const answered = until(socket, /short$/);
+      const answered = untilText(socket, /short$/);
       socket.write(`GET ${SPY}/short HTTP/1.1\r\n${HOST}\r\n`);
       expect(await answered)
         .to.match(/\r\nConnection: keep-alive\r\n/)
@@ -318,10 +317,11 @@ describe('conformance: HTTP/1.1 for a server (RFC 9110, RFC 9112)', () => {
 
   it('RFC 9112, 9.3.2: a connection that is closed while idle is closed back', async () => {
     const socket = await rawSocket(ports()[0]!);
-    const answered = until(socket, /short$/);
+    const answered = untilText(socket, /short$/);
     socket.write(`GET ${SPY}/short HTTP/1.1\r\n${HOST}\r\n`);
     await answered;
+    const more = untilClosed(socket);
     socket.end();
-    if (!socket.closed) await once(socket, 'close');
+    expect(await more).to.equal('');
   });
 });

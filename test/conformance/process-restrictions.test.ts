@@ -26,6 +26,7 @@ import { guardianDone } from '../../src/nf/guardian.js';
 import { freePort } from '../store/redis-server.js';
 import { groupsNamed, locksOf } from '../support/leftovers.js';
 import { CLI } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 const CPUSET = '/sys/fs/cgroup/cpuset';
 /** What it sees of its surroundings. */
@@ -129,10 +130,10 @@ class Agent {
       ask('/v1/status')
         .then(() => true)
         .catch(() => false);
-    while (!(await answers())) {
+    await until(() => {
       if (over !== undefined) throw new Error(over);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+      return answers();
+    });
   }
 
   /** Resolves with its exit code. */

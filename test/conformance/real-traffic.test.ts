@@ -28,8 +28,10 @@ const url = (world: TrafficWorld, version: 4 | 6, path: string) =>
   `http://${version === 4 ? world.address(4) : `[${world.address(6)}]`}:8080${path}`;
 const curl = (world: TrafficWorld, ...args: string[]) =>
   world.near.run('curl', ['-sS', '-g', '--max-time', '20', ...args]);
-const ping = (world: TrafficWorld, version: 4 | 6, ...args: string[]) =>
-  world.near.run('ping', ['-c', '3', '-i', '0.05', '-W', '2', ...args, world.address(version)]);
+const ping = async (world: TrafficWorld, version: 4 | 6, ...args: string[]) => {
+  const asked = ['-c', '3', '-i', '0.05', '-W', '2', ...args, world.address(version)];
+  expect(await world.near.run('ping', asked)).to.match(/, [1-3] received/);
+};
 const bulk = async (world: TrafficWorld, version: 4 | 6) => {
   const sum = await world.near.run('sh', [
     '-c',

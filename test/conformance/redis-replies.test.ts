@@ -10,6 +10,7 @@ import { openRedisStore } from '../../src/store/redis.js';
 import { RedisStreamSource } from '../../src/triggers/redis-stream.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { error, reply, type Script, ScriptedRedis } from '../support/scripted-redis.js';
+import { until } from '../support/waiting.js';
 
 /** After an error the next command to the same stream comes this much later at least: never a hot loop. */
 const PAUSE_MIN_MS = 100;
@@ -156,8 +157,7 @@ describe('conformance: replies of Redis 6.2 to 8', () => {
       it(what, async () => {
         const stream = `row-${i}`;
         const server = servers.get(version)!;
-        while (server.streams.get(stream)?.acked !== true)
-          await new Promise((resolve) => setTimeout(resolve, 5));
+        await until(() => server.streams.get(stream)?.acked === true);
         expect(called.get(stream), 'calls').to.equal(1);
         const heard = server.heard.get(stream)!;
         expect(heard.filter(({ command }) => command === 'XADD')).to.deep.equal([]);

@@ -4,8 +4,8 @@
  *     [--width 1280] [--height 0 (the whole page)] [--wait seconds (default: 0 made up, 61 real)]
  */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { letTimePass } from '../support/waiting.js';
 import { launchBrowser } from './support/browser.js';
 import { FeedServer } from './support/feed-server.js';
 import { FeedSource } from './support/feed-source.js';
@@ -36,17 +36,17 @@ if (server) {
   await page.locator('[data-link=live]').waitFor();
   for (let i = 0; i < 600; i++) server.publish(source.next());
   server.play(source);
-  await sleep(1_500);
+  await letTimePass(1_500);
 } else {
   await page.goto(values.url!);
   await page.locator('[data-link=live]').waitFor();
 }
-await sleep(1_000 * Number(values.wait ?? (server ? 0 : 61)));
+await letTimePass(1_000 * Number(values.wait ?? (server ? 0 : 61)));
 if (height === 0) {
   // A lane is drawn only while it is in view: make the window as tall as the page.
   const fullHeight = await page.evaluate('document.documentElement.scrollHeight');
   await page.setViewportSize({ width: Number(values.width), height: Number(fullHeight) });
-  await sleep(500);
+  await letTimePass(500);
 }
 await page.screenshot({ path: values.out });
 await browser.close();

@@ -6,7 +6,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Control, type CulpritEvent, type LevelEvent } from '../../src/control/control.js';
 import type { ControlNf } from '../../src/control/messages.js';
@@ -19,6 +18,7 @@ import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
 import { FROZEN, OFF } from '../../src/policy/conflict/ladder.js';
 import { PREDICTOR_NAMES } from '../../src/policy/harvest/prediction/predictor.js';
 import { BURN, CONTROL_OPTIONS, NF_CORE } from '../support/control-bed.js';
+import { until } from '../support/waiting.js';
 
 const HOG = 'echo up; while :; do :; done';
 
@@ -42,7 +42,7 @@ describe('the control thread', function () {
     driver = openCgroupDriver({ rootName: `nemo-test-control-${process.pid}`, idle: true });
     group = driver.create('sb-1', { cpus: [NF_CORE] });
     burner = spawnTied('/bin/sh', ['-c', BURN, 'burner', ...group.joinPaths], { stdio: 'ignore' });
-    await waitFor(() => group.usage().cpuNs > 20e6);
+    await until(() => group.usage().cpuNs > 20e6);
     control = await Control.start(CONTROL_OPTIONS);
     levels = [];
     control.on('level', (event) => {
@@ -71,7 +71,7 @@ describe('the control thread', function () {
     source: { kind: 'reported', pid: bed.nfPid },
   });
   const total = (field: (typeof Core)[keyof typeof Core]): number => control.board.get(NF_CORE, field);
-  const untilLevel = (to: number) => waitFor(() => levels.some((event) => event.to === to));
+  const untilLevel = (to: number) => until(() => levels.some((event) => event.to === to));
 
   it('freezes the busy one of two functions alone, and lets it go on later', async () => {
     const quiet = driver.create('sb-2', { cpus: [NF_CORE] });
@@ -82,15 +82,15 @@ describe('the control thread', function () {
     const culprits: CulpritEvent[] = [];
     control.on('culprit', (event) => culprits.push(event));
     await bed.traffic.run({ kind: 'rate', packetsPerS: 20_000 });
-    await waitFor(() => total(Core.functionNs) > 100e6);
+    await until(() => total(Core.functionNs) > 100e6);
     // No packet is as quick as this: every one is above its SLO.
     control.setNfs([nf(1)]);
-    await waitFor(() => culprits.length > 0);
+    await until(() => culprits.length > 0);
     expect(culprits[0]!.slot).to.equal(slot);
     expect(culprits.every((event) => event.slot !== quietSlot)).to.equal(true);
     control.setNfs([nf(10_000_000)]);
     const used = group.usage().cpuNs;
-    await waitFor(() => group.usage().cpuNs > used + 50e6);
+    await until(() => group.usage().cpuNs > used + 50e6);
     await quiet.kill();
     await ended;
   });
@@ -117,10 +117,10 @@ describe('the control thread', function () {
         culprits.find(({ cause }) => / % of the (page faults|kernel time)/.test(cause));
       try {
         await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
-        await waitFor(() => culprit.made.usage().cpuNs > 200e6);
+        await until(() => culprit.made.usage().cpuNs > 200e6);
         // No packet is as quick as this: every one is above its SLO.
         control.setNfs([nf(1)]);
-        await waitFor(() => byCounters() !== undefined);
+        await until(() => byCounters() !== undefined);
         expect(byCounters()).to.include({ slot: culprit.slot, core: NF_CORE });
       } finally {
         await eager.removeAll();
@@ -132,17 +132,17 @@ describe('the control thread', function () {
   it('gives no place on a core that is barred, until it is free again', async () => {
     const places = () => [total(Core.harvestable), total(Core.budgetRunning)];
     control.setNfs([nf(0)], [NF_CORE]);
-    await waitFor(() => total(Core.hasNf) === 1);
+    await until(() => total(Core.hasNf) === 1);
     expect(places()).to.deep.equal([0, 0]);
     control.setNfs([nf(0)]);
-    await waitFor(() => total(Core.harvestable) === 1);
+    await until(() => total(Core.harvestable) === 1);
     expect(places()).to.deep.equal([1, 1]);
   });
 
   it('counts spare and harvested time as the kernel does', async () => {
     await bed.traffic.run({ kind: 'rate', packetsPerS: 20_000 });
     control.setNfs([nf(0)]);
-    await waitFor(() => total(Core.wallNs) > 200e6);
+    await until(() => total(Core.wallNs) > 200e6);
     let wall = 0;
     let nfNs = 0;
     let functionNs = 0;
@@ -152,7 +152,7 @@ describe('the control thread', function () {
       const fromNs = process.hrtime.bigint();
       const before = { wall: total(Core.wallNs), nf: total(Core.nfNs), fn: total(Core.functionNs) };
       const kernelBefore = { nf: runNs(bed.nfPid), fn: group.usage().cpuNs };
-      await waitFor(() => total(Core.wallNs) - before.wall > 2_000e6);
+      await until(() => total(Core.wallNs) - before.wall > 2_000e6);
       kernel = { nf: runNs(bed.nfPid) - kernelBefore.nf, fn: group.usage().cpuNs - kernelBefore.fn };
       wall = total(Core.wallNs) - before.wall;
       nfNs = total(Core.nfNs) - before.nf;
@@ -185,18 +185,18 @@ describe('the control thread', function () {
     control.setNfs([nf(0.5)]);
     await untilLevel(FROZEN);
     expect(total(Core.budgetRunning)).to.equal(0);
-    await waitFor(() => levels.some((event) => event.to === OFF));
+    await until(() => levels.some((event) => event.to === OFF));
     // From freezing to `off` it used nothing but what was still being counted.
     expect(levels[1]!.usedNs - levels[0]!.usedNs).to.be.lessThan(30e6);
     expect(levels.slice(0, 2).map((event) => event.to)).to.deep.equal([FROZEN, OFF]);
     expect(levels[0]!.reactionUs).to.be.greaterThan(0);
     expect(levels[0]!.cause).to.include('above the SLO');
     // The NF told when the kernel received the packet.
-    await waitFor(() => control.board.head(Head.packetReactions) > 0);
+    await until(() => control.board.head(Head.packetReactions) > 0);
     expect(control.board.head(Head.packetReactionP50Us)).to.be.greaterThan(0);
     expect(control.board.head(Head.packetSources)).to.equal(PACKET_SOURCES.reported);
     expect(total(Core.conflicts)).to.be.at.least(1);
-    await waitFor(() => warnings.length > 0);
+    await until(() => warnings.length > 0);
     expect(warnings[0]).to.include('not met even without functions');
     expect(levels.map((event) => event.to)).to.deep.equal([FROZEN, OFF]);
 
@@ -204,7 +204,7 @@ describe('the control thread', function () {
     await untilLevel(0);
     expect(total(Core.budgetRunning)).to.equal(1);
     const recovered = group.usage().cpuNs;
-    await waitFor(() => group.usage().cpuNs > recovered + 50e6);
+    await until(() => group.usage().cpuNs > recovered + 50e6);
     expect(total(Core.throttledNs)).to.be.greaterThan(0);
   });
 
@@ -219,7 +219,7 @@ describe('the control thread', function () {
     };
     control.setNfs([{ ...nf(500), ...own }]);
     const looks = () => control.board.head(Head.bellLooks);
-    await waitFor(() => {
+    await until(() => {
       for (let i = 0; i < 10_000; i++) report.buckets.record(i < 9_997 ? 1e4 : 1e6);
       for (let i = 0; i < 3; i++) report.doorbell.passed(1e6);
       report.doorbell.done(performance.now() * 1e6);
@@ -253,7 +253,7 @@ describe('the control thread', function () {
     process.kill(pid, 'SIGSTOP');
     await untilLevel(0);
     const used = group.usage().cpuNs;
-    await waitFor(() => group.usage().cpuNs > used + 50e6);
+    await until(() => group.usage().cpuNs > used + 50e6);
     process.kill(pid, 'SIGKILL');
     await ended;
   });
@@ -261,7 +261,7 @@ describe('the control thread', function () {
   it('goes on watching a sandbox that left its core and came back', async () => {
     control.moveSandbox(slot, 0);
     group.setCpus([0]);
-    await waitFor(() => group.usage().cpuNs > 50e6);
+    await until(() => group.usage().cpuNs > 50e6);
     group.setCpus([NF_CORE]);
     control.moveSandbox(slot, NF_CORE);
     await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
@@ -280,7 +280,7 @@ describe('the control thread', function () {
     expect(total(Core.budgetRunning)).to.equal(1);
     expect(total(Core.hasNf)).to.equal(0);
     const used = group.usage().cpuNs;
-    await waitFor(() => group.usage().cpuNs > used + 50e6);
+    await until(() => group.usage().cpuNs > used + 50e6);
   });
 
   it('leaves nothing frozen and nothing capped when it stops', async () => {
@@ -294,22 +294,20 @@ describe('the control thread', function () {
     expect(stateOf(group)).to.equal('THAWED');
     expect(quotaOf(group)).to.match(/^(-1|max \d+)$/);
     const before = group.usage().cpuNs;
-    await waitFor(() => group.usage().cpuNs > before + 20e6);
+    await until(() => group.usage().cpuNs > before + 20e6);
   });
 
   it('slows down while nothing runs, and is at full rate again with the first call', async () => {
-    await waitFor(() => control.board.head(Head.hz) > 200);
+    const hz = () => control.board.head(Head.hz);
+    await until(() => hz() > 200);
     control.setBusy(slot, false);
     control.relax();
-    await waitFor(() => control.board.head(Head.hz) < 100);
+    await until(() => hz() < 100);
+    expect(hz()).to.be.below(100);
     control.setBusy(slot, true);
-    await waitFor(() => control.board.head(Head.hz) > 200);
+    await until(() => hz() > 200);
   });
 });
-
-async function waitFor(holds: () => boolean): Promise<void> {
-  while (!holds()) await delay(2);
-}
 
 function tidsOf(pid: number): number[] {
   return readdirSync(`/proc/${pid}/task`).map(Number);

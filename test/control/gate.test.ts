@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { cpus } from 'node:os';
 import { expect } from 'chai';
 import { getScheduling } from '../../src/linux/sched.js';
-import { GateBed, tick } from '../support/gate-bed.js';
+import { GateBed } from '../support/gate-bed.js';
+import { letTimePass } from '../support/waiting.js';
 
 /** What the function may use of the core after the end of its gate: the promise to the NF. */
 const BACK_MS = 10;
@@ -32,7 +33,7 @@ describe('slice gate', function () {
   /** From now on the function gets next to nothing. */
   const expectBack = async (what: string): Promise<void> => {
     const [fromMs, before] = [performance.now(), bed.usedMs()];
-    await tick(LOOK_MS);
+    await letTimePass(LOOK_MS);
     const most = BACK_MS + TICK_MS + OWN_SHARE * (performance.now() - fromMs);
     expect(bed.usedMs() - before, what).to.be.below(most);
   };

@@ -2,6 +2,7 @@
 
 import { expect } from 'chai';
 import { Core } from '../../src/model/board.js';
+import { VirtualClock } from '../../src/model/clock.js';
 import { NemoError } from '../../src/model/errors.js';
 import { Random } from '../../src/packet/random.js';
 import { LADDER, OFF } from '../../src/policy/conflict/ladder.js';
@@ -16,7 +17,9 @@ for (const seed of [1, 2, 3]) {
       const chances = new Random(seed);
       const random = (): number => chances.u32() / 2 ** 32;
       const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)];
+      const clock = new VirtualClock();
       const box = new InProcessBox({
+        clock,
         functionCores: [1, 2],
         prewarm: { policy: 'fixed', stems: 1, warmPerFunction: 1 },
       });
@@ -68,7 +71,10 @@ for (const seed of [1, 2, 3]) {
           const instance = pick([...box.pool.instances.values()].filter((one) => one.idle));
           if (instance !== undefined) void box.pool.end(instance);
         } else if (chance < 0.75) box.planner.tick();
-        else await new Promise((resolve) => setImmediate(resolve));
+        else {
+          clock.advance(random());
+          await new Promise((resolve) => setImmediate(resolve));
+        }
       }
       expect(wrong).to.deep.equal([]);
 
@@ -80,8 +86,11 @@ for (const seed of [1, 2, 3]) {
       const open = () => calls.filter((call) => call.outcomes.length === 0).length;
       for (let i = 0; i < 20_000 && open() > 0; i++) {
         answerOne();
-        // A back-off after a failed start passes in real time.
-        if (busy().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+        // A back-off after a failed start passes.
+        if (busy().length === 0) {
+          clock.advance(5);
+          await settled();
+        }
       }
       expect(calls.filter((call) => call.outcomes.length !== 1)).to.deep.equal([]);
       expect(box.inside()).to.deep.equal([]);

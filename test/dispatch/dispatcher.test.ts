@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { VirtualClock } from '../../src/model/clock.js';
 import { OFF } from '../../src/policy/conflict/ladder.js';
 import { DISPATCH, GATEWAY } from '../../src/tunables/index.js';
 import { type BoxOptions, FALLBACK, InProcessBox, KIND, settled } from './in-process-box.js';
@@ -106,18 +107,20 @@ describe('the dispatcher', () => {
   });
 
   it('does not let a sandbox of many calls at once keep the core from another function', async () => {
-    open().deploy('busy', { concurrency: 4 });
+    const clock = new VirtualClock();
+    open({ clock }).deploy('busy', { concurrency: 4 });
     box.deploy('quiet');
     const busy = await box.warm('busy');
     const quiet = await box.warm('quiet');
     for (let i = 0; i < 50; i++) box.call('busy');
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    clock.advance(2);
     busy.answer();
     box.call('quiet');
     for (let turns = 0; quiet.calls.length === 0; turns++) {
       expect(turns).to.be.lessThan(6);
       busy.answer();
     }
+    expect(quiet.calls).to.have.length(1);
   });
 
   it('refuses calls beyond the queue, by number and by bytes', () => {

@@ -2,6 +2,7 @@
 
 import { expect } from 'chai';
 import { RealAgent } from '../support/real-agent.js';
+import { letTimePass } from '../support/waiting.js';
 
 describe('an agent with bad functions', function () {
   this.timeout(60_000);
@@ -158,7 +159,7 @@ describe('an agent with bad functions', function () {
       let most = 0;
       for (let looks = 0; looks < 40; looks++) {
         most = Math.max(most, (await agent.status()).agent.memory.agentRssBytes);
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await letTimePass(20);
       }
       for (let part = await reader.read(); !part.done; part = await reader.read()) {
         bytes += part.value.length;

@@ -10,7 +10,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
 import { getScheduling } from '../../src/linux/sched.js';
-import { isGone, RealAgent, untilTrue } from '../support/real-agent.js';
+import { RealAgent } from '../support/real-agent.js';
+import { isGone, until } from '../support/waiting.js';
 
 const SPIN = 'export default () => { for (;;); };';
 const NF_CORE = 1;
@@ -37,10 +38,11 @@ describe('deaths on a box', function () {
 
   /** Nothing of the agent is left: no process, no group, no journal, the NF as it was. */
   const expectNothingLeft = async (members: number[]): Promise<void> => {
-    await untilTrue(() => members.every(isGone));
-    await untilTrue(() => agent.groups().length === 0);
-    await untilTrue(() => getScheduling(bed.nfPid).policy === 'other');
-    await untilTrue(() => !existsSync(agent.journal));
+    expect(members).to.not.have.length(0);
+    await until(() => members.every(isGone));
+    await until(() => agent.groups().length === 0);
+    await until(() => getScheduling(bed.nfPid).policy === 'other');
+    await until(() => !existsSync(agent.journal));
   };
 
   it('sees an NF die and come back, and protects it again', async () => {
@@ -115,7 +117,7 @@ describe('deaths on a box', function () {
       const gone = once(stray, 'exit');
       await agent.end('SIGKILL');
       await gone;
-      await untilTrue(() => agent.groups().length === 0);
+      await until(() => agent.groups().length === 0);
     } finally {
       stray.kill('SIGKILL');
     }
@@ -126,11 +128,12 @@ describe('deaths on a box', function () {
     await agent.deploy('spin', SPIN);
     await agent.until((frame) => (frame.functions[0]?.sandboxes.length ?? 0) > 0);
     const members = agent.members();
+    expect(members).to.not.have.length(0);
     const gone = agent.end('SIGKILL');
     rmSync(agent.folder, { recursive: true, force: true });
     await gone;
-    await untilTrue(() => members.every(isGone));
-    await untilTrue(() => agent.groups().length === 0);
+    await until(() => members.every(isGone));
+    await until(() => agent.groups().length === 0);
   });
 
   for (const [how, end] of [

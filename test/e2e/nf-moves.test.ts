@@ -3,12 +3,12 @@
  * and harvested moves with it, and the owner of a function that hurt it hears of it.
  */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
 import { getScheduling, setAffinity } from '../../src/linux/sched.js';
 import type { FeedFrame } from '../../src/model/feed.js';
 import { nemo, RealAgent } from '../support/real-agent.js';
+import { letTimePass } from '../support/waiting.js';
 
 const SPIN = 'export default () => { for (;;); };';
 const NF_CORE = 1;
@@ -51,7 +51,8 @@ describe('an NF that changes its core', function () {
     await agent.deploy('spin', SPIN, { timeout: '60s' });
     while (!(await agent.status()).cores.every(({ running }) => running.length > 0)) {
       calls.push(agent.call('spin').catch(() => undefined));
-      await delay(500);
+      // The next goes where the last one is not, once that runs.
+      await letTimePass(500);
     }
     await bed.traffic.run({ kind: 'rate', packetsPerS: 5_000 });
     await agent.until((frame) => core(frame, NF_CORE).throttleLevel > 0);

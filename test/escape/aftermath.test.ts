@@ -12,7 +12,8 @@ import { codeOf } from '../../bench/workloads.js';
 import { createTestbed, type Testbed } from '../../src/lab/testbed.js';
 import { listPids } from '../../src/linux/process.js';
 import { getScheduling } from '../../src/linux/sched.js';
-import { isGone, RealAgent, untilTrue } from '../support/real-agent.js';
+import { RealAgent } from '../support/real-agent.js';
+import { isGone, until } from '../support/waiting.js';
 
 const NF_CORE = 1;
 const PACKETS_PER_S = 10_000;
@@ -103,11 +104,11 @@ describe('what an attack leaves behind', function () {
     expect(members.length).to.be.above(0);
     await agent.end('SIGKILL');
     await Promise.all(attacks.map((one) => one.stop()));
-    await untilTrue(() => members.every(isGone));
-    await untilTrue(() => agent.groups().length === 0);
-    await untilTrue(() => getScheduling(bed.nfPid).policy === 'other');
-    await untilTrue(() => !existsSync(agent.journal));
-    await untilTrue(() => sandboxPids().every((pid) => uidsBefore.has(pid)));
+    await until(() => members.every(isGone));
+    await until(() => agent.groups().length === 0);
+    await until(() => getScheduling(bed.nfPid).policy === 'other');
+    await until(() => !existsSync(agent.journal));
+    await until(() => sandboxPids().every((pid) => uidsBefore.has(pid)));
     const { received } = await bed.traffic.measure(SECONDS);
     expect(received).to.be.above(0);
   });

@@ -9,8 +9,8 @@ import { spawnTied } from '../../src/linux/tied-process.js';
 import { Core, type CoreField } from '../../src/model/board.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
 import { FROZEN } from '../../src/policy/conflict/ladder.js';
-import { until } from '../packet/waiting.js';
 import { CONTROL_OPTIONS, NF_CORE } from '../support/control-bed.js';
+import { until } from '../support/waiting.js';
 
 describe('escape between calls', function () {
   this.timeout(30_000);
@@ -68,6 +68,7 @@ describe('escape between calls', function () {
     await endCall(start('alone', 'while :; do :; done'));
     setLateNf();
     await until(() => get(Core.throttleLevel) >= FROZEN);
+    expect(get(Core.hasNf)).to.equal(1);
   });
 
   it('is to blame itself, not its neighbour that has a call', async () => {

@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { expect } from 'chai';
 import type { FeedFunction } from '../../src/model/feed.js';
-import { rawSocket, until } from '../gateway/http-client.js';
+import { rawSocket, untilText } from '../gateway/http-client.js';
 import { RealAgent } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 const HOST = 'Host: 127.0.0.1\r\n';
 /** Longer than any test: what ends sooner was ended for its caller's sake. */
@@ -56,7 +57,7 @@ describe('escape: callers who leave', function () {
       return fn !== undefined && holds(fn);
     });
   const printed = async (name: string, text: string): Promise<void> => {
-    while (!(await agent.logs(name)).includes(text));
+    await until(async () => (await agent.logs(name)).includes(text));
   };
   const sandboxes = async (name: string): Promise<number[]> => {
     const { functions } = await agent.status();
@@ -94,7 +95,11 @@ describe('escape: callers who leave', function () {
     await state((fn) => fn.queued + fn.inFlight === 41 && fn.queued > 30, 'spinning');
     await leave(...waiting);
     await state((fn) => fn.queued === 0, 'spinning');
+    const behind = await call('spinning');
     await leave(runs);
+    await state((fn) => fn.queued === 0 && fn.inFlight === 1, 'spinning');
+    expect(behind.destroyed).to.equal(false);
+    await leave(behind);
     await state((fn) => fn.inFlight === 0, 'spinning');
   });
 
@@ -117,7 +122,7 @@ describe('escape: callers who leave', function () {
 
   it('end a stream in its middle', async () => {
     const socket = await call('streaming');
-    await until(socket, /tick/);
+    expect(await untilText(socket, /tick/)).to.not.contain('stream over');
     await leave(socket);
     await printed('streaming', 'stream over');
     await state((fn) => fn.inFlight === 0, 'streaming');

@@ -26,11 +26,12 @@ describe('escape: deploys', function () {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
   const quickly = (work: () => unknown): NemoError => {
-    const from = performance.now();
+    const from = process.cpuUsage();
     try {
       work();
     } catch (thrown) {
-      expect(performance.now() - from).to.be.below(QUICK_MS);
+      const { user, system } = process.cpuUsage(from);
+      expect((user + system) / 1_000, 'ms of CPU time').to.be.below(QUICK_MS);
       expect(thrown).to.be.instanceOf(NemoError);
       return thrown as NemoError;
     }

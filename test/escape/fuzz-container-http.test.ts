@@ -10,6 +10,7 @@ import type { ChannelEvents } from '../../src/sandbox/channel.js';
 import type { LoadOptions } from '../../src/sandbox/engine.js';
 import { OCI } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzzAsync } from '../support/fuzz.js';
+import { letTimePass } from '../support/waiting.js';
 import { inPieces } from './support/hostile-bytes.js';
 
 const LOAD: LoadOptions = {
@@ -158,7 +159,7 @@ describe('hostile messages from a container', function () {
         const told = { text: '', bytes: 0 };
         const ended = call(bench, told);
         // The last words of a process are awaited before a call fails: its sandbox ends here at once.
-        await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, OCI.connectWaitMs + 20))]);
+        await Promise.race([ended, letTimePass(OCI.connectWaitMs + 20)]);
         bench.channel.endAll(() => Object.assign(new Error('ended'), { code: 'FUNCTION_EXIT' }) as never);
         await ended;
         await bench.close();

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { rawSocket, until, untilClosed } from '../gateway/http-client.js';
+import { rawSocket, untilClosed, untilText } from '../gateway/http-client.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { FUZZ_TIMEOUT_MS, fuzzAsync } from '../support/fuzz.js';
 
@@ -144,7 +144,7 @@ describe('escape: HTTP framing', function () {
   });
 
   it('hangs up on who says nothing', async () => {
-    for (const port of ports()) await untilClosed(await rawSocket(port));
+    for (const port of ports()) expect(await untilClosed(await rawSocket(port))).to.match(/^HTTP\/1\.1 408 /);
   });
 
   it('makes no tunnel', async () => {
@@ -173,7 +173,7 @@ describe('escape: HTTP framing', function () {
     const [port] = ports() as [number];
     const kept = await rawSocket(port);
     const ordinary = async (socket: Socket): Promise<void> => {
-      const answered = until(socket, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\n$/);
+      const answered = untilText(socket, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\n$/);
       socket.write(`GET /function/spy/ok HTTP/1.1\r\n${HOST}\r\n`);
       await answered;
     };

@@ -2,12 +2,12 @@
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Asker } from '../../src/model/asker.js';
 import type { Sink } from '../../src/model/function.js';
-import { until } from '../gateway/http-client.js';
+import { untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
+import { until } from '../support/waiting.js';
 
 const HOST = 'Host: localhost\r\n';
 const MIB = 2 ** 20;
@@ -39,10 +39,10 @@ describe('escape: clients that leave', function () {
   const statusOf = async (bytes: number, address: string): Promise<string> => {
     const socket = await dial(address);
     send(socket, 'POST /function/echo', Buffer.alloc(bytes));
-    return (/^HTTP\/1\.1 (\d+)/.exec(await until(socket, /^HTTP\/1\.1 \d+/)) ?? [])[1]!;
+    return (/^HTTP\/1\.1 (\d+)/.exec(await untilText(socket, /^HTTP\/1\.1 \d+/)) ?? [])[1]!;
   };
   const untilTaken = async (bytes: number, address: string): Promise<void> => {
-    while ((await statusOf(bytes, address)) !== '200') await nextTurn();
+    await until(async () => (await statusOf(bytes, address)) === '200');
   };
 
   it('give their share back when their calls end, not when they leave all connections', async () => {

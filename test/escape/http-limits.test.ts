@@ -6,9 +6,10 @@ import { expect } from 'chai';
 import { WebSocket } from 'ws';
 import type { CallTimeline, LogLine, Sink } from '../../src/model/function.js';
 import { FEED_SERVER, GATEWAY_HTTP } from '../../src/tunables/index.js';
-import { ask, until, untilClosed } from '../gateway/http-client.js';
+import { ask, untilClosed, untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { heapBytes } from '../support/heap.js';
+import { until } from '../support/waiting.js';
 
 const HOST = 'Host: localhost\r\n';
 const MIB = 2 ** 20;
@@ -65,7 +66,7 @@ describe('escape: limits of the gateway', function () {
   };
   /** True if it is answered, false if it was hung up on. */
   const served = async (socket: Socket): Promise<boolean> => {
-    const answered = until(socket, / 200 OK/).then(
+    const answered = untilText(socket, / 200 OK/).then(
       () => true,
       () => false,
     );
@@ -85,7 +86,7 @@ describe('escape: limits of the gateway', function () {
     // One that leaves makes room for another one.
     open[0]!.destroy();
     await once(open[0]!, 'close');
-    await untilTrue(async () => served(await dial()));
+    await until(async () => served(await dial()));
   });
 
   it('takes no more connections than it has places for', async () => {
@@ -99,7 +100,7 @@ describe('escape: limits of the gateway', function () {
   it('holds no more bodies than it has memory for, over all clients, and forgets those of clients that left', async () => {
     const sockets = [await dial(), await dial(), await dial()];
     // Whose bytes are read first is the kernel's business.
-    const refused = Promise.any(sockets.map((socket) => until(socket, /"OVERLOADED"/)));
+    const refused = Promise.any(sockets.map((socket) => untilText(socket, /"OVERLOADED"/)));
     for (const socket of sockets) {
       // All but the end, which is never sent.
       socket.write(`POST /function/echo HTTP/1.1\r\n${HOST}Content-Length: ${2 * MIB}\r\n\r\n`);
@@ -121,18 +122,18 @@ describe('escape: limits of the gateway', function () {
     let refused = 0;
     for (let i = 0; i < 3; i++) {
       const socket = await dial();
-      void until(socket, /"OVERLOADED"/).then(
+      void untilText(socket, /"OVERLOADED"/).then(
         () => refused++,
         () => undefined,
       );
       socket.write(`POST /function/hold HTTP/1.1\r\n${HOST}Content-Length: ${2.5 * MIB}\r\n\r\n`);
       socket.write(Buffer.alloc(2.5 * MIB));
     }
-    await untilTrue(() => held.length + refused === 3);
+    await until(() => held.length + refused === 3);
     const other = await dial(box.gateway.port, '127.0.0.2');
     other.write(`POST /function/echo HTTP/1.1\r\n${HOST}Content-Length: ${MIB}\r\n\r\n`);
     other.write(Buffer.alloc(MIB));
-    expect(await until(other, /HTTP\/1\.1 \d+/)).to.match(/^HTTP\/1\.1 200 /);
+    expect(await untilText(other, /HTTP\/1\.1 \d+/)).to.match(/^HTTP\/1\.1 200 /);
     for (const sink of held) {
       sink.onHead(204, {});
       sink.onEnd(TIMELINE);
@@ -147,15 +148,15 @@ describe('escape: limits of the gateway', function () {
       return socket;
     };
     const waiting = [await post('hold'), await post('hold')];
-    await untilTrue(() => held.length === 2);
+    await until(() => held.length === 2);
     const third = await post('hold');
-    expect(await until(third, /"OVERLOADED"/)).to.match(/^HTTP\/1\.1 429/);
+    expect(await untilText(third, /"OVERLOADED"/)).to.match(/^HTTP\/1\.1 429/);
     for (const sink of held) {
       sink.onHead(204, {});
       sink.onEnd(TIMELINE);
     }
-    await Promise.all(waiting.map((socket) => until(socket, / 204 /)));
-    expect(await until(await post('echo'), / 200 OK/)).to.be.a('string');
+    await Promise.all(waiting.map((socket) => untilText(socket, / 204 /)));
+    expect(await untilText(await post('echo'), / 200 OK/)).to.be.a('string');
   });
 
   it('hangs up on a connection that floods it with requests before it reads an answer', async () => {
@@ -203,7 +204,7 @@ describe('escape: limits of the gateway', function () {
     const pieces = '1\r\nx\r\n'.repeat(5_000);
     for (let i = 0; i < 40; i++) await new Promise((sent) => socket.write(pieces, sent));
     expect(heapBytes() - before).to.be.below(8 * MIB);
-    const answered = until(socket, /\r\n\r\nx{200000}$/);
+    const answered = untilText(socket, /\r\n\r\nx{200000}$/);
     socket.write('0\r\n\r\n');
     expect(await answered).to.match(/^HTTP\/1\.1 200/);
   });
@@ -213,7 +214,7 @@ describe('escape: limits of the gateway', function () {
     socket.pause();
     socket.write(`GET /function/large HTTP/1.1\r\n${HOST}\r\n`);
     // Nothing is read: the kernel's buffers fill, then nothing moves any more.
-    await untilTrue(() => held[0]?.gone === true);
+    await until(() => held[0]?.gone === true);
     const closed = once(socket, 'close');
     socket.resume();
     await closed;
@@ -227,7 +228,7 @@ describe('escape: limits of the gateway', function () {
       socket.pause();
       socket.write(`GET /function/stream HTTP/1.1\r\n${HOST}\r\n`);
       readers.push(socket);
-      await untilTrue(() => held.length === i + 1);
+      await until(() => held.length === i + 1);
     }
     // Each is below the bound of one client (16 MiB); four are above that of all.
     for (const sink of held) for (let i = 0; i < 10; i++) sink.onChunk(Buffer.alloc(MIB / 2));
@@ -251,7 +252,7 @@ describe('escape: limits of the gateway', function () {
     const logs = `${box.gateway.url}/v1/functions/echo/logs?tail=1000`;
     expect((await ask(logs)).body.length).to.be.above(MIB);
     expect(box.gateway.unsentBytes).to.be.at.most(8 * MIB);
-    await untilTrue(() => box.gateway.unsentBytes === 0);
+    await until(() => box.gateway.unsentBytes === 0);
     for (const socket of idle) {
       const gone = socket.closed || once(socket, 'close');
       socket.resume();
@@ -270,14 +271,14 @@ describe('escape: limits of the gateway', function () {
     const socket = await dial();
     socket.pause();
     socket.write(`GET /v1/functions HTTP/1.1\r\n${HOST}\r\n`.repeat(32));
-    await untilTrue(() => box.gateway.unsentBytes > 0);
-    await untilTrue(() => box.gateway.unsentBytes === 0);
+    await until(() => box.gateway.unsentBytes > 0);
+    await until(() => box.gateway.unsentBytes === 0);
     expect(made).to.be.within(1, 3);
     // Who reads gets all of them.
     made = 0;
     const reader = await dial();
     reader.resume().write(`GET /v1/functions HTTP/1.1\r\n${HOST}\r\n`.repeat(4));
-    await untilTrue(() => made === 4);
+    await until(() => made === 4);
     expect(await served(reader)).to.equal(true);
     box.platform.registry.list = list;
   });
@@ -305,18 +306,18 @@ describe('escape: limits of the gateway', function () {
       sink.onEnd(timeline);
     });
     socket.resume().write(ask('large') + ask('hold') + ask('middle'));
-    await untilTrue(() => held.length === 2 && socket.bytesRead > 6 * MIB);
-    await untilTrue(() => box.gateway.unsentBytes >= MIB);
+    await until(() => held.length === 2 && socket.bytesRead > 6 * MIB);
+    await until(() => box.gateway.unsentBytes >= MIB);
     // Others that read nothing are cut off meanwhile, one after the other.
     for (let i = 2; i < 4; i++) {
       const idle = await dial();
       idle.pause();
       idle.write(ask('large'));
-      await untilTrue(() => held[i]?.gone === true);
+      await until(() => held[i]?.gone === true);
     }
     held[1]!.onHead(204, {});
     held[1]!.onEnd(TIMELINE);
-    await untilTrue(() => socket.bytesRead > 7 * MIB);
+    await until(() => socket.bytesRead > 7 * MIB);
     expect(await served(socket)).to.equal(true);
     expect(box.gateway.unsentBytes).to.equal(0);
   });
@@ -330,7 +331,7 @@ describe('escape: limits of the gateway', function () {
     const statusOf = async (text: string, localAddress: string): Promise<string> => {
       const socket = await dial(crowded.gateway.port, localAddress);
       socket.write(text);
-      return (await until(socket, /^HTTP\/1\.1 \d+/)).slice(9, 12);
+      return (await untilText(socket, /^HTTP\/1\.1 \d+/)).slice(9, 12);
     };
     const statuses = async (text: string, asked: number): Promise<Set<string>> =>
       new Set(await Promise.all(Array.from({ length: asked }, () => statusOf(text, '127.0.0.1'))));
@@ -348,7 +349,7 @@ describe('escape: limits of the gateway', function () {
       await once(socket, 'open');
       const closed = once(socket, 'close');
       for (let i = 0; i < 100; i++) say(socket);
-      await closed;
+      expect((await closed)[0]).to.equal(1006);
     }
   });
 });
@@ -360,10 +361,6 @@ const TIMELINE: CallTimeline = {
   ...{ start: 'warm', firstInSandbox: false, core: 1, sandboxId: 'sb-1' },
 };
 
-async function untilTrue(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((next) => setImmediate(next));
-}
-
 /** The server hears of a client that left a moment later than this process does. */
 async function untilAnswered(call: () => Promise<{ status: number }>): Promise<void> {
   const status = (): Promise<number> =>
@@ -371,5 +368,5 @@ async function untilAnswered(call: () => Promise<{ status: number }>): Promise<v
       (answer) => answer.status,
       () => 0,
     );
-  while ((await status()) !== 200) await new Promise((next) => setImmediate(next));
+  await until(async () => (await status()) === 200);
 }

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { createEventLog } from '../../src/telemetry/event-log.js';
 import { FEED } from '../../src/tunables/index.js';
 import { InProcessBox, settled } from '../dispatch/in-process-box.js';
-import { ask, rawSocket, until } from '../gateway/http-client.js';
+import { ask, rawSocket, untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 
 describe('escape: shares of the gateway', function () {
@@ -71,11 +71,11 @@ describe('escape: shares of the gateway', function () {
     const followers = await Promise.all([0, 1, 2].map(() => rawSocket(box.gateway.port)));
     for (const socket of followers) {
       socket.write('GET /v1/functions/chatty/logs?follow=1&tail=0 HTTP/1.1\r\nHost: localhost\r\n\r\n');
-      await until(socket, /\r\n\r\n/);
+      await untilText(socket, /\r\n\r\n/);
     }
     const print = (text: string): void =>
       box.platform.logs.append({ timeMs: 5, functionName: 'chatty', sandboxId: 's', stream: 'stdout', text });
-    const heard = followers.map((socket) => until(socket, /"last"/));
+    const heard = followers.map((socket) => untilText(socket, /"last"/));
     for (let i = 0; i < 300; i++) print(`line ${i}`);
     print('last');
     for (const text of await Promise.all(heard)) {

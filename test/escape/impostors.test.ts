@@ -19,7 +19,7 @@ import { scanForNfs } from '../../src/nf/scan.js';
 import { NfWatcher } from '../../src/nf/watcher.js';
 import { DISCOVERY } from '../../src/tunables/index.js';
 import { startIn } from '../support/in-cgroup.js';
-import { untilTrue } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 const NOBODY = 65534;
 /** Unique, so that no other test's processes are found; short, as comm holds 15 characters. */
@@ -51,7 +51,7 @@ describe('who calls himself an NF', () => {
     const child = spawn(command, args, { argv0: name, uid, stdio: ['pipe', 'pipe', 'ignore'] });
     children.push(child);
     await once(child, 'spawn');
-    await untilTrue(() => processArgs(child.pid!)[0] === name);
+    await until(() => processArgs(child.pid!)[0] === name);
     return child.pid!;
   };
   const found = (options: { users?: number[] } = {}, explicit: ExplicitNf[] = []) => {
@@ -80,7 +80,7 @@ describe('who calls himself an NF', () => {
     const discovery = new Discovery([profile], [], { agents: () => agents });
     const rename = async (to: string) => {
       child.stdin!.write(`${to}\n`);
-      await untilTrue(() => processStat(child.pid!)?.name === to);
+      await until(() => processStat(child.pid!)?.name === to);
       discovery.scan();
     };
     try {
@@ -111,7 +111,7 @@ describe('who calls himself an NF', () => {
       () => undefined,
     );
     watcher.start(1);
-    await untilTrue(() => looks.length === 3);
+    await until(() => looks.length === 3);
     watcher.stop();
     for (const [i, { fromMs }] of looks.slice(1).entries()) {
       const before = looks[i]!;
@@ -165,7 +165,7 @@ describe('who calls himself an NF', () => {
     const args = ['--user', '--map-root-user', 'perl', '-e', become];
     const child = spawn('unshare', args, { stdio: 'ignore' });
     children.push(child);
-    await untilTrue(() => processArgs(child.pid!)[0] === NAME);
+    await until(() => processArgs(child.pid!)[0] === NAME);
     const { pids, refused } = found();
     expect(pids).to.deep.equal([]);
     expect(refused).to.match(new RegExp(`process ${child.pid} .*lives in a user namespace of its own`));
@@ -191,7 +191,7 @@ describe('who calls himself an NF', () => {
     const [line] = await once(child.stdout!, 'data');
     const [forked, executed] = String(line).trim().split(' ').map(Number) as [number, number];
     try {
-      await untilTrue(() => [forked, executed].every((pid) => processArgs(pid)[0]?.trimEnd() === NAME));
+      await until(() => [forked, executed].every((pid) => processArgs(pid)[0]?.trimEnd() === NAME));
       const { pids, refused } = found();
       expect(pids).to.deep.equal([forked]);
       expect(refused).to.include(`process ${executed} looks like probe`);

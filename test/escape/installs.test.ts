@@ -6,7 +6,7 @@ import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, w
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { untilTrue } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 const HOLDER = fileURLToPath(new URL('./support/policy-holder.js', import.meta.url));
 /** Asks the policy, as invoke-rc.d does, says what it answered, and waits to be allowed to ask again. */
@@ -32,7 +32,7 @@ describe('an installation of packages', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
   const start = () => spawn(process.execPath, [HOLDER, policy, 'sh', '-c', INSTALL, 'sh', policy, folder]);
   const answer = async (name: string): Promise<string> => {
-    await untilTrue(() => existsSync(join(folder, name)));
+    await until(() => existsSync(join(folder, name)));
     return readFileSync(join(folder, name), 'utf8').trim();
   };
 

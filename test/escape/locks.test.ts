@@ -3,7 +3,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { EXEC_VARIANT } from '../../src/engine/process/programs.js';
 import { processesOf } from '../../src/linux/cgroup/files.js';
@@ -64,6 +63,8 @@ for file in files:
 time.sleep(50)
 `;
 
+import { until } from '../support/waiting.js';
+
 describe('escape by locks on files', function () {
   this.timeout(90_000);
   let agent: RealAgent;
@@ -81,7 +82,7 @@ describe('escape by locks on files', function () {
     expect(code).to.equal('FUNCTION_OOM');
     expect(body).to.contain('locks on files');
     // Its caller is told before the last of its processes is gone.
-    while ((await countLocks(LOCKS.readMaxBytes)).total > LOCKS.perSandboxMax) await delay(20);
+    await until(async () => (await countLocks(LOCKS.readMaxBytes)).total <= LOCKS.perSandboxMax);
     expect((await agent.call('locker', '1')).body.trim()).to.equal('1');
   });
 });
@@ -94,7 +95,7 @@ describe('a program that locks files', () => {
     const [heir, other] = [await bench.start({ variant: EXEC_VARIANT }), await bench.start()];
     await bench.load(heir, HEIR, { source: STDIO });
     const running = errorOf(call(heir));
-    while ((await countLocks(LOCKS.readMaxBytes)).total < HEIR_LOCKS) await delay(20);
+    await until(async () => (await countLocks(LOCKS.readMaxBytes)).total >= HEIR_LOCKS);
     for (const readMaxBytes of [LOCKS.readMaxBytes, 64 * 1024]) {
       const above = await new LockWatch(readMaxBytes).above([other, heir]);
       expect(above.map(({ sandbox }) => sandbox)).to.deep.equal([heir]);
@@ -120,14 +121,15 @@ describe('a program that locks files', () => {
     const sandbox = await bench.run(HOLDER, { variant: EXEC_VARIANT, source: STDIO });
     const running = errorOf(call(sandbox));
     // Two of each kind.
-    for (let held = 0; held < 4; ) {
+    await until(async () => {
       const { byPid } = await countLocks(LOCKS.readMaxBytes);
-      held = 0;
+      let held = 0;
       for (const pid of processesOf(sandbox.cgroup)) held += byPid.get(pid) ?? 0;
-    }
+      return held >= 4;
+    });
     // It would end with 1 where another holds a lock.
     for (const file of ['/usr/bin/env', '/usr/bin/true'])
-      execFileSync('flock', ['-n', '-x', file, 'echo'], { stdio: 'ignore' });
+      expect(execFileSync('flock', ['-n', '-x', file, 'echo', 'had']).toString()).to.equal('had\n');
     await sandbox.kill();
     await running;
   });

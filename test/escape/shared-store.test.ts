@@ -14,6 +14,7 @@ import { takeTurn } from '../../src/triggers/shared-turns.js';
 import { FUNCTION_LIMITS } from '../../src/tunables/index.js';
 import { esbuildPrepare } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
+import { until } from '../support/waiting.js';
 
 describe('escape: a store that boxes share', function () {
   this.timeout(30_000);
@@ -50,11 +51,11 @@ describe('escape: a store that boxes share', function () {
     await other.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     await refused;
     await other.call('ACL', 'SETUSER', ...rights, 'allchannels');
-    while (!heard.includes(undefined)) await new Promise((next) => setImmediate(next));
+    await until(() => heard.includes(undefined));
     process.off('unhandledRejection', hear);
     expect(unhandled).to.deep.equal([]);
     await watching.put('table', 'after', 1);
-    while (!heard.includes('after')) await new Promise((next) => setImmediate(next));
+    await until(() => heard.includes('after'));
     await watching.close();
   });
 
@@ -83,8 +84,10 @@ describe('escape: a store that boxes share', function () {
       ...{ store, bundleDir: join(directory, 'bundles'), prepare: esbuildPrepare },
     });
     await registry.deploy({ name: 'f', code: 'export default 1' });
+    const before = registry.get('f')!.codeHash;
     await other.hset('nemo:functions', 'f', ` ${await other.hget('nemo:functions', 'f')}`);
     await registry.deploy({ name: 'f', code: 'export default 2' });
+    expect(registry.get('f')!.codeHash).to.not.equal(before);
     await registry.close();
   });
 
@@ -144,7 +147,7 @@ describe('escape: a store that boxes share', function () {
     );
     await other.publish('nemo:functions:changed', 'z');
     expect(await warned).to.contain("'z'");
-    while ((await readdir(bundleDir)).length > 1) await new Promise((next) => setImmediate(next));
+    await until(async () => (await readdir(bundleDir)).length <= 1);
     expect(await readdir(bundleDir)).to.deep.equal([`${spec.codeHash}.mjs`]);
     await registry.close();
   });
@@ -169,9 +172,8 @@ describe('escape: a store that boxes share', function () {
 /** Resolves when Redis has refused somebody a channel. */
 async function refusals(redis: Redis): Promise<void> {
   await redis.call('ACL', 'LOG', 'RESET');
-  for (;;) {
+  await until(async () => {
     const log = (await redis.call('ACL', 'LOG')) as unknown[][];
-    if (log.some((entry) => entry.includes('channel'))) return;
-    await new Promise((next) => setImmediate(next));
-  }
+    return log.some((entry) => entry.includes('channel'));
+  });
 }

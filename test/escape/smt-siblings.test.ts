@@ -10,8 +10,8 @@ import { launchMachine } from '../../src/engine/microvm/machine.js';
 import { launchContainer } from '../../src/engine/oci/launch.js';
 import { membersOf } from '../../src/linux/cgroup/files.js';
 import type { ChildProcess } from '../../src/linux/spawn.js';
-import { isGone, untilTrue } from '../support/real-agent.js';
 import { errorOf, SandboxBench } from '../support/sandboxes.js';
+import { isGone, until } from '../support/waiting.js';
 
 /** Stands for the kernel, which has no cookies without siblings: what each process was when it was to get one. */
 class Kernel {
@@ -49,7 +49,7 @@ describe('escape by an SMT sibling', () => {
         await sandbox.kill();
         kernel.refuses = true;
         expect((await errorOf(bench.start())).code).to.equal('SANDBOX_START');
-        await untilTrue(() => isGone(kernel.given[1]!.pid));
+        await until(() => isGone(kernel.given[1]!.pid));
       } finally {
         await bench.close();
       }
@@ -82,7 +82,7 @@ describe('escape by an SMT sibling', () => {
       try {
         expect(() => launch(directory, kernel)).to.throw('SMT siblings');
         expect(kernel.given.map(({ was }) => was)).to.deep.equal([WAITING_SHELL]);
-        await untilTrue(() => isGone(kernel.given[0]!.pid));
+        await until(() => isGone(kernel.given[0]!.pid));
       } finally {
         rmSync(directory, { recursive: true });
       }

@@ -24,9 +24,9 @@ import { STORAGE, UPLOAD } from '../../src/tunables/index.js';
 import { ImageImports } from '../support/image-imports.js';
 import { OciBench } from '../support/oci-bench.js';
 import { busyboxLayer, type TarEntry, writeLayout } from '../support/oci-images.js';
-import { untilTrue } from '../support/real-agent.js';
 import { errorOf } from '../support/sandboxes.js';
 import { asItCame } from '../support/sources.js';
+import { until } from '../support/waiting.js';
 
 const MIB = 1 << 20;
 
@@ -168,7 +168,9 @@ describe('stored files of strangers', function () {
       const uploads = await ImageUploads.open(quota, 500);
       const { id } = await uploads.create('client');
       await uploads.append(id, 0, Buffer.alloc(UPLOAD.partMaxBytes));
-      await untilTrue(() => readdirSync(quota.uploadDir).length === 0);
+      await until(() => readdirSync(quota.uploadDir).length === 0);
+      const late = uploads.append(id, UPLOAD.partMaxBytes, Buffer.alloc(1));
+      expect((await errorOf(late)).code).to.equal('NOT_FOUND');
       await uploads.close();
     }));
 

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { printable, printableJson, printableLines } from '../../src/model/printable.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { CLI, RealAgent } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 /** A new title, a cleared screen (7 and 8 bits), a bell, the other direction of writing, nothing at all, a forged line. */
 const HOSTILE =
@@ -43,7 +44,7 @@ describe('escape to the terminal', function () {
     expect((await agent.deploy('evil', CODE)).status).to.be.below(300);
     await agent.call('evil');
     await agent.call('evil', '{"fail":1}');
-    while ((await agent.logs('evil')).length < 5) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(async () => (await agent.logs('evil')).length >= 5);
   });
   after(() => agent?.close());
 

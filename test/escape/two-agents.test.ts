@@ -26,7 +26,8 @@ import { endProcess } from '../../src/linux/tied-process.js';
 import { Guardian } from '../../src/nf/guardian.js';
 import { journalPath, writeJournal } from '../../src/nf/protection-journal.js';
 import { startVictim } from '../nf/victim.js';
-import { RealAgent, untilTrue } from '../support/real-agent.js';
+import { RealAgent } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 const NOBODY = 65534;
 const NF_CORE = 1;
@@ -134,7 +135,7 @@ describe('the name of an agent', () => {
     expect(agentNames()).to.include(agent.name);
     await agent.end('SIGKILL');
     expect(agentNames()).to.include(agent.name);
-    await untilTrue(() => agent.groups().length === 0);
+    await until(() => agent.groups().length === 0);
     lockAgent(`${agent.name}-next`).release();
     expect(agentNames()).to.not.include(agent.name);
     await agent.close();
@@ -193,7 +194,7 @@ describe('the guardian of a killed agent', () => {
       writeJournal(journal, [...Array(200).fill(entryOf(nf.pid)), entryOf(last)]);
       const guardian = await Guardian.watch({ journal });
       const done = guardian.close();
-      await untilTrue(() => getScheduling(nf.pid).policy === 'batch');
+      await until(() => getScheduling(nf.pid).policy === 'batch');
       const next = '{"agent":1,"threads":[\n]}\n';
       writeFileSync(join(folder, 'next'), next);
       renameSync(join(folder, 'next'), journal);

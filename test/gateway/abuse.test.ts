@@ -3,7 +3,8 @@ import { request } from 'node:http';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
 import { FEED_SERVER } from '../../src/tunables/index.js';
-import { ask, rawSocket, until, untilClosed } from './http-client.js';
+import { until } from '../support/waiting.js';
+import { ask, rawSocket, untilClosed, untilText } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
 
 const HEAD = 'Host: localhost\r\n';
@@ -201,7 +202,7 @@ describe('gateway against hostile clients', function () {
     do late = new WebSocket(url);
     while ((await statusOf(late)) !== 101);
     for (const reader of [late, ...readers]) reader.terminate();
-    while (box.gateway.feed.readers > 0) await new Promise((next) => setImmediate(next));
+    await until(() => box.gateway.feed.readers === 0);
   });
 
   it('survives a reader of the feed that sends garbage and large messages', async () => {
@@ -215,7 +216,7 @@ describe('gateway against hostile clients', function () {
       `GET /feed HTTP/1.1\r\n${HEAD}Connection: Upgrade\r\nUpgrade: websocket\r\n` +
         'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
     );
-    await until(raw, / 101 /);
+    await untilText(raw, / 101 /);
     raw.write(Buffer.alloc(64, 0xff));
     await untilClosed(raw);
   });

@@ -63,7 +63,7 @@ export async function untilClosed(socket: Socket): Promise<string> {
 }
 
 /** What the server sends until `pattern` stands in it. */
-export function until(socket: Socket, pattern: RegExp): Promise<string> {
+export function untilText(socket: Socket, pattern: RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';
     const onData = (chunk: Buffer): void => {

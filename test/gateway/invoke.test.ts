@@ -5,7 +5,8 @@ import { performance } from 'node:perf_hooks';
 import { expect } from 'chai';
 import { NemoError } from '../../src/model/errors.js';
 import type { CallRequest, CallTimeline, Sink } from '../../src/model/function.js';
-import { ask, rawSocket, until, untilClosed } from './http-client.js';
+import { until } from '../support/waiting.js';
+import { ask, rawSocket, untilClosed, untilText } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
 
 describe('calling functions', () => {
@@ -164,7 +165,7 @@ describe('calling functions', () => {
         call('GET', 'nobody') +
         call('GET', 'echo/last'),
     );
-    const text = await until(socket, /(HTTP\/1\.1[\s\S]*){4}\r\n\r\n$/);
+    const text = await untilText(socket, /(HTTP\/1\.1[\s\S]*){4}\r\n\r\n$/);
     socket.destroy();
     expect(text.match(/HTTP\/1\.1 \d+/g)).to.deep.equal(
       ['200', '204', '404', '200'].map((s) => `HTTP/1.1 ${s}`),
@@ -341,17 +342,17 @@ describe('calling functions', () => {
         resolve();
       });
     });
-    while (closing.platform.registry.get('slow') === undefined) await new Promise(setImmediate);
+    await until(() => closing.platform.registry.get('slow') !== undefined);
     const early = await rawSocket(closing.gateway.port);
     early.write(
       'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /function/slow HTTP/1.1\r\nHost: localhost\r\n',
     );
-    await until(early, /"ok"/);
+    await untilText(early, /"ok"/);
     const running = ask(`${closing.gateway.url}/function/slow`);
     await arrived;
     const closed = closing.close();
     early.write('\r\n');
-    const refused = await until(early, /STOPPING/);
+    const refused = await untilText(early, /STOPPING/);
     expect(refused)
       .to.match(/503/)
       .and.match(/Retry-After: 1/i);

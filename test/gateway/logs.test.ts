@@ -3,7 +3,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { expect } from 'chai';
 import type { LogLine } from '../../src/model/function.js';
 import { GATEWAY_HTTP } from '../../src/tunables/index.js';
-import { ask, rawSocket, until } from './http-client.js';
+import { ask, rawSocket, untilText } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
 
 describe('logs over HTTP', () => {
@@ -80,14 +80,14 @@ describe('logs over HTTP', () => {
     await box.serve('d', echo);
     const socket = await rawSocket(box.gateway.port);
     socket.write('GET /v1/functions/d/logs?follow=1&tail=0 HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    await until(socket, /\r\n\r\n/);
+    await untilText(socket, /\r\n\r\n/);
     socket.pause();
     const printed = 3_000;
     for (let i = 0; i < printed; i++) print('d', `${i} ${'x'.repeat(4_000)}`);
     socket.resume();
     // Lines keep coming until one gets through: only then is the number of lost ones known.
     const ticker = setInterval(() => print('d', 'tick'), 5);
-    const text = await until(socket, /lines lost/);
+    const text = await untilText(socket, /lines lost/);
     clearInterval(ticker);
     socket.destroy();
     const lost = Number(/\((\d+) lines lost/.exec(text)![1]);
@@ -126,5 +126,6 @@ describe('logs over HTTP', () => {
     const [incoming] = await once(outgoing, 'response');
     incoming.resume();
     await Promise.all([once(incoming, 'end'), closing.close()]);
+    expect(incoming.complete).to.equal(true);
   });
 });

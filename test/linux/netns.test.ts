@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { connect, createNamespace, insideNamespace, type Namespace } from '../../src/linux/netns.js';
-import { untilGone } from '../packet/waiting.js';
+import { untilGone } from '../support/waiting.js';
 
 const OWNER = fileURLToPath(new URL('../packet/programs/own-namespaces.js', import.meta.url));
 

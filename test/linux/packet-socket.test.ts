@@ -160,6 +160,7 @@ describe('packet socket', () => {
     socket.close();
     socket.close();
     await here.run('ip', ['link', 'del', 'a0']);
+    expect(await here.run('ip', ['-o', 'link'])).to.not.contain('a0');
   });
 });
 

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { spawnPiped } from '../../src/linux/spawn-piped.js';
+import { until } from '../support/waiting.js';
 
 /** What a shell says on 3 until it ends, and the codes of the errors; `say` is written to its 4 first. */
 async function speak(script: string, say = ''): Promise<{ said: string; errors: string[] }> {
@@ -70,6 +70,6 @@ describe('two pipes to a program', () => {
     const before = open();
     await speak(':');
     expect(() => spawnPiped('/bin/sh', [], { cwd: 7 as unknown as string })).to.throw();
-    while (open() > before) await nextTurn();
+    await until(() => open() <= before);
   });
 });

@@ -11,6 +11,7 @@ import {
   processName,
   startTicks,
 } from '../../src/linux/process.js';
+import { until } from '../support/waiting.js';
 
 describe('process facts', () => {
   it('reads and writes CPU lists', () => {
@@ -26,7 +27,7 @@ describe('process facts', () => {
     await once(child, 'spawn');
     const pid = child.pid!;
     // During exec the arguments come last.
-    while (processArgs(pid)[0] !== 'sleep') await new Promise((resolve) => setImmediate(resolve));
+    await until(() => processArgs(pid)[0] === 'sleep');
     expect(exeBaseName(pid)).to.equal('sleep');
     expect(processArgs(pid)).to.deep.equal(['sleep', '60']);
     expect(processName(pid)).to.equal('sleep');

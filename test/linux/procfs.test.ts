@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { expect } from 'chai';
 import { gettid } from '../../src/linux/libc.js';
 import { CpuStat, Pressure, ThreadStat, Tick } from '../../src/linux/procfs.js';
-import { until } from '../support/in-cgroup.js';
+import { until } from '../support/waiting.js';
 
 describe('procfs readers', () => {
   it('follows the run time of a thread until it is gone', async () => {
@@ -12,13 +12,13 @@ describe('procfs readers', () => {
     const stat = new ThreadStat(child.pid!, child.pid!);
     expect(stat.read()).to.equal(true);
     const before = stat.runNs;
-    await until('run time', () => stat.read() && stat.runNs > before + 20_000_000);
+    await until(() => stat.read() && stat.runNs > before + 20_000_000);
     expect(stat.slices).to.be.greaterThan(0);
     expect(stat.waitNs).to.be.at.least(0);
     const last = stat.runNs;
     child.kill('SIGKILL');
     await once(child, 'exit');
-    await until('gone', () => !stat.read());
+    await until(() => !stat.read());
     expect(stat.runNs).to.be.at.least(last);
     expect(new ThreadStat(child.pid!, child.pid!).read()).to.equal(false);
   });
@@ -38,7 +38,7 @@ describe('procfs readers', () => {
     stat.read();
     const sum = () => Array.from({ length: cpus }, (_, cpu) => total(stat, cpu));
     const before = sum();
-    await until('ticks', () => {
+    await until(() => {
       stat.read();
       return sum().every((ticks, cpu) => ticks > before[cpu]! + 2);
     });

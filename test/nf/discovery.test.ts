@@ -7,7 +7,7 @@ import type { NfProfile } from '../../src/model/nf-profile.js';
 import { Discovery, discover } from '../../src/nf/discovery.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../../src/nf/profiles.js';
 import { type NfChange, NfWatcher } from '../../src/nf/watcher.js';
-import { until } from '../packet/waiting.js';
+import { until } from '../support/waiting.js';
 import { startVictim, type Victim } from './victim.js';
 
 /** Unique, so that no other test's processes are found; short, as comm holds 15 characters. */

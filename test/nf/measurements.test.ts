@@ -3,7 +3,7 @@ import { startTicks } from '../../src/linux/process.js';
 import { Board } from '../../src/model/board.js';
 import type { NfProfile } from '../../src/model/nf-profile.js';
 import { Measurements } from '../../src/nf/measurements.js';
-import { until } from '../packet/waiting.js';
+import { until } from '../support/waiting.js';
 
 describe('what is measured of an NF', () => {
   let measurements: Measurements;

@@ -9,7 +9,7 @@ import type { NfInstance, NfProfile } from '../../src/model/nf-profile.js';
 import { guardianDone } from '../../src/nf/guardian.js';
 import { NfProtection } from '../../src/nf/protection.js';
 import { journalPath, restoreLeftovers, writeJournal } from '../../src/nf/protection-journal.js';
-import { until, untilGone } from '../packet/waiting.js';
+import { isGone, until, untilGone } from '../support/waiting.js';
 import { startProgram, startVictim, type Victim } from './victim.js';
 
 const FIFO: NfProfile['protection'] = { kind: 'fifo', value: 50 };
@@ -208,6 +208,7 @@ describe('protection of an NF', () => {
       const first = protection.guardianPid;
       process.kill(first, 'SIGKILL');
       await until(() => protection.guardianPid !== 0 && protection.guardianPid !== first);
+      expect([isGone(first), isGone(protection.guardianPid)]).to.deep.equal([true, false]);
     } finally {
       await protection.close();
     }

@@ -9,7 +9,7 @@ import { discover } from '../../src/nf/discovery.js';
 import { openLatencySource } from '../../src/nf/latency/open.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../../src/nf/profiles.js';
 import { sharedLatencyPath, sweepSharedLatency } from '../../src/packet/shared-latency.js';
-import { until } from '../packet/waiting.js';
+import { until } from '../support/waiting.js';
 
 describe('a reference NF', () => {
   const core = cpus().length - 1;

@@ -16,6 +16,7 @@ import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
 import { FUNCTION_LIMITS } from '../../src/tunables/index.js';
 import { esbuildPrepare } from '../gateway/in-process-platform.js';
+import { later } from '../support/waiting.js';
 
 describe('function registry', () => {
   let directory: string;
@@ -341,7 +342,7 @@ describe('function registry', () => {
         const [verb, name, hash] = line.split(' ') as [string, string, string | undefined];
         expected.set(name, verb === 'deployed' ? hash : verb === 'removed' ? '' : undefined);
         // Each round at another point of a change, which takes some milliseconds.
-        if (--left === 0) setTimeout(() => process.kill('SIGKILL'), (round * 0.7) % 8);
+        if (--left === 0) later((round * 0.7) % 8, () => process.kill('SIGKILL'));
       }
       await exited;
       await open();

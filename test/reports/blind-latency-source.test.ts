@@ -6,9 +6,9 @@ import { endProcess } from '../../src/linux/tied-process.js';
 import { Core } from '../../src/model/board.js';
 import { startProbe } from '../../src/nf/latency/probe.js';
 import { startTap, type Tap } from '../../src/nf/latency/tap.js';
-import { until } from '../packet/waiting.js';
 import { ControlBed, startServer } from '../support/control-bed.js';
 import { idOf } from '../support/process-id.js';
+import { until } from '../support/waiting.js';
 
 /** Datagrams to a neighbour behind the guest, 100 a second, each unlike the others. */
 const SENDER = `const socket = require('dgram').createSocket('udp4'); let n = 0;
@@ -98,6 +98,7 @@ describe('report: a latency source that sees nothing', function () {
       const pid = bed.burner.pid!;
       bed.control.setNfs([bed.nf({ id: 'unseen', pid, sloUs: 1_000, source })]);
       await until(() => bed.stats.some(({ fault }) => fault?.includes('no packet was seen') === true));
+      expect(bed.stats.map(({ id, p99Us }) => [id, p99Us])).to.deep.equal([['unseen', null]]);
     } finally {
       await bed.close();
     }
@@ -116,6 +117,7 @@ describe('report: a latency source that sees nothing', function () {
       ]);
       await until(() => bed.stats.length === 2 && bed.stats.some(({ p99Us }) => p99Us !== null));
       await until(() => Number.isFinite(bed.get(Core.p99Us)) && bed.get(Core.p99Us) > 0);
+      expect(bed.stats.map(({ id }) => id)).to.have.members(['seen', 'leaving']);
     } finally {
       await bed.close();
       await endProcess(server);

@@ -12,7 +12,7 @@ import { endEntry } from '../../src/triggers/end-entry.js';
 import { RedisStreamSource } from '../../src/triggers/redis-stream.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
-import { untilTrue } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 describe('report: errors inside a transaction', function () {
   this.timeout(20_000);
@@ -26,7 +26,7 @@ describe('report: errors inside a transaction', function () {
     source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
   };
   const warned = (pattern: RegExp) =>
-    untilTrue(() => box.platform.events.since(0, 100).some(({ message }) => pattern.test(message)));
+    until(() => box.platform.events.since(0, 100).some(({ message }) => pattern.test(message)));
 
   before(async () => {
     server = await startRedis(directory);

@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises';
 import { expect } from 'chai';
 import { RealAgent } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 /** What a call left behind broke its sandbox after the answer: the next, innocent call got 500 or 502. */
 describe('an error after the answer', function () {
@@ -37,7 +37,7 @@ describe('an error after the answer', function () {
           answers.push(status === 200 ? body : `${status} ${code} ${body}`);
         }
         expect(answers).to.deep.equal(Array(CALLS).fill('ok'));
-        while (!LATE.test((await agent.logs(name)).join('\n'))) await setImmediate();
+        await until(async () => LATE.test((await agent.logs(name)).join('\n')));
       });
     }
   }

@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { expect } from 'chai';
 import { nemo, RealAgent } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 const FILES: Record<string, string> = {
   'package.json': '{ "type": "module", "main": "src/index.ts" }',
@@ -75,11 +75,11 @@ describe('the places in a function’s messages', function () {
         'node_modules/old/index.js:3:29',
         'src/index.ts:9:13',
       ];
-      let told: string;
-      do {
+      let told = '';
+      await until(async () => {
         told = (await agent.logs(`names-${engine}`)).join('\n');
-        await setImmediate();
-      } while (!told.includes('Error: late'));
+        return told.includes('Error: late');
+      });
       for (const place of places)
         expect(told).to.match(new RegExp(`[ (]${place.replaceAll('.', '\\.')}[)\n]`));
       expect(told).to.not.contain('/function/function.mjs');

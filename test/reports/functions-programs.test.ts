@@ -5,6 +5,7 @@ import { functionRef } from '../../src/model/function-ref.js';
 import type { Sandbox } from '../../src/sandbox/engine.js';
 import { ask, call, errorOf, SandboxBench } from '../support/sandboxes.js';
 import { HTTP, programOf, STDIO } from '../support/sources.js';
+import { later } from '../support/waiting.js';
 
 const SHELL = '#!/bin/sh\n';
 
@@ -43,10 +44,10 @@ function left(sandbox: Sandbox, input: { path?: string; body?: string }): Promis
       ...{ onHead: () => {}, onChunk: () => {}, onEnd: resolve, onError: () => resolve() },
     };
     sandbox.invoke(request, performance.now() + 60_000, reply);
-    setTimeout(() => {
+    later(300, () => {
       reply.gone = true;
       sandbox.callersLeft?.();
-    }, 300);
+    });
   });
 }
 

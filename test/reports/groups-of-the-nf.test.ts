@@ -12,10 +12,10 @@ import { getScheduling } from '../../src/linux/sched.js';
 import { endProcess } from '../../src/linux/tied-process.js';
 import { startProbe } from '../../src/nf/latency/probe.js';
 import { NfProtection } from '../../src/nf/protection.js';
-import { until } from '../packet/waiting.js';
 import { ControlBed, NF_CORE, startServer } from '../support/control-bed.js';
 import { idOf } from '../support/process-id.js';
 import { RealAgent } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 const CPU = '/sys/fs/cgroup/cpu';
 

@@ -2,13 +2,13 @@
 
 import { EventEmitter, once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Sink } from '../../src/model/function.js';
 import { functionRef } from '../../src/model/function-ref.js';
-import { rawSocket, until } from '../gateway/http-client.js';
+import { rawSocket, untilText } from '../gateway/http-client.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { openChannel } from '../support/http-channels.js';
+import { letTimePass } from '../support/waiting.js';
 
 const ask = (version: string): string => `GET /function/waits HTTP/${version}\r\nHost: localhost\r\n\r\n`;
 
@@ -36,7 +36,7 @@ describe('report: a caller that gave up', function () {
     const before = await call();
     const streamed = await call();
     streamed.sink.onHead(200, {});
-    const head = until(streamed.socket, /\r\n\r\n/);
+    const head = untilText(streamed.socket, /\r\n\r\n/);
     await head;
     before.socket.destroy();
     streamed.socket.destroy();
@@ -50,7 +50,8 @@ describe('report: a caller that gave up', function () {
 
   it('is noticed by HTTP/1.0, too, also by one that gives up just before its second is over', async () => {
     const { socket, left, sink } = await call('1.0');
-    await sleep(900);
+    // What asks whether a caller is there does so each second.
+    await letTimePass(900);
     socket.end();
     await left;
     expect(sink.gone).to.equal(true);

@@ -1,12 +1,12 @@
 /** Report: who closes its sending side behind its request (netcat, health checkers) gets nothing from functions. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { CallTimeline, Sink } from '../../src/model/function.js';
 import { GATEWAY_HTTP } from '../../src/tunables/index.js';
-import { rawSocket, until, untilClosed } from '../gateway/http-client.js';
+import { rawSocket, untilClosed, untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { exchangeHalfClosed } from '../support/raw-http.js';
+import { later, letTimePass } from '../support/waiting.js';
 
 describe('report: a caller that closes its sending side', function () {
   this.timeout(10_000);
@@ -16,11 +16,11 @@ describe('report: a caller that closes its sending side', function () {
     box = await startBox({ functionsPort: 0 });
     await box.serve('echo', echo);
     await box.serve('soon', (_call, sink, timeline) => {
-      setTimeout(() => {
+      later(20, () => {
         sink.onHead(200, {});
         sink.onChunk(Buffer.from('soon'));
         sink.onEnd(timeline);
-      }, 20);
+      });
     });
     call = new Promise((resolve) => {
       void box.serve('late', (_call, sink, timeline) => resolve({ sink, timeline }));
@@ -43,7 +43,7 @@ describe('report: a caller that closes its sending side', function () {
   it('gets its answer also if it takes long, and is asked meanwhile whether it is there', async () => {
     const socket = await rawSocket(box.gateway.port);
     socket.allowHalfOpen = true;
-    const asked = until(socket, /(HTTP\/1\.1 100 Continue\r\n\r\n){2}/);
+    const asked = untilText(socket, /(HTTP\/1\.1 100 Continue\r\n\r\n){2}/);
     socket.end('GET /function/late HTTP/1.1\r\nHost: localhost\r\n\r\n');
     const { sink, timeline } = await call;
     await asked;
@@ -64,7 +64,8 @@ describe('report: a caller that closes its sending side', function () {
       socket.allowHalfOpen = true;
       const answered = untilClosed(socket);
       socket.write(request);
-      await sleep(GATEWAY_HTTP.halfCloseMs + 100);
+      // A body that takes longer than an answer is awaited after a half-close.
+      await letTimePass(GATEWAY_HTTP.halfCloseMs + 100);
       socket.end('body');
       expect(await answered).to.match(answer);
     }

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
 import { resolveConfig } from '../../src/config/config.js';
-import { rawSocket, until, untilClosed } from '../gateway/http-client.js';
+import { rawSocket, untilClosed, untilText } from '../gateway/http-client.js';
 import { echo, startBox } from '../gateway/in-process-platform.js';
 
 const REQUEST = 'GET /function/echo HTTP/1.1\r\nHost: localhost\r\n\r\n';
@@ -14,12 +14,12 @@ describe('report: an idle connection', () => {
     const box = await startBox({ timeouts });
     await box.serve('echo', echo);
     const socket = await rawSocket(box.gateway.port);
-    const first = until(socket, /\r\n\r\n/);
+    const first = untilText(socket, /\r\n\r\n/);
     socket.write(REQUEST);
     expect(await first).to.contain('Keep-Alive: timeout=75');
     // One that never asks is hung up on: as long ago the first one asked.
     expect(await untilClosed(await rawSocket(box.gateway.port))).to.match(/^HTTP\/1\.1 408 /);
-    const second = until(socket, /\r\n\r\n/);
+    const second = untilText(socket, /\r\n\r\n/);
     socket.write(REQUEST);
     expect(await second).to.match(/^HTTP\/1\.1 200 /);
     socket.destroy();

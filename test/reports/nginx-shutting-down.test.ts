@@ -8,7 +8,7 @@ import { listPids, processArgs, processStat } from '../../src/linux/process.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
 import { Discovery } from '../../src/nf/discovery.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../../src/nf/profiles.js';
-import { until } from '../packet/waiting.js';
+import { until } from '../support/waiting.js';
 
 /** A port that nobody listens at. */
 async function freePort(): Promise<number> {

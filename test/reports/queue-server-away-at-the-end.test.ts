@@ -7,7 +7,8 @@ import { getScheduling } from '../../src/linux/sched.js';
 import { RedisStreamSource } from '../../src/triggers/redis-stream.js';
 import { startBox } from '../gateway/in-process-platform.js';
 import { freePort, startRedis } from '../store/redis-server.js';
-import { RealAgent, untilTrue } from '../support/real-agent.js';
+import { RealAgent } from '../support/real-agent.js';
+import { until } from '../support/waiting.js';
 
 /** With a queue's Redis down an agent never stopped, and so never gave NFs back. */
 describe('an agent whose queue server is away', function () {
@@ -21,10 +22,8 @@ describe('an agent whose queue server is away', function () {
     const config = { url: server.url, stream: 'jobs', function: 'work' };
     const source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
     await server.stop('SIGKILL');
-    await untilTrue(() =>
-      box.platform.events.since(0, 9).some(({ message }) => /cannot be read/.test(message)),
-    );
-    await source.close();
+    await until(() => box.platform.events.since(0, 9).some(({ message }) => /cannot be read/.test(message)));
+    expect(await source.close()).to.equal(undefined);
     await box.close();
     rmSync(directory, { recursive: true, force: true });
   });
@@ -54,11 +53,11 @@ describe('an agent whose queue server is away', function () {
       const called = agent.call('work').catch(() => undefined);
       await agent.until(({ functions }) => functions[0]!.inFlight === 1);
       const ended = agent.end('SIGTERM');
-      await untilTrue(() => !waitsForInterrupt(agent.pid));
+      await until(() => !waitsForInterrupt(agent.pid));
       await agent.interrupt();
       expect(await ended).to.equal(null);
       await called;
-      await untilTrue(() => getScheduling(bed.nfPid).policy === 'other');
+      await until(() => getScheduling(bed.nfPid).policy === 'other');
     } finally {
       await agent.close();
       await bed.close();

@@ -7,7 +7,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { openRedisStore } from '../../src/store/redis.js';
@@ -15,6 +14,7 @@ import { RedisStreamSource } from '../../src/triggers/redis-stream.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
 import { TcpRelay } from '../support/tcp-relay.js';
+import { until } from '../support/waiting.js';
 
 describe('report: a connection to Redis that is lost', function () {
   this.timeout(30_000);
@@ -30,11 +30,13 @@ describe('report: a connection to Redis that is lost', function () {
   /** The answer to an entry that is added there now. */
   async function answerTo(redis: Redis, text: string): Promise<string> {
     const id = await redis.xadd('jobs', '*', 'body', text);
-    for (;;) {
-      const found = (await redis.xrange('done', '-', '+')).find(([, fields]) => fields[1] === id);
-      if (found !== undefined) return found[1][5]!;
-      await delay(10);
-    }
+    let answer: string | undefined;
+    await until(async () => {
+      const done = await redis.xrange('done', '-', '+');
+      answer = done.find(([, fields]) => fields[1] === id)?.[1][5];
+      return answer !== undefined;
+    });
+    return answer!;
   }
 
   before(async () => {
@@ -85,7 +87,7 @@ describe('report: a connection to Redis that is lost', function () {
     expect(await answerTo(old, 'before')).to.equal('before');
     const store = await openRedisStore(url);
     await store.put('table', 'key', 3);
-    while ((await next.hget('nemo:table', 'key')) !== '3') await delay(10);
+    await until(async () => (await next.hget('nemo:table', 'key')) === '3');
     await next.replicaof('NO', 'ONE');
     await old.replicaof('127.0.0.1', portOf(servers[1]!));
     relay.targetPort = portOf(servers[1]!);

@@ -1,8 +1,8 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { CallQueue } from '../../src/runner/calls.js';
 import { FrameWriter } from '../../src/runner/frames.js';
 import { rehearseCalls, rehearseResponses } from '../../src/runner/rehearse.js';
+import { until } from '../support/waiting.js';
 
 describe('rehearsal in a sandbox that waits', () => {
   it('runs whole calls through the runner, answers nobody and leaves nothing unhandled', async () => {
@@ -27,8 +27,7 @@ describe('rehearsal in a sandbox that waits', () => {
       const before = answers.length;
       expect(before).to.be.greaterThan(calls);
       rehearseResponses();
-      await pause(50);
-      expect(answers.length).to.be.greaterThan(before);
+      await until(() => answers.length > before);
       expect(errors).to.deep.equal([]);
     } finally {
       FrameWriter.prototype.flush = flush;

@@ -311,6 +311,7 @@ describe('stores', function () {
       await seen.until((all) => all.includes(undefined));
       await store.put('missed', 'after', 1);
       await seen.until((all) => all.includes('after'));
+      expect(seen.all.indexOf(undefined)).to.be.below(seen.all.indexOf('after'));
       await store.close();
     });
 

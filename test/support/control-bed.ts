@@ -8,7 +8,7 @@ import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
 import { Core, type CoreField } from '../../src/model/board.js';
-import { until } from '../packet/waiting.js';
+import { until } from './waiting.js';
 
 export const NF_CORE = 1;
 /** A loop for one function core, with all that it does. */

@@ -3,6 +3,7 @@
  * its seed; the run is repeated with `FUZZ_SEED=<seed>`.
  */
 
+import { expect } from 'chai';
 import fc from 'fast-check';
 
 export const FUZZ_RUNS = Number(process.env.FUZZ_RUNS ?? 10_000);
@@ -14,7 +15,13 @@ const seed = process.env.FUZZ_SEED === undefined ? {} : { seed: Number(process.e
 
 /** For properties without I/O. False, or anything thrown, is a failure. */
 export function fuzz<T>(messages: fc.Arbitrary<T>, holds: (message: T) => boolean): void {
-  fc.assert(fc.property(messages, holds), { numRuns: FUZZ_RUNS, ...seed });
+  let asked = 0;
+  const property = fc.property(messages, (message) => {
+    asked++;
+    return holds(message);
+  });
+  fc.assert(property, { numRuns: FUZZ_RUNS, ...seed });
+  expect(asked).to.equal(FUZZ_RUNS);
 }
 
 /** For properties with a real peer; `share` of the runs where each costs milliseconds. */
@@ -24,5 +31,11 @@ export async function fuzzAsync<T>(
   share = 1,
 ): Promise<void> {
   const numRuns = Math.ceil(FUZZ_RUNS * share);
-  await fc.assert(fc.asyncProperty(messages, holds), { numRuns, ...seed });
+  let asked = 0;
+  const property = fc.asyncProperty(messages, (message) => {
+    asked++;
+    return holds(message);
+  });
+  await fc.assert(property, { numRuns, ...seed });
+  expect(asked).to.equal(numRuns);
 }

@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { ThreadStat } from '../../src/linux/procfs.js';
 import { setScheduling } from '../../src/linux/sched.js';
 import { endProcess, spawnTied } from '../../src/linux/tied-process.js';
+import { until } from './waiting.js';
 
 const HOST = fileURLToPath(new URL('../control/gate-host.js', import.meta.url));
 const SPIN = ['sh', '-c', 'while :; do :; done'];
@@ -36,7 +37,7 @@ export class GateBed {
   /** Both run; call once. */
   async ready(): Promise<void> {
     const threads = [this.nf.pid!, this.fn.pid!].map((pid) => new ThreadStat(pid, pid));
-    while (!threads.every((thread) => thread.read() && thread.runNs > 30_000_000)) await tick(2);
+    await until(() => threads.every((thread) => thread.read() && thread.runNs > 30_000_000));
     for (const thread of threads) thread.close();
     setScheduling(this.fn.pid!, { policy: 'idle' });
     // Each runs in a session of its own, which the kernel may schedule as a group of normal weight (sched_autogroup).
@@ -62,13 +63,12 @@ export class GateBed {
   }
 
   /** Until the function got `ms` more of the core: the gate works. */
-  async lent(ms: number, limitMs = 15_000): Promise<void> {
-    const until = this.usedMs() + ms;
-    const end = performance.now() + limitMs;
-    while (this.usedMs() < until) {
-      if (performance.now() > end) throw new Error(`the function never got ${ms} ms`);
-      await tick(1);
-    }
+  async lent(ms: number): Promise<void> {
+    const endMs = this.usedMs() + ms;
+    await until(
+      () => this.usedMs() >= endMs,
+      () => `${ms} ms for the function`,
+    );
   }
 
   async close(): Promise<void> {
@@ -77,8 +77,4 @@ export class GateBed {
     this.stat?.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
-}
-
-export function tick(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -32,12 +32,3 @@ export async function runIn(cgroup: Cgroup, script: string): Promise<Finished> {
   await new Promise((resolve) => setImmediate(resolve));
   return { exitCode, signal, stdout, stderr };
 }
-
-/** Looks until `seen` holds. Throws, naming what was awaited, when it does not within `timeoutMs`. */
-export async function until(what: string, seen: () => boolean, timeoutMs = 10_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!seen()) {
-    if (performance.now() > deadline) throw new Error(`never seen: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}

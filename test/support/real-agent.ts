@@ -16,17 +16,15 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { UserConfig } from '../../src/config/config-schema.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
 import type { FeedEvent, FeedFrame } from '../../src/model/feed.js';
 import { guardianDone } from '../../src/nf/guardian.js';
+import { until } from './waiting.js';
 
 export const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-/** Of waits for an agent: longer than any takes on a busy machine, shorter than a test's own timeout. */
-const WAIT_MS = 60_000;
 let agents = 0;
 
 export interface Ended {
@@ -167,31 +165,29 @@ export class RealAgent {
     return (await (await this.fetch('/v1/status')).json()) as FeedFrame;
   }
 
-  /** Looks every 20 ms until it holds. A minute later it says what there is instead. */
+  /** In vain, it says what there is instead. */
   async until(holds: (frame: FeedFrame) => boolean): Promise<FeedFrame> {
-    const from = Date.now();
-    for (;;) {
-      const frame = await this.status();
-      if (holds(frame)) return frame;
-      if (Date.now() - from > WAIT_MS) {
-        const { cores, nfs, events } = frame;
-        throw new Error(`not so after ${WAIT_MS} ms: ${holds}\n${JSON.stringify({ cores, nfs, events })}`);
-      }
-      await delay(20);
-    }
+    let frame!: FeedFrame;
+    const what = (): string => {
+      const { cores, nfs, events } = frame;
+      return `${holds}\n${JSON.stringify({ cores, nfs, events })}`;
+    };
+    const look = async (): Promise<boolean> => {
+      frame = await this.status();
+      return holds(frame);
+    };
+    await until(look, what);
+    return frame;
   }
 
   async untilEvent(holds: (event: FeedEvent) => boolean): Promise<FeedEvent> {
-    const from = Date.now();
-    for (;;) {
-      const { events } = (await (await this.fetch('/v1/events')).json()) as { events: FeedEvent[] };
-      const found = events.find(holds);
-      if (found !== undefined) return found;
-      if (Date.now() - from > WAIT_MS) {
-        throw new Error(`no such event after ${WAIT_MS} ms: ${holds}\n${JSON.stringify(events)}`);
-      }
-      await delay(20);
-    }
+    let events: FeedEvent[] = [];
+    const read = async (): Promise<boolean> => {
+      ({ events } = (await (await this.fetch('/v1/events')).json()) as { events: FeedEvent[] });
+      return events.some(holds);
+    };
+    await until(read, () => `${holds}\n${JSON.stringify(events)}`);
+    return events.find(holds)!;
   }
 
   /** Directories of its cgroups that are there now. */
@@ -237,13 +233,4 @@ function readText(path: string): string {
   } catch {
     return '';
   }
-}
-
-/** True once no process of that pid runs (one that nobody has reaped yet counts as gone). */
-export function isGone(pid: number): boolean {
-  return !/^State:\s+[^ZX]/m.test(readText(`/proc/${pid}/status`));
-}
-
-export async function untilTrue(holds: () => boolean): Promise<void> {
-  while (!holds()) await delay(10);
 }

@@ -11,7 +11,8 @@ import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { realtimeNs, toUnixNs } from '../../src/linux/clock.js';
 import { Core, Head } from '../../src/model/board.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
-import { startIn, until } from './in-cgroup.js';
+import { startIn } from './in-cgroup.js';
+import { until } from './waiting.js';
 
 const CLOCK_REALTIME = 0;
 const CORE = 1;
@@ -45,7 +46,7 @@ export async function harvestsThroughClockSteps(driver: CgroupDriver): Promise<v
   }, 2);
   const { board } = control;
   const level = () => board.get(CORE, Core.throttleLevel);
-  const eventually = (what: string, seen: () => boolean) => until(what, seen, WAIT_MS);
+  const eventually = (what: string, seen: () => boolean) => until(seen, () => what);
   try {
     control.setNfs([
       {

@@ -15,10 +15,11 @@ import { readTopology } from '../../src/linux/topology.js';
 import { CoreKeeper } from '../../src/nf/core-keeper.js';
 import { CGROUP_CHECKS, runCheck } from './cgroup-checks.js';
 import type { CgroupCheck } from './cgroup-memory-checks.js';
-import { startIn, until } from './in-cgroup.js';
+import { startIn } from './in-cgroup.js';
 import { harvestsThroughClockSteps } from './v2-clock.js';
 import { MEMORY_MIN_CHECKS } from './v2-memory-min.js';
 import { V2_TITLES } from './v2-titles.js';
+import { until } from './waiting.js';
 
 const CORE_1 = '/sys/devices/system/cpu/cpu1/online';
 const INNER = '/sys/fs/cgroup/inner';
@@ -72,7 +73,10 @@ const V2_CHECKS: Record<keyof typeof V2_TITLES, CgroupCheck['run']> = {
     });
     const ran = (core: number) => {
       const { cpuNs } = group.usage();
-      return until(`it runs on core ${core}`, () => group.usage().cpuNs > cpuNs + 20e6, 60_000);
+      return until(
+        () => group.usage().cpuNs > cpuNs + 20e6,
+        () => `time on core ${core}`,
+      );
     };
     const child = startIn(group, ['/bin/sh', '-c', 'while :; do :; done']);
     await ran(1);

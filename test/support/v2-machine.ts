@@ -113,6 +113,7 @@ async function boot(kernel: string, initrd: string): Promise<string> {
     { stdio: ['ignore', 'pipe', 'pipe'], timeout: RUN_TIMEOUT_MS, killSignal: 'SIGKILL' },
   );
   let console = '';
+  // biome-ignore lint/plugin: nothing waits for this; it ends a machine that hangs.
   const hung = setTimeout(() => child.kill('SIGKILL'), BOOT_TIMEOUT_MS);
   const add = (chunk: Buffer) => {
     console += chunk;

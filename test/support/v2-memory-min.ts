@@ -12,6 +12,7 @@ import { guardianDone } from '../../src/nf/guardian.js';
 import { MEMORY_MIN } from '../../src/nf/memory-journal.js';
 import { NfProtection } from '../../src/nf/protection.js';
 import { MIB } from './cgroup-memory-checks.js';
+import { until } from './waiting.js';
 
 const PROTECTOR = fileURLToPath(new URL('./v2-protector.js', import.meta.url));
 const ABOVE = '/sys/fs/cgroup/nfs';
@@ -71,7 +72,7 @@ async function withBed(action: (bed: Bed) => Promise<void>, nfGroup = GROUP): Pr
       await once(child, 'exit');
     }
     rmSync(stateDir, { recursive: true });
-    while (!removeTree(ABOVE)) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until(() => removeTree(ABOVE));
   }
 }
 

@@ -6,6 +6,7 @@ import { WebSocket } from 'ws';
 import type { FeedFrame } from '../../src/model/feed.js';
 import { createEventLog } from '../../src/telemetry/event-log.js';
 import { FeedServer, type FeedServerOptions } from '../../src/telemetry/feed-server.js';
+import { later, letTimePass, until } from '../support/waiting.js';
 import { sampleFrame } from './sample-frame.js';
 
 describe('feed', function () {
@@ -112,9 +113,9 @@ describe('feed', function () {
       seqs.push(frame.seq);
       if (seqs.length === 3) break;
       // Several periods pass before there is a newer frame.
-      setTimeout(() => {
+      later(20, () => {
         current = { ...frozen, seq: current.seq + 1 };
-      }, 20);
+      });
     }
     expect(seqs).to.deep.equal([7, 8, 9]);
   });
@@ -132,9 +133,10 @@ describe('feed', function () {
     expect(feed.counts.readers).to.equal(1);
     socket.close();
     await once(socket, 'close');
-    while (feed.counts.readers > 0) await new Promise(setImmediate);
+    await until(() => feed.counts.readers === 0);
     const before = made;
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    // Several periods, in which none is made.
+    await letTimePass(30);
     expect(made).to.equal(before);
   });
 

@@ -5,10 +5,10 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Instance } from '../../src/pool/state.js';
 import { SandboxUsage } from '../../src/telemetry/sandbox-usage.js';
+import { until } from '../support/waiting.js';
 
 /** Files of `/proc/PID/stat` that this process has open. */
 function openFor(pids: readonly number[]): string[] {
@@ -42,18 +42,18 @@ describe('usage of sandboxes', function () {
     const list = join(folder, 'cgroup.procs');
     writeFileSync(list, pids.join('\n'));
     const worker = { id: 'sb-1', sandbox: { cgroup: { joinPaths: [list] } } } as unknown as Instance;
-    while (usage.of('sb-1').memoryBytes === 0) {
+    await until(() => {
       usage.sample([worker]);
-      await delay(20);
-    }
+      return usage.of('sb-1').memoryBytes > 0;
+    });
     expect(openFor(pids)).to.have.length(3);
     const ended = Promise.all(children.map((child) => once(child, 'exit')));
     for (const child of children) child.kill('SIGKILL');
     await ended;
-    while (openFor(pids).length > 0 || usage.of('sb-1').memoryBytes > 0) {
+    await until(() => {
       usage.sample([]);
-      await delay(50);
-    }
+      return openFor(pids).length === 0 && usage.of('sb-1').memoryBytes === 0;
+    });
     usage.close();
   });
 
@@ -73,17 +73,17 @@ describe('usage of sandboxes', function () {
         },
       },
     } as unknown as Instance;
-    while (usage.of('sb-2').memoryBytes === 0) {
+    await until(() => {
       usage.sample([thread, ended]);
-      await delay(20);
-    }
+      return usage.of('sb-2').memoryBytes > 0;
+    });
     expect(usage.of('sb-2')).to.deep.equal({ memoryBytes: 1234, cpuRatio: 0 });
     expect(usage.of('sb-3').memoryBytes).to.equal(0);
     cpuNs = 1e9;
-    while (usage.of('sb-2').cpuRatio === 0) {
+    await until(() => {
       usage.sample([thread]);
-      await delay(20);
-    }
+      return usage.of('sb-2').cpuRatio > 0;
+    });
     usage.close();
   });
 });

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { CallRequest, CallTimeline, Sink } from '../../src/model/function.js';
 import { type CronTriggers, createCronTriggers } from '../../src/triggers/cron.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
+import { letTimePass, until } from '../support/waiting.js';
 
 const EVERY_SECOND = '* * * * * *';
 
@@ -57,8 +58,9 @@ describe('cron trigger', function () {
     await deploy('tick', EVERY_SECOND);
     await called(1);
     const warnings = () => box.platform.events.since(0, 100).filter(({ kind }) => kind === 'warning');
-    while (warnings().length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
-    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    await until(() => warnings().length > 0);
+    // Another turn, in which it is not said again.
+    await letTimePass(1_100);
     expect(calls).to.have.length(1);
     expect(warnings()).to.have.length(1);
     expect(warnings()[0]).to.include({ functionName: 'tick' });
@@ -74,7 +76,8 @@ describe('cron trigger', function () {
     await box.platform.registry.remove('yearly');
     expect(cron.scheduled()).to.deep.equal([]);
     const before = calls.length;
-    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    // Longer than a turn of what it was.
+    await letTimePass(1_200);
     expect(calls).to.have.length(before);
   });
 

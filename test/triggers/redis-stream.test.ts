@@ -10,6 +10,7 @@ import { type QueueConfig, RedisStreamSource } from '../../src/triggers/redis-st
 import { QUEUE } from '../../src/tunables/index.js';
 import { echo, type Handler, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
+import { later, until } from '../support/waiting.js';
 
 describe('the queue source', function () {
   this.timeout(30_000);
@@ -23,9 +24,6 @@ describe('the queue source', function () {
     const source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
     sources.push(source);
     return source;
-  };
-  const until = async (holds: () => Promise<boolean>): Promise<void> => {
-    while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
   };
   const pending = async (): Promise<number> => ((await redis.xpending('jobs', 'nemo')) as [number])[0];
 
@@ -79,15 +77,15 @@ describe('the queue source', function () {
     let ended = 0;
     await box.serve('work', (call, sink, timeline) => {
       most = Math.max(most, ++running);
-      setTimeout(() => {
+      later(20, () => {
         running--;
         ended++;
         echo(call, sink, timeline);
-      }, 20);
+      });
     });
     for (let i = 0; i < 20; i++) await redis.xadd('jobs', '*', 'body', String(i));
     open({ parallel: 3 });
-    await until(async () => ended === 20);
+    await until(() => ended === 20);
     expect(most).to.equal(3);
   });
 
@@ -168,12 +166,12 @@ describe('the queue source', function () {
     await box.serve('work', (call, sink, timeline) => {
       runningBytes += call.body.length;
       most = Math.max(most, runningBytes);
-      setTimeout(() => {
+      later(50, () => {
         runningBytes -= call.body.length;
         ended++;
         sink.onHead(200, {});
         sink.onEnd(timeline);
-      }, 50);
+      });
     });
     for (let i = 0; i < 6; i++) await redis.xadd('jobs', '*', 'body', Buffer.alloc(4 * 2 ** 20));
     open({ parallel: 6 });
@@ -191,7 +189,7 @@ describe('the queue source', function () {
       forget = () => sink.onError(new NemoError('STOPPING', 'the agent ended'), timeline);
     });
     const first = open();
-    await until(async () => seen.length === 1);
+    await until(() => seen.length === 1);
     // It ends without an answer to that call.
     sources.splice(0);
     const closing = first.close();
@@ -214,15 +212,16 @@ describe('the queue source', function () {
       seen.push(call.body.toString());
       echo(call, sink, timeline);
     });
-    await until(async () => seen.length === 1);
+    await until(() => seen.length === 1);
     const port = Number(new URL(server.url).port);
     await server.stop('SIGKILL');
-    await until(async () =>
+    await until(() =>
       box.platform.events.since(0, 9).some(({ message }) => message.includes('cannot be read')),
     );
     server = await startRedis(directory, undefined, port);
     if (redis.status !== 'ready') await once(redis, 'ready');
     await redis.xadd('jobs', '*', 'body', 'late');
-    await until(async () => seen.includes('late'));
+    await until(() => seen.includes('late'));
+    expect([seen[0], seen.at(-1)]).to.deep.equal(['early', 'late']);
   });
 });

@@ -3,7 +3,9 @@
  * so that a test sees what a user sees.
  */
 
+import { expect } from 'chai';
 import type { Browser, Page } from 'playwright-core';
+import { until } from '../../support/waiting.js';
 
 export class ConsolePage {
   readonly origins = new Set<string>();
@@ -41,27 +43,27 @@ export class ConsolePage {
 
   /** Waits until the element says so; fails with what it says instead. */
   async says(selector: string, expected: string | RegExp): Promise<void> {
-    const fits = (text: string) => (typeof expected === 'string' ? text === expected : expected.test(text));
-    let last = '';
-    for (const deadlineMs = Date.now() + 8_000; Date.now() < deadlineMs; ) {
-      last = await this.text(selector).catch(() => '(not there)');
-      if (fits(last)) return;
-      await this.page.waitForTimeout(50);
-    }
-    throw new Error(`${selector} says "${last}", not "${expected}"`);
+    await this.eventually(async () => {
+      const text = await this.text(selector).catch(() => '(not there)');
+      if (typeof expected === 'string') expect(text, selector).to.equal(expected);
+      else expect(text, selector).to.match(expected);
+    });
   }
 
   /** Waits until `check` no longer throws; then throws what it last threw. */
   async eventually(check: () => Promise<void>): Promise<void> {
-    const deadlineMs = Date.now() + 8_000;
-    for (;;) {
-      try {
-        return await check();
-      } catch (error) {
-        if (Date.now() > deadlineMs) throw error;
-        await this.page.waitForTimeout(100);
-      }
-    }
+    let thrown: unknown;
+    const holds = (): Promise<boolean> =>
+      check().then(
+        () => true,
+        (error) => {
+          thrown = error;
+          return false;
+        },
+      );
+    await until(holds, undefined, 8_000).catch(() => {
+      throw thrown;
+    });
   }
 
   /**

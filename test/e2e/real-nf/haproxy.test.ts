@@ -5,8 +5,8 @@ import { startHaproxy } from '../../../bench/nf/haproxy.js';
 import { BACKEND_ADDRESS, createHttpBed, type HttpBed, NF_ADDRESS } from '../../../bench/nf/http-bed.js';
 import { ensurePackages } from '../../../src/host/packages.js';
 import type { RunningNf } from '../../../src/lab/testbed.js';
+import { letTimePass } from '../../support/waiting.js';
 import { harvest } from './harvest.js';
-import { pause } from './pause.js';
 
 describe('haproxy, from its Debian package', function () {
   this.timeout(180_000);
@@ -43,7 +43,8 @@ describe('haproxy, from its Debian package', function () {
       pid: haproxy.pid,
       measure: async () => {
         await load.take();
-        await pause(2_000);
+        // What is measured is a rate.
+        await letTimePass(2_000);
         return load.take();
       },
     });

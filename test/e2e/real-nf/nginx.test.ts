@@ -6,8 +6,8 @@ import { startNginx } from '../../../bench/nf/nginx.js';
 import { ensurePackages } from '../../../src/host/packages.js';
 import type { RunningNf } from '../../../src/lab/testbed.js';
 import { listPids, processStat } from '../../../src/linux/process.js';
+import { letTimePass } from '../../support/waiting.js';
 import { harvest } from './harvest.js';
-import { pause } from './pause.js';
 
 describe('nginx, from its Debian package', function () {
   this.timeout(180_000);
@@ -39,7 +39,8 @@ describe('nginx, from its Debian package', function () {
       pid: worker,
       measure: async () => {
         await load.take();
-        await pause(2_000);
+        // What is measured is a rate.
+        await letTimePass(2_000);
         return load.take();
       },
     });

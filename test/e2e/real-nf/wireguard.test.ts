@@ -7,8 +7,8 @@ import { startProgram } from '../../../bench/nf/programs.js';
 import { ensurePackages } from '../../../src/host/packages.js';
 import type { RunningNf } from '../../../src/lab/testbed.js';
 import type { Namespace } from '../../../src/linux/netns.js';
+import { letTimePass } from '../../support/waiting.js';
 import { harvest } from './harvest.js';
-import { pause } from './pause.js';
 
 /** The two ends of the tunnel: the client's, and that of the NF, whose kernel answers echo requests. */
 const NEAR = { device: `wgc${process.pid}`, address: '10.99.0.1', peer: '10.77.0.2', port: 51_820 };
@@ -51,7 +51,8 @@ describe('WireGuard in user space, from its Debian package', function () {
       config: { nfs: [{ profile: 'wireguard-go', match, overrides: { latency } }] },
       measure: async () => {
         const from = await received();
-        await pause(2_000);
+        // What is measured is a rate.
+        await letTimePass(2_000);
         return (await received()) - from;
       },
     });

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { NemoError } from '../../../src/model/errors.js';
-import { untilTrue } from '../../support/real-agent.js';
 import { ask, call, errorOf, SandboxBench } from '../../support/sandboxes.js';
+import { until } from '../../support/waiting.js';
 
 describe('a function in an isolate that fails', () => {
   const bench = new SandboxBench('isolate', { group: 'mine' });
@@ -127,7 +127,7 @@ describe('a function in an isolate that fails', () => {
   it('loses its process to a kill -9: its calls fail, and the next sandbox gets another process', async () => {
     const sandbox = await bench.run(`export default () => { console.log('begun'); for (;;); }`);
     const running = errorOf(call(sandbox));
-    await untilTrue(() => bench.logs.some(({ text }) => text === 'begun'));
+    await until(() => bench.logs.some(({ text }) => text === 'begun'));
     process.kill(sandbox.pid, 'SIGKILL');
     const error = await running;
     expect([error.code, error.details?.started]).to.deep.equal(['FUNCTION_EXIT', true]);

@@ -2,11 +2,11 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { MicrovmEngine } from '../../../src/engine/microvm/engine.js';
-import { untilGone } from '../../packet/waiting.js';
 import { MicrovmBench } from '../../support/microvm-bench.js';
 import { ask, errorOf } from '../../support/sandboxes.js';
 import { moduleOf } from '../../support/sources.js';
 import { testKernel } from '../../support/test-kernel.js';
+import { untilGone } from '../../support/waiting.js';
 
 /** It boots once; every test goes on from that snapshot. */
 describe('the microvm engine', function () {

@@ -6,6 +6,7 @@ import { MICROVM } from '../../../src/tunables/index.js';
 import { attempt, EVALUATOR, itHoldsAgainstEscapes } from '../../support/escapes.js';
 import { MicrovmBench } from '../../support/microvm-bench.js';
 import { testKernel } from '../../support/test-kernel.js';
+import { letTimePass } from '../../support/waiting.js';
 
 describe('a function that tries to get out of a virtual machine', function () {
   this.timeout(180_000);
@@ -43,10 +44,11 @@ describe('a function that tries to get out of a virtual machine', function () {
       expect(throttle.setQuotaRatio(0.5) && throttle.setQuotaRatio(null)).to.equal(true);
       expect(throttle.freeze()).to.equal(true);
       const late = attempt(sandbox, `return Date.now()`);
-      const first = await Promise.race([late, new Promise((resolve) => setTimeout(resolve, 100, 'frozen'))]);
+      // What is frozen does not answer, and uses no time.
+      const first = await Promise.race([late, letTimePass(100, 'frozen')]);
       expect(first).to.equal('frozen');
       const usedNs = throttle.readCpuNs();
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await letTimePass(50);
       expect(throttle.readCpuNs()).to.equal(usedNs);
       throttle.thaw();
       // Its clock has not stood still.

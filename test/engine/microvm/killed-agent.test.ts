@@ -2,8 +2,9 @@ import { cpSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { MicrovmBench } from '../../support/microvm-bench.js';
-import { isGone, RealAgent, untilTrue } from '../../support/real-agent.js';
+import { RealAgent } from '../../support/real-agent.js';
 import { testKernel } from '../../support/test-kernel.js';
+import { isGone, until } from '../../support/waiting.js';
 
 /** Its load is worth a snapshot at once. */
 const SLOW = `console.log('loading');
@@ -46,20 +47,20 @@ describe('an agent with virtual machines', function () {
     await deploy('slow', SLOW, { env: { COLOUR: 'red' } });
     expect((await agent.call('slow')).body).to.equal('red');
     await agent.untilEvent(({ message }) => /^a snapshot of the loaded function slow was made/.test(message));
-    await untilTrue(() => agent.members().length === 0);
+    await until(() => agent.members().length === 0);
     expect((await agent.call('slow')).body).to.equal('red');
     expect((await agent.logs('slow')).filter((text) => text === 'loading')).to.have.length(1);
     await agent.fetch('/v1/functions/slow', { method: 'DELETE' });
-    await untilTrue(() => !readdirSync(snapshots()).includes('function-slow'));
+    await until(() => !readdirSync(snapshots()).includes('function-slow'));
   });
 
   it('leaves no machine behind when it is killed, and the next one clears the rest', async () => {
     const late = agent.call('hang', 'hang').catch(() => undefined);
-    await untilTrue(() => agent.members().length > 2);
+    await until(() => agent.members().length > 2);
     const members = agent.members();
     await agent.end('SIGKILL');
     await late;
-    await untilTrue(() => members.every(isGone));
+    await until(() => members.every(isGone));
     await agent.start();
     expect(agent.members()).to.deep.equal([]);
     expect((await agent.call('hang', 'go on')).body).to.equal('answered');

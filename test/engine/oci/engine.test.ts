@@ -8,6 +8,7 @@ import { CONTAINER_ANSWERS } from '../../support/native-attempts.js';
 import { OciBench } from '../../support/oci-bench.js';
 import { busyboxLayer, nodeLayer, writeLayout } from '../../support/oci-images.js';
 import { call, errorOf } from '../../support/sandboxes.js';
+import { letTimePass, until } from '../../support/waiting.js';
 
 const WHO = `#!/bin/sh
 printf 'Content-Type: text/plain\\r\\n\\r\\n'
@@ -133,7 +134,7 @@ describe('an image with node and a handler', () => {
     await deaf.kill();
     await deaf.exited;
     const sandbox = await bench.run(server);
-    while (!bench.logs.some(({ text }) => text === 'gone')) await new Promise((done) => setTimeout(done, 5));
+    await until(() => bench.logs.some(({ text }) => text === 'gone'));
     expect((await call(sandbox, { method: 'POST' })).body.toString()).to.equal('served');
     await sandbox.kill();
   });
@@ -150,7 +151,8 @@ describe('an image with node and a handler', () => {
       expect(throttle.setQuotaRatio(0.1) && throttle.setQuotaRatio(null)).to.equal(true);
       expect(throttle.freeze()).to.equal(true);
       const late = attempt(other, `return 'thawed'`);
-      const first = await Promise.race([late, new Promise((resolve) => setTimeout(resolve, 100, 'frozen'))]);
+      // What is frozen does not answer.
+      const first = await Promise.race([late, letTimePass(100, 'frozen')]);
       expect(first).to.equal('frozen');
       throttle.thaw();
       expect(await late).to.deep.equal({ value: 'thawed' });

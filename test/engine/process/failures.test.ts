@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { NemoError } from '../../../src/model/errors.js';
 import type { Sandbox } from '../../../src/sandbox/engine.js';
 import { ask, call, errorOf, SandboxBench } from '../../support/sandboxes.js';
+import { until } from '../../support/waiting.js';
 
 describe('a function that fails in its sandbox', () => {
   const bench = new SandboxBench();
@@ -118,7 +119,7 @@ describe('a function that fails in its sandbox', () => {
 
     const spinning = await bench.run('export default () => { console.log("here"); for (;;); }');
     const error = errorOf(call(spinning));
-    while (!bench.logs.some((line) => line.sandboxId === spinning.id)) await new Promise(setImmediate);
+    await until(() => bench.logs.some((line) => line.sandboxId === spinning.id));
     await spinning.kill();
     expect(await error).to.include({ code: 'FUNCTION_EXIT' });
   });

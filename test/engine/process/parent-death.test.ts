@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { ProcessEngine } from '../../../src/engine/process/engine.js';
 import { openCgroupDriver } from '../../../src/linux/cgroup/open.js';
-import { until } from '../../support/in-cgroup.js';
 import { ask, SandboxBench } from '../../support/sandboxes.js';
+import { until } from '../../support/waiting.js';
 
 const AGENT = fileURLToPath(new URL('../../support/sandbox-agent.js', import.meta.url));
 
@@ -35,11 +35,7 @@ describe('when the agent is killed with SIGKILL', () => {
       const gone = once(agent, 'exit');
       agent.kill('SIGKILL');
       await gone;
-      await until(
-        'the end of all members',
-        () => members.every((pid) => !existsSync(`/proc/${pid}`)),
-        15_000,
-      );
+      await until(() => members.every((pid) => !existsSync(`/proc/${pid}`)));
 
       const engine = new ProcessEngine({ directory, confined: bench.confined });
       expect(await engine.check()).to.deep.equal({ ok: true });

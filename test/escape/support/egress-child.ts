@@ -6,7 +6,6 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { createNamespace, type Namespace } from '../../../src/linux/netns.js';
 import { spawnTied } from '../../../src/linux/tied-process.js';
 import { functionRef } from '../../../src/model/function-ref.js';
@@ -15,6 +14,7 @@ import type { Sandbox } from '../../../src/sandbox/engine.js';
 import { EGRESS } from '../../../src/tunables/index.js';
 import { BOX, CONNECTS, echoIn, FAR, METADATA, PORT } from '../../support/egress-world.js';
 import { ask, SandboxBench } from '../../support/sandboxes.js';
+import { letTimePass, until } from '../../support/waiting.js';
 
 const NF = '10.253.0.2';
 const NAMES = ['loopback.test', 'box.test', 'nf.test', ...METADATA.map((_, i) => `metadata${i}.test`)];
@@ -140,7 +140,8 @@ try {
 
   const far = await bench.run(CONNECTS, { egress: [`${FAR}:7001`] });
   const squatter = await squat(FAR);
-  await delay(EGRESS.ownAddressesKeptMs + 100);
+  // What the box's own addresses are is remembered for so long.
+  await letTimePass(EGRESS.ownAddressesKeptMs + 100);
   seen.besideSquatter = await first(far, [FAR, 7001, 'hello']);
   squatter.kill();
 
@@ -153,16 +154,16 @@ try {
   await ask(leaver, 4);
   clearInterval(look);
   seen.held = held;
-  for (let i = 0; i < 100 && readdirSync('/proc/self/fd').length > before; i++) await delay(50);
+  await until(() => readdirSync('/proc/self/fd').length <= before).catch(() => undefined);
   seen.left = readdirSync('/proc/self/fd').length - before;
 
   await withoutDescriptors(async () => {
     for (let i = 0; i < 30; i++) {
-      const soon = new Promise((resolve) => setTimeout(resolve, 100));
-      await Promise.race([ask(byName, ['world.test', 7001, 'hello']), soon]);
+      // Whether it is answered or not: the relay shall meet the want of descriptors in many states.
+      await Promise.race([ask(byName, ['world.test', 7001, 'hello']), letTimePass(100)]);
     }
   });
-  seen.afterwards = await Promise.race([first(far, [FAR, 7001, 'hello']), delay(10_000)]);
+  seen.afterwards = await Promise.race([first(far, [FAR, 7001, 'hello']), letTimePass(10_000)]);
 } finally {
   // The relay's thread, too.
   await bench.close();

@@ -3,13 +3,14 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { CgroupDriver } from '../../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../../src/linux/cgroup/open.js';
 import { onlineCores } from '../../../src/linux/online-cores.js';
+import { ThreadStat } from '../../../src/linux/procfs.js';
 import { setAffinity, setScheduling } from '../../../src/linux/sched.js';
 import { spawnTied } from '../../../src/linux/tied-process.js';
+import { until } from '../../support/waiting.js';
 
 const JOIN = 'for path; do echo 0 > "$path"; done; exec chrt -i 0';
 /** Touches memory, so that its end is work, then spins. */
@@ -36,12 +37,16 @@ describe('killing a group on a core that is never free', function () {
     if (onlineCores().length < 2) this.skip();
     const group = driver.create('sb-1', { cpus: [core], memoryMaxBytes: 256 * 1024 * 1024 });
     const child = spawnTied('/bin/sh', ['-c', EATER, 'eater', ...group.joinPaths], { stdio: 'ignore' });
-    while (group.usage().memoryBytes < 6e7) await delay(5);
+    await until(() => group.usage().memoryBytes >= 6e7);
     // Only now is the core taken for good, by somebody whom SCHED_IDLE never preempts.
     setAffinity(hog.pid!, [core]);
     setScheduling(hog.pid!, { policy: 'rr', priority: 1 });
     try {
-      await delay(50);
+      const time = new ThreadStat(hog.pid!, hog.pid!);
+      time.read();
+      const ranNs = time.runNs;
+      await until(() => time.read() && time.runNs > ranNs + 50e6);
+      time.close();
       const exited = once(child, 'exit');
       const from = performance.now();
       await group.remove();

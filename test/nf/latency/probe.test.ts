@@ -9,7 +9,7 @@ import type { ProbeSpec } from '../../../src/model/nf-profile.js';
 import { startProbe } from '../../../src/nf/latency/probe.js';
 import { type Tap, TapSource } from '../../../src/nf/latency/tap.js';
 import { PROBE } from '../../../src/tunables/index.js';
-import { until } from '../../packet/waiting.js';
+import { until } from '../../support/waiting.js';
 
 describe('latency source `probe`', () => {
   let probe: Tap | undefined;

@@ -4,7 +4,7 @@ import { setAffinity } from '../../../src/linux/sched.js';
 import { endProcess } from '../../../src/linux/tied-process.js';
 import { LatencyBuckets } from '../../../src/model/latency-buckets.js';
 import { RunqueueSource } from '../../../src/nf/latency/runqueue.js';
-import { until } from '../../packet/waiting.js';
+import { until } from '../../support/waiting.js';
 
 describe('latency source `runqueue`', () => {
   it('sees a thread wait for a core that it shares', async () => {

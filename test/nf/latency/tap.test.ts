@@ -12,8 +12,8 @@ import { LatencyBuckets } from '../../../src/model/latency-buckets.js';
 import { startTap, type Tap, TapSource } from '../../../src/nf/latency/tap.js';
 import { type Invariant, tapFilter } from '../../../src/nf/latency/tap-filter.js';
 import { buildFrame, type FrameSpec } from '../../../src/packet/build.js';
-import { until } from '../../packet/waiting.js';
 import { idOf } from '../../support/process-id.js';
+import { until } from '../../support/waiting.js';
 
 const HOLDER = fileURLToPath(new URL('../programs/holder.js', import.meta.url));
 const BURST = 200;
@@ -153,6 +153,7 @@ describe('latency source `tap`', () => {
       ),
     );
     await until(() => tap!.statistics().matched >= BURST - DROPPED);
+    expect(tap!.statistics()).to.include({ matched: BURST - DROPPED, ambiguous: 0 });
   });
 
   it('chooses the same packets at both ends when it takes only some', () => {

@@ -10,7 +10,7 @@ import { endProcess, spawnTied } from '../../../src/linux/tied-process.js';
 import type { NemoError } from '../../../src/model/errors.js';
 import { DpdkTelemetry } from '../../../src/nf/telemetry/dpdk.js';
 import { startTelemetry, type Telemetry } from '../../../src/nf/telemetry/telemetry.js';
-import { until } from '../../packet/waiting.js';
+import { until } from '../../support/waiting.js';
 
 const PROGRAM = fileURLToPath(new URL('../programs/telemetry-socket.js', import.meta.url));
 
