@@ -33,6 +33,8 @@ export interface SnapshotManagerOptions {
   speedOf?: SpeedOf;
 }
 
+type Room = Required<Pick<SnapshotFacts, 'bytes' | 'mostBytes'>>;
+
 export class SnapshotManager {
   private readonly snapshots = new Map<string, Snapshot>();
   private readonly making = new Map<string, Promise<void>>();
@@ -76,18 +78,20 @@ export class SnapshotManager {
 
   /**
    * Makes one unless there is one that fits: `make` fills a folder with `memory` and `devices`, and says what a start
-   * without it costs. Several that ask at once wait for the same. `bytes`: the room it may need.
+   * without it costs. Several that ask at once wait for the same. `bytes`: what it will take, about; `mostBytes`: what it
+   * can take, for which there has to be room on the disk.
    */
   async ensure(
     key: string,
     madeBy: MadeBy,
     bytes: number,
     make: (directory: string) => Promise<number>,
+    mostBytes = bytes,
   ): Promise<void> {
     if (this.has(key, madeBy)) return;
     let making = this.making.get(key);
     if (making === undefined) {
-      making = this.make(key, madeBy, bytes, make).finally(() => this.making.delete(key));
+      making = this.make(key, madeBy, { bytes, mostBytes }, make).finally(() => this.making.delete(key));
       this.making.set(key, making);
     }
     await making;
@@ -149,10 +153,10 @@ export class SnapshotManager {
   private async make(
     key: string,
     madeBy: MadeBy,
-    bytes: number,
+    room: Room,
     make: (directory: string) => Promise<number>,
   ): Promise<void> {
-    const store = await this.makeRoom(key, bytes);
+    const store = await this.makeRoom(key, room);
     const { path } = this.stores.directories[store]!;
     try {
       let meta: Meta | undefined;
@@ -169,16 +173,16 @@ export class SnapshotManager {
   }
 
   /** Lets the policy say which have to go for it, and where it is to be. STORAGE_FULL where that is nowhere. */
-  private async makeRoom(key: string, bytes: number): Promise<number> {
+  private async makeRoom(key: string, { bytes, mostBytes }: Room): Promise<number> {
     const wanted: SnapshotFacts = {
-      ...{ key, bytes, savedMs: 1, accesses: 1, needed: true },
+      ...{ key, bytes, mostBytes, savedMs: 1, accesses: 1, needed: true },
       directory: undefined,
     };
     const { evict, moves } = this.policy.place([...this.allFacts(), wanted], this.stores);
     const store = moves.get(key);
     if (store === undefined) {
       const paths = this.stores.directories.map(({ path }) => path).join(', ');
-      const mb = Math.ceil((bytes + SNAPSHOT.diskReserveBytes) / 1e6);
+      const mb = Math.ceil((mostBytes + SNAPSHOT.diskReserveBytes) / 1e6);
       throw storageFull(paths, `free ${mb} MB there`);
     }
     for (const one of evict) this.remove(one);

@@ -21,6 +21,9 @@ export const MICROVM = {
   /** An emulated kernel that has not started its first program by now never will: timer interrupts can get lost. */
   initTimeoutMs: 20_000,
   bootsMax: 3,
+  /** Boots at a time: each has a core for itself that way, and its memory is in nobody's account. Sizes that wait for one. */
+  boots: 1,
+  bootsWaiting: 64,
   /** With KVM a kernel starts its first program within a second, or hangs. */
   kvmTrialMs: 5_000,
   consoleTailChars: 2_000,
@@ -33,6 +36,8 @@ export const MICROVM = {
 export const SNAPSHOT = {
   /** On disk, all together; a machine of 256 MB takes 170. */
   diskMaxBytes: 4 * 1024 ** 3,
+  /** What a machine takes that has booted, about. */
+  bootedBytes: 192 * 1024 ** 2,
   /** Held in memory, so that a restore never waits for the disk. */
   memoryMaxBytes: 512 * 1024 ** 2,
   /** Kept free on the disk. */

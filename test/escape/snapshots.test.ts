@@ -1,19 +1,23 @@
 /**
  * Boundary: the box's disk and other functions, and a machine of a snapshot. Attackers: code that took QEMU over; a slow
- * function; a user of the box who fills the disk of a store, or takes the name of its directory.
+ * function; one of a tenant's that may use a lot of memory, or many of different sizes; a user of the box who fills the
+ * disk of a store, or takes the name of its directory.
  */
 
 import { spawn } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { BaseSnapshots } from '../../src/engine/microvm/base-snapshots.js';
 import { loadInMachine } from '../../src/engine/microvm/load-in-machine.js';
 import { Fd, socketOf } from '../../src/engine/microvm/machine.js';
 import { makeSnapshot } from '../../src/engine/microvm/make-snapshot.js';
 import { Qmp } from '../../src/engine/microvm/qmp.js';
 import { run } from '../../src/host/packages.js';
+import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { functionRef } from '../../src/model/function-ref.js';
+import { SnapshotManager } from '../../src/snapshots/manager.js';
 import { copySnapshot } from '../../src/snapshots/snapshot-files.js';
 import { Stores, storesOf } from '../../src/snapshots/stores.js';
 import { errorOf } from '../support/sandboxes.js';
@@ -21,6 +25,7 @@ import { MODULE } from '../support/sources.js';
 
 const MEMORY_MB = 64;
 const MB = 2 ** 20;
+const GB = 2 ** 30;
 
 describe('escape: snapshots of machines', () => {
   const folder = mkdtempSync('/var/tmp/nemo-escape-snapshots-');
@@ -79,6 +84,70 @@ describe('escape: snapshots of machines', () => {
     } finally {
       child.kill('SIGKILL');
     }
+  });
+
+  it('are booted one at a time, however many sizes are called for: together none of them gets there in its time', async () => {
+    const real = openCgroupDriver({ rootName: `nemo-escape-boots-${process.pid}`, idle: false });
+    let booting = 0;
+    let most = 0;
+    const driver: CgroupDriver = Object.create(real);
+    driver.create = (...args) => {
+      const group = real.create(...args);
+      const remove = group.remove.bind(group);
+      most = Math.max(most, ++booting);
+      group.remove = async () => {
+        await remove();
+        booting--;
+      };
+      return group;
+    };
+    // No kernel, so each boot ends as soon as it has begun.
+    const file = join(folder, 'kernel');
+    writeFileSync(file, 'x');
+    const stateDir = mkdtempSync(join(folder, 'state-'));
+    const onNote = (): void => {};
+    const snapshots = new SnapshotManager({
+      stores: [{ path: join(stateDir, 's'), budgetBytes: GB }],
+      onNote,
+    });
+    const bases = new BaseSnapshots({
+      ...{
+        stateDir,
+        runDir: join(folder, 'run'),
+        snapshots,
+        driver,
+        accelerator: 'tcg',
+        kernel: file,
+        uid: 60_899,
+      },
+      ...{ cores: [0], onNote, runtime: () => ({ seccompPath: file, libraryPath: file }) },
+    });
+    try {
+      const boots = await Promise.all([128, 256, 384, 512].map((mb) => errorOf(bases.ensure(mb))));
+      expect(boots.map(({ code }) => code)).to.deep.equal(Array(4).fill('SANDBOX_START'));
+      await bases.close();
+      expect(await errorOf(bases.ensure(640))).to.have.property('code', 'STOPPING');
+    } finally {
+      await snapshots.close();
+      await real.removeAll();
+    }
+    expect(most).to.equal(1);
+  });
+
+  it('do not make others go for all that a machine could take, but for what one takes', async () => {
+    const path = join(folder, 'budget');
+    const manager = new SnapshotManager({ stores: [{ path, budgetBytes: 4 * MB }], onNote: () => {} });
+    const make = async (directory: string): Promise<number> => {
+      for (const name of ['memory', 'devices']) writeFileSync(join(directory, name), 'x');
+      return 1_000;
+    };
+    await manager.ensure('neighbour', { version: '1' }, MB, make);
+    await manager.ensure('huge', { version: '1' }, MB, make, 16 * MB);
+    expect(manager.list().map(({ key }) => key)).to.deep.equal(['neighbour', 'huge']);
+    // There has to be room on the disk for all of it.
+    const error = await errorOf(manager.ensure('vast', { version: '1' }, MB, make, 2 ** 60));
+    expect(error.code).to.equal('STORAGE_FULL');
+    await manager.close();
   });
 
   it('are moved whole or not at all: a disk that is full after a part of a write says so at the next one only', async () => {

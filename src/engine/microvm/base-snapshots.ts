@@ -5,15 +5,16 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { Slots } from '../../confinement/confined/slots.js';
 import type { SetApart } from '../../confinement/start-apart.js';
 import { run } from '../../host/packages.js';
-import type { CgroupDriver } from '../../linux/cgroup/driver.js';
+import type { Cgroup, CgroupDriver } from '../../linux/cgroup/driver.js';
 import { asNemoError, NemoError } from '../../model/errors.js';
 import { VERSION } from '../../model/version.js';
 import type { SnapshotManager } from '../../snapshots/manager.js';
 import type { OpenSnapshot } from '../../snapshots/snapshot.js';
 import type { MadeBy } from '../../snapshots/snapshot-files.js';
-import { MICROVM } from '../../tunables/index.js';
+import { MICROVM, SNAPSHOT } from '../../tunables/index.js';
 import { untilReady } from './boot.js';
 import { buildGuestImage, type GuestImage } from './guest-image.js';
 import { fetchKernel, type Kernel, kernelOf } from './kernel.js';
@@ -55,6 +56,9 @@ export class BaseSnapshots {
   private prepared: Promise<{ kernel: Kernel; image: GuestImage; qemu: string }> | undefined;
   private trial: Promise<void> | undefined;
   private boots = 0;
+  private booting: Cgroup | undefined;
+  private closed = false;
+  private readonly turns = new Slots(MICROVM.boots, MICROVM.bootsWaiting, 'boots of virtual machines');
 
   constructor(private readonly options: BaseSnapshotsOptions) {}
 
@@ -81,13 +85,30 @@ export class BaseSnapshots {
   async ensure(heapMb: number): Promise<BaseSnapshot> {
     const stem = await this.look(heapMb);
     const { key, madeBy, memoryMb, accelerator } = stem;
-    await this.options.snapshots.ensure(key, madeBy, memoryMb * 2 ** 20, async (directory) => {
-      this.options.onNote(`booting a virtual machine of ${memoryMb} MB (${accelerator}) for a snapshot ...`);
-      const bootMs = await this.bootPatiently(stem, directory);
-      this.options.onNote(`the snapshot ${key} is ready: its boot took ${(bootMs / 1_000).toFixed(1)} s`);
-      return bootMs;
-    });
+    const mostBytes = memoryMb * 2 ** 20;
+    await this.options.snapshots.ensure(
+      key,
+      madeBy,
+      Math.min(mostBytes, SNAPSHOT.bootedBytes),
+      (directory) =>
+        this.turns.hold(async () => {
+          if (this.closed) throw new NemoError('STOPPING', 'the agent is stopping');
+          this.options.onNote(
+            `booting a virtual machine of ${memoryMb} MB (${accelerator}) for a snapshot ...`,
+          );
+          const bootMs = await this.bootPatiently(stem, directory);
+          this.options.onNote(`the snapshot ${key} is ready: its boot took ${(bootMs / 1_000).toFixed(1)} s`);
+          return bootMs;
+        }),
+      mostBytes,
+    );
     return stem;
+  }
+
+  /** Nobody waits for a boot any more. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.booting?.kill().catch(() => {});
   }
 
   /** In words, as far as it is known: `nemo engines` boots nothing. */
@@ -142,7 +163,7 @@ export class BaseSnapshots {
         return await this.boot(stem, directory, MICROVM.initTimeoutMs);
       } catch (thrown) {
         const error = asNemoError(thrown);
-        if (error.details?.hung !== true || boots >= MICROVM.bootsMax) throw error;
+        if (error.details?.hung !== true || this.closed || boots >= MICROVM.bootsMax) throw error;
         this.options.onNote(`the boot hung and is tried again: ${error.message.split('\n', 1)[0]}`);
       }
     }
@@ -157,6 +178,7 @@ export class BaseSnapshots {
     const name = `microvm-boot-${++this.boots}`;
     const memoryMaxBytes = stem.memoryMb * 2 ** 20 + 2 * MICROVM.hostBytes;
     const cgroup = driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores });
+    this.booting = cgroup;
     return makeSnapshot(
       {
         ...{ spec: stem, files: stem.files, directory, uid, cgroup, scheduling: 'default' },

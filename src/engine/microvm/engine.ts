@@ -226,7 +226,8 @@ export class MicrovmEngine implements Engine<'module'> {
 
   async close(): Promise<void> {
     this.closed = true;
-    await Promise.all([this.functions.close(), ...[...this.live.values()].map((sandbox) => sandbox.kill())]);
+    const snapshots = [this.stems.close(), this.functions.close()];
+    await Promise.all([...snapshots, ...[...this.live.values()].map((sandbox) => sandbox.kill())]);
     await this.snapshots.close();
     rmSync(this.options.directory, { recursive: true, force: true });
   }

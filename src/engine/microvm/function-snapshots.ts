@@ -11,6 +11,7 @@ import type { Cgroup } from '../../linux/cgroup/driver.js';
 import { asNemoError } from '../../model/errors.js';
 import type { FunctionSpec } from '../../model/function.js';
 import { keyInPath } from '../../model/function-ref.js';
+import type { SnapshotFacts } from '../../policy/snapshots/policy.js';
 import type { LoadOptions } from '../../sandbox/engine.js';
 import type { OpenSnapshot } from '../../snapshots/snapshot.js';
 import type { MadeBy } from '../../snapshots/snapshot-files.js';
@@ -103,7 +104,7 @@ export class FunctionSnapshots {
     if (!snapshots.worthMaking({ ...facts, accesses: candidate.loads }, this.makingMs)) return;
     const startMs = performance.now();
     try {
-      await this.make(load, identity, code, stem, tookMs);
+      await this.make(load, identity, code, stem, facts);
       this.makingMs = performance.now() - startMs;
       onNote(`a snapshot of the loaded function ${functionKey} was made in ${Math.round(this.makingMs)} ms`);
     } catch (thrown) {
@@ -160,7 +161,7 @@ export class FunctionSnapshots {
     identity: Identity,
     code: Buffer,
     stem: BaseSnapshot,
-    savedMs: number,
+    { bytes, savedMs }: Pick<SnapshotFacts, 'bytes' | 'savedMs'>,
   ): Promise<void> {
     const { snapshots, driver, cores, runDir, runtime, uid, setApart } = this.options;
     const name = `microvm-load-${++this.makings}`;
@@ -182,12 +183,18 @@ export class FunctionSnapshots {
       } as const;
       const machine = { runDirectory: join(runDir, name), runtime: runtime(), uid, setApart };
       await snapshots
-        .ensure(key, madeBy(stem, identity), stem.memoryMb * 2 ** 20, async (directory) => {
-          await makeSnapshot({ ...spec, ...machine, directory }, (child, qmp) =>
-            loadInMachine(child, qmp, load, code),
-          );
-          return savedMs;
-        })
+        .ensure(
+          key,
+          madeBy(stem, identity),
+          bytes,
+          async (directory) => {
+            await makeSnapshot({ ...spec, ...machine, directory }, (child, qmp) =>
+              loadInMachine(child, qmp, load, code),
+            );
+            return savedMs;
+          },
+          stem.memoryMb * 2 ** 20,
+        )
         .finally(stemFiles.over);
     } finally {
       clearTimeout(late);

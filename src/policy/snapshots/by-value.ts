@@ -26,10 +26,13 @@ function homesOf(snapshots: readonly SnapshotFacts[], stores: SnapshotStores): M
   const { directories } = stores;
   const order = fastestFirst(stores);
   const homes = new Map<string, number>();
-  const rooms = roomsOf(snapshots, stores);
-  const put = ({ key, bytes }: SnapshotFacts, at: number): void => {
+  const budgets = stores.directories.map(({ budgetBytes }) => budgetBytes);
+  const disks = disksOf(snapshots, stores);
+  const room = (at: number): number => Math.min(budgets[at]!, disks[at]!);
+  const put = ({ key, bytes, mostBytes = bytes }: SnapshotFacts, at: number): void => {
     homes.set(key, at);
-    rooms[at]! -= bytes;
+    budgets[at]! -= bytes;
+    disks[at]! -= mostBytes;
   };
   for (const one of snapshots) if (one.needed && one.directory !== undefined) put(one, one.directory);
   for (const one of snapshots) {
@@ -37,9 +40,11 @@ function homesOf(snapshots: readonly SnapshotFacts[], stores: SnapshotStores): M
     // What nobody needs is given up for it; beyond the budget it goes where there is most room.
     const loose = (at: number): number =>
       sum(snapshots.filter((other) => other.directory === at && !other.needed));
-    const fits = order.filter((at) => directories[at]!.freeBytes + loose(at) >= one.bytes);
+    const most = one.mostBytes ?? one.bytes;
+    const fits = order.filter((at) => directories[at]!.freeBytes + loose(at) >= most);
     const best =
-      fits.find((at) => rooms[at]! >= one.bytes) ?? fits.toSorted((a, b) => rooms[b]! - rooms[a]!)[0];
+      fits.find((at) => budgets[at]! >= one.bytes && disks[at]! >= most) ??
+      fits.toSorted((a, b) => room(b) - room(a))[0];
     if (best !== undefined) put(one, best);
   }
   for (const at of order) {
@@ -47,18 +52,18 @@ function homesOf(snapshots: readonly SnapshotFacts[], stores: SnapshotStores): M
       (one) => !homes.has(one.key) && !one.needed && mayBeIn(one, at, order, stores),
     );
     for (const one of wants.toSorted((a, b) => worth(b, at) - worth(a, at))) {
-      if (rooms[at]! >= one.bytes) put(one, at);
+      if (room(at) >= one.bytes) put(one, at);
     }
   }
   return homes;
 }
 
-/** What each directory may hold. Only for one that is being made others make room on a disk that is full. */
-function roomsOf(snapshots: readonly SnapshotFacts[], { directories }: SnapshotStores): number[] {
+/** What the disk of each directory can hold. Only for one that is being made others make room on a disk that is full. */
+function disksOf(snapshots: readonly SnapshotFacts[], { directories }: SnapshotStores): number[] {
   const making = snapshots.some(({ needed, directory }) => needed && directory === undefined);
-  return directories.map(({ budgetBytes, freeBytes }, at) => {
+  return directories.map(({ freeBytes }, at) => {
     const used = sum(snapshots.filter(({ directory }) => directory === at));
-    return Math.min(budgetBytes, used + (making ? freeBytes : Math.max(0, freeBytes)));
+    return used + (making ? freeBytes : Math.max(0, freeBytes));
   });
 }
 

@@ -4,6 +4,8 @@ export interface SnapshotFacts {
   readonly key: string;
   /** What it takes, in memory or on disk. */
   readonly bytes: number;
+  /** What it may take while it is made, where that is more: the disk has to have it, others do not go for it. */
+  readonly mostBytes?: number;
   /** What a start from it saves against a start without it. */
   readonly savedMs: number;
   /** Starts from it lately; old ones count less. */
