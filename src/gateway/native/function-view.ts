@@ -10,7 +10,7 @@ export type FunctionView = Omit<FunctionSpec, 'env' | 'packages'> & {
   packages?: Array<Omit<PackageRef, 'entries'>>;
 };
 
-export function viewFunction({ packages, ...spec }: FunctionSpec): FunctionView {
+function viewFunction({ packages, ...spec }: FunctionSpec): FunctionView {
   return {
     ...spec,
     env: Object.keys(spec.env).sort(),
@@ -18,4 +18,13 @@ export function viewFunction({ packages, ...spec }: FunctionSpec): FunctionView 
       ? {}
       : { packages: packages.map(({ hash, name, bytes }) => ({ hash, name, bytes })) }),
   };
+}
+
+const texts = new WeakMap<FunctionSpec, string>();
+
+/** As JSON, which is made once: there may be thousands of functions with thousands of names each, listed again and again. */
+export function functionJson(spec: FunctionSpec): string {
+  const text = texts.get(spec) ?? JSON.stringify(viewFunction(spec));
+  texts.set(spec, text);
+  return text;
 }

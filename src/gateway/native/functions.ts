@@ -9,7 +9,7 @@ import { GATEWAY_HTTP } from '../../tunables/index.js';
 import { whileWorking } from '../body-parser.js';
 import { networkOf } from '../callers.js';
 import type { Shares } from '../shares.js';
-import { viewFunction } from './function-view.js';
+import { functionJson } from './function-view.js';
 
 interface ByName {
   Params: { name: string };
@@ -40,22 +40,28 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform, b
       const { spec, created } = await whileWorking(request.raw, bodies, () =>
         registry.deploy({ ...(body as unknown as DeployInput), name }, asker),
       );
-      return reply.code(created ? 201 : 200).send(viewFunction(spec));
+      return asJson(reply.code(created ? 201 : 200), functionJson(spec));
     },
   );
 
-  server.get('/v1/functions', async () => ({ functions: registry.list().map(viewFunction) }));
+  server.get('/v1/functions', async (_request, reply) =>
+    asJson(reply, `{"functions":[${registry.list().map(functionJson).join(',')}]}`),
+  );
 
-  server.get<ByName>('/v1/functions/:name', async (request) => {
+  server.get<ByName>('/v1/functions/:name', async (request, reply) => {
     const spec = registry.get(request.params.name);
     if (spec === undefined) throw noSuchFunction(request.params.name);
-    return viewFunction(spec);
+    return asJson(reply, functionJson(spec));
   });
 
   server.delete<ByName>('/v1/functions/:name', async (request, reply) => {
     await registry.remove(request.params.name, askerOf(request, reply));
     return reply.code(204).send();
   });
+}
+
+function asJson(reply: FastifyReply, text: string): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(text);
 }
 
 function askerOf({ raw: { socket } }: FastifyRequest, reply: FastifyReply): Asker {
