@@ -77,7 +77,7 @@ async function list(options: AgentOptions & ProfileOptions): Promise<void> {
   complain(`no agent answers at ${maskUrl(options.agent)}: this is what runs now, without measurements\n`);
   printTable(HEADINGS.slice(0, 7), found.map(discoveredRow), 'no NF of a known profile runs here');
   for (const nf of found) {
-    for (const note of standingNotes(standingOfNf(nf))) process.stdout.write(`${nf.id}: ${note}\n`);
+    for (const note of standingNotes(standingOfNf(nf))) print(`${nf.id}: ${note}\n`);
   }
 }
 
@@ -95,7 +95,7 @@ function notesOf({ id, harvest, sloNote, latencyFault, groups = [] }: FeedNf): s
 function look({ profiles }: ProfileOptions): NfInstance[] {
   return discover(loadProfiles([BUILTIN_PROFILES, ...profiles]), [], {
     agents: agentNames,
-    onRefused: (sentence) => process.stderr.write(`${sentence}\n`),
+    onRefused: (sentence) => complain(`${sentence}\n`),
   });
 }
 

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { UserConfig } from '../config/config-schema.js';
-import { listPids, processArgs } from '../linux/process.js';
+import { isOwnProcess, listPids, processArgs } from '../linux/process.js';
 import { spawnTied } from '../linux/tied-process.js';
 import { type ErrorCode, NemoError } from '../model/errors.js';
 import type { FeedFrame } from '../model/feed.js';
@@ -25,7 +25,7 @@ function sweepFolders(): void {
     if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
     // Anybody may make folders there; root follows nobody else into his.
     if (lstatSync(join(tmpdir(), name)).uid !== process.getuid?.()) continue;
-    if (!listPids().some((pid) => processArgs(pid).some((arg) => arg.includes(name)))) {
+    if (!listPids().some((pid) => isOwnProcess(pid) && processArgs(pid).some((arg) => arg.includes(name)))) {
       rmSync(join(tmpdir(), name), { recursive: true, force: true });
     }
   }

@@ -3,7 +3,7 @@
  * every function answers `undefined` or an empty list for one that is gone, and never throws for that reason.
  */
 
-import { closeSync, openSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { namesIfThere, readIfThere } from './if-there.js';
 
@@ -98,11 +98,17 @@ export function startTicks(id: number, pid?: number): number | undefined {
   return processStat(pid === undefined ? id : `${pid}/task/${id}`)?.startTicks;
 }
 
+/** Whether the user of this process runs it, too. */
+export function isOwnProcess(pid: number): boolean {
+  return statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === process.geteuid?.();
+}
+
 const argsBytes = Buffer.alloc(16 * 1024);
 
 /**
  * Arguments with the program's name first, in 16 KB: a stranger's may be as long as he likes. Empty for kernel threads,
- * zombies and processes that are gone.
+ * zombies and processes that are gone. It waits for a lock on the memory of that process, which its code may hold for
+ * seconds: never to be asked of a process of strangers.
  */
 export function processArgs(pid: number): string[] {
   const text = readStart(`/proc/${pid}/cmdline`, argsBytes) ?? '';

@@ -7,7 +7,7 @@
 
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { listPids, processArgs } from '../linux/process.js';
+import { isOwnProcess, listPids, processArgs } from '../linux/process.js';
 import { type ChildProcess, spawn } from '../linux/spawn.js';
 import { NemoError } from '../model/errors.js';
 import { NF } from '../tunables/index.js';
@@ -240,7 +240,8 @@ export async function guardianDone(agentPid: number, limitMs = 30_000): Promise<
     const at = args.indexOf(NAME);
     return at > 0 && args[at + 2] === String(agentPid);
   };
-  const pids = listPids().filter(isIts);
+  // Of this user's own: a stranger's process may keep who reads its arguments waiting.
+  const pids = listPids().filter((pid) => isOwnProcess(pid) && isIts(pid));
   for (const end = performance.now() + limitMs; pids.some(isIts); await delay(20)) {
     if (performance.now() > end) return false;
   }

@@ -43,6 +43,11 @@ export function distrust(facts: ProcessFacts, users: ReadonlySet<number>): Distr
   return executable.writable === undefined ? undefined : { kind: 'executable', why: executable.writable };
 }
 
+/** Its code is neither root's nor that of one of `nfUsers`, whatever file it is. */
+export function isStrangers({ kind }: Distrust): boolean {
+  return kind === 'sandbox' || kind === 'namespace' || kind === 'user';
+}
+
 /** Functions may call themselves what they like: nobody needs to hear of it. */
 export function isWorthTelling(why: Distrust): boolean {
   return why.kind !== 'sandbox' && why.kind !== 'gone';

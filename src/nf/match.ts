@@ -4,7 +4,7 @@ import { didYouMean } from '../model/did-you-mean.js';
 import { NemoError } from '../model/errors.js';
 import type { NfProfile } from '../model/nf-profile.js';
 import type { ExplicitNf } from '../model/nf-profile-schema.js';
-import type { Distrust } from './identity.js';
+import { type Distrust, isStrangers } from './identity.js';
 
 /** What can be known of a process; the costly parts are asked for only when a condition needs them. */
 export interface Candidate {
@@ -116,7 +116,10 @@ function withoutPollingFifo(profile: NfProfile): NfProfile {
 /** `maybe`: only the thread names do not fit, and threads come later than the process. */
 export type Verdict = 'yes' | 'maybe' | 'no' | Distrust;
 
-/** Whether a process fits a rule, and if it does, whether it is believed. A pid alone is enough: the operator knows. */
+/**
+ * Whether a process fits a rule, and if it does, whether it is believed. A pid alone is enough: the operator knows. Of a
+ * stranger's process the name alone says whether it fits, and nothing where a rule goes by arguments only.
+ */
 export function judge(rule: Rule, candidate: Candidate): Verdict {
   if (rule.pid !== undefined) {
     // A number that another process has got since is not the operator's word.
@@ -129,10 +132,13 @@ export function judge(rule: Rule, candidate: Candidate): Verdict {
     const exe = candidate.exe();
     if (exe === undefined || !rule.process.test(exe)) return 'no';
   }
-  if (rule.argsPattern !== undefined && !rule.argsPattern.test(candidate.args())) return 'no';
+  const { argsPattern, thread } = rule;
   const distrust = candidate.distrust(false);
+  // Before the arguments: to read them takes a lock on the memory of that process, which it may hold as long as it likes.
+  if (distrust !== undefined && isStrangers(distrust))
+    return rule.process === undefined && distrust.kind !== 'sandbox' ? 'no' : distrust;
+  if (argsPattern !== undefined && !argsPattern.test(candidate.args())) return 'no';
   if (distrust !== undefined) return distrust;
-  const { thread } = rule;
   if (thread === undefined || candidate.threadNames().some((name) => thread.test(name))) return 'yes';
   return 'maybe';
 }

@@ -91,20 +91,21 @@ export class SharedLatencyWriter {
   /** Indexed by PacketCounter. */
   readonly counters: Float64Array;
   readonly doorbell: Doorbell;
-  private readonly unmap: () => void;
+  private readonly end: () => void;
 
-  private constructor(path: string, buffer: ArrayBuffer, unmap: () => void) {
+  private constructor(path: string, buffer: ArrayBuffer, end: () => void) {
     this.path = path;
     const arrivals = new Float64Array(buffer, ARRIVALS_OFFSET, BUCKET_COUNT);
     this.buckets = new LatencyBuckets(new Uint32Array(buffer, BUCKETS_OFFSET, BUCKET_COUNT), arrivals);
     this.counters = new Float64Array(buffer, COUNTER_OFFSET, COUNTERS);
     this.doorbell = new Doorbell(new Int32Array(buffer, BELL_OFFSET, BELL_WORDS));
-    this.unmap = unmap;
+    this.end = end;
   }
 
   /**
    * Creates this process's file (mode 0600), in place of one left by an earlier process of that pid. Any user may fill
-   * /dev/shm: then nobody hears of its packets (`onUnreported` gets why), and they pass as ever.
+   * /dev/shm, or keep making something else of that name: then nobody hears of its packets (`onUnreported` gets why), and
+   * they pass as ever.
    */
   static create(
     pid: number = process.pid,
@@ -114,8 +115,7 @@ export class SharedLatencyWriter {
     try {
       return SharedLatencyWriter.inFile(path, pid);
     } catch (thrown) {
-      if (!isStorageFull(thrown)) throw thrown;
-      onUnreported(`${DIRECTORY} is full`);
+      onUnreported(isStorageFull(thrown) ? `${DIRECTORY} is full` : (thrown as Error).message);
       return new SharedLatencyWriter(path, new ArrayBuffer(SHARED_LATENCY_BYTES), () => {});
     }
   }
@@ -136,7 +136,10 @@ export class SharedLatencyWriter {
       const { buffer, unmap } = mapShared(fd, SHARED_LATENCY_BYTES, unfinished);
       new Uint32Array(buffer, 0, 4).set([MAGIC, VERSION, pid, BUCKET_COUNT]);
       renameSync(unfinished, path);
-      return new SharedLatencyWriter(path, buffer, unmap);
+      return new SharedLatencyWriter(path, buffer, () => {
+        rmSync(path, { force: true });
+        unmap();
+      });
     } catch (thrown) {
       rmSync(unfinished, { force: true });
       throw thrown;
@@ -147,8 +150,7 @@ export class SharedLatencyWriter {
 
   /** Removes the file. `buckets` and `counters` must not be touched afterwards. */
   close(): void {
-    rmSync(this.path, { force: true });
-    this.unmap();
+    this.end();
   }
 }
 

@@ -4,16 +4,17 @@
  * scrapes does not pay for it.
  */
 
-import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { FeedCore, FeedFrame } from '../model/feed.js';
-import { type CallCounts, SECONDS_BOUNDS } from './call-counts.js';
+import type { CallCounts } from './call-counts.js';
+import { functionSeries } from './function-series.js';
 
 /** The event loop's delay is sampled this often; prom-client's 10 ms would wake an idle agent 100 times a second. */
 const EVENT_LOOP_SAMPLE_MS = 100;
 
 export interface Metrics {
   readonly contentType: string;
-  /** The text of one scrape. */
+  /** The text of one scrape; whoever asks while one is under way gets that one. */
   scrape(): Promise<string>;
 }
 
@@ -56,7 +57,9 @@ export function createMetrics(frame: () => FeedFrame, calls: CallCounts): Metric
   const perCore = (f: FeedFrame, value: (core: FeedCore) => number | null): Value[] =>
     f.cores.map((core) => [{ core: core.core }, value(core)]);
 
-  addCallMetrics(registry, calls, counter);
+  counter('nemo_starts_total', 'Calls by how ready their sandbox was', ['kind'], () =>
+    Object.entries(calls.starts).map(([kind, count]) => [{ kind }, count]),
+  );
 
   gauge('nemo_core_nf_ratio', 'Share of the core that NFs used', ['core'], (f) =>
     perCore(f, (c) => c.nfRatio),
@@ -108,19 +111,6 @@ export function createMetrics(frame: () => FeedFrame, calls: CallCounts): Metric
   gauge('nemo_nf_up', '1 while the NF runs', ['nf'], (f) =>
     f.nfs.map((nf) => [{ nf: nf.id }, nf.state === 'running' ? 1 : 0]),
   );
-  gauge('nemo_function_queued', 'Calls that wait', ['function'], (f) =>
-    f.functions.map((fn) => [{ function: fn.name }, fn.queued]),
-  );
-  gauge('nemo_function_in_flight', 'Calls that run', ['function'], (f) =>
-    f.functions.map((fn) => [{ function: fn.name }, fn.inFlight]),
-  );
-  gauge('nemo_function_sandboxes', 'Sandboxes of the function by state', ['function', 'state'], (f) =>
-    f.functions.flatMap((fn): Value[] => {
-      const states: Record<string, number> = {};
-      for (const { state } of fn.sandboxes) states[state] = (states[state] ?? 0) + 1;
-      return Object.entries(states).map(([state, count]) => [{ function: fn.name, state }, count]);
-    }),
-  );
   gauge('nemo_stems', 'Sandboxes that wait without code', [], (f) => [[{}, f.agent.stems]]);
   gauge('nemo_loop_lateness_p99_us', 'How late the control loop ticks', [], (f) => [
     [{}, f.agent.loop.latenessP99Us],
@@ -152,58 +142,18 @@ export function createMetrics(frame: () => FeedFrame, calls: CallCounts): Metric
   ]);
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
 
+  const write = async (): Promise<string> => {
+    scraped = frame();
+    return `${await registry.metrics()}\n${await functionSeries(scraped.functions, calls.functions)}`;
+  };
+  let underWay: Promise<string> | undefined;
   return {
     contentType: registry.contentType,
     scrape() {
-      scraped = frame();
-      return registry.metrics();
+      underWay ??= write().finally(() => {
+        underWay = undefined;
+      });
+      return underWay;
     },
   };
-}
-
-function addCallMetrics(
-  registry: Registry,
-  calls: CallCounts,
-  counter: (name: string, help: string, labelNames: string[], values: () => Value[]) => void,
-): void {
-  counter('nemo_function_invocations_total', 'Calls by how they ended', ['function', 'outcome'], () =>
-    [...calls.functions].flatMap(([name, counts]): Value[] => [
-      [{ function: name, outcome: 'ok' }, counts.ok],
-      ...[...counts.failed].map(([code, count]): Value => [{ function: name, outcome: code }, count]),
-    ]),
-  );
-  counter('nemo_starts_total', 'Calls by how ready their sandbox was', ['kind'], () =>
-    Object.entries(calls.starts).map(([kind, count]) => [{ kind }, count]),
-  );
-  registry.registerMetric(secondsHistogram(calls));
-}
-
-/** A histogram whose counting is ours; prom-client asks a metric for no more than this at a scrape. */
-function secondsHistogram(calls: CallCounts): Metric {
-  const name = 'nemo_function_seconds';
-  const metric = {
-    name,
-    help: 'Time of a call from its acceptance to its last byte',
-    type: 'histogram',
-    aggregator: 'sum',
-    get: async () => ({ ...metric, values: histogramValues(name, calls) }),
-    reset: () => calls.functions.clear(),
-  };
-  return metric as unknown as Metric;
-}
-
-function histogramValues(name: string, calls: CallCounts): object[] {
-  const values: object[] = [];
-  for (const [functionName, counts] of calls.functions) {
-    const labels = { function: functionName };
-    let below = 0;
-    counts.buckets.forEach((count, i) => {
-      below += count;
-      const le = SECONDS_BOUNDS[i] ?? '+Inf';
-      values.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: below });
-    });
-    values.push({ metricName: `${name}_sum`, labels, value: counts.sumS });
-    values.push({ metricName: `${name}_count`, labels, value: counts.count });
-  }
-  return values;
 }

@@ -19,6 +19,13 @@ export const FEED_SERVER = {
   firstEvents: 100,
 } as const;
 
+export const METRICS = {
+  /** Of so many functions series are written in one go, which takes a few milliseconds; then the thread has so many times as
+   * long for others. */
+  functionsAtOnce: 200,
+  restTimes: 9,
+} as const;
+
 export const LOGS = {
   linesPerFunction: 1_000,
   /** Longer lines are cut: one line cannot push all others out. */

@@ -105,8 +105,9 @@ describe('escape: NFs beside a full /dev/shm', () => {
   const program = fileURLToPath(new URL('./support/reporting-nf.js', import.meta.url));
   // Every user of a box may fill the host's; here it is one of the program's own.
   const script = 'mount -t tmpfs -o size=64k nemo-full /dev/shm && exec "$@"';
-  const runBeside = async (what: string): Promise<[number, string | undefined]> => {
-    const args = ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', process.execPath, program];
+  const runBeside = async (what: string, first = ':'): Promise<[number, string | undefined]> => {
+    const inside = script.replace('&&', () => `&& ${first} &&`);
+    const args = ['--mount', '--propagation', 'private', 'sh', '-c', inside, 'sh', process.execPath, program];
     const { exitCode, output } = await run('unshare', [...args, what]);
     return [exitCode, output.trim().split('\n').at(-1)];
   };
@@ -116,6 +117,15 @@ describe('escape: NFs beside a full /dev/shm', () => {
       expect(await runBeside(when)).to.deep.equal([0, 'goes on']);
     });
   }
+
+  it('go on where something that cannot be replaced has the name of their report', async () => {
+    const place = '/dev/shm/nemo-nf-$$.latency';
+    const [exitCode, last] = await runBeside(
+      'while they run',
+      `mkdir ${place} && mount -t tmpfs nemo-place ${place}`,
+    );
+    expect([exitCode, last]).to.deep.equal([0, 'goes on']);
+  });
 
   it('do not go through all that a user has put there before they start', async () => {
     const [exitCode, left] = await runBeside('many files');

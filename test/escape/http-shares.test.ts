@@ -2,8 +2,10 @@
 
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { CallCounts } from '../../src/telemetry/call-counts.js';
 import { createEventLog } from '../../src/telemetry/event-log.js';
-import { FEED } from '../../src/tunables/index.js';
+import { createMetrics } from '../../src/telemetry/metrics.js';
+import { FEED, METRICS } from '../../src/tunables/index.js';
 import { InProcessBox, settled } from '../dispatch/in-process-box.js';
 import { ask, rawSocket, untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
@@ -96,6 +98,43 @@ describe('escape: shares of the gateway', function () {
       const { body: shown } = await ask(url + path);
       expect(shown.toString()).to.contain('"some"').and.not.contain('index.mjs');
     }
+  });
+
+  it('sorts the names of an environment, of which all functions may have millions, once and not for each list', async () => {
+    await box.serve('many', echo);
+    const { registry } = box.platform;
+    let looks = 0;
+    const ownKeys = (all: Record<string, string>) => {
+      looks++;
+      return Reflect.ownKeys(all);
+    };
+    const env = new Proxy({ B: '', A: '' }, { ownKeys });
+    const spec = { ...registry.get('many')!, env };
+    const { list } = registry;
+    registry.list = () => [spec];
+    const lists = [];
+    for (let i = 0; i < 3; i++) lists.push((await ask(`${box.gateway.url}/v1/functions`)).json());
+    registry.list = list;
+    for (const { functions } of lists) expect(functions[0].env).to.deep.equal(['A', 'B']);
+    expect(looks).to.equal(1);
+  });
+
+  it('writes the metrics of thousands of functions piece by piece, and once for all who ask meanwhile', async () => {
+    const calls = new CallCounts(() => true);
+    const names = Array.from({ length: 10 * METRICS.functionsAtOnce }, (_, i) => `f${i}`);
+    for (const name of names) calls.record(name, undefined, 0.1, 'warm');
+    const frame = box.platform.frame();
+    const functions = names.map((name) => ({ ...frame.functions[0]!, name }));
+    let frames = 0;
+    const { scrape } = createMetrics(() => ({ ...frame, functions, seq: ++frames }), calls);
+    let turns = 0;
+    const others = setInterval(() => turns++, 0);
+    const [text, again] = await Promise.all([scrape(), scrape()]);
+    clearInterval(others);
+    expect(frames).to.equal(1);
+    expect(again).to.equal(text);
+    expect(text).to.contain(`nemo_function_seconds_count{function="${names.at(-1)}"} 1\n`);
+    expect(turns).to.be.greaterThan(10);
   });
 
   it('keeps in the log of events what happened to the box, whatever happens to functions', () => {

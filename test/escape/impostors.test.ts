@@ -15,6 +15,8 @@ import { endProcess } from '../../src/linux/tied-process.js';
 import type { NfProfile } from '../../src/model/nf-profile.js';
 import type { ExplicitNf } from '../../src/model/nf-profile-schema.js';
 import { Discovery, discover } from '../../src/nf/discovery.js';
+import { type Candidate, compileRules, judge } from '../../src/nf/match.js';
+import { BUILTIN_PROFILES, loadProfiles } from '../../src/nf/profiles.js';
 import { scanForNfs } from '../../src/nf/scan.js';
 import { NfWatcher } from '../../src/nf/watcher.js';
 import { DISCOVERY } from '../../src/tunables/index.js';
@@ -27,7 +29,7 @@ const NAME = `nfi-${process.pid}`;
 const PROFILE: NfProfile = {
   name: 'probe',
   title: 'probe',
-  match: { args: `^${NAME}( |$)` },
+  match: { process: '^(sleep|su|perl|program)$', args: `^${NAME}( |$)` },
   mode: 'sleep',
   sloP99Us: 100,
   latency: { source: 'none' },
@@ -117,6 +119,29 @@ describe('who calls himself an NF', () => {
       const before = looks[i]!;
       expect(fromMs - before.fromMs - before.tookMs).to.be.at.least(before.tookMs * DISCOVERY.restTimes - 1);
     }
+  });
+
+  for (const [who, why] of [
+    ['a function', { kind: 'sandbox' }],
+    ['a user', { kind: 'user', uid: NOBODY }],
+    ['root of a user namespace', { kind: 'namespace' }],
+  ] as const) {
+    it(`the arguments of ${who} are not read: that waits for a lock on its memory, which it may hold for seconds`, () => {
+      const candidate: Candidate = {
+        ...{ pid: 7, startTicks: 1, name: NAME, exe: () => NAME, threadNames: () => [] },
+        args: () => expect.fail('they were read'),
+        distrust: () => why,
+      };
+      const verdict = (match: NfProfile['match']) =>
+        judge(compileRules([{ ...PROFILE, match }], [], true, () => 1)[0]!, candidate);
+      expect(verdict({ process: `^${NAME}$`, args: NAME })).to.equal(why);
+      expect(verdict({ args: NAME })).to.equal(who === 'a function' ? why : 'no');
+    });
+  }
+
+  it('no profile that comes with NEMO goes by arguments alone, for which each process of root’s would be asked', () => {
+    const alone = loadProfiles([BUILTIN_PROFILES]).filter(({ match }) => match.args && !match.process);
+    expect(alone).to.deep.equal([]);
   });
 
   it('root is believed, a user is not, unless the configuration trusts him', async () => {

@@ -1,8 +1,11 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { endProcess } from '../../src/linux/tied-process.js';
 import { printable, printableJson, printableLines } from '../../src/model/printable.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { CLI, RealAgent } from '../support/real-agent.js';
@@ -85,6 +88,28 @@ describe('escape to the terminal', function () {
     ]);
     expect(stdout).to.equal(`body ${HOSTILE}`);
   });
+});
+
+describe('what `nemo nf ls` says without an agent', () => {
+  it('shows what would steer the terminal in the path of a user’s program', async () => {
+    const base = mkdtempSync('/var/tmp/nemo-terminal-');
+    const folder = join(base, HOSTILE);
+    const program = join(folder, 'haproxy');
+    mkdirSync(folder);
+    copyFileSync('/bin/sleep', program);
+    chownSync(folder, 65534, 65534);
+    const child = spawn(program, ['60'], { stdio: 'ignore' });
+    try {
+      await once(child, 'spawn');
+      const shown = await inTerminal(['nf', 'ls', '--agent', 'http://127.0.0.1:1']);
+      expect(shown).to.contain('nemo-terminal-').and.contain('\\x9b2J');
+      const rest = shown.replace(COLOURS, '');
+      expect(STEERS.exec(rest)?.[0], JSON.stringify(rest)).to.equal(undefined);
+    } finally {
+      await endProcess(child);
+      rmSync(base, { recursive: true });
+    }
+  }).timeout(60_000);
 });
 
 describe('text for a terminal', () => {

@@ -14,7 +14,7 @@ export type FunctionView = Omit<FunctionSpec, 'ref' | 'env' | 'packages'> & {
   packages?: Array<Omit<PackageRef, 'entries'>>;
 };
 
-export function viewFunction({ ref, packages, ...spec }: FunctionSpec): FunctionView {
+function viewFunction({ ref, packages, ...spec }: FunctionSpec): FunctionView {
   const { name, namespace, version } = ref;
   return {
     ...{ name, namespace, version },
@@ -24,4 +24,13 @@ export function viewFunction({ ref, packages, ...spec }: FunctionSpec): Function
       ? {}
       : { packages: packages.map(({ hash, name, bytes }) => ({ hash, name, bytes })) }),
   };
+}
+
+const texts = new WeakMap<FunctionSpec, string>();
+
+/** As JSON, which is made once: there may be thousands of functions with thousands of names each, listed again and again. */
+export function functionJson(spec: FunctionSpec): string {
+  const text = texts.get(spec) ?? JSON.stringify(viewFunction(spec));
+  texts.set(spec, text);
+  return text;
 }

@@ -10,7 +10,7 @@ import { GATEWAY_HTTP } from '../../tunables/index.js';
 import { whileWorking } from '../body-parser.js';
 import { networkOf } from '../callers.js';
 import type { Shares } from '../shares.js';
-import { viewFunction } from './function-view.js';
+import { functionJson } from './function-view.js';
 
 interface ByName {
   Params: { name: string };
@@ -32,14 +32,16 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform, b
       const { spec, created } = await whileWorking(request.raw, bodies, () =>
         registry.deploy({ ...(body as unknown as DeployInput), ...named }, asker),
       );
-      return reply.code(created ? 201 : 200).send(viewFunction(spec));
+      return asJson(reply.code(created ? 201 : 200), functionJson(spec));
     },
   );
 
-  server.get('/v1/functions', async () => ({ functions: registry.list().map(viewFunction) }));
+  server.get('/v1/functions', async (_request, reply) =>
+    asJson(reply, `{"functions":[${registry.list().map(functionJson).join(',')}]}`),
+  );
 
-  server.get<ByName>('/v1/functions/:name', async (request) =>
-    viewFunction(functionNamed(registry, request.params.name)),
+  server.get<ByName>('/v1/functions/:name', async (request, reply) =>
+    asJson(reply, functionJson(functionNamed(registry, request.params.name))),
   );
 
   server.delete<ByName>('/v1/functions/:name', async (request, reply) => {
@@ -68,6 +70,10 @@ function requireNoAlias(text: string): void {
   throw new NemoError('BAD_REQUEST', `'${text.slice(0, 80)}' names one version of a function`, {
     hint: 'deploy or remove the function: leave out the colon and what follows it',
   });
+}
+
+function asJson(reply: FastifyReply, text: string): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(text);
 }
 
 function askerOf({ raw: { socket } }: FastifyRequest, reply: FastifyReply): Asker {
