@@ -27,6 +27,7 @@ export type Tier = 'memory' | 'disk';
 export class Snapshot {
   readonly bytes: number;
   workingSet: WorkingSet | undefined;
+  private learning = false;
   private memoryFd: number | undefined;
   private accesses = 0;
   /** Starts from it, and other uses of its folder, under way. */
@@ -93,7 +94,7 @@ export class Snapshot {
         closeSync(devicesFd);
       },
       over: this.hold(onOver),
-      answered: (pids) => this.learn(pids, ino),
+      answered: (pids) => void this.learn(pids, ino),
     };
   }
 
@@ -108,15 +109,18 @@ export class Snapshot {
   }
 
   /** Once: what the first machine touched, any other will. */
-  private learn(pids: () => readonly number[], inode: number): void {
-    if (this.workingSet !== undefined) return;
+  private async learn(pids: () => readonly number[], inode: number): Promise<void> {
+    if (this.workingSet !== undefined || this.learning) return;
+    this.learning = true;
     try {
-      const pages = touchedPages(pids(), inode);
+      const pages = await touchedPages(pids(), inode);
       if (pages === undefined) return;
       writeWorkingSet(this.directory, pages);
       this.workingSet = pages;
     } catch {
       // It has ended, or was removed: the next one will tell.
+    } finally {
+      this.learning = false;
     }
   }
 

@@ -3,8 +3,7 @@
  * answered, then read ahead in one go whenever a machine is about to map the file from a disk.
  */
 
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 
 /** Pages, in order: first and count. */
 export type WorkingSet = ReadonlyArray<readonly [number, number]>;
@@ -16,20 +15,22 @@ const THERE = 0xc0;
 /** What lies between two pages is read too if it is no longer than this: one read costs less than two. */
 const GAP_PAGES = 16;
 const CHUNK_BYTES = 1024 * 1024;
+/** Of a machine of 128 MiB: other work has its turn between two such looks, however large the machine is. */
+const LOOK_PAGES = 32_768;
 
 /** The pages of the file with that inode which one of these processes has touched; undefined if none maps it. */
-export function touchedPages(pids: readonly number[], inode: number): WorkingSet | undefined {
+export async function touchedPages(pids: readonly number[], inode: number): Promise<WorkingSet | undefined> {
   for (const pid of pids) {
-    const mapping = mappingOf(pid, inode);
+    const mapping = await mappingOf(pid, inode);
     if (mapping !== undefined) return pagesOf(pid, ...mapping);
   }
   return undefined;
 }
 
 /** Start and length in bytes of the longest mapping. */
-function mappingOf(pid: number, inode: number): [number, number] | undefined {
+async function mappingOf(pid: number, inode: number): Promise<[number, number] | undefined> {
   let longest: [number, number] | undefined;
-  for (const line of readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n')) {
+  for (const line of (await readFile(`/proc/${pid}/maps`, 'utf8')).split('\n')) {
     const [range = '', , , , of] = line.split(' ');
     if (Number(of) !== inode) continue;
     const [from = 0, to = 0] = range.split('-').map((address) => Number.parseInt(address, 16));
@@ -38,22 +39,33 @@ function mappingOf(pid: number, inode: number): [number, number] | undefined {
   return longest;
 }
 
-function pagesOf(pid: number, start: number, bytes: number): WorkingSet {
-  const entries = Buffer.alloc((bytes / PAGE_BYTES) * ENTRY_BYTES);
-  const fd = openSync(`/proc/${pid}/pagemap`, 'r');
-  try {
-    readSync(fd, entries, 0, entries.length, (start / PAGE_BYTES) * ENTRY_BYTES);
-  } finally {
-    closeSync(fd);
-  }
+async function pagesOf(pid: number, start: number, bytes: number): Promise<WorkingSet> {
+  const pages = bytes / PAGE_BYTES;
+  const entries = Buffer.alloc(LOOK_PAGES * ENTRY_BYTES);
   const ranges: Array<[number, number]> = [];
-  for (let page = 0; page * ENTRY_BYTES < entries.length; page++) {
-    if ((entries[page * ENTRY_BYTES + 7]! & THERE) === 0) continue;
-    const last = ranges.at(-1);
-    if (last !== undefined && page - (last[0] + last[1]) < GAP_PAGES) last[1] = page - last[0] + 1;
-    else ranges.push([page, 1]);
+  const pagemap = await open(`/proc/${pid}/pagemap`, 'r');
+  try {
+    for (let first = 0; first < pages; first += LOOK_PAGES) {
+      const length = Math.min(LOOK_PAGES, pages - first) * ENTRY_BYTES;
+      const { bytesRead } = await pagemap.read(
+        entries,
+        0,
+        length,
+        (start / PAGE_BYTES + first) * ENTRY_BYTES,
+      );
+      for (let at = 0; at < bytesRead; at += ENTRY_BYTES)
+        if ((entries[at + ENTRY_BYTES - 1]! & THERE) !== 0) addPage(ranges, first + at / ENTRY_BYTES);
+    }
+  } finally {
+    await pagemap.close();
   }
   return ranges;
+}
+
+function addPage(ranges: Array<[number, number]>, page: number): void {
+  const last = ranges.at(-1);
+  if (last !== undefined && page - (last[0] + last[1]) < GAP_PAGES) last[1] = page - last[0] + 1;
+  else ranges.push([page, 1]);
 }
 
 export function bytesOf(pages: WorkingSet): number {

@@ -5,7 +5,19 @@
  */
 
 import { spawn } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { BaseSnapshots } from '../../src/engine/microvm/base-snapshots.js';
@@ -16,10 +28,12 @@ import { Qmp } from '../../src/engine/microvm/qmp.js';
 import { run } from '../../src/host/packages.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { mapShared } from '../../src/linux/libc.js';
 import { functionRef } from '../../src/model/function-ref.js';
 import { SnapshotManager } from '../../src/snapshots/manager.js';
 import { copySnapshot } from '../../src/snapshots/snapshot-files.js';
 import { Stores, storesOf } from '../../src/snapshots/stores.js';
+import { touchedPages } from '../../src/snapshots/working-set.js';
 import { errorOf } from '../support/sandboxes.js';
 import { MODULE } from '../support/sources.js';
 
@@ -148,6 +162,28 @@ describe('escape: snapshots of machines', () => {
     const error = await errorOf(manager.ensure('vast', { version: '1' }, MB, make, 2 ** 60));
     expect(error.code).to.equal('STORAGE_FULL');
     await manager.close();
+  });
+
+  it('of large machines are looked through in parts, so that the agent answers others meanwhile', async () => {
+    const file = openSync(join(folder, 'large'), 'w+');
+    const bytes = GB;
+    ftruncateSync(file, bytes);
+    const { unmap } = mapShared(file, bytes, 'large');
+    let turns = 0;
+    let over = false;
+    const turn = (): void => {
+      turns++;
+      if (!over) setImmediate(turn);
+    };
+    setImmediate(turn);
+    try {
+      expect(await touchedPages([process.pid], fstatSync(file).ino)).to.deep.equal([]);
+    } finally {
+      over = true;
+      unmap();
+      closeSync(file);
+    }
+    expect(turns).to.be.greaterThan(4);
   });
 
   it('are moved whole or not at all: a disk that is full after a part of a write says so at the next one only', async () => {

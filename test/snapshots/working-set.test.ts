@@ -31,19 +31,19 @@ describe('the working set of a snapshot', () => {
     rmSync(directory, { recursive: true });
   });
 
-  it('is what a process has touched of the file, near pages in one piece', () => {
+  it('is what a process has touched of the file, near pages in one piece', async () => {
     const { buffer, unmap } = mapShared(fd, PAGES * PAGE_BYTES, path);
     const bytes = new Uint8Array(buffer);
-    expect(touchedPages([process.pid], fstatSync(fd).ino)).to.deep.equal([]);
+    expect(await touchedPages([process.pid], fstatSync(fd).ino)).to.deep.equal([]);
     for (const page of [3, 8, 3_000]) expect(bytes[page * PAGE_BYTES]).to.equal(1);
-    const touched = touchedPages([process.pid], fstatSync(fd).ino)!;
+    const touched = (await touchedPages([process.pid], fstatSync(fd).ino))!;
     unmap();
     // The kernel maps what lies beside a page too, if it has it.
     const has = (page: number) => touched.some(([first, count]) => page >= first && page < first + count);
     expect([3, 8, 3_000, 1_000, 4_000].map(has)).to.deep.equal([true, true, true, false, false]);
     expect(touched).to.have.length(2);
     expect(bytesOf(touched)).to.be.lessThan(200 * PAGE_BYTES);
-    expect(touchedPages([process.pid], fstatSync(fd).ino)).to.equal(undefined);
+    expect(await touchedPages([process.pid], fstatSync(fd).ino)).to.equal(undefined);
   });
 
   it('is read ahead into the cache', async () => {
