@@ -2,7 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { callFunction } from '../dispatch/call-function.js';
-import { asNemoError, NemoError } from '../model/errors.js';
+import { asNemoError } from '../model/errors.js';
 import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
 import type { Queue, QueueEntry } from './queue.js';
@@ -76,14 +76,9 @@ export class QueueSource implements Source {
 
   private async call(entry: QueueEntry): Promise<void> {
     const { queue, functionName, platform, onCallEnded } = this.options;
-    const { id, body, headers } = entry;
+    const { id } = entry;
     try {
-      // As JSON, what was short enough may be longer.
-      if (body.length > QUEUE.entryMaxBytes) {
-        throw new NemoError('BODY_TOO_LARGE', `as JSON, the entry has ${body.length} bytes`, {
-          hint: `put it into the field 'body', which may have ${QUEUE.entryMaxBytes} bytes with its name`,
-        });
-      }
+      const { body, headers } = entry.call();
       const answered = await callFunction(platform, {
         callId: `queue-${queue.name}-${id}`,
         functionName,
