@@ -2,7 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { callFunction } from '../dispatch/call-function.js';
-import { asNemoError, NemoError } from '../model/errors.js';
+import { asNemoError } from '../model/errors.js';
 import type { FunctionRef } from '../model/function-ref.js';
 import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
@@ -77,14 +77,9 @@ export class QueueSource implements Source {
 
   private async call(ref: FunctionRef, entry: QueueEntry): Promise<void> {
     const { queue, functionKey, platform, onCallEnded } = this.options;
-    const { id, body, headers } = entry;
+    const { id } = entry;
     try {
-      // As JSON, what was short enough may be longer.
-      if (body.length > QUEUE.entryMaxBytes) {
-        throw new NemoError('BODY_TOO_LARGE', `as JSON, the entry has ${body.length} bytes`, {
-          hint: `put it into the field 'body', which may have ${QUEUE.entryMaxBytes} bytes with its name`,
-        });
-      }
+      const { body, headers } = entry.call();
       const answered = await callFunction(platform, {
         callId: `queue-${queue.name}-${id}`,
         ref,

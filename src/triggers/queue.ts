@@ -5,8 +5,8 @@
 
 export interface QueueEntry {
   readonly id: string;
-  readonly body: Buffer;
-  readonly headers: Readonly<Record<string, string>>;
+  /** The call that it makes. Throws BODY_TOO_LARGE. */
+  call(): { body: Buffer; headers: Record<string, string> };
   /** What it takes in memory. */
   readonly bytes: number;
 }

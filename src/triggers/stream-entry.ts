@@ -4,6 +4,8 @@
  */
 
 import { isUtf8 } from 'node:buffer';
+import { NemoError } from '../model/errors.js';
+import { QUEUE } from '../tunables/index.js';
 
 export interface Entry {
   id: string;
@@ -18,7 +20,10 @@ export function entriesOf(reply: unknown): Entry[] {
     .map(([id, fields]) => ({ id: id.toString(), fields: fields ?? undefined }));
 }
 
-/** The field `body` as it is, with its `content-type`; otherwise all fields as JSON, those in base64 that are not text. */
+/**
+ * The field `body` as it is, with its `content-type`; otherwise all fields as JSON, those in base64 that are not text. Throws
+ * BODY_TOO_LARGE for more than the agent's thread has time to write as JSON.
+ */
 export function callOf(fields: readonly Buffer[]): { body: Buffer; headers: Record<string, string> } {
   const named = new Map<string, Buffer>();
   for (let i = 0; i + 1 < fields.length; i += 2) named.set(fields[i]!.toString(), fields[i + 1]!);
@@ -27,6 +32,16 @@ export function callOf(fields: readonly Buffer[]): { body: Buffer; headers: Reco
   if (body !== undefined) {
     const type = said ?? (isUtf8(body) ? 'text/plain' : 'application/octet-stream');
     return { body, headers: { 'content-type': type } };
+  }
+  const bytes = bytesOf(fields);
+  if (bytes > QUEUE.asJsonMaxBytes) {
+    throw new NemoError(
+      'BODY_TOO_LARGE',
+      `an entry of ${bytes} bytes without a field 'body' is not made JSON`,
+      {
+        hint: `put it into the field 'body', which may have ${QUEUE.entryMaxBytes} bytes with its name`,
+      },
+    );
   }
   const inBase64 = [...named].filter(([, value]) => !isUtf8(value)).map(([name]) => name);
   const texts = [...named].map(([name, value]) => [name, value.toString(isUtf8(value) ? 'utf8' : 'base64')]);
@@ -37,4 +52,9 @@ export function callOf(fields: readonly Buffer[]): { body: Buffer; headers: Reco
       ...(inBase64.length === 0 ? {} : { 'x-nemo-base64': JSON.stringify(inBase64) }),
     },
   };
+}
+
+/** As the script counts them that takes entries. */
+export function bytesOf(fields: readonly Buffer[]): number {
+  return fields.reduce((sum, { length }) => sum + length, 0);
 }

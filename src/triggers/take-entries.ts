@@ -82,8 +82,3 @@ export async function takeEntries(redis: Redis, options: TakeOptions): Promise<T
     ...(id === undefined || why === undefined ? {} : { refused: { id: id.toString(), why: why.toString() } }),
   };
 }
-
-/** As the script counts them. */
-export function bytesOf(fields: readonly Buffer[]): number {
-  return fields.reduce((sum, { length }) => sum + length, 0);
-}

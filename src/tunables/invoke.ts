@@ -135,6 +135,8 @@ export const QUEUE = {
   answerMaxBytes: 6 * 1024 * 1024,
   /** An entry with the names of its fields: as long as a body that the gateway takes. Redis measures it. */
   entryMaxBytes: 6 * 1024 * 1024,
+  /** Of one whose fields become JSON, which may be six times as long and takes 25 ms then. */
+  asJsonMaxBytes: 1024 * 1024,
   /** Each field costs memory of its own, however short it is. */
   entryFieldsMax: 1_024,
   /** Of all entries of one queue that are being called. */
