@@ -52,7 +52,7 @@ function startsAsWasm(content: Buffer): boolean {
 function refuse(input: DeployInput, fields: ReadonlyArray<keyof DeployInput>, what: string): void {
   const given = fields.find((field) => input[field] !== undefined);
   if (given === undefined) return;
-  throw bad(`function '${input.name}' is ${what}, for which there is no ${given}`, `leave ${given} out`);
+  throw bad(`function '${input.name}' is ${what}, which takes no ${given}`, `leave ${given} out`);
 }
 
 function checkExec(exec: unknown): ExecMode {
