@@ -50,9 +50,14 @@ function startsAsWasm(content: Buffer): boolean {
 }
 
 function refuse(input: DeployInput, fields: ReadonlyArray<keyof DeployInput>, what: string): void {
-  const given = fields.find((field) => input[field] !== undefined);
+  // An empty list is as good as none.
+  const given = fields.find((field) => input[field] !== undefined && !isEmptyList(input[field]));
   if (given === undefined) return;
   throw bad(`function '${input.name}' is ${what}, which takes no ${given}`, `leave ${given} out`);
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
 }
 
 function checkExec(exec: unknown): ExecMode {

@@ -46,7 +46,7 @@ describe('deploy input', () => {
   for (const [what, change, kind] of [
     ['text', {}, 'module'],
     ['bytes of a text', text, 'module'],
-    ['text with exec', { exec: 'stdio' }, 'program'],
+    ['text with exec', { exec: 'stdio', packages: [] }, 'program'],
     ['bytes with exec', { ...bytes, exec: 'http' }, 'program'],
     ['bytes of WebAssembly', bytes, 'wasm'],
     ['any bytes for the engine wasm', { ...text, engine: 'wasm' }, 'wasm'],
@@ -76,7 +76,7 @@ describe('deploy input', () => {
     [{ sharingGroup: 7 }, /sharing group/],
     [{ owner: 'a' }, /'owner' is not a field/],
     [{ exec: 'always' }, /exec/],
-    [{ exec: 'stdio', packages: [] }, /takes no packages/],
+    [{ exec: 'stdio', packages: [{}] }, /takes no packages/],
     [{ image: 'a' }, /'resize' is an image, which takes no code/],
     [{ code: undefined, image: 'a', exec: 'http' }, /an image, which takes no exec/],
     [{ handler: '/h.js' }, /code, which takes no handler/],
