@@ -260,7 +260,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     functions: () => dispatcher.functions.values(),
     blameOf: (name, nowMs) => dispatcher.blames.record(name, nowMs),
     workers: () => pool.instances.values(),
-    stems: () => pool.stems,
+    stems: () => pool.stems.ready,
     nfs: () => nfs.feed(),
     takenBy: (core) => takenCores.why(core),
     recentEvents: () => log.since(0, 100),

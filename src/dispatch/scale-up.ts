@@ -50,8 +50,8 @@ export class ScaleUp {
     const fromMs = clock.nowMs();
     const kind = pool.stemKind(fn.spec);
     const stem = await pool.takeStemFor(fn.spec, core);
-    // One with packages was there in its place.
-    if (stem === undefined || stem.stemKind.key === kind.key) pool.noteAsked(kind);
+    // One that has done some of the loading ahead was there in its place.
+    if (stem === undefined || stem.stemKind.key === kind.key) pool.stems.noteAsked(kind);
     const instance = stem ?? (await this.makeWithRetries(core, fn.spec));
     instance.askedMs = fromMs;
     await this.loadInto(fn, instance, stem === undefined ? 'cold' : 'stem');
@@ -87,7 +87,8 @@ export class ScaleUp {
     const { pool, isCurrent } = this.options;
     const { spec } = fn;
     // Meanwhile it was removed, or deployed again, or for another engine: whoever still waits is looked at again.
-    const fits = (instance.madeFor ?? spec) === spec && pool.saves(instance.stemKind, spec) !== undefined;
+    const fits =
+      (instance.madeFor ?? spec) === spec && pool.stems.saves(instance.stemKind, spec) !== undefined;
     if (!isCurrent(fn) || !fits) return void pool.end(instance);
     instance.origin = origin;
     fn.instances.push(instance);

@@ -113,7 +113,7 @@ export class Planner {
     if (blocked) this.wake();
     else {
       const stemsMs =
-        this.options.pool.stems.length > 0 ? nowMs + DISPATCH.stemsLookMs : Number.POSITIVE_INFINITY;
+        this.options.pool.stems.ready.length > 0 ? nowMs + DISPATCH.stemsLookMs : Number.POSITIVE_INFINITY;
       this.wakeAt(Math.min(this.looks.nextMs, stemsMs));
     }
   }
@@ -172,7 +172,7 @@ export class Planner {
       lowest = priority;
     }
     if (victim !== undefined) pool.clock = Math.max(pool.clock, lowest);
-    victim ??= pool.stems[0];
+    victim ??= pool.stems.ready[0];
     if (victim === undefined) return false;
     await this.evict(victim, 'memory pressure');
     return true;
@@ -221,7 +221,7 @@ export class Planner {
     if (kind === undefined) return;
     const { pool, onNote } = this.options;
     try {
-      await pool.makeStem(core, kind);
+      await pool.stems.make(core, kind);
     } catch (thrown) {
       const error = asNemoError(thrown);
       if (!isAhead(kind) || error.code === 'NO_CAPACITY' || error.code === 'STOPPING') throw error;

@@ -14,14 +14,12 @@ import { type Clock, realClock } from '../model/clock.js';
 import { asNemoError, NemoError } from '../model/errors.js';
 import type { FunctionSpec, LogLine } from '../model/function.js';
 import type { FunctionScheduling } from '../policy/harvest/policies.js';
-import { RecentTimes } from '../policy/usage/recent-times.js';
-import type { FunctionUsage } from '../policy/usage/usage.js';
 import type { Engine, SandboxExit } from '../sandbox/engine.js';
 import { POOL } from '../tunables/index.js';
 import { type FilePaths, FunctionFiles } from './function-files.js';
 import { MemoryRoom } from './memory-room.js';
 import { Instance } from './state.js';
-import type { StemSource, WantedStems } from './stem-source.js';
+import type { StemSource } from './stem-source.js';
 import { Stems } from './stems.js';
 
 /** The engines as the pool knows them: `Engines` on a box. */
@@ -56,15 +54,13 @@ export interface PoolOptions extends FilePaths {
 
 export class Pool {
   readonly instances = new Map<string, Instance>();
-  /** When calls asked for a new sandbox, by the key of its stem. */
-  readonly asked = new Map<string, RecentTimes>();
   readonly files: FunctionFiles;
+  readonly stems: Stems;
   /** The ageing clock of keep-alive policies (see `IdleSandbox`). */
   clock = 0;
   private counter = 0;
   private closed = false;
   private readonly room: MemoryRoom;
-  private readonly stemSet: Stems;
   private readonly time: Clock;
   readonly stemBytes: number;
 
@@ -80,11 +76,12 @@ export class Pool {
       makeRoom: options.makeRoom,
     });
     this.stemBytes = options.stemBytes ?? POOL.memoryMaxDefaultBytes;
-    this.stemSet = new Stems({
+    this.stems = new Stems({
       clock: this.time,
       source: options.stemSource,
       plainKind: (spec) => this.stemKind(spec),
       make: (core, kind) => this.make(core, kind),
+      move: (stem, core) => this.move(stem, core),
       end: (stem) => this.end(stem),
     });
   }
@@ -102,13 +99,6 @@ export class Pool {
   /** What ending everything that serves nothing would give. */
   evictableBytes(): number {
     return this.room.evictableBytes();
-  }
-
-  /** A call needs a sandbox of this kind that is not there. */
-  noteAsked({ key }: StemKind): void {
-    const asked = this.asked.get(key) ?? new RecentTimes();
-    this.asked.set(key, asked);
-    asked.record(this.time.nowMs());
   }
 
   /**
@@ -145,7 +135,7 @@ export class Pool {
       const instance = new Instance(id, kind, core, slot, cgroup, this.time.nowMs());
       instance.memoryBytes = bytes;
       this.instances.set(id, instance);
-      const imports = this.stemSet.importsOf(kind);
+      const imports = this.stems.importsOf(kind);
       const sandbox = await engine.start({
         id,
         cgroup,
@@ -206,7 +196,7 @@ export class Pool {
     const engine = await this.options.engines.get(spec.engine);
     if (await engine.restores?.(this.files.loadOptions(spec))) return undefined;
     if (this.room.lackingBytes(spec.memoryBytes - this.stemBytes) > 0) return undefined;
-    const stem = this.takeStem(preferredCore, spec);
+    const stem = this.stems.take(preferredCore, spec);
     // Others are decided upon before its code is loaded.
     if (stem !== undefined) stem.memoryBytes = spec.memoryBytes;
     return stem;
@@ -215,49 +205,14 @@ export class Pool {
   private log(instance: Instance, line: Omit<LogLine, 'functionName'>): void {
     const { functionKey, spec } = instance;
     // What a stem does ahead is a function's, and would belong into its log.
-    if (functionKey === '' && this.stemSet.printed(instance)) return;
+    if (functionKey === '' && this.stems.printed(instance)) return;
     const text = spec === undefined ? line.text : this.files.ownNames(spec, line.text);
     this.options.onLog({ ...line, text, functionName: functionKey });
-  }
-
-  /** Makes a stem ahead of calls and keeps it. Rejects as `make`; with FUNCTION_LOAD if it turns out to be of no use. */
-  makeStem(core: number, kind: StemKind): Promise<void> {
-    return this.stemSet.make(core, kind);
   }
 
   /** The plain stems that fit a function. */
   stemKind(spec: FunctionSpec): StemKind {
     return this.options.engines.stemKind(spec);
-  }
-
-  /** How much of the function's loading a stem of that kind saves, ms; undefined: it must not serve it. */
-  saves(kind: StemKind, spec: FunctionSpec): number | undefined {
-    return this.stemSet.saves(kind, spec);
-  }
-
-  /** Of the stems that fit and save most, one that is on that core already if there is one. */
-  takeStem(preferredCore: number, spec: FunctionSpec): Instance | undefined {
-    for (;;) {
-      const stem = this.stemSet.best(preferredCore, spec);
-      if (stem === undefined) return undefined;
-      this.stemSet.drop(stem);
-      if (this.move(stem, preferredCore)) return stem;
-    }
-  }
-
-  /** Ready stems of all kinds. */
-  get stems(): readonly Instance[] {
-    return this.stemSet.ready;
-  }
-
-  /** Ready and starting stems of a kind. */
-  stemCount(key: string): number {
-    return this.stemSet.count(key);
-  }
-
-  /** Stems that there should be beside plain ones. */
-  wantedAhead(functions: Iterable<{ spec: FunctionSpec; usage: FunctionUsage }>): readonly WantedStems[] {
-    return this.stemSet.wantedAhead(functions);
   }
 
   /** Pins an instance to another core, in place. False if it is ending: its group is gone or about to go. */
@@ -293,7 +248,7 @@ export class Pool {
     if (sandbox === undefined) return;
     if (instance.state !== 'ending') {
       instance.state = 'ending';
-      this.stemSet.drop(instance);
+      this.stems.drop(instance);
       void sandbox.kill(reason);
     }
     await sandbox.exited;
@@ -304,8 +259,8 @@ export class Pool {
     const unused = instance.state === 'stem';
     instance.endedItself = instance.state !== 'ending';
     instance.state = 'ending';
-    this.stemSet.drop(instance);
-    if (unused) this.stemSet.endedUnused(instance);
+    this.stems.drop(instance);
+    if (unused) this.stems.endedUnused(instance);
     this.options.control.removeSandbox(instance.slot);
     this.options.onEnded(instance, exit);
   }

@@ -39,19 +39,19 @@ export class StemDemands {
     this.countFunctions();
     plan.length = 0;
     for (const { demand } of this.kinds.values()) {
-      demand.asked = pool.asked.get(demand.key) ?? NEVER;
+      demand.asked = pool.stems.askedFor(demand.key);
       demand.wanted = prewarm.stems(demand, nowMs);
       plan.push(demand);
     }
-    for (const { kind, wanted } of pool.wantedAhead(this.deployed.functions.values())) {
+    for (const { kind, wanted } of pool.stems.wantedAhead(this.deployed.functions.values())) {
       plan.push({ key: kind.key, functions: 1, asked: NEVER, count: 0, wanted });
     }
     this.lacking = false;
     for (const demand of plan) {
-      demand.count = pool.stemCount(demand.key);
+      demand.count = pool.stems.count(demand.key);
       if (demand.count < demand.wanted) this.lacking = true;
     }
-    this.surplus = pool.stems.find(({ stemKind: { key } }) => {
+    this.surplus = pool.stems.ready.find(({ stemKind: { key } }) => {
       const demand = plan.find((one) => one.key === key);
       return demand === undefined || demand.count > demand.wanted;
     });
@@ -61,7 +61,7 @@ export class StemDemands {
   /** Undefined: it is not wanted any more. */
   kind(key: string): StemKind | undefined {
     this.countFunctions();
-    const ahead = () => this.pool.wantedAhead(this.deployed.functions.values());
+    const ahead = () => this.pool.stems.wantedAhead(this.deployed.functions.values());
     return this.kinds.get(key)?.kind ?? ahead().find((one) => one.kind.key === key)?.kind;
   }
 

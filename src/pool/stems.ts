@@ -1,5 +1,5 @@
 /**
- * The stems of the pool: which are ready, how many are being made, and which may serve a function. The `StemSource`, if there
+ * The stems of the pool: which are ready, how many are being made, which may serve a function, and when calls asked for one. The `StemSource`, if there
  * is one, has the word on its own stems and is told what becomes of them.
  */
 
@@ -8,6 +8,7 @@ import type { Clock } from '../model/clock.js';
 import { asNemoError, NemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
 import type { PackageRef } from '../model/package.js';
+import { RecentTimes } from '../policy/usage/recent-times.js';
 import type { FunctionUsage } from '../policy/usage/usage.js';
 import type { Instance } from './state.js';
 import { isAhead, type StemSource, type WantedStems } from './stem-source.js';
@@ -19,6 +20,8 @@ export interface StemsOptions {
   plainKind: (spec: FunctionSpec) => StemKind;
   /** Rejects as `Pool.make`. */
   make: (core: number, kind: StemKind) => Promise<Instance>;
+  /** False: it is ending. */
+  move: (stem: Instance, core: number) => boolean;
   end: (stem: Instance) => Promise<void>;
 }
 
@@ -26,8 +29,21 @@ export class Stems {
   readonly ready: Instance[] = [];
   /** Being made, by key. */
   private readonly starting = new Map<string, number>();
+  /** When calls asked for a new sandbox, by the key of its stem. */
+  private readonly asked = new Map<string, RecentTimes>();
 
   constructor(private readonly options: StemsOptions) {}
+
+  /** A call needs a sandbox of this kind that is not there. */
+  noteAsked({ key }: StemKind): void {
+    const asked = this.asked.get(key) ?? new RecentTimes();
+    this.asked.set(key, asked);
+    asked.record(this.options.clock.nowMs());
+  }
+
+  askedFor(key: string): RecentTimes {
+    return this.asked.get(key) ?? NEVER;
+  }
 
   /** Those that the source wants, beside plain ones. */
   wantedAhead(functions: Iterable<{ spec: FunctionSpec; usage: FunctionUsage }>): readonly WantedStems[] {
@@ -97,8 +113,17 @@ export class Stems {
     return kind.key === plainKind(spec).key ? 0 : undefined;
   }
 
-  /** Of those that fit the function and save most, one that is on that core already if there is one; it stays ready. */
-  best(preferredCore: number, spec: FunctionSpec): Instance | undefined {
+  /** Of those that fit the function and save most, one that is on that core already if there is one; it is there then. */
+  take(preferredCore: number, spec: FunctionSpec): Instance | undefined {
+    for (;;) {
+      const stem = this.best(preferredCore, spec);
+      if (stem === undefined) return undefined;
+      this.drop(stem);
+      if (this.options.move(stem, preferredCore)) return stem;
+    }
+  }
+
+  private best(preferredCore: number, spec: FunctionSpec): Instance | undefined {
     let stem: Instance | undefined;
     let most = -1;
     for (const one of this.ready) {
@@ -117,3 +142,4 @@ export class Stems {
 }
 
 const NONE: readonly WantedStems[] = [];
+const NEVER = new RecentTimes();

@@ -56,9 +56,14 @@ function refuse(
   fields: ReadonlyArray<keyof DeployInput>,
   what: string,
 ): void {
-  const given = fields.find((field) => input[field] !== undefined);
+  // An empty list is as good as none.
+  const given = fields.find((field) => input[field] !== undefined && !isEmptyList(input[field]));
   if (given === undefined) return;
-  throw bad(`function '${key}' is ${what}, for which there is no ${given}`, `leave ${given} out`);
+  throw bad(`function '${key}' is ${what}, which takes no ${given}`, `leave ${given} out`);
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
 }
 
 function checkExec(exec: unknown): ExecMode {

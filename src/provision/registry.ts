@@ -19,8 +19,10 @@ import type { Store } from '../store/store.js';
 import { FUNCTION_LIMITS } from '../tunables/index.js';
 import type { BlockSource } from './block-source.js';
 import { BundleFiles } from './bundle-files.js';
+import { CodeSweep } from './code-sweep.js';
 import { checkDeployInput } from './deploy-input.js';
 import { blocksOf, codeBlock, hashesOf, PACKAGE_BLOCK, refsOf } from './function-blocks.js';
+import { RegistryWarnings } from './registry-warnings.js';
 import { SharedBlocks } from './shared-blocks.js';
 import { SpecBook } from './spec-book.js';
 import { SpecStore } from './spec-store.js';
@@ -56,9 +58,7 @@ export async function createRegistry(options: RegistryOptions): Promise<StoredRe
 }
 
 class Registry implements StoredRegistry {
-  readonly warnings: string[] = [];
-  /** Warnings beyond those. */
-  private unnamed = 0;
+  private readonly trouble: RegistryWarnings;
   private readonly specs = new SpecBook();
   private readonly stored: SpecStore;
   private readonly listeners: Array<(key: string, spec: FunctionSpec | undefined) => void> = [];
@@ -66,22 +66,25 @@ class Registry implements StoredRegistry {
   private readonly shared: SharedBlocks | undefined;
   private readonly blocks: BlockSource;
   private restored = false;
-  private readonly warned = { count: 0, sinceMs: 0 };
   private unwatch = (): void => {};
-  /** Hashes that the store names although their function could not be brought back. */
-  private readonly orphans = new Set<string>();
   private changes: Promise<unknown> = Promise.resolve();
   /** Of changes that somebody waits for: two, so that who has one running lets others go before. */
   private readonly line = new Slots(2, FUNCTION_LIMITS.changesWaiting, 'deploys');
-  private sweepTimer: NodeJS.Timeout | undefined;
-  /** Hashes that functions named before, and when they did so last: a sandbox may be loading that code just now. */
-  private readonly replaced = new Map<string, number>();
+  private readonly sweep: CodeSweep;
 
   constructor(private readonly options: RegistryOptions) {
+    this.trouble = new RegistryWarnings(options.onWarning);
     this.bundles = new BundleFiles(options.bundleDir, options.quota);
     this.stored = new SpecStore(options.store);
     this.shared = options.store.shared ? new SharedBlocks(options.store, this.bundles) : undefined;
     this.blocks = this.shared ?? this.bundles;
+    const { bundles, shared, stored } = this;
+    this.sweep = new CodeSweep({
+      ...{ bundles, shared, stored, graceMs: options.bundleGraceMs },
+      specs: () => this.specs.list(),
+      change: (work) => this.change(work),
+      changeShared: (work) => this.changeShared(work),
+    });
   }
 
   async restore(): Promise<void> {
@@ -91,11 +94,14 @@ class Registry implements StoredRegistry {
       // Many functions may have the same code: it is read once.
       const looked = new Map<string, Promise<boolean>>();
       for (const { key, value } of await this.stored.list()) await this.take(key, value, looked);
-      const more = this.unnamed === 0 ? [] : [`${this.unnamed} more functions of the store are not used`];
-      this.warnings.push(...more);
+      this.trouble.endStart();
       this.restored = true;
-      await this.sweep();
+      await this.sweep.run();
     });
+  }
+
+  get warnings(): readonly string[] {
+    return this.trouble.first;
   }
 
   /** What the store has of a function, if it can be called here. */
@@ -107,9 +113,9 @@ class Registry implements StoredRegistry {
     const spec = toSpec(value, key, totalmem());
     const named = JSON.stringify(key.slice(0, 80));
     if (spec === undefined) {
-      this.warn(`what the store has under functions/${named} is not a function: deploy it again`);
+      this.trouble.warn(`what the store has under functions/${named} is not a function: deploy it again`);
     } else if (!this.specs.hasRoom(key, spec)) {
-      this.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
+      this.trouble.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
     } else {
       const lack = await this.lackOfCode(spec, looked);
       if (lack === undefined) {
@@ -117,9 +123,9 @@ class Registry implements StoredRegistry {
         return spec;
       }
       // Later ones are somebody else's, and as many as they like: what of them has come goes again.
-      if (this.restored) this.sweepLater();
-      else for (const hash of hashesOf(spec)) this.orphans.add(hash);
-      this.warn(`the code of function '${key}' is ${lack}: deploy it again`);
+      if (this.restored) this.sweep.later();
+      else this.sweep.keep(spec);
+      this.trouble.warn(`the code of function '${key}' is ${lack}: deploy it again`);
     }
     return undefined;
   }
@@ -150,12 +156,12 @@ class Registry implements StoredRegistry {
     try {
       this.unwatch = await this.stored.watch((keys) =>
         this.change(() => follow(keys)).catch((thrown) =>
-          this.warn(`what other boxes changed was not seen: ${asNemoError(thrown).message}`),
+          this.trouble.warn(`what other boxes changed was not seen: ${asNemoError(thrown).message}`),
         ),
       );
     } catch (thrown) {
       const { message } = asNemoError(thrown);
-      this.warn(`what other boxes deploy is seen only after a restart: ${message}`);
+      this.trouble.warn(`what other boxes deploy is seen only after a restart: ${message}`);
     }
   }
 
@@ -173,21 +179,9 @@ class Registry implements StoredRegistry {
     } else if (value?.updatedAt !== before?.updatedAt || value?.codeHash !== before?.codeHash) {
       const spec = await this.take(key, value);
       if (spec === undefined) return;
-      if (before !== undefined) this.sweepLater(before);
+      if (before !== undefined) this.sweep.later(before);
       this.notify(key, spec);
     }
-  }
-
-  /** They are shown to everybody who looks: not as many as somebody else can store. */
-  private warn(message: string): void {
-    if (this.restored) {
-      const { warned } = this;
-      const nowMs = performance.now();
-      if (nowMs - warned.sinceMs > FUNCTION_LIMITS.warningsEveryMs)
-        Object.assign(warned, { count: 0, sinceMs: nowMs });
-      if (++warned.count <= FUNCTION_LIMITS.restoreWarningsMax) this.options.onWarning?.(message);
-    } else if (this.warnings.length < FUNCTION_LIMITS.restoreWarningsMax) this.warnings.push(message);
-    else this.unnamed++;
   }
 
   async deploy(input: DeployInput, asker?: Asker): Promise<{ spec: FunctionSpec; created: boolean }> {
@@ -226,7 +220,7 @@ class Registry implements StoredRegistry {
         throw thrown;
       }
       this.specs.keep(spec);
-      if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.free(before);
+      if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.sweep.free(before);
       this.notify(key, spec);
       return { spec, created: before === undefined };
     });
@@ -245,14 +239,14 @@ class Registry implements StoredRegistry {
       const spec = this.specs.get(key);
       if (spec === undefined) throw noSuchFunction(key);
       await this.stored.delete(key);
-      this.shared?.free(hashesOf(spec));
+      this.sweep.free(spec);
       this.drop(key, spec);
     });
   }
 
   private drop(key: string, before: FunctionSpec): void {
     this.specs.delete(key);
-    this.sweepLater(before);
+    this.sweep.later(before);
     this.notify(key, undefined);
   }
 
@@ -271,7 +265,7 @@ class Registry implements StoredRegistry {
   async close(): Promise<void> {
     this.unwatch();
     await this.changes;
-    clearTimeout(this.sweepTimer);
+    this.sweep.stop();
   }
 
   private notify(key: string, spec: FunctionSpec | undefined): void {
@@ -292,44 +286,6 @@ class Registry implements StoredRegistry {
   private inLine<T>(asker: Asker | undefined, work: () => Promise<T>): Promise<T> {
     const change = () => this.changeShared(work);
     return asker === undefined ? change() : this.line.hold(change, asker);
-  }
-
-  private free(spec: FunctionSpec): void {
-    this.shared?.free(hashesOf(spec));
-    this.sweepLater(spec);
-  }
-
-  private sweepLater(before?: FunctionSpec): void {
-    for (const hash of before === undefined ? [] : hashesOf(before))
-      this.replaced.set(hash, performance.now());
-    // One that is due is not put off: whoever deploys without a pause would keep all that was ever replaced.
-    this.sweepTimer ??= setTimeout(() => {
-      this.sweepTimer = undefined;
-      // What cannot be removed now is tried again at the next sweep.
-      void this.change(() => this.sweep());
-      if (this.shared?.hasFreed === true)
-        void this.changeShared(() => this.sweepShared()).catch(() => undefined);
-    }, this.graceMs).unref();
-  }
-
-  private get graceMs(): number {
-    return this.options.bundleGraceMs ?? FUNCTION_LIMITS.bundleGraceMs;
-  }
-
-  private sweep(): Promise<void> {
-    const kept = new Set(this.orphans);
-    for (const [hash, atMs] of this.replaced) {
-      if (performance.now() - atMs >= this.graceMs) this.replaced.delete(hash);
-      else kept.add(hash);
-    }
-    if (this.replaced.size > 0) this.sweepLater();
-    for (const spec of this.specs.list()) for (const hash of hashesOf(spec)) kept.add(hash);
-    return this.bundles.sweep(kept).catch(() => undefined);
-  }
-
-  private async sweepShared(): Promise<void> {
-    const specs = await this.stored.allSpecs();
-    if (specs !== undefined) await this.shared?.sweep(new Set(specs.flatMap(hashesOf)));
   }
 }
 

@@ -31,7 +31,7 @@ serve(socketLink(new Socket({ fd: 4, readable: true, writable: false }), toAgent
   },
   // With the code rather than in the first call.
   usesWeb: ({ source, path }) =>
-    source.kind === 'module' && (usesWeb(readFileSync(path)) || packagesUseWeb()),
+    source.kind !== 'program' && (usesWeb(readFileSync(path)) || packagesUseWeb()),
   raw: ({ source }) => source.kind === 'program',
   printError: process.stderr.write.bind(process.stderr),
   exit,

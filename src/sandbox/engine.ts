@@ -31,7 +31,7 @@ export interface StartOptions {
   cgroup: Cgroup;
   /** `EngineEntry.variant` of the functions that it is for: what else than the engine this stem has to fit. */
   variant?: string;
-  /** What the stem imports before it is ready: it serves only functions that import all of these. */
+  /** What the stem imports before it is ready. */
   packages?: readonly StoredPackage[];
   /** What `Engine.processGroup` gave for it. */
   processGroup?: Cgroup;

@@ -28,7 +28,7 @@ describe('the dispatcher', () => {
 
   it('counts a start from a stem as one, and a call that found the code loaded as warm', async () => {
     open().deploy('a');
-    await box.pool.makeStem(1, KIND);
+    await box.pool.stems.make(1, KIND);
     const first = box.call('a');
     await settled();
     box.live[0]!.answer();

@@ -50,7 +50,7 @@ describe('escape: the scheduler', () => {
       box.planner.tick();
       await settled();
     }
-    expect(box.pool.stems).to.have.length(2);
+    expect(box.pool.stems.ready).to.have.length(2);
     const calls = Array.from({ length: 3 }, () => box.call('a'));
     await quanta(20);
     expect(box.pool.committedBytes).to.be.at.most(100);

@@ -26,7 +26,7 @@ describe('the planner, beside the dispatcher', () => {
     box.planner.tick();
     await settled();
     expect(box.live.map((sandbox) => sandbox.code)).to.deep.equal(['a-1', undefined]);
-    expect(box.pool.stems).to.have.length(1);
+    expect(box.pool.stems.ready).to.have.length(1);
     const call = box.call('a');
     box.live[0]!.answer();
     expect(call.timeline).to.include({ start: 'warm', firstInSandbox: true });
@@ -38,13 +38,13 @@ describe('the planner, beside the dispatcher', () => {
 
   it('keeps stems for each engine in use, ends those of none, and gives none to the wrong engine', async () => {
     open({ prewarm: { policy: 'fixed', stems: 1, warmPerFunction: 0 } }).deploy('a', { engine: 'other' });
-    const keys = (): string[] => box.pool.stems.map(({ stemKind: { key } }) => key).sort();
+    const keys = (): string[] => box.pool.stems.ready.map(({ stemKind: { key } }) => key).sort();
     for (let i = 0; i < 4; i++) {
       box.planner.tick();
       await settled();
     }
     expect(keys()).to.deep.equal(['other', 'process']);
-    const stems = [...box.pool.stems];
+    const stems = [...box.pool.stems.ready];
     box.deploy('a', { engine: 'process' });
     box.call('a');
     await settled();

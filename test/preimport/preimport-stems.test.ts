@@ -41,7 +41,7 @@ describe('stems that have imported packages', () => {
       box.planner.tick();
       await settled();
     }
-    return box.pool.stems.map(({ stemKind }) => importedBy(stemKind) ?? 'plain').sort();
+    return box.pool.stems.ready.map(({ stemKind }) => importedBy(stemKind) ?? 'plain').sort();
   }
   /** The packages that the sandbox of a call had imported, or how else it began. */
   async function served(name: string): Promise<string> {
@@ -65,7 +65,7 @@ describe('stems that have imported packages', () => {
   it('never serve a function without all of these packages, of another sharing group, or with less memory', async () => {
     box.deploy('one', { ...MEMORY, packages: [A] });
     expect(await stems()).to.deep.equal(['a', 'plain']);
-    await box.pool.end(box.pool.stems.find(({ stemKind }) => !isAhead(stemKind))!);
+    await box.pool.end(box.pool.stems.ready.find(({ stemKind }) => !isAhead(stemKind))!);
     for (const [name, over] of [
       ['none', MEMORY],
       ['different', { ...MEMORY, packages: [B] }],
