@@ -8,7 +8,7 @@ import { expect } from 'chai';
 import { FUNCTION_NAMES } from '../../src/packet/functions/index.js';
 import { hasVlanDevices, TrafficWorld, type WorldOptions } from '../support/traffic-world.js';
 
-const BULK_BYTES = 32 * 1024 * 1024;
+const BULK_BYTES = 8 * 1024 * 1024;
 
 /** Answers with bytes that repeat at no power of two, so that a lost or doubled segment shows. */
 const SERVER = `

@@ -5,7 +5,7 @@
 
 import { expect } from 'chai';
 import type { Browser, Page } from 'playwright-core';
-import { until } from '../../support/waiting.js';
+import { letTimePass, until } from '../../support/waiting.js';
 
 export class ConsolePage {
   readonly origins = new Set<string>();
@@ -56,8 +56,10 @@ export class ConsolePage {
     const holds = (): Promise<boolean> =>
       check().then(
         () => true,
-        (error) => {
+        async (error) => {
           thrown = error;
+          // The page has to draw meanwhile.
+          await letTimePass(50);
           return false;
         },
       );
