@@ -92,9 +92,8 @@ export class IsolateHost {
     this.mainGroup = driver.create(`${name}-main`, { cpus: housekeepingCores }, this.group);
     this.oomKillsBefore = this.group.oomKills();
     const path = join(directory, SOCKET_NAME);
-    this.server = createServer((socket) => this.welcome(socket)).listen(path);
-    chownSync(path, uid, uid);
-    chmodSync(path, 0o600);
+    // On a full disk there is no socket, which is seen below.
+    this.server = createServer((socket) => this.welcome(socket)).on('error', () => {});
     const { joinPaths } = this.group;
     const launch = {
       uid,
@@ -107,6 +106,9 @@ export class IsolateHost {
     };
     const shares = options.sharesModules ? [SHARES_MODULES] : [];
     try {
+      this.server.listen(path);
+      chownSync(path, uid, uid);
+      chmodSync(path, 0o600);
       this.child = launchRunner(
         launch,
         [...ISOLATE.nodeFlags, ...permissionFlags()],

@@ -94,7 +94,9 @@ export async function makeSnapshot(
       );
     });
     server.maxConnections = 1;
-    await new Promise<void>((resolve) => server!.listen(socketPath, resolve));
+    server.on('error', (cause) => saved.reject(failed(`its devices cannot be taken: ${cause.message}`)));
+    const listening = new Promise<void>((resolve) => server!.listen(socketPath, resolve));
+    await Promise.race([listening, saved.promise]);
     chownSync(socketPath, uid, uid);
     chmodSync(socketPath, 0o600);
     await qmp.save(`unix:${FUNCTION_DIRECTORY}/devices.sock`);
