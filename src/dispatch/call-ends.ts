@@ -4,9 +4,10 @@ import type { SandboxSlots } from '../control/sandbox-slots.js';
 import type { Clock } from '../model/clock.js';
 import { NemoError } from '../model/errors.js';
 import { settles } from '../policy/scheduling/fair-queue.js';
+import { type ActiveCall, type PendingCall, timelineOf } from '../pool/calls.js';
+import type { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import type { Pool } from '../pool/pool.js';
-import type { FunctionState } from '../pool/state.js';
-import { type ActiveCall, type Instance, type PendingCall, timelineOf } from '../pool/state.js';
 import { DISPATCH } from '../tunables/index.js';
 import type { Backlog } from './backlog.js';
 import type { CorePlaces } from './core-places.js';
@@ -38,9 +39,8 @@ export class CallEnds implements SendOutcome {
 
   constructor(private readonly options: CallEndsOptions) {}
 
-  ended(instance: Instance, call: ActiveCall): void {
-    const { fn } = call;
-    this.leave(instance, call);
+  ended(fn: FunctionState, instance: Instance, call: ActiveCall): void {
+    this.leave(fn, instance, call);
     fn.answered();
     fn.starts[call.start]++;
     const nowMs = instance.lastUsedMs;
@@ -50,28 +50,27 @@ export class CallEnds implements SendOutcome {
     this.options.onChanged(fn);
   }
 
-  failed(instance: Instance, call: ActiveCall, error: NemoError): void {
+  failed(fn: FunctionState, instance: Instance, call: ActiveCall, error: NemoError): void {
     const { clock, pool, onChanged } = this.options;
-    const { fn } = call;
     pool.files.nameSources(instance.spec ?? fn.spec, error);
     // Known here before the pool hears of it: nothing more may be given to a sandbox that ended, or takes nothing.
     if (endsSandbox(error)) instance.state = 'ending';
     else if (neverBegan(error)) instance.retired = instance.drains = true;
-    const mayGo = waitedInVain(error, call, instance) && this.mayGoElsewhere(call);
-    this.leave(instance, call);
+    const mayGo = waitedInVain(error, call, instance) && this.mayGoElsewhere(fn, call);
+    this.leave(fn, instance, call);
     if (!Number.isNaN(call.leftMs)) {
-      this.fail(call, callerLeft(), instance);
+      this.fail(fn, call, callerLeft(), instance);
     } else if (mayGo) {
       call.returns++;
       fn.unshift(call);
       this.waits(call);
     } else {
-      this.fail(call, blameOf(error, call, instance, clock.nowMs()), instance);
+      this.fail(fn, call, blameOf(error, call, instance, clock.nowMs()), instance);
     }
     onChanged(fn);
   }
 
-  private mayGoElsewhere({ fn, answered, returns }: ActiveCall): boolean {
+  private mayGoElsewhere(fn: FunctionState, { answered, returns }: ActiveCall): boolean {
     return !answered && returns < DISPATCH.returnsMax && !this.stopped && this.options.isCurrent(fn);
   }
 
@@ -80,8 +79,7 @@ export class CallEnds implements SendOutcome {
     this.options.due.at(call.acceptedMs + DISPATCH.queueWaitMaxMs);
   }
 
-  fail(call: PendingCall, error: NemoError, instance?: Instance): void {
-    const { fn } = call;
+  fail(fn: FunctionState, call: PendingCall, error: NemoError, instance?: Instance): void {
     // Nothing of a function failed whose caller has left.
     if (error.code !== 'CALLER_LEFT') {
       fn.failed++;
@@ -92,17 +90,16 @@ export class CallEnds implements SendOutcome {
   }
 
   failQueued(fn: FunctionState, error: NemoError): void {
-    for (let call = fn.shift(); call !== undefined; call = fn.shift()) this.fail(call, error);
+    for (let call = fn.shift(); call !== undefined; call = fn.shift()) this.fail(fn, call, error);
     this.options.backlog.delete(fn);
   }
 
-  private leave(instance: Instance, call: ActiveCall): void {
+  private leave(fn: FunctionState, instance: Instance, call: ActiveCall): void {
     const { clock, control, pool, places, due } = this.options;
-    const { fn } = call;
     const nowMs = clock.nowMs();
     const index = instance.calls.indexOf(call);
     if (index >= 0) instance.calls.splice(index, 1);
-    call.instance = undefined;
+    call.sandbox = undefined;
     instance.lastUsedMs = nowMs;
     instance.clockAtUse = pool.clock;
     fn.usage.ended(nowMs);
@@ -132,7 +129,7 @@ export class CallEnds implements SendOutcome {
           break;
         }
         fn.shift();
-        this.fail(call, new NemoError('OVERLOADED', `no place for "${fn.name}" within a minute`));
+        this.fail(fn, call, new NemoError('OVERLOADED', `no place for "${fn.name}" within a minute`));
       }
       if (fn.queued === 0) backlog.delete(fn);
     }

@@ -19,14 +19,10 @@ import type { PlacementPolicy } from '../policy/placement/placement.js';
 import { charges, joins } from '../policy/scheduling/fair-queue.js';
 import { mru } from '../policy/selection/mru.js';
 import type { SelectionPolicy } from '../policy/selection/policy.js';
+import { type ActiveCall, acceptedCall, type PendingCall } from '../pool/calls.js';
+import { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import type { Pool } from '../pool/pool.js';
-import {
-  type ActiveCall,
-  acceptedCall,
-  FunctionState,
-  type Instance,
-  type PendingCall,
-} from '../pool/state.js';
 import { DISPATCH, GATEWAY, HARVEST } from '../tunables/index.js';
 import type { Backlog } from './backlog.js';
 import { CallEnds } from './call-ends.js';
@@ -136,8 +132,8 @@ export class Dispatcher {
     fn.usage.arrived(nowMs, idle);
     if (idle) joins(fn, this.service);
     fn.lastUsedMs = nowMs;
-    const call = acceptedCall(request, sink, fn, nowMs);
-    sink.whenLeft?.(() => this.left(call));
+    const call = acceptedCall(request, sink, nowMs);
+    sink.whenLeft?.(() => this.left(fn, call));
     fn.push(call);
     this.functionChanged(fn);
     if (call.waits) this.ends.waits(call);
@@ -149,8 +145,7 @@ export class Dispatcher {
     this.options.onChanged?.(fn);
   }
 
-  private left(call: PendingCall): void {
-    const { fn } = call;
+  private left(fn: FunctionState, call: PendingCall): void {
     if (!call.waits) {
       const nowMs = this.clock.nowMs();
       tellLeft(call, nowMs);
@@ -159,7 +154,7 @@ export class Dispatcher {
     }
     fn.drop(call);
     if (fn.queued === 0) this.backlog.delete(fn);
-    this.ends.fail(call, callerLeft());
+    this.ends.fail(fn, call, callerLeft());
   }
 
   private refusal(fn: FunctionState | undefined, { functionName, body }: CallRequest): NemoError | undefined {
@@ -246,7 +241,7 @@ export class Dispatcher {
     if (fn.queued === 0) this.backlog.delete(fn);
     if (pending.sink.gone) {
       // Nobody waits for it any more: its turn goes to the next.
-      this.ends.fail(pending, callerLeft());
+      this.ends.fail(fn, pending, callerLeft());
       return 'sent';
     }
     if (instance.idle) {
@@ -254,7 +249,7 @@ export class Dispatcher {
       this.places.enter(instance, turn);
       this.options.observer?.starting(fn.name, instance, this.clock.nowMs());
     }
-    sendTo(instance, pending, charges(fn, this.service), this.ends, this.clock);
+    sendTo(fn, instance, pending, charges(fn, this.service), this.ends, this.clock);
     this.due.at((pending as ActiveCall).deadlineMs);
     return 'sent';
   }

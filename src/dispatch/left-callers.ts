@@ -6,7 +6,8 @@
 
 import { NemoError } from '../model/errors.js';
 import { isOverdue } from '../policy/deadlines/call-deadline.js';
-import type { ActiveCall, Instance, PendingCall } from '../pool/state.js';
+import type { ActiveCall, PendingCall } from '../pool/calls.js';
+import type { Instance } from '../pool/instance.js';
 import { DISPATCH } from '../tunables/index.js';
 
 export function callerLeft(): NemoError {
@@ -16,7 +17,7 @@ export function callerLeft(): NemoError {
 /** The call runs, or is in a sandbox that will run it. Its end is told as that of any other. */
 export function tellLeft(call: PendingCall, nowMs: number): void {
   call.leftMs = nowMs;
-  call.instance?.sandbox?.callersLeft?.();
+  call.sandbox?.callersLeft?.();
 }
 
 /** Why an instance has to end now, for what its calls do; undefined: it may go on. */

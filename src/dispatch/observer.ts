@@ -1,7 +1,8 @@
 /** Who wants to hear of every accepted call: called on the invoke path, so it must neither wait nor throw. */
 
 import type { NemoError } from '../model/errors.js';
-import type { Instance, PendingCall } from '../pool/state.js';
+import type { PendingCall } from '../pool/calls.js';
+import type { Instance } from '../pool/instance.js';
 
 export interface CallObserver {
   /** Before a call is handed to an instance that has no other. */

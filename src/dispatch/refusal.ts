@@ -2,8 +2,8 @@
 
 import { NemoError } from '../model/errors.js';
 import type { AdmissionPolicy, Refusal } from '../policy/admission/policy.js';
+import type { FunctionState } from '../pool/function-state.js';
 import type { Pool } from '../pool/pool.js';
-import type { FunctionState } from '../pool/state.js';
 import type { QueuedBytes } from '../pool/waiting-calls.js';
 
 export function unknownFunction(name: string): NemoError {

@@ -7,8 +7,9 @@
 import type { Clock } from '../model/clock.js';
 import { asNemoError, type NemoError } from '../model/errors.js';
 import type { FunctionSpec, StartKind } from '../model/function.js';
+import type { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import type { Pool } from '../pool/pool.js';
-import type { FunctionState, Instance } from '../pool/state.js';
 import { DISPATCH } from '../tunables/index.js';
 
 export interface ScaleUpOptions {

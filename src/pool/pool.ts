@@ -19,10 +19,10 @@ import { RecentTimes } from '../policy/usage/recent-times.js';
 import type { Engine, SandboxExit } from '../sandbox/engine.js';
 import { POOL } from '../tunables/index.js';
 import { type FilePaths, FunctionFiles } from './function-files.js';
+import { Instance } from './instance.js';
 import { MemoryRoom } from './memory-room.js';
 import { isPreimport, type PreimportKind, PreimportStems } from './preimport-stems.js';
 import { ReadyStems } from './ready-stems.js';
-import { Instance } from './state.js';
 
 /** The engines as the pool knows them: `Engines` on a box. */
 export interface EngineSource {

@@ -1,6 +1,6 @@
 /** Stems that are ready, and how many are being made ahead, by kind. */
 
-import type { Instance } from './state.js';
+import type { Instance } from './instance.js';
 
 export class ReadyStems {
   readonly list: Instance[] = [];

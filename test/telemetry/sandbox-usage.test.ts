@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { Instance } from '../../src/pool/state.js';
+import type { Instance } from '../../src/pool/instance.js';
 import { SandboxUsage } from '../../src/telemetry/sandbox-usage.js';
 
 /** Files of `/proc/PID/stat` that this process has open. */

@@ -8,7 +8,8 @@ import type { CallObserver } from '../../dispatch/observer.js';
 import { readKeyed } from '../../linux/cgroup/files.js';
 import type { CallTrace } from '../../model/call-trace.js';
 import type { NemoError } from '../../model/errors.js';
-import type { ActiveCall, Instance, PendingCall } from '../../pool/state.js';
+import type { ActiveCall, PendingCall } from '../../pool/calls.js';
+import type { Instance } from '../../pool/instance.js';
 import { TRACE } from '../../tunables/index.js';
 import { fairLevel } from '../fair-level.js';
 

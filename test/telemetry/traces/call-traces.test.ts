@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import type { CallTrace } from '../../../src/model/call-trace.js';
 import { NemoError } from '../../../src/model/errors.js';
-import type { ActiveCall, Instance, PendingCall } from '../../../src/pool/state.js';
+import type { ActiveCall, PendingCall } from '../../../src/pool/calls.js';
+import type { Instance } from '../../../src/pool/instance.js';
 import { CallTraces } from '../../../src/telemetry/traces/call-traces.js';
 
 const STAGES = ['queuedMs', 'startMs', 'turnMs', 'runMs', 'replyMs'] as const;
