@@ -16,13 +16,13 @@ import type { Cgroup, CgroupDriver } from '../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
 import { NemoError } from '../src/model/errors.js';
-import type { CallRequest } from '../src/model/function.js';
 import { Egress } from '../src/network/egress.js';
 import type { Engine, Sandbox } from '../src/sandbox/engine.js';
 import { imageRequest, writeNodeImage } from './engine-image.js';
 import { Echo, proportionalBytes, Workerd } from './engine-peers.js';
 import { NOOP_JS, ROWS, type Row } from './engine-rows.js';
 import { median } from './statistics.js';
+import type { CallRequest } from "../src/model/call.js";
 
 export interface EngineFigures {
   name: string;

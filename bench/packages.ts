@@ -15,10 +15,10 @@ import { ProcessEngine } from '../src/engine/process/engine.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { onlineCores } from '../src/linux/online-cores.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
-import type { CallRequest } from '../src/model/function.js';
 import type { StoredPackage } from '../src/model/package.js';
 import type { Sandbox } from '../src/sandbox/engine.js';
 import { median } from './statistics.js';
+import type { CallRequest } from "../src/model/call.js";
 
 const FUNCTION = `import { marked } from 'marked'; import { Ajv } from 'ajv'; import { PNG } from 'pngjs';
 export default (event) => ({ html: marked.parse(event.text),

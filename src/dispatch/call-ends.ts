@@ -12,8 +12,8 @@ import { DISPATCH } from '../tunables/index.js';
 import type { Backlog } from './backlog.js';
 import type { CorePlaces } from './core-places.js';
 import type { Due } from './due.js';
-import { callerLeft, nextLookMs, overdue } from './left-callers.js';
-import type { CallObserver } from './observer.js';
+import { callerLeft, isGivenUp, nextLookMs, overdue } from './left-callers.js';
+import type { CallObservers } from './observer.js';
 import { blameOf, endsSandbox, neverBegan, waitedInVain } from './outcome.js';
 import type { SendOutcome } from './send.js';
 
@@ -26,8 +26,7 @@ export interface CallEndsOptions {
   backlog: Backlog;
   /** For what has to be looked at later. */
   due: Due;
-  observer: CallObserver | undefined;
-  onFailure: (functionName: string, error: NemoError, sandboxId: string | undefined) => void;
+  observers: CallObservers;
   /** False once the function was removed, or replaced by another of its name. */
   isCurrent: (fn: FunctionState) => boolean;
   onChanged: (fn: FunctionState) => void;
@@ -43,11 +42,13 @@ export class CallEnds implements SendOutcome {
     this.leave(fn, instance, call);
     fn.answered();
     fn.starts[call.start]++;
-    const nowMs = instance.lastUsedMs;
-    fn.latency.current.record((nowMs - call.acceptedMs) * 1e6);
-    call.sink.onEnd(timelineOf(call, instance, nowMs));
-    this.options.observer?.ended(fn.name, call, instance);
-    this.options.onChanged(fn);
+    const { clock, observers, onChanged } = this.options;
+    if (call.expiry !== undefined) clock.cancel(call.expiry);
+    call.endedMs = instance.lastUsedMs;
+    fn.latency.current.record((call.endedMs - call.acceptedMs) * 1e6);
+    call.sink.onEnd(timelineOf(call, instance));
+    observers.ended(fn.name, call, instance, call.sink.failure);
+    onChanged(fn);
   }
 
   failed(fn: FunctionState, instance: Instance, call: ActiveCall, error: NemoError): void {
@@ -59,7 +60,7 @@ export class CallEnds implements SendOutcome {
     const mayGo = waitedInVain(error, call, instance) && this.mayGoElsewhere(fn, call);
     this.leave(fn, instance, call);
     if (!Number.isNaN(call.leftMs)) {
-      this.fail(fn, call, callerLeft(), instance);
+      this.fail(fn, call, call.sink.failure ?? callerLeft(), instance);
     } else if (mayGo) {
       call.returns++;
       fn.unshift(call);
@@ -80,13 +81,11 @@ export class CallEnds implements SendOutcome {
   }
 
   fail(fn: FunctionState, call: PendingCall, error: NemoError, instance?: Instance): void {
-    // Nothing of a function failed whose caller has left.
-    if (error.code !== 'CALLER_LEFT') {
-      fn.failed++;
-      this.options.onFailure(fn.name, error, instance?.id);
-    }
+    const { clock, observers } = this.options;
+    if (call.expiry !== undefined) clock.cancel(call.expiry);
+    if (!isGivenUp(error)) fn.failed++;
     call.sink.onError(error, undefined);
-    this.options.observer?.ended(fn.name, call, instance, error);
+    observers.ended(fn.name, call, instance, error);
   }
 
   failQueued(fn: FunctionState, error: NemoError): void {

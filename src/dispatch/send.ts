@@ -2,8 +2,8 @@
 
 import type { Clock } from '../model/clock.js';
 import type { NemoError } from '../model/errors.js';
-import type { GiveBack } from '../model/function.js';
-import { allowedMs } from '../policy/deadlines/call-deadline.js';
+import type { GiveBack } from '../model/reply-sink.js';
+import { allowedMs, toldDeadlineMs } from '../policy/deadlines/call-deadline.js';
 import type { ActiveCall, PendingCall } from '../pool/calls.js';
 import type { FunctionState } from '../pool/function-state.js';
 import type { Instance } from '../pool/instance.js';
@@ -86,7 +86,7 @@ export function sendTo(
   instance.lastUsedMs = nowMs;
   instance.sandbox!.invoke(
     pending.request,
-    nowMs + call.allowedMs,
+    toldDeadlineMs(call.allowedMs, pending.request.deadlineMs, nowMs),
     new Reply(fn, instance, call, outcome, clock),
   );
 }

@@ -4,11 +4,14 @@
  */
 
 import type { Asker } from './asker.js';
+import type { Call, CallHead } from './call.js';
 import type { CallTrace } from './call-trace.js';
+import type { NemoError } from './errors.js';
 import type { FeedEvent, FeedFrame } from './feed.js';
-import type { CallRequest, FunctionSpec, LogLine, Sink } from './function.js';
+import type { FunctionSpec, LogLine } from './function.js';
 import type { PackageInput } from './package.js';
 import type { PlatformEvent } from './platform-events.js';
+import type { ReplySink } from './reply-sink.js';
 
 /** What a user may write when deploying; strings as `128Mi`, `30s`. */
 export interface DeployInput {
@@ -87,7 +90,11 @@ export interface Platform {
   readonly events: EventLog;
   readonly traces: TraceBook;
   /** Accepts a call; every outcome goes to the sink. Never throws. */
-  invoke(call: CallRequest, sink: Sink): void;
+  invoke(call: Call, sink: ReplySink): void;
+  /** Why no call of the function is accepted now, for whoever has to know before a body is there. */
+  refusalOf(functionName: string): NemoError | undefined;
+  /** A call was refused before it was one: whoever observes calls hears of it. */
+  refused(call: CallHead, error: NemoError): void;
   /** The isolation engines, and whether each works here. */
   engines(): Promise<EngineReport[]>;
   /** The newest frame of the feed. */

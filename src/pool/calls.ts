@@ -3,12 +3,14 @@
  * neither its function nor its instance; those know it.
  */
 
-import type { CallRequest, CallTimeline, Sink, StartKind } from '../model/function.js';
+import type { Call, CallTimeline, StartKind } from '../model/call.js';
+import type { Timer } from '../model/clock.js';
+import type { ReplySink } from '../model/reply-sink.js';
 import type { Sandbox } from '../sandbox/engine.js';
 
 export interface PendingCall {
-  request: CallRequest;
-  sink: Sink;
+  request: Call;
+  sink: ReplySink;
   acceptedMs: number;
   /** True once any part of the answer went out: such a call can not be sent again. */
   answered: boolean;
@@ -16,8 +18,10 @@ export interface PendingCall {
   waits: boolean;
   /** The one that has it. */
   sandbox: Sandbox | undefined;
-  /** When its caller left; NaN while it is there. */
+  /** When its caller left, or its caller's deadline passed; NaN while somebody waits. */
   leftMs: number;
+  /** Of a call whose caller set a deadline. */
+  expiry: Timer | undefined;
   /** How often it came back from a sandbox that ended before it began. */
   returns: number;
 }
@@ -33,12 +37,14 @@ export interface ActiveCall extends PendingCall {
   /** When it is ended; NaN until its sandbox may begin it. */
   deadlineMs: number;
   firstByteMs: number;
+  /** When its answer ended; NaN until then, and of a call that failed. */
+  endedMs: number;
   start: StartKind;
   firstInSandbox: boolean;
 }
 
 /** One object from its acceptance to its end: what is not known yet is NaN. */
-export function acceptedCall(request: CallRequest, sink: Sink, acceptedMs: number): ActiveCall {
+export function acceptedCall(request: Call, sink: ReplySink, acceptedMs: number): ActiveCall {
   return {
     request,
     sink,
@@ -47,6 +53,7 @@ export function acceptedCall(request: CallRequest, sink: Sink, acceptedMs: numbe
     waits: false,
     sandbox: undefined,
     leftMs: Number.NaN,
+    expiry: undefined,
     returns: 0,
     dispatchedMs: Number.NaN,
     chargedMs: 0,
@@ -54,6 +61,7 @@ export function acceptedCall(request: CallRequest, sink: Sink, acceptedMs: numbe
     allowedMs: 0,
     deadlineMs: Number.NaN,
     firstByteMs: Number.NaN,
+    endedMs: Number.NaN,
     start: 'warm',
     firstInSandbox: false,
   };
@@ -62,13 +70,12 @@ export function acceptedCall(request: CallRequest, sink: Sink, acceptedMs: numbe
 export function timelineOf(
   call: ActiveCall,
   { core, id: sandboxId }: { core: number; id: string },
-  endedMs: number,
 ): CallTimeline {
   return {
     acceptedMs: call.acceptedMs,
     dispatchedMs: call.dispatchedMs,
     firstByteMs: call.firstByteMs,
-    endedMs,
+    endedMs: call.endedMs,
     start: call.start,
     firstInSandbox: call.firstInSandbox,
     core,

@@ -1,7 +1,8 @@
 /** What dispatcher, pool and planner keep of a function: its queue, its instances, its share of service and its figures. */
 
+import type { StartKind } from '../model/call.js';
 import type { NemoError } from '../model/errors.js';
-import type { FunctionSpec, StartKind } from '../model/function.js';
+import type { FunctionSpec } from '../model/function.js';
 import { RollingLatency } from '../packet/rolling-latency.js';
 import type { PrewarmFunction } from '../policy/prewarm/next.js';
 import type { ServiceShare } from '../policy/scheduling/fair-queue.js';

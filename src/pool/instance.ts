@@ -5,7 +5,8 @@
 
 import type { StemKind } from '../engine/engines.js';
 import type { Cgroup } from '../linux/cgroup/driver.js';
-import type { FunctionSpec, StartKind } from '../model/function.js';
+import type { StartKind } from '../model/call.js';
+import type { FunctionSpec } from '../model/function.js';
 import type { Sandbox } from '../sandbox/engine.js';
 import { POOL } from '../tunables/index.js';
 import type { ActiveCall } from './calls.js';

@@ -10,8 +10,8 @@ import { PACKAGE_ENDING } from '../bundle/pack.js';
 import { Slots } from '../confinement/confined/slots.js';
 import type { StorageQuota } from '../host/storage-quota.js';
 import type { Asker } from '../model/asker.js';
-import { asNemoError, NemoError } from '../model/errors.js';
-import type { FunctionSpec } from '../model/function.js';
+import { asNemoError } from '../model/errors.js';
+import { type FunctionSpec, noSuchFunction } from '../model/function.js';
 import type { DeployInput, FunctionRegistry } from '../model/platform.js';
 import type { Artifact, FunctionSource } from '../sandbox/engine.js';
 import type { Store } from '../store/store.js';
@@ -333,10 +333,4 @@ class Registry implements StoredRegistry {
     const specs = await this.stored.allSpecs();
     if (specs !== undefined) await this.shared?.sweep(new Set(specs.flatMap(hashesOf)));
   }
-}
-
-export function noSuchFunction(name: string): NemoError {
-  return new NemoError('NOT_FOUND', `there is no function '${name.slice(0, 80)}'`, {
-    hint: "'nemo ls' lists the functions, 'nemo deploy' makes one",
-  });
 }

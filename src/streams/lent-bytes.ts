@@ -3,7 +3,7 @@
  * a garbage collection, which newer versions of V8 do for such memory only when 64 MB of it have gathered.
  */
 
-import type { GiveBack } from '../model/function.js';
+import type { GiveBack } from '../model/reply-sink.js';
 
 /**
  * Memory that was read and is handed on in parts, given back when the last part has been sent. Otherwise it waits for

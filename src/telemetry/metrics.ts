@@ -175,6 +175,15 @@ function addCallMetrics(
   counter('nemo_starts_total', 'Calls by how ready their sandbox was', ['kind'], () =>
     Object.entries(calls.starts).map(([kind, count]) => [{ kind }, count]),
   );
+  counter(
+    'nemo_calls_total',
+    'Calls by where they came from: sync ones are waited for',
+    ['source', 'mode'],
+    () =>
+      Object.entries(calls.sources).flatMap(([source, modes]) =>
+        Object.entries(modes).map(([mode, count]): Value => [{ source, mode }, count]),
+      ),
+  );
   registry.registerMetric(secondsHistogram(calls));
 }
 

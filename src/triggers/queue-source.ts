@@ -2,11 +2,12 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { callFunction } from '../dispatch/call-function.js';
+import type { Principal } from '../model/call.js';
 import { asNemoError, NemoError } from '../model/errors.js';
 import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
 import type { Queue, QueueEntry } from './queue.js';
-import type { Source, TriggeredCallEnded } from './source.js';
+import type { Source } from './source.js';
 
 export interface QueueSourceOptions {
   queue: Queue;
@@ -14,7 +15,6 @@ export interface QueueSourceOptions {
   /** Calls at the same time. */
   parallel: number;
   platform: Platform;
-  onCallEnded: TriggeredCallEnded;
 }
 
 export class QueueSource implements Source {
@@ -23,8 +23,10 @@ export class QueueSource implements Source {
   private runningBytes = 0;
   private pollMs: number = QUEUE.pollMinMs;
   private readonly stop = new AbortController();
+  private readonly principal: Principal;
 
   constructor(private readonly options: QueueSourceOptions) {
+    this.principal = { source: 'queue', name: options.queue.name };
     void this.run();
   }
 
@@ -75,29 +77,31 @@ export class QueueSource implements Source {
   }
 
   private async call(entry: QueueEntry): Promise<void> {
-    const { queue, functionName, platform, onCallEnded } = this.options;
+    const { queue, functionName, platform } = this.options;
+    const { principal } = this;
     const { id, body, headers } = entry;
+    const callId = `queue-${queue.name}-${id}`;
+    const mode = 'async';
     try {
       // As JSON, what was short enough may be longer.
       if (body.length > QUEUE.entryMaxBytes) {
-        throw new NemoError('BODY_TOO_LARGE', `as JSON, the entry has ${body.length} bytes`, {
-          hint: `put it into the field 'body', which may have ${QUEUE.entryMaxBytes} bytes with its name`,
-        });
+        const error = tooLongAsJson(body.length);
+        platform.refused({ callId, functionName, principal, mode }, error);
+        throw error;
       }
       const answered = await callFunction(platform, {
-        callId: `queue-${queue.name}-${id}`,
-        functionName,
+        ...{ callId, functionName, principal, mode },
         method: 'POST',
         path: '/',
         query: '',
         headers: { ...headers, 'x-nemo-trigger': 'queue', 'x-nemo-entry': id },
         body,
+        deadlineMs: Number.POSITIVE_INFINITY,
+        traceparent: undefined,
       });
-      onCallEnded(functionName, undefined, answered.timeline);
       await queue.done(entry, answered.status, answered.body);
     } catch (thrown) {
       const error = asNemoError(thrown);
-      onCallEnded(functionName, error, undefined);
       if (error.code === 'STOPPING') queue.dropped(entry);
       else await queue.failed(entry, `${error.code}: ${error.message}`);
     }
@@ -106,4 +110,10 @@ export class QueueSource implements Source {
   private pause(ms: number = QUEUE.pauseMs): Promise<void> {
     return delay(ms, undefined, { signal: this.stop.signal }).catch(() => undefined);
   }
+}
+
+function tooLongAsJson(bytes: number): NemoError {
+  return new NemoError('BODY_TOO_LARGE', `as JSON, the entry has ${bytes} bytes`, {
+    hint: `put it into the field 'body', which may have ${QUEUE.entryMaxBytes} bytes with its name`,
+  });
 }

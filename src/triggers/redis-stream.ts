@@ -5,7 +5,6 @@ import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
 import { QueueSource } from './queue-source.js';
 import { RedisQueue } from './redis-queue.js';
-import type { TriggeredCallEnded } from './source.js';
 
 export interface QueueConfig {
   /** redis://[:password@]host:port[/db] */
@@ -25,13 +24,12 @@ export class RedisStreamSource extends QueueSource {
     { function: functionName, url, stream, group = 'nemo', parallel = QUEUE.parallel, replies }: QueueConfig,
     agentName: string,
     platform: Platform,
-    onCallEnded: TriggeredCallEnded,
   ) {
     const onWarning = (message: string): void => {
       platform.events.emit({ kind: 'warning', severity: 'warning', functionName, message });
     };
     const consumer = `${hostname()}-${agentName}`;
     const queue = new RedisQueue({ url, stream, group, consumer, replies, onWarning });
-    super({ queue, functionName, parallel, platform, onCallEnded });
+    super({ queue, functionName, parallel, platform });
   }
 }

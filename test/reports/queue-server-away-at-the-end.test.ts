@@ -19,7 +19,7 @@ describe('an agent whose queue server is away', function () {
     const box = await startBox();
     await box.serve('work', () => undefined);
     const config = { url: server.url, stream: 'jobs', function: 'work' };
-    const source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
+    const source = new RedisStreamSource(config, 'test', box.platform);
     await server.stop('SIGKILL');
     await untilTrue(() =>
       box.platform.events.since(0, 9).some(({ message }) => /cannot be read/.test(message)),

@@ -3,8 +3,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Asker } from '../../model/asker.js';
 import { NemoError } from '../../model/errors.js';
+import { noSuchFunction } from '../../model/function.js';
 import type { DeployInput, Platform } from '../../model/platform.js';
-import { noSuchFunction } from '../../provision/registry.js';
 import { GATEWAY_HTTP } from '../../tunables/index.js';
 import { whileWorking } from '../body-parser.js';
 import { networkOf } from '../callers.js';

@@ -6,18 +6,21 @@
 import { randomBytes } from 'node:crypto';
 import { NemoError } from '../../model/errors.js';
 import type { Platform } from '../../model/platform.js';
-import { noSuchFunction } from '../../provision/registry.js';
 import type { Api } from '../api.js';
+import { askedTimeoutMs } from '../asked-timeout.js';
 import { bodyTooLarge, collectBody, cutLongUpload } from '../body.js';
 import type { Callers } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { requestHeaders } from '../headers.js';
-import { cleanTraceContext } from '../trace-context.js';
+import type { Shares } from '../shares.js';
+import { takeTraceContext } from '../trace-context.js';
 import { type CallPlace, CallReply } from './call-reply.js';
 
 const INVOKE_PREFIX = '/function/';
 
-export interface InvokeOptions extends Omit<CallPlace, 'shared'> {
+export interface InvokeOptions {
+  /** Bodies of all requests that are not answered yet. */
+  bodies: Shares;
   bodyMaxBytes: number;
   callers: Callers;
   /** True once the gateway closes: new calls get STOPPING. */
@@ -28,23 +31,21 @@ const NO_BODY = Buffer.alloc(0);
 const CALL_ID = /^[\w.:/+=@-]{1,128}$/;
 
 export function nativeApi(platform: Platform, options: InvokeOptions): Api {
-  const { bodyMaxBytes, bodies, callers, onCallEnded } = options;
-  const sharedPlace: CallPlace = { bodies, onCallEnded, shared: true };
-  const ownPlace: CallPlace = { bodies, onCallEnded, shared: false };
+  const { bodyMaxBytes, bodies, callers } = options;
+  const sharedPlace: CallPlace = { bodies, shared: true };
+  const ownPlace: CallPlace = { bodies, shared: false };
   // Unique without a random number a call: the process's own prefix and a count.
   const callIdPrefix = `${randomBytes(6).toString('hex')}-`;
   let calls = 0;
 
-  const handle: Api['handle'] = (request, response, { sharesOrigin }) => {
+  const handle: Api['handle'] = (request, response, { shared }) => {
     const headers = requestHeaders(request.rawHeaders);
-    cleanTraceContext(headers);
+    const traceparent = takeTraceContext(headers);
+    const deadlineMs = performance.now() + askedTimeoutMs(headers);
     const given = headers['x-call-id'];
     const callId = given !== undefined && CALL_ID.test(given) ? given : callIdPrefix + (++calls).toString(36);
-    const refuse = (functionName: string, error: NemoError): void => {
-      sendError(response, error, ['X-Call-Id', callId]);
-      onCallEnded(functionName, error, undefined);
-    };
-
+    const caller = callers.of(request.socket);
+    const { client: principal } = caller;
     const url = request.url!;
     const queryAt = url.indexOf('?');
     const pathEnd = queryAt === -1 ? url.length : queryAt;
@@ -52,19 +53,10 @@ export function nativeApi(platform: Platform, options: InvokeOptions): Api {
     const nameEnd = slash === -1 || slash > pathEnd ? pathEnd : slash;
     const functionName = url.slice(INVOKE_PREFIX.length, nameEnd);
 
-    if (options.stopping()) return refuse(functionName, stoppingError());
-    if (platform.registry.get(functionName) === undefined) {
-      return refuse(functionName, noSuchFunction(functionName));
-    }
-    if (nameEnd === pathEnd && headers['service-worker'] !== undefined) {
-      return refuse(functionName, tooWide(functionName));
-    }
-    const declared = headers['content-length'];
-    if (declared !== undefined && Number(declared) > bodyMaxBytes) {
-      cutLongUpload(request);
-      return refuse(functionName, bodyTooLarge(bodyMaxBytes));
-    }
-
+    const refuse = (error: NemoError): void => {
+      sendError(response, error, ['X-Call-Id', callId]);
+      platform.refused({ callId, functionName, principal, mode: 'sync' }, error);
+    };
     const run = (body: Buffer): void => {
       platform.invoke(
         {
@@ -75,23 +67,30 @@ export function nativeApi(platform: Platform, options: InvokeOptions): Api {
           query: queryAt === -1 ? '' : url.slice(queryAt + 1),
           headers,
           body,
+          principal,
+          mode: 'sync',
+          deadlineMs,
+          traceparent,
         },
-        new CallReply(
-          response,
-          functionName,
-          callId,
-          sharesOrigin ? sharedPlace : ownPlace,
-          callers.of(request.socket),
-          body.length,
-        ),
+        new CallReply(response, functionName, callId, shared ? sharedPlace : ownPlace, caller, body.length),
       );
     };
 
+    if (options.stopping()) return refuse(stoppingError());
+    if (nameEnd === pathEnd && headers['service-worker'] !== undefined) return refuse(tooWide(functionName));
+    const declared = headers['content-length'];
     const hasBody = declared === undefined ? isChunked(request.rawHeaders) : declared !== '0';
     if (!hasBody) return run(NO_BODY);
+    // Nobody is to send a body for nothing.
+    const refusal = platform.refusalOf(functionName);
+    if (refusal !== undefined) return refuse(refusal);
+    if (declared !== undefined && Number(declared) > bodyMaxBytes) {
+      cutLongUpload(request);
+      return refuse(bodyTooLarge(bodyMaxBytes));
+    }
     collectBody(request, declared === undefined ? undefined : Number(declared), bodyMaxBytes, bodies, {
       onBody: run,
-      onRefused: (error) => refuse(functionName, error),
+      onRefused: refuse,
     });
   };
   return { prefix: INVOKE_PREFIX, handle };

@@ -6,8 +6,8 @@
 
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../model/errors.js';
+import { noSuchFunction } from '../../model/function.js';
 import type { Platform } from '../../model/platform.js';
-import { noSuchFunction } from '../../provision/registry.js';
 import { LOGS } from '../../tunables/index.js';
 import type { Shares } from '../shares.js';
 import { asLine, LogFollowers } from './log-followers.js';
