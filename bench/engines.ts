@@ -15,14 +15,15 @@ import { allowedCores } from '../src/linux/allowed-cores.js';
 import type { Cgroup, CgroupDriver } from '../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
+import type { CallRequest } from '../src/model/call.js';
 import { NemoError } from '../src/model/errors.js';
+import { functionRef } from '../src/model/function-ref.js';
 import { Egress } from '../src/network/egress.js';
 import type { Engine, Sandbox } from '../src/sandbox/engine.js';
 import { imageRequest, writeNodeImage } from './engine-image.js';
 import { Echo, proportionalBytes, Workerd } from './engine-peers.js';
 import { NOOP_JS, ROWS, type Row } from './engine-rows.js';
 import { median } from './statistics.js';
-import type { CallRequest } from "../src/model/call.js";
 
 export interface EngineFigures {
   name: string;
@@ -285,7 +286,7 @@ class Bed {
   async load(sandbox: Sandbox, { kind, code }: Row): Promise<void> {
     const bundlePath = kind === 'oci' ? '' : this.bundle(code);
     const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
-    await sandbox.load({ functionName: 'noop', bundlePath, env: {}, ...limits });
+    await sandbox.load({ ref: functionRef('noop'), bundlePath, env: {}, ...limits });
   }
 
   /** As a deploy stores it: once, under its hash. */
@@ -341,7 +342,7 @@ class Bed {
 
 const REQUEST: CallRequest = {
   callId: 'bench',
-  functionName: 'noop',
+  ref: functionRef('noop'),
   method: 'POST',
   path: '/',
   query: '',

@@ -15,16 +15,17 @@ import { ProcessEngine } from '../src/engine/process/engine.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { onlineCores } from '../src/linux/online-cores.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
+import type { CallRequest } from '../src/model/call.js';
+import { functionRef } from '../src/model/function-ref.js';
 import type { StoredPackage } from '../src/model/package.js';
 import type { Sandbox } from '../src/sandbox/engine.js';
 import { median } from './statistics.js';
-import type { CallRequest } from "../src/model/call.js";
 
 const FUNCTION = `import { marked } from 'marked'; import { Ajv } from 'ajv'; import { PNG } from 'pngjs';
 export default (event) => ({ html: marked.parse(event.text),
   ok: new Ajv().validate({ type: 'object' }, event), png: typeof PNG.sync.read });`;
 const CALL: CallRequest = {
-  ...{ callId: 'bench', functionName: 'bench', method: 'POST', path: '/', query: '' },
+  ...{ callId: 'bench', ref: functionRef('bench'), method: 'POST', path: '/', query: '' },
   headers: { 'content-type': 'application/json' },
   body: Buffer.from('{"text":"# hi"}'),
 };
@@ -86,7 +87,7 @@ async function start({ codePath, packages, ahead }: Row): Promise<[number, numbe
     const fromMs = performance.now();
     await sandbox.load({
       ...{
-        functionName: 'bench',
+        ref: functionRef('bench'),
         bundlePath: codePath,
         env: {},
         memoryBytes: MEMORY_BYTES,

@@ -22,7 +22,7 @@ export class AgentEvents {
   follow(control: Control, workers: ReadonlyMap<string, Instance>, blamed: OnBlamed): void {
     const runs = (slot: number): Instance | undefined => {
       for (const worker of workers.values())
-        if (worker.slot === slot && worker.functionName !== '') return worker;
+        if (worker.slot === slot && worker.functionKey !== '') return worker;
       return undefined;
     };
     control.on('warning', (message) => this.warn(message));
@@ -30,12 +30,12 @@ export class AgentEvents {
       const down = to > from;
       const [before, after] = [LADDER[from]!.name, LADDER[to]!.name];
       const alone = ofOneFunction(ran?.map(runs));
-      const beside = alone === undefined ? '' : `, "${alone.functionName}" ran alone`;
+      const beside = alone === undefined ? '' : `, "${alone.functionKey}" ran alone`;
       const event = {
         severity: to >= FROZEN ? ('warning' as const) : ('info' as const),
         message: `core ${core}: ${before} -> ${after}: ${cause}${beside}`,
         ...{ core, cause, fromLevel: from, toLevel: to },
-        ...(alone === undefined ? {} : { functionName: alone.functionName, sandboxId: alone.id }),
+        ...(alone === undefined ? {} : { functionName: alone.functionKey, sandboxId: alone.id }),
       };
       this.log.emit(down ? { kind: 'throttle', ...event, reactionUs } : { kind: 'recover', ...event });
       if (alone !== undefined) blamed(alone, core, 0, `${cause}: nothing else ran on core ${core}`);
@@ -43,7 +43,7 @@ export class AgentEvents {
     control.on('culprit', ({ core, slot, holdMs, cause, reactionUs }) => {
       const worker = runs(slot);
       if (worker === undefined) return;
-      const { functionName, id: sandboxId } = worker;
+      const { functionKey: functionName, id: sandboxId } = worker;
       const message = `"${functionName}" slowed packets on core ${core}: ${cause}`;
       const severity = 'warning';
       this.log.emit({
@@ -54,7 +54,7 @@ export class AgentEvents {
     });
   }
 
-  sandboxEnded({ id: sandboxId, functionName }: Instance, { cause }: SandboxExit): void {
+  sandboxEnded({ id: sandboxId, functionKey: functionName }: Instance, { cause }: SandboxExit): void {
     if (cause === 'killed') return;
     const of = functionName === '' ? 'a stem' : `"${functionName}"`;
     this.log.emit({
@@ -94,5 +94,5 @@ export class AgentEvents {
 /** One of them, if all run the same function: then it is to blame, however alike they are. */
 function ofOneFunction(workers: ReadonlyArray<Instance | undefined> = []): Instance | undefined {
   const [first] = workers;
-  return workers.every((worker) => worker?.functionName === first?.functionName) ? first : undefined;
+  return workers.every((worker) => worker?.functionKey === first?.functionKey) ? first : undefined;
 }

@@ -185,7 +185,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     onEvicted: (functionName, sandboxId, why) => events.sandboxEvicted(functionName, sandboxId, why),
     onWarning: (message) => events.warn(message),
   });
-  for (const spec of registry.list()) dispatcher.setFunction(spec.name, spec);
+  for (const spec of registry.list()) dispatcher.setFunction(spec.ref.key, spec);
   await engines.retain(registry.list());
   registry.onChange((name, spec) => {
     engines.retain(registry.list()).catch((thrown) => events.warn(asNemoError(thrown).message));
@@ -205,11 +205,15 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     onWarning: (message) => events.warn(message),
   });
   control.on('level', ({ core, to }) => dispatcher.coreChanged(core, LADDER[to]!.offCore));
-  events.follow(control, pool.instances, ({ functionName, id: sandboxId }, core, awayMs, cause) => {
-    if (!dispatcher.blames.blame(functionName, core, awayMs, cause, performance.now())) return;
-    const text = `nemo: slowed packets on core ${core}: ${cause}`;
-    logs.append({ functionName, sandboxId, timeMs: Date.now(), stream: 'stderr', text });
-  });
+  events.follow(
+    control,
+    pool.instances,
+    ({ functionKey: functionName, id: sandboxId }, core, awayMs, cause) => {
+      if (!dispatcher.blames.blame(functionName, core, awayMs, cause, performance.now())) return;
+      const text = `nemo: slowed packets on core ${core}: ${cause}`;
+      logs.append({ functionName, sandboxId, timeMs: Date.now(), stream: 'stderr', text });
+    },
+  );
 
   if (protection.restoredAtStart > 0) {
     events.warn(
@@ -273,8 +277,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     events: log,
     traces,
     invoke: (call, sink) => dispatcher.invoke(call, sink),
-    refusalOf: (functionName) => dispatcher.refusalOf(functionName),
-    refused: (call, error) => dispatcher.refused(call, error),
+    refused: (key, call, error) => dispatcher.refused(key, call, error),
     frame: () => snapshot.frame(),
     engines: () => engines.list(),
   };

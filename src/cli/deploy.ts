@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import type { FunctionView } from '../gateway/native/function-view.js';
 import { NemoError } from '../model/errors.js';
+import { functionKey, splitFunctionText } from '../model/function-ref.js';
 import type { DeployInput } from '../model/platform.js';
 import { formatBytes, formatDurationMs } from '../model/quantity.js';
 import { AgentClient, type AgentOptions, agentOptions, functionPath, printJson } from './client.js';
@@ -14,6 +15,7 @@ import { print } from './terminal.js';
 
 interface DeployOptions extends AgentOptions {
   name?: string;
+  namespace?: string;
   engine?: string;
   handler?: string;
   port?: number;
@@ -37,6 +39,7 @@ export function register(program: Command): void {
     )
     .argument('<path>', 'file or folder; for the engine oci an image: folder, tar or registry name')
     .option('--name <name>', 'name of the function (default: from the path)')
+    .option('--namespace <name>', 'what the function belongs to; it is then called as namespace/name')
     .option('--engine <engine>', 'isolation engine, see `nemo engines` (default: process)')
     .option(
       '--handler <path>',
@@ -85,8 +88,9 @@ export function register(program: Command): void {
 async function deploy(path: string, options: DeployOptions): Promise<void> {
   const client = new AgentClient(options.agent);
   const name = options.name ?? (await nameFromPath(path, options.engine));
-  const { sent, ...source } = await sourceOf(client, path, name, options);
+  const { sent, ...source } = await sourceOf(client, path, splitFunctionText(name).name, options);
   const input: Omit<DeployInput, 'name'> = source;
+  if (options.namespace !== undefined) input.namespace = options.namespace;
   if (options.engine !== undefined) input.engine = options.engine;
   if (options.sharingGroup !== undefined) input.sharingGroup = options.sharingGroup;
   if (options.memory !== undefined) input.memory = options.memory;
@@ -106,11 +110,12 @@ async function deploy(path: string, options: DeployOptions): Promise<void> {
   if (options.json) return printJson(answer);
   const verb = answer.createdAt === answer.updatedAt ? 'deployed' : 'updated';
   const { packages = [] } = answer;
+  const key = functionKey(answer.namespace, answer.name);
   const apart = packages.length === 0 ? '' : ` beside ${packages.map((one) => one.name).join(', ')}`;
   print(
-    `${verb} ${answer.name} (engine ${answer.engine}, ${formatBytes(answer.codeBytes)} of code${apart}, ${formatBytes(answer.memoryBytes)} memory, ` +
+    `${verb} ${key} (engine ${answer.engine}, ${formatBytes(answer.codeBytes)} of code${apart}, ${formatBytes(answer.memoryBytes)} memory, ` +
       `${formatDurationMs(answer.timeoutMs)} timeout)\n` +
-      `call it: nemo invoke ${answer.name}   or   curl ${client.url.origin}/function/${answer.name}\n`,
+      `call it: nemo invoke ${key}   or   curl ${client.url.origin}/function/${encodeURIComponent(key)}\n`,
   );
 }
 

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { FunctionView } from '../gateway/native/function-view.js';
 import { NemoError } from '../model/errors.js';
 import type { FeedFrame } from '../model/feed.js';
+import { functionKey } from '../model/function-ref.js';
 import { printable } from '../model/printable.js';
 import { formatBytes, formatDurationMs } from '../model/quantity.js';
 import type { HostInventory } from '../telemetry/inventory.js';
@@ -15,7 +16,7 @@ export function register(program: Command): void {
   const command = program
     .command('describe')
     .description('show a function with its limits, calls and sandboxes')
-    .argument('[name]', 'name of the function')
+    .argument('[name]', 'name of the function, or namespace/name')
     .option('--host', "show the agent's machine instead")
     .addHelpText('after', '\nExample:\n  nemo describe resize\n  nemo describe --host\n');
   agentOptions(command).action(describe);
@@ -31,10 +32,13 @@ async function describe(name: string | undefined, options: AgentOptions & { host
   }
   const spec = await client.json<FunctionView>({ method: 'GET', path: functionPath(name) });
   const frame = await client.json<FeedFrame>({ method: 'GET', path: '/v1/status' });
-  const now = frame.functions.find((fn) => fn.name === name);
+  const key = functionKey(spec.namespace, spec.name);
+  const now = frame.functions.find((fn) => fn.name === key);
   if (options.json) return printJson({ ...spec, now: now ?? null });
   const facts: Array<[string, string]> = [
     ['name', spec.name],
+    ['namespace', spec.namespace],
+    ['version', String(spec.version)],
     ['engine', spec.engine],
     ['sharing group', spec.sharingGroup ?? 'none'],
     ['memory', formatBytes(spec.memoryBytes)],

@@ -21,7 +21,7 @@ export function register(program: Command): void {
   const command = program
     .command('invoke')
     .description('call a function and print its answer')
-    .argument('<name>', 'name of the function')
+    .argument('<name>', 'name of the function, or namespace/name')
     .option(
       '-d, --data <text>',
       'body of the call; - reads it from stdin. A JSON object or array is sent as JSON',

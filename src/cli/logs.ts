@@ -15,7 +15,7 @@ export function register(program: Command): void {
   const command = program
     .command('logs')
     .description('print what a function wrote to stdout and stderr')
-    .argument('<name>', 'name of the function')
+    .argument('<name>', 'name of the function, or namespace/name')
     .option('-f, --follow', 'stay, and print what comes')
     .option('--tail <lines>', 'lines to begin with', '100')
     .addHelpText('after', '\nExample:\n  nemo logs resize -f --tail 20\n');

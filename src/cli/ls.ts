@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import type { FunctionView } from '../gateway/native/function-view.js';
+import { functionKey } from '../model/function-ref.js';
 import { formatBytes, formatDurationMs } from '../model/quantity.js';
 import { AgentClient, type AgentOptions, agentOptions, printJson } from './client.js';
 import { formatTable } from './table.js';
@@ -24,7 +25,7 @@ async function list(options: AgentOptions): Promise<void> {
     return;
   }
   const rows = answer.functions.map((spec) => [
-    spec.name,
+    functionKey(spec.namespace, spec.name),
     spec.engine,
     formatBytes(spec.memoryBytes),
     formatDurationMs(spec.timeoutMs),

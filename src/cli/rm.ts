@@ -8,7 +8,7 @@ export function register(program: Command): void {
   const command = program
     .command('rm')
     .description('remove functions; calls under way may end')
-    .argument('<name...>', 'names of the functions')
+    .argument('<name...>', 'names of the functions, or namespace/name')
     .addHelpText('after', '\nExample:\n  nemo rm resize thumb\n');
   agentOptions(command).action(remove);
 }

@@ -17,7 +17,7 @@ export function register(program: Command): void {
     .description(
       "show where the time of a function's last calls went: queued, start, turn, run, reply, CPU, memory, faults",
     )
-    .argument('<name>', 'name of the function')
+    .argument('<name>', 'name of the function, or namespace/name')
     .option('-n, --last <calls>', 'how many calls', '20')
     .option('--slowest', 'the slowest of those that are kept, instead of the newest')
     .addHelpText('after', '\nExample:\n  nemo trace resize --slowest -n 5\n');

@@ -47,7 +47,7 @@ export class CallEnds implements SendOutcome {
     call.endedMs = instance.lastUsedMs;
     fn.latency.current.record((call.endedMs - call.acceptedMs) * 1e6);
     call.sink.onEnd(timelineOf(call, instance));
-    observers.ended(fn.name, call, instance, call.sink.failure);
+    observers.ended(fn.key, call, instance, call.sink.failure);
     onChanged(fn);
   }
 
@@ -85,7 +85,7 @@ export class CallEnds implements SendOutcome {
     if (call.expiry !== undefined) clock.cancel(call.expiry);
     if (!isGivenUp(error)) fn.failed++;
     call.sink.onError(error, undefined);
-    observers.ended(fn.name, call, instance, error);
+    observers.ended(fn.key, call, instance, error);
   }
 
   failQueued(fn: FunctionState, error: NemoError): void {
@@ -128,7 +128,7 @@ export class CallEnds implements SendOutcome {
           break;
         }
         fn.shift();
-        this.fail(fn, call, new NemoError('OVERLOADED', `no place for "${fn.name}" within a minute`));
+        this.fail(fn, call, new NemoError('OVERLOADED', `no place for "${fn.key}" within a minute`));
       }
       if (fn.queued === 0) backlog.delete(fn);
     }

@@ -36,7 +36,7 @@ export function callFunction(
         if (bytes <= QUEUE.answerMaxBytes) chunks.push(chunk);
         else {
           chunks.length = 0;
-          reject(tooLong(request.functionName));
+          reject(tooLong(request.ref.key));
         }
       },
       onEnd: (timeline) => resolve({ status, headers, body: Buffer.concat(chunks), timeline }),

@@ -122,11 +122,11 @@ export class Dispatcher {
   invoke(request: Call, sink: ReplySink): void {
     const { deadlineMs } = request;
     const nowMs = this.clock.nowMs();
-    const fn = this.functions.get(request.functionName);
+    const fn = this.functions.get(request.ref.key);
     const refusal = this.refuses.of(fn, request, nowMs);
     if (fn === undefined || refusal !== undefined) {
       sink.onError(refusal!, undefined);
-      this.observers.refused(request, refusal!);
+      this.observers.refused(request.ref.key, request, refusal!);
       return;
     }
     const idle = fn.queued === 0 && !fn.busy;
@@ -152,7 +152,7 @@ export class Dispatcher {
   /** Answered at once, whatever its sandbox does. */
   private expired(fn: FunctionState, call: PendingCall): void {
     const { sink } = call;
-    const error = deadlineExceeded(fn.name);
+    const error = deadlineExceeded(fn.key);
     if (!call.waits) {
       call.sink = new GivenUp(error);
       sink.onError(error, undefined);
@@ -172,14 +172,9 @@ export class Dispatcher {
     this.ends.fail(fn, call, why);
   }
 
-  /** For whoever has to know before a body is there: why no call of the function is accepted. */
-  refusalOf(functionName: string): NemoError | undefined {
-    return this.refuses.ofAny(this.functions.get(functionName), functionName);
-  }
-
   /** A call that its source does not even hand over. */
-  refused(call: CallHead, error: NemoError): void {
-    this.observers.refused(call, error);
+  refused(functionKey: string, call: CallHead, error: NemoError): void {
+    this.observers.refused(functionKey, call, error);
   }
 
   setFunction(name: string, spec: FunctionSpec | undefined): void {
@@ -207,7 +202,7 @@ export class Dispatcher {
   }
 
   private isCurrent(fn: FunctionState): boolean {
-    return this.functions.get(fn.spec.name) === fn;
+    return this.functions.get(fn.key) === fn;
   }
 
   /** Gives a stem its code and joins it to a function, ahead of calls. Rejects if the code cannot be loaded. */
@@ -217,8 +212,7 @@ export class Dispatcher {
       await this.growth.loadInto(fn, instance, 'warm');
     } catch (thrown) {
       // Said once, although nobody has called yet; it will be tried again and again.
-      if (!known && fn.loadError !== undefined)
-        this.observers.loadFailed(fn.spec.name, fn.loadError, instance.id);
+      if (!known && fn.loadError !== undefined) this.observers.loadFailed(fn.key, fn.loadError, instance.id);
       throw thrown;
     }
   }
@@ -239,7 +233,7 @@ export class Dispatcher {
     if (instance.idle) {
       this.options.control.setBusy(instance.slot, true);
       this.places.enter(instance, turn);
-      this.observers.starting(fn.name, instance, this.clock.nowMs());
+      this.observers.starting(fn.key, instance, this.clock.nowMs());
     }
     sendTo(fn, instance, pending, charges(fn, this.service), this.ends, this.clock);
     this.due.at((pending as ActiveCall).deadlineMs);
@@ -248,7 +242,7 @@ export class Dispatcher {
 
   /** Told by the pool when a sandbox is gone. */
   sandboxEnded(instance: Instance): void {
-    const fn = this.functions.get(instance.functionName);
+    const fn = this.functions.get(instance.functionKey);
     const index = fn?.instances.indexOf(instance) ?? -1;
     if (index >= 0) fn!.instances.splice(index, 1);
     if (fn?.instances.length === 0) fn.usage.gone();

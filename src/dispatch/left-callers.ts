@@ -49,11 +49,11 @@ export function tellLeft(call: PendingCall, nowMs: number): void {
 
 /** Why an instance has to end now, for what its calls do; undefined: it may go on. */
 export function overdue(instance: Instance, nowMs: number): NemoError | undefined {
-  const { timeoutMs, name, concurrency } = instance.spec!;
+  const { timeoutMs, ref, concurrency } = instance.spec!;
   let abandoned = 0;
   let running = 0;
   for (const call of instance.calls) {
-    if (isOverdue(call.deadlineMs, nowMs)) return tooLong(name, timeoutMs);
+    if (isOverdue(call.deadlineMs, nowMs)) return tooLong(ref.key, timeoutMs);
     if (running >= concurrency || Number.isNaN(call.runningMs)) continue;
     running++;
     if (isOver(call, nowMs)) abandoned++;

@@ -11,43 +11,43 @@ import { isGivenUp } from './left-callers.js';
 
 export interface CallObserver {
   /** Before a call is handed to an instance that has no other. */
-  starting?(functionName: string, instance: Instance, nowMs: number): void;
+  starting?(functionKey: string, instance: Instance, nowMs: number): void;
   /** Without an instance it never left its queue; with one it is an `ActiveCall`. */
-  ended?(functionName: string, call: PendingCall, instance?: Instance, error?: NemoError): void;
+  ended?(functionKey: string, call: PendingCall, instance?: Instance, error?: NemoError): void;
   /** There is no such function, no room for the call, or something that no function is asked. */
-  refused?(call: CallHead, error: NemoError): void;
+  refused?(functionKey: string, call: CallHead, error: NemoError): void;
   /** Code could not be loaded ahead of calls. */
-  loadFailed?(functionName: string, error: NemoError, sandboxId: string): void;
+  loadFailed?(functionKey: string, error: NemoError, sandboxId: string): void;
 }
 
 /** All of them as one. */
 export class CallObservers implements Required<CallObserver> {
   constructor(private readonly all: readonly CallObserver[]) {}
 
-  starting(functionName: string, instance: Instance, nowMs: number): void {
-    for (const one of this.all) one.starting?.(functionName, instance, nowMs);
+  starting(functionKey: string, instance: Instance, nowMs: number): void {
+    for (const one of this.all) one.starting?.(functionKey, instance, nowMs);
   }
 
-  ended(functionName: string, call: PendingCall, instance?: Instance, error?: NemoError): void {
-    for (const one of this.all) one.ended?.(functionName, call, instance, error);
+  ended(functionKey: string, call: PendingCall, instance?: Instance, error?: NemoError): void {
+    for (const one of this.all) one.ended?.(functionKey, call, instance, error);
   }
 
-  refused(call: CallHead, error: NemoError): void {
-    for (const one of this.all) one.refused?.(call, error);
+  refused(functionKey: string, call: CallHead, error: NemoError): void {
+    for (const one of this.all) one.refused?.(functionKey, call, error);
   }
 
-  loadFailed(functionName: string, error: NemoError, sandboxId: string): void {
-    for (const one of this.all) one.loadFailed?.(functionName, error, sandboxId);
+  loadFailed(functionKey: string, error: NemoError, sandboxId: string): void {
+    for (const one of this.all) one.loadFailed?.(functionKey, error, sandboxId);
   }
 }
 
 /** For those who only want to hear what failed of what a function was asked. */
 export function failuresTo(
-  tell: (functionName: string, error: NemoError, sandboxId: string | undefined) => void,
+  tell: (functionKey: string, error: NemoError, sandboxId: string | undefined) => void,
 ): CallObserver {
   return {
-    ended(functionName, _call, instance, error) {
-      if (error !== undefined && !isGivenUp(error)) tell(functionName, error, instance?.id);
+    ended(functionKey, _call, instance, error) {
+      if (error !== undefined && !isGivenUp(error)) tell(functionKey, error, instance?.id);
     },
     loadFailed: tell,
   };

@@ -28,7 +28,7 @@ export function endsSandbox(error: NemoError): boolean {
 /** Only the call that ran too long is told that it did; others that shared its sandbox are told why theirs ended. */
 export function blameOf(error: NemoError, call: ActiveCall, instance: Instance, nowMs: number): NemoError {
   if (error.code !== 'FUNCTION_TIMEOUT' || isOverdue(call.deadlineMs, nowMs)) return error;
-  const name = instance.functionName;
+  const name = instance.functionKey;
   return new NemoError(
     'FUNCTION_EXIT',
     `a sandbox of "${name}" was ended because another call in it ran too long`,

@@ -58,7 +58,7 @@ export class Placing {
     if (this.options.places.chooseForNewcomer() === undefined) return;
     const next = nextToServe(backlog.toServe, undefined, (fn) => !fn.busy);
     if (next === undefined) return;
-    const core = this.options.places.chooseForNewcomer(this.options.blames.of(next.name, nowMs));
+    const core = this.options.places.chooseForNewcomer(this.options.blames.of(next.key, nowMs));
     if (core === undefined) return;
     if (this.onCore(next, core) === 'starting' && next.onlyStarts) backlog.setApart(next);
     if (next.queued === 0) backlog.delete(next);
@@ -75,7 +75,7 @@ export class Placing {
     const { places, instances, sendAhead, send } = this.options;
     const shared = instances.shared(fn);
     if (shared !== undefined) return send(fn, shared, true);
-    const blame = this.options.blames.of(fn.name, nowMs);
+    const blame = this.options.blames.of(fn.key, nowMs);
     const core = places.choose(blame);
     if (core !== undefined) return this.onCore(fn, core);
     // Ahead of time: into the sandbox that runs, or into another one beside it. Its turn comes when a call ends.

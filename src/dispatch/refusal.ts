@@ -2,7 +2,7 @@
 
 import type { Call } from '../model/call.js';
 import { NemoError } from '../model/errors.js';
-import { noSuchFunction } from '../model/function.js';
+import { noSuchFunction } from '../model/function-ref.js';
 import type { AdmissionPolicy, Refusal } from '../policy/admission/policy.js';
 import type { FunctionState } from '../pool/function-state.js';
 import type { Pool } from '../pool/pool.js';
@@ -29,17 +29,11 @@ export class Refusals {
     };
   }
 
-  /** Of any call of a function, whatever it asks: NOT_FOUND, STOPPING. */
-  ofAny(fn: FunctionState | undefined, functionName: string): NemoError | undefined {
-    if (fn === undefined) return noSuchFunction(functionName);
-    return this.stopping ? new NemoError('STOPPING', 'the agent is stopping') : undefined;
-  }
-
-  /** Undefined: the call may wait in the queue of `fn`. */
+  /** Undefined: the call may wait in the queue of `fn`. It is no more there if it was removed since its ref was looked up. */
   of(fn: FunctionState | undefined, call: Call, nowMs: number): NemoError | undefined {
-    const refusal = this.ofAny(fn, call.functionName);
-    if (fn === undefined || refusal !== undefined) return refusal;
-    if (call.deadlineMs <= nowMs) return deadlineExceeded(fn.name);
+    if (fn === undefined) return noSuchFunction(call.ref.key);
+    if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
+    if (call.deadlineMs <= nowMs) return deadlineExceeded(fn.key);
     return this.overload(fn, call.body.length);
   }
 
@@ -59,11 +53,11 @@ export class Refusals {
 }
 
 function toError(fn: FunctionState, refusal: Refusal, allQueuedBytes: number): NemoError {
-  const { name } = fn;
+  const { key } = fn;
   const { retryAfterS } = refusal;
   const details = { retryAfterS };
   if (refusal.why === 'queue full') {
-    const message = `${fn.queued} calls of "${name}" with ${fn.queuedBytes} bytes already wait`;
+    const message = `${fn.queued} calls of "${key}" with ${fn.queuedBytes} bytes already wait`;
     return new NemoError('OVERLOADED', message, { hint: 'try again later, or call less often', details });
   }
   if (refusal.why === 'queues full') {
@@ -71,5 +65,5 @@ function toError(fn: FunctionState, refusal: Refusal, allQueuedBytes: number): N
     return new NemoError('OVERLOADED', message, { hint: 'try again later, or send less', details });
   }
   const hint = `try again in ${retryAfterS} s, or remove functions that are not needed`;
-  return new NemoError('NO_CAPACITY', `no memory is left for a sandbox of "${name}"`, { hint, details });
+  return new NemoError('NO_CAPACITY', `no memory is left for a sandbox of "${key}"`, { hint, details });
 }

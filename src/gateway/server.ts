@@ -110,6 +110,8 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
       return http;
     },
     requestTimeout: timeouts.requestTimeoutMs,
+    // A longer name of a function is refused as one.
+    routerOptions: { maxParamLength: GATEWAY_HTTP.headersMaxBytes },
     clientErrorHandler: onClientError,
     // Fastify's own refusal has another form than our errors; connections end with their request anyway.
     return503OnClosing: false,

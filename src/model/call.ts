@@ -3,7 +3,7 @@
  * the time line that comes back. Where the answer goes is a `ReplySink`.
  */
 
-import type { FunctionName } from './function.js';
+import type { FunctionRef } from './function-ref.js';
 
 /** How ready the sandbox was that took a call: none was there; a stem got the code; the code was loaded. */
 export type StartKind = 'cold' | 'stem' | 'warm';
@@ -15,7 +15,7 @@ export type BodyRef = Buffer;
 export interface CallRequest {
   /** Unique, kept from the caller's `X-Call-Id` where there is one. */
   callId: string;
-  functionName: FunctionName;
+  ref: FunctionRef;
   method: string;
   /** What follows the function's name, with its slash; `/` if nothing does. */
   path: string;
@@ -54,8 +54,8 @@ export interface Call extends CallRequest {
   traceparent: TraceParent | undefined;
 }
 
-/** What is known of a call also where it was refused before all of it was there. */
-export type CallHead = Pick<Call, 'callId' | 'functionName' | 'principal' | 'mode'>;
+/** What is known also of a call that was refused before all of it was there. */
+export type CallHead = Pick<Call, 'callId' | 'principal' | 'mode'>;
 
 /** The time line of one call, milliseconds of `performance.now()`. */
 export interface CallTimeline {

@@ -1,14 +1,11 @@
 /** What a deployed function is. Plain data: stored, sent between parts, shown. */
 
-import { NemoError } from './errors.js';
+import type { FunctionRef } from './function-ref.js';
 import type { PackageRef } from './package.js';
 
-/** `[a-z0-9]([-a-z0-9_.]*)`, at most 63 characters. */
-export type FunctionName = string;
-
-/** A deployed function, as it stands in the store. */
+/** A deployed function. */
 export interface FunctionSpec {
-  name: FunctionName;
+  ref: FunctionRef;
   /** The isolation engine that runs it (`nemo engines`). */
   engine: string;
   /** Functions of one group may share a process, in engines that do that. Without it, it shares with none. */
@@ -36,14 +33,9 @@ export interface FunctionSpec {
 /** One line that a function printed. */
 export interface LogLine {
   timeMs: number;
-  functionName: FunctionName;
+  /** `FunctionRef.key`. */
+  functionName: string;
   sandboxId: string;
   stream: 'stdout' | 'stderr';
   text: string;
-}
-
-export function noSuchFunction(name: string): NemoError {
-  return new NemoError('NOT_FOUND', `there is no function '${name.slice(0, 80)}'`, {
-    hint: "'nemo ls' lists the functions, 'nemo deploy' makes one",
-  });
 }

@@ -16,6 +16,8 @@ import type { ReplySink } from './reply-sink.js';
 /** What a user may write when deploying; strings as `128Mi`, `30s`. */
 export interface DeployInput {
   name: string;
+  /** Default: that of functions that are called by their name alone. */
+  namespace?: string;
   /** Source text: one JavaScript or TypeScript module (folders are bundled to one by the CLI). */
   code?: string;
   /** What the code imports from below `/function/packages`; sent by `nemo deploy`. */
@@ -42,16 +44,17 @@ export interface DeployInput {
 export interface FunctionRegistry {
   /** Validates (BAD_REQUEST, BAD_FUNCTION with line and column), stores code and spec durably. */
   deploy(input: DeployInput, asker?: Asker): Promise<{ spec: FunctionSpec; created: boolean }>;
-  get(name: string): FunctionSpec | undefined;
+  /** By `FunctionRef.key`; undefined for all other text. */
+  get(key: string): FunctionSpec | undefined;
   list(): FunctionSpec[];
   /** NOT_FOUND if there is none. */
-  remove(name: string, asker?: Asker): Promise<void>;
+  remove(key: string, asker?: Asker): Promise<void>;
   /** Absolute path of the bundled module, for the sandbox. */
   bundlePath(spec: FunctionSpec): string;
   /** Absolute path of a stored package. */
   packagePath(hash: string): string;
   /** Called after every change, with the new spec, or undefined when the function was removed. */
-  onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void;
+  onChange(listener: (key: string, spec: FunctionSpec | undefined) => void): void;
 }
 
 export interface LogBook {
@@ -91,10 +94,8 @@ export interface Platform {
   readonly traces: TraceBook;
   /** Accepts a call; every outcome goes to the sink. Never throws. */
   invoke(call: Call, sink: ReplySink): void;
-  /** Why no call of the function is accepted now, for whoever has to know before a body is there. */
-  refusalOf(functionName: string): NemoError | undefined;
-  /** A call was refused before it was one: whoever observes calls hears of it. */
-  refused(call: CallHead, error: NemoError): void;
+  /** A call was refused before it was one: whoever observes calls hears of it. `functionKey`: what it named, if no function. */
+  refused(functionKey: string, call: CallHead, error: NemoError): void;
   /** The isolation engines, and whether each works here. */
   engines(): Promise<EngineReport[]>;
   /** The newest frame of the feed. */

@@ -31,7 +31,7 @@ interface Share extends PlacesShare {
 }
 
 interface Opened {
-  functionName: string;
+  functionKey: string;
   rules: EgressRules;
   listeners: RelayListener[];
   /** Connections may cost this thread so much; beyond it none is accepted for a while. */
@@ -62,7 +62,7 @@ parentPort!.on('message', (order: EgressOrder) => {
   parentPort!.postMessage(report);
 });
 
-function open({ id, functionName, namespace, rules: texts, allow }: EgressOrder & { order: 'open' }): void {
+function open({ id, functionKey, namespace, rules: texts, allow }: EgressOrder & { order: 'open' }): void {
   const rules = new EgressRules(texts, allow);
   const listeners: RelayListener[] = [];
   const valve = {
@@ -79,9 +79,9 @@ function open({ id, functionName, namespace, rules: texts, allow }: EgressOrder 
     },
   };
   const entry: Opened = {
-    ...{ functionName, rules, listeners, sockets: new Set(), told: new Set() },
+    ...{ functionKey, rules, listeners, sockets: new Set(), told: new Set() },
     pace: new Pace(valve, EGRESS.connectionsPerSecond),
-    share: shareOf(functionName),
+    share: shareOf(functionKey),
   };
   opened.set(id, entry);
   insideNamespace(namespace, () => {
@@ -100,8 +100,8 @@ function open({ id, functionName, namespace, rules: texts, allow }: EgressOrder 
   valve.release();
 }
 
-function shareOf(functionName: string): Share {
-  let share = shares.get(functionName);
+function shareOf(functionKey: string): Share {
+  let share = shares.get(functionKey);
   if (share === undefined) {
     const { lookupTryMs: timeout, lookupTries: tries } = EGRESS;
     const resolver = new Resolver({ timeout, tries });
@@ -111,7 +111,7 @@ function shareOf(functionName: string): Share {
       ),
     );
     share = { lookups, flow: new RelayFlow(), connections: 0, sandboxes: 0 };
-    shares.set(functionName, share);
+    shares.set(functionKey, share);
   }
   share.sandboxes++;
   return share;
@@ -126,7 +126,7 @@ function close(id: string): void {
   for (const socket of entry.sockets) socket.destroy();
   if (--entry.share.sandboxes > 0) return;
   entry.share.flow.stop();
-  shares.delete(entry.functionName);
+  shares.delete(entry.functionKey);
 }
 
 /** `localAddress` is where the function wanted to go. */

@@ -18,7 +18,7 @@ export type EgressOrder =
   | {
       order: 'open';
       id: string;
-      functionName: string;
+      functionKey: string;
       namespace: number;
       rules: readonly string[];
       allow: readonly string[];
@@ -41,7 +41,7 @@ export class Egress implements NetworkManager {
   constructor(private readonly allow: readonly string[] = []) {}
 
   async attach(request: NetworkRequest): Promise<string> {
-    const { id, functionName, namespace, rules } = request;
+    const { id, functionKey, namespace, rules } = request;
     let hosts: string;
     let worker: Worker;
     try {
@@ -56,7 +56,7 @@ export class Egress implements NetworkManager {
     const report = await new Promise<EgressReport>((resolve) => {
       this.opening.set(id, resolve);
       setTimeout(() => resolve({ id, error: 'the relay did not answer' }), EGRESS.attachTimeoutMs).unref();
-      const order: EgressOrder = { order: 'open', id, functionName, namespace, rules, allow };
+      const order: EgressOrder = { order: 'open', id, functionKey, namespace, rules, allow };
       worker.postMessage(order);
     });
     this.opening.delete(id);

@@ -3,7 +3,7 @@
 export interface NetworkRequest {
   /** Of the sandbox. */
   id: string;
-  functionName: string;
+  functionKey: string;
   /** A descriptor of the sandbox's network namespace; taken over, and closed. */
   namespace: number;
   /** What the function may reach: its allow-list. */

@@ -21,9 +21,9 @@ export class FunctionFiles {
   loadOptions(spec: FunctionSpec): LoadOptions {
     let options = this.loads.get(spec);
     if (options === undefined) {
-      const { name, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
+      const { ref, env, memoryBytes, timeoutMs, concurrency, packages, egress } = spec;
       options = {
-        ...{ functionName: name, bundlePath: this.paths.bundlePath(spec) },
+        ...{ ref, bundlePath: this.paths.bundlePath(spec) },
         ...{ env, memoryBytes, timeoutMs, concurrency },
         ...(packages === undefined ? {} : { packages: this.stored(packages) }),
         ...(egress === undefined ? {} : { egress }),

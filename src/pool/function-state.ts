@@ -22,6 +22,8 @@ export interface Deployed {
 }
 
 export class FunctionState implements ServiceShare, PrewarmFunction {
+  /** `FunctionRef.key`, the same for all its versions. */
+  readonly key: string;
   readonly instances: Instance[] = [];
   /** Instances being made or loaded because calls wait. */
   starting = 0;
@@ -50,13 +52,10 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
     queuedBytes: QueuedBytes,
     latencyParts: number = DISPATCH.latencyParts,
   ) {
+    this.key = spec.ref.key;
     this.lastUsedMs = nowMs;
     this.latency = new RollingLatency(latencyParts);
     this.waiting = new WaitingCalls<PendingCall>(queuedBytes);
-  }
-
-  get name(): string {
-    return this.spec.name;
   }
 
   get sandboxes(): number {

@@ -75,8 +75,8 @@ export class Housekeeping {
     const { pool, onEvicted, onWarning } = this.options;
     try {
       for (const instance of await above) {
-        onEvicted(instance.functionName, instance.id, `it ${did}`);
-        void pool.end(instance, errorOf(instance.functionName));
+        onEvicted(instance.functionKey, instance.id, `it ${did}`);
+        void pool.end(instance, errorOf(instance.functionKey));
       }
     } catch (thrown) {
       onWarning(`${what} cannot be counted: ${asNemoError(thrown).message}`);

@@ -58,8 +58,9 @@ export class Instance {
     this.lastUsedMs = nowMs;
   }
 
-  get functionName(): string {
-    return this.spec?.name ?? '';
+  /** Empty before it has a function. */
+  get functionKey(): string {
+    return this.spec?.ref.key ?? '';
   }
 
   get idle(): boolean {

@@ -121,7 +121,7 @@ export class Planner {
 
   private review(fn: FunctionState, nowMs: number): void {
     const { dispatcher, prewarm } = this.options;
-    if (dispatcher.functions.get(fn.name) !== fn) {
+    if (dispatcher.functions.get(fn.key) !== fn) {
       this.short.delete(fn);
       return;
     }
@@ -165,7 +165,7 @@ export class Planner {
     let lowest = Number.POSITIVE_INFINITY;
     for (const instance of pool.instances.values()) {
       if (instance.state !== 'warm' || !instance.idle) continue;
-      const fn = dispatcher.functions.get(instance.functionName);
+      const fn = dispatcher.functions.get(instance.functionKey);
       if (fn === undefined) continue;
       const priority = keepAlive.priority(entry(instance, fn));
       if (victim !== undefined && priority >= lowest) continue;
@@ -180,7 +180,7 @@ export class Planner {
   }
 
   private evict(instance: Instance, why: string): Promise<void> {
-    this.options.onEvicted(instance.functionName, instance.id, why);
+    this.options.onEvicted(instance.functionKey, instance.id, why);
     return this.options.pool.end(instance);
   }
 
@@ -202,7 +202,7 @@ export class Planner {
     const work =
       decision.kind === 'stem'
         ? this.makeStem(decision.key, core)
-        : this.makeWarm(decision.functionName, core);
+        : this.makeWarm(decision.functionKey, core);
     void work
       .catch((thrown: unknown) => {
         const error = asNemoError(thrown);
@@ -238,9 +238,9 @@ export class Planner {
     }
   }
 
-  private async makeWarm(functionName: string, core: number): Promise<void> {
+  private async makeWarm(functionKey: string, core: number): Promise<void> {
     const { dispatcher } = this.options;
-    const fn = dispatcher.functions.get(functionName);
+    const fn = dispatcher.functions.get(functionKey);
     if (fn === undefined) return;
     const { spec } = fn;
     const instance = await this.takeOrMake(spec, core);

@@ -209,10 +209,10 @@ export class Pool {
   }
 
   private log(instance: Instance, line: Omit<LogLine, 'functionName'>): void {
-    const { stemKind: kind, functionName } = instance;
-    if (functionName !== '' || !isPreimport(kind)) {
+    const { stemKind: kind, functionKey } = instance;
+    if (functionKey !== '' || !isPreimport(kind)) {
       const text = instance.spec === undefined ? line.text : this.files.ownNames(instance.spec, line.text);
-      this.options.onLog({ ...line, text, functionName });
+      this.options.onLog({ ...line, text, functionName: functionKey });
     } else {
       // What packages print belongs into the log of the function that imports them.
       this.zygotes.printed(kind);

@@ -7,6 +7,15 @@ import { checkPackages, type Package } from '../bundle/pack.js';
 import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import { NemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
+import {
+  DEFAULT_NAMESPACE,
+  type FunctionId,
+  functionKey,
+  isFunctionName,
+  isNamespace,
+  NAME_FORM,
+  NAMESPACE_FORM,
+} from '../model/function-ref.js';
 import type { DeployInput } from '../model/platform.js';
 import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from '../model/quantity.js';
 import { checkEgress } from '../network/egress-rules.js';
@@ -16,8 +25,9 @@ import { FUNCTION_LIMITS, GATEWAY, POOL } from '../tunables/index.js';
 /** A spec without what only the registry knows. */
 export type CheckedInput = Omit<
   FunctionSpec,
-  'codeHash' | 'codeEnding' | 'codeBytes' | 'packages' | 'createdAt' | 'updatedAt'
+  'ref' | 'codeHash' | 'codeEnding' | 'codeBytes' | 'packages' | 'createdAt' | 'updatedAt'
 > & {
+  id: FunctionId;
   content: Buffer;
   packages: Package[];
   exec: 'stdio' | 'http' | undefined;
@@ -26,6 +36,7 @@ export type CheckedInput = Omit<
 
 const FIELDS = [
   'name',
+  'namespace',
   'engine',
   'sharingGroup',
   'code',
@@ -42,12 +53,7 @@ const FIELDS = [
 ];
 const SHARING_GROUP = /^[a-z0-9][-a-z0-9_.]{0,39}$/;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
-const NAME = /^[a-z0-9][-a-z0-9_.]{0,62}$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
-
-export function isFunctionName(name: string): boolean {
-  return NAME.test(name);
-}
 
 /** `hostMemoryBytes`: no function may ask for more than the machine has. */
 export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): CheckedInput {
@@ -59,17 +65,17 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
       throw bad(`'${field.slice(0, 40)}' is not a field of a deploy`, `there are ${FIELDS.join(', ')}`);
     }
   }
-  const name = checkName(input.name);
+  const id = checkId(input);
   if (input.filename !== undefined && (typeof input.filename !== 'string' || input.filename.length > 255)) {
     throw bad('filename is not a string of at most 255 characters', 'leave it out, or name the source file');
   }
   const checked: CheckedInput = {
-    name,
+    id,
     engine: checkEngine(input.engine ?? ENGINE_DEFAULT),
-    content: checkCode(input),
+    content: checkCode(id, input),
     packages: checkPackages(input.packages ?? []),
     exec: checkExec(input.exec),
-    filename: input.filename ?? `${name}.ts`,
+    filename: input.filename ?? `${id.name}.ts`,
     memoryBytes: checkMemory(input.memory ?? POOL.memoryMaxDefaultBytes, hostMemoryBytes),
     timeoutMs: checkTimeout(input.timeout ?? GATEWAY.timeoutDefaultMs),
     concurrency: checkConcurrency(input.concurrency ?? 1),
@@ -87,12 +93,22 @@ export function checkDeployInput(input: DeployInput, hostMemoryBytes: number): C
   return checked;
 }
 
-export function checkName(name: unknown): string {
-  if (typeof name === 'string' && isFunctionName(name)) return name;
-  throw bad(
-    `${typeof name === 'string' ? `'${name.slice(0, 80)}'` : 'the name'} cannot name a function`,
-    'use 1 to 63 of a-z 0-9 - _ . and start with a letter or digit',
-  );
+function checkId({ name, namespace = DEFAULT_NAMESPACE }: DeployInput): FunctionId {
+  if (typeof name !== 'string' || !isFunctionName(name)) {
+    throw bad(`${shown(name, 'the name')} cannot name a function`, `use ${NAME_FORM}`);
+  }
+  if (typeof namespace !== 'string' || !isNamespace(namespace)) {
+    throw bad(
+      `${shown(namespace, 'namespace')} cannot name a namespace`,
+      `leave it out, or use ${NAMESPACE_FORM}`,
+    );
+  }
+  return { namespace, name, key: functionKey(namespace, name) };
+}
+
+/** For messages: `field` in place of what is not text. */
+function shown(value: unknown, field: string): string {
+  return typeof value === 'string' ? `'${value.slice(0, 80)}'` : field;
 }
 
 /** Which engines there are is not known here. */
@@ -104,7 +120,7 @@ function checkEngine(engine: unknown): string {
 export function checkSharingGroup(group: unknown): string {
   if (typeof group === 'string' && SHARING_GROUP.test(group)) return group;
   throw bad(
-    `${typeof group === 'string' ? `'${group.slice(0, 80)}'` : 'sharingGroup'} cannot name a sharing group`,
+    `${shown(group, 'sharingGroup')} cannot name a sharing group`,
     'leave it out, or use 1 to 40 of a-z 0-9 - _ . and start with a letter or digit',
   );
 }
@@ -115,15 +131,15 @@ function checkExec(exec: unknown): 'stdio' | 'http' | undefined {
 }
 
 /** Text in `code`, or bytes in `codeBase64`. */
-function checkCode({ name, code, codeBase64 }: DeployInput): Buffer {
+function checkCode({ key }: FunctionId, { code, codeBase64 }: DeployInput): Buffer {
   if (code !== undefined && codeBase64 !== undefined)
-    throw bad(`function '${name}' has both code and codeBase64`, 'send one of the two');
+    throw bad(`function '${key}' has both code and codeBase64`, 'send one of the two');
   if (codeBase64 !== undefined) {
     if (typeof codeBase64 === 'string' && BASE64.test(codeBase64)) return Buffer.from(codeBase64, 'base64');
     throw bad('codeBase64 is not base64', 'encode the bytes of the module or program, without line breaks');
   }
   if (typeof code === 'string' && code.trim() !== '') return Buffer.from(code);
-  throw bad(`function '${name}' has no code`, 'put the source text of one module into "code"');
+  throw bad(`function '${key}' has no code`, 'put the source text of one module into "code"');
 }
 
 function checkMemory(quantity: string | number, hostMemoryBytes: number): number {

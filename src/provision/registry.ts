@@ -11,7 +11,8 @@ import { Slots } from '../confinement/confined/slots.js';
 import type { StorageQuota } from '../host/storage-quota.js';
 import type { Asker } from '../model/asker.js';
 import { asNemoError } from '../model/errors.js';
-import { type FunctionSpec, noSuchFunction } from '../model/function.js';
+import type { FunctionSpec } from '../model/function.js';
+import { functionRef, noSuchFunction, parseFunctionText } from '../model/function-ref.js';
 import type { DeployInput, FunctionRegistry } from '../model/platform.js';
 import type { Artifact, FunctionSource } from '../sandbox/engine.js';
 import type { Store } from '../store/store.js';
@@ -60,7 +61,7 @@ class Registry implements StoredRegistry {
   private unnamed = 0;
   private readonly specs = new SpecBook();
   private readonly stored: SpecStore;
-  private readonly listeners: Array<(name: string, spec: FunctionSpec | undefined) => void> = [];
+  private readonly listeners: Array<(key: string, spec: FunctionSpec | undefined) => void> = [];
   private readonly bundles: BundleFiles;
   private readonly shared: SharedBlocks | undefined;
   private readonly blocks: BlockSource;
@@ -112,7 +113,7 @@ class Registry implements StoredRegistry {
     } else {
       const lack = await this.lackOfCode(spec, looked);
       if (lack === undefined) {
-        this.specs.keep(key, spec);
+        this.specs.keep(spec);
         return spec;
       }
       // Later ones are somebody else's, and as many as they like: what of them has come goes again.
@@ -143,12 +144,12 @@ class Registry implements StoredRegistry {
   }
 
   private async watch(): Promise<void> {
-    const follow = async (names: readonly string[] | undefined): Promise<void> => {
-      for (const name of names ?? (await this.allNames())) await this.follow(name);
+    const follow = async (keys: readonly string[] | undefined): Promise<void> => {
+      for (const key of keys ?? (await this.allKeys())) await this.follow(key);
     };
     try {
-      this.unwatch = await this.stored.watch((names) =>
-        this.change(() => follow(names)).catch((thrown) =>
+      this.unwatch = await this.stored.watch((keys) =>
+        this.change(() => follow(keys)).catch((thrown) =>
           this.warn(`what other boxes changed was not seen: ${asNemoError(thrown).message}`),
         ),
       );
@@ -158,22 +159,22 @@ class Registry implements StoredRegistry {
     }
   }
 
-  private async allNames(): Promise<Set<string>> {
+  private async allKeys(): Promise<Set<string>> {
     const stored = (await this.stored.list()).map(({ key }) => key);
-    return new Set([...stored, ...this.list().map(({ name }) => name)]);
+    return new Set([...stored, ...this.list().map(({ ref }) => ref.key)]);
   }
 
   /** Makes the function what the store has now, whoever changed it. */
-  private async follow(name: string): Promise<void> {
-    const before = this.specs.get(name);
-    const value = await this.stored.get(name);
+  private async follow(key: string): Promise<void> {
+    const before = this.specs.get(key);
+    const value = await this.stored.get(key);
     if (value === undefined) {
-      if (before !== undefined) this.drop(name, before);
+      if (before !== undefined) this.drop(key, before);
     } else if (value?.updatedAt !== before?.updatedAt || value?.codeHash !== before?.codeHash) {
-      const spec = await this.take(name, value);
+      const spec = await this.take(key, value);
       if (spec === undefined) return;
       if (before !== undefined) this.sweepLater(before);
-      this.notify(name, spec);
+      this.notify(key, spec);
     }
   }
 
@@ -190,11 +191,11 @@ class Registry implements StoredRegistry {
   }
 
   async deploy(input: DeployInput, asker?: Asker): Promise<{ spec: FunctionSpec; created: boolean }> {
-    const { content, filename, exec, packages, ...checked } = checkDeployInput(input, totalmem());
-    const functionName = checked.name;
+    const { id, content, filename, exec, packages, ...checked } = checkDeployInput(input, totalmem());
+    const { namespace, name, key } = id;
     const egress = checked.egress !== undefined;
     const artifact = await this.options.prepare(checked.engine, {
-      functionName,
+      functionName: key,
       content,
       filename,
       egress,
@@ -207,12 +208,13 @@ class Registry implements StoredRegistry {
         ...checked,
         ...(packages.length === 0 ? {} : { packages: refsOf(packages) }),
       };
-      this.specs.requireRoom(functionName, known);
+      this.specs.requireRoom(key, known);
       const blocks = [artifact, ...packages.map(({ content }) => ({ content, ending: PACKAGE_ENDING }))];
       const { hashes, undo } = await this.bundles.writeAll(blocks);
-      const before = this.specs.get(checked.name);
+      const before = this.specs.get(key);
       const now = new Date().toISOString();
       const spec: FunctionSpec = {
+        ref: functionRef(name, namespace, await this.stored.nextVersion(key, before?.ref.version)),
         ...known,
         codeHash: hashes[0]!,
         codeEnding: artifact.ending,
@@ -227,35 +229,35 @@ class Registry implements StoredRegistry {
         if (await this.stored.wasRefused(spec)) await undo();
         throw thrown;
       }
-      this.specs.keep(spec.name, spec);
+      this.specs.keep(spec);
       if (before !== undefined && hashesOf(before).join() !== hashesOf(spec).join()) this.free(before);
-      this.notify(spec.name, spec);
+      this.notify(key, spec);
       return { spec, created: before === undefined };
     });
   }
 
-  get(name: string): FunctionSpec | undefined {
-    return this.specs.get(name);
+  get(key: string): FunctionSpec | undefined {
+    return this.specs.get(key);
   }
 
   list(): FunctionSpec[] {
     return this.specs.list();
   }
 
-  remove(name: string, asker?: Asker): Promise<void> {
+  remove(key: string, asker?: Asker): Promise<void> {
     return this.inLine(asker, async () => {
-      const spec = this.specs.get(name);
-      if (spec === undefined) throw noSuchFunction(name);
-      await this.stored.delete(name);
+      const spec = this.specs.get(key);
+      if (spec === undefined) throw noSuchFunction(key);
+      await this.stored.delete(key);
       this.shared?.free(hashesOf(spec));
-      this.drop(name, spec);
+      this.drop(key, spec);
     });
   }
 
-  private drop(name: string, before: FunctionSpec): void {
-    this.specs.delete(name);
+  private drop(key: string, before: FunctionSpec): void {
+    this.specs.delete(key);
     this.sweepLater(before);
-    this.notify(name, undefined);
+    this.notify(key, undefined);
   }
 
   bundlePath(spec: FunctionSpec): string {
@@ -266,7 +268,7 @@ class Registry implements StoredRegistry {
     return this.bundles.path(hash, PACKAGE_ENDING);
   }
 
-  onChange(listener: (name: string, spec: FunctionSpec | undefined) => void): void {
+  onChange(listener: (key: string, spec: FunctionSpec | undefined) => void): void {
     this.listeners.push(listener);
   }
 
@@ -276,8 +278,8 @@ class Registry implements StoredRegistry {
     clearTimeout(this.sweepTimer);
   }
 
-  private notify(name: string, spec: FunctionSpec | undefined): void {
-    for (const listener of this.listeners) listener(name, spec);
+  private notify(key: string, spec: FunctionSpec | undefined): void {
+    for (const listener of this.listeners) listener(key, spec);
   }
 
   private change<T>(work: () => Promise<T>): Promise<T> {
@@ -333,4 +335,15 @@ class Registry implements StoredRegistry {
     const specs = await this.stored.allSpecs();
     if (specs !== undefined) await this.shared?.sweep(new Set(specs.flatMap(hashesOf)));
   }
+}
+
+/** What a user wrote as a function that is there. NOT_FOUND. */
+export function functionNamed(registry: Pick<FunctionRegistry, 'get'>, text: string): FunctionSpec {
+  // A key is the usual text.
+  const known = registry.get(text);
+  if (known !== undefined) return known;
+  const { key } = parseFunctionText(text);
+  const spec = registry.get(key);
+  if (spec === undefined) throw noSuchFunction(key);
+  return spec;
 }

@@ -8,50 +8,52 @@ import type { FunctionSpec } from '../model/function.js';
 import { FUNCTION_LIMITS } from '../tunables/index.js';
 
 export class SpecBook {
+  /** By `FunctionRef.key`. */
   private readonly specs = new Map<string, FunctionSpec>();
   /** What each spec takes, and all of them. */
   private readonly bytesOf = new Map<string, number>();
   private bytes = 0;
 
-  get(name: string): FunctionSpec | undefined {
-    return this.specs.get(name);
+  get(key: string): FunctionSpec | undefined {
+    return this.specs.get(key);
   }
 
   list(): FunctionSpec[] {
-    return [...this.specs.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return [...this.specs.values()].sort((a, b) => (a.ref.key < b.ref.key ? -1 : 1));
   }
 
-  keep(name: string, spec: FunctionSpec): void {
+  keep(spec: FunctionSpec): void {
+    const { key } = spec.ref;
     const bytes = sizeOf(spec);
-    this.bytes += bytes - (this.bytesOf.get(name) ?? 0);
-    this.bytesOf.set(name, bytes);
-    this.specs.set(name, spec);
+    this.bytes += bytes - (this.bytesOf.get(key) ?? 0);
+    this.bytesOf.set(key, bytes);
+    this.specs.set(key, spec);
   }
 
-  delete(name: string): void {
-    this.specs.delete(name);
-    this.bytes -= this.bytesOf.get(name) ?? 0;
-    this.bytesOf.delete(name);
+  delete(key: string): void {
+    this.specs.delete(key);
+    this.bytes -= this.bytesOf.get(key) ?? 0;
+    this.bytesOf.delete(key);
   }
 
-  hasRoom(name: string, wanted: object): boolean {
+  hasRoom(key: string, wanted: object): boolean {
     const { specsMaxBytes, specMaxBytes } = FUNCTION_LIMITS;
-    const others = this.bytes - (this.bytesOf.get(name) ?? 0);
+    const others = this.bytes - (this.bytesOf.get(key) ?? 0);
     const bytes = sizeOf(wanted);
-    return !this.isTooMany(name) && bytes <= specMaxBytes && others + bytes <= specsMaxBytes;
+    return !this.isTooMany(key) && bytes <= specMaxBytes && others + bytes <= specsMaxBytes;
   }
 
   /** BAD_REQUEST for one that is too large by itself, STORAGE_FULL. */
-  requireRoom(name: string, wanted: object): void {
-    if (this.hasRoom(name, wanted)) return;
+  requireRoom(key: string, wanted: object): void {
+    if (this.hasRoom(key, wanted)) return;
     const { functionsMax, specMaxBytes } = FUNCTION_LIMITS;
     if (sizeOf(wanted) > specMaxBytes) {
-      const message = `what is to be kept of '${name}' takes more than ${specMaxBytes} bytes`;
+      const message = `what is to be kept of '${key}' takes more than ${specMaxBytes} bytes`;
       throw new NemoError('BAD_REQUEST', message, {
         hint: 'import fewer files of its packages, or give it less environment',
       });
     }
-    const what = this.isTooMany(name)
+    const what = this.isTooMany(key)
       ? `${functionsMax} functions`
       : 'environments of functions that take all room there is';
     throw new NemoError('STORAGE_FULL', `this box has ${what}`, {
@@ -59,8 +61,8 @@ export class SpecBook {
     });
   }
 
-  private isTooMany(name: string): boolean {
-    return this.specs.size >= FUNCTION_LIMITS.functionsMax && !this.specs.has(name);
+  private isTooMany(key: string): boolean {
+    return this.specs.size >= FUNCTION_LIMITS.functionsMax && !this.specs.has(key);
   }
 }
 

@@ -9,7 +9,7 @@ import type { FunctionSpec } from '../model/function.js';
 import { exclusively } from '../store/exclusively.js';
 import type { Store } from '../store/store.js';
 import { FUNCTION_LIMITS, STORE } from '../tunables/index.js';
-import { toSpec } from './stored-spec.js';
+import { isVersion, type StoredSpec, toSpec, toStored } from './stored-spec.js';
 
 const TABLE = 'functions';
 
@@ -21,34 +21,43 @@ export class SpecStore {
     return this.store.list<unknown>(TABLE);
   }
 
-  get(name: string): Promise<Partial<FunctionSpec> | null | undefined> {
-    return this.store.get<Partial<FunctionSpec> | null>(TABLE, name);
+  /** Nobody has checked that it is one. */
+  get(key: string): Promise<Partial<StoredSpec> | null | undefined> {
+    return this.store.get<Partial<StoredSpec> | null>(TABLE, key);
+  }
+
+  /** After `known` and after what is stored: another box may have deployed one, or this one cannot run what it has. */
+  async nextVersion(key: string, known = 0): Promise<number> {
+    const stored = (await this.get(key).catch(() => null))?.version;
+    return Math.max(known, isVersion(stored) ? stored : 0) + 1;
   }
 
   /** STORE if another box changed it since this one lost its lease. */
   async write(spec: FunctionSpec): Promise<void> {
     const { store } = this;
-    if (!store.shared) return store.put(TABLE, spec.name, spec);
+    const { key } = spec.ref;
+    const stored = toStored(spec);
+    if (!store.shared) return store.put(TABLE, key, stored);
     // What cannot be read, nobody deployed.
-    const before = await store.get<FunctionSpec>(TABLE, spec.name).catch(() => null);
-    if (before === null) return store.put(TABLE, spec.name, spec);
-    if (await store.compareAndSet(TABLE, spec.name, before, spec)) return;
-    throw new NemoError('STORE', `another box changed '${spec.name}' at the same time`, {
+    const before = await store.get<StoredSpec>(TABLE, key).catch(() => null);
+    if (before === null) return store.put(TABLE, key, stored);
+    if (await store.compareAndSet(TABLE, key, before, stored)) return;
+    throw new NemoError('STORE', `another box changed '${key}' at the same time`, {
       hint: 'look at what is deployed now, and deploy again',
     });
   }
 
   /** False if a store that failed may have taken it nevertheless: then its code has to stay, or goes with the next sweep. */
-  async wasRefused({ name, updatedAt }: FunctionSpec): Promise<boolean> {
+  async wasRefused({ ref, updatedAt }: FunctionSpec): Promise<boolean> {
     try {
-      return (await this.get(name))?.updatedAt !== updatedAt;
+      return (await this.get(ref.key))?.updatedAt !== updatedAt;
     } catch {
       return false;
     }
   }
 
-  delete(name: string): Promise<boolean> {
-    return this.store.delete(TABLE, name);
+  delete(key: string): Promise<boolean> {
+    return this.store.delete(TABLE, key);
   }
 
   /** Undefined while the store has values that this version does not know. */
@@ -64,30 +73,30 @@ export class SpecStore {
   }
 
   /**
-   * Calls back with the names of functions that somebody changed, or with nothing when any may have been. Once at a time, and
+   * Calls back with the keys of functions that somebody changed, or with nothing when any may have been. Once at a time, and
    * paced: whoever can write the store decides how often it changes. Nobody else changes one that is not shared.
    */
-  async watch(onChanged: (names: readonly string[] | undefined) => Promise<void>): Promise<() => void> {
+  async watch(onChanged: (keys: readonly string[] | undefined) => Promise<void>): Promise<() => void> {
     if (!this.store.shared) return () => {};
-    let names = new Set<string>();
+    let keys = new Set<string>();
     let anything = false;
     let running = false;
     const run = async (): Promise<void> => {
       if (running) return;
       running = true;
-      while (anything || names.size > 0) {
-        const changed = anything ? undefined : [...names];
-        names = new Set();
+      while (anything || keys.size > 0) {
+        const changed = anything ? undefined : [...keys];
+        keys = new Set();
         anything = false;
         await onChanged(changed);
         await delay(FUNCTION_LIMITS.followPaceMs, undefined, { ref: false });
       }
       running = false;
     };
-    return this.store.watch(TABLE, (name) => {
-      if (name === undefined || name.length > STORE.nameMaxBytes || names.size >= FUNCTION_LIMITS.followedMax)
+    return this.store.watch(TABLE, (key) => {
+      if (key === undefined || key.length > STORE.nameMaxBytes || keys.size >= FUNCTION_LIMITS.followedMax)
         anything = true;
-      else names.add(name);
+      else keys.add(key);
       void run();
     });
   }

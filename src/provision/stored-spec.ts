@@ -6,14 +6,18 @@
 
 import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import type { FunctionSpec } from '../model/function.js';
+import { DEFAULT_NAMESPACE, functionRef, isFunctionName, isNamespace } from '../model/function-ref.js';
 import type { PackageRef } from '../model/package.js';
 import { checkEgress } from '../network/egress-rules.js';
 import { checkSchedule } from '../triggers/schedule.js';
 import { FUNCTION_LIMITS, PACKAGES } from '../tunables/index.js';
-import { checkEnv, checkSharingGroup, isFunctionName } from './deploy-input.js';
+import { checkEnv, checkSharingGroup } from './deploy-input.js';
 
-/** What an agent stored that knew one engine lacks these. */
-const LATER_FIELDS = { engine: ENGINE_DEFAULT, codeEnding: 'mjs' };
+/** The ref in parts, the default namespace left out: so it was stored before there were namespaces. */
+export type StoredSpec = Omit<FunctionSpec, 'ref'> & { name: string; namespace?: string; version: number };
+
+/** What earlier agents stored lacks some of these. */
+const LATER_FIELDS = { engine: ENGINE_DEFAULT, codeEnding: 'mjs', version: 1 };
 /** What earlier agents gave to functions that shared their process with all others which named nobody. */
 const FORMER_OWNER_DEFAULT = 'default';
 const HASH = /^[0-9a-f]{64}$/;
@@ -52,8 +56,10 @@ const optional =
   (value) =>
     value === undefined || check(value);
 
-const CHECKS: Record<keyof FunctionSpec, Check> = {
+const CHECKS: Record<keyof StoredSpec, Check> = {
   name: (value) => text(value) && isFunctionName(value as string),
+  namespace: optional((value) => text(value) && isNamespace(value as string)),
+  version: isVersion,
   engine: like(ENGINE),
   sharingGroup: optional(deployable(checkSharingGroup)),
   codeHash: hash,
@@ -74,19 +80,29 @@ const CHECKS: Record<keyof FunctionSpec, Check> = {
   updatedAt: like(TIME),
 };
 
+export function toStored({ ref: { namespace, name, version }, ...spec }: FunctionSpec): StoredSpec {
+  return { name, ...(namespace === DEFAULT_NAMESPACE ? {} : { namespace }), ...spec, version };
+}
+
+export function isVersion(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 1;
+}
+
 /**
- * An owner that was named is a sharing group now; one that was given is none. Undefined for what is no spec of `name`, or
- * asks for more than the machine has.
+ * An owner that was named is a sharing group now; one that was given is none. Undefined for what is not a spec of the function
+ * with that key, or asks for more than the machine has.
  */
-export function toSpec(stored: unknown, name: string, hostMemoryBytes: number): FunctionSpec | undefined {
+export function toSpec(stored: unknown, key: string, hostMemoryBytes: number): FunctionSpec | undefined {
   if (!isObject(stored)) return undefined;
   const { owner } = stored;
   const fields: Record<string, unknown> = { ...LATER_FIELDS, ...stored };
   if (owner !== undefined && owner !== FORMER_OWNER_DEFAULT) fields.sharingGroup = owner;
   const known = Object.keys(CHECKS).filter((field) => fields[field] !== undefined);
-  const spec = Object.fromEntries(known.map((field) => [field, fields[field]])) as unknown as FunctionSpec;
-  const sound = Object.entries(CHECKS).every(([field, check]) => check(fields[field]));
-  return sound && spec.name === name && spec.memoryBytes <= hostMemoryBytes ? spec : undefined;
+  if (!Object.entries(CHECKS).every(([field, check]) => check(fields[field]))) return undefined;
+  const sound = Object.fromEntries(known.map((field) => [field, fields[field]])) as unknown as StoredSpec;
+  const { name, namespace, version, ...spec } = sound;
+  const ref = functionRef(name, namespace, version);
+  return ref.key === key && spec.memoryBytes <= hostMemoryBytes ? { ref, ...spec } : undefined;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -7,6 +7,7 @@
 import type { Socket } from 'node:net';
 import type { CallRequest } from '../model/call.js';
 import { NemoError } from '../model/errors.js';
+import { functionRef } from '../model/function-ref.js';
 import {
   BODY_MAX_BYTES,
   EMPTY,
@@ -57,14 +58,14 @@ export interface ChannelEvents extends Endings {
 }
 
 const REHEARSAL = {
-  functionName: 'rehearsal',
+  ref: functionRef('rehearsal'),
   env: {},
   memoryBytes: POOL.memoryMaxDefaultBytes,
   timeoutMs: 1_000,
 };
 const REHEARSAL_CALL: CallRequest = {
   callId: 'rehearsal',
-  functionName: REHEARSAL.functionName,
+  ref: REHEARSAL.ref,
   method: 'POST',
   path: '/',
   query: '',
@@ -173,7 +174,8 @@ export class Channel {
 
   /** `code`: for a runner that sees no file at `path`. Throws RangeError above the bounds of a frame. */
   load(options: LoadOptions, path: string, code: Buffer = EMPTY, number = 0): void {
-    const { functionName, env, memoryBytes, concurrency = 1 } = options;
+    const { env, memoryBytes, concurrency = 1 } = options;
+    const functionName = options.ref.key;
     this.concurrency = concurrency;
     this.functionName = functionName;
     const meta = JSON.stringify({ functionName, path, env, concurrency, memoryBytes });
@@ -182,9 +184,9 @@ export class Channel {
   }
 
   /** Calls are of the function of that number from now on. Only while none is in flight. */
-  select({ functionName, concurrency = 1 }: LoadOptions, number: number): void {
+  select({ ref, concurrency = 1 }: LoadOptions, number: number): void {
     this.concurrency = concurrency;
-    this.functionName = functionName;
+    this.functionName = ref.key;
     this.send(FrameType.select, number, 0, '', EMPTY);
   }
 
@@ -200,9 +202,9 @@ export class Channel {
   }
 
   /** In place of `load`, where the runner has its function already. Answered by `onLoaded`. */
-  wake({ functionName, concurrency = 1 }: LoadOptions): void {
+  wake({ ref, concurrency = 1 }: LoadOptions): void {
     this.concurrency = concurrency;
-    this.functionName = functionName;
+    this.functionName = ref.key;
     this.loadsAsked++;
     this.send(FrameType.wake, 0, 0, '', EMPTY);
   }

@@ -8,6 +8,7 @@ import type { Asker } from '../model/asker.js';
 import type { CallRequest } from '../model/call.js';
 import type { NemoError } from '../model/errors.js';
 import type { FunctionSpec, LogLine } from '../model/function.js';
+import type { FunctionRef } from '../model/function-ref.js';
 import type { PackageRef, StoredPackage } from '../model/package.js';
 import type { AnswerSink } from '../model/reply-sink.js';
 import type { FunctionScheduling } from '../policy/harvest/policies.js';
@@ -43,7 +44,7 @@ export interface StartOptions {
 }
 
 export interface LoadOptions {
-  functionName: string;
+  ref: FunctionRef;
   /** Absolute path on the host of what `Engine.prepare` made. */
   bundlePath: string;
   env: Record<string, string>;
@@ -106,6 +107,7 @@ export interface Sandbox {
 }
 
 export interface FunctionSource {
+  /** `FunctionId.key`, for messages. */
   functionName: string;
   content: Buffer;
   /** Name to show in errors; its ending may say the language. */

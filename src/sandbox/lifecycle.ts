@@ -47,7 +47,7 @@ export abstract class SandboxLifecycle {
   protected async loadBy(options: LoadOptions, install: () => Promise<void>): Promise<void> {
     if (this.hasFunction) throw new NemoError('INTERNAL', `${this.id} already has a function`);
     this.hasFunction = true;
-    this.functionName = options.functionName;
+    this.functionName = options.ref.key;
     try {
       if (this.ended) throw this.endError('ended before the code was loaded', true);
       await install();
@@ -56,7 +56,7 @@ export abstract class SandboxLifecycle {
       await this.kill();
       if (error instanceof NemoError) throw error;
       const { message } = error as Error;
-      throw new NemoError('FUNCTION_LOAD', `${options.functionName} cannot be read: ${message}`, {
+      throw new NemoError('FUNCTION_LOAD', `${this.functionName} cannot be read: ${message}`, {
         cause: error,
       });
     }
@@ -64,7 +64,7 @@ export abstract class SandboxLifecycle {
 
   /** Has its code loaded by `ask`, and waits for its word. Rejects with BAD_FUNCTION or FUNCTION_LOAD. */
   protected async loaded(options: LoadOptions, ask: () => Promise<void>): Promise<void> {
-    const { functionName, timeoutMs } = options;
+    const { ref, timeoutMs } = options;
     const loading = new Deferred();
     this.loading = loading;
     const withinMs = Math.max(timeoutMs, SANDBOX.loadTimeoutMs);
@@ -73,7 +73,7 @@ export abstract class SandboxLifecycle {
       await loading.within(
         withinMs,
         () =>
-          new NemoError('FUNCTION_LOAD', `${functionName} was not loaded within ${withinMs} ms`, {
+          new NemoError('FUNCTION_LOAD', `${ref.key} was not loaded within ${withinMs} ms`, {
             hint: 'do less when the module is loaded',
           }),
       );

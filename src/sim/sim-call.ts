@@ -2,6 +2,7 @@
 
 import type { Call, CallMode, Principal, StartKind } from '../model/call.js';
 import type { NemoError } from '../model/errors.js';
+import type { FunctionRef } from '../model/function-ref.js';
 import type { ReplySink } from '../model/reply-sink.js';
 
 /** Told how a call began, when its answer would begin; or that it was not served. */
@@ -20,7 +21,7 @@ export class SimCall implements Call, ReplySink {
 
   constructor(
     readonly index: number,
-    readonly functionName: string,
+    readonly ref: FunctionRef,
     readonly arrivalMs: number,
     readonly durationMs: number,
     private readonly counter: CallCounter,

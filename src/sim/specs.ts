@@ -2,6 +2,7 @@
 
 import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import type { FunctionSpec } from '../model/function.js';
+import { functionRef } from '../model/function-ref.js';
 import type { ImportedPackage } from '../policy/prewarm/policy.js';
 import type { Costs } from './costs.js';
 
@@ -12,7 +13,7 @@ export function specsOf(
   packages: ReadonlyArray<readonly ImportedPackage[]>,
 ): FunctionSpec[] {
   return names.map((name, i) => ({
-    name,
+    ref: functionRef(name),
     engine: ENGINE_DEFAULT,
     codeHash: name,
     ...{ codeEnding: '', codeBytes: 0, createdAt: '', updatedAt: '', env: {} },

@@ -115,7 +115,7 @@ export class World {
       onWarning: () => {},
     });
     this.specs = specsOf(trace.functionNames, costs, packages);
-    for (const spec of this.specs) this.dispatcher.setFunction(spec.name, spec);
+    for (const spec of this.specs) this.dispatcher.setFunction(spec.ref.key, spec);
   }
 
   async run(): Promise<SimResult> {
@@ -157,8 +157,8 @@ export class World {
   }
 
   private arrive(index: number, arrivalMs: number): void {
-    const { name } = this.specs[this.trace.functions[index]!]!;
-    const call = new SimCall(index, name, arrivalMs, this.trace.durationsMs[index]!, this.outcomes);
+    const { ref } = this.specs[this.trace.functions[index]!]!;
+    const call = new SimCall(index, ref, arrivalMs, this.trace.durationsMs[index]!, this.outcomes);
     this.dispatcher.invoke(call, call);
   }
 }

@@ -46,8 +46,8 @@ export class CallCounts implements CallObserver {
     this.sources[request.principal.source][request.mode]++;
   }
 
-  refused({ functionName, principal, mode }: CallHead, { code }: NemoError): void {
-    this.record(functionName, code, undefined, undefined);
+  refused(functionKey: string, { principal, mode }: CallHead, { code }: NemoError): void {
+    this.record(functionKey, code, undefined, undefined);
     this.sources[principal.source][mode]++;
   }
 

@@ -79,7 +79,7 @@ export class Snapshot {
     const { board } = sources;
     this.stat.read();
     const completed = new Map<string, number>();
-    for (const fn of sources.functions()) completed.set(fn.spec.name, fn.completed);
+    for (const fn of sources.functions()) completed.set(fn.key, fn.completed);
     const mark: Mark = {
       atMs: nowMs,
       ticks: this.stat.ticks.slice(),
@@ -96,12 +96,12 @@ export class Snapshot {
     for (const worker of sources.workers()) {
       const shown = this.sandbox(worker);
       sandboxesBytes += shown.memoryBytes;
-      const list = byFunction.get(worker.functionName) ?? [];
+      const list = byFunction.get(worker.functionKey) ?? [];
       list.push(shown);
-      byFunction.set(worker.functionName, list);
+      byFunction.set(worker.functionKey, list);
     }
     const functions = [...sources.functions()].map((fn) =>
-      this.fn(fn, byFunction.get(fn.spec.name) ?? [], before, nowMs),
+      this.fn(fn, byFunction.get(fn.key) ?? [], before, nowMs),
     );
     const wallS = Math.max(0.001, (nowMs - before.atMs) / 1000);
     return {
@@ -142,7 +142,7 @@ export class Snapshot {
     for (const worker of this.sources.workers()) {
       if (worker.idle) continue;
       const list = running.get(worker.core) ?? [];
-      list.push({ functionName: worker.functionName, sandboxId: worker.id });
+      list.push({ functionName: worker.functionKey, sandboxId: worker.id });
       running.set(worker.core, list);
     }
     return shown.map((core) => {
@@ -201,9 +201,9 @@ export class Snapshot {
     const ms = (quantile: number): number | null =>
       total === 0 ? null : merged.quantileNs(quantile, total) / 1e6;
     const wallS = Math.max(0.001, (nowMs - before.atMs) / 1000);
-    const blame = this.sources.blameOf(fn.spec.name, nowMs);
+    const blame = this.sources.blameOf(fn.key, nowMs);
     return {
-      name: fn.spec.name,
+      name: fn.key,
       engine: fn.spec.engine,
       queued: fn.queued,
       inFlight: fn.instances.reduce((count, worker) => count + worker.calls.length, 0),
@@ -212,7 +212,7 @@ export class Snapshot {
       starts: { ...fn.starts },
       p50Ms: ms(0.5),
       p99Ms: ms(0.99),
-      ratePerS: Math.max(0, (fn.completed - (before.completed.get(fn.spec.name) ?? 0)) / wallS),
+      ratePerS: Math.max(0, (fn.completed - (before.completed.get(fn.key) ?? 0)) / wallS),
       ...(blame === undefined ? {} : { blame }),
       sandboxes,
     };

@@ -15,7 +15,7 @@ import type { Source } from './source.js';
 import type { Turns } from './turns.js';
 
 export interface CronTriggers extends Source {
-  /** Names of the functions that have a schedule now. */
+  /** Keys of the functions that have a schedule now. */
   scheduled(): string[];
 }
 
@@ -30,7 +30,8 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
   let calls = 0;
   let closed = false;
 
-  const start = (spec: FunctionSpec, expression: string): Clock => {
+  const start = ({ ref }: FunctionSpec, expression: string): Clock => {
+    const { key } = ref;
     const turns = readSchedule(expression);
     let underWay = false;
     let skipped = 0;
@@ -41,7 +42,7 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
     const turn = (due: Date): void => {
       if (underWay) {
         // Said once a stretch: a schedule of every second must not fill the event log.
-        if (skipped++ === 0) warnOfOverlap(platform, spec.name);
+        if (skipped++ === 0) warnOfOverlap(platform, key);
         return;
       }
       underWay = true;
@@ -50,9 +51,9 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
         call();
         return;
       }
-      takeTurn(store, spec.name, due.getTime()).then(
+      takeTurn(store, key, due.getTime()).then(
         (ours) => {
-          if (ours && clocks.has(spec.name)) call();
+          if (ours && clocks.has(key)) call();
           else underWay = false;
         },
         () => call(),
@@ -61,8 +62,8 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
     const call = (): void => {
       platform.invoke(
         {
-          callId: `cron-${spec.name}-${Date.now().toString(36)}-${(++calls).toString(36)}`,
-          functionName: spec.name,
+          callId: `cron-${key}-${Date.now().toString(36)}-${(++calls).toString(36)}`,
+          ref,
           method: 'POST',
           path: '/',
           query: '',
@@ -79,20 +80,20 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
     return new Clock(turns, turn);
   };
 
-  const follow = (name: string, spec: FunctionSpec | undefined): void => {
-    clocks.get(name)?.close();
-    clocks.delete(name);
+  const follow = (key: string, spec: FunctionSpec | undefined): void => {
+    clocks.get(key)?.close();
+    clocks.delete(key);
     if (closed || spec?.schedule === undefined) return;
     try {
       // An earlier agent may have stored what this one refuses: that must not keep it from starting.
-      clocks.set(name, start(spec, spec.schedule));
+      clocks.set(key, start(spec, spec.schedule));
     } catch (thrown) {
-      const message = `'${name}' is not called by the clock: ${asNemoError(thrown).message}`;
-      platform.events.emit({ kind: 'warning', severity: 'warning', functionName: name, message });
+      const message = `'${key}' is not called by the clock: ${asNemoError(thrown).message}`;
+      platform.events.emit({ kind: 'warning', severity: 'warning', functionName: key, message });
     }
   };
 
-  for (const spec of platform.registry.list()) follow(spec.name, spec);
+  for (const spec of platform.registry.list()) follow(spec.ref.key, spec);
   platform.registry.onChange(follow);
   return {
     scheduled: () => [...clocks.keys()].sort(),

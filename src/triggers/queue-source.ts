@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { callFunction } from '../dispatch/call-function.js';
 import type { Principal } from '../model/call.js';
 import { asNemoError, NemoError } from '../model/errors.js';
+import type { FunctionRef } from '../model/function-ref.js';
 import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
 import type { Queue, QueueEntry } from './queue.js';
@@ -11,7 +12,7 @@ import type { Source } from './source.js';
 
 export interface QueueSourceOptions {
   queue: Queue;
-  functionName: string;
+  functionKey: string;
   /** Calls at the same time. */
   parallel: number;
   platform: Platform;
@@ -44,8 +45,8 @@ export class QueueSource implements Source {
 
   /** Takes as many entries as there are places, and waits where there is no place or no function. */
   private async turn(): Promise<void> {
-    const { queue, functionName, parallel, platform } = this.options;
-    const spec = platform.registry.get(functionName);
+    const { queue, functionKey, parallel, platform } = this.options;
+    const spec = platform.registry.get(functionKey);
     if (spec === undefined) return this.pause();
     const places = parallel - this.running.size;
     const roomBytes = QUEUE.inFlightMaxBytes - this.runningBytes;
@@ -56,7 +57,7 @@ export class QueueSource implements Source {
     const { entries, more } = await queue.take({ places, roomBytes, callMaxMs: spec.timeoutMs });
     for (const entry of entries) {
       if (this.stop.signal.aborted) queue.dropped(entry);
-      else this.start(entry);
+      else this.start(spec.ref, entry);
     }
     if (more) this.pollMs = QUEUE.pollMinMs;
     else await this.poll();
@@ -67,17 +68,17 @@ export class QueueSource implements Source {
     this.pollMs = Math.min(2 * this.pollMs, QUEUE.pollMaxMs);
   }
 
-  private start(entry: QueueEntry): void {
+  private start(ref: FunctionRef, entry: QueueEntry): void {
     this.runningBytes += entry.bytes;
-    const ended = this.call(entry).finally(() => {
+    const ended = this.call(ref, entry).finally(() => {
       this.running.delete(ended);
       this.runningBytes -= entry.bytes;
     });
     this.running.add(ended);
   }
 
-  private async call(entry: QueueEntry): Promise<void> {
-    const { queue, functionName, platform } = this.options;
+  private async call(ref: FunctionRef, entry: QueueEntry): Promise<void> {
+    const { queue, platform } = this.options;
     const { principal } = this;
     const { id, body, headers } = entry;
     const callId = `queue-${queue.name}-${id}`;
@@ -86,11 +87,11 @@ export class QueueSource implements Source {
       // As JSON, what was short enough may be longer.
       if (body.length > QUEUE.entryMaxBytes) {
         const error = tooLongAsJson(body.length);
-        platform.refused({ callId, functionName, principal, mode }, error);
+        platform.refused(ref.key, { callId, principal, mode }, error);
         throw error;
       }
       const answered = await callFunction(platform, {
-        ...{ callId, functionName, principal, mode },
+        ...{ callId, ref, principal, mode },
         method: 'POST',
         path: '/',
         query: '',

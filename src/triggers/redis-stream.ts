@@ -1,6 +1,7 @@
 /** The source that the configuration calls a queue: entries of a Redis stream call a function. */
 
 import { hostname } from 'node:os';
+import { parseFunctionText } from '../model/function-ref.js';
 import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
 import { QueueSource } from './queue-source.js';
@@ -10,6 +11,7 @@ export interface QueueConfig {
   /** redis://[:password@]host:port[/db] */
   url: string;
   stream: string;
+  /** `[namespace/]name`. */
   function: string;
   /** Boxes of one group share the entries. Default `nemo`. */
   group?: string;
@@ -21,15 +23,16 @@ export interface QueueConfig {
 
 export class RedisStreamSource extends QueueSource {
   constructor(
-    { function: functionName, url, stream, group = 'nemo', parallel = QUEUE.parallel, replies }: QueueConfig,
+    { function: text, url, stream, group = 'nemo', parallel = QUEUE.parallel, replies }: QueueConfig,
     agentName: string,
     platform: Platform,
   ) {
+    const { key: functionKey } = parseFunctionText(text);
     const onWarning = (message: string): void => {
-      platform.events.emit({ kind: 'warning', severity: 'warning', functionName, message });
+      platform.events.emit({ kind: 'warning', severity: 'warning', functionName: functionKey, message });
     };
     const consumer = `${hostname()}-${agentName}`;
     const queue = new RedisQueue({ url, stream, group, consumer, replies, onWarning });
-    super({ queue, functionName, parallel, platform });
+    super({ queue, functionKey, parallel, platform });
   }
 }

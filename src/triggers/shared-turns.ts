@@ -7,13 +7,13 @@ import { CRON } from '../tunables/index.js';
 const TABLE = 'cron';
 
 /** True for one of all that ask, whatever their clocks. Clocks that were set back by hours count anew, as in cron.ts. STORE. */
-export async function takeTurn(store: Store, functionName: string, dueMs: number): Promise<boolean> {
-  const last = await store.get<unknown>(TABLE, functionName);
+export async function takeTurn(store: Store, functionKey: string, dueMs: number): Promise<boolean> {
+  const last = await store.get<unknown>(TABLE, functionKey);
   if (typeof last === 'number' && last >= dueMs && last - dueMs <= CRON.setBackMs) return false;
   if (last === null) {
     // Nobody's turn stands there: a call too many is better than none.
-    await store.put(TABLE, functionName, dueMs);
+    await store.put(TABLE, functionKey, dueMs);
     return true;
   }
-  return store.compareAndSet<unknown>(TABLE, functionName, last, dueMs);
+  return store.compareAndSet<unknown>(TABLE, functionKey, last, dueMs);
 }

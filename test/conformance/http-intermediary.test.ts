@@ -8,6 +8,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
 import { HttpChannel } from '../../src/engine/oci/http-channel.js';
 import type { CallRequest } from '../../src/model/call.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { ChannelEvents } from '../../src/sandbox/channel.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { exchange, type WireAnswer } from '../support/raw-http.js';
@@ -137,7 +138,7 @@ describe('conformance: HTTP/1.1 for an intermediary (RFC 9110, RFC 9112)', () =>
       channel = new HttpChannel(gate as unknown as Socket, events, () => connect(port, '127.0.0.1'));
     });
     channel.load({
-      functionName: 'server',
+      ref: functionRef('server'),
       bundlePath: '',
       env: {},
       memoryBytes: 1,

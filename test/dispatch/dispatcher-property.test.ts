@@ -26,7 +26,7 @@ for (const seed of [1, 2, 3]) {
         if (core !== 0 && box.board.get(core, Core.budgetRunning) === 0) {
           wrong.push(`call ${request.callId} on throttled core ${core}`);
         }
-        if (!sandbox.code!.startsWith(request.functionName)) wrong.push('another function ran it');
+        if (!sandbox.code!.startsWith(request.ref.key)) wrong.push('another function ran it');
       };
       const deploy = (name: string): void =>
         box.deploy(name, {

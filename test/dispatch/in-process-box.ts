@@ -13,6 +13,7 @@ import type { Call, CallRequest, CallTimeline } from '../../src/model/call.js';
 import { type Clock, realClock } from '../../src/model/clock.js';
 import { NemoError } from '../../src/model/errors.js';
 import type { FunctionSpec } from '../../src/model/function.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { StoredPackage } from '../../src/model/package.js';
 import type { ReplySink } from '../../src/model/reply-sink.js';
 import { type BoxPolicy, policyByName } from '../../src/policy/harvest/policies.js';
@@ -349,10 +350,10 @@ export class InProcessBox implements SandboxSlots {
     this.dispatcher.setFunction(name, spec(name, over));
   }
 
-  call(functionName: string, body = Buffer.alloc(0), over: Partial<Call> = {}): Outcome {
+  call(name: string, body = Buffer.alloc(0), over: Partial<Call> = {}): Outcome {
     const sink = new Outcome();
     const callId = String(this.nextCall++);
-    this.dispatcher.invoke(callOf(functionName, { callId, body, ...over }), sink);
+    this.dispatcher.invoke(callOf(name, { callId, body, ...over }), sink);
     return sink;
   }
 
@@ -367,9 +368,9 @@ export class InProcessBox implements SandboxSlots {
     return this.sandboxes.filter((sandbox) => !sandbox.ended);
   }
 
-  /** Function names of the calls inside sandboxes. */
+  /** Keys of the functions of the calls inside sandboxes. */
   inside(): string[] {
-    return this.live.flatMap((sandbox) => sandbox.calls.map((call) => call.request.functionName));
+    return this.live.flatMap((sandbox) => sandbox.calls.map((call) => call.request.ref.key));
   }
 
   async close(): Promise<void> {
@@ -381,7 +382,7 @@ export class InProcessBox implements SandboxSlots {
 
 export function spec(name: string, over: Partial<FunctionSpec> = {}): FunctionSpec {
   return {
-    name,
+    ref: functionRef(name),
     engine: 'process',
     codeHash: `${name}-1`,
     codeEnding: 'mjs',

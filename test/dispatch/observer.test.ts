@@ -16,8 +16,8 @@ describe('an observer of calls', () => {
             const where = instance === undefined ? 'queue' : 'sandbox';
             hear(callId, `${name} ${error?.code ?? 'ok'} ${where} ${principal.source} ${mode}`);
           },
-          refused: ({ callId, functionName, principal, mode }, { code }) =>
-            hear(callId, `${functionName} ${code} refused ${principal.source} ${mode}`),
+          refused: (key, { callId, principal, mode }, { code }) =>
+            hear(callId, `${key} ${code} refused ${principal.source} ${mode}`),
         },
       },
     });
@@ -34,7 +34,8 @@ describe('an observer of calls', () => {
     sandbox.fail();
     call('unknown', 'nobody');
     box.dispatcher.refused(
-      { callId: 'large', functionName: 'a', principal: CALLER, mode: 'sync' },
+      'a',
+      { callId: 'large', principal: CALLER, mode: 'sync' },
       new NemoError('BODY_TOO_LARGE', 'too large'),
     );
     call('runs', 'a');

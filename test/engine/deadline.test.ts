@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import type { CallRequest } from '../../src/model/call.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import { openChannel } from '../support/http-channels.js';
 import { ask, SandboxBench } from '../support/sandboxes.js';
 
@@ -48,7 +49,7 @@ describe('the deadline that a function is told', () => {
       const send = (path: string, gone = false) =>
         new Promise<string>((resolve) => {
           const request: CallRequest = {
-            ...{ callId: path, functionName: 'f', method: 'GET', path, query: '' },
+            ...{ callId: path, ref: functionRef('f'), method: 'GET', path, query: '' },
             ...{ headers: {}, body: Buffer.alloc(0) },
           };
           channel.call(request, 10_000, {

@@ -59,7 +59,7 @@ describe('the engines of a box', () => {
         keeps: () => keeps,
         open: async () => ({
           ...engine(kind, true),
-          retain: (functions) => void told.push([kind, ...functions.map(({ name }) => name)]),
+          retain: (functions) => void told.push([kind, ...functions.map(({ ref }) => ref.key)]),
         }),
       });
     const engines = new Engines([entry('a'), keeper('b', true), keeper('c', false)]);

@@ -82,7 +82,7 @@ describe('escape: the operator’s browser', function () {
   const untouched = async (): Promise<void> => {
     expect(called).to.deep.equal([]);
     expect(engineLooks).to.equal(0);
-    expect(box.platform.registry.list().map(({ name }) => name)).to.have.members(['victim', 'page']);
+    expect(box.platform.registry.list().map(({ ref }) => ref.key)).to.have.members(['victim', 'page']);
   };
 
   it('does nothing here for the page of a stranger', async () => {

@@ -95,7 +95,7 @@ describe('escape by egress', function () {
     const namespace = await createNamespace();
     const egress = new Egress();
     const attach = (id: string, rules: string[]) =>
-      egress.attach({ id, functionName: 'f', namespace: openSync(namespace.path, 'r'), rules });
+      egress.attach({ id, functionKey: 'f', namespace: openSync(namespace.path, 'r'), rules });
     const held = () => readdirSync('/proc/self/fd').length;
     try {
       const taken = insideNamespace(namespace.path, () => listenTcp('0.0.0.0', 7003));

@@ -5,14 +5,15 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { HttpChannel } from '../../src/engine/oci/http-channel.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { ChannelEvents } from '../../src/sandbox/channel.js';
 import { OCI } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzzAsync } from '../support/fuzz.js';
 import { inPieces } from './support/hostile-bytes.js';
 
-const LOAD = { functionName: 'f', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1_000 };
+const LOAD = { ref: functionRef('f'), bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1_000 };
 const REQUEST = {
-  ...{ callId: 'x', functionName: 'f', method: 'GET', path: '/', query: '', headers: {} },
+  ...{ callId: 'x', ref: functionRef('f'), method: 'GET', path: '/', query: '', headers: {} },
   body: Buffer.alloc(0),
 };
 

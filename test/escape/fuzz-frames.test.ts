@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { readReport } from '../../src/engine/process/ahead-report.js';
 import type { NemoError } from '../../src/model/errors.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import { BODY_MAX_BYTES, FrameDecoder, FrameError, META_MAX_BYTES } from '../../src/runner/frames.js';
 import { Channel, type ChannelEvents } from '../../src/sandbox/channel.js';
 import { checkHeaders, parseHeaders, parseTold } from '../../src/sandbox/told.js';
@@ -14,7 +15,7 @@ import { FUZZ_TIMEOUT_MS, fuzz, fuzzAsync } from '../support/fuzz.js';
 import { frameBytes, hostileObject, hostileValue, inPieces, wholeFrames } from './support/hostile-bytes.js';
 
 const REQUEST = {
-  ...{ callId: 'x', functionName: 'f', method: 'GET', path: '/', query: '', headers: {} },
+  ...{ callId: 'x', ref: functionRef('f'), method: 'GET', path: '/', query: '', headers: {} },
   body: Buffer.alloc(0),
 };
 const HEADER_CHARS = /^[\t\n\u0020-\u007e\u0080-\u00ff]*$/;
@@ -75,7 +76,7 @@ describe('hostile messages in frames', function () {
       };
       const channel = new Channel(socket, events);
       channel.load(
-        { functionName: 'f', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1, concurrency: 3 },
+        { ref: functionRef('f'), bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1, concurrency: 3 },
         '',
       );
       const told: string[] = ['', '', ''];

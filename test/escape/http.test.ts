@@ -99,7 +99,7 @@ describe('escape: HTTP', function () {
       expect(refused.statusCode).to.equal(403);
       socket.terminate();
       expect(calls).to.equal(0);
-      expect(box.platform.registry.list().map(({ name }) => name)).to.have.members(['echo', 'speaker']);
+      expect(box.platform.registry.list().map(({ ref }) => ref.key)).to.have.members(['echo', 'speaker']);
     });
   }
 

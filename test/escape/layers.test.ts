@@ -235,7 +235,7 @@ describe('layers of an image of a stranger', function () {
       await registry.deploy({ name: 'small', code: 'x'.repeat(60_000) });
       const error = await errorOf(registry.deploy({ name: 'more', code: 'y'.repeat(60_000) }));
       expect([error.code, error.httpStatus]).to.deep.equal(['STORAGE_FULL', 507]);
-      expect(registry.list().map(({ name }) => name)).to.deep.equal(['small']);
+      expect(registry.list().map(({ ref }) => ref.key)).to.deep.equal(['small']);
       expect(readdirSync(quota.bundleDir)).to.have.length(1);
       // Layers are counted with it.
       mkdirSync(quota.imageDir);

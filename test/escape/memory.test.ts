@@ -12,6 +12,7 @@ import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { onlineCores } from '../../src/linux/online-cores.js';
 import { startTicks } from '../../src/linux/process.js';
 import type { FunctionSpec } from '../../src/model/function.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { NfInstance } from '../../src/model/nf-profile.js';
 import { Guardian, guardianDone } from '../../src/nf/guardian.js';
 import { groupPath } from '../../src/nf/memory-group.js';
@@ -115,7 +116,14 @@ describe('escape by memory', function () {
           });
           try {
             const spec = {
-              ...{ name: 'f', engine: kind, codeHash: '', codeEnding: 'mjs', env: {}, timeoutMs: 10_000 },
+              ...{
+                ref: functionRef('f'),
+                engine: kind,
+                codeHash: '',
+                codeEnding: 'mjs',
+                env: {},
+                timeoutMs: 10_000,
+              },
               ...{ memoryBytes: POOL.memoryMaxDefaultBytes, concurrency: 1, createdMs: 0 },
               ...(group === undefined ? {} : { sharingGroup: group }),
             } as unknown as FunctionSpec;

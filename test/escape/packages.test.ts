@@ -8,6 +8,7 @@ import { PackageShelf } from '../../src/bundle/package-shelf.js';
 import { StorageQuota } from '../../src/host/storage-quota.js';
 import { NemoError } from '../../src/model/errors.js';
 import { createRegistry } from '../../src/provision/registry.js';
+import { toStored } from '../../src/provision/stored-spec.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
 import { FUNCTION_LIMITS, PACKAGES } from '../../src/tunables/index.js';
@@ -101,7 +102,7 @@ describe('escape: packages of a deploy', () => {
     // Nearly all that there may be.
     let left = FUNCTION_LIMITS.specsMaxBytes - 40_000;
     for (let i = 0; left > 1_000; i++) {
-      const large = { ...spec, name: `large-${i}`, env: { FILL: '' } };
+      const large = { ...toStored(spec), name: `large-${i}`, env: { FILL: '' } };
       const bytes = JSON.stringify(large).length;
       large.env.FILL = 'x'.repeat(Math.min(FUNCTION_LIMITS.envMaxBytes - 10, Math.max(0, left - bytes)));
       left -= bytes + large.env.FILL.length;

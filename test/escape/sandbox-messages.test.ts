@@ -13,6 +13,7 @@ import { prepareRuntime } from '../../src/confinement/runtime.js';
 import { IsolateHost } from '../../src/engine/isolate/host.js';
 import { onlineCores } from '../../src/linux/online-cores.js';
 import { NemoError } from '../../src/model/errors.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import { FrameType } from '../../src/runner/frames.js';
 import type { Sandbox, SandboxReply } from '../../src/sandbox/engine.js';
 import { readLog } from '../../src/sandbox/log-lines.js';
@@ -35,7 +36,7 @@ function callWith(
 ): Promise<NemoError | 'end'> {
   const { body = '', headers = {} } = event === undefined ? {} : json(event);
   return new Promise((resolve) => {
-    const request = { callId: 'c', functionName: 'probe', method: 'POST', path: '/', query: '', headers };
+    const request = { callId: 'c', ref: functionRef('probe'), method: 'POST', path: '/', query: '', headers };
     sandbox.invoke({ ...request, body: Buffer.from(body) }, performance.now() + 30_000, {
       onHead: reply.onHead ?? (() => {}),
       onChunk: reply.onChunk ?? (() => {}),

@@ -8,6 +8,7 @@ import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import type { FunctionSpec } from '../../src/model/function.js';
 import { createRegistry } from '../../src/provision/registry.js';
+import { toStored } from '../../src/provision/stored-spec.js';
 import { openRedisStore, type RedisStore } from '../../src/store/redis.js';
 import { takeTurn } from '../../src/triggers/shared-turns.js';
 import { FUNCTION_LIMITS } from '../../src/tunables/index.js';
@@ -115,7 +116,7 @@ describe('escape: a store that boxes share', function () {
       registry.onChange((name) => name === 'z' && resolve(name));
     });
     const junk = Array.from({ length: 200 }, (_, i) => [`a${i}`, '{"updatedAt":"now"}']).flat();
-    await other.hset('nemo:functions', ...junk, 'z', JSON.stringify({ ...spec, name: 'z' }));
+    await other.hset('nemo:functions', ...junk, 'z', JSON.stringify({ ...toStored(spec), name: 'z' }));
     await other.publish('nemo:functions:changed', 'x'.repeat(2_000));
     await heard;
     expect(warned).to.have.length(FUNCTION_LIMITS.restoreWarningsMax);
@@ -136,7 +137,11 @@ describe('escape: a store that boxes share', function () {
     const part = JSON.stringify({ parts: 1, base64: content.toString('base64') });
     const packages = [{ hash: '0'.repeat(64), name: 'away', bytes: 1, entries: ['a.mjs'] }];
     await other.hset('nemo:blocks', `${codeHash}/0`, part);
-    await other.hset('nemo:functions', 'z', JSON.stringify({ ...spec, name: 'z', codeHash, packages }));
+    await other.hset(
+      'nemo:functions',
+      'z',
+      JSON.stringify({ ...toStored(spec), name: 'z', codeHash, packages }),
+    );
     await other.publish('nemo:functions:changed', 'z');
     expect(await warned).to.contain("'z'");
     while ((await readdir(bundleDir)).length > 1) await new Promise((next) => setImmediate(next));
@@ -153,7 +158,7 @@ describe('escape: a store that boxes share', function () {
     const heard = new Promise<string>((resolve) => {
       registry.onChange((name) => name === 'z' && resolve(name));
     });
-    await other.hset('nemo:functions', 'a', '{', 'z', JSON.stringify({ ...spec, name: 'z' }));
+    await other.hset('nemo:functions', 'a', '{', 'z', JSON.stringify({ ...toStored(spec), name: 'z' }));
     // That is no name of a function, so all are looked at.
     await other.publish('nemo:functions:changed', 'x'.repeat(2_000));
     expect(await heard).to.equal('z');

@@ -13,6 +13,7 @@ import { makeSnapshot } from '../../src/engine/microvm/make-snapshot.js';
 import { Qmp } from '../../src/engine/microvm/qmp.js';
 import { run } from '../../src/host/packages.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import { copySnapshot } from '../../src/snapshots/snapshot-files.js';
 import { Stores, storesOf } from '../../src/snapshots/stores.js';
 import { errorOf } from '../support/sandboxes.js';
@@ -65,7 +66,13 @@ describe('escape: snapshots of machines', () => {
     for (const stream of child.stdio) stream?.on('error', () => {});
     try {
       const qmp = new Qmp(socketOf(child, Fd.qmp));
-      const load = { functionName: 'slow', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 15 * 60_000 };
+      const load = {
+        ref: functionRef('slow'),
+        bundlePath: '',
+        env: {},
+        memoryBytes: 1,
+        timeoutMs: 15 * 60_000,
+      };
       const error = await errorOf(loadInMachine(child, qmp, load, Buffer.from(''), 50));
       expect([error.code, error.message]).to.deep.equal([
         'SANDBOX_START',

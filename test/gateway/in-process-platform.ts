@@ -13,7 +13,7 @@ import { StorageQuota } from '../../src/host/storage-quota.js';
 import type { Call, CallHead, CallTimeline, StartKind } from '../../src/model/call.js';
 import { NemoError } from '../../src/model/errors.js';
 import type { FeedFrame } from '../../src/model/feed.js';
-import { noSuchFunction } from '../../src/model/function.js';
+import { splitFunctionText } from '../../src/model/function-ref.js';
 import type { Platform } from '../../src/model/platform.js';
 import type { GiveBack, ReplySink } from '../../src/model/reply-sink.js';
 import { acceptedCall } from '../../src/pool/calls.js';
@@ -34,8 +34,8 @@ export interface TestBox {
   gateway: Gateway;
   /** What is counted of calls, as where there is a dispatcher. */
   calls: CallCounts;
-  /** Deploys a function whose calls go to `handler`. */
-  serve(name: string, handler: Handler): Promise<void>;
+  /** Deploys a function whose calls go to `handler`. `text`: its key. */
+  serve(text: string, handler: Handler): Promise<void>;
   /** Makes the next frame of the feed. */
   nextFrame(change?: Partial<FeedFrame>): FeedFrame;
   close(): Promise<void>;
@@ -100,11 +100,11 @@ class ObservedSink implements ReplySink {
     this.sink.onEnd(timeline);
     const { acceptedMs, endedMs, start } = timeline;
     const ended = { ...this.accepted, acceptedMs, endedMs, start };
-    this.calls.ended(this.call.functionName, ended, {} as Instance, this.sink.failure);
+    this.calls.ended(this.call.ref.key, ended, {} as Instance, this.sink.failure);
   }
   onError(error: NemoError, timeline: CallTimeline | undefined): void {
     this.sink.onError(error, timeline);
-    this.calls.ended(this.call.functionName, this.accepted, undefined, error);
+    this.calls.ended(this.call.ref.key, this.accepted, undefined, error);
   }
 }
 
@@ -133,15 +133,8 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
       { kind: 'process', about: 'a process tree each', ok: true },
       { kind: 'wasm', about: 'modules', ok: false, reason: 'no such thing', hint: 'get one' },
     ],
-    refusalOf: (name: string) => (registry.get(name) === undefined ? noSuchFunction(name) : undefined),
-    refused: (call: CallHead, error: NemoError) => calls.refused(call, error),
+    refused: (key: string, call: CallHead, error: NemoError) => calls.refused(key, call, error),
     invoke(call: Call, sink: ReplySink) {
-      if (registry.get(call.functionName) === undefined) {
-        const error = noSuchFunction(call.functionName);
-        sink.onError(error, undefined);
-        calls.refused(call, error);
-        return;
-      }
       const nowMs = performance.now();
       const timeline: CallTimeline = {
         acceptedMs: nowMs,
@@ -153,7 +146,7 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
         core: 1,
         sandboxId: 'sb-1',
       };
-      handlers.get(call.functionName)!(call, new ObservedSink(call, sink, calls), timeline);
+      handlers.get(call.ref.key)!(call, new ObservedSink(call, sink, calls), timeline);
     },
   };
   const closeState = async (): Promise<void> => {
@@ -176,9 +169,9 @@ export async function startBox(options: Partial<GatewayOptions> = {}): Promise<T
     platform,
     gateway,
     calls,
-    async serve(name, handler) {
-      handlers.set(name, handler);
-      await registry.deploy({ name, code: 'export default () => undefined;' });
+    async serve(text, handler) {
+      handlers.set(text, handler);
+      await registry.deploy({ ...splitFunctionText(text), code: 'export default () => undefined;' });
     },
     nextFrame(change = {}) {
       frame = { ...frame, ...change, seq: frame.seq + 1, timeMs: Date.now() };

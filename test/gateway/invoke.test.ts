@@ -53,7 +53,8 @@ describe('calling functions', () => {
       const socket = await rawSocket(box.gateway.port);
       socket.write(`${method} /function${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
       expect(await untilClosed(socket), path).to.match(/^HTTP\/1.1 200/);
-      expect(seen).to.include({ method, functionName: 'spy', ...expected });
+      expect(seen).to.include({ method, ...expected });
+      expect(seen.ref.key).to.equal('spy');
       expect(seen.body).to.have.length(0);
     }
   });

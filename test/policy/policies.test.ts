@@ -31,8 +31,8 @@ const idle = (
   ...over,
 });
 
-const fn = (name: string, over: Partial<PrewarmFunction> = {}): PrewarmFunction => ({
-  name,
+const fn = (key: string, over: Partial<PrewarmFunction> = {}): PrewarmFunction => ({
+  key,
   sandboxes: 0,
   lastUsedMs: 0,
   notBeforeMs: 0,
@@ -53,7 +53,7 @@ describe('sandbox/prewarm: what is made next', () => {
 
   it('warms functions before it makes stems, the most recently used first', () => {
     const functions = [fn('old', { lastUsedMs: 1 }), fn('new', { lastUsedMs: 9 })];
-    expect(nextToMake(policy, snapshot({ functions }))).to.deep.equal({ kind: 'warm', functionName: 'new' });
+    expect(nextToMake(policy, snapshot({ functions }))).to.deep.equal({ kind: 'warm', functionKey: 'new' });
   });
 
   it('fills up stems when every function has its sandbox, and then rests', () => {

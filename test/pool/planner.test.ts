@@ -49,7 +49,7 @@ describe('the planner, beside the dispatcher', () => {
     box.call('a');
     await settled();
     expect(
-      box.pool.instances.get(stems.find((one) => one.stemKind.key === 'process')!.id)!.functionName,
+      box.pool.instances.get(stems.find((one) => one.stemKind.key === 'process')!.id)!.functionKey,
     ).to.equal('a');
     tickTwoSecondsLater();
     await settled();

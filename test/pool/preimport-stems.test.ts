@@ -45,7 +45,7 @@ describe('stems that have imported packages', () => {
   async function served(name: string): Promise<string> {
     box.call(name);
     await settled();
-    const instance = [...box.pool.instances.values()].find((one) => one.functionName === name)!;
+    const instance = [...box.pool.instances.values()].find((one) => one.functionKey === name)!;
     const { stemKind, origin } = instance;
     (instance.sandbox as TestSandbox).answer();
     await settled();

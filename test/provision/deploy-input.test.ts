@@ -20,7 +20,7 @@ function refusal(change: object): NemoError {
 describe('deploy input', () => {
   it('fills in the defaults', () => {
     expect(checkDeployInput(GOOD, HOST_BYTES)).to.deep.equal({
-      name: 'resize',
+      id: { namespace: 'default', name: 'resize', key: 'resize' },
       engine: 'process',
       content: Buffer.from('export default () => 1'),
       packages: [],

@@ -8,8 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { runCommand } from '../../src/linux/tied-process.js';
 import { NemoError } from '../../src/model/errors.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { PackageRef } from '../../src/model/package.js';
 import { createRegistry, type StoredRegistry } from '../../src/provision/registry.js';
+import { type StoredSpec, toStored } from '../../src/provision/stored-spec.js';
 import { openEmbeddedStore } from '../../src/store/embedded.js';
 import type { Store } from '../../src/store/store.js';
 import { FUNCTION_LIMITS } from '../../src/tunables/index.js';
@@ -51,19 +53,62 @@ describe('function registry', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  it('brings back what earlier agents stored: without an engine, or with an owner in the place of a sharing group', async () => {
+  it('brings back what earlier agents stored: without an engine or a version, or with an owner in the place of a sharing group', async () => {
     const { spec } = await registry.deploy({ name: 'old', code: 'export default () => 1;' });
-    const { engine: _engine, codeEnding: _ending, ...old } = spec;
+    const { engine: _engine, codeEnding: _ending, version: _version, ...old } = toStored(spec);
     await registry.close();
     await store.put('functions', 'old', old);
-    await store.put('functions', 'given', { ...spec, name: 'given', owner: 'default' });
-    await store.put('functions', 'named', { ...spec, name: 'named', owner: 'team-a', unknown: 1 });
+    await store.put('functions', 'given', { ...toStored(spec), name: 'given', owner: 'default' });
+    await store.put('functions', 'named', { ...toStored(spec), name: 'named', owner: 'team-a', unknown: 1 });
     await store.close();
     await open();
     expect(registry.get('old')).to.deep.equal(spec);
-    expect(registry.get('given')).to.deep.equal({ ...spec, name: 'given' });
-    expect(registry.get('named')).to.deep.equal({ ...spec, name: 'named', sharingGroup: 'team-a' });
+    expect(registry.get('given')).to.deep.equal({ ...spec, ref: functionRef('given') });
+    expect(registry.get('named')).to.deep.equal({
+      ...spec,
+      ref: functionRef('named'),
+      sharingGroup: 'team-a',
+    });
     expect(registry.warnings).to.deep.equal([]);
+  });
+
+  it('counts versions with every deploy of a function, over restarts, and on from one that is not intact', async () => {
+    const deploy = async (namespace = 'default') => {
+      const { spec, created } = await registry.deploy({
+        name: 'a',
+        namespace,
+        code: 'export default () => 1;',
+      });
+      return `${spec.ref.key} ${spec.ref.version} ${created ? 'created' : 'updated'}`;
+    };
+    expect(await deploy()).to.equal('a 1 created');
+    expect(await deploy()).to.equal('a 2 updated');
+    expect(await deploy('team')).to.equal('team/a 1 created');
+    await shut();
+    await open();
+    expect(await deploy()).to.equal('a 3 updated');
+    await writeFile(registry.bundlePath(registry.get('a')!), 'damaged');
+    await shut();
+    await open();
+    expect(registry.list()).to.deep.equal([]);
+    expect(await deploy()).to.equal('a 4 created');
+    expect(await deploy('team')).to.equal('team/a 2 created');
+    await registry.remove('a');
+    expect(registry.list().map(({ ref }) => ref)).to.deep.equal([functionRef('a', 'team', 2)]);
+    expect(await deploy()).to.equal('a 1 created');
+  });
+
+  it('stores functions of the default namespace as it did before there were others', async () => {
+    for (const where of [{}, { namespace: 'default' }, { namespace: 'team' }])
+      await registry.deploy({ name: 'a', ...where, code: 'export default () => 1;' });
+    const stored = (await store.list<StoredSpec>('functions')).map(({ key, value }) => {
+      const { name, namespace, version } = value;
+      return { key, name, namespace, version, hasRef: 'ref' in value };
+    });
+    expect(stored).to.deep.equal([
+      { key: 'a', name: 'a', namespace: undefined, version: 2, hasRef: false },
+      { key: 'team/a', name: 'a', namespace: 'team', version: 1, hasRef: false },
+    ]);
   });
 
   it('strips types, stores the code under its hash and tells who listens', async () => {
@@ -108,7 +153,7 @@ describe('function registry', () => {
     await shut();
     await open();
     expect(registry.list()).to.deep.equal(before);
-    expect(registry.list().map(({ name }) => name)).to.deep.equal(['a', 'c']);
+    expect(registry.list().map(({ ref }) => ref.key)).to.deep.equal(['a', 'c']);
     expect(registry.warnings).to.deep.equal([]);
   });
 
@@ -175,7 +220,8 @@ describe('function registry', () => {
       number: 7,
       string: 'x',
     };
-    for (const [name, change] of Object.entries(changes)) foreign[name] = { ...spec, name, ...change };
+    for (const [name, change] of Object.entries(changes))
+      foreign[name] = { ...toStored(spec), name, ...change };
     for (const [key, value] of Object.entries(foreign)) await store.put('functions', key, value);
     await shut();
     await open();
@@ -221,7 +267,7 @@ describe('function registry', () => {
       const error = await rejection(registry.deploy({ name: 'b', code: code(200_000) }));
       expect([error.code, error.httpStatus]).to.deep.equal(['STORAGE_FULL', 507]);
       expect(error.message).to.contain(bundleDir()).and.to.contain('no space left');
-      expect(registry.list().map(({ name }) => name)).to.deep.equal(['a']);
+      expect(registry.list().map(({ ref }) => ref.key)).to.deep.equal(['a']);
       expect(await readdir(bundleDir())).to.have.length(1);
       await registry.deploy({ name: 'c', code: code(60_000) });
     } finally {
@@ -291,7 +337,7 @@ describe('function registry', () => {
       }
       const hashes = new Set(registry.list().map((spec) => `${spec.codeHash}.mjs`));
       expect(new Set(await readdir(bundleDir()))).to.deep.equal(hashes);
-      expected = new Map(registry.list().map((spec) => [spec.name, spec.codeHash]));
+      expected = new Map(registry.list().map((spec) => [spec.ref.key, spec.codeHash]));
       await shut();
     }
     expect(expected.size).to.be.greaterThan(0);

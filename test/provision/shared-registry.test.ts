@@ -8,6 +8,7 @@ import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import type { FunctionSpec } from '../../src/model/function.js';
 import { createRegistry, type StoredRegistry } from '../../src/provision/registry.js';
+import { toStored } from '../../src/provision/stored-spec.js';
 import { openRedisStore, type RedisStore } from '../../src/store/redis.js';
 import { BLOCKS } from '../../src/tunables/index.js';
 import { esbuildPrepare } from '../gateway/in-process-platform.js';
@@ -163,7 +164,7 @@ describe('a registry that boxes share', () => {
       await first.store.put('blocks', `${hash}/0`, part);
       const packages = [{ hash, name: 'p', bytes: 1, entries: ['a.mjs'] }];
       const change = ending === 'pkg' ? { packages } : { codeHash: hash, codeEnding: ending };
-      await first.store.put('functions', name, { ...spec, name, ...change });
+      await first.store.put('functions', name, { ...toStored(spec), name, ...change });
     };
     const pack = (files: Record<string, string>) => JSON.stringify({ name: 'p', entries: ['a.mjs'], files });
     await offer('sound', 'pkg', pack({ 'a.mjs': '1' }));
@@ -172,7 +173,7 @@ describe('a registry that boxes share', () => {
     await offer('unsorted', 'pkg', pack({ 'b.mjs': '1', 'a.mjs': '1' }));
     await offer('image', 'image', '{"schema":"nemo.image/1","layers":["../../.."]}');
     const second = await open('unsound-2');
-    expect(second.registry.list().map(({ name }) => name)).to.deep.equal(['model', 'sound']);
+    expect(second.registry.list().map(({ ref }) => ref.key)).to.deep.equal(['model', 'sound']);
     expect(second.registry.warnings).to.have.length(4);
   });
 
@@ -182,7 +183,7 @@ describe('a registry that boxes share', () => {
     await first.registry.deploy({ name: 'parts', code: long(3 * BLOCKS.partBytes) });
     await first.registry.deploy({ name: 'large', code: long(BLOCKS.sharedMaxBytes) });
     const second = await open('large-2');
-    expect(second.registry.list().map(({ name }) => name)).to.deep.equal(['parts']);
+    expect(second.registry.list().map(({ ref }) => ref.key)).to.deep.equal(['parts']);
     expect(second.registry.warnings.join()).to.match(/'large' is not on this box/);
   });
 

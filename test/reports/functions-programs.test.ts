@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { expect } from 'chai';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { Sandbox } from '../../src/sandbox/engine.js';
 import { ask, call, errorOf, SandboxBench } from '../support/sandboxes.js';
 
@@ -31,7 +32,7 @@ while (my $c = $server->accept) {
 /** A call whose caller leaves while it runs; resolves when it has ended. */
 function left(sandbox: Sandbox, input: { path?: string; body?: string }): Promise<void> {
   const request = {
-    ...{ callId: 'left', functionName: 'probe', method: 'POST', path: '/', query: '', headers: {} },
+    ...{ callId: 'left', ref: functionRef('probe'), method: 'POST', path: '/', query: '', headers: {} },
     ...input,
     body: Buffer.from(input.body ?? ''),
   };

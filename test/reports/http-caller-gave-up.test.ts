@@ -4,6 +4,7 @@ import { EventEmitter, once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { ReplySink } from '../../src/model/reply-sink.js';
 import { rawSocket, until } from '../gateway/http-client.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
@@ -64,7 +65,7 @@ describe('report: a caller that gave up', function () {
     await once(server, 'listening');
     const { port } = server.address() as { port: number };
     const channel = await openChannel(port);
-    const request = { callId: 'x', functionName: 'f', method: 'GET', path: '/', query: '', headers: {} };
+    const request = { callId: 'x', ref: functionRef('f'), method: 'GET', path: '/', query: '', headers: {} };
     const asked = once(heard, 'asked');
     const codes: string[] = [];
     const caller = { gone: false };

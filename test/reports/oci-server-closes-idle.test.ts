@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
 import type { HttpChannel } from '../../src/engine/oci/http-channel.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import { OCI } from '../../src/tunables/index.js';
 import { openChannel } from '../support/http-channels.js';
 
@@ -38,7 +39,7 @@ describe('report: a server closes a connection that was to be used again', () =>
   /** The body of its answer, or the code of its failure. */
   const ask = (method: string, body = ''): Promise<string> =>
     new Promise((resolve) => {
-      const request = { callId: 'x', functionName: 'f', method, path: '/', query: '', headers: {} };
+      const request = { callId: 'x', ref: functionRef('f'), method, path: '/', query: '', headers: {} };
       let text = '';
       channel.call({ ...request, body: Buffer.from(body) }, 60_000, {
         onHead: () => undefined,

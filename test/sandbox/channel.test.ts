@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
 import type { NemoError } from '../../src/model/errors.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import { FrameDecoder, FrameType, FrameWriter } from '../../src/runner/frames.js';
 import { Channel } from '../../src/sandbox/channel.js';
 import { CHANNEL } from '../../src/tunables/index.js';
@@ -54,7 +55,7 @@ describe('the agent facing a hostile sandbox', () => {
       channel.call(
         {
           callId: 'x',
-          functionName: 'f',
+          ref: functionRef('f'),
           method: 'GET',
           path: '/',
           query: '',

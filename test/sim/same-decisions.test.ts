@@ -73,7 +73,7 @@ function recorder(): { log: string[]; watch: SimWatch } {
         },
       },
       onPrewarm: (what, nowMs) =>
-        log.push(`${at(nowMs)} makes ${what.kind === 'warm' ? what.functionName : `stem ${what.key}`}`),
+        log.push(`${at(nowMs)} makes ${what.kind === 'warm' ? what.functionKey : `stem ${what.key}`}`),
       onEvicted: (name, id, why, nowMs) => log.push(`${at(nowMs)} ends ${id} of ${name}: ${why}`),
     },
   };

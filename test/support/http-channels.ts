@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { HttpChannel } from '../../src/engine/oci/http-channel.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { ChannelEvents } from '../../src/sandbox/channel.js';
 
 /** Loaded. */
@@ -19,6 +20,6 @@ export async function openChannel(port: number): Promise<HttpChannel> {
       },
     };
     const channel = new HttpChannel(gate as unknown as Socket, events, () => connect(port, '127.0.0.1'));
-    channel.load({ functionName: 'f', bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1_000 });
+    channel.load({ ref: functionRef('f'), bundlePath: '', env: {}, memoryBytes: 1, timeoutMs: 1_000 });
   });
 }

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { MicrovmEngine, type MicrovmEngineOptions } from '../../src/engine/microvm/engine.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 import { DEFAULT_STORES } from '../../src/snapshots/stores.js';
 import { confinedIn, type LogEntry } from './sandboxes.js';
@@ -85,6 +86,6 @@ export class MicrovmBench {
     const bundlePath = join(this.directory, `${createHash('sha256').update(code).digest('hex')}.mjs`);
     writeFileSync(bundlePath, code);
     const limits = { memoryBytes: MEMORY_BYTES, timeoutMs: 10_000 };
-    return { functionName: 'probe', bundlePath, env: {}, ...limits, ...options };
+    return { ref: functionRef('probe'), bundlePath, env: {}, ...limits, ...options };
   }
 }

@@ -9,6 +9,7 @@ import { StoredLayers } from '../../src/engine/oci/stored-layers.js';
 import { StorageQuota } from '../../src/host/storage-quota.js';
 import type { CgroupDriver } from '../../src/linux/cgroup/driver.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
 import { confinedIn, type LogEntry } from './sandboxes.js';
 
@@ -71,7 +72,7 @@ export class OciBench {
   async run(variant: string, options: Partial<LoadOptions> = {}, pidsMax?: number): Promise<Sandbox> {
     const sandbox = await this.start(variant, {}, pidsMax);
     await sandbox.load({
-      functionName: 'probe',
+      ref: functionRef('probe'),
       bundlePath: '',
       env: {},
       memoryBytes: MEMORY_BYTES,

@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { ProcessEngine } from '../../src/engine/process/engine.js';
 import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import { confinedIn } from './sandboxes.js';
 
 const [rootName, directory] = process.argv.slice(2) as [string, string];
@@ -33,11 +34,11 @@ const stubborn = await start('sb-1');
 const spinning = await start('sb-2');
 for (const sandbox of [stubborn, spinning]) {
   const limits = { memoryBytes: 256 * 1024 * 1024, timeoutMs: 10_000 };
-  await sandbox.load({ functionName: 'stubborn', bundlePath, env: {}, ...limits });
+  await sandbox.load({ ref: functionRef('stubborn'), bundlePath, env: {}, ...limits });
 }
 const call = {
   callId: 'x',
-  functionName: 'stubborn',
+  ref: functionRef('stubborn'),
   method: 'GET',
   path: '/',
   query: '',

@@ -17,6 +17,7 @@ import { onlineCores } from '../../src/linux/online-cores.js';
 import type { CallRequest } from '../../src/model/call.js';
 import type { NemoError } from '../../src/model/errors.js';
 import type { FunctionSpec, LogLine } from '../../src/model/function.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { PackageInput, StoredPackage } from '../../src/model/package.js';
 import { Egress } from '../../src/network/egress.js';
 import type { Engine, EngineEntry, LoadOptions, Sandbox, StartOptions } from '../../src/sandbox/engine.js';
@@ -80,7 +81,12 @@ export class SandboxBench {
   /** Of the stems that functions of this sharing group, or of none, may have. */
   variantFor(group?: string): string {
     const sharing = group === undefined ? {} : { sharingGroup: group };
-    const spec: Partial<FunctionSpec> = { ...sharing, codeHash: '', codeEnding: 'mjs' };
+    const spec: Partial<FunctionSpec> = {
+      ref: functionRef('probe'),
+      ...sharing,
+      codeHash: '',
+      codeEnding: 'mjs',
+    };
     return this.entry.variant?.(spec as FunctionSpec) ?? '';
   }
 
@@ -111,7 +117,7 @@ export class SandboxBench {
     const bundlePath = join(this.directory, `${sandbox.id}.${ending}`);
     writeFileSync(bundlePath, code);
     await sandbox.load({
-      functionName: 'probe',
+      ref: functionRef('probe'),
       bundlePath,
       env: {},
       memoryBytes: 128 * 1024 * 1024,
@@ -149,7 +155,7 @@ export function call(sandbox: Sandbox, input: CallInput = {}, deadlineMs?: numbe
   const { body = '', ...rest } = input;
   const request: CallRequest = {
     callId: 'call-1',
-    functionName: 'probe',
+    ref: functionRef('probe'),
     method: 'POST',
     path: '/',
     query: '',

@@ -41,7 +41,8 @@ describe('cron trigger', function () {
     await deploy('tick', EVERY_SECOND);
     expect(cron.scheduled()).to.deep.equal(['tick']);
     await called(1);
-    expect(calls[0]!.call).to.include({ functionName: 'tick', method: 'POST', path: '/', query: '' });
+    expect(calls[0]!.call).to.include({ method: 'POST', path: '/', query: '' });
+    expect(calls[0]!.call.ref.key).to.equal('tick');
     expect(calls[0]!.call.body).to.have.length(0);
     expect(calls[0]!.call.headers['x-nemo-trigger']).to.equal('cron');
     calls[0]!.sink.onHead(200, {});

@@ -155,7 +155,7 @@ export class MicrovmEngine implements Engine {
     try {
       await sandbox.ready();
     } catch (thrown) {
-      if (restored && !this.closed) this.functions.spoilt(willLoad!.functionName);
+      if (restored && !this.closed) this.functions.spoilt(willLoad!.ref.key);
       throw thrown;
     } finally {
       snapshot.over();
@@ -215,7 +215,7 @@ export class MicrovmEngine implements Engine {
       async install(load: LoadOptions) {
         // A caller's mistake: with another function's code and environment in it, it must never answer.
         if (restored !== undefined && !isDeepStrictEqual(load, restored))
-          throw new NemoError('INTERNAL', `${options.id} has loaded ${restored.functionName} as it was`);
+          throw new NemoError('INTERNAL', `${options.id} has loaded ${restored.ref.key} as it was`);
         code = await readFile(load.bundlePath);
         return '';
       },

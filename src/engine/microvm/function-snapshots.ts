@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { Cgroup } from '../../linux/cgroup/driver.js';
 import { asNemoError } from '../../model/errors.js';
 import type { FunctionSpec } from '../../model/function.js';
+import { keyInPath } from '../../model/function-ref.js';
 import type { LoadOptions } from '../../sandbox/engine.js';
 import type { OpenSnapshot } from '../../snapshots/snapshot.js';
 import type { MadeBy } from '../../snapshots/snapshot-files.js';
@@ -41,7 +42,7 @@ export interface OpenFunction extends BaseSnapshot {
 
 export class FunctionSnapshots {
   private readonly candidates = new Map<string, Candidate>();
-  /** By name, as they should be; undefined until somebody says so. */
+  /** By the key of its snapshot, as they should be; undefined until somebody says so. */
   private current: Map<string, Identity> | undefined;
   private makingMs: number = SNAPSHOT.makingMs;
   /** Of a start from a snapshot until the machine answers, as it was lately. */
@@ -58,8 +59,7 @@ export class FunctionSnapshots {
   /** Undefined where there is none that fits. */
   async open(load: LoadOptions): Promise<OpenFunction | undefined> {
     const { snapshots } = this.options;
-    const { functionName } = load;
-    const key = keyOf(functionName);
+    const key = snapshotKeyOf(load.ref.key);
     if (snapshots.madeByOf(key) === undefined) return undefined;
     const stem = await this.stems.look(heapMbOf(load));
     if (!snapshots.has(key, madeBy(stem, await identityOf(load)))) return undefined;
@@ -68,7 +68,7 @@ export class FunctionSnapshots {
 
   /** Whether a start from a snapshot is quicker than a load into a stem that is there. */
   async restores(load: LoadOptions): Promise<boolean> {
-    const known = this.options.snapshots.list().find(({ key }) => key === keyOf(load.functionName));
+    const known = this.options.snapshots.list().find(({ key }) => key === snapshotKeyOf(load.ref.key));
     if (known === undefined || known.savedMs <= this.startMs) return false;
     const stem = await this.stems.look(heapMbOf(load));
     return this.options.snapshots.has(known.key, madeBy(stem, await identityOf(load)));
@@ -82,8 +82,9 @@ export class FunctionSnapshots {
   /** A stem has loaded a function. Begins to make a snapshot if it is worth that; one at a time. */
   async loaded(load: LoadOptions, code: Buffer, tookMs: number): Promise<void> {
     const identity = identify(load, sha256(code));
-    const { functionName } = load;
-    const candidate = this.candidate(functionName, identity);
+    const functionKey = load.ref.key;
+    const snapshotKey = snapshotKeyOf(functionKey);
+    const candidate = this.candidate(functionKey, identity);
     candidate.loads = candidate.loads * decay(Date.now() - candidate.loadedMs) + 1;
     candidate.loadedMs = Date.now();
     if (candidate.failed || this.making !== undefined || this.closed) return;
@@ -95,37 +96,37 @@ export class FunctionSnapshots {
     if (
       known === undefined ||
       this.making !== undefined ||
-      snapshots.has(keyOf(functionName), madeBy(stem, identity))
+      snapshots.has(snapshotKey, madeBy(stem, identity))
     )
       return;
-    const facts = { key: keyOf(functionName), bytes: known.bytes, savedMs: tookMs, needed: false };
+    const facts = { key: snapshotKey, bytes: known.bytes, savedMs: tookMs, needed: false };
     if (!snapshots.worthMaking({ ...facts, accesses: candidate.loads }, this.makingMs)) return;
     const startMs = performance.now();
     try {
       await this.make(load, identity, code, stem, tookMs);
       this.makingMs = performance.now() - startMs;
-      onNote(`a snapshot of the loaded function ${functionName} was made in ${Math.round(this.makingMs)} ms`);
+      onNote(`a snapshot of the loaded function ${functionKey} was made in ${Math.round(this.makingMs)} ms`);
     } catch (thrown) {
       candidate.failed = true;
       const why = asNemoError(thrown).message;
-      if (!this.closed) onNote(`no snapshot of the loaded function ${functionName} was made: ${why}`);
+      if (!this.closed) onNote(`no snapshot of the loaded function ${functionKey} was made: ${why}`);
     }
   }
 
   /** A machine that went on from it did not get as far as its function: no other shall. */
-  spoilt(functionName: string): void {
-    const candidate = this.candidates.get(functionName);
+  spoilt(functionKey: string): void {
+    const candidate = this.candidates.get(functionKey);
     if (candidate !== undefined) candidate.failed = true;
-    this.options.snapshots.remove(keyOf(functionName));
+    this.options.snapshots.remove(snapshotKeyOf(functionKey));
     this.options.onNote(
-      `the snapshot of the loaded function ${functionName} is not used any more: a start failed`,
+      `the snapshot of the loaded function ${functionKey} is not used any more: a start failed`,
     );
   }
 
   /** These are the functions there are. */
   retain(functions: readonly FunctionSpec[]): void {
     const of = ({ codeHash, ...spec }: FunctionSpec) =>
-      [spec.name, identify({ functionName: spec.name, ...spec }, codeHash)] as const;
+      [snapshotKeyOf(spec.ref.key), identify(spec, codeHash)] as const;
     this.current = new Map(functions.map(of));
     for (const { key } of this.options.snapshots.list()) if (key.startsWith(PREFIX)) this.removeStale(key);
   }
@@ -139,7 +140,7 @@ export class FunctionSnapshots {
     if (this.current === undefined) return;
     const { snapshots } = this.options;
     const made = snapshots.madeByOf(key);
-    const wanted = this.current.get(key.slice(PREFIX.length));
+    const wanted = this.current.get(key);
     if (made?.code !== wanted?.code || made?.settings !== wanted?.settings) snapshots.remove(key);
   }
 
@@ -166,7 +167,7 @@ export class FunctionSnapshots {
     const memoryMaxBytes = stem.memoryMb * 2 ** 20 + 2 * MICROVM.hostBytes;
     const making = { cgroup: driver.create(name, { memoryMaxBytes, pidsMax: 64, cpus: cores }) };
     this.making = making;
-    const key = keyOf(load.functionName);
+    const key = snapshotKeyOf(load.ref.key);
     // QEMU that was taken over could take its time for each answer.
     const late = setTimeout(() => void making.cgroup.kill().catch(() => {}), SNAPSHOT.makingMaxMs).unref();
     try {
@@ -198,8 +199,9 @@ export class FunctionSnapshots {
   }
 }
 
-function keyOf(functionName: string): string {
-  return `${PREFIX}${functionName}`;
+/** It is the name of a folder, too. */
+function snapshotKeyOf(functionKey: string): string {
+  return PREFIX + keyInPath(functionKey);
 }
 
 function heapMbOf({ memoryBytes }: LoadOptions): number {
@@ -214,11 +216,11 @@ async function identityOf(load: LoadOptions): Promise<Identity> {
   return identify(load, sha256(await readFile(load.bundlePath)));
 }
 
-type Settings = Pick<LoadOptions, 'functionName' | 'env' | 'concurrency'>;
+type Settings = Pick<LoadOptions, 'ref' | 'env' | 'concurrency'>;
 
-function identify({ functionName, env, concurrency = 1 }: Settings, code: string): Identity {
+function identify({ ref, env, concurrency = 1 }: Settings, code: string): Identity {
   const variables = Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1));
-  return { code, settings: sha256(JSON.stringify([functionName, concurrency, variables])) };
+  return { code, settings: sha256(JSON.stringify([ref.key, concurrency, variables])) };
 }
 
 function sha256(of: Buffer | string): string {

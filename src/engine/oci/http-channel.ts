@@ -86,9 +86,9 @@ export class HttpChannel {
     return this.open.size;
   }
 
-  load({ functionName, concurrency = 1 }: LoadOptions): void {
+  load({ ref, concurrency = 1 }: LoadOptions): void {
     this.concurrency = concurrency;
-    this.functionName = functionName;
+    this.functionName = ref.key;
     this.gate.write('go\n');
     this.loadedMs = performance.now();
     this.awaitServer();

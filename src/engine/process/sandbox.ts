@@ -144,7 +144,7 @@ export class ProcessSandbox extends SandboxLifecycle implements Sandbox {
         this.cgroup.setMemoryMax(options.memoryBytes + (this.traits.hostBytes ?? 0));
         const path = await (this.traits.install ?? ((of) => this.copyCode(of)))(options);
         if (options.packages !== undefined) await this.traits.placePackages?.(options.packages);
-        if (options.egress !== undefined) await this.openNetwork(options.egress, options.functionName);
+        if (options.egress !== undefined) await this.openNetwork(options.egress, options.ref.key);
         this.channel.load(options, path);
       }),
     );
@@ -165,14 +165,14 @@ export class ProcessSandbox extends SandboxLifecycle implements Sandbox {
     await chmod(path, mode);
   }
 
-  private async openNetwork(rules: readonly string[], functionName: string): Promise<void> {
+  private async openNetwork(rules: readonly string[], functionKey: string): Promise<void> {
     const namespace = this.egress === undefined ? undefined : openNetworkNamespace(this.cgroup);
     if (this.egress === undefined || namespace === undefined) {
       throw new NemoError('SANDBOX_START', `${this.id} has no network that could be opened`);
     }
     const hosts = join(this.directory, HOSTS_NAME);
     const onRefused = (message: string) => this.say(message);
-    const request = { id: this.id, functionName, namespace, rules, onRefused };
+    const request = { id: this.id, functionKey, namespace, rules, onRefused };
     await writeFile(hosts, LOCAL_HOSTS + (await this.egress.attach(request)));
     await this.giveToFunction(hosts);
     void this.exited.then(() => this.egress?.detach(this.id));

@@ -3,15 +3,21 @@
 import type { FunctionSpec } from '../../model/function.js';
 import type { PackageRef } from '../../model/package.js';
 
-export type FunctionView = Omit<FunctionSpec, 'env' | 'packages'> & {
+export type FunctionView = Omit<FunctionSpec, 'ref' | 'env' | 'packages'> & {
+  name: string;
+  namespace: string;
+  /** The newest one: it grows with every deploy. */
+  version: number;
   /** Names only. */
   env: string[];
   /** Without the names of their files, which may be a megabyte. */
   packages?: Array<Omit<PackageRef, 'entries'>>;
 };
 
-export function viewFunction({ packages, ...spec }: FunctionSpec): FunctionView {
+export function viewFunction({ ref, packages, ...spec }: FunctionSpec): FunctionView {
+  const { name, namespace, version } = ref;
   return {
+    ...{ name, namespace, version },
     ...spec,
     env: Object.keys(spec.env).sort(),
     ...(packages === undefined

@@ -3,8 +3,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Asker } from '../../model/asker.js';
 import { NemoError } from '../../model/errors.js';
-import { noSuchFunction } from '../../model/function.js';
+import { parseFunctionText, splitFunctionText } from '../../model/function-ref.js';
 import type { DeployInput, Platform } from '../../model/platform.js';
+import { functionNamed } from '../../provision/registry.js';
 import { GATEWAY_HTTP } from '../../tunables/index.js';
 import { whileWorking } from '../body-parser.js';
 import { networkOf } from '../callers.js';
@@ -26,19 +27,10 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform, b
       if (typeof body !== 'object' || body === null || Array.isArray(body)) {
         throw new NemoError('BAD_REQUEST', 'a deploy is not a JSON object', { hint: 'send {"code": "..."}' });
       }
-      const { name } = request.params;
-      if (body.name !== undefined && body.name !== name) {
-        throw new NemoError(
-          'BAD_REQUEST',
-          `the path names '${name.slice(0, 80)}', the body another function`,
-          {
-            hint: 'leave the name out of the body',
-          },
-        );
-      }
+      const named = namedBy(request.params.name, body);
       const asker = askerOf(request, reply);
       const { spec, created } = await whileWorking(request.raw, bodies, () =>
-        registry.deploy({ ...(body as unknown as DeployInput), name }, asker),
+        registry.deploy({ ...(body as unknown as DeployInput), ...named }, asker),
       );
       return reply.code(created ? 201 : 200).send(viewFunction(spec));
     },
@@ -46,15 +38,35 @@ export function addFunctionRoutes(server: FastifyInstance, platform: Platform, b
 
   server.get('/v1/functions', async () => ({ functions: registry.list().map(viewFunction) }));
 
-  server.get<ByName>('/v1/functions/:name', async (request) => {
-    const spec = registry.get(request.params.name);
-    if (spec === undefined) throw noSuchFunction(request.params.name);
-    return viewFunction(spec);
-  });
+  server.get<ByName>('/v1/functions/:name', async (request) =>
+    viewFunction(functionNamed(registry, request.params.name)),
+  );
 
   server.delete<ByName>('/v1/functions/:name', async (request, reply) => {
-    await registry.remove(request.params.name, askerOf(request, reply));
+    requireNoAlias(request.params.name);
+    await registry.remove(parseFunctionText(request.params.name).key, askerOf(request, reply));
     return reply.code(204).send();
+  });
+}
+
+/** The path's name, and its namespace if it has one. BAD_REQUEST if the body says otherwise. */
+function namedBy(text: string, body: Record<string, unknown>): { name: string; namespace?: string } {
+  requireNoAlias(text);
+  const named = splitFunctionText(text);
+  for (const [part, value] of Object.entries(named)) {
+    if (body[part] === undefined || body[part] === value) continue;
+    throw new NemoError('BAD_REQUEST', `the path names '${text.slice(0, 80)}', the body another function`, {
+      hint: `leave the ${part} out of the body`,
+    });
+  }
+  return named;
+}
+
+/** Who deploys or removes does so to a function, not to one of its versions. */
+function requireNoAlias(text: string): void {
+  if (splitFunctionText(text).alias === undefined) return;
+  throw new NemoError('BAD_REQUEST', `'${text.slice(0, 80)}' names one version of a function`, {
+    hint: 'deploy or remove the function: leave out the colon and what follows it',
   });
 }
 

@@ -1,11 +1,13 @@
 /**
- * `/function/<name>` and below: any method, any body, never parsed. This is the hot path: it runs before fastify
+ * `/function/<function>` and below: any method, any body, never parsed. This is the hot path: it runs before fastify
  * sees the request, makes no promise, and touches the body only where there is one.
  */
 
 import { randomBytes } from 'node:crypto';
-import { NemoError } from '../../model/errors.js';
+import { asNemoError, NemoError } from '../../model/errors.js';
+import type { FunctionSpec } from '../../model/function.js';
 import type { Platform } from '../../model/platform.js';
+import { functionNamed } from '../../provision/registry.js';
 import type { Api } from '../api.js';
 import { askedTimeoutMs } from '../asked-timeout.js';
 import { bodyTooLarge, collectBody, cutLongUpload } from '../body.js';
@@ -51,17 +53,31 @@ export function nativeApi(platform: Platform, options: InvokeOptions): Api {
     const pathEnd = queryAt === -1 ? url.length : queryAt;
     const slash = url.indexOf('/', INVOKE_PREFIX.length);
     const nameEnd = slash === -1 || slash > pathEnd ? pathEnd : slash;
-    const functionName = url.slice(INVOKE_PREFIX.length, nameEnd);
-
-    const refuse = (error: NemoError): void => {
+    const text = url.slice(INVOKE_PREFIX.length, nameEnd);
+    const refuse = (functionKey: string, error: NemoError): void => {
       sendError(response, error, ['X-Call-Id', callId]);
-      platform.refused({ callId, functionName, principal, mode: 'sync' }, error);
+      platform.refused(functionKey, { callId, principal, mode: 'sync' }, error);
     };
+
+    if (options.stopping()) return refuse(text, stoppingError());
+    // One look-up for what callers usually write, which is a key.
+    const found = platform.registry.get(text) ?? otherwiseNamed(platform, text);
+    if (found instanceof NemoError) return refuse(text, found);
+    const { ref } = found;
+    if (nameEnd === pathEnd && headers['service-worker'] !== undefined) {
+      return refuse(ref.key, tooWide(text));
+    }
+    const declared = headers['content-length'];
+    if (declared !== undefined && Number(declared) > bodyMaxBytes) {
+      cutLongUpload(request);
+      return refuse(ref.key, bodyTooLarge(bodyMaxBytes));
+    }
+
     const run = (body: Buffer): void => {
       platform.invoke(
         {
           callId,
-          functionName,
+          ref,
           method: request.method!,
           path: nameEnd === pathEnd ? '/' : url.slice(nameEnd, pathEnd),
           query: queryAt === -1 ? '' : url.slice(queryAt + 1),
@@ -72,25 +88,15 @@ export function nativeApi(platform: Platform, options: InvokeOptions): Api {
           deadlineMs,
           traceparent,
         },
-        new CallReply(response, functionName, callId, shared ? sharedPlace : ownPlace, caller, body.length),
+        new CallReply(response, ref.key, callId, shared ? sharedPlace : ownPlace, caller, body.length),
       );
     };
 
-    if (options.stopping()) return refuse(stoppingError());
-    if (nameEnd === pathEnd && headers['service-worker'] !== undefined) return refuse(tooWide(functionName));
-    const declared = headers['content-length'];
     const hasBody = declared === undefined ? isChunked(request.rawHeaders) : declared !== '0';
     if (!hasBody) return run(NO_BODY);
-    // Nobody is to send a body for nothing.
-    const refusal = platform.refusalOf(functionName);
-    if (refusal !== undefined) return refuse(refusal);
-    if (declared !== undefined && Number(declared) > bodyMaxBytes) {
-      cutLongUpload(request);
-      return refuse(bodyTooLarge(bodyMaxBytes));
-    }
     collectBody(request, declared === undefined ? undefined : Number(declared), bodyMaxBytes, bodies, {
       onBody: run,
-      onRefused: refuse,
+      onRefused: (error) => refuse(ref.key, error),
     });
   };
   return { prefix: INVOKE_PREFIX, handle };
@@ -103,6 +109,15 @@ function isChunked(rawHeaders: readonly string[]): boolean {
     if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') return true;
   }
   return false;
+}
+
+/** Of a path, only the two characters are decoded that no name has: each function has one way to be written. */
+function otherwiseNamed({ registry }: Platform, inPath: string): FunctionSpec | NemoError {
+  try {
+    return functionNamed(registry, inPath.replace(/%2f/i, '/').replace(/%3a/i, ':'));
+  } catch (thrown) {
+    return asNemoError(thrown);
+  }
 }
 
 /** A service worker controls what is below the folder of its script: here, the pages of all functions. */

@@ -6,8 +6,8 @@
 
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../model/errors.js';
-import { noSuchFunction } from '../../model/function.js';
 import type { Platform } from '../../model/platform.js';
+import { functionNamed } from '../../provision/registry.js';
 import { LOGS } from '../../tunables/index.js';
 import type { Shares } from '../shares.js';
 import { asLine, LogFollowers } from './log-followers.js';
@@ -18,15 +18,14 @@ const TAIL_DEFAULT = 100;
 /** Returns the way to end all open answers. */
 export function addLogRoutes(server: FastifyInstance, platform: Platform, followers: Shares): () => void {
   const open = new Map<string, LogFollowers>();
-  platform.registry.onChange((name, spec) => {
-    if (spec === undefined) open.get(name)?.end();
+  platform.registry.onChange((key, spec) => {
+    if (spec === undefined) open.get(key)?.end();
   });
 
   server.get<{ Params: { name: string }; Querystring: { tail?: string; follow?: string } }>(
     '/v1/functions/:name/logs',
     (request, reply) => {
-      const { name } = request.params;
-      if (platform.registry.get(name) === undefined) throw noSuchFunction(name);
+      const { key } = functionNamed(platform.registry, request.params.name).ref;
       const tail = countParameter(request.query.tail, 'tail', TAIL_DEFAULT, LOGS.linesPerFunction);
       const follows = flagParameter(request.query.follow) && request.method !== 'HEAD';
       const { socket } = request.raw;
@@ -36,14 +35,14 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform, follow
       const response = reply.raw;
       response.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'Cache-Control': 'no-store' });
       response.flushHeaders();
-      const printed = platform.logs.read(name, tail).map(asLine).join('');
+      const printed = platform.logs.read(key, tail).map(asLine).join('');
       if (printed !== '') response.write(printed);
       if (!follows) {
         response.end();
         return;
       }
-      const those = open.get(name) ?? new LogFollowers(platform.logs, name);
-      open.set(name, those);
+      const those = open.get(key) ?? new LogFollowers(platform.logs, key);
+      open.set(key, those);
       those.add(response);
       // Whoever stops sending does not wait for an end that may never come.
       const left = (): void => void response.destroy();
@@ -51,7 +50,7 @@ export function addLogRoutes(server: FastifyInstance, platform: Platform, follow
       response.on('close', () => {
         socket.off('end', left);
         followers.give(socket, 1);
-        if (those.remove(response)) open.delete(name);
+        if (those.remove(response)) open.delete(key);
       });
     },
   );

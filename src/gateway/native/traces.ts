@@ -1,8 +1,8 @@
 /** `/v1/functions/<name>/traces`: the time lines of a function's last calls, newest first or slowest first. */
 
 import type { FastifyInstance } from 'fastify';
-import { noSuchFunction } from '../../model/function.js';
 import type { Platform } from '../../model/platform.js';
+import { functionNamed } from '../../provision/registry.js';
 import { TRACE } from '../../tunables/index.js';
 import { countParameter, flagParameter } from './query.js';
 
@@ -12,11 +12,10 @@ export function addTraceRoutes(server: FastifyInstance, platform: Platform): voi
   server.get<{ Params: { name: string }; Querystring: { last?: string; slowest?: string } }>(
     '/v1/functions/:name/traces',
     async (request) => {
-      const { name } = request.params;
-      if (platform.registry.get(name) === undefined) throw noSuchFunction(name);
+      const { key } = functionNamed(platform.registry, request.params.name).ref;
       const last = countParameter(request.query.last, 'last', LAST_DEFAULT, TRACE.callsPerFunction);
-      if (!flagParameter(request.query.slowest)) return { traces: platform.traces.last(name, last) };
-      const all = platform.traces.last(name, TRACE.callsPerFunction);
+      if (!flagParameter(request.query.slowest)) return { traces: platform.traces.last(key, last) };
+      const all = platform.traces.last(key, TRACE.callsPerFunction);
       return { traces: all.sort((a, b) => b.totalMs - a.totalMs).slice(0, last) };
     },
   );

@@ -30,11 +30,11 @@ export class OffenderHistory {
    * `awayMs`: how long it shall not start calls on that core; 0: it ran alone there and may come back. Returns true if its
    * owner has not been told for a while: conflicts come many a second.
    */
-  blame(functionName: string, core: number, awayMs: number, cause: string, nowMs: number): boolean {
-    let entry = this.entries.get(functionName);
+  blame(functionKey: string, core: number, awayMs: number, cause: string, nowMs: number): boolean {
+    let entry = this.entries.get(functionKey);
     if (entry === undefined) {
       entry = { times: 0, penalty: 0, cause, atMs: nowMs, toldMs: Number.NEGATIVE_INFINITY, away: new Map() };
-      this.entries.set(functionName, entry);
+      this.entries.set(functionKey, entry);
     }
     entry.penalty = penaltyOf(entry, nowMs) + 1;
     entry.atMs = nowMs;
@@ -47,9 +47,9 @@ export class OffenderHistory {
   }
 
   /** Cheap while nobody is to blame: asked for each call. */
-  of(functionName: string, nowMs: number): Offences {
+  of(functionKey: string, nowMs: number): Offences {
     if (this.entries.size === 0) return NO_OFFENCES;
-    const entry = this.entries.get(functionName);
+    const entry = this.entries.get(functionKey);
     if (entry === undefined) return NO_OFFENCES;
     for (const [core, untilMs] of entry.away) if (untilMs <= nowMs) entry.away.delete(core);
     const penalty = penaltyOf(entry, nowMs);
@@ -58,15 +58,15 @@ export class OffenderHistory {
   }
 
   /** For the owner; undefined: it never was to blame. */
-  record(functionName: string, nowMs: number): OffenceRecord | undefined {
-    const entry = this.entries.get(functionName);
+  record(functionKey: string, nowMs: number): OffenceRecord | undefined {
+    const entry = this.entries.get(functionKey);
     if (entry === undefined) return undefined;
     return { times: entry.times, penalty: penaltyOf(entry, nowMs), cause: entry.cause };
   }
 
   /** It was removed: one of its name that comes later is another. */
-  forget(functionName: string): void {
-    this.entries.delete(functionName);
+  forget(functionKey: string): void {
+    this.entries.delete(functionKey);
   }
 }
 

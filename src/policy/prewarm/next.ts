@@ -7,7 +7,7 @@ import type { FunctionUsage } from '../usage/usage.js';
 import type { PrewarmPolicy, StemDemand } from './policy.js';
 
 export interface PrewarmFunction {
-  readonly name: string;
+  readonly key: string;
   /** Sandboxes with its code, and those that are being made. */
   readonly sandboxes: number;
   /** When it was last called or deployed, ms. */
@@ -26,7 +26,7 @@ export interface PrewarmSnapshot {
   functions: Iterable<PrewarmFunction>;
 }
 
-export type PrewarmDecision = { kind: 'stem'; key: string } | { kind: 'warm'; functionName: string };
+export type PrewarmDecision = { kind: 'stem'; key: string } | { kind: 'warm'; functionKey: string };
 
 /** At most one: sandboxes are made one after the other, so that making them never becomes a load of its own. */
 export function nextToMake(policy: PrewarmPolicy, snapshot: PrewarmSnapshot): PrewarmDecision | undefined {
@@ -38,7 +38,7 @@ export function nextToMake(policy: PrewarmPolicy, snapshot: PrewarmSnapshot): Pr
     if (chosen !== undefined && candidate.lastUsedMs <= chosen.lastUsedMs) continue;
     if (candidate.sandboxes < policy.warm(candidate.usage, nowMs).sandboxes) chosen = candidate;
   }
-  if (chosen !== undefined) return { kind: 'warm', functionName: chosen.name };
+  if (chosen !== undefined) return { kind: 'warm', functionKey: chosen.key };
   const short = snapshot.stems.find((stem) => stem.count < (stem.wanted ?? policy.stems(stem, nowMs)));
   return short === undefined ? undefined : { kind: 'stem', key: short.key };
 }

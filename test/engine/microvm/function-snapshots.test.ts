@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { MicrovmEngine } from '../../../src/engine/microvm/engine.js';
 import type { FunctionSpec } from '../../../src/model/function.js';
+import { functionRef } from '../../../src/model/function-ref.js';
 import type { LoadOptions, Sandbox } from '../../../src/sandbox/engine.js';
 import { MicrovmBench } from '../../support/microvm-bench.js';
 import { ask, errorOf } from '../../support/sandboxes.js';
@@ -37,7 +38,7 @@ describe('snapshots of loaded functions', function () {
   let bench: MicrovmBench;
   let engine: MicrovmEngine;
   let load: LoadOptions;
-  const folder = () => join(bench.stateDir, 'snapshots', 'function-probe');
+  const folder = (key = 'probe') => join(bench.stateDir, 'snapshots', `function-${key}`);
   const run = async (options: LoadOptions): Promise<Sandbox> => {
     const sandbox = await bench.start(engine, { willLoad: options });
     await sandbox.load(options);
@@ -45,7 +46,7 @@ describe('snapshots of loaded functions', function () {
   };
   const made = async (options: LoadOptions): Promise<void> => {
     let isMade = false;
-    const note = bench.note(/snapshot of the loaded function probe was made/, bench.notes.length);
+    const note = bench.note(/snapshot of the loaded function (team\/)?probe was made/, bench.notes.length);
     void note.then(() => {
       isMade = true;
     });
@@ -86,8 +87,9 @@ describe('snapshots of loaded functions', function () {
   });
 
   it('serves no other function, and refuses to become one', async () => {
-    const other = { ...load, functionName: 'other', env: {} };
+    const other = { ...load, ref: functionRef('other'), env: {} };
     expect(await engine.restores(other)).to.equal(false);
+    expect(await engine.restores({ ...load, ref: functionRef('probe', 'team') })).to.equal(false);
     const sandbox = await run(other);
     expect(((await ask(sandbox)) as Answer).secret).to.equal(undefined);
     await sandbox.kill();
@@ -102,14 +104,17 @@ describe('snapshots of loaded functions', function () {
 
   it('goes with its function, its code and its settings', async () => {
     const [code, env] = [/(\w+)\.mjs/.exec(load.bundlePath)![1]!, load.env];
-    const spec = { name: 'probe', codeHash: code, env, concurrency: 1 } as FunctionSpec;
+    const spec = { ref: functionRef('probe'), codeHash: code, env, concurrency: 1 } as FunctionSpec;
     engine.retain([spec]);
     expect(existsSync(folder())).to.equal(true);
     engine.retain([{ ...spec, env: { SECRET: 'another' } }]);
     expect(existsSync(folder())).to.equal(false);
-    engine.retain([spec]);
-    await made(load);
-    engine.retain([{ ...spec, codeHash: 'another' }]);
+    const namesake = { ...spec, ref: functionRef('probe', 'team') };
+    engine.retain([spec, namesake]);
+    await made({ ...load, ref: namesake.ref });
     expect(existsSync(folder())).to.equal(false);
+    expect(existsSync(folder('team@probe'))).to.equal(true);
+    engine.retain([spec, { ...namesake, codeHash: 'another' }]);
+    expect(existsSync(folder('team@probe'))).to.equal(false);
   });
 });

@@ -9,6 +9,7 @@ import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createNamespace, type Namespace } from '../../../src/linux/netns.js';
 import { spawnTied } from '../../../src/linux/tied-process.js';
+import { functionRef } from '../../../src/model/function-ref.js';
 import { Egress } from '../../../src/network/egress.js';
 import type { Sandbox } from '../../../src/sandbox/engine.js';
 import { EGRESS } from '../../../src/tunables/index.js';
@@ -129,10 +130,10 @@ try {
   for (const address of written) seen[address] = await first(byAddress, [address, 7001, 'hello']);
   seen.openedByOperator = await first(byAddress, [BOX, 7001, 'hello']);
   seen.told = bench.logs.filter(({ text }) => /^nemo: 127\.0\.0\.1:7001 is not reached/.test(text)).length;
-  const storm = await bench.run(STORM, { egress: ['world.test:7001'], functionName: 'storm' });
+  const storm = await bench.run(STORM, { egress: ['world.test:7001'], ref: functionRef('storm') });
   seen.storm = await first(storm, [300]);
   seen.refusals = await ask(
-    await bench.run(LOOP, { egress: ['127.0.0.1:7001'], functionName: 'loop' }),
+    await bench.run(LOOP, { egress: ['127.0.0.1:7001'], ref: functionRef('loop') }),
     1_000,
   );
   seen.besideStorm = await first(byName, ['world.test', 7001, 'hello']);
@@ -143,7 +144,7 @@ try {
   seen.besideSquatter = await first(far, [FAR, 7001, 'hello']);
   squatter.kill();
 
-  const leaver = await bench.run(LEAVES, { egress: ['world.test:7001'], functionName: 'leaver' });
+  const leaver = await bench.run(LEAVES, { egress: ['world.test:7001'], ref: functionRef('leaver') });
   const before = readdirSync('/proc/self/fd').length;
   let held = 0;
   const look = setInterval(() => {

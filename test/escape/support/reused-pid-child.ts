@@ -20,7 +20,7 @@ try {
   const namespace = openNetworkNamespace(group)!;
   await end(sandbox);
   const nf = await startAs(sandbox.pid!, startInOwnNamespace);
-  await egress.attach({ id: 'sb-0', functionName: 'f', namespace, rules: ['10.9.0.0/16:7001'] });
+  await egress.attach({ id: 'sb-0', functionKey: 'f', namespace, rules: ['10.9.0.0/16:7001'] });
   const touched = insideNamespace(`/proc/${nf.pid}/ns/net`, () => routeTo('10.9.0.1').kind === 'local');
   await end(nf);
   process.stdout.write(`${JSON.stringify({ reused: nf.pid === sandbox.pid, touched })}\n`);
