@@ -15,7 +15,7 @@ import { ProcessEngine } from '../src/engine/process/engine.js';
 import { openCgroupDriver } from '../src/linux/cgroup/open.js';
 import { onlineCores } from '../src/linux/online-cores.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
-import type { CallRequest } from '../src/model/function.js';
+import type { CallRequest } from '../src/model/call.js';
 import { functionRef } from '../src/model/function-ref.js';
 import type { StoredPackage } from '../src/model/package.js';
 import type { Sandbox } from '../src/sandbox/engine.js';

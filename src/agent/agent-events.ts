@@ -4,7 +4,7 @@ import type { Control } from '../control/control.js';
 import type { NemoError } from '../model/errors.js';
 import type { EventLog } from '../model/platform.js';
 import { FROZEN, LADDER } from '../policy/conflict/ladder.js';
-import type { Instance } from '../pool/state.js';
+import type { Instance } from '../pool/instance.js';
 import type { SandboxExit } from '../sandbox/engine.js';
 import { CONFLICT } from '../tunables/index.js';
 

@@ -10,6 +10,7 @@ import { CONSOLE_FOLDER } from '../console/assets.js';
 import { Control } from '../control/control.js';
 import { TakenCores } from '../control/taken-cores.js';
 import { Dispatcher } from '../dispatch/dispatcher.js';
+import { failuresTo } from '../dispatch/observer.js';
 import { builtinEngines, ENGINE_DEFAULT } from '../engine/builtin.js';
 import { Engines } from '../engine/engines.js';
 import { unmountBelow } from '../engine/oci/rootfs.js';
@@ -38,13 +39,13 @@ import { preimportStems } from '../preimport/preimport-stems.js';
 import { ImageUploads } from '../provision/image-uploads.js';
 import { createRegistry } from '../provision/registry.js';
 import { openStore } from '../store/open-store.js';
+import { CallCounts } from '../telemetry/call-counts.js';
 import { createEventLog } from '../telemetry/event-log.js';
 import { createLogBook, logFailure } from '../telemetry/log-book.js';
 import { SandboxUsage } from '../telemetry/sandbox-usage.js';
 import { Snapshot } from '../telemetry/snapshot.js';
 import { CallTraces } from '../telemetry/traces/call-traces.js';
 import { openSources } from '../triggers/catalogue.js';
-import type { TriggeredCallEnded } from '../triggers/source.js';
 import { AGENT, GATEWAY, LOGS, TRACE } from '../tunables/index.js';
 import { AgentEvents } from './agent-events.js';
 import { takeHost } from './agent-host.js';
@@ -83,11 +84,12 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   const events = new AgentEvents(log);
   const isFunction = (name: string): boolean => registry.get(name) !== undefined;
   const logs = createLogBook(LOGS, isFunction);
+  const calls = new CallCounts(isFunction);
   const traces = new CallTraces(TRACE, isFunction);
   if (config.otlp !== undefined) {
     const { createOtlpExporter } = await import('../telemetry/traces/otlp.js');
     const exporter = createOtlpExporter(config.otlp);
-    traces.onTrace((trace) => exporter.export(trace));
+    traces.onTrace((trace, parent) => exporter.export(trace, parent));
     closers.push(() => exporter.close());
   }
   const egress = openNetwork('relay', config.egressAllow);
@@ -152,6 +154,10 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
       if (!stopping) events.sandboxEnded(worker, exit);
     },
   });
+  const failed = (functionName: string, error: NemoError, sandboxId: string | undefined): void => {
+    events.callFailed(functionName, error, sandboxId);
+    logFailure(logs, functionName, error, sandboxId);
+  };
   const dispatcher = new Dispatcher({
     control,
     pool,
@@ -159,11 +165,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     functionCores: config.functionCores,
     fallbackCore: config.housekeepingCores[0]!,
     selection: config.pool.selection,
-    onFailure: (functionName, error, sandboxId) => {
-      events.callFailed(functionName, error, sandboxId);
-      logFailure(logs, functionName, error, sandboxId);
-    },
-    observer: traces,
+    observers: [traces, calls, failuresTo(failed)],
     onChanged: (fn) => planner.changed(fn),
   });
   const planner = new Planner({
@@ -195,6 +197,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     if (spec === undefined) {
       logs.forget(name);
       traces.forget(name);
+      calls.forget(name);
     }
     planner.tick();
   });
@@ -277,6 +280,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     events: log,
     traces,
     invoke: (call, sink) => dispatcher.invoke(call, sink),
+    refused: (key, call, error) => dispatcher.refused(key, call, error),
     frame: () => snapshot.frame(),
     engines: () => engines.list(),
   };
@@ -295,15 +299,9 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     bodyMaxBytes: GATEWAY.bodyMaxBytes,
     consoleDir: CONSOLE_FOLDER,
     logLevel: config.logLevel,
+    calls,
   });
-  const { calls } = gateway;
-  const triggered: TriggeredCallEnded = (functionName, error, timeline) => {
-    const seconds = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
-    calls.record(functionName, error?.code, seconds, timeline?.start);
-  };
-  const sources = await openSources(config, {
-    ...{ agentName: config.name, platform, store, onCallEnded: triggered },
-  });
+  const sources = await openSources(config, { agentName: config.name, platform, store });
   for (const message of warnings) events.warn(message);
   log.emit({ kind: 'agent-started', severity: 'info', message: `agent started, policy ${policy.name}` });
 

@@ -28,11 +28,12 @@ export function traceView(traces: readonly CallTrace[]): string {
     trace.faults === null ? '-' : String(trace.faults),
     trace.core < 0 ? '-' : String(trace.core),
     trace.sandboxId || '-',
+    `${trace.source} ${trace.caller}`,
     trace.error ?? trace.start ?? '-',
     `|${bar(trace, longestMs)}`,
   ]);
   const headings = ['TIME (UTC)', 'MS', 'QUEUED', 'START', 'TURN', 'RUN', 'REPLY', 'CPU', 'MEMORY', 'FAULTS'];
-  const table = formatTable([...headings, 'CORE', 'SANDBOX', 'HOW', ''], rows);
+  const table = formatTable([...headings, 'CORE', 'SANDBOX', 'FROM', 'HOW', ''], rows);
   return `${table}queued .  sandbox starts +  waits for its turn -  runs #  answers >   the longest took ${ms(longestMs)} ms\n`;
 }
 

@@ -3,7 +3,7 @@
  * changes: a box with thousands of them looks at none of them whenever anybody's call comes or ends.
  */
 
-import type { FunctionState } from '../pool/state.js';
+import type { FunctionState } from '../pool/function-state.js';
 
 export class Backlog {
   private readonly ready = new Set<FunctionState>();

@@ -4,15 +4,16 @@ import type { SandboxSlots } from '../control/sandbox-slots.js';
 import type { Clock } from '../model/clock.js';
 import { NemoError } from '../model/errors.js';
 import { settles } from '../policy/scheduling/fair-queue.js';
+import { type ActiveCall, type PendingCall, timelineOf } from '../pool/calls.js';
+import type { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import type { Pool } from '../pool/pool.js';
-import type { FunctionState } from '../pool/state.js';
-import { type ActiveCall, type Instance, type PendingCall, timelineOf } from '../pool/state.js';
 import { DISPATCH } from '../tunables/index.js';
 import type { Backlog } from './backlog.js';
 import type { CorePlaces } from './core-places.js';
 import type { Due } from './due.js';
-import { callerLeft, nextLookMs, overdue } from './left-callers.js';
-import type { CallObserver } from './observer.js';
+import { callerLeft, isGivenUp, nextLookMs, overdue } from './left-callers.js';
+import type { CallObservers } from './observer.js';
 import { blameOf, endsSandbox, neverBegan, waitedInVain } from './outcome.js';
 import type { SendOutcome } from './send.js';
 
@@ -25,8 +26,7 @@ export interface CallEndsOptions {
   backlog: Backlog;
   /** For what has to be looked at later. */
   due: Due;
-  observer: CallObserver | undefined;
-  onFailure: (functionName: string, error: NemoError, sandboxId: string | undefined) => void;
+  observers: CallObservers;
   /** False once the function was removed, or replaced by another of its name. */
   isCurrent: (fn: FunctionState) => boolean;
   onChanged: (fn: FunctionState) => void;
@@ -38,40 +38,40 @@ export class CallEnds implements SendOutcome {
 
   constructor(private readonly options: CallEndsOptions) {}
 
-  ended(instance: Instance, call: ActiveCall): void {
-    const { fn } = call;
-    this.leave(instance, call);
+  ended(fn: FunctionState, instance: Instance, call: ActiveCall): void {
+    this.leave(fn, instance, call);
     fn.answered();
     fn.starts[call.start]++;
-    const nowMs = instance.lastUsedMs;
-    fn.latency.current.record((nowMs - call.acceptedMs) * 1e6);
-    call.sink.onEnd(timelineOf(call, instance, nowMs));
-    this.options.observer?.ended(fn.key, call, instance);
-    this.options.onChanged(fn);
+    const { clock, observers, onChanged } = this.options;
+    if (call.expiry !== undefined) clock.cancel(call.expiry);
+    call.endedMs = instance.lastUsedMs;
+    fn.latency.current.record((call.endedMs - call.acceptedMs) * 1e6);
+    call.sink.onEnd(timelineOf(call, instance));
+    observers.ended(fn.key, call, instance, call.sink.failure);
+    onChanged(fn);
   }
 
-  failed(instance: Instance, call: ActiveCall, error: NemoError): void {
+  failed(fn: FunctionState, instance: Instance, call: ActiveCall, error: NemoError): void {
     const { clock, pool, onChanged } = this.options;
-    const { fn } = call;
     pool.files.nameSources(instance.spec ?? fn.spec, error);
     // Known here before the pool hears of it: nothing more may be given to a sandbox that ended, or takes nothing.
     if (endsSandbox(error)) instance.state = 'ending';
     else if (neverBegan(error)) instance.retired = instance.drains = true;
-    const mayGo = waitedInVain(error, call, instance) && this.mayGoElsewhere(call);
-    this.leave(instance, call);
+    const mayGo = waitedInVain(error, call, instance) && this.mayGoElsewhere(fn, call);
+    this.leave(fn, instance, call);
     if (!Number.isNaN(call.leftMs)) {
-      this.fail(call, callerLeft(), instance);
+      this.fail(fn, call, call.sink.failure ?? callerLeft(), instance);
     } else if (mayGo) {
       call.returns++;
       fn.unshift(call);
       this.waits(call);
     } else {
-      this.fail(call, blameOf(error, call, instance, clock.nowMs()), instance);
+      this.fail(fn, call, blameOf(error, call, instance, clock.nowMs()), instance);
     }
     onChanged(fn);
   }
 
-  private mayGoElsewhere({ fn, answered, returns }: ActiveCall): boolean {
+  private mayGoElsewhere(fn: FunctionState, { answered, returns }: ActiveCall): boolean {
     return !answered && returns < DISPATCH.returnsMax && !this.stopped && this.options.isCurrent(fn);
   }
 
@@ -80,29 +80,25 @@ export class CallEnds implements SendOutcome {
     this.options.due.at(call.acceptedMs + DISPATCH.queueWaitMaxMs);
   }
 
-  fail(call: PendingCall, error: NemoError, instance?: Instance): void {
-    const { fn } = call;
-    // Nothing of a function failed whose caller has left.
-    if (error.code !== 'CALLER_LEFT') {
-      fn.failed++;
-      this.options.onFailure(fn.key, error, instance?.id);
-    }
+  fail(fn: FunctionState, call: PendingCall, error: NemoError, instance?: Instance): void {
+    const { clock, observers } = this.options;
+    if (call.expiry !== undefined) clock.cancel(call.expiry);
+    if (!isGivenUp(error)) fn.failed++;
     call.sink.onError(error, undefined);
-    this.options.observer?.ended(fn.key, call, instance, error);
+    observers.ended(fn.key, call, instance, error);
   }
 
   failQueued(fn: FunctionState, error: NemoError): void {
-    for (let call = fn.shift(); call !== undefined; call = fn.shift()) this.fail(call, error);
+    for (let call = fn.shift(); call !== undefined; call = fn.shift()) this.fail(fn, call, error);
     this.options.backlog.delete(fn);
   }
 
-  private leave(instance: Instance, call: ActiveCall): void {
+  private leave(fn: FunctionState, instance: Instance, call: ActiveCall): void {
     const { clock, control, pool, places, due } = this.options;
-    const { fn } = call;
     const nowMs = clock.nowMs();
     const index = instance.calls.indexOf(call);
     if (index >= 0) instance.calls.splice(index, 1);
-    call.instance = undefined;
+    call.sandbox = undefined;
     instance.lastUsedMs = nowMs;
     instance.clockAtUse = pool.clock;
     fn.usage.ended(nowMs);
@@ -132,7 +128,7 @@ export class CallEnds implements SendOutcome {
           break;
         }
         fn.shift();
-        this.fail(call, new NemoError('OVERLOADED', `no place for "${fn.key}" within a minute`));
+        this.fail(fn, call, new NemoError('OVERLOADED', `no place for "${fn.key}" within a minute`));
       }
       if (fn.queued === 0) backlog.delete(fn);
     }

@@ -1,7 +1,8 @@
 /** One call whose answer is wanted whole, for sources that do not stream. */
 
+import type { Call, CallTimeline } from '../model/call.js';
 import { NemoError } from '../model/errors.js';
-import type { CallRequest, CallTimeline, Sink } from '../model/function.js';
+import type { ReplySink } from '../model/reply-sink.js';
 import { QUEUE } from '../tunables/index.js';
 
 export interface WholeAnswer {
@@ -13,8 +14,8 @@ export interface WholeAnswer {
 
 /** Rejects with the NemoError of a call that failed; with BODY_TOO_LARGE for an answer that is too long to hold. */
 export function callFunction(
-  { invoke }: { invoke(call: CallRequest, sink: Sink): void },
-  request: CallRequest,
+  { invoke }: { invoke(call: Call, sink: ReplySink): void },
+  request: Call,
 ): Promise<WholeAnswer> {
   return new Promise((resolve, reject: (error: NemoError) => void) => {
     let status = 0;

@@ -24,7 +24,7 @@ import {
   standbyCore,
   yieldsTurn,
 } from '../policy/scheduling/run-slots.js';
-import type { Instance } from '../pool/state.js';
+import type { Instance } from '../pool/instance.js';
 
 export interface CorePlacesOptions {
   board: Board;

@@ -1,16 +1,18 @@
 /**
  * The dispatcher: takes calls, queues them by function, and gives each to an instance on the core with the most
- * spare time. Everything happens in `pump`, which runs whenever something changed; it never awaits.
+ * spare time. Whatever changed, `pump` looks what comes of it.
  *
- *   invoke -> FunctionState.queue -> place -> Instance.calls -> Sandbox -> Sink
+ *   invoke -> FunctionState.queue -> place -> Instance.calls -> Sandbox -> ReplySink
  *
  * Invariant: a call is in exactly one queue or one instance until its sink heard onEnd or onError, once.
  */
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
-import { type Clock, realClock, type Timer } from '../model/clock.js';
+import type { Call, CallHead } from '../model/call.js';
+import { type Clock, realClock } from '../model/clock.js';
 import { NemoError } from '../model/errors.js';
-import type { CallRequest, FunctionSpec, Sink } from '../model/function.js';
+import type { FunctionSpec } from '../model/function.js';
+import type { ReplySink } from '../model/reply-sink.js';
 import { guardAdmission } from '../policy/admission/guard.js';
 import type { AdmissionPolicy } from '../policy/admission/policy.js';
 import { OffenderHistory } from '../policy/conflict/offender-history.js';
@@ -19,24 +21,21 @@ import type { PlacementPolicy } from '../policy/placement/placement.js';
 import { charges, joins } from '../policy/scheduling/fair-queue.js';
 import { mru } from '../policy/selection/mru.js';
 import type { SelectionPolicy } from '../policy/selection/policy.js';
+import { type ActiveCall, acceptedCall, type PendingCall } from '../pool/calls.js';
+import { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import type { Pool } from '../pool/pool.js';
-import {
-  type ActiveCall,
-  acceptedCall,
-  FunctionState,
-  type Instance,
-  type PendingCall,
-} from '../pool/state.js';
-import { DISPATCH, GATEWAY, HARVEST } from '../tunables/index.js';
+import { DISPATCH, GATEWAY } from '../tunables/index.js';
 import type { Backlog } from './backlog.js';
 import { CallEnds } from './call-ends.js';
 import { CorePlaces } from './core-places.js';
 import { Due } from './due.js';
 import { InstanceChoice } from './instance-choice.js';
-import { callerLeft, nextLookMs, tellLeft } from './left-callers.js';
-import type { CallObserver } from './observer.js';
+import { callerLeft, deadlineExceeded, GivenUp, nextLookMs, tellLeft } from './left-callers.js';
+import { type CallObserver, CallObservers } from './observer.js';
 import { Placing } from './placing.js';
-import { Refusals, unknownFunction } from './refusal.js';
+import { Pump } from './pump.js';
+import { Refusals } from './refusal.js';
 import { ScaleUp } from './scale-up.js';
 import { sendTo } from './send.js';
 
@@ -52,9 +51,7 @@ export interface DispatcherOptions {
   placement?: PlacementPolicy;
   selection?: SelectionPolicy;
   admission?: AdmissionPolicy;
-  /** A call failed, or the code could not be loaded ahead of calls; for the event log. */
-  onFailure: (functionName: string, error: NemoError, sandboxId: string | undefined) => void;
-  observer?: CallObserver;
+  observers?: readonly CallObserver[];
   /** Something happened to a function, or to stems, by which what should be made or ended may change. */
   onChanged?: (fn: FunctionState | undefined) => void;
   /** Parts of the window in which latencies of functions are kept. Default: DISPATCH.latencyParts. */
@@ -73,19 +70,17 @@ export class Dispatcher {
   private readonly backlog: Backlog;
   private readonly due: Due;
   private readonly ends: CallEnds;
+  private readonly observers: CallObservers;
   private readonly refuses: Refusals;
   /** Bodies of all calls that wait. */
   private readonly queuedBytes = { bytes: 0 };
   private readonly service = { virtualMs: 0 };
-  private pumping = false;
-  private again = false;
-  private quantumTimer: Timer | undefined;
-  private stopping = false;
-  private stopped = false;
+  private readonly pumping: Pump;
 
   constructor(private readonly options: DispatcherOptions) {
     const { clock = realClock, control, pool, policy, functionCores, fallbackCore, placement } = options;
     this.clock = clock;
+    this.observers = new CallObservers(options.observers ?? []);
     this.places = new CorePlaces({
       board: control.board,
       functionCores,
@@ -112,11 +107,11 @@ export class Dispatcher {
       grow: (fn, core) => this.growth.start(fn, core),
     });
     this.backlog = this.placing.backlog;
+    this.pumping = new Pump(this.places, this.placing, clock);
     this.due = new Due(clock, (nowMs) => this.sweep(nowMs));
     this.ends = new CallEnds({
       ...{ clock, control, pool, places: this.places, backlog: this.backlog, due: this.due },
-      observer: options.observer,
-      onFailure: options.onFailure,
+      observers: this.observers,
       isCurrent: (fn) => this.isCurrent(fn),
       onChanged: (fn) => this.functionChanged(fn),
     });
@@ -124,20 +119,25 @@ export class Dispatcher {
   }
 
   /** Accepts a call. Every outcome goes to the sink. */
-  invoke(request: CallRequest, sink: Sink): void {
+  invoke(request: Call, sink: ReplySink): void {
+    const { deadlineMs } = request;
+    const nowMs = this.clock.nowMs();
     const fn = this.functions.get(request.ref.key);
-    const refusal = this.refusal(fn, request);
+    const refusal = this.refuses.of(fn, request, nowMs);
     if (fn === undefined || refusal !== undefined) {
       sink.onError(refusal!, undefined);
+      this.observers.refused(request.ref.key, request, refusal!);
       return;
     }
-    const nowMs = this.clock.nowMs();
     const idle = fn.queued === 0 && !fn.busy;
     fn.usage.arrived(nowMs, idle);
     if (idle) joins(fn, this.service);
     fn.lastUsedMs = nowMs;
-    const call = acceptedCall(request, sink, fn, nowMs);
-    sink.whenLeft?.(() => this.left(call));
+    const call = acceptedCall(request, sink, nowMs);
+    sink.whenLeft?.(() => this.left(fn, call, callerLeft()));
+    if (deadlineMs !== Number.POSITIVE_INFINITY) {
+      call.expiry = this.clock.after(deadlineMs - nowMs, () => this.expired(fn, call));
+    }
     fn.push(call);
     this.functionChanged(fn);
     if (call.waits) this.ends.waits(call);
@@ -149,8 +149,18 @@ export class Dispatcher {
     this.options.onChanged?.(fn);
   }
 
-  private left(call: PendingCall): void {
-    const { fn } = call;
+  /** Answered at once, whatever its sandbox does. */
+  private expired(fn: FunctionState, call: PendingCall): void {
+    const { sink } = call;
+    const error = deadlineExceeded(fn.key);
+    if (!call.waits) {
+      call.sink = new GivenUp(error);
+      sink.onError(error, undefined);
+    }
+    this.left(fn, call, error);
+  }
+
+  private left(fn: FunctionState, call: PendingCall, why: NemoError): void {
     if (!call.waits) {
       const nowMs = this.clock.nowMs();
       tellLeft(call, nowMs);
@@ -159,13 +169,12 @@ export class Dispatcher {
     }
     fn.drop(call);
     if (fn.queued === 0) this.backlog.delete(fn);
-    this.ends.fail(call, callerLeft());
+    this.ends.fail(fn, call, why);
   }
 
-  private refusal(fn: FunctionState | undefined, { ref, body }: CallRequest): NemoError | undefined {
-    if (fn === undefined) return unknownFunction(ref.key);
-    if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
-    return this.refuses.of(fn, body.length);
+  /** A call that its source does not even hand over. */
+  refused(functionKey: string, call: CallHead, error: NemoError): void {
+    this.observers.refused(functionKey, call, error);
   }
 
   setFunction(name: string, spec: FunctionSpec | undefined): void {
@@ -203,57 +212,30 @@ export class Dispatcher {
       await this.growth.loadInto(fn, instance, 'warm');
     } catch (thrown) {
       // Said once, although nobody has called yet; it will be tried again and again.
-      if (!known && fn.loadError !== undefined) this.options.onFailure(fn.key, fn.loadError, instance.id);
+      if (!known && fn.loadError !== undefined) this.observers.loadFailed(fn.key, fn.loadError, instance.id);
       throw thrown;
     }
   }
 
   /** Gives waiting calls to instances until nothing more fits. `only`: nothing of other functions has changed. */
   pump(only?: FunctionState): void {
-    if (this.pumping) {
-      this.again = true;
-      return;
-    }
-    this.pumping = true;
-    try {
-      do {
-        this.again = false;
-        const nowMs = this.clock.nowMs();
-        this.places.refresh(nowMs);
-        // Where places are not counted, functions do not wait for each other.
-        if (only !== undefined && !this.places.counted) this.placing.one(only, nowMs);
-        else this.placing.all(nowMs);
-        only = undefined;
-      } while (this.again);
-    } finally {
-      this.pumping = false;
-    }
-    // Long calls lose their claim on the core with time, and back-offs pass; look again then.
-    const waits = this.backlog.size > 0 || this.places.standbyCount > 0;
-    if (waits && this.quantumTimer === undefined && !this.stopped) {
-      this.quantumTimer = this.clock.after(HARVEST.quantumMs, this.quantumOver);
-    }
+    this.pumping.run(only);
   }
-
-  private readonly quantumOver = (): void => {
-    this.quantumTimer = undefined;
-    this.pump();
-  };
 
   private send(fn: FunctionState, instance: Instance, turn: boolean): 'sent' {
     const pending = fn.shift()!;
     if (fn.queued === 0) this.backlog.delete(fn);
     if (pending.sink.gone) {
       // Nobody waits for it any more: its turn goes to the next.
-      this.ends.fail(pending, callerLeft());
+      this.ends.fail(fn, pending, callerLeft());
       return 'sent';
     }
     if (instance.idle) {
       this.options.control.setBusy(instance.slot, true);
       this.places.enter(instance, turn);
-      this.options.observer?.starting(fn.key, instance, this.clock.nowMs());
+      this.observers.starting(fn.key, instance, this.clock.nowMs());
     }
-    sendTo(instance, pending, charges(fn, this.service), this.ends, this.clock);
+    sendTo(fn, instance, pending, charges(fn, this.service), this.ends, this.clock);
     this.due.at((pending as ActiveCall).deadlineMs);
     return 'sent';
   }
@@ -286,19 +268,18 @@ export class Dispatcher {
 
   /** No call is accepted from now on; resolves when the accepted ones are answered or `graceMs` passed. */
   async drain(graceMs: number): Promise<void> {
-    this.stopping = true;
+    this.refuses.stopping = true;
     this.growth.stopping = true;
     const untilMs = this.clock.nowMs() + graceMs;
     const pending = (): boolean => this.backlog.size > 0 || this.places.busy.size > 0;
     while (pending() && this.clock.nowMs() < untilMs) {
       await new Promise<void>((done) => this.clock.after(DISPATCH.drainLookMs, done));
     }
-    this.stopped = true;
+    this.pumping.stop();
     this.ends.stopped = true;
     for (const fn of this.functions.values()) {
       this.ends.failQueued(fn, new NemoError('STOPPING', 'the agent stopped before the call could run'));
     }
-    this.clock.cancel(this.quantumTimer);
     this.due.stop();
   }
 }

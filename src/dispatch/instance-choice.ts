@@ -1,7 +1,8 @@
 /** Which of a function's instances takes its next call: those that may, and among several the one the policy prefers. */
 
 import type { SelectionBox, SelectionPolicy } from '../policy/selection/policy.js';
-import type { FunctionState, Instance } from '../pool/state.js';
+import type { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import type { CorePlaces } from './core-places.js';
 
 export class InstanceChoice {

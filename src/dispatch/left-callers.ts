@@ -1,22 +1,50 @@
 /**
  * A caller that leaves ends its call. One that waits leaves its queue at once; one that runs is told to its function,
  * which may stop by itself (`context.signal`). A sandbox that goes on for nobody is ended after a grace: otherwise
- * whoever asks and leaves would fill cores with calls until their timeouts.
+ * whoever asks and leaves would fill cores with calls until their timeouts. A caller whose deadline passes is answered, and
+ * then counts as one that left: it may end nothing that others share.
  */
 
 import { NemoError } from '../model/errors.js';
+import type { GiveBack, ReplySink } from '../model/reply-sink.js';
 import { isOverdue } from '../policy/deadlines/call-deadline.js';
-import type { ActiveCall, Instance, PendingCall } from '../pool/state.js';
+import type { ActiveCall, PendingCall } from '../pool/calls.js';
+import type { Instance } from '../pool/instance.js';
 import { DISPATCH } from '../tunables/index.js';
 
 export function callerLeft(): NemoError {
   return new NemoError('CALLER_LEFT', 'the caller has left');
 }
 
+export function deadlineExceeded(functionName: string): NemoError {
+  return new NemoError(
+    'DEADLINE_EXCEEDED',
+    `"${functionName}" did not answer within the time that its caller gave it`,
+    { hint: 'give it more time, or call it less often' },
+  );
+}
+
+/** Whoever called gave up: nothing of the function failed. */
+export function isGivenUp({ code }: NemoError): boolean {
+  return code === 'CALLER_LEFT' || code === 'DEADLINE_EXCEEDED';
+}
+
+/** In place of the sink of a call whose caller was told that its deadline has passed. */
+export class GivenUp implements ReplySink {
+  readonly gone = true;
+  constructor(readonly failure: NemoError) {}
+  onHead(): void {}
+  onChunk(_chunk: Buffer, sent?: GiveBack): void {
+    sent?.();
+  }
+  onEnd(): void {}
+  onError(): void {}
+}
+
 /** The call runs, or is in a sandbox that will run it. Its end is told as that of any other. */
 export function tellLeft(call: PendingCall, nowMs: number): void {
   call.leftMs = nowMs;
-  call.instance?.sandbox?.callersLeft?.();
+  call.sandbox?.callersLeft?.();
 }
 
 /** Why an instance has to end now, for what its calls do; undefined: it may go on. */

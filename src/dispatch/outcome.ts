@@ -2,7 +2,8 @@
 
 import { NemoError } from '../model/errors.js';
 import { isOverdue } from '../policy/deadlines/call-deadline.js';
-import type { ActiveCall, Instance } from '../pool/state.js';
+import type { ActiveCall } from '../pool/calls.js';
+import type { Instance } from '../pool/instance.js';
 
 /** The sandbox did not begin the call, whatever became of it. */
 export function neverBegan({ details }: NemoError): boolean {

@@ -7,7 +7,8 @@
 import type { OffenderHistory } from '../policy/conflict/offender-history.js';
 import { nextToServe } from '../policy/scheduling/fair-queue.js';
 import { afterAttempt, mayStartOne, type Placed } from '../policy/scheduling/pass-over.js';
-import type { FunctionState, Instance } from '../pool/state.js';
+import type { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import { Backlog } from './backlog.js';
 import type { CorePlaces } from './core-places.js';
 import type { InstanceChoice } from './instance-choice.js';

@@ -1,19 +1,18 @@
-/** Why a call is not accepted, as the caller reads it. Admission itself is a policy (`sandbox/admission`). */
+/** Why a call is not accepted, as the caller reads it. Admission itself is a policy (`policy/admission`). */
 
+import type { Call } from '../model/call.js';
 import { NemoError } from '../model/errors.js';
+import { noSuchFunction } from '../model/function-ref.js';
 import type { AdmissionPolicy, Refusal } from '../policy/admission/policy.js';
+import type { FunctionState } from '../pool/function-state.js';
 import type { Pool } from '../pool/pool.js';
-import type { FunctionState } from '../pool/state.js';
 import type { QueuedBytes } from '../pool/waiting-calls.js';
-
-export function unknownFunction(name: string): NemoError {
-  return new NemoError('NOT_FOUND', `no function is called "${name}"`, {
-    hint: 'nemo ls shows what is deployed',
-  });
-}
+import { deadlineExceeded } from './left-callers.js';
 
 /** Asks the admission policy, with one snapshot for all calls: this is on the path of each. */
 export class Refusals {
+  /** No call is accepted any more. */
+  stopping = false;
   private readonly snapshot;
   /** Whose call it is. */
   private fn: FunctionState | undefined;
@@ -30,8 +29,16 @@ export class Refusals {
     };
   }
 
-  /** OVERLOADED or NO_CAPACITY, with `retryAfterS`; undefined: the call may wait in the queue of `fn`. */
-  of(fn: FunctionState, bodyBytes: number): NemoError | undefined {
+  /** Undefined: the call may wait in the queue of `fn`. It is no more there if it was removed since its ref was looked up. */
+  of(fn: FunctionState | undefined, call: Call, nowMs: number): NemoError | undefined {
+    if (fn === undefined) return noSuchFunction(call.ref.key);
+    if (this.stopping) return new NemoError('STOPPING', 'the agent is stopping');
+    if (call.deadlineMs <= nowMs) return deadlineExceeded(fn.key);
+    return this.overload(fn, call.body.length);
+  }
+
+  /** OVERLOADED or NO_CAPACITY, with `retryAfterS`. */
+  private overload(fn: FunctionState, bodyBytes: number): NemoError | undefined {
     const { snapshot } = this;
     const allQueuedBytes = this.allQueued.bytes;
     this.fn = fn;

@@ -4,11 +4,13 @@
  * box's (no memory: calls wait as long as some sandbox of the function can still take them).
  */
 
+import type { StartKind } from '../model/call.js';
 import type { Clock } from '../model/clock.js';
 import { asNemoError, type NemoError } from '../model/errors.js';
-import type { FunctionSpec, StartKind } from '../model/function.js';
+import type { FunctionSpec } from '../model/function.js';
+import type { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import type { Pool } from '../pool/pool.js';
-import type { FunctionState, Instance } from '../pool/state.js';
 import { DISPATCH } from '../tunables/index.js';
 
 export interface ScaleUpOptions {

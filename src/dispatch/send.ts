@@ -2,19 +2,22 @@
 
 import type { Clock } from '../model/clock.js';
 import type { NemoError } from '../model/errors.js';
-import type { GiveBack } from '../model/function.js';
-import { allowedMs } from '../policy/deadlines/call-deadline.js';
-import type { ActiveCall, Instance, PendingCall } from '../pool/state.js';
+import type { GiveBack } from '../model/reply-sink.js';
+import { allowedMs, toldDeadlineMs } from '../policy/deadlines/call-deadline.js';
+import type { ActiveCall, PendingCall } from '../pool/calls.js';
+import type { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import type { SandboxReply } from '../sandbox/engine.js';
 
 /** Told how a call ended that was sent to `instance`. */
 export interface SendOutcome {
-  ended(instance: Instance, call: ActiveCall): void;
-  failed(instance: Instance, call: ActiveCall, error: NemoError): void;
+  ended(fn: FunctionState, instance: Instance, call: ActiveCall): void;
+  failed(fn: FunctionState, instance: Instance, call: ActiveCall, error: NemoError): void;
 }
 
 class Reply implements SandboxReply {
   constructor(
+    private readonly fn: FunctionState,
     private readonly instance: Instance,
     private readonly call: ActiveCall,
     private readonly outcome: SendOutcome,
@@ -47,16 +50,17 @@ class Reply implements SandboxReply {
   };
 
   onEnd(): void {
-    this.outcome.ended(this.instance, this.call);
+    this.outcome.ended(this.fn, this.instance, this.call);
   }
 
   onError(error: NemoError): void {
-    this.outcome.failed(this.instance, this.call, error);
+    this.outcome.failed(this.fn, this.instance, this.call, error);
   }
 }
 
 /** `instance` has its turn already, if it gets one now. */
 export function sendTo(
+  fn: FunctionState,
   instance: Instance,
   pending: PendingCall,
   chargedMs: number,
@@ -66,7 +70,7 @@ export function sendTo(
   const nowMs = clock.nowMs();
   const first = instance.served === 0;
   const call = pending as ActiveCall;
-  call.instance = instance;
+  call.sandbox = instance.sandbox;
   call.dispatchedMs = nowMs;
   call.chargedMs = chargedMs;
   call.runningMs = Number.NaN;
@@ -82,7 +86,7 @@ export function sendTo(
   instance.lastUsedMs = nowMs;
   instance.sandbox!.invoke(
     pending.request,
-    nowMs + call.allowedMs,
-    new Reply(instance, call, outcome, clock),
+    toldDeadlineMs(call.allowedMs, pending.request.deadlineMs, nowMs),
+    new Reply(fn, instance, call, outcome, clock),
   );
 }

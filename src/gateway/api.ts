@@ -2,10 +2,10 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** On whose behalf a request is: made once and shared by all of its kind, as requests are many. */
-export interface Principal {
-  /** From a page on the origin of API and console, to which what a function answers must not belong. */
-  readonly sharesOrigin: boolean;
+/** The origin that a request came to. */
+export interface Origin {
+  /** It is also that of API and console, to which what a function answers must not belong. */
+  readonly shared: boolean;
 }
 
 export interface Api {
@@ -15,11 +15,11 @@ export interface Api {
    * Called for each request whose path begins with `prefix`, when Host, Origin and framing are right and nobody has read its
    * body. Answers it, now or later; never throws. This is the hot path.
    */
-  handle(request: IncomingMessage, response: ServerResponse, principal: Principal): void;
+  handle(request: IncomingMessage, response: ServerResponse, origin: Origin): void;
 }
 
-export const ON_SHARED_ORIGIN: Principal = { sharesOrigin: true };
-export const ON_OWN_ORIGIN: Principal = { sharesOrigin: false };
+export const SHARED_ORIGIN: Origin = { shared: true };
+export const OWN_ORIGIN: Origin = { shared: false };
 
 /** Undefined for paths of no API: those of the console and of what manages this box. */
 export function apiOf(apis: readonly Api[], path: string): Api | undefined {

@@ -5,6 +5,7 @@
 
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Principal } from '../model/call.js';
 import { GATEWAY_HTTP } from '../tunables/index.js';
 
 export interface CallerLimits {
@@ -31,14 +32,23 @@ export interface Held {
   logFollowers: number;
 }
 
-interface Client extends Held {
-  address: string;
+/** All connections of one address. */
+interface Client extends Held, Principal {
+  /** Its address, or its IPv6 network. */
+  name: string;
   connections: number;
 }
 
 /** One connection. */
 export class Caller {
-  client: Client = { address: '', connections: 0, bodyBytes: 0, feedReaders: 0, logFollowers: 0 };
+  client: Client = {
+    source: 'http',
+    name: '',
+    connections: 0,
+    bodyBytes: 0,
+    feedReaders: 0,
+    logFollowers: 0,
+  };
   private readonly awaited = new Set<Awaited>();
   private askedMs = 0;
   /** What waits until another request of this connection is answered; undefined while none is. */
@@ -134,8 +144,8 @@ export class Callers {
 
   /** A client that has no connection any more, and holds nothing: until then it is the same one when it comes back. */
   forget(client: Client): void {
-    const { address, connections, bodyBytes, feedReaders, logFollowers } = client;
-    if (connections === 0 && bodyBytes + feedReaders + logFollowers === 0) this.clients.delete(address);
+    const { name, connections, bodyBytes, feedReaders, logFollowers } = client;
+    if (connections === 0 && bodyBytes + feedReaders + logFollowers === 0) this.clients.delete(name);
   }
 
   private take(socket: Socket): void {
@@ -150,7 +160,7 @@ export class Callers {
       return;
     }
     client.connections++;
-    client.address = address;
+    client.name = address;
     caller.client = client;
     this.clients.set(address, client);
     socket.on('end', () => caller.stoppedSending());

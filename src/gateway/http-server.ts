@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { NemoError } from '../model/errors.js';
 import { GATEWAY_HTTP } from '../tunables/index.js';
 import { type Answers, countedResponse } from './answers.js';
-import { type Api, apiOf, ON_OWN_ORIGIN, ON_SHARED_ORIGIN } from './api.js';
+import { type Api, apiOf, OWN_ORIGIN, SHARED_ORIGIN } from './api.js';
 import { type Asker, readAsker } from './asker.js';
 import type { AsksFirst } from './body.js';
 import type { Callers } from './callers.js';
@@ -48,7 +48,7 @@ export function createHttpServer(parts: HttpServerParts): Server {
     const url = request.url!;
     const called = apiOf(apis, url);
     if (guard.isFunctionsHost(asker.host)) {
-      if (called !== undefined) called.handle(request, response, ON_OWN_ORIGIN);
+      if (called !== undefined) called.handle(request, response, OWN_ORIGIN);
       else sendError(response, onlyFunctions());
       return;
     }
@@ -59,7 +59,7 @@ export function createHttpServer(parts: HttpServerParts): Server {
     if (origin !== undefined && guard.originGranted(origin)) {
       if (grant(request, response, origin)) return;
     }
-    if (called !== undefined) called.handle(request, response, ON_SHARED_ORIGIN);
+    if (called !== undefined) called.handle(request, response, SHARED_ORIGIN);
     else rest(request, response);
   });
 }
@@ -68,7 +68,7 @@ export function createHttpServer(parts: HttpServerParts): Server {
 export function createFunctionsServer(parts: Omit<HttpServerParts, 'rest' | 'isConsole'>): Server {
   return listening(parts, (request, response) => {
     const called = apiOf(parts.apis, request.url!);
-    if (called !== undefined) called.handle(request, response, ON_OWN_ORIGIN);
+    if (called !== undefined) called.handle(request, response, OWN_ORIGIN);
     else sendError(response, onlyFunctions());
   });
 }

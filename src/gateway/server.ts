@@ -9,7 +9,7 @@ import { type FastifyError, type FastifyInstance, fastify, LogController } from 
 import { asNemoError, NemoError } from '../model/errors.js';
 import { type LogLevel, logger } from '../model/logger.js';
 import type { Platform } from '../model/platform.js';
-import { CallCounts } from '../telemetry/call-counts.js';
+import type { CallCounts } from '../telemetry/call-counts.js';
 import { type FeedCounts, FeedServer } from '../telemetry/feed-server.js';
 import { FEED_SERVER, GATEWAY, GATEWAY_HTTP } from '../tunables/index.js';
 import { Answers } from './answers.js';
@@ -47,6 +47,8 @@ export interface GatewayOptions {
   /** Or another name of this box, to which nothing else answers. */
   functionsHost?: string;
   logLevel: LogLevel;
+  /** For /metrics: of all calls, also of those that do not come through HTTP. */
+  calls: CallCounts;
   timeouts?: Partial<HttpTimeouts>;
   limits?: Partial<GatewayLimits>;
 }
@@ -68,8 +70,6 @@ export interface Gateway {
   readonly feed: FeedCounts;
   /** Of answers that their callers have not taken. */
   readonly unsentBytes: number;
-  /** Calls that do not come through HTTP (triggers) are counted here too. */
-  readonly calls: CallCounts;
   /** Refuses new calls at once, lets running ones end for a few seconds, then closes every connection. */
   close(): Promise<void>;
 }
@@ -90,15 +90,10 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     allMaxBytes: limits.backlogsMaxBytes,
     stallMs: limits.answerStallMs,
   });
-  const calls = new CallCounts((name) => platform.registry.get(name) !== undefined);
   const feed = new FeedServer({ frame: () => platform.frame(), events: platform.events });
   const invoking: InvokeOptions = {
     ...{ bodyMaxBytes: options.bodyMaxBytes, bodies, callers },
     stopping: isStopping,
-    onCallEnded(functionName, error, timeline) {
-      const durationS = timeline === undefined ? undefined : (timeline.endedMs - timeline.acceptedMs) / 1000;
-      calls.record(functionName, error?.code, durationS, timeline?.start);
-    },
   };
   const consoleFiles = new StaticFiles(options.consoleDir ?? '');
   const timeouts = { ...GATEWAY_HTTP, ...options.timeouts };
@@ -135,11 +130,10 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   const methodsAt = watchRoutes(server);
   addBodyParser(server, bodies);
   addErrorReplies(server);
-  const endLogs = addNativeRoutes(server, platform, { bodies, followers, calls, stopping: isStopping });
-  addConsole(server, consoleFiles, methodsAt);
-  platform.registry.onChange((name, spec) => {
-    if (spec === undefined) calls.forget(name);
+  const endLogs = addNativeRoutes(server, platform, {
+    ...{ bodies, followers, calls: options.calls, stopping: isStopping },
   });
+  addConsole(server, consoleFiles, methodsAt);
 
   let own: Server | undefined;
   try {
@@ -165,7 +159,6 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     get unsentBytes() {
       return answers.bytes;
     },
-    calls,
     close() {
       stopping = true;
       closed ??= closeAll(servers, server, feed, endLogs);

@@ -4,8 +4,11 @@
  * trace of its own. Valid is also short, so what is kept of a call is.
  */
 
+import type { TraceParent } from '../model/call.js';
+
 /** Version, trace-id, parent-id, trace-flags; of a later version maybe more behind a dash. */
-const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/;
+const TRACEPARENT =
+  /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 const CURRENT = '00';
 /** Of a later version: the standard lets headers that are much too long be refused. */
 const LENGTH_MAX = 512;
@@ -15,18 +18,22 @@ const VALUE = /^[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e
 const MEMBERS_MAX = 32;
 
 /** Takes away what is not valid. `headers` as `requestHeaders` gives them. */
-export function cleanTraceContext(headers: Record<string, string>): void {
+export function takeTraceContext(headers: Record<string, string>): TraceParent | undefined {
   const { traceparent, tracestate } = headers;
-  if (traceparent === undefined && tracestate === undefined) return;
-  const valid = traceparent !== undefined && isTraceparent(traceparent);
-  if (traceparent !== undefined && !valid) delete headers.traceparent;
-  if (tracestate !== undefined && !(valid && isTracestate(tracestate))) delete headers.tracestate;
+  if (traceparent === undefined && tracestate === undefined) return undefined;
+  const parent = traceparent === undefined ? undefined : parse(traceparent);
+  if (traceparent !== undefined && parent === undefined) delete headers.traceparent;
+  if (tracestate !== undefined && !(parent !== undefined && isTracestate(tracestate)))
+    delete headers.tracestate;
+  return parent;
 }
 
-function isTraceparent(value: string): boolean {
-  if (value.length > LENGTH_MAX) return false;
-  const [, version, more] = TRACEPARENT.exec(value) ?? [];
-  return version !== undefined && (version !== CURRENT || more === undefined);
+function parse(text: string): TraceParent | undefined {
+  const match = text.length > LENGTH_MAX ? null : TRACEPARENT.exec(text);
+  if (match === null) return undefined;
+  const [, version, traceId, parentId, flags, more] = match;
+  if (version === CURRENT && more !== undefined) return undefined;
+  return { text, traceId: traceId!, parentId: parentId!, flags: Number.parseInt(flags!, 16) };
 }
 
 /** A pattern would look at each run of blanks again from each of its characters. */

@@ -1,9 +1,16 @@
-import type { StartKind } from './function.js';
+/** The time line of a call, as APIs show it. */
+
+import type { CallMode, CallSource, StartKind } from './call.js';
 
 /** One call; the stages follow one another and add up to `totalMs`. A stage that was not reached is 0. */
 export interface CallTrace {
   callId: string;
   functionName: string;
+  /** Who called: the kind of source, and which (see Principal). */
+  source: CallSource;
+  caller: string;
+  /** `sync`: somebody waited for the answer. */
+  mode: CallMode;
   /** When it was accepted, milliseconds since 1970. */
   timeMs: number;
   /** Accepted until handed to a sandbox, less `startMs`: no place on a core. */

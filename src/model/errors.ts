@@ -21,6 +21,7 @@ const CODES = {
   AGENT_RUNNING: ['user', 409, 'another agent already manages this box'],
   AGENT_UNREACHABLE: ['user', 503, 'no agent answers at the given address'],
   NOT_ROOT: ['user', 403, 'the operation needs root'],
+  DEADLINE_EXCEEDED: ['user', 504, 'the call had no answer within the time that its caller gave it'],
   CALLER_LEFT: ['user', 499, 'whoever called did not wait for the answer'],
   MISSING_PACKAGE: ['user', 500, 'a program that NEMO needs is not installed'],
   // the function's

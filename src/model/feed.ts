@@ -3,7 +3,7 @@
  * the demo and the bench all read this and nothing else.
  */
 
-import type { StartKind } from './function.js';
+import type { StartKind } from './call.js';
 import type { EventKind, Severity } from './platform-events.js';
 
 export const FEED_SCHEMA = 'nemo.feed/1';

@@ -79,6 +79,12 @@ export function parseFunctionText(text: string): FunctionId {
   return { namespace, name, key };
 }
 
+export function noSuchFunction(key: string): NemoError {
+  return new NemoError('NOT_FOUND', `there is no function '${key}'`, {
+    hint: "'nemo ls' lists the functions, 'nemo deploy' makes one",
+  });
+}
+
 /** As part of a path or the name of a file; different keys have different ones. */
 export function keyInPath(key: string): string {
   return key.replace('/', '@');

@@ -4,12 +4,15 @@
  */
 
 import type { Asker } from './asker.js';
+import type { Call, CallHead } from './call.js';
 import type { CallTrace } from './call-trace.js';
+import type { NemoError } from './errors.js';
 import type { FeedEvent, FeedFrame } from './feed.js';
-import type { CallRequest, FunctionSpec, LogLine, Sink } from './function.js';
+import type { FunctionSpec, LogLine } from './function.js';
 import type { ExecMode } from './function-source.js';
 import type { PackageInput } from './package.js';
 import type { PlatformEvent } from './platform-events.js';
+import type { ReplySink } from './reply-sink.js';
 
 /** What a user may write when deploying; strings as `128Mi`, `30s`. */
 export interface DeployInput {
@@ -96,7 +99,9 @@ export interface Platform {
   readonly events: EventLog;
   readonly traces: TraceBook;
   /** Accepts a call; every outcome goes to the sink. Never throws. */
-  invoke(call: CallRequest, sink: Sink): void;
+  invoke(call: Call, sink: ReplySink): void;
+  /** A call was refused before it was one: whoever observes calls hears of it. `functionKey`: what it named, if no function. */
+  refused(functionKey: string, call: CallHead, error: NemoError): void;
   /** The isolation engines, and whether each works here. */
   engines(): Promise<EngineReport[]>;
   /** The newest frame of the feed. */

@@ -8,10 +8,11 @@ import type { Clock, Timer } from '../model/clock.js';
 import { asNemoError, type NemoError } from '../model/errors.js';
 import { DISPATCH } from '../tunables/index.js';
 import { EpollWatch, tooManyWatches } from './epoll-watch.js';
+import type { FunctionState } from './function-state.js';
+import type { Instance } from './instance.js';
 import { LockWatch, tooManyLocks } from './lock-watch.js';
 import type { Planner } from './planner.js';
 import type { Pool } from './pool.js';
-import type { FunctionState, Instance } from './state.js';
 
 export interface HousekeepingOptions {
   clock: Clock;

@@ -8,7 +8,7 @@ import { ALONE } from '../engine/sharing.js';
 import { NemoError } from '../model/errors.js';
 import { type Commitment, committedBytes } from '../policy/admission/capacity.js';
 import { POOL } from '../tunables/index.js';
-import type { Instance } from './state.js';
+import type { Instance } from './instance.js';
 
 export interface MemoryRoomOptions {
   instances: ReadonlyMap<string, Instance>;

@@ -15,9 +15,10 @@ import type { IdleSandbox, KeepAlivePolicy } from '../policy/keepalive/policy.js
 import { nextToMake, type PrewarmDecision } from '../policy/prewarm/next.js';
 import type { PrewarmPolicy } from '../policy/prewarm/policy.js';
 import { DISPATCH } from '../tunables/index.js';
+import type { Deployed, FunctionState } from './function-state.js';
+import type { Instance } from './instance.js';
 import { LookTimes } from './look-times.js';
 import type { Pool } from './pool.js';
-import type { Deployed, FunctionState, Instance } from './state.js';
 import { StemDemands } from './stem-demands.js';
 import { isAhead } from './stem-source.js';
 

@@ -17,8 +17,8 @@ import type { FunctionScheduling } from '../policy/harvest/policies.js';
 import type { Engine, SandboxExit } from '../sandbox/engine.js';
 import { POOL } from '../tunables/index.js';
 import { type FilePaths, FunctionFiles } from './function-files.js';
+import { Instance } from './instance.js';
 import { MemoryRoom } from './memory-room.js';
-import { Instance } from './state.js';
 import type { StemSource } from './stem-source.js';
 import { Stems } from './stems.js';
 

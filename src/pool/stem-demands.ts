@@ -4,8 +4,9 @@ import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import { type StemKind, stemKind } from '../engine/engines.js';
 import type { PrewarmPolicy, StemDemand } from '../policy/prewarm/policy.js';
 import { RecentTimes } from '../policy/usage/recent-times.js';
+import type { Deployed } from './function-state.js';
+import type { Instance } from './instance.js';
 import type { Pool } from './pool.js';
-import type { Deployed, Instance } from './state.js';
 
 const DEFAULT_KIND = stemKind(ENGINE_DEFAULT);
 const NEVER = new RecentTimes();

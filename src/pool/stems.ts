@@ -10,7 +10,7 @@ import type { FunctionSpec } from '../model/function.js';
 import type { PackageRef } from '../model/package.js';
 import { RecentTimes } from '../policy/usage/recent-times.js';
 import type { FunctionUsage } from '../policy/usage/usage.js';
-import type { Instance } from './state.js';
+import type { Instance } from './instance.js';
 import { isAhead, type StemSource, type WantedStems } from './stem-source.js';
 
 export interface StemsOptions {

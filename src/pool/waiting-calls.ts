@@ -3,7 +3,7 @@
  * it held is free, and its place is skipped later, so that no departure costs a walk along the queue.
  */
 
-import type { CallRequest } from '../model/function.js';
+import type { Call } from '../model/call.js';
 import { DISPATCH } from '../tunables/index.js';
 
 /** What the calls that wait for any function hold. */
@@ -13,11 +13,11 @@ export interface QueuedBytes {
 
 const NO_BODY = Buffer.alloc(0);
 /** In place of one that is not here any more. */
-const NOBODY: Waiting = { request: undefined as unknown as CallRequest, waits: false };
+const NOBODY: Waiting = { request: undefined as unknown as Call, waits: false };
 
 /** What the queue has to know of a call. */
 export interface Waiting {
-  request: CallRequest;
+  request: Call;
   /** It is in the queue. */
   waits: boolean;
 }

@@ -9,9 +9,9 @@ import { totalmem } from 'node:os';
 import { Slots } from '../confinement/confined/slots.js';
 import type { StorageQuota } from '../host/storage-quota.js';
 import type { Asker } from '../model/asker.js';
-import { asNemoError, NemoError } from '../model/errors.js';
+import { asNemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
-import { functionRef, parseFunctionText } from '../model/function-ref.js';
+import { functionRef, noSuchFunction, parseFunctionText } from '../model/function-ref.js';
 import { endingOf, toStored } from '../model/function-source.js';
 import type { DeployInput, FunctionRegistry } from '../model/platform.js';
 import type { PrepareRequest } from '../sandbox/engine.js';
@@ -298,10 +298,4 @@ export function functionNamed(registry: Pick<FunctionRegistry, 'get'>, text: str
   const spec = registry.get(key);
   if (spec === undefined) throw noSuchFunction(key);
   return spec;
-}
-
-export function noSuchFunction(key: string): NemoError {
-  return new NemoError('NOT_FOUND', `there is no function '${key}'`, {
-    hint: "'nemo ls' lists the functions, 'nemo deploy' makes one",
-  });
 }

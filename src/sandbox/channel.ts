@@ -5,8 +5,8 @@
  */
 
 import type { Socket } from 'node:net';
+import type { CallRequest } from '../model/call.js';
 import { NemoError } from '../model/errors.js';
-import type { CallRequest } from '../model/function.js';
 import {
   BODY_MAX_BYTES,
   EMPTY,

@@ -5,11 +5,13 @@
 
 import type { Cgroup } from '../linux/cgroup/driver.js';
 import type { Asker } from '../model/asker.js';
+import type { CallRequest } from '../model/call.js';
 import type { NemoError } from '../model/errors.js';
-import type { CallRequest, FunctionSpec, GiveBack, LogLine } from '../model/function.js';
+import type { FunctionSpec, LogLine } from '../model/function.js';
 import type { FunctionRef } from '../model/function-ref.js';
 import type { FunctionSource, SourceKind, StoredSource } from '../model/function-source.js';
 import type { StoredPackage } from '../model/package.js';
+import type { AnswerSink } from '../model/reply-sink.js';
 import type { FunctionScheduling } from '../policy/harvest/policies.js';
 
 /** What a stem saw of the packages that it imported ahead: the word of their code, for nothing but its own good. */
@@ -67,19 +69,11 @@ export interface SandboxExit {
   stderrTail: string;
 }
 
-/** What a sandbox says about a call; order as in `Sink`. */
-export interface SandboxReply {
-  onHead(status: number, headers: Record<string, string>): void;
-  /** As in `Sink`. */
-  onChunk(chunk: Buffer, sent?: GiveBack): void;
+/** What a sandbox says about a call; order as in `ReplySink`. */
+export interface SandboxReply extends AnswerSink {
   onEnd(): void;
   /** The function failed (FUNCTION_ERROR) or the sandbox ended (FUNCTION_EXIT, FUNCTION_OOM). */
   onError(error: NemoError): void;
-  /** As in `Sink`: a sandbox that can wait does so above a bound, so that a slow reader slows its function. */
-  readonly backlogBytes?: number;
-  whenDrained?: (resume: () => void) => void;
-  /** As in `Sink`: nobody reads on. A sandbox that can ends the answer. */
-  readonly gone?: boolean;
 }
 
 export interface Sandbox {

@@ -3,7 +3,7 @@
  * compiles at its first use is compiled then.
  */
 
-import type { CallRequest } from '../model/function.js';
+import type { CallRequest } from '../model/call.js';
 import { functionRef } from '../model/function-ref.js';
 import { ISOLATE, POOL } from '../tunables/index.js';
 import type { SandboxReply } from './engine.js';

@@ -1,7 +1,7 @@
 /** What came of a trace under a set of policies. Every call is exactly one of cold, stem, restored, warm, rejected. */
 
+import type { StartKind } from '../model/call.js';
 import type { Clock } from '../model/clock.js';
-import type { StartKind } from '../model/function.js';
 import type { CallCounter, SimCall } from './sim-call.js';
 
 export interface SimResult {

@@ -1,8 +1,9 @@
 /** A call of the trace: what it asks for and where its answer goes, in one object. */
 
+import type { Call, CallMode, Principal, StartKind } from '../model/call.js';
 import type { NemoError } from '../model/errors.js';
-import type { CallRequest, Sink, StartKind } from '../model/function.js';
 import type { FunctionRef } from '../model/function-ref.js';
+import type { ReplySink } from '../model/reply-sink.js';
 
 /** Told how a call began, when its answer would begin; or that it was not served. */
 export interface CallCounter {
@@ -11,9 +12,10 @@ export interface CallCounter {
 }
 
 const NO_HEADERS: Record<string, string> = {};
+const CALLER: Principal = { source: 'http', name: 'trace' };
 const NO_BODY = Buffer.alloc(0);
 
-export class SimCall implements CallRequest, Sink {
+export class SimCall implements Call, ReplySink {
   /** Its sandbox came from a snapshot. */
   restored = false;
 
@@ -43,6 +45,22 @@ export class SimCall implements CallRequest, Sink {
 
   get headers(): Record<string, string> {
     return NO_HEADERS;
+  }
+
+  get principal(): Principal {
+    return CALLER;
+  }
+
+  get mode(): CallMode {
+    return 'sync';
+  }
+
+  get deadlineMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  get traceparent(): undefined {
+    return undefined;
   }
 
   get body(): Buffer {

@@ -6,9 +6,10 @@
 import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import { type StemKind, stemKind } from '../engine/engines.js';
 import type { Cgroup } from '../linux/cgroup/driver.js';
+import type { CallRequest } from '../model/call.js';
 import type { Clock } from '../model/clock.js';
 import type { NemoError } from '../model/errors.js';
-import type { CallRequest, FunctionSpec } from '../model/function.js';
+import type { FunctionSpec } from '../model/function.js';
 import type { StoredPackage } from '../model/package.js';
 import type { ImportedPackage } from '../policy/prewarm/policy.js';
 import type { EngineSource } from '../pool/pool.js';

@@ -97,9 +97,8 @@ export class World {
       fallbackCore: FALLBACK_CORE,
       selection: policies.selection,
       latencyParts: 0,
-      onFailure: () => {},
       onChanged: (fn) => this.planner.changed(fn),
-      ...(watch.calls === undefined ? {} : { observer: watch.calls }),
+      observers: watch.calls === undefined ? [] : [watch.calls],
     });
     this.planner = new Planner({
       ...shared,

@@ -3,7 +3,7 @@
  * a garbage collection, which newer versions of V8 do for such memory only when 64 MB of it have gathered.
  */
 
-import type { GiveBack } from '../model/function.js';
+import type { GiveBack } from '../model/reply-sink.js';
 
 /** What is smaller costs more to give back than to leave. */
 const BYTES_MIN = 4 * 1024;

@@ -3,8 +3,11 @@
  * a scrape: prom-client's own `observe` hashes its labels on every call.
  */
 
-import type { ErrorCode } from '../model/errors.js';
-import type { StartKind } from '../model/function.js';
+import type { CallObserver } from '../dispatch/observer.js';
+import type { CallHead, CallMode, CallSource, StartKind } from '../model/call.js';
+import type { ErrorCode, NemoError } from '../model/errors.js';
+import type { ActiveCall, PendingCall } from '../pool/calls.js';
+import type { Instance } from '../pool/instance.js';
 
 /** Upper bounds in seconds: a warm no-op takes 0.2 ms, a cold start 100 ms, a timeout 30 s and more. */
 export const SECONDS_BOUNDS = [
@@ -23,13 +26,32 @@ export interface FunctionCounts {
   count: number;
 }
 
-export class CallCounts {
+export class CallCounts implements CallObserver {
   readonly functions = new Map<string, FunctionCounts>();
   readonly starts: Record<StartKind, number> = { cold: 0, stem: 0, warm: 0 };
+  /** Where calls came from, and whether somebody waited. */
+  readonly sources: Record<CallSource, Record<CallMode, number>> = {
+    http: { sync: 0, async: 0 },
+    cron: { sync: 0, async: 0 },
+    queue: { sync: 0, async: 0 },
+  };
 
   constructor(private readonly isFunction: (name: string) => boolean) {}
 
-  /** `durationS` and `start` are undefined for calls that were refused before they were accepted. */
+  ended(functionName: string, call: PendingCall, instance?: Instance, error?: NemoError): void {
+    const { acceptedMs, endedMs, start, request } = call as ActiveCall;
+    const answered = instance !== undefined && !Number.isNaN(endedMs);
+    const durationS = answered ? (endedMs - acceptedMs) / 1000 : undefined;
+    this.record(functionName, error?.code, durationS, answered ? start : undefined);
+    this.sources[request.principal.source][request.mode]++;
+  }
+
+  refused(functionKey: string, { principal, mode }: CallHead, { code }: NemoError): void {
+    this.record(functionKey, code, undefined, undefined);
+    this.sources[principal.source][mode]++;
+  }
+
+  /** `durationS` and `start` are undefined for calls that have no answer. */
   record(
     functionName: string,
     failure: ErrorCode | undefined,

@@ -60,6 +60,15 @@ export function createMetrics(frame: () => FeedFrame, calls: CallCounts): Metric
   counter('nemo_starts_total', 'Calls by how ready their sandbox was', ['kind'], () =>
     Object.entries(calls.starts).map(([kind, count]) => [{ kind }, count]),
   );
+  counter(
+    'nemo_calls_total',
+    'Calls by where they came from: sync ones are waited for',
+    ['source', 'mode'],
+    () =>
+      Object.entries(calls.sources).flatMap(([source, modes]) =>
+        Object.entries(modes).map(([mode, count]): Value => [{ source, mode }, count]),
+      ),
+  );
 
   gauge('nemo_core_nf_ratio', 'Share of the core that NFs used', ['core'], (f) =>
     perCore(f, (c) => c.nfRatio),

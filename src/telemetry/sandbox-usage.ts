@@ -1,6 +1,6 @@
 /** Memory and CPU of each sandbox, once a second while somebody looks, by the collector that fits it. */
 
-import type { Instance } from '../pool/state.js';
+import type { Instance } from '../pool/instance.js';
 import { FEED } from '../tunables/index.js';
 import { perfCollectors } from './perf/catalogue.js';
 import type { PerfCollector, Usage } from './perf/collector.js';

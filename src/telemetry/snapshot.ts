@@ -17,7 +17,8 @@ import {
 } from '../model/feed.js';
 import { LADDER } from '../policy/conflict/ladder.js';
 import { PREDICTOR_NAMES } from '../policy/harvest/prediction/predictor.js';
-import type { FunctionState, Instance } from '../pool/state.js';
+import type { FunctionState } from '../pool/function-state.js';
+import type { Instance } from '../pool/instance.js';
 import { isAhead } from '../pool/stem-source.js';
 import { CONTROL, FEED, PREDICTION } from '../tunables/index.js';
 import type { SandboxUsage } from './sandbox-usage.js';

@@ -11,17 +11,15 @@ export interface SourcesConfig {
 const SOURCES: ReadonlyArray<SourceKind<SourcesConfig>> = [
   {
     kind: 'cron',
-    open: async (_config, { platform, onCallEnded, store }) => [
-      createCronTriggers(platform, onCallEnded, store),
-    ],
+    open: async (_config, { platform, store }) => [createCronTriggers(platform, store)],
   },
   {
     kind: 'redis-stream',
-    open: async ({ queues }, { agentName, platform, onCallEnded }) => {
+    open: async ({ queues }, { agentName, platform }) => {
       if (queues.length === 0) return [];
       // Loaded only where it is used: the client costs the agent more memory than its own code.
       const { RedisStreamSource } = await import('./redis-stream.js');
-      return queues.map((queue) => new RedisStreamSource(queue, agentName, platform, onCallEnded));
+      return queues.map((queue) => new RedisStreamSource(queue, agentName, platform));
     },
   },
 ];

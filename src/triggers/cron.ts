@@ -3,14 +3,15 @@
  * last one has not ended, the turn is skipped, so a slow function cannot fill its own queue.
  */
 
-import { asNemoError, type NemoError } from '../model/errors.js';
-import type { CallTimeline, FunctionSpec } from '../model/function.js';
+import type { Principal } from '../model/call.js';
+import { asNemoError } from '../model/errors.js';
+import type { FunctionSpec } from '../model/function.js';
 import type { Platform } from '../model/platform.js';
 import type { Store } from '../store/store.js';
 import { CRON } from '../tunables/index.js';
 import { readSchedule } from './schedule.js';
 import { takeTurn } from './shared-turns.js';
-import type { Source, TriggeredCallEnded } from './source.js';
+import type { Source } from './source.js';
 import type { Turns } from './turns.js';
 
 export interface CronTriggers extends Source {
@@ -21,14 +22,10 @@ export interface CronTriggers extends Source {
 const NO_BODY = Buffer.alloc(0);
 
 /**
- * Starts what the registry holds and follows its changes. `onCallEnded` hears of every call that was made. Of boxes that
- * share a `store`, one calls; where it cannot be asked each does, as a call too many is better than none.
+ * Starts what the registry holds and follows its changes. Of boxes that share a `store`, one calls; where it cannot be
+ * asked each does, as a call too many is better than none.
  */
-export function createCronTriggers(
-  platform: Platform,
-  onCallEnded?: TriggeredCallEnded,
-  store?: Store,
-): CronTriggers {
+export function createCronTriggers(platform: Platform, store?: Store): CronTriggers {
   const clocks = new Map<string, Clock>();
   let calls = 0;
   let closed = false;
@@ -38,9 +35,9 @@ export function createCronTriggers(
     const turns = readSchedule(expression);
     let underWay = false;
     let skipped = 0;
-    const ended = (error: NemoError | undefined, timeline: CallTimeline | undefined): void => {
+    const principal: Principal = { source: 'cron', name: expression };
+    const ended = (): void => {
       underWay = false;
-      onCallEnded?.(key, error, timeline);
     };
     const turn = (due: Date): void => {
       if (underWay) {
@@ -72,13 +69,12 @@ export function createCronTriggers(
           query: '',
           headers: { 'x-nemo-trigger': 'cron', 'x-nemo-schedule': expression },
           body: NO_BODY,
+          principal,
+          mode: 'async',
+          deadlineMs: Number.POSITIVE_INFINITY,
+          traceparent: undefined,
         },
-        {
-          onHead: () => {},
-          onChunk: () => {},
-          onEnd: (timeline) => ended(undefined, timeline),
-          onError: ended,
-        },
+        { onHead: () => {}, onChunk: () => {}, onEnd: ended, onError: ended },
       );
     };
     return new Clock(turns, turn);

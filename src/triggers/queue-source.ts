@@ -2,12 +2,13 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { callFunction } from '../dispatch/call-function.js';
-import { asNemoError } from '../model/errors.js';
+import type { Principal } from '../model/call.js';
+import { asNemoError, type NemoError } from '../model/errors.js';
 import type { FunctionRef } from '../model/function-ref.js';
 import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
 import type { Queue, QueueEntry } from './queue.js';
-import type { Source, TriggeredCallEnded } from './source.js';
+import type { Source } from './source.js';
 
 export interface QueueSourceOptions {
   queue: Queue;
@@ -15,7 +16,6 @@ export interface QueueSourceOptions {
   /** Calls at the same time. */
   parallel: number;
   platform: Platform;
-  onCallEnded: TriggeredCallEnded;
 }
 
 export class QueueSource implements Source {
@@ -24,8 +24,10 @@ export class QueueSource implements Source {
   private runningBytes = 0;
   private pollMs: number = QUEUE.pollMinMs;
   private readonly stop = new AbortController();
+  private readonly principal: Principal;
 
   constructor(private readonly options: QueueSourceOptions) {
+    this.principal = { source: 'queue', name: options.queue.name };
     void this.run();
   }
 
@@ -76,24 +78,28 @@ export class QueueSource implements Source {
   }
 
   private async call(ref: FunctionRef, entry: QueueEntry): Promise<void> {
-    const { queue, functionKey, platform, onCallEnded } = this.options;
+    const { queue, platform } = this.options;
+    const { principal } = this;
     const { id } = entry;
+    const callId = `queue-${queue.name}-${id}`;
+    const mode = 'async';
     try {
-      const { body, headers } = entry.call();
+      const { body, headers } = readCall(entry, (error) =>
+        platform.refused(ref.key, { callId, principal, mode }, error),
+      );
       const answered = await callFunction(platform, {
-        callId: `queue-${queue.name}-${id}`,
-        ref,
+        ...{ callId, ref, principal, mode },
         method: 'POST',
         path: '/',
         query: '',
         headers: { ...headers, 'x-nemo-trigger': 'queue', 'x-nemo-entry': id },
         body,
+        deadlineMs: Number.POSITIVE_INFINITY,
+        traceparent: undefined,
       });
-      onCallEnded(functionKey, undefined, answered.timeline);
       await queue.done(entry, answered.status, answered.body);
     } catch (thrown) {
       const error = asNemoError(thrown);
-      onCallEnded(functionKey, error, undefined);
       if (error.code === 'STOPPING') queue.dropped(entry);
       else await queue.failed(entry, `${error.code}: ${error.message}`);
     }
@@ -101,5 +107,16 @@ export class QueueSource implements Source {
 
   private pause(ms: number = QUEUE.pauseMs): Promise<void> {
     return delay(ms, undefined, { signal: this.stop.signal }).catch(() => undefined);
+  }
+}
+
+/** `onRefused` hears why an entry is no call. */
+function readCall(entry: QueueEntry, onRefused: (error: NemoError) => void): ReturnType<QueueEntry['call']> {
+  try {
+    return entry.call();
+  } catch (thrown) {
+    const error = asNemoError(thrown);
+    onRefused(error);
+    throw error;
   }
 }

@@ -6,7 +6,6 @@ import type { Platform } from '../model/platform.js';
 import { QUEUE } from '../tunables/index.js';
 import { QueueSource } from './queue-source.js';
 import { RedisQueue } from './redis-queue.js';
-import type { TriggeredCallEnded } from './source.js';
 
 export interface QueueConfig {
   /** redis://[:password@]host:port[/db] */
@@ -27,7 +26,6 @@ export class RedisStreamSource extends QueueSource {
     { function: text, url, stream, group = 'nemo', parallel = QUEUE.parallel, replies }: QueueConfig,
     agentName: string,
     platform: Platform,
-    onCallEnded: TriggeredCallEnded,
   ) {
     const { key: functionKey } = parseFunctionText(text);
     const onWarning = (message: string): void => {
@@ -35,6 +33,6 @@ export class RedisStreamSource extends QueueSource {
     };
     const consumer = `${hostname()}-${agentName}`;
     const queue = new RedisQueue({ url, stream, group, consumer, replies, onWarning });
-    super({ queue, functionKey, parallel, platform, onCallEnded });
+    super({ queue, functionKey, parallel, platform });
   }
 }

@@ -1,9 +1,5 @@
 /** What calls functions without being asked over HTTP: by the clock, from a queue. A kind is a file and a line in catalogue.ts. */
 
-import type { NemoError } from '../model/errors.js';
-import type { CallTimeline } from '../model/function.js';
-/** What calls functions without being asked over HTTP: by the clock, from a queue. A kind is a file and a line in catalogue.ts. */
-
 import type { Platform } from '../model/platform.js';
 import type { Store } from '../store/store.js';
 
@@ -11,8 +7,6 @@ export interface SourceContext {
   readonly agentName: string;
   readonly platform: Platform;
   readonly store: Store;
-  /** Hears of every call that was made. */
-  readonly onCallEnded: TriggeredCallEnded;
 }
 
 export interface Source {
@@ -26,9 +20,3 @@ export interface SourceKind<C> {
   /** Sources run when it resolves. None where the configuration names none. */
   open(config: C, context: SourceContext): Promise<Source[]>;
 }
-
-export type TriggeredCallEnded = (
-  functionName: string,
-  error: NemoError | undefined,
-  timeline: CallTimeline | undefined,
-) => void;

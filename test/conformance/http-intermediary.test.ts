@@ -7,7 +7,7 @@ import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
 import { HttpChannel } from '../../src/engine/oci/http-channel.js';
-import type { CallRequest } from '../../src/model/function.js';
+import type { CallRequest } from '../../src/model/call.js';
 import { functionRef } from '../../src/model/function-ref.js';
 import type { ChannelEvents } from '../../src/sandbox/channel.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';

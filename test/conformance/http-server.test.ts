@@ -2,7 +2,7 @@
 
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import type { CallRequest } from '../../src/model/function.js';
+import type { CallRequest } from '../../src/model/call.js';
 import { rawSocket, untilClosed, untilText } from '../gateway/http-client.js';
 import { type Handler, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { exchange, type WireAnswer } from '../support/raw-http.js';

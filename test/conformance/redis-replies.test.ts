@@ -144,7 +144,7 @@ describe('conformance: replies of Redis 6.2 to 8', () => {
         servers.set(version, server);
         server.scripts.set(`row-${i}`, script);
         const config = { url: server.url, stream: `row-${i}`, function: 'work' };
-        sources.push(new RedisStreamSource(config, 'test', box.platform, () => undefined));
+        sources.push(new RedisStreamSource(config, 'test', box.platform));
       }
     });
     after(async () => {

@@ -5,14 +5,17 @@
 
 import type { SandboxSlots } from '../../src/control/sandbox-slots.js';
 import { Dispatcher } from '../../src/dispatch/dispatcher.js';
+import { failuresTo } from '../../src/dispatch/observer.js';
 import { Engines, stemKind } from '../../src/engine/engines.js';
 import type { Cgroup, CgroupDriver, CgroupLimits } from '../../src/linux/cgroup/driver.js';
 import { Board, Core } from '../../src/model/board.js';
+import type { Call, CallRequest, CallTimeline } from '../../src/model/call.js';
 import { type Clock, realClock } from '../../src/model/clock.js';
 import { NemoError } from '../../src/model/errors.js';
-import type { CallRequest, CallTimeline, FunctionSpec, Sink } from '../../src/model/function.js';
+import type { FunctionSpec } from '../../src/model/function.js';
 import { functionRef } from '../../src/model/function-ref.js';
 import type { StoredPackage } from '../../src/model/package.js';
+import type { ReplySink } from '../../src/model/reply-sink.js';
 import { type BoxPolicy, policyByName } from '../../src/policy/harvest/policies.js';
 import { createPolicies } from '../../src/policy/policies.js';
 import type { PolicyChoice } from '../../src/policy/policy-entry.js';
@@ -30,6 +33,7 @@ import type {
   StartOptions,
 } from '../../src/sandbox/engine.js';
 import type { SimWatch } from '../../src/sim/world.js';
+import { callOf } from '../support/calls.js';
 import { MODULE } from '../support/sources.js';
 
 export const FALLBACK = 0;
@@ -169,7 +173,7 @@ function exitError(started: boolean): NemoError {
 }
 
 /** What a call came to; `outcomes` has one entry when all is well. */
-export class Outcome implements Sink {
+export class Outcome implements ReplySink {
   readonly outcomes: string[] = [];
   timeline: CallTimeline | undefined;
   gone = false;
@@ -278,10 +282,12 @@ export class InProcessBox implements SandboxSlots {
       pool: this.pool,
       policy,
       selection: policies.selection,
-      ...(watch?.calls === undefined ? {} : { observer: watch.calls }),
       functionCores,
       fallbackCore: FALLBACK,
-      onFailure: (name, error) => this.failures.push(`${name}: ${error.code}`),
+      observers: [
+        failuresTo((name, error) => this.failures.push(`${name}: ${error.code}`)),
+        ...(watch?.calls === undefined ? [] : [watch.calls]),
+      ],
       onChanged: (fn) => this.planner.changed(fn),
     });
     this.planner = new Planner({
@@ -351,12 +357,10 @@ export class InProcessBox implements SandboxSlots {
     this.dispatcher.setFunction(name, spec(name, over));
   }
 
-  call(name: string, body = Buffer.alloc(0)): Outcome {
+  call(name: string, body = Buffer.alloc(0), over: Partial<Call> = {}): Outcome {
     const sink = new Outcome();
-    const ref = functionRef(name);
     const callId = String(this.nextCall++);
-    const request = { callId, ref, method: 'POST', path: '/', query: '', headers: {}, body };
-    this.dispatcher.invoke(request, sink);
+    this.dispatcher.invoke(callOf(name, { callId, body, ...over }), sink);
     return sink;
   }
 

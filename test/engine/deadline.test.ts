@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
-import type { CallRequest } from '../../src/model/function.js';
+import type { CallRequest } from '../../src/model/call.js';
 import { functionRef } from '../../src/model/function-ref.js';
 import { openChannel } from '../support/http-channels.js';
 import { ask, SandboxBench } from '../support/sandboxes.js';

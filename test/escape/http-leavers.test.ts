@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { expect } from 'chai';
 import type { Asker } from '../../src/model/asker.js';
-import type { Sink } from '../../src/model/function.js';
+import type { ReplySink } from '../../src/model/reply-sink.js';
 import { untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { until } from '../support/waiting.js';
@@ -46,8 +46,8 @@ describe('escape: clients that leave', function () {
   };
 
   it('give their share back when their calls end, not when they leave all connections', async () => {
-    let take = (_sink: Sink): void => {};
-    const held = new Promise<Sink>((resolve) => (take = resolve));
+    let take = (_sink: ReplySink): void => {};
+    const held = new Promise<ReplySink>((resolve) => (take = resolve));
     await box.serve('hold', (_call, sink) => take(sink));
     const socket = await dial();
     send(socket, 'POST /function/hold', Buffer.alloc(3 * MIB));

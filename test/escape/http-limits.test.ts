@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
-import type { CallTimeline, LogLine, Sink } from '../../src/model/function.js';
+import type { CallTimeline } from '../../src/model/call.js';
+import type { LogLine } from '../../src/model/function.js';
+import type { ReplySink } from '../../src/model/reply-sink.js';
 import { FEED_SERVER, GATEWAY_HTTP } from '../../src/tunables/index.js';
 import { ask, untilClosed, untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
@@ -17,7 +19,7 @@ const MIB = 2 ** 20;
 describe('escape: limits of the gateway', function () {
   this.timeout(30_000);
   let box: TestBox;
-  let held: Sink[] = [];
+  let held: ReplySink[] = [];
   before(async () => {
     box = await startBox({
       functionsPort: 0,

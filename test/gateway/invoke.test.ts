@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { expect } from 'chai';
+import type { CallRequest, CallTimeline } from '../../src/model/call.js';
 import { NemoError } from '../../src/model/errors.js';
-import type { CallRequest, CallTimeline, Sink } from '../../src/model/function.js';
+import type { ReplySink } from '../../src/model/reply-sink.js';
 import { until } from '../support/waiting.js';
 import { ask, rawSocket, untilClosed, untilText } from './http-client.js';
 import { echo, startBox, type TestBox } from './in-process-platform.js';
@@ -13,7 +14,7 @@ describe('calling functions', () => {
   let box: TestBox;
   let url: string;
   let seen: CallRequest;
-  let sinks: Array<{ sink: Sink; timeline: CallTimeline }>;
+  let sinks: Array<{ sink: ReplySink; timeline: CallTimeline }>;
   before(async () => {
     box = await startBox({ functionsPort: 0 });
     url = `${box.gateway.url}/function`;
@@ -335,7 +336,7 @@ describe('calling functions', () => {
 
   it('refuses calls while it stops, lets those that run end, and frees the port', async () => {
     const closing = await startBox();
-    let held: { sink: Sink; timeline: CallTimeline } | undefined;
+    let held: { sink: ReplySink; timeline: CallTimeline } | undefined;
     const arrived = new Promise<void>((resolve) => {
       void closing.serve('slow', (_call, sink, timeline) => {
         held = { sink, timeline };

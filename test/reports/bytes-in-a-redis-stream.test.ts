@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
+import type { CallRequest } from '../../src/model/call.js';
 import { NemoError } from '../../src/model/errors.js';
-import type { CallRequest } from '../../src/model/function.js';
 import { RedisStreamSource } from '../../src/triggers/redis-stream.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
@@ -22,7 +22,7 @@ describe('bytes in a Redis stream', function () {
 
   const open = (): void => {
     const config = { url: server.url, stream: 'jobs', function: 'work', replies: 'answers' };
-    source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
+    source = new RedisStreamSource(config, 'test', box.platform);
   };
   const valuesOf = async (stream: string): Promise<Map<string, Buffer>> => {
     for (;;) {

@@ -23,7 +23,7 @@ describe('report: errors inside a transaction', function () {
   let source: RedisStreamSource | undefined;
   const open = () => {
     const config = { url: server.url, stream: 'jobs', function: 'work', replies: 'done' };
-    source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
+    source = new RedisStreamSource(config, 'test', box.platform);
   };
   const warned = (pattern: RegExp) =>
     until(() => box.platform.events.since(0, 100).some(({ message }) => pattern.test(message)));

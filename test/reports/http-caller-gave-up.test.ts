@@ -3,8 +3,8 @@
 import { EventEmitter, once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { expect } from 'chai';
-import type { Sink } from '../../src/model/function.js';
 import { functionRef } from '../../src/model/function-ref.js';
+import type { ReplySink } from '../../src/model/reply-sink.js';
 import { rawSocket, untilText } from '../gateway/http-client.js';
 import { startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { openChannel } from '../support/http-channels.js';
@@ -15,15 +15,15 @@ const ask = (version: string): string => `GET /function/waits HTTP/${version}\r\
 describe('report: a caller that gave up', function () {
   this.timeout(10_000);
   let box: TestBox;
-  let began: (sink: Sink) => void;
+  let began: (sink: ReplySink) => void;
   before(async () => {
     box = await startBox();
     await box.serve('waits', (_call, sink) => began(sink));
   });
   after(() => box.close());
   /** A call that runs, and its caller. */
-  const call = async (version = '1.1'): Promise<{ sink: Sink; socket: Socket; left: Promise<void> }> => {
-    const running = new Promise<Sink>((resolve) => {
+  const call = async (version = '1.1'): Promise<{ sink: ReplySink; socket: Socket; left: Promise<void> }> => {
+    const running = new Promise<ReplySink>((resolve) => {
       began = resolve;
     });
     const socket = await rawSocket(box.gateway.port);

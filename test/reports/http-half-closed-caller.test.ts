@@ -1,7 +1,8 @@
 /** Report: who closes its sending side behind its request (netcat, health checkers) gets nothing from functions. */
 
 import { expect } from 'chai';
-import type { CallTimeline, Sink } from '../../src/model/function.js';
+import type { CallTimeline } from '../../src/model/call.js';
+import type { ReplySink } from '../../src/model/reply-sink.js';
 import { GATEWAY_HTTP } from '../../src/tunables/index.js';
 import { rawSocket, untilClosed, untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
@@ -11,7 +12,7 @@ import { later, letTimePass } from '../support/waiting.js';
 describe('report: a caller that closes its sending side', function () {
   this.timeout(10_000);
   let box: TestBox;
-  let call: Promise<{ sink: Sink; timeline: CallTimeline }>;
+  let call: Promise<{ sink: ReplySink; timeline: CallTimeline }>;
   before(async () => {
     box = await startBox({ functionsPort: 0 });
     await box.serve('echo', echo);

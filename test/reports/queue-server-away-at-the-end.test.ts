@@ -20,7 +20,7 @@ describe('an agent whose queue server is away', function () {
     const box = await startBox();
     await box.serve('work', () => undefined);
     const config = { url: server.url, stream: 'jobs', function: 'work' };
-    const source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
+    const source = new RedisStreamSource(config, 'test', box.platform);
     await server.stop('SIGKILL');
     await until(() => box.platform.events.since(0, 9).some(({ message }) => /cannot be read/.test(message)));
     expect(await source.close()).to.equal(undefined);

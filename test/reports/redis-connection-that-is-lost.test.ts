@@ -64,7 +64,7 @@ describe('report: a connection to Redis that is lost', function () {
   });
   const open = () => {
     const config = { url, stream: 'jobs', function: 'work', replies: 'done' };
-    source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
+    source = new RedisStreamSource(config, 'test', box.platform);
   };
 
   it('without a word: the queue and the store go on with another', async () => {

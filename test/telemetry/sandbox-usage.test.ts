@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { Instance } from '../../src/pool/state.js';
+import type { Instance } from '../../src/pool/instance.js';
 import { SandboxUsage } from '../../src/telemetry/sandbox-usage.js';
 import { until } from '../support/waiting.js';
 

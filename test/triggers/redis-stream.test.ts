@@ -4,8 +4,8 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
+import type { CallRequest } from '../../src/model/call.js';
 import { NemoError } from '../../src/model/errors.js';
-import type { CallRequest } from '../../src/model/function.js';
 import { type QueueConfig, RedisStreamSource } from '../../src/triggers/redis-stream.js';
 import { QUEUE } from '../../src/tunables/index.js';
 import { echo, type Handler, startBox, type TestBox } from '../gateway/in-process-platform.js';
@@ -21,7 +21,7 @@ describe('the queue source', function () {
   const sources: RedisStreamSource[] = [];
   const open = (change: Partial<QueueConfig> = {}): RedisStreamSource => {
     const config = { url: server.url, stream: 'jobs', function: 'work', ...change };
-    const source = new RedisStreamSource(config, 'test', box.platform, () => undefined);
+    const source = new RedisStreamSource(config, 'test', box.platform);
     sources.push(source);
     return source;
   };

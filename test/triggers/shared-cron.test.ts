@@ -73,7 +73,7 @@ describe('cron on boxes that share a store', () => {
             return stores[i]!.get<T>(table, key);
           },
         });
-        return createCronTriggers(box.platform, undefined, store);
+        return createCronTriggers(box.platform, store);
       }),
     );
     await seen;

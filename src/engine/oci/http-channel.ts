@@ -5,8 +5,8 @@
 
 import type { Socket } from 'node:net';
 import type { Dispatcher, Pool } from 'undici';
+import type { CallRequest } from '../../model/call.js';
 import { NemoError } from '../../model/errors.js';
-import type { CallRequest } from '../../model/function.js';
 import type { ChannelEvents } from '../../sandbox/channel.js';
 import type { LoadOptions, SandboxReply } from '../../sandbox/engine.js';
 import { guarded, holdUntilDrained, tellAll } from '../../sandbox/guarded.js';

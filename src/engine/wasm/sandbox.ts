@@ -7,8 +7,8 @@
 
 import { basename } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { CallRequest } from '../../model/call.js';
 import { asNemoError, NemoError } from '../../model/errors.js';
-import type { CallRequest } from '../../model/function.js';
 import { Deferred, removeGroup, startError } from '../../sandbox/ends.js';
 import type { LoadOptions, SandboxExit, SandboxReply, StartOptions } from '../../sandbox/engine.js';
 import { tellAll } from '../../sandbox/guarded.js';

@@ -9,20 +9,14 @@
  */
 
 import type { ServerResponse } from 'node:http';
+import type { CallTimeline, StartKind } from '../../model/call.js';
 import { NemoError } from '../../model/errors.js';
-import type { CallTimeline, GiveBack, Sink, StartKind } from '../../model/function.js';
+import type { GiveBack, ReplySink } from '../../model/reply-sink.js';
 import { GATEWAY_HTTP } from '../../tunables/index.js';
 import type { Awaited, Caller } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { appendReplyHeaders } from '../headers.js';
 import type { Shares } from '../shares.js';
-
-/** What is counted when a call has ended; `undefined` for success. */
-export type CallEnded = (
-  functionName: string,
-  error: NemoError | undefined,
-  timeline: CallTimeline | undefined,
-) => void;
 
 /** Answers whose held parts go out at the end of this turn, unless they ended before. */
 let held: CallReply[] = [];
@@ -39,10 +33,9 @@ export interface CallPlace {
   shared: boolean;
   /** Bodies of all requests that are not answered yet. */
   bodies: Shares;
-  onCallEnded: CallEnded;
 }
 
-export class CallReply implements Sink, Awaited {
+export class CallReply implements ReplySink, Awaited {
   private status = 0;
   private headers: Record<string, string> | undefined;
   private start: StartKind | undefined;
@@ -55,6 +48,7 @@ export class CallReply implements Sink, Awaited {
   /** Of a length that was told, what is still to come. */
   private missingBytes: number | undefined;
   private ended = false;
+  failure: NemoError | undefined;
   private onLeft: (() => void) | undefined;
 
   /** `bodyBytes`: of its body, in the budget of all until the call has ended. */
@@ -138,7 +132,7 @@ export class CallReply implements Sink, Awaited {
     if (this.missingBytes !== undefined) {
       this.missingBytes -= chunk.length;
       if (this.missingBytes < 0) {
-        this.onError(this.otherLength(), undefined);
+        this.fail(this.otherLength(), undefined);
         return;
       }
     }
@@ -148,19 +142,17 @@ export class CallReply implements Sink, Awaited {
   onEnd(timeline: CallTimeline): void {
     if (this.ended) return;
     if (this.missingBytes) {
-      this.onError(this.otherLength(), timeline);
+      this.fail(this.otherLength(), timeline);
       return;
     }
     this.settle();
-    let failure: NemoError | undefined;
     if (this.missingBytes !== undefined) this.response.end();
     else if (this.streaming) {
       this.response.addTrailers({ 'X-Duration-Seconds': durationS(timeline) });
       this.response.end();
     } else if (!this.response.destroyed) {
-      failure = this.answerWhole(timeline);
+      this.answerWhole(timeline);
     }
-    this.place.onCallEnded(this.functionName, failure, timeline);
   }
 
   private settle(): void {
@@ -175,7 +167,12 @@ export class CallReply implements Sink, Awaited {
     // A stream that broke off must not look complete: the connection ends without the last chunk.
     if (this.streaming) this.response.destroy();
     else sendError(this.response, error, this.ownHeaders(timeline));
-    this.place.onCallEnded(this.functionName, error, timeline);
+  }
+
+  /** Nothing of what the function says can be given on: its call goes on to its end, unheard. */
+  private fail(error: NemoError, timeline: CallTimeline | undefined): void {
+    this.failure = error;
+    this.onError(error, timeline);
   }
 
   /** Sends what is held when the function has not ended in the turn in which it began to answer. */
@@ -190,20 +187,16 @@ export class CallReply implements Sink, Awaited {
     if (held.push(this) === 1) setImmediate(flushHeld);
   }
 
-  private answerWhole(timeline: CallTimeline): NemoError | undefined {
+  private answerWhole(timeline: CallTimeline): void {
     const { response, status, firstChunk } = this;
     const flat = this.ownHeaders(timeline);
     const bodiless = hasNoBody(status);
     if (status === 205) flat.push('Content-Length', '0');
     else if (!bodiless) flat.push('Content-Length', this.contentLength());
-    const failure = this.writeHead(flat);
-    if (failure !== undefined) {
-      sendError(response, failure, this.ownHeaders(timeline));
-      return failure;
-    }
-    if (firstChunk === undefined || bodiless) response.end();
+    this.failure = this.writeHead(flat);
+    if (this.failure !== undefined) sendError(response, this.failure, this.ownHeaders(timeline));
+    else if (firstChunk === undefined || bodiless) response.end();
     else response.end(firstChunk);
-    return undefined;
   }
 
   /** A HEAD answer may say how long the body would have been. */
@@ -235,7 +228,7 @@ export class CallReply implements Sink, Awaited {
     }
     const failure = this.writeHead(flat);
     if (failure !== undefined) {
-      this.onError(failure, undefined);
+      this.fail(failure, undefined);
       return false;
     }
     this.streaming = true;

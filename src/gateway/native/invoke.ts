@@ -9,16 +9,20 @@ import type { FunctionSpec } from '../../model/function.js';
 import type { Platform } from '../../model/platform.js';
 import { functionNamed } from '../../provision/registry.js';
 import type { Api } from '../api.js';
+import { askedTimeoutMs } from '../asked-timeout.js';
 import { bodyTooLarge, collectBody, cutLongUpload } from '../body.js';
 import type { Callers } from '../callers.js';
 import { sendError } from '../error-reply.js';
 import { requestHeaders } from '../headers.js';
-import { cleanTraceContext } from '../trace-context.js';
+import type { Shares } from '../shares.js';
+import { takeTraceContext } from '../trace-context.js';
 import { type CallPlace, CallReply } from './call-reply.js';
 
 const INVOKE_PREFIX = '/function/';
 
-export interface InvokeOptions extends Omit<CallPlace, 'shared'> {
+export interface InvokeOptions {
+  /** Bodies of all requests that are not answered yet. */
+  bodies: Shares;
   bodyMaxBytes: number;
   callers: Callers;
   /** True once the gateway closes: new calls get STOPPING. */
@@ -29,43 +33,44 @@ const NO_BODY = Buffer.alloc(0);
 const CALL_ID = /^[\w.:/+=@-]{1,128}$/;
 
 export function nativeApi(platform: Platform, options: InvokeOptions): Api {
-  const { bodyMaxBytes, bodies, callers, onCallEnded } = options;
-  const sharedPlace: CallPlace = { bodies, onCallEnded, shared: true };
-  const ownPlace: CallPlace = { bodies, onCallEnded, shared: false };
+  const { bodyMaxBytes, bodies, callers } = options;
+  const sharedPlace: CallPlace = { bodies, shared: true };
+  const ownPlace: CallPlace = { bodies, shared: false };
   // Unique without a random number a call: the process's own prefix and a count.
   const callIdPrefix = `${randomBytes(6).toString('hex')}-`;
   let calls = 0;
 
-  const handle: Api['handle'] = (request, response, { sharesOrigin }) => {
+  const handle: Api['handle'] = (request, response, { shared }) => {
     const headers = requestHeaders(request.rawHeaders);
-    cleanTraceContext(headers);
+    const traceparent = takeTraceContext(headers);
+    const deadlineMs = performance.now() + askedTimeoutMs(headers);
     const given = headers['x-call-id'];
     const callId = given !== undefined && CALL_ID.test(given) ? given : callIdPrefix + (++calls).toString(36);
-    const refuse = (functionName: string, error: NemoError): void => {
-      sendError(response, error, ['X-Call-Id', callId]);
-      onCallEnded(functionName, error, undefined);
-    };
-
+    const caller = callers.of(request.socket);
+    const { client: principal } = caller;
     const url = request.url!;
     const queryAt = url.indexOf('?');
     const pathEnd = queryAt === -1 ? url.length : queryAt;
     const slash = url.indexOf('/', INVOKE_PREFIX.length);
     const nameEnd = slash === -1 || slash > pathEnd ? pathEnd : slash;
     const text = url.slice(INVOKE_PREFIX.length, nameEnd);
+    const refuse = (functionKey: string, error: NemoError): void => {
+      sendError(response, error, ['X-Call-Id', callId]);
+      platform.refused(functionKey, { callId, principal, mode: 'sync' }, error);
+    };
 
     if (options.stopping()) return refuse(text, stoppingError());
     // One look-up for what callers usually write, which is a key.
     const found = platform.registry.get(text) ?? otherwiseNamed(platform, text);
     if (found instanceof NemoError) return refuse(text, found);
     const { ref } = found;
-    const functionName = ref.key;
     if (nameEnd === pathEnd && headers['service-worker'] !== undefined) {
-      return refuse(functionName, tooWide(text));
+      return refuse(ref.key, tooWide(text));
     }
     const declared = headers['content-length'];
     if (declared !== undefined && Number(declared) > bodyMaxBytes) {
       cutLongUpload(request);
-      return refuse(functionName, bodyTooLarge(bodyMaxBytes));
+      return refuse(ref.key, bodyTooLarge(bodyMaxBytes));
     }
 
     const run = (body: Buffer): void => {
@@ -78,15 +83,12 @@ export function nativeApi(platform: Platform, options: InvokeOptions): Api {
           query: queryAt === -1 ? '' : url.slice(queryAt + 1),
           headers,
           body,
+          principal,
+          mode: 'sync',
+          deadlineMs,
+          traceparent,
         },
-        new CallReply(
-          response,
-          functionName,
-          callId,
-          sharesOrigin ? sharedPlace : ownPlace,
-          callers.of(request.socket),
-          body.length,
-        ),
+        new CallReply(response, ref.key, callId, shared ? sharedPlace : ownPlace, caller, body.length),
       );
     };
 
@@ -94,7 +96,7 @@ export function nativeApi(platform: Platform, options: InvokeOptions): Api {
     if (!hasBody) return run(NO_BODY);
     collectBody(request, declared === undefined ? undefined : Number(declared), bodyMaxBytes, bodies, {
       onBody: run,
-      onRefused: (error) => refuse(functionName, error),
+      onRefused: (error) => refuse(ref.key, error),
     });
   };
   return { prefix: INVOKE_PREFIX, handle };

@@ -1,6 +1,8 @@
 /**
  * The deadline of a call: told to its function and enforced by the dispatcher, both from the moment at which its sandbox
- * may begin it. A call that was sent ahead of time has its whole time when those before it have ended. Pure.
+ * may begin it. A call that was sent ahead of time has its whole time when those before it have ended. A caller may have a
+ * deadline of its own, from when it asked: then it is answered and the call counts as left, whose sandbox nobody ends for it
+ * at once. Pure.
  */
 
 import { HARVEST } from '../../tunables/index.js';
@@ -12,6 +14,11 @@ import { HARVEST } from '../../tunables/index.js';
  */
 export function allowedMs(timeoutMs: number, runsAtOnce: boolean): number {
   return runsAtOnce ? timeoutMs : timeoutMs + HARVEST.quantumMs;
+}
+
+/** What its function is told of a call that is sent now: nobody waits for longer than its caller. */
+export function toldDeadlineMs(allowedMs: number, callerDeadlineMs: number, nowMs: number): number {
+  return Math.min(nowMs + allowedMs, callerDeadlineMs);
 }
 
 /** Whether a call whose deadline is that has to end now; not a number: it has not begun. */

@@ -1,6 +1,6 @@
 /** How it is measured what sandboxes take: a file for each kind of sandbox, and a line in catalogue.ts. */
 
-import type { Instance } from '../../pool/state.js';
+import type { Instance } from '../../pool/instance.js';
 
 export interface Usage {
   memoryBytes: number;

@@ -2,7 +2,7 @@
 
 import pidusage from 'pidusage';
 import { processesOf } from '../../linux/cgroup/files.js';
-import type { Instance } from '../../pool/state.js';
+import type { Instance } from '../../pool/instance.js';
 import { FEED } from '../../tunables/index.js';
 import type { PerfCollector, Usage } from './collector.js';
 

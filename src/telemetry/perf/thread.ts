@@ -1,6 +1,6 @@
 /** A sandbox that is a thread among others: memory by its own word, CPU time by its group's. */
 
-import type { Instance } from '../../pool/state.js';
+import type { Instance } from '../../pool/instance.js';
 import type { PerfCollector, Usage } from './collector.js';
 
 export class ThreadCollector implements PerfCollector {

@@ -1,14 +1,16 @@
 /**
- * The time line of every call, kept for the last calls of each function, within one bound over all functions. The record of a call that fell out is written
- * over, so that tracing allocates nothing once the ring is full. CPU time, memory and page faults cost reads of the
+ * The time line of every call, kept for the last calls of each function, within one bound over all functions. The record
+ * of a call that fell out is written over, so that tracing allocates nothing once the ring is full. CPU time, memory and page faults cost reads of the
  * sandbox's group: they are taken for a few calls a second, and only where nothing else ran in that sandbox meanwhile.
  */
 
 import type { CallObserver } from '../../dispatch/observer.js';
 import { readKeyed } from '../../linux/cgroup/files.js';
+import type { TraceParent } from '../../model/call.js';
 import type { CallTrace } from '../../model/call-trace.js';
 import type { NemoError } from '../../model/errors.js';
-import type { ActiveCall, Instance, PendingCall } from '../../pool/state.js';
+import type { ActiveCall, PendingCall } from '../../pool/calls.js';
+import type { Instance } from '../../pool/instance.js';
 import { TRACE } from '../../tunables/index.js';
 import { fairLevel } from '../fair-level.js';
 
@@ -28,11 +30,14 @@ interface Ring {
   nextDetailMs: number;
 }
 
+/** `parent`: the caller's span, if it told one. */
+export type TraceListener = (trace: Readonly<CallTrace>, parent: TraceParent | undefined) => void;
+
 export class CallTraces implements CallObserver {
   private readonly rings = new Map<string, Ring>();
   /** Of all rings. */
   private kept = 0;
-  private readonly listeners: Array<(trace: Readonly<CallTrace>) => void> = [];
+  private readonly listeners: TraceListener[] = [];
   private readonly marks = new WeakMap<Instance, Mark>();
 
   /** A ring is kept of what `isFunction`: of one that was removed it would stay for ever. */
@@ -57,8 +62,12 @@ export class CallTraces implements CallObserver {
     // A failed call may have had no turn; an answer's first byte may come before the turn was noted.
     const runningMs = clamp(active?.runningMs ?? endedMs, dispatchedMs, endedMs);
     const firstByteMs = active?.answered ? clamp(active.firstByteMs, runningMs, endedMs) : endedMs;
-    trace.callId = call.request.callId;
+    const { callId, principal, mode, traceparent } = call.request;
+    trace.callId = callId;
     trace.functionName = functionName;
+    trace.source = principal.source;
+    trace.caller = principal.name;
+    trace.mode = mode;
     trace.timeMs = performance.timeOrigin + call.acceptedMs;
     trace.startMs = active === undefined ? 0 : startMsOf(active, worker!);
     trace.queuedMs = dispatchedMs - call.acceptedMs - trace.startMs;
@@ -70,12 +79,12 @@ export class CallTraces implements CallObserver {
     trace.core = worker?.core ?? -1;
     trace.sandboxId = worker?.id ?? '';
     trace.error = error?.code ?? null;
-    trace.traceparent = call.request.headers.traceparent ?? '';
+    trace.traceparent = traceparent?.text ?? '';
     trace.cpuMs = null;
     trace.memoryBytes = null;
     trace.faults = null;
     if (worker !== undefined) this.addUsage(trace, worker);
-    for (const listener of this.listeners) listener(trace);
+    for (const listener of this.listeners) listener(trace, traceparent);
   }
 
   private addUsage(trace: CallTrace, worker: Instance): void {
@@ -101,7 +110,7 @@ export class CallTraces implements CallObserver {
   }
 
   /** Hears of every call, in the turn in which it ended; the record must not be kept. */
-  onTrace(listener: (trace: Readonly<CallTrace>) => void): void {
+  onTrace(listener: TraceListener): void {
     this.listeners.push(listener);
   }
 

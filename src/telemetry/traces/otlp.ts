@@ -3,8 +3,14 @@
  * stage. A collector that is slow or away costs lost spans, never a call. Loaded only where it is configured.
  */
 
-import { ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace as traceApi } from '@opentelemetry/api';
-import { parseTraceParent } from '@opentelemetry/core';
+import {
+  type Context,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace as traceApi,
+} from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import {
@@ -13,6 +19,7 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
+import type { CallSource, TraceParent } from '../../model/call.js';
 import type { CallTrace } from '../../model/call-trace.js';
 import { VERSION } from '../../model/version.js';
 
@@ -26,7 +33,8 @@ export interface OtlpOptions {
 }
 
 export interface TraceExporter {
-  export(trace: Readonly<CallTrace>): void;
+  /** `parent`: the span of whoever called. */
+  export(trace: Readonly<CallTrace>, parent: TraceParent | undefined): void;
   /** Sends what is left, for at most a few seconds. Never rejects. */
   close(): Promise<void>;
 }
@@ -49,22 +57,20 @@ export function createOtlpExporter({ url, sampleRatio, headers }: OtlpOptions): 
   });
   const tracer = provider.getTracer('nemo');
   return {
-    export(call) {
-      const parent = call.traceparent === '' ? null : parseTraceParent(call.traceparent);
-      const context =
-        parent === null ? ROOT_CONTEXT : traceApi.setSpanContext(ROOT_CONTEXT, { ...parent, isRemote: true });
+    export(call, parent) {
+      const context = parent === undefined ? ROOT_CONTEXT : below(parent);
       const span = tracer.startSpan(
         `invoke ${call.functionName}`,
-        { kind: SpanKind.SERVER, startTime: call.timeMs },
+        { kind: call.mode === 'sync' ? SpanKind.SERVER : SpanKind.CONSUMER, startTime: call.timeMs },
         context,
       );
       if (span.isRecording()) {
         describe(span, call);
-        const below = traceApi.setSpan(ROOT_CONTEXT, span);
+        const itself = traceApi.setSpan(ROOT_CONTEXT, span);
         let atMs = call.timeMs;
         for (const [name, key] of STAGES) {
           const endMs = atMs + call[key];
-          if (endMs > atMs) tracer.startSpan(name, { startTime: atMs }, below).end(endMs);
+          if (endMs > atMs) tracer.startSpan(name, { startTime: atMs }, itself).end(endMs);
           atMs = endMs;
         }
       }
@@ -76,11 +82,21 @@ export function createOtlpExporter({ url, sampleRatio, headers }: OtlpOptions): 
   };
 }
 
+function below({ traceId, parentId, flags }: TraceParent): Context {
+  const span = { traceId, spanId: parentId, traceFlags: flags, isRemote: true };
+  return traceApi.setSpanContext(ROOT_CONTEXT, span);
+}
+
+/** `faas.trigger` of each source. */
+const TRIGGERS: Record<CallSource, string> = { http: 'http', cron: 'timer', queue: 'pubsub' };
+
 /** Names of the semantic conventions for functions as a service, where they have one. */
 function describe(span: Span, call: Readonly<CallTrace>): void {
   span.setAttributes({
     'faas.invoked_name': call.functionName,
     'faas.invocation_id': call.callId,
+    'faas.trigger': TRIGGERS[call.source],
+    'nemo.caller': call.caller,
     'faas.coldstart': call.start !== 'warm',
     'nemo.core': call.core,
     'nemo.sandbox': call.sandboxId,

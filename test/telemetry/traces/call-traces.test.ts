@@ -1,9 +1,12 @@
 import { expect } from 'chai';
 import type { CallTrace } from '../../../src/model/call-trace.js';
 import { NemoError } from '../../../src/model/errors.js';
-import type { ActiveCall, Instance, PendingCall } from '../../../src/pool/state.js';
+import type { ActiveCall, PendingCall } from '../../../src/pool/calls.js';
+import type { Instance } from '../../../src/pool/instance.js';
 import { CallTraces } from '../../../src/telemetry/traces/call-traces.js';
+import { CALLER, callOf } from '../../support/calls.js';
 
+const PARENT = { text: 'tp', traceId: 't', parentId: 'p', flags: 1 };
 const STAGES = ['queuedMs', 'startMs', 'turnMs', 'runMs', 'replyMs'] as const;
 
 describe('call traces', () => {
@@ -17,7 +20,7 @@ describe('call traces', () => {
   } as Instance;
   const pending = (callId: string, agoMs = 40): PendingCall =>
     ({
-      request: { callId, headers: { traceparent: 'tp' } },
+      request: callOf('f', { callId, traceparent: PARENT }),
       acceptedMs: performance.now() - agoMs,
     }) as unknown as PendingCall;
   const active = (callId: string, change: Partial<ActiveCall> = {}): ActiveCall => {
@@ -45,7 +48,10 @@ describe('call traces', () => {
       sandboxId: 'sb-7',
       start: 'warm',
       error: null,
-      traceparent: 'tp',
+      traceparent: PARENT.text,
+      source: 'http',
+      caller: CALLER.name,
+      mode: 'sync',
     });
     expect(trace.queuedMs).to.be.closeTo(10, 1e-6);
     expect(trace.startMs).to.equal(0);

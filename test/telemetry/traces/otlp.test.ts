@@ -10,6 +10,7 @@ interface OtlpSpan {
   spanId: string;
   parentSpanId?: string;
   name: string;
+  kind: number;
   startTimeUnixNano: string;
   endTimeUnixNano: string;
   attributes: Array<{ key: string; value: Record<string, unknown> }>;
@@ -19,6 +20,9 @@ interface OtlpSpan {
 const CALL: CallTrace = {
   callId: 'c-1',
   functionName: 'resize',
+  source: 'queue',
+  caller: 'orders',
+  mode: 'async',
   timeMs: 1_700_000_000_000,
   queuedMs: 2,
   startMs: 0,
@@ -35,6 +39,7 @@ const CALL: CallTrace = {
   faults: 12,
   traceparent: `00-${'ab'.repeat(16)}-${'cd'.repeat(8)}-01`,
 };
+const PARENT = { text: CALL.traceparent, traceId: 'ab'.repeat(16), parentId: 'cd'.repeat(8), flags: 1 };
 
 describe('the OpenTelemetry exporter', () => {
   it('sends one span a call below its caller, and one below it for each stage that took time', async () => {
@@ -48,9 +53,9 @@ describe('the OpenTelemetry exporter', () => {
     const { port } = server.address() as AddressInfo;
     const url = `http://127.0.0.1:${port}/v1/traces`;
     const exporter = createOtlpExporter({ url, sampleRatio: 0, headers: { 'x-key': 'k' } });
-    exporter.export(CALL);
+    exporter.export(CALL, PARENT);
     // Not sampled by its caller, nor by the ratio.
-    exporter.export({ ...CALL, callId: 'c-2', traceparent: '' });
+    exporter.export({ ...CALL, callId: 'c-2', traceparent: '' }, undefined);
     await exporter.close();
     server.close();
 
@@ -62,6 +67,9 @@ describe('the OpenTelemetry exporter', () => {
     const root = spans.find(({ name }) => name === 'invoke resize')!;
     expect(root).to.include({ traceId: 'ab'.repeat(16), parentSpanId: 'cd'.repeat(8) });
     expect(root.status.code).to.equal(2);
+    // CONSUMER: nobody waited.
+    expect(root.kind).to.equal(5);
+    expect(root.attributes).to.deep.include({ key: 'faas.trigger', value: { stringValue: 'pubsub' } });
     expect(BigInt(root.endTimeUnixNano) - BigInt(root.startTimeUnixNano)).to.equal(8_000_000n);
     expect(root.attributes).to.deep.include({
       key: 'faas.invocation_id',
@@ -74,7 +82,8 @@ describe('the OpenTelemetry exporter', () => {
 
   it('loses spans, and nothing else, when no collector answers', async () => {
     const exporter = createOtlpExporter({ url: 'http://127.0.0.1:1/v1/traces', sampleRatio: 1 });
-    for (let i = 0; i < 5_000; i++) exporter.export({ ...CALL, callId: `c-${i}`, traceparent: '' });
+    for (let i = 0; i < 5_000; i++)
+      exporter.export({ ...CALL, callId: `c-${i}`, traceparent: '' }, undefined);
     expect(await exporter.close()).to.equal(undefined);
   });
 });
