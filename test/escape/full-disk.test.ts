@@ -6,9 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { IsolateHost } from '../../src/engine/isolate/host.js';
 import { run } from '../../src/host/packages.js';
-import { openCgroupDriver } from '../../src/linux/cgroup/open.js';
 import { startTicks } from '../../src/linux/process.js';
 import { getScheduling, setProcessAffinity } from '../../src/linux/sched.js';
 import type { NfInstance } from '../../src/model/nf-profile.js';
@@ -220,34 +218,5 @@ describe('escape: NFs beside a full disk', function () {
       await controls.release('nf');
       expect(readSettings(settingsPath(stateDir))).to.deep.equal([late]);
     });
-  });
-});
-
-describe('escape: a run directory in which there is no room for a socket', () => {
-  it('keeps a process of isolates from starting, and leaves the agent alive', async () => {
-    const path = mkdtempSync('/var/tmp/nemo-full-');
-    const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'nr_inodes=2', 'nemo-full', path]);
-    expect(mounted.exitCode, mounted.output).to.equal(0);
-    const driver = openCgroupDriver({ rootName: `nemo-escape-socket-${process.pid}`, idle: false });
-    try {
-      const options = {
-        ...{
-          name: 'host',
-          driver,
-          cores: [0],
-          housekeepingCores: [0],
-          directory: join(path, 'host'),
-          uid: 63_899,
-        },
-        ...{ runtime: { binds: [], nodeInside: '', runnerInside: '', seccompPath: '' }, program: '' },
-        ...{ sharesModules: false, scheduling: 'default' as const },
-      };
-      expect(() => new IsolateHost(options)).to.throw();
-      // What the socket itself says comes later.
-      await new Promise(setImmediate);
-    } finally {
-      await driver.removeAll();
-      await unmount(path);
-    }
   });
 });

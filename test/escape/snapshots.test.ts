@@ -80,32 +80,6 @@ describe('escape: snapshots of machines', () => {
     expect(limits).to.deep.equal([`--fsize=${MEMORY_MB * 2 ** 20}:${MEMORY_MB * 2 ** 20}`]);
   });
 
-  it('are given up where the run directory has no room for a socket, and the agent lives on', async () => {
-    const driver = openCgroupDriver({ rootName: `nemo-escape-socket-${process.pid}`, idle: false });
-    const runDirectory = join(folder, 'full');
-    const file = join(folder, 'file');
-    writeFileSync(file, 'x');
-    const directory = join(folder, 'made-in-vain');
-    for (const one of [directory, runDirectory]) mkdirSync(one);
-    const tmpfs = ['-t', 'tmpfs', '-o', 'nr_inodes=3', 'nemo-full', runDirectory];
-    expect((await run('mount', tmpfs)).exitCode).to.equal(0);
-    try {
-      const making = makeSnapshot(
-        {
-          ...{ spec: { accelerator: 'tcg', memoryMb: MEMORY_MB, heapMb: 32 }, directory, uid: 60_899 },
-          ...{ files: { kernel: file, initrd: file, root: file }, scheduling: 'default' },
-          ...{ runDirectory: join(runDirectory, 'run'), runtime: { seccompPath: file, libraryPath: file } },
-          cgroup: driver.create('making', { memoryMaxBytes: 128 * MB, pidsMax: 16 }),
-        },
-        async () => writeFileSync(join(runDirectory, 'somebody-else'), ''),
-      );
-      expect(await errorOf(making)).to.have.property('code', 'SANDBOX_START');
-    } finally {
-      await run('umount', ['-l', runDirectory]);
-      await driver.removeAll();
-    }
-  });
-
   it('are given up in their own time, whatever that of the function which loads for ever, and of QEMU', async () => {
     const pipes = Array.from({ length: Fd.console }, () => 'pipe' as const);
     const child = spawn('sleep', ['1000'], { stdio: ['ignore', ...pipes] });
