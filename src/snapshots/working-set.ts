@@ -39,7 +39,8 @@ async function mappingOf(pid: number, inode: number): Promise<[number, number] |
   return longest;
 }
 
-async function pagesOf(pid: number, start: number, bytes: number): Promise<WorkingSet> {
+/** Undefined if the process ends meanwhile. */
+async function pagesOf(pid: number, start: number, bytes: number): Promise<WorkingSet | undefined> {
   const pages = bytes / PAGE_BYTES;
   const entries = Buffer.alloc(LOOK_PAGES * ENTRY_BYTES);
   const ranges: Array<[number, number]> = [];
@@ -53,7 +54,8 @@ async function pagesOf(pid: number, start: number, bytes: number): Promise<Worki
         length,
         (start / PAGE_BYTES + first) * ENTRY_BYTES,
       );
-      for (let at = 0; at < bytesRead; at += ENTRY_BYTES)
+      if (bytesRead < length) return undefined;
+      for (let at = 0; at < length; at += ENTRY_BYTES)
         if ((entries[at + ENTRY_BYTES - 1]! & THERE) !== 0) addPage(ranges, first + at / ENTRY_BYTES);
     }
   } finally {

@@ -19,6 +19,8 @@ describe('machines from a snapshot on disk', function () {
           'const all = {}; export default (event) => ((all[event] = 1), Object.keys(all))',
         );
         expect(await ask(sandbox, i)).to.deep.equal([`${i}`]);
+        const stemNow = () => engine.snapshots.list().find(({ key }) => key === 'stem-128')!;
+        while (stemNow().workingSetBytes === undefined) await new Promise(setImmediate);
         const memory = join(bench.stateDir, 'snapshots', 'stem-128', 'memory');
         expect(statSync(memory).mode & 0o777).to.equal(0o600);
         const opened = readFileSync(sandbox.cgroup.joinPaths[0]!, 'utf8')
@@ -29,7 +31,7 @@ describe('machines from a snapshot on disk', function () {
         expect(opened).to.not.include('w');
         await sandbox.kill();
         await engine.snapshots.placed();
-        const stem = engine.snapshots.list().find(({ key }) => key === 'stem-128')!;
+        const stem = stemNow();
         expect(stem.tier).to.equal('disk');
         expect(stem.workingSetBytes)
           .to.be.greaterThan(10e6)
