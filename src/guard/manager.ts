@@ -36,7 +36,7 @@ export interface NfManagerOptions {
   discovery: boolean;
   /** Users who may run NFs, beside root. */
   users: readonly number[];
-  /** Names of the agents of this box: what runs in their cgroups is no NF. */
+  /** Names of the agents of this box: what runs in their cgroups is not an NF. */
   agents: () => ReadonlySet<string>;
   /** Which NFs and cores this agent has, of all agents of the box. */
   claims: Claims;
@@ -183,7 +183,7 @@ export class NfManager {
     if (managed.guardedBy === undefined) this.guard(managed, known === undefined);
   }
 
-  /** `anew`: it is ours since now. */
+  /** `anew`: this agent has just begun to guard it. */
   private guard(managed: ManagedNf, anew: boolean): void {
     const { nf } = managed;
     const { protection } = this.options;
@@ -212,7 +212,7 @@ export class NfManager {
     }
   }
 
-  /** Those for which it failed, as on a full disk. True if it is done for one. */
+  /** Tries again to protect those for which it failed, for example on a full disk. True if it worked for one. */
   private protectAgain(): boolean {
     let done = false;
     for (const managed of this.managed.values()) {
