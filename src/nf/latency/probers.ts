@@ -141,7 +141,7 @@ class UdpProber implements Prober {
 
 const ECHO_REQUEST = 8;
 
-/** Echo requests, RFC 792. A raw socket gets every echo reply to its namespace from that address: id and number identify ours. */
+/** Echo requests, RFC 792. A raw socket gets every echo reply from that address: id and number identify ours. */
 class IcmpProber implements Prober {
   private socket: BlockingSocket | undefined;
   private readonly packet = Buffer.alloc(64);
