@@ -1,5 +1,5 @@
 /**
- * What an isolation engine has to offer. Harvest and conflict know no engine: they see a Sandbox's cgroup.
+ * The interface of an isolation engine. Harvest and conflict do not depend on engines: they see a Sandbox's cgroup.
  * A sandbox is born a *stem* (a runtime, no code), becomes *warm* by `load`, and serves calls until it ends.
  */
 
@@ -10,7 +10,7 @@ import type { CallRequest, FunctionSpec, GiveBack, LogLine } from '../model/func
 import type { PackageRef, StoredPackage } from '../model/package.js';
 import type { FunctionScheduling } from '../policy/harvest/policies.js';
 
-/** What a stem saw of the packages that it imported ahead: the word of their code, for nothing but its own good. */
+/** What a stem measured of the packages that it imported ahead. Their code could forge it, to its own harm only. */
 export interface AheadReport {
   cpuMs: number;
   /** Memory that they took. */
@@ -19,7 +19,7 @@ export interface AheadReport {
   reads: readonly string[];
   /** They looked at the whole environment. */
   readsAll: boolean;
-  /** Why they must not run ahead, in words. */
+  /** Why they must not run ahead, as a message. */
   effect?: string;
 }
 
@@ -27,7 +27,7 @@ export interface StartOptions {
   /** Unique in the box: `sb-<number>`. */
   id: string;
   cgroup: Cgroup;
-  /** `EngineEntry.variant` of the functions that it is for: what else than the engine this stem has to fit. */
+  /** `EngineEntry.variant` of the functions that it is for: what the stem has to fit beside the engine. */
   variant?: string;
   /** What the stem imports before it is ready: it serves only functions that import all of these. */
   packages?: readonly StoredPackage[];
@@ -35,7 +35,7 @@ export interface StartOptions {
   processGroup?: Cgroup;
   /** Threads start as SCHED_IDLE (`idle`) or at default scheduling. */
   scheduling: FunctionScheduling;
-  /** What it will be told to load, and nothing else: an engine may start it with that loaded already. */
+  /** The only thing that it will load: an engine may start it with that loaded already. */
   willLoad?: LoadOptions;
   onLog: (line: Omit<LogLine, 'functionName'>) => void;
 }
@@ -51,7 +51,7 @@ export interface LoadOptions {
   concurrency?: number;
   /** What its code imports beside itself. */
   packages?: readonly StoredPackage[];
-  /** What it may connect to, as `egress-rules.ts` has it; nothing without it. */
+  /** What it may connect to, as rules of `egress-rules.ts`; without it, nothing. */
   egress?: readonly string[];
 }
 
@@ -64,7 +64,7 @@ export interface SandboxExit {
   stderrTail: string;
 }
 
-/** What a sandbox says about a call; order as in `Sink`. */
+/** How a sandbox answers a call; order as in `Sink`. */
 export interface SandboxReply {
   onHead(status: number, headers: Record<string, string>): void;
   /** As in `Sink`. */
@@ -75,7 +75,7 @@ export interface SandboxReply {
   /** As in `Sink`: a sandbox that can wait does so above a bound, so that a slow reader slows its function. */
   readonly backlogBytes?: number;
   whenDrained?: (resume: () => void) => void;
-  /** As in `Sink`: nobody reads on. A sandbox that can ends the answer. */
+  /** As in `Sink`: nobody reads any more. A sandbox that can end the answer does. */
   readonly gone?: boolean;
 }
 
@@ -91,7 +91,7 @@ export interface Sandbox {
   load(options: LoadOptions): Promise<void>;
   /**
    * Sends a call. Calls may be sent ahead: the sandbox runs at most `concurrency` at a time, in order
-   * (1 unless `load` was told otherwise by the pool). `deadlineMs` is on the clock of `performance.now()`, of a call
+   * (1 unless `load` was given another number). `deadlineMs` is on the clock of `performance.now()`, of a call
    * that begins at once; one that waits for others here has as much time from its own begin. The sandbox tells it to
    * the function but does not enforce it: that is the caller's, by `kill`. When the sandbox
    * ends, `details.started` of the error tells whether the call may have begun; one that has not can be sent again.
@@ -101,7 +101,7 @@ export interface Sandbox {
   callersLeft?(): void;
   /** Of a stem that imported packages ahead. */
   readonly ahead?: AheadReport | undefined;
-  /** Memory it holds, where its process does not tell because others share it. */
+  /** Memory it holds, where its process does not show it because others share it. */
   readonly heldBytes?: number;
   /** Calls sent and not yet ended. */
   readonly inFlight: number;
@@ -114,7 +114,7 @@ export interface Sandbox {
 export interface FunctionSource {
   functionName: string;
   content: Buffer;
-  /** Name to show in errors; its ending may say the language. */
+  /** Name to show in errors; its ending may give the language. */
   filename: string;
   /** The content is a program, and how it takes calls. */
   exec?: 'stdio' | 'http';
@@ -132,7 +132,7 @@ export interface Artifact {
   ending: string;
 }
 
-/** An engine as everybody knows it before it is used: what it does is loaded when the first function asks for it. */
+/** An engine before it is used: its code is loaded when the first function needs it. */
 export interface EngineEntry {
   readonly kind: string;
   /** One line for `nemo engines`. */
@@ -148,7 +148,7 @@ export interface EngineEntry {
   readonly egress?: boolean;
   /** Runs programs of any language. */
   readonly exec?: boolean;
-  /** Whether it keeps something of functions on disk, also of earlier agents: `Engine.retain` is told of changes then. */
+  /** Whether it keeps something of functions on disk, also of earlier agents: then `Engine.retain` is called at changes. */
   keeps?(): boolean;
   /** Takes packages apart from the code, and stems that imported some ahead. */
   readonly packages?: boolean;
@@ -157,11 +157,11 @@ export interface EngineEntry {
 
 export interface Engine {
   readonly kind: string;
-  /** Whether the engine works here, how if there are several ways, and if not why, in words for an operator. */
+  /** Whether the engine works here, in which way if there are several, and if not, why: a message for an operator. */
   check(): Promise<{ ok: true; note?: string } | { ok: false; reason: string; hint: string }>;
   /**
-   * The engine's part of a deploy: checks a function and makes what is stored of it. Whatever can be found wrong
-   * without running it is found here. Rejects with BAD_FUNCTION.
+   * The engine's part of a deploy: checks a function and makes what is stored of it. All errors that
+   * show without running it are found here. Rejects with BAD_FUNCTION.
    */
   prepare(source: FunctionSource): Promise<Artifact>;
   /** Where sandboxes are threads: the group of the process that a stem will be part of (see `CgroupDriver.create`). */
@@ -170,7 +170,7 @@ export interface Engine {
   start(options: StartOptions): Promise<Sandbox>;
   /** Whether a start with this as `willLoad` is ready sooner than a stem that loads it. */
   restores?(load: LoadOptions): Promise<boolean>;
-  /** What the engine keeps of any other function, or of one as it was before, goes. */
+  /** Removes what the engine keeps of any other function, or of an earlier version of these. */
   retain?(functions: readonly FunctionSpec[]): void;
   close(): Promise<void>;
 }
