@@ -21,7 +21,7 @@ export interface CronTriggers extends Source {
 const NO_BODY = Buffer.alloc(0);
 
 /**
- * Starts what the registry holds and follows its changes. `onCallEnded` hears of every call that was made. Of boxes that
+ * Starts what the registry holds and follows its changes. `onCallEnded` gets every call that was made. Of boxes that
  * share a `store`, one calls; where it cannot be asked each does, as a call too many is better than none.
  */
 export function createCronTriggers(
@@ -43,7 +43,7 @@ export function createCronTriggers(
     };
     const turn = (due: Date): void => {
       if (underWay) {
-        // Said once a stretch: a schedule of every second must not fill the event log.
+        // One event per series of failures: a schedule of every second must not fill the event log.
         if (skipped++ === 0) warnOfOverlap(platform, spec.name);
         return;
       }
