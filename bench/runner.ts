@@ -3,22 +3,22 @@
  * process tree. After every round the report is handed out, so that an interrupted run can be resumed.
  */
 
-import { execFileSync } from 'node:child_process';
 import { cpus, release, totalmem } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { allowedCores, requireTwoCores } from '../src/linux/allowed-cores.js';
 import { onlineCores } from '../src/linux/online-cores.js';
 import { setProcessAffinity } from '../src/linux/sched.js';
 import { asNemoError, NemoError } from '../src/model/errors.js';
 import { measureBox } from './box.js';
 import { findCapacity, type Trial } from './calibrate.js';
+import { currentCommit } from './commit.js';
+import { expectedS, roundS, setupS } from './durations.js';
 import type { Bed } from './nf/bed.js';
 import { bedKey, openBed } from './nf/open-bed.js';
 import { coreShares, coreTime, noiseOf } from './noise.js';
 import { runRound } from './round.js';
 import type { PlanEntry } from './sets.js';
-import { sloFor } from './slo.js';
+import { SLO_LOOK_S, SLO_LOOKS, sloFor } from './slo.js';
 import { summarize } from './summary.js';
 import {
   BENCH_SCHEMA,
@@ -49,16 +49,6 @@ const TRIAL_S = 0.7;
 const TRIAL_RETRIES = 2;
 /** After the load changed. */
 const LOAD_SETTLE_MS = 300;
-/** Looks at the NF alone, to know which SLO it holds. */
-const SLO_LOOKS = 3;
-const SLO_LOOK_S = 1;
-/** What a round costs beside its measured time, seconds: for the time left only. */
-const AGENT_S = 3;
-const SOLO_S = 0.3;
-const BED_S = 4;
-const CALIBRATION_S = 6;
-const BOX_S = 12;
-
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const allowed = allowedCores();
   requireTwoCores('the bench', allowed);
@@ -198,7 +188,7 @@ class BenchRun {
     await pause(LOAD_SETTLE_MS);
     const sloUs = result.scenario.slo_us ?? (await this.slo(entry, bed, say));
     result.scenario.slo_us = sloUs;
-    this.doneS += BED_S + SLO_LOOKS * SLO_LOOK_S + (scenario.loadRatio === null ? 0 : CALIBRATION_S);
+    this.doneS += setupS(scenario);
     for (const { policy, round } of wanted) {
       if (this.options.signal.aborted) throw new NemoError('STOPPING', 'the bench was interrupted');
       say(`round ${round} of ${entry.rounds}, ${policy}`);
@@ -300,25 +290,3 @@ function inTurn(policies: readonly string[], round: number): string[] {
 }
 
 const capacityKey = ({ nf, mode }: { nf: string; mode: string }): string => `${nf}:${mode}`;
-
-const roundS = (policy: string, seconds: number): number => seconds + (policy === 'solo' ? SOLO_S : AGENT_S);
-
-/** Seconds that an entry takes, roughly. */
-export function expectedS({ scenario, policies, rounds, seconds, box }: PlanEntry): number {
-  const perRound = policies.reduce((sum, policy) => sum + roundS(policy, seconds), 0);
-  const calibrationS = SLO_LOOKS * SLO_LOOK_S + (scenario.loadRatio === null ? 0 : CALIBRATION_S);
-  return BED_S + calibrationS + rounds * perRound + (box ? BOX_S : 0);
-}
-
-export function currentCommit(): string | null {
-  try {
-    const cwd = fileURLToPath(new URL('.', import.meta.url));
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
-      cwd,
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim();
-  } catch {
-    return null;
-  }
-}

@@ -7,6 +7,10 @@ import type { UserConfig } from '../src/config/config-schema.js';
 import { BUILTIN_PROFILES, loadProfiles } from '../src/nf/profiles.js';
 import { median } from './statistics.js';
 
+/** How often, and for how many seconds each, the NF alone is measured for that. */
+export const SLO_LOOKS = 3;
+export const SLO_LOOK_S = 1;
+
 const PROFILES: Readonly<Record<string, string>> = { testpmd: 'dpdk-testpmd', ovs: 'ovs-vswitchd' };
 const profileOf = (nf: string): string => PROFILES[nf] ?? nf;
 

@@ -58,7 +58,7 @@ function start(): void {
   let last = nowNs();
   let lookedAt = last;
   let reported = Number.NEGATIVE_INFINITY;
-  // Not the present value: what was said before this thread ran is waiting in the port.
+  // Not the present value: messages sent before this thread ran are waiting in the port.
   let seenWord = -1;
   for (;;) {
     const active = board.head(Head.activeWanted) === 1 || someRun();
@@ -71,7 +71,7 @@ function start(): void {
     sleeper.prepare(seenWord);
     if (!deaf) listen();
     const timedOut = sleeper.sleep(seenWord, deaf ? Math.min(due, patience.listensNs) : due);
-    // Whoever sends a message changes the wake word too: looking into the port costs more than the word.
+    // Each message also changes the wake word, and reading the word costs less than looking into the port.
     const told = Atomics.load(board.wakeWord, 0) !== seenWord;
     if (told) {
       seenWord = Atomics.load(board.wakeWord, 0);
@@ -81,7 +81,7 @@ function start(): void {
     }
     const now = nowNs();
     if (!told && now < due) {
-      // Else nobody listened for a while, and does again now.
+      // Otherwise bells were ignored for a while, and count again from now on.
       if (!timedOut) {
         look(now, lookedAt);
         lookedAt = now;
@@ -100,7 +100,7 @@ function start(): void {
   }
 }
 
-/** Functions that go on after their calls are watched as closely. */
+/** Functions that compute on after their calls are watched as closely. */
 function someRun(): boolean {
   for (let i = 0; i < cores.length; i++) if (cores[i]!.functionsRun) return true;
   return false;
@@ -111,7 +111,7 @@ function allCalm(): boolean {
   return true;
 }
 
-/** Names the bells that may end the coming sleep. */
+/** Adds the bells that may end the coming sleep. */
 function listen(): void {
   for (let i = 0; i < cores.length; i++) {
     const core = cores[i]!;
@@ -151,7 +151,7 @@ function tick(wallNs: number, now: number, previous: number, lateNs: number, cal
   board.setHead(Head.ticks, board.head(Head.ticks) + 1);
 }
 
-/** It was throttled or given back; whoever waits to hear of it hears of it after that. */
+/** Reports a decision, after it was applied. */
 function answer(core: CoreController, decision: Change, previous: number): void {
   const reactionUs = (nowNs() - previous) / 1000;
   const down = decision.kind === 'hold' || decision.to > decision.from;
@@ -194,7 +194,7 @@ function report(now: number, self: ThreadStat): void {
 
 const unmeetable = new Set<number>();
 
-/** Says it once when it begins, so that the operator looks at the NF and not at the functions. */
+/** Warns once when it begins, so that the operator looks at the NF and not at the functions. */
 function tellUnmeetable({ core }: CoreController): void {
   const now = board.get(core, Core.unmeetable) === 1;
   if (now && !unmeetable.has(core)) {

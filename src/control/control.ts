@@ -1,5 +1,5 @@
 /**
- * The main thread's side of the control thread: starts it, tells it about NFs and sandboxes, hears of levels.
+ * The main thread's side of the control thread: starts it, sends it NFs and sandboxes, receives throttle levels.
  * Slots are the shared words that say which sandbox runs something now.
  */
 
@@ -182,7 +182,7 @@ export class Control
     this.free.push(slot);
   }
 
-  /** Marks whether a sandbox runs something. With the first busy one, the loop goes to its full rate. */
+  /** Marks whether a sandbox runs something. The first busy one brings the loop to its full rate. */
   setBusy(slot: number, busy: boolean): void {
     const before = Atomics.exchange(this.slots, slot, busy ? Slot.busy : Slot.idle);
     if ((before === Slot.busy) === busy) return;

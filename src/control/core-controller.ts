@@ -101,7 +101,7 @@ export class CoreController {
     return decision;
   }
 
-  /** True while nothing is lost by looking less often: nobody runs, or whoever might be hurt rings. */
+  /** True while looking less often loses nothing: no function runs, or the NFs that could be disturbed ring. */
   get calm(): boolean {
     if (this.level > 0 || this.holding || this.gated) return false;
     if (this.how.shareRatio !== null) return false;
@@ -141,7 +141,7 @@ export class CoreController {
     return decision;
   }
 
-  /** See CoreOthers. True if somebody has to hear that others took the core, or left it. */
+  /** See CoreOthers. True if others took the core or left it, which has to be reported. */
   lookAtOthers(wallNs: number, busyNs: number): boolean {
     const changed = this.others.sample(wallNs, busyNs, this.nfs, this.sandboxes);
     if (changed) this.publishBudget();
@@ -183,7 +183,7 @@ export class CoreController {
   private decide(nowMs: number): Change | undefined {
     const { snapshot, policy } = this;
     if (!this.how.conflict) return undefined;
-    // Only now counters are read, and only if there is somebody to choose between.
+    // Counters are read only now, and only if there are several functions to choose from.
     if (wantsRates(snapshot, policy, nowMs)) {
       for (const i of suspectsAt(this.sandboxes, nowMs)) this.sandboxes[i]!.counters.sample(nowMs);
     }
@@ -202,7 +202,7 @@ export class CoreController {
     this.apply(nowMs);
   }
 
-  /** Share of the core that the gate offers to whoever wants it. */
+  /** Share of the core that the gate offers to functions. */
   private offeredRatio(): number {
     const periodUs = this.board.get(this.core, Core.gatePeriodUs);
     return periodUs === 0 ? 0 : this.board.get(this.core, Core.gateSliceUs) / periodUs;
@@ -258,9 +258,9 @@ export class CoreController {
     board.set(core, Core.othersRatio, othersRatio);
     board.set(core, Core.othersNs, this.others.totalNs);
     board.set(core, Core.spareRatio, spareRatio);
-    // What others leave is not known for the next hundredth of a second: they are taken to go on.
+    // What others will leave in the next hundredth of a second is not known: they are assumed to go on.
     const predicted = this.how.predict ? Math.max(0, model.predictedSpareRatio() - othersRatio) : spareRatio;
-    // What a polling NF leaves shows only while somebody takes it.
+    // What a polling NF leaves can be measured only while a function takes it.
     board.set(
       core,
       Core.predictedSpareRatio,

@@ -27,7 +27,7 @@ export class CoreOthers extends OthersModel {
     let nfNs = 0;
     for (const nf of nfs) nfNs += nf.totalRunNs / nf.nf.cores.length;
     const functionNs = this.model.totalFunctionNs;
-    // An NF that came or went since makes no time pass.
+    // An NF that came or went since then must not count as time.
     const nfDelta = Math.max(0, nfNs - this.nfRunNs);
     let functionDelta = functionNs - this.functionRunNs;
     this.nfRunNs = nfNs;
@@ -43,7 +43,7 @@ export class CoreOthers extends OthersModel {
 }
 
 /**
- * Which sandboxes compute without a call. What they used that nobody has counted yet: their background work is nobody
+ * Which sandboxes compute without a call. Returns what they used and was not counted yet: their background work is nobody
  * else's. `all`: else only those that did so before are looked at, whom each tick counts.
  */
 function lookAtIdle(sandboxes: readonly WatchedSandbox[], wallNs: number, all: boolean): number {
@@ -56,7 +56,7 @@ function lookAtIdle(sandboxes: readonly WatchedSandbox[], wallNs: number, all: b
       sandbox.idleNs += usedNs;
       sum += usedNs;
     }
-    // While it is frozen it shows nothing of itself.
+    // A frozen sandbox uses no time, which proves nothing.
     if (!sandbox.throttle.isFrozen) sandbox.restless = sandbox.idleNs > wallNs * OTHERS.restlessRatio;
     sandbox.idleNs = 0;
   }

@@ -1,4 +1,4 @@
-/** What the board says of a core ten times a second: what is too costly to work out each tick, and nothing decides by. */
+/** What the board says of a core ten times a second: what costs too much to work out each tick, and no decision depends on. */
 
 import { type Board, Core, type CoreField, HORIZON_FIELDS } from '../model/board.js';
 import { PREDICTOR_NAMES } from '../policy/harvest/prediction/predictor.js';

@@ -48,7 +48,7 @@ function start(): void {
       Atomics.wait(words, GateWord.stop, 0, GATE.idleMs);
       continue;
     }
-    // The gate may have left us raised: entering so would lend at once, and let the kernel spin (see PriorityLoan).
+    // The gate may have left this thread raised: a wait would then lend at once and make the kernel spin (see PriorityLoan).
     lower(tid);
     leaseEnd[0] = monotonicNs() + GATE.leaseMs * 1e6;
     Atomics.store(words, GateWord.lease, ++lease);
@@ -63,7 +63,7 @@ function start(): void {
   }
 }
 
-/** Default priority, but ahead of everybody else who has that. */
+/** Default priority, but ahead of all other threads that have it. */
 function lower(tid: number): void {
   setScheduling(tid, { policy: 'other', nice: -20 });
 }

@@ -113,7 +113,7 @@ function lend(number: number): void {
     schedSetscheduler(donorTid, POLICY_NUMBERS.other, LOWERED);
     const ended = monotonicNs();
     lentNs += ended - now;
-    // A slice in which this process or the host stood still says nothing about the next one.
+    // A slice in which this process or the host stood still does not predict the next one.
     const overUs = Math.min(GATE.overshootMaxUs, (ended - now - sliceNs) / 1_000) + GATE.switchUs;
     signs.overshootUs += (overUs - signs.overshootUs) * GATE.overshootWeight;
     sleepUntil(ended + slice.gapUs * 1_000);

@@ -1,6 +1,6 @@
 /**
  * The main thread's side of a slice gate: starts its two threads and tells the donor which sandboxes are on its core.
- * A gate that the host refuses says why and is over; the core is then not harvested.
+ * A gate that the host refuses reports why and ends; the core is then not harvested.
  */
 
 import { EventEmitter } from 'node:events';
@@ -81,7 +81,7 @@ export class Gate extends EventEmitter<{ ready: []; failed: [string] }> {
     this.over = true;
     Atomics.store(this.words, GateWord.stop, 1);
     for (const word of Object.values(GateWord)) {
-      // Whoever waits for the other side's first word waits for nothing else.
+      // Until the first message of the other side, nothing else is awaited.
       if (word === GateWord.gateTid || word === GateWord.donorTid) {
         Atomics.compareExchange(this.words, word, 0, -1);
       }

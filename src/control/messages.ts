@@ -1,4 +1,4 @@
-/** What the main thread and the control thread say to each other. Plain data, told apart by `kind`. */
+/** Messages between the main thread and the control thread. Plain data, distinguished by `kind`. */
 
 import type { CgroupHandle } from '../linux/cgroup/driver.js';
 import type { QueueStats } from '../model/feed.js';
@@ -14,7 +14,7 @@ export interface ControlNf {
   tids: number[];
   /** Those of `tids` that carry packets. */
   packetTids: number[];
-  /** That NEMO gave to them; undefined: their scheduling is not to be touched. */
+  /** Priority that NEMO gave to them; undefined: their scheduling must not be changed. */
   fifoPriority?: number | undefined;
   /** Share of a second that its groups let its packet threads be real-time; undefined: as much as the kernel does. */
   realTimeRatio?: number | undefined;
@@ -26,9 +26,9 @@ export interface ControlNf {
   gate?: boolean;
   /** A kernel NF: the softirq time of its cores is its load, it has no threads. */
   softirq: boolean;
-  /** What it tells of itself; see nf/telemetry/memory. */
+  /** What it reports about itself; see nf/telemetry/memory. */
   telemetry?: SharedArrayBuffer | undefined;
-  /** It polls and does not sleep: how busy it is only its telemetry knows. */
+  /** It polls and does not sleep: only its telemetry shows how busy it is. */
   polls?: boolean;
   /** Inode numbers of its UDP and listening TCP sockets. */
   socketInodes?: readonly number[];
@@ -52,14 +52,14 @@ export interface NfStats {
   p999Us: number | null;
   busyRatio: number;
   sourceKind: string;
-  /** Why nothing is known of its packets, in words. */
+  /** Why nothing is known about its packets, as a message. */
   fault: string | null;
-  /** Times a second that its own CPU quota stopped it lately. */
+  /** How often a second its own CPU quota stopped it lately. */
   throttledPerS: number;
   queues: QueueStats;
 }
 
-/** How long a throttle took, where its packet is known: since the packet's SLO was over, and since it was let go. */
+/** How long a throttle took, where its packet is known: since the packet exceeded the SLO, and since the NF sent it on. */
 export interface PacketReaction {
   overSloUs: number;
   knownUs: number;

@@ -49,10 +49,10 @@ export class NfWatch {
   /** For how long its threads have been busy without a packet to show for it. */
   private silentNs = 0;
   private fault: string | undefined;
-  /** Without a figure of its packets, the waits of its threads for their core stand in for it. */
+  /** Without a figure of its packets, the time that its threads wait for their core is used instead. */
   private blind: boolean;
 
-  /** CPU time that it used so far, what it polls for nothing included. */
+  /** CPU time that it used so far, including empty polls. */
   totalRunNs = 0;
   /** Of the last tick. */
   runDeltaNs = 0;
@@ -91,7 +91,7 @@ export class NfWatch {
     }
   }
 
-  /** It is watched as it would be watched anew. */
+  /** Whether a new watch of `nf` would be the same as this one. */
   isOf(nf: ControlNf): boolean {
     return shapeOf(nf) === shapeOf(this.nf);
   }
@@ -112,7 +112,7 @@ export class NfWatch {
       const { waitDeltaNs, slicesDelta, runDeltaNs } = this;
       this.take(this.otherThreads, wallNs);
       this.totalRunNs += this.runDeltaNs - runDeltaNs;
-      // Only threads that carry packets tell by waiting that packets wait.
+      // Only where threads that carry packets wait, packets wait.
       this.waitDeltaNs = waitDeltaNs;
       this.slicesDelta = slicesDelta;
     }
@@ -151,7 +151,7 @@ export class NfWatch {
     }
   }
 
-  /** Whoever waits for its core for longer than a packet may take makes packets late. */
+  /** A thread that waits for its core for longer than a packet may take makes packets late. */
   private judgeByWaits(): void {
     const { slicesDelta, waitDeltaNs, nf } = this;
     if (slicesDelta <= 0 || nf.gate === true) return;
@@ -159,12 +159,12 @@ export class NfWatch {
     if (waitDeltaNs > slicesDelta * nf.sloUs * 1000) this.aboveSlo += slicesDelta;
   }
 
-  /** What has not been answered yet is late all the same: one packet for each time that an answer would have been. */
+  /** A probe without an answer counts as late too: as one packet for each answer that was due meanwhile. */
   private countOverdue(): void {
     const waitingNs = this.source?.waitingNs?.() ?? 0;
     const stepNs = Math.max(this.nf.sloUs * 1000, CONFLICT.overdueStepMs * 1e6);
     const overdue = Math.floor(waitingNs / stepNs);
-    // While a quota stops it nothing tells of it before the end.
+    // The kernel counts a stop by a quota only at its end.
     if (overdue > this.overdueCounted && !this.quotas.any) {
       this.packets += overdue - this.overdueCounted;
       this.aboveSlo += overdue - this.overdueCounted;
@@ -180,12 +180,12 @@ export class NfWatch {
     return this.quotas.stopped(nowMs, isTrouble);
   }
 
-  /** What changes as soon as a packet breaks the SLO; undefined where nothing tells at once. */
+  /** What changes as soon as a packet breaks the SLO; undefined where nothing does at once. */
   bell(): Bell | undefined {
     return this.nf.sloUs > 0 ? this.source?.bell?.(this.nf.sloUs * 1000) : undefined;
   }
 
-  /** When the packet was received that broke the SLO after `sinceUnixNs`, and who says so. */
+  /** When the packet was received that broke the SLO after `sinceUnixNs`, and which source reported it. */
   breach(sinceUnixNs: number): (Breach & { source: 'reported' | 'tap' }) | undefined {
     const kind = this.source?.kind;
     if (this.aboveSlo === 0 || (kind !== 'reported' && kind !== 'tap')) return undefined;
@@ -194,7 +194,7 @@ export class NfWatch {
     return breach && { ...breach, source: kind };
   }
 
-  /** What is wrong before the NF now, in words. */
+  /** What is wrong in front of the NF now, as a message. */
   get queueSign(): string | undefined {
     return this.queues.sign;
   }
@@ -203,7 +203,7 @@ export class NfWatch {
     for (let i = 0; i < threads.length; i++) {
       const thread = threads[i]!;
       const stat = thread.stat;
-      // A thread that is gone adds nothing; discovery tells us within a second.
+      // A thread that is gone adds nothing; discovery notices it within a second.
       if (!stat.read()) continue;
       this.runDeltaNs += stat.runNs - thread.runNs;
       this.waitDeltaNs += stat.waitNs - thread.waitNs;
@@ -241,7 +241,7 @@ export class NfWatch {
     };
   }
 
-  /** A source may be broken, or tell of nothing while its NF works: either way nothing is known of its packets. */
+  /** A source may be broken, or silent while its NF works: either way nothing is known about its packets. */
   private notice(packets: number, busyRatio: number, elapsedNs: number): void {
     if (this.source === undefined) return;
     const silent = packets === 0 && busyRatio > NF.silentBusyRatio && this.nf.polls !== true;
@@ -271,7 +271,7 @@ export class NfWatch {
   }
 }
 
-/** What of an NF cannot change without its watch being made anew. */
+/** The parts of an NF that need a new watch when they change. */
 function shapeOf(nf: ControlNf): string {
   return [
     nf.tids,

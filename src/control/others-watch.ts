@@ -1,4 +1,4 @@
-/** Looks twice a second what others take of the function cores: /proc/stat says how long each was not idle. */
+/** Measures twice a second what others take of the function cores: /proc/stat has how long each was not idle. */
 
 import { CpuStat, Tick } from '../linux/procfs.js';
 import { OTHERS } from '../tunables/index.js';
@@ -6,7 +6,7 @@ import type { CoreController } from './core-controller.js';
 
 /** /proc/stat counts in USER_HZ, which is 100 everywhere. */
 const NS_PER_TICK = 1e7;
-/** Time that the hypervisor took is nobody's to lend either. */
+/** Time that the hypervisor took cannot be harvested either. */
 const BUSY = [Tick.user, Tick.nice, Tick.system, Tick.irq, Tick.softirq, Tick.steal] as const;
 
 export class OthersWatch {

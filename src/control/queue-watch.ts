@@ -1,6 +1,6 @@
 /**
- * The sensors before an NF: backlog and drops of its core, its interfaces, its sockets and itself, stalls on memory. One of
- * them is read a turn, so that a tick pays for one file at most; what a sensor says holds until its next turn.
+ * The sensors in front of an NF: backlog and drops of its core, its interfaces, its sockets and itself, stalls on memory.
+ * They are read in turn, so that a tick reads one file at most; what a sensor found holds until its next turn.
  */
 
 import { InterfaceDrops, SocketQueues, SoftnetStat } from '../linux/net-counters.js';
@@ -13,7 +13,7 @@ import type { ControlNf } from './messages.js';
 const TURNS = 4;
 
 export class QueueWatch {
-  /** What is wrong now, in words; undefined while nothing is. */
+  /** What is wrong now, as a message; undefined while nothing is. */
   sign: string | undefined;
   private readonly signs = new LeadingSigns();
   private readonly found: Array<string | undefined> = new Array(TURNS).fill(undefined);

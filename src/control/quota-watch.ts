@@ -24,14 +24,14 @@ export class QuotaWatch {
     return this.files.length > 0;
   }
 
-  /** It was stopped just now. `ask`: something is late, so that it is worth a look into the files. */
+  /** It was stopped just now. `ask`: something is late, so reading the files is worth its cost. */
   stopped(nowMs: number, ask: boolean): boolean {
     if (nowMs < this.untilMs) return true;
     if (ask) this.sample(nowMs);
     return nowMs < this.untilMs;
   }
 
-  /** Stops a second since the last call. Called some times a second, also so that `stopped` knows what is new. */
+  /** Stops a second since the last call. Called a few times a second; `stopped` compares with the last call. */
   perS(nowMs: number): number {
     if (!this.any) return 0;
     this.sample(nowMs);

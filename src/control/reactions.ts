@@ -1,7 +1,7 @@
 /**
  * How long the loop took from a conflict to the applied throttle, as histograms: from the tick before its sign (always
  * known), from the moment at which the kernel received the packet that broke the SLO, from when that packet's time was
- * up (it is late only once its SLO has passed), and from when it was let go: only then somebody can have known.
+ * up (it is late only once its SLO has passed), and from when the NF sent it on: only then it could be known.
  */
 
 import { unixNs } from '../linux/clock.js';

@@ -1,6 +1,6 @@
 /**
  * How the loop sleeps: on the board's wake word, on the doorbells of NFs, and on its clock, all at once. Where the
- * kernel cannot wait for several words (Linux before 5.16), bells are not heard and the clock decides.
+ * kernel cannot wait for several words (Linux before 5.16), bells are ignored and the clock decides.
  */
 
 import { monotonicNs } from '../linux/clock.js';
@@ -25,7 +25,7 @@ export class Sleeper {
     this.offsetNs = offsetOf(nowNs);
   }
 
-  /** Begins anew: sleeps on the wake word while it has this value, and on the bells that `hear` then names. */
+  /** Starts over: sleeps on the wake word while it has this value, and on the bells that `onBell` then adds. */
   prepare(seen: number): void {
     this.futexes.clear();
     this.futexes.add(this.own, seen);
@@ -65,14 +65,14 @@ function offsetOf(nowNs: () => number): number {
 }
 
 /**
- * When bells are heard. A look costs as much as a tick, and a word can ring for nothing, be it garbled or that of an NF
- * with some late packets that are no conflict: the more often in a row, the longer nobody listens.
+ * When bells count. A look costs as much as a tick, and a bell can ring without reason: its word is garbled, or its NF
+ * has some late packets that are not a conflict. The more often that happens in a row, the longer bells are ignored.
  */
 export class Patience {
   private deafNs: number = DOORBELL.deafUs * 1000;
   private untilNs = 0;
 
-  /** Bells are heard from then on. */
+  /** Bells count again from then on. */
   get listensNs(): number {
     return this.untilNs;
   }

@@ -26,7 +26,7 @@ export class TakenCores {
     });
   }
 
-  /** Why nothing is harvested there, in words; undefined: others leave some of it. */
+  /** Why nothing is harvested there, as a message; undefined: others leave some of it. */
   why(core: number): string | undefined {
     return this.by.get(core);
   }

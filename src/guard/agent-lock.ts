@@ -39,7 +39,7 @@ export function agentNames(folder = AGENTS_FOLDER): Set<string> {
   return new Set(filesOf(folder, NAME).map((file) => file.slice(0, -NAME.length)));
 }
 
-/** What killed agents left, once nothing else of them is there. */
+/** Removes what killed agents left, once nothing else of them exists. */
 function sweep(folder: string): void {
   for (const file of filesOf(folder, GUARD)) {
     if (!isLocked(join(folder, file))) rmSync(join(folder, file), { force: true });

@@ -1,6 +1,6 @@
 /**
  * Follows what the cgroups of NFs let them have: weight, CPU quota, real-time budget. Groups are their owners', who move
- * threads and change limits as they like, so all of it is read again now and then, and what it means is said.
+ * threads and change limits as they like, so all of it is read again now and then, and its effects are reported.
  */
 
 import { standingOfNf, weightRefusal } from '../nf/standing.js';
@@ -8,7 +8,7 @@ import { NF } from '../tunables/index.js';
 import type { ManagedNf } from './managed-nf.js';
 
 export interface GroupWatchOptions {
-  /** Where NFs are not protected nobody expects that their groups are minded. */
+  /** Without protection of NFs, the weights of their groups do not matter. */
   protecting: boolean;
   /** Functions have to leave the core. */
   onBarred: (core: number) => void;
@@ -21,7 +21,7 @@ export class GroupWatch {
 
   constructor(private readonly options: GroupWatchOptions) {}
 
-  /** May functions run beside an NF of that weight? To be asked again when its protection changes. */
+  /** Decides whether functions may run beside an NF of that weight. Call it again when its protection changes. */
   judge(managed: ManagedNf): void {
     const { nf, protection, standing } = managed;
     const before = managed.groupRefusal;
@@ -46,7 +46,7 @@ export class GroupWatch {
     return changed;
   }
 
-  /** Said once for each NF, when its quota stops it. */
+  /** Warns once for each NF, when its quota stops it. */
   sayQuota({ nf, stats, standing }: ManagedNf): void {
     if ((stats?.throttledPerS ?? 0) <= 0 || this.saidQuota.has(nf.id)) return;
     this.saidQuota.add(nf.id);

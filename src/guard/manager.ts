@@ -21,10 +21,11 @@ import { ScanWarnings } from '../nf/scan-warnings.js';
 import type { SleepControls } from '../nf/sleep-control.js';
 import { standingOfNf } from '../nf/standing.js';
 import { type NfChange, NfWatcher } from '../nf/watcher.js';
-import { type Claims, coreKey, nfKey } from './claims.js';
+import type { Claims } from './claims.js';
 import { GroupWatch } from './group-watch.js';
 import { controlNfOf, feedOf, type ManagedNf, mayHarvest } from './managed-nf.js';
 import { PollingNfs } from './polling-nfs.js';
+import { SharedNfs } from './shared-nfs.js';
 
 export interface NfManagerOptions {
   control: Control;
@@ -35,7 +36,7 @@ export interface NfManagerOptions {
   discovery: boolean;
   /** Users who may run NFs, beside root. */
   users: readonly number[];
-  /** Names of the agents of this box: what runs in their cgroups is no NF. */
+  /** Names of the agents of this box: what runs in their cgroups is not an NF. */
   agents: () => ReadonlySet<string>;
   /** Which NFs and cores this agent has, of all agents of the box. */
   claims: Claims;
@@ -62,8 +63,7 @@ export class NfManager {
   private readonly watcher: NfWatcher;
   private readonly scanWarnings: ScanWarnings;
   private readonly polling: PollingNfs;
-  private saidClaimsFail = false;
-  private coresOfOthers: ReadonlyMap<number, string> = new Map();
+  private readonly shared: SharedNfs;
   private readonly groups: GroupWatch;
   private readonly cores: CoreKeeper;
   private coreTimer: NodeJS.Timeout | undefined;
@@ -88,6 +88,10 @@ export class NfManager {
       ...{ functionCores, allowSmtSiblings, apartFrom, onBarred, onWarning },
       topology: options.topology ?? readTopology,
     });
+    this.shared = new SharedNfs({
+      ...{ claims: options.claims, functionCores, protection, onWarning },
+      onReceived: (managed) => this.received(managed),
+    });
     this.groups = new GroupWatch({ protecting: protection !== undefined, onBarred, onWarning });
     options.control.on('nf-stats', (stats) => {
       for (const one of stats) {
@@ -102,6 +106,10 @@ export class NfManager {
     options.control.on('gate', (event) => this.polling.hearGate(event));
   }
 
+  private get all(): ManagedNf[] {
+    return [...this.managed.values()];
+  }
+
   /** Throws BAD_CONFIG for an entry that is meant for one process but matches several. */
   start(): void {
     this.watcher.start(this.options.periodMs);
@@ -112,9 +120,9 @@ export class NfManager {
     let online = String(onlineCores());
     this.coreTimer = setInterval(() => {
       const now = String(onlineCores());
-      const moved = this.groups.follow(this.managed.values());
+      const moved = this.groups.follow(this.all);
       const protectedNow = this.protectAgain();
-      if (this.claim() || moved || protectedNow || now !== online) this.sendToControl();
+      if (this.shared.update(this.all) || moved || protectedNow || now !== online) this.sendToControl();
       online = now;
       for (const { nf } of this.managed.values()) this.options.protection?.followMemory(nf);
       this.scanWarnings.say();
@@ -171,11 +179,11 @@ export class NfManager {
       groupRefusal: known?.groupRefusal,
     };
     this.managed.set(nf.id, managed);
-    this.claim();
+    this.shared.update(this.all);
     if (managed.guardedBy === undefined) this.guard(managed, known === undefined);
   }
 
-  /** `anew`: it is ours since now. */
+  /** `anew`: this agent has just begun to guard it. */
   private guard(managed: ManagedNf, anew: boolean): void {
     const { nf } = managed;
     const { protection } = this.options;
@@ -204,7 +212,7 @@ export class NfManager {
     }
   }
 
-  /** Those for which it failed, as on a full disk. True if it is done for one. */
+  /** Tries again to protect those for which it failed, for example on a full disk. True if it worked for one. */
   private protectAgain(): boolean {
     let done = false;
     for (const managed of this.managed.values()) {
@@ -215,54 +223,10 @@ export class NfManager {
     return done;
   }
 
-  /** An NF, and a core of one, belongs to one agent of the box at a time. True if ours, or those of others, changed. */
-  private claim(): boolean {
-    const { claims, functionCores, protection } = this.options;
-    const wanted = new Map<string, boolean>();
-    for (const { nf } of this.managed.values()) {
-      const harvestable = nf.cores.filter((core) => functionCores.includes(core));
-      wanted.set(nfKey(nf), harvestable.length > 0 || nf.cores.length === 0);
-      for (const core of harvestable) wanted.set(coreKey(core), true);
-    }
-    const state = this.attempt(() => claims.update(wanted));
-    if (state === undefined) return false;
-    const { taken, asked, cores } = state;
-    let changed = String([...cores]) !== String([...this.coresOfOthers]);
-    this.coresOfOthers = cores;
-    for (const managed of this.managed.values()) {
-      const { nf, guardedBy } = managed;
-      managed.guardedBy = taken.get(nfKey(nf));
-      if (asked.includes(nfKey(nf))) {
-        // First its own scheduling, then the claim: who comes next must find it as it was.
-        protection?.release(nf.id);
-        managed.protection = 'none';
-        this.attempt(() => claims.yield(nfKey(nf)));
-        managed.guardedBy = 'that harvests its core';
-      }
-      if (managed.guardedBy === guardedBy) continue;
-      changed = true;
-      if (managed.guardedBy !== undefined) {
-        if (guardedBy === undefined) this.warn(`${nf.id} is left to the agent ${managed.guardedBy}`);
-      } else {
-        this.say('nf-found', 'info', nf, `${nf.id} is guarded by this agent now: the other one has left it`);
-        this.guard(managed, true);
-      }
-    }
-    return changed;
-  }
-
-  /** Without its claims this agent goes on guarding what it guards: they are between agents, the NF comes first. */
-  private attempt<T>(ask: () => T): T | undefined {
-    try {
-      const answer = ask();
-      this.saidClaimsFail = false;
-      return answer;
-    } catch (thrown) {
-      const { message } = asNemoError(thrown);
-      if (!this.saidClaimsFail) this.warn(`other agents of this box cannot be told of its NFs: ${message}`);
-      this.saidClaimsFail = true;
-      return undefined;
-    }
+  private received(managed: ManagedNf): void {
+    const { nf } = managed;
+    this.say('nf-found', 'info', nf, `${nf.id} is guarded by this agent now: the other one has left it`);
+    this.guard(managed, true);
   }
 
   private drop(nf: NfInstance): void {
@@ -271,14 +235,14 @@ export class NfManager {
     this.managed.delete(nf.id);
     this.options.protection?.release(nf.id);
     void this.options.sleepControls?.release(nf.id);
-    this.claim();
+    this.shared.update(this.all);
   }
 
   private sendToControl(): void {
-    const managed = [...this.managed.values()];
+    const managed = this.all;
     this.cores.check(
       new Map(managed.flatMap(({ nf }) => nf.cores.map((core): [number, string] => [core, nf.id]))),
-      this.coresOfOthers,
+      this.shared.coresOfOthers,
     );
     this.options.control.setNfs(managed.map(controlNfOf), this.cores.barred);
   }
@@ -293,16 +257,16 @@ export class NfManager {
 
   feed(): FeedNf[] {
     const { board } = this.options.control;
-    return [...this.managed.values()].map((managed) => feedOf(managed, board));
+    return this.all.map((managed) => feedOf(managed, board));
   }
 
   async stop(): Promise<void> {
     this.watcher.stop();
     clearInterval(this.coreTimer);
-    await Promise.all([...this.managed.values()].map(({ measurements }) => measurements.close()));
+    await Promise.all(this.all.map(({ measurements }) => measurements.close()));
     for (const { nf } of this.managed.values()) this.options.protection?.release(nf.id);
     await this.options.sleepControls?.close();
-    this.attempt(() => this.options.claims.close());
+    this.shared.close();
   }
 
   private warn(message: string): void {

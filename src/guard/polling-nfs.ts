@@ -44,7 +44,7 @@ export class PollingNfs {
     else this.refuse(managed, `${because}, and ${refusal}`);
   }
 
-  /** A gate works, or has given up. */
+  /** A gate works, or has failed. */
   hearGate({ core, failure }: GateEvent): void {
     for (const managed of this.options.managed.values()) {
       const { nf, gate } = managed;

@@ -1,4 +1,4 @@
-/** Everything that NEMO wants to know about the machine before it starts, gathered once in well under a second. */
+/** Everything that NEMO needs to know about the machine before it starts, gathered once in well under a second. */
 
 import { existsSync } from 'node:fs';
 import { arch, hostname, release, totalmem } from 'node:os';
@@ -61,14 +61,14 @@ export interface HostFacts {
   autogroup: boolean;
   /** Cache and memory-bandwidth allocation (Intel RDT, AMD QoS). */
   resctrl: 'mounted' | 'available' | 'absent';
-  /** Faults of the processor, by the kernel's names and words. */
+  /** Vulnerabilities of the processor: the kernel's name of each, and its line about it. */
   vulnerabilities: Vulnerabilities;
   coreScheduling: CoreScheduling;
   /** The kernel starts modprobe, as root and on any core, for a program whose format it does not know. */
   binfmtRequests: boolean;
-  /** How many files one user may watch by epoll(7), of all users alike; 0 where the kernel does not say. */
+  /** How many files one user may watch by epoll(7), the same for all users; 0 where the kernel does not show it. */
   epollWatchesMax: number;
-  /** May make NFs safe from the out-of-memory killer. */
+  /** May lower the out-of-memory scores of NFs. */
   sysResource: boolean;
   /** May keep NFs' memory from reclaim: cgroup v2 with its memory controller. */
   memoryMin: boolean;
@@ -129,7 +129,7 @@ export function requestsBinaryFormats(kernel: string, modprobe: string): boolean
   return modprobe !== '' && (major < 6 || (major === 6 && minor < 15));
 }
 
-/** Threads outside of any cpu cgroup share a core by session first; their own SCHED_IDLE counts within it only. */
+/** Threads outside of any cpu cgroup share a core by session first; SCHED_IDLE counts only within a session. */
 export function isAutogrouping(): boolean {
   return textIfThere('/proc/sys/kernel/sched_autogroup_enabled').trim() === '1';
 }

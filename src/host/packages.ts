@@ -1,6 +1,7 @@
 /**
- * Installs Debian packages that NEMO needs, unattended. A package counts as there when its programs are, however
- * they came: costs no process where nothing is missing. Installing a server must not leave it running.
+ * Installs Debian packages that NEMO needs, unattended. A package counts as installed when its programs are there,
+ * wherever they came from, so no process is started where nothing is missing. Installing a server must not leave it
+ * running.
  */
 
 import { accessSync, closeSync, constants, existsSync, openSync, rmSync, statSync } from 'node:fs';
@@ -11,7 +12,7 @@ import { OUTPUT } from '../tunables/index.js';
 import { findProgram, PACKAGE_PROGRAMS } from './programs.js';
 
 export interface EnsureOptions {
-  /** Told what is going on, one line each; nothing is said when nothing is missing. */
+  /** Gets a line for each step; not called when nothing is missing. */
   progress?: (line: string) => void;
 }
 
@@ -35,7 +36,7 @@ export async function missingPackages(names: readonly string[]): Promise<string[
   return unclear.filter((name) => !output.split('\n').includes(`${name} installed`));
 }
 
-/** The line that a person would type. */
+/** The command line for an operator. */
 export function installLine(names: readonly string[]): string {
   return `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
 }
@@ -106,7 +107,7 @@ export async function withoutServiceStarts(
   };
 }
 
-/** $1 where the policy is looked for, then the command. What is mounted at one place is there only for a moment. */
+/** $1 where the policy is looked for, then the command. The mount exists only while the command runs. */
 const FORBID_STARTS = `set -e
 folder=$(mktemp -d) policy=$1
 shift

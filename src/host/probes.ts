@@ -46,7 +46,7 @@ export async function probeScheduling(): Promise<SchedulingFacts> {
   return { idle, fifo };
 }
 
-/** Protocol 0: the socket receives nothing, which is all that is wanted here. */
+/** Protocol 0: the socket receives nothing. That it opens is the answer. */
 export function probePacketSocket(): boolean {
   const fd = socket(AF_PACKET, SOCK_RAW_CLOEXEC, 0);
   if (fd < 0) return false;
@@ -54,7 +54,7 @@ export function probePacketSocket(): boolean {
   return true;
 }
 
-/** Whether an unprivileged process may make a user namespace. As root, nobody is asked. */
+/** Whether an unprivileged process may make a user namespace. */
 export function probeUserNamespaces(): Promise<boolean> {
   const asNobody = process.geteuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
   return succeeds('unshare', ['--user', '--map-root-user', 'true'], asNobody);
@@ -74,7 +74,7 @@ export function probeNamespaceEntry(): boolean {
   }
 }
 
-/** Which of the kernel's counters can be read that tell of trouble before latency does. */
+/** Which counters of the kernel can be read that show trouble before latency does. */
 export interface CounterFacts {
   /** Backlog, drops and squeezes of each core. */
   softnet: boolean;
@@ -96,7 +96,7 @@ export interface CgroupFacts {
   missing: Controller[];
   /** The root group of all functions can be marked `cpu.idle`. */
   idle: boolean;
-  /** Why there is no layout, in words for an operator, and what helps. */
+  /** Why there is no layout, as a message for an operator, and what helps. */
   refusal?: string;
   wayOut?: string;
 }
@@ -118,7 +118,7 @@ export async function probeCgroups(): Promise<CgroupFacts> {
   }
 }
 
-/** A PING to `port` on 127.0.0.1. One that wants a password is there too. */
+/** Sends PING to `port` on 127.0.0.1. A server that asks for a password counts as there. */
 export function probeRedis(port: number, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const connection = connect({ host: '127.0.0.1', port });

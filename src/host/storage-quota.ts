@@ -24,9 +24,9 @@ export class StorageQuota {
   readonly imageDir: string;
   readonly uploadDir: string;
   readonly maxBytes: number;
-  /** Removes what nobody needs. */
+  /** Removes what is not needed. */
   makeRoom: () => Promise<void> = async () => {};
-  /** What was there at the last walk, and all that was granted since: at least what there is. */
+  /** Bytes found at the last walk, and all that were granted since: never less than what is stored. */
   private usedBytes = Number.POSITIVE_INFINITY;
   private grantedBytes = 0;
   private walk: Promise<void> | undefined;
@@ -48,7 +48,7 @@ export class StorageQuota {
     return Math.max(0, this.left());
   }
 
-  /** Takes the room for files of so many bytes. STORAGE_FULL without it. */
+  /** Reserves room for files of so many bytes. Throws STORAGE_FULL if there is none. */
   async require(bytes: readonly number[], what: string): Promise<void> {
     const taken = bytes.reduce((sum, one) => sum + counted(one), 0);
     if (this.left() < taken) await this.measure();
@@ -74,7 +74,7 @@ export class StorageQuota {
     return this.maxBytes - this.usedBytes;
   }
 
-  /** One at a time. What is granted meanwhile may be counted twice, until the next. */
+  /** One walk at a time. What is granted meanwhile may be counted twice, until the next walk. */
   private measure(): Promise<void> {
     this.walk ??= (async () => {
       const before = this.grantedBytes;
@@ -105,13 +105,13 @@ export class StorageQuota {
   }
 }
 
-/** Whether others need what is left of its disk. */
+/** Whether what is left of its disk is reserved for other programs. */
 export function diskIsFull(directory: string): boolean {
   const { bavail, bsize } = statfsSync(directory);
   return bavail * bsize < STORAGE.diskFreeMinBytes || inodesLeft(directory) <= 0;
 }
 
-/** How many files may still come to its disk. Some file systems do not count them. */
+/** How many more files its disk can hold. Some file systems do not count them. */
 export function inodesLeft(directory: string): number {
   const { files, ffree } = statfsSync(directory);
   return files === 0 ? Number.POSITIVE_INFINITY : ffree - STORAGE.inodesFreeMin;

@@ -11,7 +11,7 @@ const DIRECTORY = '/sys/devices/system/cpu/vulnerabilities';
 /** Name -> the kernel's line, for example "Mitigation: PTE Inversion; VMX: conditional cache flushes, SMT vulnerable". */
 export type Vulnerabilities = Readonly<Record<string, string>>;
 
-/** Empty where the kernel says nothing. */
+/** Empty where the kernel does not report any. */
 export function readVulnerabilities(directory = DIRECTORY): Vulnerabilities {
   const found: Record<string, string> = {};
   try {
@@ -19,7 +19,7 @@ export function readVulnerabilities(directory = DIRECTORY): Vulnerabilities {
       found[name] = readFileSync(join(directory, name), 'utf8').trim();
     }
   } catch {
-    // A kernel without, or a container that hides it.
+    // The kernel does not have this directory, or a container hides it.
   }
   return found;
 }

@@ -1,7 +1,8 @@
 /**
  * Which cores this process, and functions beside it, may use. Not every online one: whoever started the agent may have put
  * it into a cpuset (a container, an orchestrator), or have kept cores for a cpuset of his own, where nobody else may run.
- * An affinity mask (taskset, systemd's CPUAffinity) is no bar, root may leave it: it says what is chosen by default.
+ * An affinity mask (taskset, systemd's CPUAffinity) is not a limit, since root may leave it: it
+ * only sets what is chosen by default.
  */
 
 import { existsSync, readdirSync } from 'node:fs';

@@ -25,7 +25,7 @@ export function rootOnlyFolder(path: string): string {
   const why = folderWritableByOthers(`${path}/x`) ?? writableByOthers(statSync(path), path);
   if (why === undefined) return path;
   throw new NemoError('UNSUPPORTED', `locks cannot be kept in ${path}: ${why}`, {
-    hint: `remove it: it is made anew, for root alone`,
+    hint: `remove it: it is made again, for root alone`,
   });
 }
 

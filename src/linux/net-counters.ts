@@ -98,7 +98,7 @@ function isLoopback(bytes: Uint8Array, from: number, end: number): boolean {
 interface SocketTable {
   file: KeptFile;
   udp: boolean;
-  /** 0: none of its sockets is there. */
+  /** 0: none of its sockets exists. */
   bytes: number;
 }
 

@@ -1,4 +1,4 @@
-/** Which cores there are to bind threads to. An offline one has a directory in sysfs too, so that is no test. */
+/** Which cores there are to bind threads to. An offline one has a directory in sysfs too, so that proves nothing. */
 
 import { readFileSync } from 'node:fs';
 import { parseCpuList } from './process.js';

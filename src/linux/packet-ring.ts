@@ -113,7 +113,7 @@ export class RxRing extends Ring {
     return (this.status & STATUS_VLAN_VALID) !== 0;
   }
 
-  /** That tag as the word of `words` that stands behind the MAC addresses: TPID and TCI, both big-endian. */
+  /** That tag as it stands in `words` behind the MAC addresses: TPID and TCI, both big-endian. */
   get tagWord(): number {
     const at = (this.firstWord + this.head * this.slotWords + 6) * 2;
     const tpid = (this.status & STATUS_VLAN_TPID_VALID) === 0 ? TPID_8021Q : this.halves[at + 1]!;

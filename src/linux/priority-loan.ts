@@ -7,7 +7,7 @@
  * What one would get wrong: the kernel *spins* instead of sleeping while the owner is on a CPU, and a spinning
  * waiter sees neither timeout nor signal. So wait at default priority, which lends nothing worth having, and let
  * somebody else raise the waiter once it sleeps (`isAsleep`), and lower it again. And a wait that a signal
- * interrupted begins anew by itself, with what stands in the word then: `forget` makes it end instead.
+ * interrupted starts again by itself, with what stands in the word then: `forget` makes it end instead.
  */
 
 import { constants } from 'node:os';
@@ -77,7 +77,7 @@ export class LoanWaiter {
     return true;
   }
 
-  /** A wait that is interrupted from now on ends, instead of beginning anew. */
+  /** A wait that is interrupted from now on ends, instead of starting again. */
   forget(): void {
     this.word[0] = 0;
   }

@@ -11,7 +11,7 @@ import { folderWritableByOthers, writableByOthers } from './root-only.js';
 export interface Executable {
   /** The file itself: device and inode. */
   id: string;
-  /** Why others than root can write it, in words; undefined: they cannot. */
+  /** Why users other than root can write it, as a message; undefined: they cannot. */
   writable: string | undefined;
 }
 

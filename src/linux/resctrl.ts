@@ -43,7 +43,7 @@ export class ResctrlGroup {
     const path = join(root, name);
     try {
       mkdirSync(path, { recursive: true });
-      // One line a write: the kernel takes none of a write of which one line is wrong.
+      // One line a write: the kernel refuses a whole write if one of its lines is wrong.
       for (const line of lines) writeFileSync(join(path, 'schemata'), `${line}\n`);
       return new ResctrlGroup(path);
     } catch (cause) {

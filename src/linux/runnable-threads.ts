@@ -1,6 +1,6 @@
 /**
  * Which threads of a cgroup want to run, in turn. Files stay open, so that a look costs a few microseconds a thread;
- * the list of threads is read anew when nobody of the known ones wants to run, and now and then.
+ * the list of threads is read again when none of the known ones wants to run, and now and then.
  */
 
 import { readFileSync } from 'node:fs';

@@ -16,7 +16,7 @@ export function processGroupThreads(group: Cgroup): { pid: number; tids: number[
   return best;
 }
 
-/** The thread that its own pid namespace knows as `inside`; the main thread is none. Newest first: it is asked of those. */
+/** The thread that its own pid namespace knows as `inside`; undefined for the main thread. The newest are tried first. */
 export function threadInside(pid: number, inside: number): number | undefined {
   for (const tid of threadsOf(pid).reverse()) {
     if (tid === pid) continue;

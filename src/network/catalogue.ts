@@ -1,4 +1,4 @@
-/** The kinds of networks that there are. */
+/** All kinds of networks. */
 
 import { Egress } from './egress.js';
 import type { NetworkKind, NetworkManager } from './network-manager.js';

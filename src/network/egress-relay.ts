@@ -23,7 +23,7 @@ import { RelayListener } from './relay-listener.js';
 import { type Share as PlacesShare, RelayPlaces } from './relay-places.js';
 import { boundBuffers, reset } from './socket-options.js';
 
-/** What all sandboxes of one function have together. */
+/** What all sandboxes of one function share. */
 interface Share extends PlacesShare {
   lookups: Lookups;
   flow: RelayFlow;
@@ -34,11 +34,11 @@ interface Opened {
   functionKey: string;
   rules: EgressRules;
   listeners: RelayListener[];
-  /** Connections may cost this thread so much; beyond it none is accepted for a while. */
+  /** Limits what new connections cost this thread; beyond it none is accepted for a while. */
   pace: Pace;
   sockets: Set<Socket>;
   share: Share;
-  /** Destinations of which its owner was told that they are barred. */
+  /** Barred destinations that were already reported to its owner. */
   told: Set<string>;
 }
 
@@ -73,7 +73,7 @@ function open({ id, functionKey, namespace, rules: texts, allow }: EgressOrder &
       try {
         for (const one of listeners) one.accept();
       } catch {
-        // No descriptor is free now: nobody else's connections shall end for that.
+        // No descriptor is free now. Other connections must not end because of that.
         setTimeout(valve.release, EGRESS.acceptAgainMs).unref();
       }
     },
@@ -91,7 +91,7 @@ function open({ id, functionKey, namespace, rules: texts, allow }: EgressOrder &
     for (const port of rules.ports) {
       const fd = listenTcp('0.0.0.0', port);
       const onConnection = (inside: Socket) => {
-        // As where no descriptor is free: this connection fails, and no other.
+        // As without a free descriptor: only this connection fails.
         relay(id, inside, port, entry).catch(() => reset(inside));
       };
       listeners.push(new RelayListener(fd, onConnection));
@@ -160,7 +160,7 @@ async function relay(id: string, inside: Socket, port: number, entry: Opened): P
   join(inside, outside, entry);
 }
 
-/** A connection has its place until both of its sockets are closed: what one of them still has to send is held, too. */
+/** A connection keeps its place until both of its sockets are closed: data that waits in one of them takes memory too. */
 function follow(socket: Socket, connection: Socket[], { sockets }: Opened, leave: () => void): void {
   connection.push(socket);
   sockets.add(socket);
@@ -188,7 +188,7 @@ function barredFor(address: string, port: number, isName: boolean, { rules }: Op
   return `${why}; the operator can open it (egress.allow in the agent's configuration)`;
 }
 
-/** Once a destination, in the function's own log: its owner sees no more than a connection that was reset. */
+/** Once per destination, in the function's own log: otherwise its owner sees only a connection that was reset. */
 function tell(id: string, { told }: Opened, destination: string, why: string): void {
   if (told.has(destination) || told.size >= EGRESS.toldMax) return;
   told.add(destination);

@@ -1,6 +1,6 @@
 /**
  * Where a function may connect to: an allow-list of `host:port`, `address:port` and `network/bits:port`, TCP over
- * IPv4. Pure: what a rule means is decided here, and nowhere else. Easy to get wrong: what a list allows may still be barred
+ * IPv4. Pure: only this file decides what a rule means. Easy to get wrong: what a list allows may still be barred
  * (see `barred-addresses.ts`), unless the operator's own list `allow` opens that very address.
  */
 
@@ -18,7 +18,7 @@ export const RULES_MAX = 64;
 const NAME = /^(?=.{1,253}$)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9])?)*$/;
 const RULE = /^([^:/]+)(?:\/(\d{1,2}))?:(\d{1,5})$/;
 
-/** BAD_REQUEST naming the rule. */
+/** Throws BAD_REQUEST, which names the rule. */
 export function parseEgressRule(text: unknown): EgressRule {
   const parts = typeof text === 'string' ? RULE.exec(text.toLowerCase()) : null;
   if (parts === null)
@@ -38,7 +38,7 @@ export function parseEgressRule(text: unknown): EgressRule {
   return { kind: 'name', name: host, port };
 }
 
-/** The whole list of a deploy: BAD_REQUEST if it is none. */
+/** Checks the whole list of a deploy. Throws BAD_REQUEST if it is not valid. */
 export function checkEgress(list: unknown): string[] {
   if (!Array.isArray(list) || list.length > RULES_MAX) {
     throw badRule(

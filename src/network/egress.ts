@@ -1,8 +1,8 @@
 /**
  * Lets sandboxes connect to what their functions' allow-lists name, and to nothing else. A sandbox keeps its empty
- * network namespace: no interface, no route, no packet of it ever reaches the host's network stack or its filters.
+ * network namespace: no interface, no route, and none of its packets reaches the host's network stack or its filters.
  * Instead a relay thread of the agent listens *inside* the namespace where the allowed destinations would be, and
- * connects outside, from the housekeeping cores. What that costs: the relay's own work is there; its packets are ordinary
+ * connects outside, from the housekeeping cores. Its cost: the relay's own work is done there; its packets are ordinary
  * ones of this box, handled where the interrupts of the network card arrive, and tracked if the host tracks its own.
  */
 

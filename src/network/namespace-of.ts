@@ -9,7 +9,7 @@ import { dirname } from 'node:path';
 import type { Cgroup } from '../linux/cgroup/driver.js';
 import { membersOf } from '../linux/cgroup/files.js';
 
-/** For whoever called to close. Undefined if every process of the group shares this process's namespace, or none is left. */
+/** The caller closes it. Undefined if every process of the group shares this process's namespace, or none is left. */
 export function openNetworkNamespace(cgroup: Cgroup): number | undefined {
   const own = statSync('/proc/self/ns/net').ino;
   const group = dirname(cgroup.joinPaths[0] ?? '');
@@ -26,7 +26,7 @@ function openOf(pid: number, group: string): number | undefined {
   let directory: number | undefined;
   try {
     directory = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY);
-    // The one that is opened now, not one that had its number before, is of the group.
+    // Checked after the open: this process, not an earlier one of the same number, is in the group.
     if (!membersOf(group).has(pid)) return undefined;
     return openSync(`/proc/self/fd/${directory}/ns/net`, 'r');
   } catch {

@@ -1,4 +1,4 @@
-/** How sandboxes get a network: a file a kind, and a line in catalogue.ts. A sandbox without one has an empty namespace. */
+/** How sandboxes get a network: one file per kind, and a line in catalogue.ts. Without one, a sandbox has an empty namespace. */
 
 export interface NetworkRequest {
   /** Of the sandbox. */
@@ -8,14 +8,14 @@ export interface NetworkRequest {
   namespace: number;
   /** What the function may reach: its allow-list. */
   rules: readonly string[];
-  /** Told of barred destinations, in words, a few times at most. */
+  /** Called with messages about barred destinations, a few times at most. */
   onRefused?: (message: string) => void;
 }
 
 export interface NetworkManager {
   /**
    * Lets a sandbox reach what its function may, and gives the /etc/hosts that it needs for that. SANDBOX_START if that
-   * fails; nothing is open then.
+   * fails; it leaves nothing open then.
    */
   attach(request: NetworkRequest): Promise<string>;
   /** Ends every connection of a sandbox. No effect on one that has none. */

@@ -2,7 +2,7 @@
  * Every IPv4 address that this box has: in the agent's network namespace and in every other one that a process or a name
  * below /run/netns holds, so also in those of NFs. Namespaces without a link are left out: nothing reaches them, and those
  * of sandboxes are of that kind. Looked at again after `keptMs`, or more; the agent's own namespace is asked at every connection.
- * Any user may make a namespace and give it any address, so one that belongs to another user namespace is believed only for
+ * Any user may make a namespace and give it any address, so one that belongs to another user namespace counts only for
  * what is on a link of this box: nobody else's packets to a far address come there.
  */
 
@@ -72,7 +72,7 @@ function hasLinks(pid: number): boolean {
   return devices === undefined || devices.trimEnd().split('\n').length > LINES_WITH_LOOPBACK_ONLY;
 }
 
-/** None of one that has just ended, that is no namespace, or was seen. */
+/** Empty for a namespace that has just ended or was seen already, and for a file that is not one. */
 function addressesIn(path: string, seen: ReadonlySet<string>): { isOurs: boolean; addresses: string[] } {
   const fd = attempt(() => openSync(path, 'r'));
   if (fd === undefined) return { isOurs: true, addresses: [] };

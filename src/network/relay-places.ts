@@ -1,7 +1,7 @@
 /**
  * The connections that the relay has open, so many for each function and for all of them. Where all places are taken, a
  * connection on which nothing has come for a while gives its place to the next: the longest silent one of the function that
- * has most. Looks are rare, and none is made while there is room.
+ * has most. This search is rare: it is not done while there is room.
  */
 
 import { EGRESS } from '../tunables/index.js';
@@ -29,7 +29,7 @@ export class RelayPlaces {
     private readonly limits: { connectionsPerFunction: number; connectionsMax: number } = EGRESS,
   ) {}
 
-  /** Undefined without a place, else what gives it back. `end`: it gives its place to another. */
+  /** Returns what gives the place back; undefined if none is left. `end` is called if another connection gets the place. */
   take(share: Share, bytes: () => number, end: () => void): (() => void) | undefined {
     const { connectionsPerFunction, connectionsMax } = this.limits;
     if (share.connections >= connectionsPerFunction) return undefined;

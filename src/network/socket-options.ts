@@ -1,4 +1,4 @@
-/** What node's sockets have no words for: how much the kernel holds of them, and an end that waits for nothing. */
+/** Socket options that node does not offer: how much the kernel buffers, and an end that waits for nothing. */
 
 import type { Socket } from 'node:net';
 import { setsockopt } from '../linux/libc.js';
@@ -9,7 +9,7 @@ const SO_RCVBUF = 8;
 const SO_LINGER = 13;
 
 /**
- * Else the kernel lets each grow to tens of megabytes, which it counts to nobody here. It takes twice of it, for its own
+ * Otherwise the kernel lets each grow to tens of megabytes that are charged to nobody. It doubles the value, for its own
  * accounts.
  */
 export function boundBuffers(socket: Socket, bytes: number): void {

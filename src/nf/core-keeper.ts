@@ -1,6 +1,6 @@
 /**
- * Follows which function cores may be used: says what becomes barred and why, and when it is free again. An unplugged
- * core takes its threads elsewhere by the kernel's doing, also those that were bound to it; functions are moved by us.
+ * Follows which function cores may be used, and reports which become barred, why, and when they are free again. The
+ * kernel moves the threads of an unplugged core elsewhere, even bound ones; NEMO moves the functions.
  */
 
 import type { CoreFacts } from '../model/core-facts.js';
@@ -11,7 +11,7 @@ export interface CoreKeeperOptions {
   allowSmtSiblings: boolean;
   /** See `barredCores`. */
   apartFrom?: readonly number[] | undefined;
-  /** Asked at each look that may have changed something. */
+  /** Called at each check at which something may have changed. */
   topology: () => CoreFacts[];
   onWarning: (message: string) => void;
   /** Functions have to leave the core. */
@@ -27,7 +27,7 @@ export class CoreKeeper {
     return this.current.map(({ core }) => core);
   }
 
-  /** Looks anew, with the NFs of now, and the NF cores of other agents. True if anything changed. */
+  /** Checks again, with the present NFs and the NF cores of other agents. True if anything changed. */
   check(nfCores: ReadonlyMap<number, string>, ofOthers: ReadonlyMap<number, string> = new Map()): boolean {
     const { functionCores, allowSmtSiblings, apartFrom, topology, onWarning, onBarred } = this.options;
     const before = this.current;

@@ -27,13 +27,13 @@ interface Known {
   startTicks: number;
   name: string;
   parentPid: number;
-  /** undefined: no NF. */
+  /** undefined: not an NF. */
   rule: Rule | undefined;
   profile: NfProfile | undefined;
   uid: number;
   /** Of an NF that was told by them. */
   args: string | undefined;
-  /** It fits a rule, but is not believed. */
+  /** It fits a rule, but is not trusted. */
   refused: Refused | undefined;
   /** It is a function, by whatever name. */
   isFunction: boolean;
@@ -44,7 +44,7 @@ interface Known {
 export interface DiscoveryOptions {
   /** Also find by profile what `explicit` does not name. Default true. */
   byProfile?: boolean;
-  /** Users whose processes are believed, beside root's. */
+  /** Users whose processes are trusted, beside root's. */
   users?: readonly number[];
   /** Names of the cgroup roots of agents: what runs in them is never an NF. */
   agents?: () => ReadonlySet<string>;
@@ -73,11 +73,11 @@ export class Discovery {
     this.agents = agents;
   }
 
-  /** Entries of the configuration that are meant for one process but match several, in words. Of the last scan. */
+  /** Messages about entries of the configuration that are meant for one process but matched several in the last scan. */
   ambiguous: string[] = [];
-  /** Entries of the configuration that ended with their process, in words; whoever tells of them takes them out. */
+  /** Messages about entries of the configuration that ended with their process; who reports them removes them here. */
   readonly ended: string[] = [];
-  /** Processes of the last scan that fit a profile but are not believed, by pid; functions are not told of. */
+  /** Processes of the last scan that fit a profile but are not trusted, by pid; without functions, which may use any name. */
   refused: ReadonlyMap<number, Refused> = new Map();
 
   /** The NFs that run now, by pid; those of an ambiguous entry are left out. */
@@ -116,7 +116,7 @@ export class Discovery {
     return instances;
   }
 
-  /** A pid of the configuration is a process: with that, the entry is over, whoever gets the number next. */
+  /** A pid in the configuration means one process: the entry ends with it, even if another process gets the number. */
   private endEntries(seen: ReadonlyMap<number, Known>): void {
     const over = this.rules.filter(
       ({ pid, startTicks }) =>
@@ -200,7 +200,7 @@ function isSame(known: Known, stat: Pick<ProcessStat, 'startTicks' | 'name'>): b
   return known.startTicks === stat.startTicks && known.name === stat.name;
 }
 
-/** One look, without memory. `onRefused` gets a sentence for each process that fits a profile but is not believed. */
+/** A single scan. `onRefused` gets a message for each process that fits a profile but is not trusted. */
 export function discover(
   profiles: readonly NfProfile[],
   explicit: readonly ExplicitNf[] = [],
@@ -281,7 +281,7 @@ function instanceOf(
     cores: cpus,
   }));
   const packet = threads.filter((thread) => thread.packet);
-  // One packet thread that may run anywhere makes every core a possible NF core: then none can be promised.
+  // One packet thread that may run anywhere makes every core a possible NF core: then none is certain.
   const bound = packet.every((thread) => thread.cores.length < online || online === 1);
   const cores = bound ? [...new Set(packet.flatMap((thread) => thread.cores))].sort((a, b) => a - b) : [];
   return { id: `${profile.name}-${pid}`, profile, pid, startTicks, uid, threads, cores };

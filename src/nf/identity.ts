@@ -1,12 +1,12 @@
 /**
  * Whom NEMO believes that it is an NF: what root runs from a file that only root can write. A name, a title, arguments and
- * thread names are whatever a process says of itself, so they choose among processes that are believed, and prove nothing.
+ * thread names are whatever a process says of itself, so they choose among processes that are trusted, and prove nothing.
  * Pure: linux/process-facts gathers what is judged here.
  */
 
 import type { ProcessFacts } from '../linux/process-facts.js';
 
-/** Why a process is not believed. */
+/** Why a process is not trusted. */
 export type Distrust =
   /** It runs in a cgroup of an agent: it is a function, whatever else it is. */
   | { kind: 'sandbox' }
@@ -48,7 +48,7 @@ export function isStrangers({ kind }: Distrust): boolean {
   return kind === 'sandbox' || kind === 'namespace' || kind === 'user';
 }
 
-/** Functions may call themselves what they like: nobody needs to hear of it. */
+/** Functions may use any name: that is not worth a warning. */
 export function isWorthTelling(why: Distrust): boolean {
   return why.kind !== 'sandbox' && why.kind !== 'gone';
 }

@@ -15,7 +15,7 @@ export interface Bell {
 
 export interface LatencySource {
   readonly kind: 'reported' | 'runqueue' | 'tap' | 'probe';
-  /** Why it cannot observe any more (or yet), in words; undefined while it works. A faulty source adds nothing. */
+  /** Why it cannot observe any more (or yet), as a message; undefined while it works. A faulty source adds nothing. */
   readonly fault: string | undefined;
   /** Packets so far for which the NF had no room, where the source knows. */
   readonly missed?: number;

@@ -6,7 +6,7 @@ import type { NfProfile } from '../model/nf-profile.js';
 import type { ExplicitNf } from '../model/nf-profile-schema.js';
 import { type Distrust, isStrangers } from './identity.js';
 
-/** What can be known of a process; the costly parts are asked for only when a condition needs them. */
+/** What can be known about a process; the costly parts are read only when a condition needs them. */
 export interface Candidate {
   pid: number;
   startTicks: number;
@@ -16,13 +16,13 @@ export interface Candidate {
   /** Arguments joined by blanks. */
   args(): string;
   threadNames(): readonly string[];
-  /** Why it is not believed; `named`: the operator named its pid. */
+  /** Why it is not trusted; `named`: the operator named its pid. */
   distrust(named: boolean): Distrust | undefined;
 }
 
 export interface Rule {
   profile: NfProfile;
-  /** It says what holds for one process only, so it must not match two. */
+  /** It has settings that hold for one process only, so it must not match two. */
   singular: boolean;
   pid: number | undefined;
   /** When the process started that `pid` names; undefined: there was none. */
@@ -80,7 +80,7 @@ function compileExplicit(
     singular: isOfOneProcess(entry),
     startTicks: entry.pid === undefined ? undefined : startOf(entry.pid),
   };
-  // The operator's word on the mode outranks the guess from the arguments.
+  // The mode that the operator configured outranks the guess from the arguments.
   return entry.overrides?.mode === undefined ? rule : { ...rule, pollArgs: undefined };
 }
 
@@ -117,16 +117,16 @@ function withoutPollingFifo(profile: NfProfile): NfProfile {
 export type Verdict = 'yes' | 'maybe' | 'no' | Distrust;
 
 /**
- * Whether a process fits a rule, and if it does, whether it is believed. A pid alone is enough: the operator knows. Of a
+ * Whether a process fits a rule, and if it does, whether it is trusted. A pid alone is enough: the operator chose it. Of a
  * stranger's process the name alone says whether it fits, and nothing where a rule goes by arguments only.
  */
 export function judge(rule: Rule, candidate: Candidate): Verdict {
   if (rule.pid !== undefined) {
-    // A number that another process has got since is not the operator's word.
+    // Another process has got this number since: the operator did not mean that one.
     const isIt = rule.pid === candidate.pid && rule.startTicks === candidate.startTicks;
     return isIt ? (candidate.distrust(true) ?? 'yes') : 'no';
   }
-  // No process is a kernel NF: the operator names one that lives in its namespace.
+  // A kernel NF has no process: the operator names one in its network namespace.
   if (rule.profile.match.kernel !== undefined) return 'no';
   if (rule.process !== undefined && !rule.process.test(candidate.name)) {
     const exe = candidate.exe();

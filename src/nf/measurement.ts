@@ -11,7 +11,7 @@ import type { WorkerMemory } from './worker-memory.js';
 export interface Measurement<Name extends string> {
   /** For readers in other threads. */
   readonly shared: SharedArrayBuffer;
-  /** Why there are no figures now, in words. */
+  /** Why there are no figures now, as a message. */
   readonly fault: string | undefined;
   statistics(): Record<Name, number>;
   /** Resolves when the worker is gone and its sockets are closed. */

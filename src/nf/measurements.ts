@@ -24,7 +24,7 @@ export class Measurements {
   /** Or the probe. */
   tap: Tap | undefined;
   telemetry: Telemetry | undefined;
-  /** Why its latency cannot be measured at all, in words. */
+  /** Why its latency cannot be measured at all, as a message. */
   private refusal: string | undefined;
   private closed = false;
   private readonly said = new Set<string>();
@@ -64,7 +64,7 @@ export class Measurements {
     if (started !== undefined && !this.closed) this.options.onReady();
   }
 
-  /** Why nothing is known of its packets, as far as threads of their own know it. */
+  /** Why nothing is known about its packets, as far as the measuring threads can tell. */
   get fault(): string | undefined {
     return this.tap === undefined ? this.refusal : this.tap.fault;
   }
@@ -112,7 +112,7 @@ export class Measurements {
     }
     const since = this.since.get(what) ?? performance.now();
     this.since.set(what, since);
-    // One that is just ending, or being replaced, is no news, and one that has stopped listening is about to end.
+    // An NF that is ending or being replaced needs no warning, and one that has stopped listening is about to end.
     if (performance.now() - since < NF.faultSaidMs || this.isLeaving(what)) return;
     if (!this.said.has(what)) {
       this.said.add(what);

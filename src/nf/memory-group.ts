@@ -13,7 +13,7 @@ import { GROUP_PATH } from './memory-journal.js';
 /** CGROUP2_SUPER_MAGIC of linux/magic.h. */
 const CGROUP2_MAGIC = 0x63677270;
 
-/** From the innermost that counts memory up to the mount; in words, why there is none to set. */
+/** From the innermost that counts memory up to the mount; or a message why there is none to set. */
 export function groupOf(nf: ProcessId, mount: string): { groups: string[] } | string {
   const directory = openProcessDirectory(nf);
   if (directory === undefined) return 'it is gone';

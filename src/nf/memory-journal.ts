@@ -36,7 +36,7 @@ export function writeMemoryEntries(path: string, entries: readonly MemoryEntry[]
   renameSync(`${path}.new`, path);
 }
 
-/** What a dead agent left; what is no entry is left out. */
+/** What a dead agent left; lines that are not entries are left out. */
 export function readMemoryEntries(path: string): MemoryEntry[] {
   try {
     return parseMemoryEntries(readFileSync(path, 'latin1'));

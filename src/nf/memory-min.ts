@@ -39,7 +39,7 @@ export class MemoryMin {
     rmSync(journal, { force: true });
   }
 
-  /** Call it again when the NF may use more. Why it is not protected, in words, once; undefined: it is, or never can be. */
+  /** Call it again when the NF may use more. Returns once why it is not protected; undefined: it is, or never can be. */
   protect(nfId: string, nf: ProcessId): string | undefined {
     if (this.mount === undefined) return undefined;
     let why: string | undefined;
@@ -105,11 +105,11 @@ export class MemoryMin {
       const wanted = below === undefined ? bytes : Math.min(claimedIn(one, below), this.limitBytes);
       const min = Math.max(now, roundUp(wanted));
       if (min > now) {
-        // What another wrote since is what it was.
+        // A value that somebody else wrote since is the one to put back.
         const ours = this.changed.get(one);
         plan.set(one, { group: one, before: ours?.now === now ? ours.before : now, now: min });
       }
-      // Of more than it uses, the kernel needs nothing above.
+      // Protecting more than it uses needs nothing more from the groups above.
       below = {
         group: one,
         min: Math.min(min, one === group ? bytes : roundUp(insideGroup(one, currentOf))),
@@ -125,7 +125,7 @@ export class MemoryMin {
     const earlier = new Map(this.changed);
     for (const [group, entry] of plan) this.changed.set(group, entry);
     writeMemoryEntries(this.journal, [...earlier.values(), ...plan.values()]);
-    // Its group may be another's by now.
+    // The group of that name may be a new one by now.
     if (startedThen(nf)) {
       for (const { group, now } of plan.values()) {
         insideGroup(group, (path) => write(path, group, now));
@@ -135,7 +135,7 @@ export class MemoryMin {
   }
 }
 
-/** Who in a group is neither of the NF's process group nor born of it. */
+/** A process in a group that is neither in the NF's process group nor a descendant of it. */
 function strangerIn(path: string, nfPid: number): string | undefined {
   const nfGroup = processStat(nfPid)?.processGroup;
   const members = membersOf(path);

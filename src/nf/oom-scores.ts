@@ -37,13 +37,13 @@ export class OomScores {
     rmSync(path, { force: true });
   }
 
-  /** Idempotent. No effect on a process that is gone, or where the kernel refuses. Throws if it cannot be written down. */
+  /** Idempotent. No effect on a process that is gone, or where the kernel refuses. Throws if the journal cannot be written. */
   protect(nfId: string, pid: number): void {
     const ticks = startTicks(pid);
     if (this.refused || ticks === undefined || this.entries.get(pid)?.startTicks === ticks) return;
     const { ours } = this;
     const score = readScore(pid);
-    // Its owner has decided already.
+    // Its owner has chosen a lower score already.
     if (score === undefined || score <= ours) return;
     this.entries.set(pid, { nfId, pid, startTicks: ticks, score, ours });
     try {

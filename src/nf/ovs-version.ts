@@ -12,7 +12,7 @@ import { connectToNf } from './own-socket.js';
 const ANSWER_MAX_BYTES = 4_096;
 const PAUSE_MS = 10;
 
-/** [major, minor], or in words why it is not known. Never rejects, and holds nobody up. */
+/** [major, minor], or a message why it is not known. Never rejects, and does not block the thread. */
 export async function ovsVersion(nf: ProcessId & { uid: number }): Promise<[number, number] | string> {
   const directory = openProcessDirectory(nf);
   if (directory === undefined) return 'it is gone';

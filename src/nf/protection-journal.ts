@@ -56,7 +56,7 @@ export function ifItCan(write: () => void): void {
 
 /**
  * Puts back what a dead agent left changed; returns the number of threads. Call it at the start, before protecting.
- * Throws STORE for a file that is no journal.
+ * Throws STORE for a file that is not a journal.
  */
 export function restoreLeftovers(path: string): number {
   let text: string;

@@ -29,7 +29,7 @@ import { realTimeRefusal } from './standing.js';
 export interface ProtectionReport {
   /** What its packet threads have now: `fifo:50`, `nice:-15`, `own:fifo:80` (left as it was), `none`. */
   applied: string;
-  /** What could not be done as asked, in words. */
+  /** Messages about what could not be done as asked. */
   warnings: string[];
 }
 
@@ -55,7 +55,7 @@ export class NfProtection {
 
   /**
    * Puts back what a dead agent left, and sets the guardian. `stateDir` belongs to one agent at a time. Rejects with
-   * STORE for a journal that is none, and MISSING_PACKAGE.
+   * STORE for a file that is not a journal, and MISSING_PACKAGE.
    */
   static async start(
     stateDir: string,
@@ -79,7 +79,7 @@ export class NfProtection {
   }
 
   /**
-   * Idempotent; call it again when the NF's threads have changed. Threads that end meanwhile are no error. Throws where what
+   * Idempotent; call it again when the NF's threads have changed. Threads that end meanwhile are not an error. Throws where what
    * the NF had cannot be written down, as on a full disk; then it has that still, or the same call goes on from there.
    */
   protect(nf: NfInstance): ProtectionReport {
@@ -121,7 +121,7 @@ export class NfProtection {
     return report;
   }
 
-  /** Puts the NF's own scheduling back. An NF that is gone or was never protected is no error. */
+  /** Puts the NF's own scheduling back. No effect for an NF that is gone or was never protected. */
   release(nfId: string): void {
     this.releaseThreads((thread) => thread.nfId === nfId);
     this.oomScores.release(nfId);
@@ -201,7 +201,7 @@ function apply(
       warnings.push(`thread ${tid} of ${nfId} has nice ${NF.fallbackNice} instead of FIFO: ${why}`);
       return applied;
     };
-    // It would be stopped for most of each period once it had used up its budget: that is no protection.
+    // Once its budget is used up it would be stopped for the rest of each period: that would not protect it.
     if (refusal !== undefined) return instead(refusal);
     try {
       setScheduling(tid, { policy: 'fifo', priority, resetOnFork });

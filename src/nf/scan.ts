@@ -17,7 +17,7 @@ import { distrust } from './identity.js';
 export interface Proposal {
   pid: number;
   name: string;
-  /** What made it look like an NF, in words. */
+  /** What made it look like an NF, as a message. */
   signs: string[];
   /** A profile, ready to save. */
   yaml: string;

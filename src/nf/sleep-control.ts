@@ -27,7 +27,7 @@ const OVS_DATABASE = '/var/run/openvswitch/db.sock';
 export interface SleepReport {
   /** True while the NF sleeps, by us or by its owner's own setting. */
   sleeps: boolean;
-  /** What was set, or why nothing was, in words. */
+  /** What was set, or why nothing was, as a message. */
   message: string;
 }
 
@@ -129,7 +129,7 @@ function canSleep([major, minor]: [number, number]): boolean {
   return major > 3 || (major === 3 && minor >= 1);
 }
 
-/** Why a setting at that database would not be one of this NF, or not safe to make, in words. */
+/** Why a setting in that database would not be this NF's, or would not be safe to make; a message. */
 function notItsDatabase({ pid, uid }: NfInstance, database: string): string | undefined {
   // ovs-vswitchd's only argument that is not an option.
   const given = processArgs(pid)

@@ -1,4 +1,4 @@
-/** Why an NF's SLO is not held, as far as NEMO knows, in words for whoever reads `held: no`. Pure but for the board. */
+/** Why an NF's SLO is not held, as far as NEMO knows: a message for operators who read `held: no`. Pure but for the board. */
 
 import { type Board, Core } from '../model/board.js';
 import { LADDER, OFF } from '../policy/conflict/ladder.js';

@@ -85,7 +85,7 @@ export function realTimeRatio({ realTime }: Standing, threadsPerCore: number): n
   return ratio === 1 ? undefined : ratio / Math.max(1, threadsPerCore);
 }
 
-/** What its operator should know, in words. `throttledPerS`: stops by its quota lately. */
+/** Messages for its operator. `throttledPerS`: stops by its quota lately. */
 export function standingNotes(standing: Standing, throttledPerS = 0): string[] {
   const notes: string[] = [];
   const { weight, quota, realTime } = standing;

@@ -17,7 +17,7 @@ export function listenForUser(
   const server = createServer(onConnection);
   server.on('error', (cause) => onError(socketError(path, cause)));
   server.listen(path);
-  // Bound at once, or never.
+  // `listen` binds such a path before it returns, or fails.
   if (!server.listening) return server;
   try {
     chownSync(path, uid, uid);

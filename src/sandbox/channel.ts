@@ -30,9 +30,9 @@ import { OpenCalls } from './open-calls.js';
 import { callRehearsal, REHEARSAL } from './rehearsal.js';
 import { loadError } from './told-errors.js';
 
-/** Outcome of a stem's start or of a load, as the runner told it. */
+/** What the runner reports: its start, the outcome of a load, what it prints. */
 export interface ChannelEvents extends Endings {
-  /** `hello`: what the runner said of itself. */
+  /** `hello`: what the runner reports about itself. */
   onReady(hello: Record<string, unknown>): void;
   /** `kind`: of the frame. */
   onLoaded(kind: number): void;
@@ -42,7 +42,7 @@ export interface ChannelEvents extends Endings {
   onMemory?(kib: number): void;
   /** A call has its whole answer. */
   onAnswered?(): void;
-  /** It was told to load a path whose code it does not have. */
+  /** It was to load a path whose code it does not have. */
   onWanted?(): void;
 }
 
@@ -55,22 +55,22 @@ export class Channel {
   private functionName = '';
   private rehearsal: Deferred | undefined;
   private readonly pace: Pace;
-  /** What the peer was asked for and has not said yet: how often each may come. */
+  /** How many answers of each kind were asked for and have not come: more than that are strays. */
   private loadsAsked = 0;
   private forgetsAsked = 0;
-  /** It broke off: whatever it still says is not looked at. */
+  /** It was cut off: what still comes is ignored. */
   private over = false;
-  /** It takes no call any more. */
+  /** It takes no more calls. */
   private ending = false;
   /** Its socket was closed before it had read all that was sent. */
   private unread = false;
-  /** Whoever cannot take more of what the sandbox says holds it: its socket fills, and the function waits. */
+  /** Held by readers that are behind: the sandbox's socket then fills, and the function waits. */
   readonly valve: Valve;
   private readonly lent = new LentRead();
   /** Frames ignored so far. */
   strayFrames = 0;
 
-  /** `readysAsked`: 0 for a peer that said that it is there before this channel was. */
+  /** `readysAsked`: 0 for a peer that reported ready before this channel was made. */
   constructor(
     socket: Socket,
     private readonly events: ChannelEvents,
@@ -108,7 +108,7 @@ export class Channel {
       }),
     );
     socket.once('close', () => this.pace.stop());
-    // Its end is told by the process. The kernel says so of a socket of which its owner left something unread.
+    // The process reports its end. These errors mean that the peer closed the socket with something unread in it.
     socket.on('error', ({ code }: NodeJS.ErrnoException) => {
       if (code === 'ECONNRESET' || code === 'EPIPE') this.unread = true;
     });
@@ -124,8 +124,8 @@ export class Channel {
   }
 
   /**
-   * Lets the runner load and call a function of ours and forget it again: whatever compiles itself at its first use
-   * does so now. Rejects with what kept it from being loaded; never settles if the sandbox ends meanwhile.
+   * Has the runner load a function of ours, call it and forget it: see rehearsal.ts. Rejects with the reason why it was
+   * not loaded; never settles if the sandbox ends meanwhile.
    */
   async rehearse(path: string, code?: Buffer): Promise<void> {
     this.load({ ...REHEARSAL, bundlePath: path }, path, code);
@@ -135,7 +135,7 @@ export class Channel {
     await this.rehearsed();
   }
 
-  /** The runner did the next step of its rehearsal. */
+  /** Resolves when the runner has done the next step of its rehearsal. */
   private async rehearsed(): Promise<void> {
     this.rehearsal = new Deferred();
     await this.rehearsal.promise;
@@ -153,7 +153,7 @@ export class Channel {
     this.send(FrameType.load, number, 0, meta, code);
   }
 
-  /** Calls are of the function of that number from now on. Only while none is in flight. */
+  /** From now on calls are for the function of that number. Only while none is in flight. */
   select({ ref, concurrency = 1 }: LoadOptions, number: number): void {
     this.concurrency = concurrency;
     this.functionName = ref.key;
@@ -179,7 +179,7 @@ export class Channel {
     this.send(FrameType.wake, 0, 0, '', EMPTY);
   }
 
-  /** `allowedMs`: what the call may take from its begin. */
+  /** `allowedMs`: how long the call may take once it has begun. */
   call(call: CallRequest, allowedMs: number, reply: SandboxReply): void {
     if (this.ending) {
       reply.onError(notTaken(this.functionName));

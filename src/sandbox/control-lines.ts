@@ -1,6 +1,6 @@
 /**
- * A program that tells the agent something in lines of JSON: the main thread of a process of isolates, QEMU. A line
- * that is no JSON object or of no known form is a stray; after a few of them, or one line that does not end, nothing
+ * Messages to the agent as lines of JSON, from the main thread of a process of isolates or from QEMU. A line that is
+ * not a JSON object or not of a known form is a stray; after a few of them, or one line that does not end, nothing
  * more is read of it.
  */
 
@@ -13,7 +13,7 @@ import { Valve } from '../streams/valve.js';
 import { CONTROL_LINE } from '../tunables/index.js';
 import { type Endings, guarded } from './guarded.js';
 
-/** `take` answers false for an object that it does not know. */
+/** `take` returns false for an object of no known form. */
 export function readControlLines(
   source: Socket,
   maxBytes: number,

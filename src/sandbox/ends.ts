@@ -1,4 +1,4 @@
-/** Words for the ends of sandboxes, the same for every engine. */
+/** Errors for the ends of sandboxes, the same for every engine. */
 
 import type { Cgroup } from '../linux/cgroup/driver.js';
 import { NemoError } from '../model/errors.js';
@@ -26,7 +26,7 @@ export function notTaken(functionName: string): NemoError {
   });
 }
 
-/** It ended by itself. `why`: in words, as `ended with exit code 3`. */
+/** It ended by itself. `why`: for example `ended with exit code 3`. */
 export function exitError(
   id: string,
   functionName: string,
@@ -48,7 +48,7 @@ export function exitError(
   });
 }
 
-/** The last step of an end: whatever fails here hurts nobody, but somebody should know. */
+/** The last step of an end. A failure here harms nothing, but is logged. */
 export async function removeGroup(cgroup: Cgroup, owner: string): Promise<void> {
   await cgroup.remove().catch((error: unknown) => {
     logger.warn({ err: error }, `cgroup of ${owner} is left behind: ${String(error)}`);

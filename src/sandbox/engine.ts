@@ -1,5 +1,5 @@
 /**
- * What an isolation engine has to offer. Harvest and conflict know no engine: they see a Sandbox's cgroup.
+ * The interface of an isolation engine. Harvest and conflict do not depend on engines: they see a Sandbox's cgroup.
  * A sandbox is born a *stem* (a runtime, no code), becomes *warm* by `load`, and serves calls until it ends.
  */
 
@@ -14,7 +14,7 @@ import type { StoredPackage } from '../model/package.js';
 import type { AnswerSink } from '../model/reply-sink.js';
 import type { FunctionScheduling } from '../policy/harvest/policies.js';
 
-/** What a stem saw of the packages that it imported ahead: the word of their code, for nothing but its own good. */
+/** What a stem measured of the packages that it imported ahead. Their code could forge it, to its own harm only. */
 export interface AheadReport {
   cpuMs: number;
   /** Memory that they took. */
@@ -23,7 +23,7 @@ export interface AheadReport {
   reads: readonly string[];
   /** They looked at the whole environment. */
   readsAll: boolean;
-  /** Why they must not run ahead, in words. */
+  /** Why they must not run ahead, as a message. */
   effect?: string;
 }
 
@@ -31,7 +31,7 @@ export interface StartOptions {
   /** Unique in the box: `sb-<number>`. */
   id: string;
   cgroup: Cgroup;
-  /** `EngineEntry.variant` of the functions that it is for: what else than the engine this stem has to fit. */
+  /** `EngineEntry.variant` of the functions that it is for: what the stem has to fit beside the engine. */
   variant?: string;
   /** What the stem imports before it is ready. */
   packages?: readonly StoredPackage[];
@@ -39,7 +39,7 @@ export interface StartOptions {
   processGroup?: Cgroup;
   /** Threads start as SCHED_IDLE (`idle`) or at default scheduling. */
   scheduling: FunctionScheduling;
-  /** What it will be told to load, and nothing else: an engine may start it with that loaded already. */
+  /** The only thing that it will load: an engine may start it with that loaded already. */
   willLoad?: LoadOptions;
   onLog: (line: Omit<LogLine, 'functionName'>) => void;
 }
@@ -56,7 +56,7 @@ export interface LoadOptions {
   concurrency?: number;
   /** What its code imports beside itself. */
   packages?: readonly StoredPackage[];
-  /** What it may connect to, as `egress-rules.ts` has it; nothing without it. */
+  /** What it may connect to, as rules of `egress-rules.ts`; without it, nothing. */
   egress?: readonly string[];
 }
 
@@ -69,7 +69,7 @@ export interface SandboxExit {
   stderrTail: string;
 }
 
-/** What a sandbox says about a call; order as in `ReplySink`. */
+/** How a sandbox answers a call; order as in `ReplySink`. */
 export interface SandboxReply extends AnswerSink {
   onEnd(): void;
   /** The function failed (FUNCTION_ERROR) or the sandbox ended (FUNCTION_EXIT, FUNCTION_OOM). */
@@ -88,7 +88,7 @@ export interface Sandbox {
   load(options: LoadOptions): Promise<void>;
   /**
    * Sends a call. Calls may be sent ahead: the sandbox runs at most `concurrency` at a time, in order
-   * (1 unless `load` was told otherwise by the pool). `deadlineMs` is on the clock of `performance.now()`, of a call
+   * (1 unless `load` was given another number). `deadlineMs` is on the clock of `performance.now()`, of a call
    * that begins at once; one that waits for others here has as much time from its own begin. The sandbox tells it to
    * the function but does not enforce it: that is the caller's, by `kill`. When the sandbox
    * ends, `details.started` of the error tells whether the call may have begun; one that has not can be sent again.
@@ -98,7 +98,7 @@ export interface Sandbox {
   callersLeft?(): void;
   /** Of a stem that imported packages ahead. */
   readonly ahead?: AheadReport | undefined;
-  /** Memory it holds, where its process does not tell because others share it. */
+  /** Memory it holds, where its process does not show it because others share it. */
   readonly heldBytes?: number;
   /** Calls sent and not yet ended. */
   readonly inFlight: number;
@@ -117,7 +117,7 @@ export interface PrepareRequest<K extends SourceKind = SourceKind> {
   asker?: Asker | undefined;
 }
 
-/** An engine as everybody knows it before it is used: what it does is loaded when the first function asks for it. */
+/** An engine before it is used: its code is loaded when the first function needs it. */
 export interface EngineEntry {
   readonly kind: string;
   /** One line for `nemo engines`. */
@@ -133,7 +133,7 @@ export interface EngineEntry {
   readonly egress?: boolean;
   /** What its functions may be made of: `Engine.prepare` is given nothing else. */
   readonly runs: readonly SourceKind[];
-  /** Whether it keeps something of functions on disk, also of earlier agents: `Engine.retain` is told of changes then. */
+  /** Whether it keeps something of functions on disk, also of earlier agents: then `Engine.retain` is called at changes. */
   keeps?(): boolean;
   /** Takes packages apart from the code, and stems that imported some ahead. */
   readonly packages?: boolean;
@@ -142,11 +142,11 @@ export interface EngineEntry {
 
 export interface Engine<K extends SourceKind = SourceKind> {
   readonly kind: string;
-  /** Whether the engine works here, how if there are several ways, and if not why, in words for an operator. */
+  /** Whether the engine works here, in which way if there are several, and if not, why: a message for an operator. */
   check(): Promise<{ ok: true; note?: string } | { ok: false; reason: string; hint: string }>;
   /**
    * The engine's part of a deploy: checks a function and returns what is stored of it under its hash, for `Sandbox.load`.
-   * Whatever can be found wrong without running it is found here. Rejects with BAD_FUNCTION.
+   * All errors that show without running it are found here. Rejects with BAD_FUNCTION.
    */
   prepare(request: PrepareRequest<K>): Promise<Buffer>;
   /** Where sandboxes are threads: the group of the process that a stem will be part of (see `CgroupDriver.create`). */
@@ -155,7 +155,7 @@ export interface Engine<K extends SourceKind = SourceKind> {
   start(options: StartOptions): Promise<Sandbox>;
   /** Whether a start with this as `willLoad` is ready sooner than a stem that loads it. */
   restores?(load: LoadOptions): Promise<boolean>;
-  /** What the engine keeps of any other function, or of one as it was before, goes. */
+  /** Removes what the engine keeps of any other function, or of an earlier version of these. */
   retain?(functions: readonly FunctionSpec[]): void;
   close(): Promise<void>;
 }

@@ -9,7 +9,7 @@ import { FrameError } from '../runner/frames.js';
 import type { Valve } from '../streams/valve.js';
 import type { SandboxReply } from './engine.js';
 
-/** The ways in which a peer's own doing ends it. */
+/** How a peer is ended because of what it did. */
 export interface Endings {
   /** The peer is broken or hostile. */
   onViolation(reason: string): void;
@@ -28,7 +28,7 @@ export function guarded<T = void>(peer: Endings, handle: (event: T) => void): (e
   };
 }
 
-/** Said to the agent's log, because nobody else may ever hear of it. */
+/** Also logged, because nothing else may ever show it. */
 export function faultOf(thrown: unknown): NemoError {
   const cause = asNemoError(thrown);
   logger.warn({ err: cause }, `what a sandbox sent could not be handled: ${cause.message}`);

@@ -1,7 +1,7 @@
 /**
- * The life of a sandbox, the same in every engine: a stem, its code, its calls, its end. Whatever ends it first has the
- * word: calls in flight, a load under way and calls that come later are told that, once. Engines say how their sandbox is
- * struck down, who has its calls, and how its end is called.
+ * The life of a sandbox, the same in every engine: a stem, its code, its calls, its end. The first cause of
+ * the end counts: calls in flight, a load under way and later calls get that error, once. An engine adds how its sandbox
+ * is killed, what holds its calls, and how its end is described.
  *
  *   load -> invoke ... -> kill | violation | fault | its own end -> exited
  */
@@ -18,7 +18,7 @@ export abstract class SandboxLifecycle {
   /** Resolves when nothing of it is left. */
   abstract readonly exited: Promise<SandboxExit>;
   protected functionName = '';
-  /** It takes nothing more: it was asked to end, or has ended. */
+  /** It takes no more calls: it was asked to end, or has ended. */
   protected ended = false;
   /** How it ended, unless somebody asked for it. */
   protected exit: SandboxExit | undefined;
@@ -34,13 +34,13 @@ export abstract class SandboxLifecycle {
     this.cgroup = cgroup;
   }
 
-  /** Ends each call that it has with that error, by whether the call may have begun. */
+  /** Ends each of its calls with an error that depends on whether the call may have begun. */
   protected abstract endCalls(errorFor: (started: boolean) => NemoError): void;
-  /** Sees to it that it ends soon, whatever it does. May be called again. */
+  /** Makes sure that it ends soon, whatever it does. May be called again. */
   protected abstract strike(): void;
-  /** Why it ended, as `ended with exit code 3`. */
+  /** Why it ended, for example `ended with exit code 3`. */
   protected abstract wordsFor(exit: SandboxExit): string;
-  /** It ends before it was a stem. */
+  /** Called if it ends before it is a stem. */
   protected endStart?(why: string): void;
 
   /** Gives it its function by `install`. Rejects with the engine's own error, or FUNCTION_LOAD; it is gone then. */
@@ -62,7 +62,7 @@ export abstract class SandboxLifecycle {
     }
   }
 
-  /** Has its code loaded by `ask`, and waits for its word. Rejects with BAD_FUNCTION or FUNCTION_LOAD. */
+  /** Has its code loaded by `ask`, and waits for the outcome. Rejects with BAD_FUNCTION or FUNCTION_LOAD. */
   protected async loaded(options: LoadOptions, ask: () => Promise<void>): Promise<void> {
     const { ref, timeoutMs } = options;
     const loading = new Deferred();
@@ -110,7 +110,7 @@ export abstract class SandboxLifecycle {
     await this.exited;
   }
 
-  /** It broke a rule: it ends, and its calls are told which. */
+  /** It broke a rule: it ends, and the errors of its calls name the rule. */
   onViolation(reason: string): void {
     if (this.violation === '') this.violation = reason;
     this.strike();
@@ -123,7 +123,7 @@ export abstract class SandboxLifecycle {
     this.killReason = undefined;
   }
 
-  /** It ended by itself. True if a call that had begun failed of it, and so tells why. */
+  /** It ended by itself. True if a call that had begun failed because of it: its error then has the reason. */
   protected endedBy(exit: SandboxExit): boolean {
     if (this.ended) return true;
     this.ended = true;

@@ -22,10 +22,10 @@ export class LogLines {
   private linesThisSecond = 0;
   private dropped = 0;
   private quiet: NodeJS.Timeout | undefined;
-  /** The end of everything read. */
+  /** The last bytes that were read. */
   tail = '';
 
-  /** `ends`: whose fault it is if a line cannot be told. */
+  /** `ends`: what is ended if a line cannot be handled. */
   constructor(
     valve: Pick<Valve, 'hold' | 'release'>,
     private readonly onLine: OnLogLine,
@@ -57,7 +57,7 @@ export class LogLines {
     ).unref();
   }
 
-  /** The writer is gone: what is left is read without pausing. */
+  /** The writer has ended: what is left is read without pauses. */
   writerEnded(): void {
     this.pace.stop();
   }

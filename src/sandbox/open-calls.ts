@@ -1,5 +1,5 @@
 /**
- * The calls that a sandbox was sent and has not answered: their frames become what their callers are told. A frame that
+ * The calls that a sandbox was sent and has not answered: their frames become the answers to their callers. A frame that
  * makes no sense at this point of its call is refused, and while a caller is slow to read, nothing more is read from
  * the sandbox.
  */
@@ -17,7 +17,7 @@ import { callError } from './told-errors.js';
 interface OpenCall {
   reply: SandboxReply;
   headSent: boolean;
-  /** Its reader has left, and the runner was told. */
+  /** Its reader has left, and a cancel was sent. */
   cancelled: boolean;
   /** Chunks since its reader had none left to take. */
   unreadChunks: number;
@@ -30,7 +30,7 @@ export interface OpenCallsOptions {
   /** Of what the sandbox sends. */
   valve: Valve;
   lent: LentRead;
-  /** Tells the runner that nobody waits for this call. */
+  /** Sends the runner that nobody waits for this call. */
   cancel: (id: number) => void;
   /** A call has its whole answer. */
   onAnswered: (() => void) | undefined;
@@ -58,7 +58,7 @@ export class OpenCalls {
     this.open.set(id, { reply, headSent: false, cancelled: false, unreadChunks: 0, held: false });
   }
 
-  /** The runner is told of those whose callers are gone. */
+  /** Cancels those whose callers are gone. */
   callersLeft(): void {
     for (const [id, call] of this.open) if (call.reply.gone) this.cancel(id, call);
   }
@@ -70,7 +70,7 @@ export class OpenCalls {
     this.options.cancel(id);
   }
 
-  /** Ends all; `errorFor` is told the place of the call in their order, and how many there are. */
+  /** Ends all; `errorFor` gets the place of the call in their order, and their number. */
   endAll(errorFor: (index: number, count: number) => NemoError): void {
     const calls = [...this.open.values()];
     this.open.clear();
@@ -92,7 +92,7 @@ export class OpenCalls {
         if (call.headSent) return false;
         reply.onHead(200, headersOf(header.kind, body));
         if (body.length > 0) reply.onChunk(body);
-        // Not before: a call whose reader threw is told of the end of its sandbox.
+        // Only now: a call whose reader threw gets the error with which its sandbox ends.
         this.open.delete(header.callId);
         reply.onEnd();
         this.options.onAnswered?.();

@@ -1,4 +1,4 @@
-/** Errors as a runner tells them, which is the function's word, in NEMO's own: a closed list of codes, and whose they are. */
+/** From errors as a runner reports them, which the function can forge, to NEMO's own: a closed list of codes. */
 
 import { NemoError } from '../model/errors.js';
 import { parseTold } from './told.js';

@@ -1,6 +1,6 @@
 /**
- * What a runner tells in a frame, which is the function's word: the head of an answer, an error, an object. Each has
- * a form and bounds; what has another form is no head, or an error without words.
+ * What a runner reports in a frame, which the function can forge: the head of an answer, an error, an object. Each has
+ * a form and bounds; a head of another form is refused, and an error of another form has no message.
  */
 
 import { BodyKind, utf8 } from '../runner/frames.js';
@@ -25,7 +25,7 @@ export function headersOf(kind: number, body: Buffer): Record<string, string> {
 const HEADER_NAME = /^[-!#$%&'*+.^_`|~0-9a-zA-Z]{1,200}$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a header value must not contain
 const HEADER_VALUE = /^[^\u0000-\u0008\u000a-\u001f\u007f\u0100-\uffff]*$/;
-/** They speak of one connection; the gateway's connection is not the function's. */
+/** They apply to one connection; the gateway's connection is not the function's. */
 export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -79,7 +79,7 @@ export function parseTold(meta: Buffer): { code: string; name: string; message: 
   };
 }
 
-/** A stack without the frames of the runner, which say nothing to whoever wrote the function. */
+/** A stack without the frames of the runner, which do not help the author of the function. */
 function ownFrames(stack: string): string {
   return stack
     .split('\n')

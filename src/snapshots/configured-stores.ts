@@ -13,7 +13,7 @@ export interface UserStores {
   stores?: ReadonlyArray<{ path: string; budget: string }>;
 }
 
-/** Throws BAD_CONFIG for stores that say nothing, or contradict each other. */
+/** Throws BAD_CONFIG for stores that are empty or contradict each other. */
 export function resolveStores({ memory, disk, stores }: UserStores): readonly StoreConfig[] {
   if (stores === undefined) {
     const budgets: Record<string, [string | undefined, string]> = {

@@ -1,7 +1,7 @@
 /**
  * Snapshots of machines: made once, kept in directories across agents, the valuable ones also in memory. Machines map the
- * sealed copy in memory, or the file, opened for reading only: none can change what others start from. Where each is, and
- * which go, the policy says; here it is carried out.
+ * sealed copy in memory, or the file, opened for reading only: none can change what others start from. The policy
+ * decides where each is and which are removed; this file carries it out.
  */
 
 import { readdirSync, rmSync } from 'node:fs';
@@ -27,7 +27,7 @@ export interface SnapshotManagerOptions {
   /** At least one of them is a directory. */
   stores: readonly StoreConfig[];
   policy?: SnapshotPolicy;
-  /** Something an operator should know, one line. */
+  /** A message for the operator, one line. */
   onNote: (line: string) => void;
   nowMs?: () => number;
   speedOf?: SpeedOf;
@@ -40,14 +40,14 @@ export class SnapshotManager {
   private readonly making = new Map<string, Promise<void>>();
   private readonly policy: SnapshotPolicy;
   private readonly stores: Stores;
-  /** In the background: nothing waits for it but who asks. */
+  /** In the background: only those who ask for it wait. */
   private readonly measuring: Promise<void>;
   private placing: Promise<void> = Promise.resolve();
   private closed = false;
-  /** Not before a start is over: placing would read beside the machine. */
+  /** Not during a start: placing reads from disk, and would slow the machine. */
   private readonly onOver = (): void => this.schedulePlacing();
 
-  /** Reads what is there; what a killed agent left half made is removed. */
+  /** Reads the stores; removes what a killed agent left half made. */
   constructor(private readonly options: SnapshotManagerOptions) {
     this.policy = options.policy ?? byValue;
     this.stores = new Stores(options.stores, options.speedOf);
@@ -65,7 +65,7 @@ export class SnapshotManager {
     });
   }
 
-  /** Whether there is one that fits. One that does not is removed, with a word about why. */
+  /** Whether there is one that fits. One that does not is removed, with a note why. */
   has(key: string, madeBy: MadeBy): boolean {
     const snapshot = this.snapshots.get(key);
     if (snapshot === undefined) return false;
@@ -225,7 +225,7 @@ export class SnapshotManager {
     return this.placing;
   }
 
-  /** Carries out what the policy says. What nobody has used yet is not read into memory. */
+  /** Carries out what the policy decided. A snapshot that was never used is not read into memory. */
   private async place(): Promise<void> {
     if (this.closed) return;
     const { evict, moves, memory } = this.policy.place(this.allFacts(), this.stores);

@@ -40,12 +40,12 @@ export async function copyWithHoles(path: string, fd: number): Promise<void> {
       const { bytesRead } = await source.read(chunk, 0, CHUNK_BYTES, at);
       if (bytesRead === 0) throw new Error(`${path} became shorter while it was read`);
       const read = chunk.subarray(0, bytesRead);
-      // A disk that runs full takes a part and says nothing: only the next write fails.
+      // A disk that runs full takes a part without an error: only the next write fails.
       for (let done = read.equals(zeros.subarray(0, bytesRead)) ? bytesRead : 0; done < bytesRead; )
         done += writeSync(fd, read, done, bytesRead - done, at + done);
       at += bytesRead;
     }
-    // Not twice in memory.
+    // Otherwise the kernel would keep it in memory twice.
     posixFadvise(source.fd, 0, 0, POSIX_FADV_DONTNEED);
   } finally {
     await source.close();

@@ -62,7 +62,7 @@ export async function putInPlace(
   key: string,
   fill: (folder: string) => Promise<boolean>,
 ): Promise<string | undefined> {
-  // Of its own: one may be copied as it is removed, and made anew meanwhile.
+  // A name of its own: a snapshot may be copied while it is removed and made again.
   const folder = join(directory, `${UNFINISHED}${++unfinished}-${key}`);
   const place = join(directory, key);
   try {
@@ -89,7 +89,7 @@ export async function copySnapshot(from: string, to: string): Promise<void> {
   }
 }
 
-/** The first thing that is not the same, in words. */
+/** A message about the first thing that differs. */
 export function difference(was: MadeBy, is: MadeBy): string | undefined {
   for (const name of new Set([...Object.keys(was), ...Object.keys(is)]))
     if (was[name] !== is[name]) return `${name} (${was[name] ?? 'none'}, now ${is[name] ?? 'none'})`;

@@ -18,7 +18,7 @@ export interface OpenSnapshot {
   close(): void;
   /** The start is over, well or not. */
   over(): void;
-  /** The machine that these processes are has given its first answer. */
+  /** The machine that these processes run has given its first answer. */
   answered(pids: () => readonly number[]): void;
 }
 
@@ -118,7 +118,7 @@ export class Snapshot {
       writeWorkingSet(this.directory, pages);
       this.workingSet = pages;
     } catch {
-      // It has ended, or was removed: the next one will tell.
+      // It has ended, or was removed: the next start will show its pages.
     } finally {
       this.learning = false;
     }

@@ -36,7 +36,7 @@ export function storesOf(stores: readonly StoreConfig[], stateDir: string): Stor
   });
 }
 
-/** Where any user may make directories, one may have taken the name: then it is one that nobody can foresee. */
+/** Where any user may make directories, one may have taken the name: then it is a name that nobody can guess. */
 function ownIn(path: string, name: string): string {
   const usual = join(path, name);
   if (!isForeign(usual)) return usual;
@@ -49,7 +49,7 @@ function isForeign(path: string): boolean {
   return stats !== undefined && stats.uid !== process.getuid?.();
 }
 
-/** In a store: what is not whole. An agent that starts removes it. */
+/** In a store: half made. The next agent that starts removes it. */
 export const UNFINISHED = '.making-';
 const PROBE = `${UNFINISHED}read-speed`;
 

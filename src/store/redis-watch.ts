@@ -1,7 +1,8 @@
 /**
  * Watches tables in Redis: on a connection of its own, as one that has subscribed takes no other commands. What was published
- * while it was lost is lost: then everybody is told that anything may have changed. Channels are asked for again here: where
- * the library does so and Redis refuses (it is busy, it allows them no longer), nobody hears of it, and the process ends.
+ * while it was lost is lost: watchers are then told that anything may have changed. Channels are subscribed again here: if
+ * the library did so and Redis refused (it is busy, it allows them no longer), nobody would handle the rejection, and the
+ * process would end.
  */
 
 import type { Redis } from 'ioredis';

@@ -22,7 +22,7 @@ const CONNECT_TIMEOUT_MS = 3_000;
 const COMMAND_TIMEOUT_MS = 5_000;
 
 export interface RedisStore extends Store {
-  /** What an operator should know, in words: for example that the server keeps nothing on disk. */
+  /** Messages for the operator: for example that the server keeps nothing on disk. */
   readonly warnings: readonly string[];
 }
 
@@ -81,7 +81,7 @@ export async function openRedisStore(url: string): Promise<RedisStore> {
     warnings: await durabilityWarnings(client, shown),
     get: <T>(table: string, key: string) =>
       attempt(`read ${table}/${key}`, async () => {
-        // What is too large is no value of ours either.
+        // A value that is too large was not written by NEMO either.
         const text = await read(client, table, key).catch((thrown) => unlessTooLarge(thrown) ?? '');
         return text === null ? undefined : ((parsed(text) ?? null) as T);
       }),
@@ -170,7 +170,7 @@ async function scan(client: Redis, table: string): Promise<Map<string, number>> 
   return names;
 }
 
-/** One text that is no JSON of ours is one value lost, not the whole table. */
+/** A text that is not JSON of ours loses one value, not the whole table. */
 function parsed(text: string): unknown {
   try {
     return isWithin(text, STORE.json) ? JSON.parse(text) : undefined;

@@ -33,7 +33,7 @@ export interface Store {
 export interface Lease {
   /** Larger than that of every holder before. */
   readonly token: number;
-  /** Begins the time anew. False: it is lost. */
+  /** Starts the time again. False: it is lost. */
   renew(): Promise<boolean>;
   /** No effect if it is lost. */
   release(): Promise<void>;

@@ -3,8 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { CpuStat, Tick } from '../linux/procfs.js';
-import { type Board, Core, type CoreField, Head, HORIZON_FIELDS, PACKET_SOURCES } from '../model/board.js';
-import type { OffenceRecord } from '../model/feed.js';
+import { type Board, Head } from '../model/board.js';
 import {
   FEED_SCHEMA,
   type FeedCore,
@@ -13,14 +12,14 @@ import {
   type FeedFunction,
   type FeedNf,
   type FeedSandbox,
-  type PacketReactions,
+  type OffenceRecord,
 } from '../model/feed.js';
-import { LADDER } from '../policy/conflict/ladder.js';
-import { PREDICTOR_NAMES } from '../policy/harvest/prediction/predictor.js';
 import type { FunctionState } from '../pool/function-state.js';
 import type { Instance } from '../pool/instance.js';
 import { isAhead } from '../pool/stem-source.js';
-import { CONTROL, FEED, PREDICTION } from '../tunables/index.js';
+import { FEED } from '../tunables/index.js';
+import { reactionsOf, stemsOf } from './feed-agent.js';
+import { feedCore } from './feed-core.js';
 import type { SandboxUsage } from './sandbox-usage.js';
 
 export interface SnapshotSources {
@@ -146,51 +145,11 @@ export class Snapshot {
       running.set(worker.core, list);
     }
     return shown.map((core) => {
-      const get = (field: CoreField): number => board.get(core, field);
-      const seconds = (field: CoreField): number => get(field) / 1e9;
       const harvested = functionCores.includes(core);
-      const nfRatio = get(Core.nfRatio);
-      const functionRatio = Math.min(1 - nfRatio, get(Core.functionRatio));
-      // /proc/stat counts in hundredths of a second: what it calls idle may be a little more than what is left.
-      const idleRatio = Math.min(1 - nfRatio - functionRatio, idleShare(core, before, now));
-      const level = get(Core.throttleLevel);
-      const takenBy = this.sources.takenBy(core);
-      const sloUs = get(Core.sloUs);
-      const latency = (field: CoreField): number | null => {
-        const value = get(field);
-        return Number.isFinite(value) && value > 0 ? value : null;
-      };
-      return {
-        core,
-        role: roleOf(get, harvested),
-        nfRatio,
-        functionRatio,
-        idleRatio,
-        otherRatio: Math.max(0, 1 - nfRatio - functionRatio - idleRatio),
-        predictedSpareRatio: get(Core.predictedSpareRatio),
-        ...predictionOf(get),
-        unmeetable: get(Core.unmeetable) === 1,
-        acquitted: get(Core.acquitted) === 1,
-        ...(takenBy === undefined ? {} : { takenBy }),
-        ...idleWindowsOf(get),
-        hostStalls: get(Core.hostStalls),
-        p50Us: latency(Core.p50Us),
-        p99Us: latency(Core.p99Us),
-        sloUs: sloUs > 0 ? sloUs : null,
-        throttleLevel: level,
-        throttleName: LADDER[level]?.name ?? String(level),
-        running: running.get(core) ?? [],
-        totals: {
-          wallS: seconds(Core.wallNs),
-          nfS: seconds(Core.nfNs),
-          functionS: seconds(Core.functionNs),
-          spareS: seconds(Core.spareNs),
-          harvestedS: seconds(Core.harvestedNs),
-          throttledS: seconds(Core.throttledNs),
-        },
-        conflicts: get(Core.conflicts),
-        ...gateOf(get),
-      };
+      return feedCore(core, {
+        ...{ board, harvested, idleShare: idleShare(core, before, now) },
+        ...{ takenBy: this.sources.takenBy(core), running: running.get(core) ?? [] },
+      });
     });
   }
 
@@ -233,17 +192,6 @@ export class Snapshot {
   }
 }
 
-function stemsOf(stems: readonly Instance[]): Pick<FeedFrame['agent'], 'stems' | 'zygotes'> {
-  const names = stems.flatMap(({ stemKind }) => (isAhead(stemKind) ? stemKind.ahead.join(' ') : []));
-  return { stems: stems.length, ...(names.length === 0 ? {} : { zygotes: names.sort() }) };
-}
-
-function roleOf(get: (field: CoreField) => number, harvested: boolean): FeedCore['role'] {
-  if (get(Core.hasNf) === 1) return 'nf';
-  if (!harvested) return 'housekeeping';
-  return get(Core.taken) === 1 ? 'taken' : 'free';
-}
-
 function idleShare(core: number, before: Mark, now: Mark): number {
   const fields = Tick.steal + 1;
   let total = 0;
@@ -258,58 +206,4 @@ function idleShare(core: number, before: Mark, now: Mark): number {
 
 function availableBytes(): number {
   return Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) * 1024;
-}
-
-function reactionsOf(board: Board): Pick<FeedFrame['agent'], 'reactions'> {
-  const count = board.head(Head.reactions);
-  if (count === 0) return {};
-  const p50Us = board.head(Head.reactionP50Us);
-  return { reactions: { count, p50Us, p99Us: board.head(Head.reactionP99Us), ...packetReactionsOf(board) } };
-}
-
-function packetReactionsOf(board: Board): { packet?: PacketReactions } {
-  const count = board.head(Head.packetReactions);
-  if (count === 0) return {};
-  const bits = board.head(Head.packetSources);
-  return {
-    packet: {
-      count,
-      p50Us: board.head(Head.packetReactionP50Us),
-      p99Us: board.head(Head.packetReactionP99Us),
-      overSloP50Us: board.head(Head.overSloP50Us),
-      overSloP99Us: board.head(Head.overSloP99Us),
-      knownP50Us: board.head(Head.knownP50Us),
-      knownP99Us: board.head(Head.knownP99Us),
-      sources: (['reported', 'tap'] as const).filter((name) => (bits & PACKET_SOURCES[name]) !== 0),
-    },
-  };
-}
-
-function idleWindowsOf(get: (field: CoreField) => number): Pick<FeedCore, 'idleWindows'> {
-  const p50Us = get(Core.idleWindowP50Us);
-  return p50Us > 0 ? { idleWindows: { p50Us, p90Us: get(Core.idleWindowP90Us) } } : {};
-}
-
-function gateOf(get: (field: CoreField) => number): Pick<FeedCore, 'gate'> {
-  if (get(Core.gated) !== 1) return {};
-  const [sliceUs, periodUs] = [get(Core.gateSliceUs), get(Core.gatePeriodUs)];
-  return { gate: { sliceUs, periodUs, lentRatio: get(Core.gateLentRatio) } };
-}
-
-function predictionOf(get: (field: CoreField) => number): Pick<FeedCore, 'prediction' | 'predictions'> {
-  const predictor = PREDICTOR_NAMES[get(Core.predictor)];
-  if (predictor === undefined || get(Core.wallNs) === 0) return {};
-  const horizonMs = (PREDICTION.horizonTicks[PREDICTION.placementHorizon] * CONTROL.periodUs) / 1000;
-  const spareRatioP10 = get(Core.predictedP10);
-  const predictions = PREDICTION.horizonTicks.map((ticks, i) => {
-    const at = Core.horizons + i * HORIZON_FIELDS;
-    return {
-      predictor: PREDICTOR_NAMES[get(at as CoreField)] ?? '',
-      horizonMs: (ticks * CONTROL.periodUs) / 1000,
-      spareRatioP10: get((at + 1) as CoreField),
-      coverage: get((at + 2) as CoreField),
-    };
-  });
-  const coverage = get(Core.predictionCoverage);
-  return { prediction: { predictor, horizonMs, spareRatioP10, coverage }, predictions };
 }

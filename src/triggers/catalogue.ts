@@ -1,4 +1,4 @@
-/** The kinds of sources that there are. */
+/** All kinds of sources. */
 
 import { createCronTriggers } from './cron.js';
 import type { QueueConfig } from './redis-stream.js';

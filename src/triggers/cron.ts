@@ -41,7 +41,7 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
     };
     const turn = (due: Date): void => {
       if (underWay) {
-        // Said once a stretch: a schedule of every second must not fill the event log.
+        // One event per series of failures: a schedule of every second must not fill the event log.
         if (skipped++ === 0) warnOfOverlap(platform, key);
         return;
       }

@@ -1,6 +1,6 @@
 /**
- * Adds what came of an entry to another stream, and only then takes the entry from the group. In a script: commands of
- * a transaction go on where one of them fails, so an entry would be gone whose answer could not be added.
+ * Adds the answer to an entry to another stream, and only then takes the entry from the group. A script, because a
+ * transaction goes on after a command that fails: the entry would be gone although its answer could not be added.
  */
 
 import type { Redis } from 'ioredis';

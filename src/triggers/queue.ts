@@ -1,6 +1,7 @@
 /**
- * Calls that wait until somebody has time for them. Each entry is called at least once: it stays until its call has ended,
- * whatever dies meanwhile; one that fails too often is put aside. A kind is a file; queue-source.ts makes the calls.
+ * Calls that wait until there is time for them. Each entry is called at least once: it stays until its call has ended, even
+ * if the agent or the server dies meanwhile; one that fails too often is put aside. Each kind of queue is one file;
+ * queue-source.ts makes the calls.
  */
 
 export interface QueueEntry {
@@ -16,12 +17,12 @@ export interface TakeLimits {
   places: number;
   /** Bytes of all of them at most. */
   roomBytes: number;
-  /** What others took longer ago than a call may last is taken over. */
+  /** Entries that others took longer ago than a call may last are taken over. */
   callMaxMs: number;
 }
 
 export interface Queue {
-  /** In the ids of its calls. */
+  /** Used in the ids of its calls. */
   readonly name: string;
   /**
    * What is to be called now, none if there is nothing; each is to be given back by `done` or `failed`. `more`: there may be
@@ -30,11 +31,11 @@ export interface Queue {
   take(limits: TakeLimits): Promise<{ entries: QueueEntry[]; more: boolean }>;
   /** The call ended well. Resolves when the queue has taken that, or was stopped: then the entry is called again some time. */
   done(entry: QueueEntry, status: number, answer: Buffer): Promise<void>;
-  /** The call failed, `why` in words: it is called again later, or put aside if that was often enough. */
+  /** The call failed, `why` is a message: the entry is called again later, or put aside if it failed too often. */
   failed(entry: QueueEntry, why: string): Promise<void>;
   /** The call was not made, as the box is stopping. */
   dropped(entry: QueueEntry): void;
-  /** Gives nothing more from now on. Nothing but calls is waited for: a server that is away never answers. */
+  /** Gives no more entries from now on. It waits for calls only: a server that is away never answers. */
   stop(): void;
   /** After `stop`, when calls have ended or their outcome no longer matters. */
   close(): void;

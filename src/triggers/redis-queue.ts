@@ -34,12 +34,12 @@ export class RedisQueue implements Queue {
   private readonly reader: Redis;
   private readonly writer: Redis;
   private readonly stopped = new AbortController();
-  /** Entries that were given and not given back, with their fields. */
+  /** Entries that are being called, with their fields. */
   private readonly taken = new Map<string, Buffer[]>();
   /** Entries of this consumer that failed, or were left by one of its name -> when they are called again. */
   private readonly again = new Map<string, number>();
   private claimAtMs = 0;
-  /** Each said once a stretch of failures. */
+  /** Each is reported once per series of failures. */
   private readonly troubled = new Set<'take' | 'end'>();
 
   constructor(private readonly options: RedisQueueOptions) {
@@ -70,7 +70,7 @@ export class RedisQueue implements Queue {
     const claimed = this.claimIsDue ? await this.claim(limits) : [];
     const ids = claimed.length === 0 ? undefined : claimed;
     const found = await takeEntries(this.reader, { stream, group, consumer, ...limits, ids });
-    // Not called, they stay pending.
+    // They are not called, so they stay pending.
     if (this.stopped.signal.aborted) return { entries: [], more: false };
     this.troubled.delete('take');
     for (const id of claimed.slice(0, found.looked)) this.again.delete(id);
@@ -121,7 +121,7 @@ export class RedisQueue implements Queue {
     return false;
   }
 
-  /** Until Redis takes it: it is Redis that has no room or no time, and the function has done its work. */
+  /** Tries until Redis takes it: the function has done its work, and Redis has no room or no time for the answer. */
   async done(entry: QueueEntry, status: number, answer: Buffer): Promise<void> {
     const { stream, group, replies } = this.options;
     for (let again = true; again; again = !this.stopped.signal.aborted) {
@@ -133,7 +133,7 @@ export class RedisQueue implements Queue {
         const results = await transaction.xack(stream, group, entry.id).exec();
         if (results === null) throw new NemoError('STORE', 'a transaction was not executed');
         this.troubled.delete('end');
-        // What failed within it keeps nothing else of it from being done, and would fail again.
+        // The other commands of the transaction were done, and the one that failed would fail again.
         const [failed] = results.flatMap(([error]) => error ?? []);
         if (failed !== undefined)
           await this.putAside(entry, `the answer cannot be added to "${replies}": ${failed.message}`);

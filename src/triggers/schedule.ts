@@ -31,7 +31,7 @@ interface Field {
   most: number;
   /** By their first three letters, or in full. */
   names?: readonly string[];
-  /** What the library knows beyond cron(5). */
+  /** What the library accepts beyond cron(5). */
   also?: RegExp;
 }
 
@@ -49,7 +49,7 @@ export function checkSchedule(expression: string): void {
   readSchedule(expression).close();
 }
 
-/** Throws as `checkSchedule`. What it returns is to be closed. */
+/** Throws as `checkSchedule`. The caller closes what it returns. */
 export function readSchedule(expression: string): Turns {
   if (expression.length > LENGTH_MAX) throw bad(expression, `it has more than ${LENGTH_MAX} characters`);
   const fields = fieldsOf(expression);

@@ -7,7 +7,7 @@ export interface CgroupMounts {
   v2: string | undefined;
 }
 
-/** Mounts at or below `mountPoint`, or of which `mountPoint` is a directory (a delegated subtree). */
+/** Mounts at or below `mountPoint`, or that contain `mountPoint` (a delegated subtree). */
 export function parseCgroupMounts(mountinfo: string, mountPoint: string): CgroupMounts {
   const v1 = new Map<string, string>();
   let v2: string | undefined;

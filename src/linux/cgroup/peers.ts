@@ -1,5 +1,5 @@
 /**
- * In a container with a cgroup namespace, the top group that we see is no real root: it holds the container's own
+ * In a container with a cgroup namespace, the top group that we see is not the real root: it holds the container's own
  * processes, and v2 lets no group both hold processes and pass controllers on. So they step aside, as in Docker's
  * and Kubernetes' own nested set-ups, into one leaf without limits, and are put back at the end.
  */

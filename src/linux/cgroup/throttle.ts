@@ -69,7 +69,7 @@ export class CgroupThrottle {
     return true;
   }
 
-  /** On v1 the period can only change while there is no quota that would be too much of it. */
+  /** On v1 the period can only change while the quota is not too large for the new one. */
   private writeLeash(): boolean {
     const { leashQuotaUs, leashPeriodUs } = GATE;
     this.quotaUs = leashQuotaUs;

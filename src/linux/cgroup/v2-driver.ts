@@ -139,7 +139,7 @@ export class CgroupV2Driver implements CgroupDriver {
   }
 }
 
-/** Best effort: what came of it stands in the file. */
+/** Best effort: the file shows afterwards whether it worked. */
 function enable(directory: string, controller: string): void {
   try {
     writeControl(`${directory}/cgroup.subtree_control`, `+${controller}`);

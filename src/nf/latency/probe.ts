@@ -57,7 +57,7 @@ export function probeNamespace({ kind, from }: ProbeSpec, directory: number): st
 
 /**
  * Starts probing. `board`: the agent's board, so that probes are rare while no function runs. An NF that does not answer
- * (yet) is no error: it stands in the source's `fault`, and is asked again. Rejects with BAD_PROFILE, NOT_FOUND (no such
+ * (yet) is not an error: it stands in the source's `fault`, and is asked again. Rejects with BAD_PROFILE, NOT_FOUND (no such
  * namespace, or the NF is gone).
  */
 export async function startProbe(nf: ProcessId, spec: ProbeSpec, board?: SharedArrayBuffer): Promise<Tap> {

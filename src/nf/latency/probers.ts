@@ -14,7 +14,7 @@ import { PROBE } from '../../tunables/index.js';
 export const UNANSWERED = -1;
 
 export interface Prober {
-  /** Throws SYSCALL or NOT_FOUND when there is nobody to ask. The next call tries anew. */
+  /** Throws SYSCALL or NOT_FOUND when nothing can be asked. The next call tries again. */
   probe(): number;
   close(): void;
 }
@@ -141,7 +141,7 @@ class UdpProber implements Prober {
 
 const ECHO_REQUEST = 8;
 
-/** Echo requests, RFC 792. A raw socket hears every echo reply of its namespace from that address: id and number tell. */
+/** Echo requests, RFC 792. A raw socket gets every echo reply from that address: id and number identify ours. */
 class IcmpProber implements Prober {
   private socket: BlockingSocket | undefined;
   private readonly packet = Buffer.alloc(64);

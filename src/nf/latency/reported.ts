@@ -18,7 +18,7 @@ export class ReportedSource implements LatencySource {
   private readonly heard = { address: [0, 0] as WordAddress, value: 0 };
   /** Ticks until the next look for a file; -1: never again. */
   private retryIn = 0;
-  /** Its file was broken: it has to tell of a packet before it is believed again. */
+  /** Its file was broken: it has to report a packet before it counts as working again. */
   private doubted = false;
 
   /** `uid`: the NF's user. Never throws: what is wrong with the file stands in `fault`. */

@@ -41,7 +41,7 @@ const OUTGOING = 4;
 const ETHERNET_BYTES = 14;
 /** TPIDs: 802.1Q, 802.1ad, and what was used before it. The kernel takes the outer tag out of most frames, but no inner one. */
 const TAGS = [0x8100, 0x88a8, 0x9100];
-/** Deeper ones are no packets that this program knows. */
+/** Packets with more of them are not measured. */
 export const TAGS_MAX = 2;
 export const TAG_BYTES = 4;
 const IPV4 = 0x0800;
@@ -101,7 +101,7 @@ function labelled(number: number, lines: readonly Line[]): Line[] {
 
 // In each of these, A is the EtherType at first, and `ip` is where the IP header begins.
 
-/** A = the identification of an IPv4 packet that is no fragment. */
+/** A = the identification of an IPv4 packet that is not a fragment. */
 const IDENTIFICATION = (ip: number): Line[] => [
   [JEQ, IPV4, undefined, 'drop'],
   [LD_H, ip + 6],
@@ -161,7 +161,7 @@ const PAYLOAD_SUM = (ip: number): Line[] => [
   [ADD_X, 0],
 ];
 
-/** A = sum of the last 8 bytes of an IP packet that is no fragment, as words. */
+/** A = sum of the last 8 bytes of an IP packet that is not a fragment, as words. */
 const TAIL_SUM = (ip: number): Line[] => [
   [JEQ, IPV4, 'v4'],
   [JEQ, IPV6, undefined, 'drop'],

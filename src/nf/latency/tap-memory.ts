@@ -19,7 +19,7 @@ export type TapStatistics = Record<(typeof FIGURES)[number], number>;
 
 export class TapMemory extends WorkerMemory<keyof TapStatistics> {
   readonly buckets: LatencyBuckets;
-  /** When the last packet of each bucket was received; see LatencyBuckets. A probe tells none. */
+  /** When the last packet of each bucket was received; see LatencyBuckets. A probe has none. */
   readonly arrivals: Float64Array;
   /** Since when the probe that is under way waits, monotonic nanoseconds; 0: none is. A tap has none. */
   readonly asked: Float64Array;

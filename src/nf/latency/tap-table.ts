@@ -1,13 +1,14 @@
 /**
- * Packets seen at the ingress and awaited at the egress, in fixed memory: sets of eight ways. It rather measures nothing
- * than something wrong: a key that is seen twice at the ingress while it is remembered is measured for neither packet,
- * until it has been quiet for the expiry. The caller must show it an ingress packet before the same one at the egress.
+ * Packets seen at the ingress and awaited at the egress, in fixed memory: sets of eight ways. It prefers to measure
+ * nothing over something wrong: a key that is seen twice at the ingress while it is remembered is measured for neither
+ * packet, until it has been quiet for the expiry. The caller must show it an ingress packet before the same one at the
+ * egress.
  */
 
 const WAYS = 8;
 const FREE = 0;
 const WAITING = 1;
-/** Seen twice: it cannot be said which of them a packet at the egress is. */
+/** Seen twice: a packet at the egress could be either of them. */
 const AMBIGUOUS = 2;
 /** Seen at both ends. Remembered, as a second packet with this key could still come out of the NF twice. */
 const MATCHED = 3;
@@ -57,7 +58,7 @@ export class TapTable {
     this.state[place] = WAITING;
   }
 
-  /** A packet left at `nowNs`. Returns its latency in nanoseconds, or -1 if it cannot be said. */
+  /** A packet left at `nowNs`. Returns its latency in nanoseconds, or -1 if it is not known. */
   leave(a: number, b: number, nowNs: number): number {
     const first = (a & this.setMask) * WAYS;
     for (let i = first; i < first + WAYS; i++) {

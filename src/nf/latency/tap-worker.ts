@@ -1,7 +1,7 @@
 /**
  * The thread of a tap. It stays in the NF's network namespace and never serves its event loop; the times that it compares
  * are the kernel's, so how late it looks does not matter. While it runs it keeps that namespace alive. It outlives its
- * interfaces: one that is removed is waited for, one that is made anew is listened to.
+ * interfaces: it waits for one that was removed, and listens again when it was made again.
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
@@ -110,7 +110,7 @@ class Tap {
     this.recognition = new TapRecognition(this.counts.read(), this.table.matched);
   }
 
-  /** Ends when it is told to, or when packets pass that it does not recognise. Throws INTERFACE_GONE. */
+  /** Ends when it is stopped, or when packets pass that it does not recognise. Throws INTERFACE_GONE. */
   run(): 'stopped' | 'blind' {
     const looksAfter = Math.round(LOOK_MS / TAP.pauseMs);
     for (let round = 1; !memory.pause(TAP.pauseMs); round++) {
@@ -221,7 +221,7 @@ function run(): void {
   let way = 0;
   let blind = false;
   let totals: TapStatistics | undefined;
-  const tellReady = () => {
+  const reportReady = () => {
     if (!ready) parentPort!.postMessage('ready');
     ready = true;
   };
@@ -229,7 +229,7 @@ function run(): void {
     try {
       const tap = new Tap(DIRECTIONS[way]!, totals);
       try {
-        tellReady();
+        reportReady();
         if (!blind) memory.mend();
         if (tap.run() === 'stopped') return;
       } finally {
@@ -246,7 +246,7 @@ function run(): void {
       const error = asNemoError(thrown);
       if (!ready && !data.patient) throw error;
       memory.fail(error.message);
-      tellReady();
+      reportReady();
       blind = false;
       if (memory.pause(TAP.retryMs)) return;
     }

@@ -97,7 +97,7 @@ export class TapSource implements LatencySource {
     return this.memory.arrivals;
   }
 
-  /** Only forgets; the tap itself belongs to whoever started it. */
+  /** Does not end the tap, which belongs to whoever started it. */
   close(): void {
     this.words[BellWord.limitNs] = 0;
     this.fault = 'closed';

@@ -1,4 +1,4 @@
-/** Starts asking an NF for its own counters. An NF that does not answer is no error: that stands in the measurement's `fault`. */
+/** Starts asking an NF for its own counters. An NF that does not answer is not an error: that stands in the measurement's `fault`. */
 
 import type { ProcessId } from '../../linux/process-directory.js';
 import type { TelemetrySpec } from '../../model/nf-profile.js';
