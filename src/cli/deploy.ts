@@ -52,7 +52,7 @@ export function register(program: Command): void {
     )
     .option(
       '--sharing-group <name>',
-      'engines isolate and wasm: share a process with the functions that name this group (default: with none)',
+      'engines isolate and wasm: share a process with the functions of its namespace that name this group (default: with none)',
     )
     .option(
       '--on-agent',

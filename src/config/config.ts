@@ -11,7 +11,8 @@ import type { ResctrlLimits } from '../linux/resctrl.js';
 import { readTrusted } from '../linux/trusted-file.js';
 import { userId } from '../linux/users.js';
 import { compileSchema, parseCheckedYaml } from '../model/checked-yaml.js';
-import { NemoError } from '../model/errors.js';
+import { asNemoError, NemoError } from '../model/errors.js';
+import { parseFunctionText } from '../model/function-ref.js';
 import { maskUrl } from '../model/mask-url.js';
 import type { ExplicitNf } from '../model/nf-profile-schema.js';
 import { parseBytes, parseDurationMs } from '../model/quantity.js';
@@ -75,7 +76,10 @@ export function resolveConfig(
     user.cores ?? {},
     'limits' in allowed ? allowed : coresAlone(allowed),
   );
-  for (const [i, { url }] of (user.queues ?? []).entries()) checkRedisUrl(url, `queues.${i}.url`);
+  for (const [i, queue] of (user.queues ?? []).entries()) {
+    checkRedisUrl(queue.url, `queues.${i}.url`);
+    checkFunctionText(queue.function, `queues.${i}.function`);
+  }
   checkFunctionsPort(user.http ?? {});
   const stateDir = user.stateDir ?? '/var/lib/nemo';
   return {
@@ -169,6 +173,17 @@ function checkRedisUrl(url: string, key: string): void {
   throw new NemoError('BAD_CONFIG', `${key}: ${maskUrl(url)} is not an address of a Redis server`, {
     hint: 'write redis://:password@host:port, with %XX for what is neither a letter nor a digit in the password',
   });
+}
+
+function checkFunctionText(text: string, key: string): void {
+  try {
+    parseFunctionText(text);
+  } catch (thrown) {
+    const { hint } = asNemoError(thrown);
+    throw new NemoError('BAD_CONFIG', `${key}: '${text.slice(0, 80)}' does not name a function`, {
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
 }
 
 function resolveEgress(allow: string[]): string[] {

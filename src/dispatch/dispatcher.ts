@@ -59,6 +59,7 @@ export interface DispatcherOptions {
 }
 
 export class Dispatcher {
+  /** By `FunctionRef.key`. */
   readonly functions = new Map<string, FunctionState>();
   /** Grows whenever a function is deployed, changed or removed. */
   version = 0;

@@ -1,7 +1,8 @@
 /**
  * Which functions may share a process, in the engines whose sandboxes are threads. None does by default. A sharing
- * group is declared with a deploy, by whoever may deploy there, for functions of one namespace that trust one another. Once deploys have a principal, that principal belongs into this key: a group is one's own,
- * and nobody else's functions get into it by its name.
+ * group is declared with a deploy, by whoever may deploy there, for functions of one namespace that trust one another.
+ * Once deploys have a principal, that principal belongs into this key: a group is one's own, and nobody else's functions
+ * get into it by its name.
  */
 
 import type { FunctionSpec } from '../model/function.js';

@@ -157,6 +157,7 @@ export interface FeedSandbox {
 }
 
 export interface FeedFunction {
+  /** `FunctionRef.key`. */
   name: string;
   engine: string;
   queued: number;

@@ -15,6 +15,7 @@ interface OfCore {
 }
 
 interface OfFunction {
+  /** `FunctionRef.key`. */
   functionName: string;
 }
 

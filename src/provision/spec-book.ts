@@ -24,7 +24,7 @@ export class SpecBook {
 
   keep(spec: FunctionSpec): void {
     const { key } = spec.ref;
-    const bytes = sizeOf(spec);
+    const bytes = sizeOf(key, spec);
     this.bytes += bytes - (this.bytesOf.get(key) ?? 0);
     this.bytesOf.set(key, bytes);
     this.specs.set(key, spec);
@@ -39,7 +39,7 @@ export class SpecBook {
   hasRoom(key: string, wanted: object): boolean {
     const { specsMaxBytes, specMaxBytes } = FUNCTION_LIMITS;
     const others = this.bytes - (this.bytesOf.get(key) ?? 0);
-    const bytes = sizeOf(wanted);
+    const bytes = sizeOf(key, wanted);
     return !this.isTooMany(key) && bytes <= specMaxBytes && others + bytes <= specsMaxBytes;
   }
 
@@ -47,7 +47,7 @@ export class SpecBook {
   requireRoom(key: string, wanted: object): void {
     if (this.hasRoom(key, wanted)) return;
     const { functionsMax, specMaxBytes } = FUNCTION_LIMITS;
-    if (sizeOf(wanted) > specMaxBytes) {
+    if (sizeOf(key, wanted) > specMaxBytes) {
       const message = `what is to be kept of '${key}' takes more than ${specMaxBytes} bytes`;
       throw new NemoError('BAD_REQUEST', message, {
         hint: 'import fewer files of its packages, or give it less environment',
@@ -66,6 +66,6 @@ export class SpecBook {
   }
 }
 
-function sizeOf(spec: object): number {
-  return Buffer.byteLength(JSON.stringify(spec));
+function sizeOf(key: string, spec: object): number {
+  return Buffer.byteLength(JSON.stringify({ ...spec, ref: key }));
 }

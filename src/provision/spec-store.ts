@@ -28,8 +28,9 @@ export class SpecStore {
 
   /** After `known` and after what is stored: another box may have deployed one, or this one cannot run what it has. */
   async nextVersion(key: string, known = 0): Promise<number> {
-    const stored = (await this.get(key).catch(() => null))?.version;
-    return Math.max(known, isVersion(stored) ? stored : 0) + 1;
+    const stored = await this.get(key).catch(() => null);
+    if (stored === undefined || stored === null) return known + 1;
+    return Math.max(known, isVersion(stored.version) ? stored.version : 1) + 1;
   }
 
   /** STORE if another box changed it since this one lost its lease. */

@@ -25,6 +25,7 @@ export interface CallMeta {
 }
 
 export class CallContext {
+  /** `name`, or `namespace/name` outside of the default namespace. */
   readonly functionName: string;
   readonly callId: string;
   readonly method: string;

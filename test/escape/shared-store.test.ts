@@ -6,9 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import type { FunctionSpec } from '../../src/model/function.js';
 import { createRegistry } from '../../src/provision/registry.js';
-import { toStored } from '../../src/provision/stored-spec.js';
+import { type StoredSpec, toStored } from '../../src/provision/stored-spec.js';
 import { openRedisStore, type RedisStore } from '../../src/store/redis.js';
 import { takeTurn } from '../../src/triggers/shared-turns.js';
 import { FUNCTION_LIMITS } from '../../src/tunables/index.js';
@@ -154,11 +153,11 @@ describe('escape: a store that boxes share', function () {
       ...{ store, bundleDir: join(directory, 'follower'), prepare: esbuildPrepare },
     });
     await registry.deploy({ name: 'f', code: 'export default 1' });
-    const spec = JSON.parse((await other.hget('nemo:functions', 'f'))!) as FunctionSpec;
+    const stored = JSON.parse((await other.hget('nemo:functions', 'f'))!) as StoredSpec;
     const heard = new Promise<string>((resolve) => {
       registry.onChange((name) => name === 'z' && resolve(name));
     });
-    await other.hset('nemo:functions', 'a', '{', 'z', JSON.stringify({ ...toStored(spec), name: 'z' }));
+    await other.hset('nemo:functions', 'a', '{', 'z', JSON.stringify({ ...stored, name: 'z' }));
     // That is no name of a function, so all are looked at.
     await other.publish('nemo:functions:changed', 'x'.repeat(2_000));
     expect(await heard).to.equal('z');

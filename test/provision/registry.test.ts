@@ -93,6 +93,9 @@ describe('function registry', () => {
     expect(registry.list()).to.deep.equal([]);
     expect(await deploy()).to.equal('a 4 created');
     expect(await deploy('team')).to.equal('team/a 2 created');
+    await store.put('functions', 'b', { name: 'b', codeHash: 'of an earlier agent, and damaged' });
+    expect((await registry.deploy({ name: 'b', code: 'export default 1' })).spec.ref.version).to.equal(2);
+    await registry.remove('b');
     await registry.remove('a');
     expect(registry.list().map(({ ref }) => ref)).to.deep.equal([functionRef('a', 'team', 2)]);
     expect(await deploy()).to.equal('a 1 created');

@@ -53,6 +53,24 @@ describe('cron trigger', function () {
     expect(box.calls.sources.cron).to.deep.equal({ sync: 0, async: 1 });
   });
 
+  it('has a clock for each function of a name, by its namespace', async () => {
+    await box.serve('team/tick', (call, sink, timeline) => {
+      calls.push({ call, sink, timeline });
+      onCall();
+    });
+    await deploy('tick', '0 0 1 1 *');
+    const { spec } = await box.platform.registry.deploy({
+      ...{ namespace: 'team', name: 'tick', code: 'export default () => 1;', schedule: EVERY_SECOND },
+    });
+    expect(cron.scheduled()).to.deep.equal(['team/tick', 'tick']);
+    await called(1);
+    expect(calls[0]!.call.ref).to.equal(spec.ref);
+    calls[0]!.sink.onEnd(calls[0]!.timeline);
+    expect(box.calls.functions.get('team/tick')).to.include({ ok: 1 });
+    await box.platform.registry.remove('team/tick');
+    expect(cron.scheduled()).to.deep.equal(['tick']);
+  });
+
   it('leaves a turn out while the call before runs, and says so once', async () => {
     await deploy('tick', EVERY_SECOND);
     await called(1);

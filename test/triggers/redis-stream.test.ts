@@ -49,6 +49,19 @@ describe('the queue source', function () {
     await box.close();
   });
 
+  it('calls the function of the namespace that it names', async () => {
+    const called: string[] = [];
+    for (const text of ['work', 'team/work'])
+      await box.serve(text, (call, sink, timeline) => {
+        called.push(call.ref.key);
+        echo(call, sink, timeline);
+      });
+    open({ function: 'team/work:live', replies: 'answers' });
+    await redis.xadd('jobs', '*', 'body', 'x');
+    await until(async () => (await redis.xlen('answers')) === 1);
+    expect(called).to.deep.equal(['team/work']);
+  });
+
   it('calls with each entry, also those from before it came, and gives the answers', async () => {
     const calls: CallRequest[] = [];
     await box.serve('work', (call, sink, timeline) => {
