@@ -15,10 +15,7 @@ import { builtinEngines, ENGINE_DEFAULT } from '../engine/builtin.js';
 import { Engines } from '../engine/engines.js';
 import { unmountBelow } from '../engine/oci/rootfs.js';
 import { createGateway, type Gateway } from '../gateway/server.js';
-import { agentNames } from '../guard/agent-lock.js';
-import { NfManager } from '../guard/manager.js';
 import { StorageQuota } from '../host/storage-quota.js';
-import type { CgroupDriver } from '../linux/cgroup/driver.js';
 import { closeOnExec } from '../linux/close-on-exec.js';
 import { setApart } from '../linux/core-scheduling.js';
 import { realClock } from '../model/clock.js';
@@ -27,10 +24,7 @@ import { logger } from '../model/logger.js';
 import type { Platform } from '../model/platform.js';
 import { VERSION } from '../model/version.js';
 import { openNetwork } from '../network/catalogue.js';
-import { BUILTIN_PROFILES, loadProfiles } from '../nf/profiles.js';
-import { SleepControls } from '../nf/sleep-control.js';
 import { LADDER } from '../policy/conflict/ladder.js';
-import type { BoxPolicy } from '../policy/harvest/policies.js';
 import { none } from '../policy/prewarm/none.js';
 import { Housekeeping } from '../pool/housekeeping.js';
 import { Planner } from '../pool/planner.js';
@@ -39,16 +33,14 @@ import { preimportStems } from '../preimport/preimport-stems.js';
 import { ImageUploads } from '../provision/image-uploads.js';
 import { createRegistry } from '../provision/registry.js';
 import { openStore } from '../store/open-store.js';
-import { CallCounts } from '../telemetry/call-counts.js';
-import { createEventLog } from '../telemetry/event-log.js';
-import { createLogBook, logFailure } from '../telemetry/log-book.js';
+import { logFailure } from '../telemetry/log-book.js';
 import { SandboxUsage } from '../telemetry/sandbox-usage.js';
 import { Snapshot } from '../telemetry/snapshot.js';
-import { CallTraces } from '../telemetry/traces/call-traces.js';
 import { openSources } from '../triggers/catalogue.js';
-import { AGENT, GATEWAY, LOGS, TRACE } from '../tunables/index.js';
-import { AgentEvents } from './agent-events.js';
+import { AGENT, GATEWAY } from '../tunables/index.js';
 import { takeHost } from './agent-host.js';
+import { openNfs } from './open-nfs.js';
+import { openRecords } from './records.js';
 import { type Closers, endAll, inTime } from './stopping.js';
 
 export interface Agent {
@@ -80,18 +72,11 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   logger.level = config.logLevel === 'silent' ? 'fatal' : config.logLevel;
   const { policy } = config;
   const { driver, memory, coreScheduling, protection, claims, warnings } = await takeHost(config, closers);
-  const log = createEventLog();
-  const events = new AgentEvents(log);
-  const isFunction = (name: string): boolean => registry.get(name) !== undefined;
-  const logs = createLogBook(LOGS, isFunction);
-  const calls = new CallCounts(isFunction);
-  const traces = new CallTraces(TRACE, isFunction);
-  if (config.otlp !== undefined) {
-    const { createOtlpExporter } = await import('../telemetry/traces/otlp.js');
-    const exporter = createOtlpExporter(config.otlp);
-    traces.onTrace((trace, parent) => exporter.export(trace, parent));
-    closers.push(() => exporter.close());
-  }
+  const { log, events, logs, calls, traces, forget } = await openRecords(
+    config,
+    (name) => registry.get(name) !== undefined,
+    closers,
+  );
   const egress = openNetwork('relay', config.egressAllow);
   closers.push(() => egress.close());
   const quota = new StorageQuota({ stateDir: config.stateDir, maxBytes: config.storageMaxBytes });
@@ -194,11 +179,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
     engines.retain(registry.list()).catch((thrown) => events.warn(asNemoError(thrown).message));
     dispatcher.setFunction(name, spec);
     events.functionChanged(name, spec !== undefined);
-    if (spec === undefined) {
-      logs.forget(name);
-      traces.forget(name);
-      calls.forget(name);
-    }
+    if (spec === undefined) forget(name);
     planner.tick();
   });
   const takenCores = new TakenCores({
@@ -223,26 +204,9 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
       `${protection.restoredAtStart} NF threads got their scheduling back that an earlier agent had changed`,
     );
   }
-  const nfs = new NfManager({
-    control,
-    events: log,
-    profiles:
-      config.discovery || config.nfs.length > 0
-        ? loadProfiles([BUILTIN_PROFILES, ...config.profileDirs])
-        : [],
-    explicit: config.nfs,
-    discovery: config.discovery,
-    users: config.nfUsers,
-    agents: agentNames,
-    claims,
-    functionCores: config.functionCores,
-    allowSmtSiblings: config.allowSmtSiblings,
-    apartFrom: coreScheduling === 'unsupported' ? config.housekeepingCores : undefined,
+  const nfs = await openNfs(config, {
+    ...{ control, driver, events: log, claims, protection, coreScheduling },
     onBarred: (core) => dispatcher.coreChanged(core, true),
-    protection: policy.protectNf ? protection : undefined,
-    sleepControls: policy.scheduling === 'idle' ? await SleepControls.start(config.stateDir) : undefined,
-    slicesRefused: slicesRefused(policy, driver),
-    periodMs: config.discoveryPeriodMs,
   });
   closers.push(() => nfs.stop());
   // Sandboxes end before the NF's protection does.
@@ -333,12 +297,4 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
       return stopped;
     },
   };
-}
-
-/** Why no polling core may be lent in slices; undefined: they may. */
-function slicesRefused(policy: BoxPolicy, driver: CgroupDriver): string | undefined {
-  if (policy.scheduling !== 'idle') return `the policy ${policy.name} lends no slices`;
-  // Without it, what is lent would not end with its slice.
-  if (driver.missing.includes('cpu')) return 'slices need the cpu cgroup controller';
-  return undefined;
 }

@@ -11,7 +11,7 @@ import type { StorageQuota } from '../host/storage-quota.js';
 import type { Asker } from '../model/asker.js';
 import { asNemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
-import { functionRef, noSuchFunction, parseFunctionText } from '../model/function-ref.js';
+import { functionRef, noSuchFunction } from '../model/function-ref.js';
 import { endingOf, toStored } from '../model/function-source.js';
 import type { DeployInput, FunctionRegistry } from '../model/platform.js';
 import type { PrepareRequest } from '../sandbox/engine.js';
@@ -287,15 +287,4 @@ class Registry implements StoredRegistry {
     const change = () => this.changeShared(work);
     return asker === undefined ? change() : this.line.hold(change, asker);
   }
-}
-
-/** What a user wrote as a function that is there. NOT_FOUND. */
-export function functionNamed(registry: Pick<FunctionRegistry, 'get'>, text: string): FunctionSpec {
-  // A key is the usual text.
-  const known = registry.get(text);
-  if (known !== undefined) return known;
-  const { key } = parseFunctionText(text);
-  const spec = registry.get(key);
-  if (spec === undefined) throw noSuchFunction(key);
-  return spec;
 }

@@ -3,9 +3,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Asker } from '../../model/asker.js';
 import { NemoError } from '../../model/errors.js';
+import { functionNamed } from '../../model/function-named.js';
 import { parseFunctionText, splitFunctionText } from '../../model/function-ref.js';
 import type { DeployInput, Platform } from '../../model/platform.js';
-import { functionNamed } from '../../provision/registry.js';
 import { GATEWAY_HTTP } from '../../tunables/index.js';
 import { whileWorking } from '../body-parser.js';
 import { networkOf } from '../callers.js';

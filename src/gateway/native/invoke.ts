@@ -6,8 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import { asNemoError, NemoError } from '../../model/errors.js';
 import type { FunctionSpec } from '../../model/function.js';
+import { functionNamed } from '../../model/function-named.js';
 import type { Platform } from '../../model/platform.js';
-import { functionNamed } from '../../provision/registry.js';
 import type { Api } from '../api.js';
 import { askedTimeoutMs } from '../asked-timeout.js';
 import { bodyTooLarge, collectBody, cutLongUpload } from '../body.js';

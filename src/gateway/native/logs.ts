@@ -6,8 +6,8 @@
 
 import type { FastifyInstance } from 'fastify';
 import { NemoError } from '../../model/errors.js';
+import { functionNamed } from '../../model/function-named.js';
 import type { Platform } from '../../model/platform.js';
-import { functionNamed } from '../../provision/registry.js';
 import { LOGS } from '../../tunables/index.js';
 import type { Shares } from '../shares.js';
 import { asLine, LogFollowers } from './log-followers.js';

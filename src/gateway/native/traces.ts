@@ -1,8 +1,8 @@
 /** `/v1/functions/<name>/traces`: the time lines of a function's last calls, newest first or slowest first. */
 
 import type { FastifyInstance } from 'fastify';
+import { functionNamed } from '../../model/function-named.js';
 import type { Platform } from '../../model/platform.js';
-import { functionNamed } from '../../provision/registry.js';
 import { TRACE } from '../../tunables/index.js';
 import { countParameter, flagParameter } from './query.js';
 
