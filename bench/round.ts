@@ -8,7 +8,7 @@ import { allowedCores } from '../src/linux/allowed-cores.js';
 import type { FeedCore, FeedFrame } from '../src/model/feed.js';
 import { policyByName } from '../src/policy/harvest/policies.js';
 import { azureTrace, poissonArrivals } from './arrivals.js';
-import type { Bed, LoadReport } from './nf/bed.js';
+import type { LoadReport, TestSetup } from './nf/test-setup.js';
 import { coreShares, coreTime, noiseOf } from './noise.js';
 import type { Scenario } from './scenarios.js';
 import { withSlo } from './slo.js';
@@ -30,7 +30,7 @@ const HOSTILE_CALLERS = 2;
 const OPEN_SHARE = 0.6;
 
 export interface RoundOptions {
-  bed: Bed;
+  bed: TestSetup;
   scenario: Scenario;
   policy: string;
   round: number;

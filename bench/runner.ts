@@ -13,8 +13,8 @@ import { measureBox } from './box.js';
 import { findCapacity, type Trial } from './calibrate.js';
 import { currentCommit } from './commit.js';
 import { expectedS, roundS, setupS } from './durations.js';
-import type { Bed } from './nf/bed.js';
-import { bedKey, openBed } from './nf/open-bed.js';
+import { bedKey, openTestSetup } from './nf/open-test-setup.js';
+import type { TestSetup } from './nf/test-setup.js';
 import { coreShares, coreTime, noiseOf } from './noise.js';
 import { runRound } from './round.js';
 import type { PlanEntry } from './sets.js';
@@ -65,7 +65,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     // What was asked to end may end anyhow: the rounds before it stand.
     if (!options.signal.aborted) throw thrown;
   } finally {
-    await run.closeBed();
+    await run.closeSetup();
   }
   return run.finish();
 }
@@ -73,7 +73,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
 class BenchRun {
   private readonly report: BenchReport;
   private readonly capacities = new Map<string, CapacityResult>();
-  private bed: { key: string; bed: Bed } | undefined;
+  private bed: { key: string; bed: TestSetup } | undefined;
   private readonly totalS: number;
   private doneS = 0;
 
@@ -151,14 +151,14 @@ class BenchRun {
         const { message, hint } = asNemoError(thrown);
         result.skipped = hint === undefined ? message : `${message} (${hint})`;
         this.options.progress(this.doneS, this.totalS, `${scenario.name} stopped: ${message}`);
-        await this.closeBed();
+        await this.closeSetup();
       }
     }
     result.summary = summarize(result.rounds, seconds, scenario.arrivals === 'closed');
     if (before?.gateway !== undefined && before.idle !== undefined) {
       Object.assign(result, { gateway: before.gateway, idle: before.idle });
     } else if (entry.box && result.skipped === undefined && !this.options.signal.aborted) {
-      await this.closeBed();
+      await this.closeSetup();
       const say = (what: string): void => this.options.progress(this.doneS, this.totalS, what);
       Object.assign(result, await measureBox(this.nfCore, seconds, say));
     }
@@ -174,7 +174,7 @@ class BenchRun {
     const { scenario, seconds } = entry;
     const say = (what: string): void =>
       this.options.progress(this.doneS, this.totalS, `${scenario.name}: ${what}`);
-    const bed = await this.openBed(entry, say);
+    const bed = await this.openSetup(entry, say);
     let perS = scenario.packetsPerS;
     let nfRatio = 0.35;
     if (scenario.loadRatio !== null) {
@@ -203,12 +203,12 @@ class BenchRun {
   }
 
   /** The bed of the scenario before, if it is the same NF; warmed up. */
-  private async openBed({ scenario }: PlanEntry, say: (what: string) => void): Promise<Bed> {
+  private async openSetup({ scenario }: PlanEntry, say: (what: string) => void): Promise<TestSetup> {
     const key = bedKey(scenario);
     if (this.bed?.key === key) return this.bed.bed;
-    await this.closeBed();
+    await this.closeSetup();
     say('warm-up');
-    const bed = await openBed(scenario, this.nfCore, this.housekeepingCore);
+    const bed = await openTestSetup(scenario, this.nfCore, this.housekeepingCore);
     this.bed = { key, bed };
     await bed.run({
       perS: scenario.packetsPerS ?? bed.perSMax * FIRST_RATIO,
@@ -221,7 +221,7 @@ class BenchRun {
   /** Once for each NF in a run, whatever the pattern: what it can do does not depend on that. */
   private async capacity(
     { scenario }: PlanEntry,
-    bed: Bed,
+    bed: TestSetup,
     say: (what: string) => void,
   ): Promise<CapacityResult> {
     const key = capacityKey({ nf: scenario.nfs.join('+'), mode: scenario.mode });
@@ -241,7 +241,7 @@ class BenchRun {
     return capacity;
   }
 
-  private async slo({ scenario }: PlanEntry, bed: Bed, say: (what: string) => void): Promise<number> {
+  private async slo({ scenario }: PlanEntry, bed: TestSetup, say: (what: string) => void): Promise<number> {
     say('the NF alone, for its SLO');
     const p99Us: number[] = [];
     for (let i = 0; i < SLO_LOOKS; i++) p99Us.push((await bed.measure(SLO_LOOK_S)).nf.latency_us.p99);
@@ -249,7 +249,7 @@ class BenchRun {
   }
 
   /** Tried again while others use the core: what they take would read as the NF's limit. */
-  private async trial(bed: Bed, perS: number, again = TRIAL_RETRIES): Promise<Trial> {
+  private async trial(bed: TestSetup, perS: number, again = TRIAL_RETRIES): Promise<Trial> {
     const nf = bed.cpuTime();
     const core = coreTime(this.nfCore);
     const from = performance.now();
@@ -263,7 +263,7 @@ class BenchRun {
     return { perS, lossRatio, nfRatio: times.nf_us / wallUs, notSentRatio };
   }
 
-  async closeBed(): Promise<void> {
+  async closeSetup(): Promise<void> {
     const { bed } = this;
     this.bed = undefined;
     await bed?.bed.close();

@@ -2,7 +2,7 @@
 
 import type { BenchPolicySummary, Estimate, HeadlineName, ScenarioResult } from '../types.js';
 import { escapeHtml } from './svg.js';
-import type { Verdict } from './targets.js';
+import type { TargetResult } from './targets.js';
 
 export function table(headings: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
   const head = headings.map((heading) => `<th scope="col">${escapeHtml(heading)}</th>`).join('');
@@ -14,7 +14,7 @@ export function cell(content: unknown, kind = ''): string {
   return `<td${kind === '' ? '' : ` class="${kind}"`}>${escapeHtml(content)}</td>`;
 }
 
-export function verdictTable(verdicts: readonly Verdict[]): string {
+export function verdictTable(verdicts: readonly TargetResult[]): string {
   const state = (met: boolean | null): string =>
     met === null ? cell('not measured') : met ? cell('met', 'met') : cell('missed', 'missed');
   return table(

@@ -3,7 +3,7 @@
 import { PROMISES } from '../promises.js';
 import type { BenchReport, HeadlineName, ScenarioResult } from '../types.js';
 
-export interface Verdict {
+export interface TargetResult {
   promise: string;
   asked: string;
   /** '-' where the report did not measure it. */
@@ -15,7 +15,7 @@ export interface Verdict {
 
 const POLICY = 'nemo';
 
-export function verdicts({ scenarios }: BenchReport): Verdict[] {
+export function verdicts({ scenarios }: BenchReport): TargetResult[] {
   const usable = scenarios.filter(({ summary }) => summary[POLICY] !== undefined);
   const sleepMode = usable.filter(
     ({ scenario }) => scenario.mode === 'sleep' && scenario.arrivals === 'closed',
@@ -52,7 +52,7 @@ export function verdicts({ scenarios }: BenchReport): Verdict[] {
   ];
 }
 
-function worst(promise: string, limit: number, name: HeadlineName, results: ScenarioResult[]): Verdict {
+function worst(promise: string, limit: number, name: HeadlineName, results: ScenarioResult[]): TargetResult {
   const value = extreme(results, name, Math.max);
   return verdict(
     promise,
@@ -63,7 +63,7 @@ function worst(promise: string, limit: number, name: HeadlineName, results: Scen
   );
 }
 
-function least(promise: string, limit: number, name: HeadlineName, results: ScenarioResult[]): Verdict {
+function least(promise: string, limit: number, name: HeadlineName, results: ScenarioResult[]): TargetResult {
   const value = extreme(results, name, Math.min);
   return verdict(
     promise,
@@ -84,7 +84,7 @@ function extreme(
 }
 
 /** Packets lost beyond what the NF lost alone in the same scenario, over all. */
-function addedLoss(results: ScenarioResult[]): Verdict {
+function addedLoss(results: ScenarioResult[]): TargetResult {
   let added = 0;
   let sent = 0;
   const compared = results.filter(({ summary }) => summary.solo !== undefined);
@@ -104,7 +104,7 @@ function addedLoss(results: ScenarioResult[]): Verdict {
   );
 }
 
-function startGain(results: ScenarioResult[]): Verdict {
+function startGain(results: ScenarioResult[]): TargetResult {
   const { limit } = PROMISES.startGain;
   const gains = results.flatMap(({ summary }) => {
     const [naive, nemo] = [summary.naive?.start_p50_ms, summary[POLICY]?.start_p50_ms];
@@ -120,7 +120,7 @@ function startGain(results: ScenarioResult[]): Verdict {
   );
 }
 
-function reactions(results: ScenarioResult[]): Verdict[] {
+function reactions(results: ScenarioResult[]): TargetResult[] {
   const seen = results.filter(({ rounds }) =>
     rounds.some((round) => round.policy === POLICY && round.reactions_us),
   );
@@ -135,7 +135,7 @@ function reactions(results: ScenarioResult[]): Verdict[] {
   };
   const [p50, p99] = [middle('over_slo_p50'), middle('over_slo_p99')];
   const promise = "from the moment in which a packet's SLO was over to the throttle";
-  const within = (name: string, us: number | undefined, limitMs: number): Verdict => {
+  const within = (name: string, us: number | undefined, limitMs: number): TargetResult => {
     const shown = us === undefined ? undefined : `${(us / 1000).toFixed(2)} ms`;
     const met = us === undefined ? null : us <= 1000 * limitMs;
     return verdict(`${promise}, ${name}`, `<= ${limitMs} ms`, shown, met, seen);
@@ -149,7 +149,7 @@ function verdict(
   measured: string | undefined,
   met: boolean | null,
   results: readonly ScenarioResult[],
-): Verdict {
+): TargetResult {
   const from =
     results.length > 4
       ? `${results.length} scenarios`

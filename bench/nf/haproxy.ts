@@ -3,11 +3,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunningNf } from '../../src/lab/testbed.js';
-import { BACKEND_ADDRESS, type HttpBed } from './http-bed.js';
+import { BACKEND_ADDRESS, type HttpSetup } from './http-setup.js';
 import { startProgram } from './programs.js';
 
 /** Two threads (haproxy 2.6 does not bind a single one), bound to the core, in front of the backend in the client's namespace. */
-export function startHaproxy({ nf: namespace, folder }: HttpBed, core: number): Promise<RunningNf> {
+export function startHaproxy({ nf: namespace, folder }: HttpSetup, core: number): Promise<RunningNf> {
   const file = join(folder, 'haproxy.cfg');
   writeFileSync(
     file,

@@ -3,12 +3,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunningNf } from '../../src/lab/testbed.js';
-import type { HttpBed } from './http-bed.js';
+import type { HttpSetup } from './http-setup.js';
 import { startProgram } from './programs.js';
 
 /** One worker, bound to the core; `compress`: answers of 64 KB through gzip, so that a request costs something. */
 export async function startNginx(
-  { nf: namespace, folder }: HttpBed,
+  { nf: namespace, folder }: HttpSetup,
   core: number,
   { compress = false } = {},
 ): Promise<RunningNf> {

@@ -206,7 +206,7 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   }
   const nfs = await openNfs(config, {
     ...{ control, driver, events: log, claims, protection, coreScheduling },
-    onBarred: (core) => dispatcher.coreChanged(core, true),
+    onExcluded: (core) => dispatcher.coreChanged(core, true),
   });
   closers.push(() => nfs.stop());
   // Sandboxes end before the NF's protection does.

@@ -11,7 +11,7 @@ import type { BoxPolicy } from '../policy/harvest/policies.js';
 import type { AgentHost } from './agent-host.js';
 
 /** Of the agent's own parts. */
-interface Parts extends Pick<NfManagerOptions, 'control' | 'events' | 'claims' | 'onBarred'> {
+interface Parts extends Pick<NfManagerOptions, 'control' | 'events' | 'claims' | 'onExcluded'> {
   driver: CgroupDriver;
   protection: NfProtection;
   coreScheduling: AgentHost['coreScheduling'];

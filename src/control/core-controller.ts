@@ -20,7 +20,7 @@ import {
 import { LADDER } from '../policy/conflict/ladder.js';
 import { LADDER_RULES } from '../policy/conflict/ladders.js';
 import { CoreModel } from '../policy/harvest/core-model.js';
-import { functionsTurn } from '../policy/harvest/time-share.js';
+import { isFunctionsShare } from '../policy/harvest/time-share.js';
 import { CONTROL } from '../tunables/index.js';
 import { CoreOthers } from './core-others.js';
 import type { ControlThreadData } from './messages.js';
@@ -41,7 +41,7 @@ export class CoreController {
   /** Some function is frozen that the level alone would let run. */
   private holding = false;
   /** Policy `static`: this is the NF's part of the period. */
-  private outOfTurn = false;
+  private outOfShare = false;
   /** Its NF polls, and a gate that works lends the core. */
   private gated = false;
 
@@ -57,7 +57,7 @@ export class CoreController {
     this.policy = conflictState(LADDER_RULES[how.ladder], 0);
     this.snapshot = {
       ...{ ticks: 0, lateNs: 0, nfs: this.samples, functions: this.sandboxes, functionsRan: false },
-      ...{ outOfTurn: false, lent: false, nfRatio: 0, othersRatio: 0 },
+      ...{ outOfShare: false, lent: false, nfRatio: 0, othersRatio: 0 },
     };
     this.publishBudget();
   }
@@ -80,7 +80,7 @@ export class CoreController {
     this.policy.judges.set(this.samples);
     this.board.set(this.core, Core.sloUs, sloUs);
     this.board.set(this.core, Core.hasNf, nfs.length > 0 ? 1 : 0);
-    this.publishVerdict();
+    this.publishDecision();
     this.publishBudget();
   }
 
@@ -92,9 +92,9 @@ export class CoreController {
     observe(snapshot, policy, nowMs);
     const decision = this.decide(nowMs);
     if (this.level > 0) this.throttledNs += wallNs;
-    const wasOut = this.outOfTurn;
-    this.outOfTurn = this.nfs.length > 0 && !functionsTurn(nowMs, this.how.shareRatio);
-    if (decision !== undefined || this.level > 0 || this.holding || this.outOfTurn || wasOut) {
+    const wasOut = this.outOfShare;
+    this.outOfShare = this.nfs.length > 0 && !isFunctionsShare(nowMs, this.how.shareRatio);
+    if (decision !== undefined || this.level > 0 || this.holding || this.outOfShare || wasOut) {
       this.apply(nowMs);
     }
     this.publish();
@@ -142,7 +142,7 @@ export class CoreController {
   }
 
   /** See CoreOthers. True if others took the core or left it, which has to be reported. */
-  lookAtOthers(wallNs: number, busyNs: number): boolean {
+  sampleOthers(wallNs: number, busyNs: number): boolean {
     const changed = this.others.sample(wallNs, busyNs, this.nfs, this.sandboxes);
     if (changed) this.publishBudget();
     return changed && this.how.conflict;
@@ -174,7 +174,7 @@ export class CoreController {
     snapshot.ticks = ticks;
     snapshot.lateNs = lateNs;
     snapshot.lent = this.gated;
-    snapshot.outOfTurn = this.outOfTurn;
+    snapshot.outOfShare = this.outOfShare;
     snapshot.nfRatio = this.model.nfRatio();
     snapshot.othersRatio = this.others.ratio;
   }
@@ -218,7 +218,7 @@ export class CoreController {
     const level = LADDER[this.level]!;
     const paused = this.policy.pausedUntilMs > nowMs;
     this.holding = paused;
-    const out = level.frozen || this.outOfTurn || paused;
+    const out = level.frozen || this.outOfShare || paused;
     for (let i = 0; i < this.sandboxes.length; i++) {
       const sandbox = this.sandboxes[i]!;
       const { throttle, heldUntilMs } = sandbox;
@@ -273,10 +273,10 @@ export class CoreController {
     board.set(core, Core.harvestedNs, model.totalHarvestedNs);
     board.set(core, Core.throttledNs, this.throttledNs);
     board.set(core, Core.hostStalls, this.policy.hostStalls);
-    this.publishVerdict();
+    this.publishDecision();
   }
 
-  private publishVerdict(): void {
+  private publishDecision(): void {
     const { board, core, policy, how } = this;
     board.set(core, Core.unmeetable, how.conflict && isUnmeetable(policy) ? 1 : 0);
     board.set(core, Core.acquitted, how.conflict && isAcquitted(policy) ? 1 : 0);

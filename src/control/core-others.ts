@@ -34,7 +34,7 @@ export class CoreOthers extends OthersModel {
     this.functionRunNs = functionNs;
     if (Number.isNaN(wallNs)) return false;
     const unexplained = busyNs - nfDelta - functionDelta > wallNs * OTHERS.least;
-    functionDelta += lookAtIdle(sandboxes, wallNs, unexplained);
+    functionDelta += sampleIdle(sandboxes, wallNs, unexplained);
     const before = this.totalNs;
     const changed = this.account(wallNs, busyNs, nfDelta, functionDelta);
     this.model.leaveToOthers(this.totalNs - before);
@@ -46,7 +46,7 @@ export class CoreOthers extends OthersModel {
  * Which sandboxes compute without a call. Returns what they used and was not counted yet: their background work is nobody
  * else's. `all`: else only those that did so before are looked at, whom each tick counts.
  */
-function lookAtIdle(sandboxes: readonly WatchedSandbox[], wallNs: number, all: boolean): number {
+function sampleIdle(sandboxes: readonly WatchedSandbox[], wallNs: number, all: boolean): number {
   let sum = 0;
   for (const sandbox of sandboxes) {
     if (all && !sandbox.busy) {

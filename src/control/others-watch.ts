@@ -12,7 +12,7 @@ const BUSY = [Tick.user, Tick.nice, Tick.system, Tick.irq, Tick.softirq, Tick.st
 export class OthersWatch {
   private readonly stat: CpuStat;
   private readonly busyNs: Float64Array;
-  private lookedNs = Number.NaN;
+  private sampledNs = Number.NaN;
 
   constructor(private readonly cores: readonly CoreController[]) {
     const count = Math.max(0, ...cores.map(({ core }) => core)) + 1;
@@ -22,7 +22,7 @@ export class OthersWatch {
 
   /** Call it as often as you like. `onChange`: others began to take all of a core, or left it. */
   sample(nowNs: number, onChange: (core: CoreController) => void): void {
-    const wallNs = nowNs - this.lookedNs;
+    const wallNs = nowNs - this.sampledNs;
     // The kernel adds up interrupts for this file: on a large machine that takes a while.
     if (wallNs < OTHERS.windowMs * 1e6) return;
     this.stat.read();
@@ -31,8 +31,8 @@ export class OthersWatch {
       for (const field of BUSY) busyNs += this.stat.get(watch.core, field) * NS_PER_TICK;
       const before = this.busyNs[watch.core]!;
       this.busyNs[watch.core] = busyNs;
-      if (watch.lookAtOthers(wallNs, busyNs - before)) onChange(watch);
+      if (watch.sampleOthers(wallNs, busyNs - before)) onChange(watch);
     }
-    this.lookedNs = nowNs;
+    this.sampledNs = nowNs;
   }
 }

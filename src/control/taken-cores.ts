@@ -34,11 +34,11 @@ export class TakenCores {
   private async take(core: number, othersRatio: number): Promise<void> {
     this.by.set(core, `others take ${shareOf(core, othersRatio)}`);
     this.options.onTaken(core);
-    await this.look(core, othersRatio);
+    await this.sample(core, othersRatio);
   }
 
   /** Says who it is, and again when it is somebody else. */
-  private async look(core: number, othersRatio: number): Promise<void> {
+  private async sample(core: number, othersRatio: number): Promise<void> {
     const share = shareOf(core, othersRatio);
     let who: BusiestThread | undefined;
     try {
@@ -57,7 +57,7 @@ export class TakenCores {
     this.by.set(core, why);
     setTimeout(() => {
       const { board } = this.options.control;
-      if (this.by.has(core)) void this.look(core, board.get(core, Core.othersRatio));
+      if (this.by.has(core)) void this.sample(core, board.get(core, Core.othersRatio));
     }, OTHERS.nameMs).unref();
   }
 

@@ -12,7 +12,7 @@ import { DISPATCH } from '../tunables/index.js';
 import type { Backlog } from './backlog.js';
 import type { CorePlaces } from './core-places.js';
 import type { Due } from './due.js';
-import { callerLeft, isGivenUp, nextLookMs, overdue } from './left-callers.js';
+import { callerLeft, isGivenUp, nextCheckMs, overdue } from './left-callers.js';
 import type { CallObservers } from './observer.js';
 import { blameOf, endsSandbox, neverBegan, waitedInVain } from './outcome.js';
 import type { SendOutcome } from './send.js';
@@ -105,9 +105,9 @@ export class CallEnds implements SendOutcome {
     settles(fn, call.chargedMs, nowMs - call.runningMs);
     if (!instance.idle) {
       if (instance.state === 'ending') return;
-      places.yieldTurn(instance);
+      places.yieldRunSlot(instance);
       instance.beginCalls(nowMs);
-      due.at(nextLookMs(instance));
+      due.at(nextCheckMs(instance));
       return;
     }
     places.leave(instance);
@@ -136,7 +136,7 @@ export class CallEnds implements SendOutcome {
     for (const instance of places.busy) {
       if (instance.state === 'ending') continue;
       const error = overdue(instance, nowMs);
-      if (error === undefined) due.at(nextLookMs(instance, nowMs));
+      if (error === undefined) due.at(nextCheckMs(instance, nowMs));
       else void pool.end(instance, error);
     }
   }

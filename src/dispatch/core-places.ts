@@ -17,12 +17,12 @@ import {
 } from '../policy/placement/placement.js';
 import {
   budgetBeside,
-  hasFreeTurn,
+  hasFreeRunSlot,
   isLasting,
   newcomersCore,
   type RunSlots,
   standbyCore,
-  yieldsTurn,
+  yieldsRunSlot,
 } from '../policy/scheduling/run-slots.js';
 import type { Instance } from '../pool/instance.js';
 
@@ -36,7 +36,7 @@ export interface CorePlacesOptions {
   placement?: PlacementPolicy;
   setWeight: (instance: Instance, weight: Instance['weight']) => void;
   /** A standby instance got its turn. */
-  onTurn: (instance: Instance) => void;
+  onRunning: (instance: Instance) => void;
 }
 
 interface Place extends PlacementCore, RunSlots {
@@ -113,16 +113,16 @@ export class CorePlaces {
       if (isLasting(heldMs)) place.lasting += 1;
       place.budgetRunning = budgetBeside(place, heldMs);
     }
-    this.passTurns(nowMs);
+    this.passRunSlots(nowMs);
   }
 
   /** Turns that became free go to standby instances. */
-  private passTurns(nowMs: number): void {
+  private passRunSlots(nowMs: number): void {
     this.standbyCount = 0;
     for (const instance of this.busy) {
       if (instance.running) continue;
       const place = this.placeOf(instance.core);
-      if (!hasFreeTurn(place)) {
+      if (!hasFreeRunSlot(place)) {
         this.standbyCount++;
         continue;
       }
@@ -131,13 +131,13 @@ export class CorePlaces {
       instance.running = true;
       instance.beginCalls(nowMs);
       this.balance(instance.core);
-      this.options.onTurn(instance);
+      this.options.onRunning(instance);
     }
   }
 
   /** A call of the instance ended and it has another one: the turn is another's, if one is on standby on its core. */
-  yieldTurn(instance: Instance): void {
-    if (!this.counted || !yieldsTurn(instance, this.busy)) return;
+  yieldRunSlot(instance: Instance): void {
+    if (!this.counted || !yieldsRunSlot(instance, this.busy)) return;
     instance.running = false;
     // To the end of the line.
     this.busy.delete(instance);

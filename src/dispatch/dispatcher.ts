@@ -31,7 +31,7 @@ import { CallEnds } from './call-ends.js';
 import { CorePlaces } from './core-places.js';
 import { Due } from './due.js';
 import { InstanceChoice } from './instance-choice.js';
-import { callerLeft, deadlineExceeded, GivenUp, nextLookMs, tellLeft } from './left-callers.js';
+import { callerLeft, deadlineExceeded, GivenUp, nextCheckMs, signalLeft } from './left-callers.js';
 import { type CallObserver, CallObservers } from './observer.js';
 import { Placing } from './placing.js';
 import { Pump } from './pump.js';
@@ -88,7 +88,7 @@ export class Dispatcher {
       fallbackCore,
       runningPerCore: policy.runningPerCore,
       setWeight: (instance, weight) => pool.setWeight(instance, weight),
-      onTurn: (instance) => this.due.at(nextLookMs(instance)),
+      onRunning: (instance) => this.due.at(nextCheckMs(instance)),
       ...(placement === undefined ? {} : { placement }),
     });
     this.growth = new ScaleUp({
@@ -102,7 +102,7 @@ export class Dispatcher {
       places: this.places,
       instances: new InstanceChoice(this.places, options.selection ?? mru.create({})),
       blames: this.blames,
-      sendAhead: policy.sendAhead,
+      pipelineDepth: policy.pipelineDepth,
       move: (instance, core) => pool.move(instance, core),
       send: (fn, instance, turn) => this.send(fn, instance, turn),
       grow: (fn, core) => this.growth.start(fn, core),
@@ -164,7 +164,7 @@ export class Dispatcher {
   private left(fn: FunctionState, call: PendingCall, why: NemoError): void {
     if (!call.waits) {
       const nowMs = this.clock.nowMs();
-      tellLeft(call, nowMs);
+      signalLeft(call, nowMs);
       this.due.at(nowMs + DISPATCH.leftGraceMs);
       return;
     }

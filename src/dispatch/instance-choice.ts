@@ -36,7 +36,7 @@ export class InstanceChoice {
   }
 
   /** A busy one to which a call may be sent ahead of time. */
-  ahead(fn: FunctionState, sendAhead: number): Instance | undefined {
+  pipelined(fn: FunctionState, sendAhead: number): Instance | undefined {
     return fn.instances.find(
       (instance) => this.mayTake(instance) && instance.running && instance.room + sendAhead > 0,
     );

@@ -42,7 +42,7 @@ export class GivenUp implements ReplySink {
 }
 
 /** The call runs, or is in a sandbox that will run it. Its end is told as that of any other. */
-export function tellLeft(call: PendingCall, nowMs: number): void {
+export function signalLeft(call: PendingCall, nowMs: number): void {
   call.leftMs = nowMs;
   call.sandbox?.callersLeft?.();
 }
@@ -62,7 +62,7 @@ export function overdue(instance: Instance, nowMs: number): NemoError | undefine
 }
 
 /** When it has to be looked at whether an instance may go on; `afterMs`: that was done then. */
-export function nextLookMs(instance: Instance, afterMs = Number.NEGATIVE_INFINITY): number {
+export function nextCheckMs(instance: Instance, afterMs = Number.NEGATIVE_INFINITY): number {
   let lookMs = instance.deadlineMs;
   for (const { leftMs } of instance.calls) {
     const graceOverMs = leftMs + DISPATCH.leftGraceMs;

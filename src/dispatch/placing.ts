@@ -17,7 +17,7 @@ export interface PlacingOptions {
   places: CorePlaces;
   instances: InstanceChoice;
   blames: OffenderHistory;
-  sendAhead: number;
+  pipelineDepth: number;
   /** False: the instance is ending. */
   move: (instance: Instance, core: number) => boolean;
   /** Gives the function's first call to the instance, which has its turn or is on standby. */
@@ -72,16 +72,16 @@ export class Placing {
 
   /** Tries to move one call forward. */
   private place(fn: FunctionState, nowMs: number): Placed {
-    const { places, instances, sendAhead, send } = this.options;
+    const { places, instances, pipelineDepth, send } = this.options;
     const shared = instances.shared(fn);
     if (shared !== undefined) return send(fn, shared, true);
     const blame = this.options.blames.of(fn.key, nowMs);
     const core = places.choose(blame);
     if (core !== undefined) return this.onCore(fn, core);
     // Ahead of time: into the sandbox that runs, or into another one beside it. Its turn comes when a call ends.
-    const ahead = instances.ahead(fn, sendAhead);
+    const ahead = instances.pipelined(fn, pipelineDepth);
     if (ahead !== undefined) return send(fn, ahead, true);
-    const beside = places.chooseStandby(sendAhead, blame);
+    const beside = places.chooseStandby(pipelineDepth, blame);
     // Not beside itself: the sandbox that runs has its caches warm, and takes its next call ahead.
     const itself = fn.instances.some((instance) => instance.running && instance.core === beside);
     const standby = beside === undefined || itself ? undefined : this.moveIdle(fn, beside);

@@ -76,7 +76,7 @@ export class Caller {
   }
 
   /** Begins now, or after those that came before: answers leave in their order anyway. Call `turnOver` once for each. */
-  inTurn(begin: () => void): void {
+  inOrder(begin: () => void): void {
     if (this.turns !== undefined) {
       this.turns.push(begin);
       return;
@@ -85,7 +85,7 @@ export class Caller {
     begin();
   }
 
-  turnOver(): void {
+  ended(): void {
     const next = this.turns?.shift();
     if (next === undefined) this.turns = undefined;
     else next();

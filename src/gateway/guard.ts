@@ -6,7 +6,7 @@
 
 import { isIP } from 'node:net';
 import { NemoError } from '../model/errors.js';
-import { type Asker, isProgram } from './asker.js';
+import { isProgram, type RequestSource } from './request-source.js';
 
 /** Values of Host seen lately and the verdict; a client repeats itself. */
 const REMEMBERED_MAX = 256;
@@ -81,7 +81,7 @@ export class Guard {
   }
 
   /** Why this must not be answered, on the origin of API and console; undefined: it may. */
-  refusal(asker: Asker, method: string, area: Area): NemoError | undefined {
+  refusal(asker: RequestSource, method: string, area: Area): NemoError | undefined {
     if (isProgram(asker)) return undefined;
     const { origin, site, dest, host, asked } = asker;
     if (!this.originAllowed(origin, host)) return foreignPage(origin!);

@@ -9,12 +9,12 @@ import { NemoError } from '../model/errors.js';
 import { GATEWAY_HTTP } from '../tunables/index.js';
 import { type Answers, countedResponse } from './answers.js';
 import { type Api, apiOf, OWN_ORIGIN, SHARED_ORIGIN } from './api.js';
-import { type Asker, readAsker } from './asker.js';
 import type { AsksFirst } from './body.js';
 import type { Callers } from './callers.js';
 import { sendError } from './error-reply.js';
 import { FOREIGN_STATUS, foreignHost, type Guard } from './guard.js';
 import { answerForServer } from './methods.js';
+import { type RequestSource, readRequestSource } from './request-source.js';
 import { isAuthority, takeTarget } from './request-target.js';
 import { letsGo, type MayOffer } from './upgrades.js';
 
@@ -75,7 +75,7 @@ export function createFunctionsServer(parts: Omit<HttpServerParts, 'rest' | 'isC
 
 function listening(
   { guard, callers, answers, timeouts }: Pick<HttpServerParts, 'guard' | 'callers' | 'answers' | 'timeouts'>,
-  route: (request: IncomingMessage, response: ServerResponse, asker: Asker) => void,
+  route: (request: IncomingMessage, response: ServerResponse, asker: RequestSource) => void,
 ): Server {
   /** Ends a flood of requests on one connection, whose answers nobody waits for: also of refused ones, behind one that takes its time. */
   const endsFlood = (request: IncomingMessage, response: ServerResponse): boolean => {
@@ -91,7 +91,7 @@ function listening(
     if (request.offered) response.shouldKeepAlive = false;
     if (endsFlood(request, response)) return;
     const found = takeTarget(request);
-    const asker = readAsker(request.rawHeaders);
+    const asker = readRequestSource(request.rawHeaders);
     const { host, framing } = asker;
     if (!guard.hostAllowed(host)) {
       const status = host === undefined || isAuthority(host) ? FOREIGN_STATUS : 400;

@@ -205,7 +205,7 @@ function counted(callers: Callers, bodies: Shares, rest: RequestListener): Reque
       over = true;
       caller.heard(one);
       releaseBody(request, bodies);
-      caller.turnOver();
+      caller.ended();
     };
     const probe = (): boolean => {
       if (response.headersSent || request.httpVersionMinor === 0) return false;
@@ -216,7 +216,7 @@ function counted(callers: Callers, bodies: Shares, rest: RequestListener): Reque
     caller.waitsFor(one);
     request.once('end', () => caller.asked());
     response.once('close', done);
-    caller.inTurn(() => {
+    caller.inOrder(() => {
       if (!request.socket.destroyed) rest(request, response);
     });
   };

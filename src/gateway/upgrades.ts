@@ -10,10 +10,10 @@ import type { Duplex } from 'node:stream';
 import { NemoError } from '../model/errors.js';
 import type { FeedServer } from '../telemetry/feed-server.js';
 import { afterAnswers } from './answers-before.js';
-import { readAsker } from './asker.js';
 import { rawErrorReply } from './error-reply.js';
 import { FOREIGN_STATUS, foreignHost, type Guard } from './guard.js';
 import { METHODS_ALLOWED, methodRefused } from './methods.js';
+import { readRequestSource } from './request-source.js';
 import { takeTarget } from './request-target.js';
 import type { Shares } from './shares.js';
 
@@ -28,7 +28,7 @@ export function attachFeed(
   onOffer(server, (request, socket, head) => {
     const refuse = refuser(socket);
     const found = takeTarget(request);
-    const asker = readAsker(request.rawHeaders);
+    const asker = readRequestSource(request.rawHeaders);
     if (!guard.hostAllowed(asker.host)) return refuse(foreignHost(asker.host), FOREIGN_STATUS, 'Forbidden');
     if (!found || request.url!.split('?', 1)[0] !== '/feed' || guard.isFunctionsHost(asker.host)) {
       return refuse(noWebSocket(), 404, 'Not Found');

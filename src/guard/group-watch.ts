@@ -11,7 +11,7 @@ export interface GroupWatchOptions {
   /** Without protection of NFs, the weights of their groups do not matter. */
   protecting: boolean;
   /** Functions have to leave the core. */
-  onBarred: (core: number) => void;
+  onExcluded: (core: number) => void;
   onWarning: (message: string) => void;
 }
 
@@ -28,7 +28,7 @@ export class GroupWatch {
     managed.groupRefusal = weightRefusal(standing, /^(fifo|own):/.test(protection));
     if (managed.groupRefusal === undefined || managed.groupRefusal === before) return;
     this.options.onWarning(`nothing of the core of ${nf.id} is harvested: ${managed.groupRefusal}`);
-    for (const core of nf.cores) this.options.onBarred(core);
+    for (const core of nf.cores) this.options.onExcluded(core);
   }
 
   /** Reads the groups again, if the last time is long enough ago. True: some changed. */
@@ -47,7 +47,7 @@ export class GroupWatch {
   }
 
   /** Warns once for each NF, when its quota stops it. */
-  sayQuota({ nf, stats, standing }: ManagedNf): void {
+  reportQuota({ nf, stats, standing }: ManagedNf): void {
     if ((stats?.throttledPerS ?? 0) <= 0 || this.saidQuota.has(nf.id)) return;
     this.saidQuota.add(nf.id);
     const { group, cores } = standing.quota ?? { group: 'above it', cores: 0 };

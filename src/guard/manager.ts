@@ -47,7 +47,7 @@ export interface NfManagerOptions {
   apartFrom?: readonly number[] | undefined;
   topology?: () => CoreFacts[];
   /** Functions have to leave the core. */
-  onBarred: (core: number) => void;
+  onExcluded: (core: number) => void;
   /** Undefined: packet threads keep their own scheduling. */
   protection: NfProtection | undefined;
   /** Undefined: poll-mode NFs are not asked to sleep. */
@@ -69,7 +69,7 @@ export class NfManager {
   private coreTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: NfManagerOptions) {
-    const { profiles, explicit, discovery: byProfile, users, agents, onBarred } = options;
+    const { profiles, explicit, discovery: byProfile, users, agents, onExcluded } = options;
     const { functionCores, allowSmtSiblings, apartFrom, protection, sleepControls, slicesRefused } = options;
     const onWarning = (message: string): void => this.warn(message);
     this.discovery = new Discovery(profiles, explicit, { byProfile, users, agents });
@@ -85,25 +85,25 @@ export class NfManager {
       onFound: (nf, message) => this.say('nf-found', 'info', nf, message),
     });
     this.cores = new CoreKeeper({
-      ...{ functionCores, allowSmtSiblings, apartFrom, onBarred, onWarning },
+      ...{ functionCores, allowSmtSiblings, apartFrom, onExcluded, onWarning },
       topology: options.topology ?? readTopology,
     });
     this.shared = new SharedNfs({
       ...{ claims: options.claims, functionCores, protection, onWarning },
       onReceived: (managed) => this.received(managed),
     });
-    this.groups = new GroupWatch({ protecting: protection !== undefined, onBarred, onWarning });
+    this.groups = new GroupWatch({ protecting: protection !== undefined, onExcluded, onWarning });
     options.control.on('nf-stats', (stats) => {
       for (const one of stats) {
         const managed = this.managed.get(one.id);
         if (managed !== undefined) managed.stats = one;
       }
       for (const managed of this.managed.values()) {
-        managed.measurements.sayFaults(managed.stats?.fault ?? undefined);
-        this.groups.sayQuota(managed);
+        managed.measurements.reportFaults(managed.stats?.fault ?? undefined);
+        this.groups.reportQuota(managed);
       }
     });
-    options.control.on('gate', (event) => this.polling.hearGate(event));
+    options.control.on('gate', (event) => this.polling.onGateMessage(event));
   }
 
   private get all(): ManagedNf[] {
@@ -200,7 +200,7 @@ export class NfManager {
       managed.unprotected = `it cannot be protected: ${asNemoError(thrown).message}`;
       if (unprotected !== undefined) return;
       this.warn(`nothing of the core of ${nf.id} is harvested: ${managed.unprotected}`);
-      for (const core of nf.cores) this.options.onBarred(core);
+      for (const core of nf.cores) this.options.onExcluded(core);
       return;
     }
     managed.unprotected = undefined;

@@ -45,7 +45,7 @@ export class PollingNfs {
   }
 
   /** A gate works, or has failed. */
-  hearGate({ core, failure }: GateEvent): void {
+  onGateMessage({ core, failure }: GateEvent): void {
     for (const managed of this.options.managed.values()) {
       const { nf, gate } = managed;
       if (!gate || !nf.cores.includes(core)) continue;

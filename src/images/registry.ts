@@ -23,7 +23,7 @@ const ACCEPT = [
 ].join(', ');
 const TOKEN = /^[\x20-\x7e]{1,16384}$/;
 
-export class Registry {
+export class ImageRegistry {
   private readonly base: string;
   private readonly client: RegistryClient;
   private authorization: string | undefined;

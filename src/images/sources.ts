@@ -31,7 +31,7 @@ import {
 } from './image-files.js';
 import { isCompressed } from './layer.js';
 import { type ImageSource, parseSource } from './reference.js';
-import { Registry } from './registry.js';
+import { ImageRegistry } from './registry.js';
 import type { RegistryAccess } from './registry-rules.js';
 import { openV1Archive } from './v1-archive.js';
 
@@ -47,7 +47,7 @@ export interface ImageAccess {
 /** NOT_FOUND, BAD_FUNCTION, STORAGE_FULL. */
 export async function openImage(image: string, access: ImageAccess, tools: ImportTools): Promise<OpenImage> {
   const source = parseSource(image);
-  if (source.kind === 'registry') return new Registry(source, access.registries).open();
+  if (source.kind === 'registry') return new ImageRegistry(source, access.registries).open();
   const opened =
     source.kind === 'upload'
       ? openBeneath(access.uploadDir, `${source.id}.tar`)

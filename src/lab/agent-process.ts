@@ -76,7 +76,7 @@ export class AgentProcess {
       child.once('exit', async (code) => {
         await guardianDone(child.pid!);
         rmSync(folder, { recursive: true, force: true });
-        reject(toldError(output) ?? new NemoError('INTERNAL', `the agent ended with ${code}`));
+        reject(reportedError(output) ?? new NemoError('INTERNAL', `the agent ended with ${code}`));
       });
     });
     return new AgentProcess(url, child, folder, output);
@@ -147,14 +147,14 @@ export class AgentProcess {
 }
 
 /** The error that an agent started with --json told last. */
-function toldError(output: readonly string[]): NemoError | undefined {
+function reportedError(output: readonly string[]): NemoError | undefined {
   const line = output.findLast((text) => text.startsWith('{"error":'));
   if (line === undefined) return undefined;
-  const { code, message, hint } = (JSON.parse(line) as { error: ToldError }).error;
+  const { code, message, hint } = (JSON.parse(line) as { error: ReportedError }).error;
   return new NemoError(code, message, hint === undefined ? {} : { hint });
 }
 
-interface ToldError {
+interface ReportedError {
   code: ErrorCode;
   message: string;
   hint?: string;

@@ -48,7 +48,7 @@ export interface RunningNf {
 /** Starts an NF between the interfaces n0 and n1 of the namespace, on the core; resolves when it forwards. */
 export type StartNf = (place: { namespace: Namespace; cpu: number }) => Promise<RunningNf>;
 
-export interface BedOptions {
+export interface NfTestbedOptions {
   startNf: StartNf;
   /** Core of the NF. */
   cpu: number;
@@ -58,7 +58,7 @@ export interface BedOptions {
 
 export class Testbed {
   private constructor(
-    private readonly options: BedOptions,
+    private readonly options: NfTestbedOptions,
     readonly trafficNamespace: Namespace,
     readonly nfNamespace: Namespace,
     readonly traffic: Traffic,
@@ -66,7 +66,7 @@ export class Testbed {
   ) {}
 
   /** Throws NOT_ROOT, MISSING_PACKAGE, NO_SUCH_CORE, SYSCALL, and what `startNf` throws. */
-  static async create(options: BedOptions): Promise<Testbed> {
+  static async create(options: NfTestbedOptions): Promise<Testbed> {
     const opened: Array<{ close(): Promise<void> }> = [];
     const keep = <T extends { close(): Promise<void> }>(thing: T): T => {
       opened.push(thing);

@@ -13,7 +13,7 @@ import { addLocalRoute } from '../linux/netlink.js';
 import { insideNamespace } from '../linux/netns.js';
 import { Pace } from '../streams/pace.js';
 import { EGRESS } from '../tunables/index.js';
-import { whyBarred } from './barred-addresses.js';
+import { blockReason } from './blocked-addresses.js';
 import type { EgressOrder, EgressReport } from './egress.js';
 import { EgressRules } from './egress-rules.js';
 import { hostsThen, Lookups } from './lookups.js';
@@ -178,12 +178,12 @@ function refuse(inside: Socket, pace: Pace): void {
 /** The first of its addresses that is not barred, or else the first. */
 async function byName({ share: { lookups } }: Opened, name: string): Promise<string | undefined> {
   const addresses = await lookups.addresses(name);
-  return addresses.find((one) => whyBarred(one, isOwn) === undefined) ?? addresses[0];
+  return addresses.find((one) => blockReason(one, isOwn) === undefined) ?? addresses[0];
 }
 
 function barredFor(address: string, port: number, isName: boolean, { rules }: Opened): string | undefined {
   if (!isName && rules.opened(address, port)) return undefined;
-  const why = whyBarred(address, isOwn);
+  const why = blockReason(address, isOwn);
   if (why === undefined || isName) return why;
   return `${why}; the operator can open it (egress.allow in the agent's configuration)`;
 }

@@ -15,7 +15,7 @@ export interface CoreKeeperOptions {
   topology: () => CoreFacts[];
   onWarning: (message: string) => void;
   /** Functions have to leave the core. */
-  onBarred: (core: number) => void;
+  onExcluded: (core: number) => void;
 }
 
 export class CoreKeeper {
@@ -29,7 +29,7 @@ export class CoreKeeper {
 
   /** Checks again, with the present NFs and the NF cores of other agents. True if anything changed. */
   check(nfCores: ReadonlyMap<number, string>, ofOthers: ReadonlyMap<number, string> = new Map()): boolean {
-    const { functionCores, allowSmtSiblings, apartFrom, topology, onWarning, onBarred } = this.options;
+    const { functionCores, allowSmtSiblings, apartFrom, topology, onWarning, onExcluded } = this.options;
     const before = this.current;
     this.current = excludedCores(topology(), functionCores, nfCores, allowSmtSiblings, ofOthers, apartFrom);
     const has = (list: readonly ExcludedCore[], one: ExcludedCore) =>
@@ -38,7 +38,7 @@ export class CoreKeeper {
     const lifted = before.filter(({ core }) => !this.barred.includes(core));
     for (const { why } of added) onWarning(why);
     for (const { core } of lifted) onWarning(`core ${core} may be used by functions again`);
-    for (const { core } of added) onBarred(core);
+    for (const { core } of added) onExcluded(core);
     return added.length + lifted.length > 0;
   }
 }

@@ -20,7 +20,7 @@ import { type ProcessFacts, readProcessFacts } from '../linux/process-facts.js';
 import type { NfInstance, NfProfile } from '../model/nf-profile.js';
 import type { ExplicitNf } from '../model/nf-profile-schema.js';
 import { NF } from '../tunables/index.js';
-import { type Distrust, distrust, distrustNamed, distrustText, isWorthTelling } from './identity.js';
+import { type Distrust, distrust, distrustNamed, distrustText, isWorthReporting } from './identity.js';
 import { type Candidate, compileRules, judge, profileFor, type Rule } from './match.js';
 
 interface Known {
@@ -175,7 +175,7 @@ export class Discovery {
       if (verdict === 'maybe') fresh.recheckAt = this.scans + 1;
       if (typeof verdict === 'object' && verdict.kind === 'sandbox')
         return { ...fresh, isFunction: true, recheckAt: this.scans + NF.recheckScans };
-      if (typeof verdict === 'object' && isWorthTelling(verdict))
+      if (typeof verdict === 'object' && isWorthReporting(verdict))
         fresh.refused ??= { profile: rule.profile.name, why: verdict };
       if (verdict !== 'yes') continue;
       const profile = profileFor(rule, candidate.args());

@@ -49,7 +49,7 @@ export function isStrangers({ kind }: Distrust): boolean {
 }
 
 /** Functions may use any name: that is not worth a warning. */
-export function isWorthTelling(why: Distrust): boolean {
+export function isWorthReporting(why: Distrust): boolean {
   return why.kind !== 'sandbox' && why.kind !== 'gone';
 }
 

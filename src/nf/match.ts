@@ -114,13 +114,13 @@ function withoutPollingFifo(profile: NfProfile): NfProfile {
 }
 
 /** `maybe`: only the thread names do not fit, and threads come later than the process. */
-export type Verdict = 'yes' | 'maybe' | 'no' | Distrust;
+export type MatchResult = 'yes' | 'maybe' | 'no' | Distrust;
 
 /**
  * Whether a process fits a rule, and if it does, whether it is trusted. A pid alone is enough: the operator chose it. Of a
  * stranger's process the name alone says whether it fits, and nothing where a rule goes by arguments only.
  */
-export function judge(rule: Rule, candidate: Candidate): Verdict {
+export function judge(rule: Rule, candidate: Candidate): MatchResult {
   if (rule.pid !== undefined) {
     // Another process has got this number since: the operator did not mean that one.
     const isIt = rule.pid === candidate.pid && rule.startTicks === candidate.startTicks;

@@ -99,12 +99,13 @@ export class Measurements {
   }
 
   /** Called now and then; `watched`: what the control loop found wrong with the latency source. */
-  sayFaults(watched?: string): void {
-    if (this.refusal === undefined) this.sayFault(this.nf.profile.latency.source, this.tap?.fault ?? watched);
-    if (this.telemetry !== undefined) this.sayFault('telemetry', this.telemetry.fault);
+  reportFaults(watched?: string): void {
+    if (this.refusal === undefined)
+      this.reportFault(this.nf.profile.latency.source, this.tap?.fault ?? watched);
+    if (this.telemetry !== undefined) this.reportFault('telemetry', this.telemetry.fault);
   }
 
-  private sayFault(what: string, fault: string | undefined): void {
+  private reportFault(what: string, fault: string | undefined): void {
     if (fault === undefined) {
       this.said.delete(what);
       this.since.delete(what);

@@ -16,7 +16,7 @@ import { Rest } from './rest.js';
 const TICK_MS = 10;
 
 export class EpollWatch<T extends { readonly cgroup: Cgroup }> {
-  private looking = false;
+  private checking = false;
   private readonly rest = new Rest(WATCHES.restRatio);
   private lastMs = performance.now();
   private lastKernelMs = kernelMs();
@@ -27,12 +27,12 @@ export class EpollWatch<T extends { readonly cgroup: Cgroup }> {
     const ratio = (nowKernelMs - this.lastKernelMs) / (nowMs - this.lastMs);
     this.lastMs = nowMs;
     this.lastKernelMs = nowKernelMs;
-    if (this.looking || !this.rest.isOver(nowMs) || !(ratio > WATCHES.kernelTimeRatio)) return [];
-    this.looking = true;
+    if (this.checking || !this.rest.isOver(nowMs) || !(ratio > WATCHES.kernelTimeRatio)) return [];
+    this.checking = true;
     try {
       return await holdersAmong(sandboxes);
     } finally {
-      this.looking = false;
+      this.checking = false;
       this.rest.begin(nowMs);
     }
   }

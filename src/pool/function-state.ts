@@ -6,7 +6,7 @@ import type { FunctionSpec } from '../model/function.js';
 import { RollingLatency } from '../packet/rolling-latency.js';
 import type { PrewarmFunction } from '../policy/prewarm/next.js';
 import type { ServiceShare } from '../policy/scheduling/fair-queue.js';
-import { Usage } from '../policy/usage/usage.js';
+import { UsageHistory } from '../policy/usage/usage.js';
 import { DISPATCH } from '../tunables/index.js';
 import type { PendingCall } from './calls.js';
 import type { Instance } from './instance.js';
@@ -29,7 +29,7 @@ export class FunctionState implements ServiceShare, PrewarmFunction {
   starting = 0;
   virtualMs = 0;
   /** What policies go by. */
-  readonly usage = new Usage();
+  readonly usage = new UsageHistory();
   meanMs: number = DISPATCH.meanFirstMs;
   lastUsedMs: number;
   /** Set while the code of now is known not to load: nobody tries again before `notBeforeMs`. */

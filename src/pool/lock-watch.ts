@@ -11,7 +11,7 @@ import { LOCKS } from '../tunables/index.js';
 import { Rest } from './rest.js';
 
 export class LockWatch<T extends { readonly cgroup: Cgroup }> {
-  private looking = false;
+  private checking = false;
   /** From looking through everybody's files. */
   private readonly rest = new Rest(LOCKS.restRatio);
 
@@ -19,8 +19,8 @@ export class LockWatch<T extends { readonly cgroup: Cgroup }> {
 
   /** Those of `sandboxes` that hold more than they may, with how many were seen. None while an earlier look lasts. */
   async above(sandboxes: Iterable<T>): Promise<Array<{ sandbox: T; locks: number }>> {
-    if (this.looking) return [];
-    this.looking = true;
+    if (this.checking) return [];
+    this.checking = true;
     try {
       const { total, orphans, complete, byPid } = await countLocks(this.readMaxBytes);
       if (complete && total <= LOCKS.perSandboxMax) return [];
@@ -38,7 +38,7 @@ export class LockWatch<T extends { readonly cgroup: Cgroup }> {
       if (hidden) this.rest.begin(fromMs);
       return found;
     } finally {
-      this.looking = false;
+      this.checking = false;
     }
   }
 }

@@ -17,8 +17,8 @@ import type { PrewarmPolicy } from '../policy/prewarm/policy.js';
 import { DISPATCH } from '../tunables/index.js';
 import type { Deployed, FunctionState } from './function-state.js';
 import type { Instance } from './instance.js';
-import { LookTimes } from './look-times.js';
 import type { Pool } from './pool.js';
+import { ReviewTimes } from './review-times.js';
 import { StemDemands } from './stem-demands.js';
 import { isAhead } from './stem-source.js';
 
@@ -51,7 +51,7 @@ export class Planner {
   private notBeforeMs = 0;
   /** Functions of which something changed, and when the others are to be looked at. */
   private readonly changes = new Set<FunctionState>();
-  private readonly looks = new LookTimes<FunctionState>();
+  private readonly looks = new ReviewTimes<FunctionState>();
   /** Functions with fewer sandboxes than they should have. */
   private readonly short = new Set<FunctionState>();
   private readonly demands: StemDemands;

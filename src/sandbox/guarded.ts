@@ -39,7 +39,7 @@ export function faultOf(thrown: unknown): NemoError {
 }
 
 /** Tells a caller how its call ended, which must not keep others from being told. */
-export function tellAll<T>(all: Iterable<T>, tell: (one: T) => void): void {
+export function settleAll<T>(all: Iterable<T>, tell: (one: T) => void): void {
   for (const one of all) {
     try {
       tell(one);

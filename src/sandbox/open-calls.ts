@@ -10,8 +10,8 @@ import type { LentRead } from '../streams/lent-bytes.js';
 import type { Valve } from '../streams/valve.js';
 import { CHANNEL, GATEWAY_HTTP } from '../tunables/index.js';
 import type { SandboxReply } from './engine.js';
-import { type Endings, holdUntilDrained, tellAll } from './guarded.js';
-import { headersOf, isStatus, parseHeaders } from './told.js';
+import { type Endings, holdUntilDrained, settleAll } from './guarded.js';
+import { headersOf, isStatus, parseHeaders } from './reports.js';
 import { callError } from './told-errors.js';
 
 interface OpenCall {
@@ -74,14 +74,14 @@ export class OpenCalls {
   endAll(errorFor: (index: number, count: number) => NemoError): void {
     const calls = [...this.open.values()];
     this.open.clear();
-    tellAll(calls.entries(), ([i, { reply }]) => reply.onError(errorFor(i, calls.length)));
+    settleAll(calls.entries(), ([i, { reply }]) => reply.onError(errorFor(i, calls.length)));
   }
 
   /** Ends those that were sent after the call `begunId`. */
   endAfter(begunId: number, error: () => NemoError): void {
     const waiting = [...this.open].filter(([id]) => ((id - begunId) | 0) > 0);
     for (const [id] of waiting) this.open.delete(id);
-    tellAll(waiting, ([, { reply }]) => reply.onError(error()));
+    settleAll(waiting, ([, { reply }]) => reply.onError(error()));
   }
 
   /** Takes a frame of `call`. False if it makes no sense at this point. */

@@ -1,11 +1,11 @@
 /** From errors as a runner reports them, which the function can forge, to NEMO's own: a closed list of codes. */
 
 import { NemoError } from '../model/errors.js';
-import { parseTold } from './told.js';
+import { parseErrorReport } from './reports.js';
 
 /** Why a call failed. */
 export function callError(functionName: string, meta: Buffer): NemoError {
-  const told = parseTold(meta);
+  const told = parseErrorReport(meta);
   const code = told.code === 'BAD_REQUEST' || told.code === 'BODY_TOO_LARGE' ? told.code : 'FUNCTION_ERROR';
   const message =
     code === 'BAD_REQUEST'
@@ -16,7 +16,7 @@ export function callError(functionName: string, meta: Buffer): NemoError {
 
 /** Why code was not loaded. */
 export function loadError(functionName: string, meta: Buffer): NemoError {
-  const told = parseTold(meta);
+  const told = parseErrorReport(meta);
   const code = told.code === 'BAD_FUNCTION' ? 'BAD_FUNCTION' : 'FUNCTION_LOAD';
   const what =
     code === 'BAD_FUNCTION' ? 'is not a function that can be run' : 'failed while it was being loaded';

@@ -188,7 +188,7 @@ export class SnapshotManager {
     for (const one of evict) this.remove(one);
     const leaving = [...moves].filter(([other]) => this.snapshots.get(other)?.store === store);
     if (leaving.length > 0) {
-      await this.inTurn(async () => {
+      await this.oneAtATime(async () => {
         for (const [other, to] of leaving) await this.move(other, to);
       });
     }
@@ -212,11 +212,11 @@ export class SnapshotManager {
   }
 
   private schedulePlacing(): void {
-    void this.inTurn(() => this.place());
+    void this.oneAtATime(() => this.place());
   }
 
   /** One move or eviction at a time. */
-  private inTurn(work: () => Promise<void>): Promise<void> {
+  private oneAtATime(work: () => Promise<void>): Promise<void> {
     this.placing = this.placing
       .then(work)
       .catch((thrown) =>

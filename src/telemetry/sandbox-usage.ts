@@ -3,9 +3,9 @@
 import type { Instance } from '../pool/instance.js';
 import { FEED } from '../tunables/index.js';
 import { perfCollectors } from './perf/catalogue.js';
-import type { PerfCollector, Usage } from './perf/collector.js';
+import type { PerfCollector, PerfSample } from './perf/collector.js';
 
-const NONE: Usage = { memoryBytes: 0, cpuRatio: 0 };
+const NONE: PerfSample = { memoryBytes: 0, cpuRatio: 0 };
 
 interface Running {
   readonly collector: PerfCollector;
@@ -14,14 +14,14 @@ interface Running {
 
 export class SandboxUsage {
   private readonly collectors: Running[];
-  private readonly known = new Map<string, Usage>();
+  private readonly known = new Map<string, PerfSample>();
   private nextMs = 0;
 
   constructor(collectors: readonly PerfCollector[] = perfCollectors()) {
     this.collectors = collectors.map((collector) => ({ collector, running: false }));
   }
 
-  of(sandboxId: string): Usage {
+  of(sandboxId: string): PerfSample {
     return this.known.get(sandboxId) ?? NONE;
   }
 

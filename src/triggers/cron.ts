@@ -9,10 +9,10 @@ import type { FunctionSpec } from '../model/function.js';
 import type { Platform } from '../model/platform.js';
 import type { Store } from '../store/store.js';
 import { CRON } from '../tunables/index.js';
+import type { CronTimes } from './cron-times.js';
 import { readSchedule } from './schedule.js';
-import { takeTurn } from './shared-turns.js';
+import { claimRun } from './shared-turns.js';
 import type { Source } from './source.js';
-import type { Turns } from './turns.js';
 
 export interface CronTriggers extends Source {
   /** Keys of the functions that have a schedule now. */
@@ -51,7 +51,7 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
         call();
         return;
       }
-      takeTurn(store, key, due.getTime()).then(
+      claimRun(store, key, due.getTime()).then(
         (ours) => {
           if (ours && clocks.has(key)) call();
           else underWay = false;
@@ -115,7 +115,7 @@ class Clock {
   private lookedMs = Date.now();
 
   constructor(
-    private readonly turns: Turns,
+    private readonly turns: CronTimes,
     private readonly turn: (due: Date) => void,
   ) {
     this.due = turns.next(new Date());

@@ -7,7 +7,7 @@
 
 import { validateDetailed } from 'node-cron';
 import { NemoError } from '../model/errors.js';
-import { type Turns, turnsOf } from './turns.js';
+import { type CronTimes, cronTimesOf } from './cron-times.js';
 
 const LENGTH_MAX = 200;
 
@@ -50,7 +50,7 @@ export function checkSchedule(expression: string): void {
 }
 
 /** Throws as `checkSchedule`. The caller closes what it returns. */
-export function readSchedule(expression: string): Turns {
+export function readSchedule(expression: string): CronTimes {
   if (expression.length > LENGTH_MAX) throw bad(expression, `it has more than ${LENGTH_MAX} characters`);
   const fields = fieldsOf(expression);
   const [number] = /\d{3,}/.exec(expression) ?? [];
@@ -65,7 +65,7 @@ export function readSchedule(expression: string): Turns {
   if (!valid && !impossible) {
     throw bad(expression, first === undefined ? 'it does not parse' : `${first.field}: ${first.message}`);
   }
-  const turns = turnsOf(fields);
+  const turns = cronTimesOf(fields);
   if (turns.next(new Date()) !== undefined) return turns;
   turns.close();
   throw bad(expression, `day of month: ${fields[3]} does not come in month ${fields[4]}`);

@@ -7,7 +7,7 @@ import { CRON } from '../tunables/index.js';
 const TABLE = 'cron';
 
 /** True for one of all that ask, whatever their clocks. Clocks that were set back by hours count anew, as in cron.ts. STORE. */
-export async function takeTurn(store: Store, functionKey: string, dueMs: number): Promise<boolean> {
+export async function claimRun(store: Store, functionKey: string, dueMs: number): Promise<boolean> {
   const last = await store.get<unknown>(TABLE, functionKey);
   if (typeof last === 'number' && last >= dueMs && last - dueMs <= CRON.setBackMs) return false;
   if (last === null) {

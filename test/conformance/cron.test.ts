@@ -252,7 +252,7 @@ const local = (at: Date) =>
   `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ` +
   `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 
-function turnsOf({ schedule, after = '2026-01-01 00:00:00', comes }: Rule): string[] {
+function cronTimesOf({ schedule, after = '2026-01-01 00:00:00', comes }: Rule): string[] {
   const turns = readSchedule(schedule);
   let at = new Date(after);
   const told = comes.map(() => {
@@ -274,7 +274,7 @@ describe('conformance: cron(5)', () => {
     it(`${rule.rule}: ${rule.schedule}${rule.zone === undefined ? '' : ` in ${rule.zone}`}`, () => {
       // Node follows: the zone is this process's from now on.
       process.env.TZ = rule.zone ?? 'UTC';
-      expect(turnsOf(rule)).to.deep.equal(rule.comes);
+      expect(cronTimesOf(rule)).to.deep.equal(rule.comes);
     });
   }
 

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { ConsoleBed } from './support/console-bed.js';
+import { ConsoleSetup } from './support/console-setup.js';
 import { FeedServer } from './support/feed-server.js';
 import { FeedSource } from './support/feed-source.js';
 
 describe('console connection to the agent', function () {
   this.timeout(30_000);
-  const bed = ConsoleBed.inSuite();
+  const bed = ConsoleSetup.inSuite();
 
   it('counts frames that it lost', async () => {
     const { console, source } = await bed.watch(() => {}, { seconds: 1 });

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { ConsoleBed } from './support/console-bed.js';
+import { ConsoleSetup } from './support/console-setup.js';
 
 describe('console lists', function () {
   this.timeout(30_000);
-  const bed = ConsoleBed.inSuite();
+  const bed = ConsoleSetup.inSuite();
 
   it('lists functions with their sandboxes, whose facts come on hover and by keyboard', async () => {
     const { console, page } = await bed.watch(() => {}, { seconds: 1 });

@@ -1,14 +1,14 @@
 import { expect } from 'chai';
 import { latencyBounds } from '../../src/console/web/history.js';
 import type { FeedFrame } from '../../src/model/feed.js';
-import { ConsoleBed } from './support/console-bed.js';
+import { ConsoleSetup } from './support/console-setup.js';
 import type { Tune } from './support/feed-source.js';
 
 const SHARES = ['nf', 'function', 'idle', 'throttle'];
 
 describe('console page', function () {
   this.timeout(30_000);
-  const bed = ConsoleBed.inSuite();
+  const bed = ConsoleSetup.inSuite();
 
   it('paints who used the core, and moves with time', async () => {
     // For 50 s mostly NF, then mostly functions. The border wanders to the left.

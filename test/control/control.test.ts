@@ -17,7 +17,7 @@ import { Core, type CoreField, Head, HORIZON_FIELDS, PACKET_SOURCES } from '../.
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
 import { FROZEN, OFF } from '../../src/policy/conflict/ladder.js';
 import { PREDICTOR_NAMES } from '../../src/policy/harvest/prediction/predictor.js';
-import { BURN, CONTROL_OPTIONS, NF_CORE } from '../support/control-bed.js';
+import { BURN, CONTROL_OPTIONS, NF_CORE } from '../support/control-setup.js';
 import { until } from '../support/waiting.js';
 
 const HOG = 'echo up; while :; do :; done';

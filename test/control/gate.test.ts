@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { cpus } from 'node:os';
 import { expect } from 'chai';
 import { getScheduling } from '../../src/linux/sched.js';
-import { GateBed } from '../support/gate-bed.js';
+import { GateSetup } from '../support/gate-setup.js';
 import { letTimePass } from '../support/waiting.js';
 
 /** What the function may use of the core after the end of its gate: the promise to the NF. */
@@ -23,9 +23,9 @@ describe('slice gate', function () {
     if (cpus().length < 2) this.skip();
   });
 
-  let bed: GateBed;
+  let bed: GateSetup;
   beforeEach(async () => {
-    bed = new GateBed();
+    bed = new GateSetup();
     await bed.ready();
   });
   afterEach(() => bed.close());

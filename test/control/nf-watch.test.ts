@@ -4,7 +4,7 @@ import { NfWatch } from '../../src/control/nf-watch.js';
 import { endProcess, spawnTied } from '../../src/linux/tied-process.js';
 import { TelemetryMemory } from '../../src/nf/telemetry/memory.js';
 import { CONTROL } from '../../src/tunables/index.js';
-import { NF_CORE, startSpinner } from '../support/control-bed.js';
+import { NF_CORE, startSpinner } from '../support/control-setup.js';
 import { until } from '../support/waiting.js';
 
 describe('what the loop hears of an NF by its telemetry', () => {

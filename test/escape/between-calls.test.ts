@@ -9,7 +9,7 @@ import { spawnTied } from '../../src/linux/tied-process.js';
 import { Core, type CoreField } from '../../src/model/board.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
 import { FROZEN } from '../../src/policy/conflict/ladder.js';
-import { CONTROL_OPTIONS, NF_CORE } from '../support/control-bed.js';
+import { CONTROL_OPTIONS, NF_CORE } from '../support/control-setup.js';
 import { until } from '../support/waiting.js';
 
 describe('escape between calls', function () {

@@ -9,7 +9,7 @@ import type { NemoError } from '../../src/model/errors.js';
 import { functionRef } from '../../src/model/function-ref.js';
 import { BODY_MAX_BYTES, FrameDecoder, FrameError, META_MAX_BYTES } from '../../src/runner/frames.js';
 import { Channel, type ChannelEvents } from '../../src/sandbox/channel.js';
-import { checkHeaders, parseHeaders, parseTold } from '../../src/sandbox/told.js';
+import { checkHeaders, parseErrorReport, parseHeaders } from '../../src/sandbox/reports.js';
 import { CHANNEL, PACKAGES } from '../../src/tunables/index.js';
 import { FUZZ_TIMEOUT_MS, fuzz, fuzzAsync } from '../support/fuzz.js';
 import { MODULE } from '../support/sources.js';
@@ -121,7 +121,7 @@ describe('hostile messages in frames', function () {
     const names = ['code', 'name', 'message', 'stack', 'set-cookie', 'x-a', 'connection', 'content-length'];
     fuzz(fc.oneof(hostileObject(names), fc.string({ maxLength: 200 })), (text) => {
       const meta = Buffer.from(text);
-      const told = parseTold(meta);
+      const told = parseErrorReport(meta);
       for (const value of Object.values(told)) expect(value.length).to.be.at.most(4_000);
       const headers = parseHeaders(meta) ?? {};
       expect(Object.getPrototypeOf(headers)).to.equal(Object.prototype);
@@ -143,7 +143,7 @@ describe('hostile messages in frames', function () {
     const nested = `[${'['.repeat(50_000)}${']'.repeat(50_000)}]`;
     const many = Array(20_000).fill('"a":"b"').join();
     for (const more of [`"x":${nested}`, many, `"x":[${Array(20_000).fill('{}').join()}]`]) {
-      expect(parseTold(Buffer.from(`{"message":"told",${more}}`)).message).to.equal('');
+      expect(parseErrorReport(Buffer.from(`{"message":"told",${more}}`)).message).to.equal('');
       expect(parseHeaders(Buffer.from(`{"message":"told",${more}}`))).to.equal(undefined);
     }
     const headers = Object.fromEntries(
@@ -156,9 +156,9 @@ describe('hostile messages in frames', function () {
       message: '{[,'.repeat(1_300),
       stack: '\u0000'.repeat(4_000),
     };
-    expect(parseTold(Buffer.from(JSON.stringify(error)))).to.deep.equal(error);
+    expect(parseErrorReport(Buffer.from(JSON.stringify(error)))).to.deep.equal(error);
     const long = JSON.stringify({ message: 'told', x: 'x'.repeat(META_MAX_BYTES / 2) });
-    expect(parseTold(Buffer.from(long)).message).to.equal('');
+    expect(parseErrorReport(Buffer.from(long)).message).to.equal('');
   });
 
   it('hostile messages in a stem’s report: numbers within bounds, names that are texts', () => {

@@ -9,7 +9,7 @@ import { Redis } from 'ioredis';
 import { createRegistry } from '../../src/provision/registry.js';
 import { type StoredSpec, toStored } from '../../src/provision/stored-spec.js';
 import { openRedisStore, type RedisStore } from '../../src/store/redis.js';
-import { takeTurn } from '../../src/triggers/shared-turns.js';
+import { claimRun } from '../../src/triggers/shared-turns.js';
 import { FUNCTION_LIMITS } from '../../src/tunables/index.js';
 import { esbuildPrepare } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
@@ -73,8 +73,8 @@ describe('escape: a store that boxes share', function () {
   for (const value of [' {"a" : 1}', '1e30', '{', '[[', '"1\\u0032"', '{"a":1,"a":2}']) {
     it(`calls by the clock although ${JSON.stringify(value)} stands where the last turn should`, async () => {
       await other.hset('nemo:cron', 'f', value);
-      expect(await takeTurn(store, 'f', 1_000)).to.equal(true);
-      expect(await takeTurn(store, 'f', 1_000)).to.equal(false);
+      expect(await claimRun(store, 'f', 1_000)).to.equal(true);
+      expect(await claimRun(store, 'f', 1_000)).to.equal(false);
     });
   }
 

@@ -41,10 +41,10 @@ describe('what is measured of an NF', () => {
     expect(ready).to.deep.equal(['true false', 'true true']);
     await until(() => measurements.tap!.fault !== undefined && measurements.telemetry!.fault !== undefined);
     await until(() => {
-      measurements.sayFaults();
+      measurements.reportFaults();
       return warnings.length > 1;
     });
-    measurements.sayFaults();
+    measurements.reportFaults();
     expect(warnings).to.have.length(2);
     expect(warnings[0]).to.match(/^the probe of x-1 gives nothing now: .*127\.0\.0\.1:9/);
     expect(warnings[1]).to.match(/^the telemetry of x-1 gives nothing now: .*no DPDK telemetry socket/);

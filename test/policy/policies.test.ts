@@ -5,14 +5,14 @@ import type { PolicyChoice } from '../../src/policy/policy-entry.js';
 import { nextToMake, type PrewarmFunction, type PrewarmSnapshot } from '../../src/policy/prewarm/next.js';
 import type { PrewarmPolicy } from '../../src/policy/prewarm/policy.js';
 import { RecentTimes } from '../../src/policy/usage/recent-times.js';
-import { Usage } from '../../src/policy/usage/usage.js';
+import { UsageHistory } from '../../src/policy/usage/usage.js';
 
 const prewarm = (choice: PolicyChoice): PrewarmPolicy => createPolicies({ prewarm: choice }).prewarm;
 const keepAlive = (choice: PolicyChoice): KeepAlivePolicy => createPolicies({ keepAlive: choice }).keepAlive;
 
 /** A function that was called every `periodMs`, `calls` times, with calls of no length. */
-function periodic(periodMs: number, calls: number): Usage {
-  const usage = new Usage();
+function periodic(periodMs: number, calls: number): UsageHistory {
+  const usage = new UsageHistory();
   for (let i = 0; i < calls; i++) {
     usage.arrived(i * periodMs, true);
     usage.ended(i * periodMs);
@@ -21,7 +21,7 @@ function periodic(periodMs: number, calls: number): Usage {
 }
 const idle = (
   lastUsedMs: number,
-  usage = new Usage(),
+  usage = new UsageHistory(),
   over: { memoryBytes?: number; clockAtUse?: number } = {},
 ) => ({
   lastUsedMs,
@@ -36,7 +36,7 @@ const fn = (key: string, over: Partial<PrewarmFunction> = {}): PrewarmFunction =
   sandboxes: 0,
   lastUsedMs: 0,
   notBeforeMs: 0,
-  usage: new Usage(),
+  usage: new UsageHistory(),
   ...over,
 });
 const stem = (count: number, asked = new RecentTimes()) => ({ key: 'process', count, functions: 1, asked });
@@ -74,7 +74,7 @@ describe('sandbox/prewarm: how many sandboxes each policy wants', () => {
   it('template: no sandbox of a function, and as many stems as were asked for lately, between its bounds', () => {
     const policy = prewarm({ policy: 'template', min: 1, max: 3, window: '10s' });
     const asked = new RecentTimes();
-    expect(policy.warm(new Usage(), 0).sandboxes).to.equal(0);
+    expect(policy.warm(new UsageHistory(), 0).sandboxes).to.equal(0);
     expect(policy.stems(stem(0, asked), 0)).to.equal(1);
     for (const atMs of [1000, 2000, 11_000, 11_001, 11_002]) asked.record(atMs);
     expect(policy.stems(stem(0, asked), 2000)).to.equal(3);
@@ -102,7 +102,7 @@ describe('sandbox/prewarm: how many sandboxes each policy wants', () => {
     const policy = prewarm('histogram');
     expect(policy.warm(periodic(60_000, 3), 121_000).sandboxes).to.equal(0);
     expect(policy.warm(periodic(500, 50), 25_000).sandboxes).to.equal(0);
-    const wild = new Usage();
+    const wild = new UsageHistory();
     for (let i = 0, atMs = 0; i < 90; i++) {
       atMs += 2 ** (i / 4);
       wild.arrived(atMs, true);
@@ -114,7 +114,7 @@ describe('sandbox/prewarm: how many sandboxes each policy wants', () => {
 
   it('reactive: an increment for every threshold of misses, until they are long past', () => {
     const policy = prewarm({ policy: 'reactive', threshold: 2, increment: 2, max: 3, window: '1m' });
-    const usage = new Usage();
+    const usage = new UsageHistory();
     usage.misses.record(0);
     expect(policy.warm(usage, 0).sandboxes).to.equal(0);
     usage.misses.record(10_000);

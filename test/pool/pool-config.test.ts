@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { type AgentConfig, readConfig, resolveConfig } from '../../src/config/config.js';
 import type { NemoError } from '../../src/model/errors.js';
-import { Usage } from '../../src/policy/usage/usage.js';
+import { UsageHistory } from '../../src/policy/usage/usage.js';
 
 describe('policies in the configuration', () => {
   const folder = mkdtempSync(join(tmpdir(), 'nemo-config-'));
@@ -16,7 +16,10 @@ describe('policies in the configuration', () => {
     return resolveConfig(readConfig(file), [0, 1]).pool;
   };
   const expiry = (config: AgentConfig['pool']): number =>
-    config.keepAlive.expiresMs({ lastUsedMs: 5, memoryBytes: 1, clockAtUse: 0, usage: new Usage() }, 5);
+    config.keepAlive.expiresMs(
+      { lastUsedMs: 5, memoryBytes: 1, clockAtUse: 0, usage: new UsageHistory() },
+      5,
+    );
 
   it('takes the names of policies, and names with options', () => {
     const { prewarm, keepAlive, selection } = pool(
@@ -34,7 +37,7 @@ describe('policies in the configuration', () => {
   it('still takes a duration as keepAlive, and the sizes of the fixed pool', () => {
     const old = pool('{ stems: 3, warmPerFunction: 2, keepAlive: 30s }');
     expect([old.prewarm.name, old.keepAlive.name, expiry(old)]).to.deep.equal(['fixed', 'ttl', 30_005]);
-    expect(old.prewarm.warm(new Usage(), 0).sandboxes).to.equal(2);
+    expect(old.prewarm.warm(new UsageHistory(), 0).sandboxes).to.equal(2);
   });
 
   const wrong: Array<[string, RegExp]> = [

@@ -6,7 +6,7 @@ import { endProcess } from '../../src/linux/tied-process.js';
 import { Core } from '../../src/model/board.js';
 import { startProbe } from '../../src/nf/latency/probe.js';
 import { startTap, type Tap } from '../../src/nf/latency/tap.js';
-import { ControlBed, startServer } from '../support/control-bed.js';
+import { ControlSetup, startServer } from '../support/control-setup.js';
 import { idOf } from '../support/process-id.js';
 import { until } from '../support/waiting.js';
 
@@ -90,7 +90,7 @@ describe('report: a latency source that sees nothing', function () {
   });
 
   it('an NF that works and whose source tells of no packet is said to be unseen', async () => {
-    const bed = await ControlBed.start();
+    const bed = await ControlSetup.start();
     try {
       tap = await startTap({ nf: idOf(guest.pid), ingress: 'g0', egress: 'g1', invariant: 'payload-tail' });
       const source = { kind: 'tap', shared: tap.shared } as const;
@@ -105,7 +105,7 @@ describe('report: a latency source that sees nothing', function () {
   });
 
   it('one NF without a figure does not hide those of the others on its core', async () => {
-    const bed = await ControlBed.start();
+    const bed = await ControlSetup.start();
     const server = await startServer('response.end();');
     tap = await startProbe(idOf(server.pid!), { kind: 'http' });
     try {

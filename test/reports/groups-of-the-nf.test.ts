@@ -12,7 +12,7 @@ import { getScheduling } from '../../src/linux/sched.js';
 import { endProcess } from '../../src/linux/tied-process.js';
 import { startProbe } from '../../src/nf/latency/probe.js';
 import { NfProtection } from '../../src/nf/protection.js';
-import { ControlBed, NF_CORE, startServer } from '../support/control-bed.js';
+import { ControlSetup, NF_CORE, startServer } from '../support/control-setup.js';
 import { idOf } from '../support/process-id.js';
 import { RealAgent } from '../support/real-agent.js';
 import { until } from '../support/waiting.js';
@@ -79,7 +79,7 @@ describe('report: groups of the NF', function () {
     const pid = await start(
       'const until = performance.now() + 4; while (performance.now() < until); response.end();',
     );
-    const bed = await ControlBed.start();
+    const bed = await ControlSetup.start();
     const probe = await startProbe(idOf(pid), { kind: 'http' });
     try {
       const { quotaStatPaths } = readStanding(pid);

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { expect } from 'chai';
 import { endProcess, spawnTied } from '../../src/linux/tied-process.js';
 import type { FeedCore } from '../../src/model/feed.js';
-import { NF_CORE, startServer, startSpinner } from '../support/control-bed.js';
+import { NF_CORE, startServer, startSpinner } from '../support/control-setup.js';
 import { RealAgent } from '../support/real-agent.js';
 
 const BUSY = `export default () => { const until = performance.now() + 5; while (performance.now() < until); return 'ok'; };`;

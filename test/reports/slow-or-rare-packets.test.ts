@@ -8,20 +8,20 @@ import { startProbe } from '../../src/nf/latency/probe.js';
 import type { Tap } from '../../src/nf/latency/tap.js';
 import { SharedLatencyWriter } from '../../src/packet/shared-latency.js';
 import { FROZEN, OFF } from '../../src/policy/conflict/ladder.js';
-import { ControlBed, startServer } from '../support/control-bed.js';
+import { ControlSetup, startServer } from '../support/control-setup.js';
 import { idOf } from '../support/process-id.js';
 import { until } from '../support/waiting.js';
 
 describe('report: slow or rare packets', function () {
   this.timeout(60_000);
-  let bed: ControlBed;
+  let bed: ControlSetup;
   let server: ChildProcess | undefined;
   let probe: Tap | undefined;
   let timer: NodeJS.Timeout | undefined;
   let report: SharedLatencyWriter | undefined;
 
   beforeEach(async () => {
-    bed = await ControlBed.start();
+    bed = await ControlSetup.start();
   });
   afterEach(async () => {
     clearInterval(timer);

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { parseTold } from '../../src/sandbox/told.js';
+import { parseErrorReport } from '../../src/sandbox/reports.js';
 import { startOf } from '../../src/streams/own-text.js';
 import { createLogBook } from '../../src/telemetry/log-book.js';
 import { heapBytes } from '../support/heap.js';
@@ -18,7 +18,7 @@ describe('the start of a long text', () => {
     const before = heapBytes();
     const kept = Array.from({ length: COUNT }, () => {
       const told = { code: 'x', name: 'E', message: 'm'.repeat(LONG), stack: '' };
-      return `f threw ${parseTold(Buffer.from(JSON.stringify(told))).message}`;
+      return `f threw ${parseErrorReport(Buffer.from(JSON.stringify(told))).message}`;
     });
     const book = createLogBook();
     for (let i = 0; i < COUNT; i++) {

@@ -69,7 +69,7 @@ const V2_CHECKS: Record<keyof typeof V2_TITLES, CgroupCheck['run']> = {
       allowSmtSiblings: true,
       topology: readTopology,
       onWarning: () => {},
-      onBarred: (core) => left.push(core),
+      onExcluded: (core) => left.push(core),
     });
     const ran = (core: number) => {
       const { cpuNs } = group.usage();

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { openRedisStore } from '../../src/store/redis.js';
 import type { Store } from '../../src/store/store.js';
 import { createCronTriggers } from '../../src/triggers/cron.js';
-import { takeTurn } from '../../src/triggers/shared-turns.js';
+import { claimRun } from '../../src/triggers/shared-turns.js';
 import { CRON } from '../../src/tunables/index.js';
 import { echo, startBox } from '../gateway/in-process-platform.js';
 import { type RedisServer, startRedis } from '../store/redis-server.js';
@@ -28,18 +28,18 @@ describe('cron on boxes that share a store', () => {
   it('gives each turn to one of them', async () => {
     const turns = [1000, 2000, 3000];
     for (const dueMs of turns) {
-      const asked = [...stores, ...stores, ...stores].map((store) => takeTurn(store, 'f', dueMs));
+      const asked = [...stores, ...stores, ...stores].map((store) => claimRun(store, 'f', dueMs));
       expect((await Promise.all(asked)).filter((ours) => ours)).to.have.length(1);
     }
-    expect(await takeTurn(stores[0]!, 'f', 2000), 'a box whose clock is slow').to.equal(false);
-    expect(await takeTurn(stores[1]!, 'g', 2000), 'another function').to.equal(true);
+    expect(await claimRun(stores[0]!, 'f', 2000), 'a box whose clock is slow').to.equal(false);
+    expect(await claimRun(stores[1]!, 'g', 2000), 'another function').to.equal(true);
   });
 
   it('believes clocks that were set back by hours', async () => {
     const laterMs = 10 * CRON.setBackMs;
-    expect(await takeTurn(stores[0]!, 'back', laterMs)).to.equal(true);
-    expect(await takeTurn(stores[1]!, 'back', laterMs - CRON.setBackMs)).to.equal(false);
-    expect(await takeTurn(stores[1]!, 'back', laterMs - CRON.setBackMs - 1)).to.equal(true);
+    expect(await claimRun(stores[0]!, 'back', laterMs)).to.equal(true);
+    expect(await claimRun(stores[1]!, 'back', laterMs - CRON.setBackMs)).to.equal(false);
+    expect(await claimRun(stores[1]!, 'back', laterMs - CRON.setBackMs - 1)).to.equal(true);
   });
 
   it('calls by the clock once, not once a box', async () => {

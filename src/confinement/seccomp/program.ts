@@ -23,9 +23,9 @@ import {
   type Clause,
   type Confinement,
   DEFAULT_ERRNO,
+  type FilterAction,
   rulesFor,
   UNKNOWN_ERRNO,
-  type Verdict,
 } from './rules.js';
 
 const ALLOW = 0x7fff0000;
@@ -94,6 +94,6 @@ function check({ when, verdict }: Clause): readonly Instruction[] {
   );
 }
 
-function returnOf(verdict: Verdict): number {
+function returnOf(verdict: FilterAction): number {
   return verdict === 'allow' ? ALLOW : RETURN_ERRNO | verdict.errno;
 }

@@ -19,12 +19,12 @@ export interface Condition {
   values: readonly number[];
 }
 
-export type Verdict = 'allow' | { errno: number };
+export type FilterAction = 'allow' | { errno: number };
 
 export interface Clause {
   /** All of them; none: always. */
   when: readonly Condition[];
-  verdict: Verdict;
+  verdict: FilterAction;
 }
 
 export interface Rule {

@@ -15,7 +15,7 @@ import type { NemoError } from '../../model/errors.js';
 import type { FromHost, ToHost } from '../../runner/isolate/to-host.js';
 import { readControlLines } from '../../sandbox/control-lines.js';
 import { Deferred, removeGroup, startError } from '../../sandbox/ends.js';
-import { type Endings, tellAll } from '../../sandbox/guarded.js';
+import { type Endings, settleAll } from '../../sandbox/guarded.js';
 import { type LogLines, readLog } from '../../sandbox/log-lines.js';
 import { CONTROL_LINE, ISOLATE, SANDBOX } from '../../tunables/index.js';
 import { HostMemory } from './host-memory.js';
@@ -249,7 +249,7 @@ export class IsolateHost {
     this.stderr.writerEnded();
     this.up.reject(this.error('its process ended'));
     const threads = this.threads.all;
-    tellAll(threads, ({ id }) => this.threadEnded(id, oom, 1, true));
+    settleAll(threads, ({ id }) => this.threadEnded(id, oom, 1, true));
     // Their groups may lie within those of this process.
     await Promise.all(threads.map(({ owner }) => owner.exited));
     this.listener?.close();

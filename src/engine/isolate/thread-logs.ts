@@ -1,7 +1,7 @@
 /** What a sandbox without pipes prints, as lines, at the rate that the log takes. */
 
 import type { StartOptions } from '../../sandbox/engine.js';
-import { type Endings, tellAll } from '../../sandbox/guarded.js';
+import { type Endings, settleAll } from '../../sandbox/guarded.js';
 import { LogLines } from '../../sandbox/log-lines.js';
 import type { Valve } from '../../streams/valve.js';
 
@@ -38,7 +38,7 @@ export class ThreadLogs {
 
   /** Told from what waits for the thread's end, which its last words must not break. */
   end(): void {
-    tellAll([this.stdout, this.stderr], (lines) => lines?.finish());
+    settleAll([this.stdout, this.stderr], (lines) => lines?.finish());
   }
 
   /** With the first line: most sandboxes print nothing. */

@@ -9,8 +9,8 @@ import type { CallRequest } from '../../model/call.js';
 import { NemoError } from '../../model/errors.js';
 import type { ChannelEvents } from '../../sandbox/channel.js';
 import type { LoadOptions, SandboxReply } from '../../sandbox/engine.js';
-import { guarded, holdUntilDrained, tellAll } from '../../sandbox/guarded.js';
-import { checkHeaders, isStatus } from '../../sandbox/told.js';
+import { guarded, holdUntilDrained, settleAll } from '../../sandbox/guarded.js';
+import { checkHeaders, isStatus } from '../../sandbox/reports.js';
 import { Pace } from '../../streams/pace.js';
 import { Valve } from '../../streams/valve.js';
 import { CHANNEL, GATEWAY_HTTP, OCI } from '../../tunables/index.js';
@@ -254,7 +254,7 @@ export class HttpChannel {
     const { slowed } = this;
     this.slowed = undefined;
     // What was read meanwhile is handled at once, and may slow it down again.
-    tellAll(slowed ?? [], ({ valve }) => valve.release());
+    settleAll(slowed ?? [], ({ valve }) => valve.release());
   }
 
   endAll(errorFor: (started: boolean) => NemoError): void {
@@ -262,7 +262,7 @@ export class HttpChannel {
     const calls = [...this.open];
     this.open.clear();
     this.waiting.length = 0;
-    tellAll(calls.entries(), ([i, { reply, controller, untaken }]) => {
+    settleAll(calls.entries(), ([i, { reply, controller, untaken }]) => {
       reply.onError(errorFor(i < this.concurrency && !untaken));
       controller?.abort(new Error('the sandbox ended'));
     });

@@ -1,7 +1,7 @@
 /** What HTTP asks of an intermediary (RFC 9110, 7.6), which the agent is between a caller and the server in an image. */
 
 import type { SandboxReply } from '../../sandbox/engine.js';
-import { HOP_BY_HOP } from '../../sandbox/told.js';
+import { HOP_BY_HOP } from '../../sandbox/reports.js';
 
 const VIA = '1.1 nemo';
 

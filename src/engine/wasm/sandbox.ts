@@ -11,7 +11,7 @@ import type { CallRequest } from '../../model/call.js';
 import { asNemoError, NemoError } from '../../model/errors.js';
 import { Deferred, removeGroup, startError } from '../../sandbox/ends.js';
 import type { LoadOptions, SandboxExit, SandboxReply, StartOptions } from '../../sandbox/engine.js';
-import { tellAll } from '../../sandbox/guarded.js';
+import { settleAll } from '../../sandbox/guarded.js';
 import { SandboxLifecycle } from '../../sandbox/lifecycle.js';
 import type { Valve } from '../../streams/valve.js';
 import { POOL, WASM } from '../../tunables/index.js';
@@ -190,7 +190,7 @@ export class WasmSandbox extends SandboxLifecycle implements Startable, ThreadOc
     const channel = this.occupies ? this.thread!.channel : undefined;
     this.ran = channel !== undefined && (this.loading !== undefined || channel.inFlight > 0);
     const late = errorFor(false);
-    tellAll(this.waiting.splice(0), ({ reply }) => reply.onError(late));
+    settleAll(this.waiting.splice(0), ({ reply }) => reply.onError(late));
     channel?.endAll(errorFor);
   }
 

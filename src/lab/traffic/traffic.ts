@@ -43,7 +43,7 @@ export class Traffic {
   >();
   private failure: NemoError | undefined;
   private whenEnded: Promise<void> = Promise.resolve();
-  private tellEnded: () => void = () => {};
+  private notifyEnded: () => void = () => {};
 
   private constructor(private readonly child: ChildProcess) {
     child.on('message', (reply: TrafficReply) => this.receive(reply));
@@ -77,9 +77,9 @@ export class Traffic {
 
   /** Starts traffic, in place of what ran before. Resolves when it flows; BAD_CAPTURE, BAD_CONFIG. */
   async run(spec: TrafficSpec): Promise<void> {
-    this.tellEnded();
+    this.notifyEnded();
     this.whenEnded = new Promise((resolve) => {
-      this.tellEnded = resolve;
+      this.notifyEnded = resolve;
     });
     await this.ask({ op: 'run', spec });
   }
@@ -91,7 +91,7 @@ export class Traffic {
 
   async stop(): Promise<void> {
     await this.ask({ op: 'stop' });
-    this.tellEnded();
+    this.notifyEnded();
   }
 
   /** Opens a measuring window; `report` closes it. */
@@ -131,7 +131,7 @@ export class Traffic {
   }
 
   private receive(reply: TrafficReply): void {
-    if ('ended' in reply) this.tellEnded();
+    if ('ended' in reply) this.notifyEnded();
     else if ('fatal' in reply) this.fail(errorFromWire(reply.fatal));
     else {
       const answer = this.answers.get(reply.id);
@@ -146,6 +146,6 @@ export class Traffic {
     this.failure ??= error;
     for (const { reject } of this.answers.values()) reject(this.failure);
     this.answers.clear();
-    this.tellEnded();
+    this.notifyEnded();
   }
 }

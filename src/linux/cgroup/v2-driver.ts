@@ -11,7 +11,7 @@ import { childGroups, errnoOf, makeGroup, readControl, removeTree, tryWrite, wri
 import { removeUntilGone } from './kill-group.js';
 import { applyLimits, yieldToOthers } from './limits.js';
 import { checkName } from './names.js';
-import { stepAside, stepBack } from './peers.js';
+import { stepAside, stepBack } from './step-aside.js';
 import { CgroupV2, killGroup } from './v2-group.js';
 
 /** What the kernel answers for a controller that it lacks, that v1 holds, or that this place may not have. */

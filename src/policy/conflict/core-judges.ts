@@ -4,12 +4,12 @@
  */
 
 import type { CoreSnapshot } from './core-snapshot.js';
-import type { TickSigns, Verdict } from './detect.js';
+import type { ConflictLevel, TickSigns } from './detect.js';
 import { NfJudge } from './nf-judge.js';
 
 type JudgedNf = Pick<CoreSnapshot['nfs'][number], 'id' | 'sloUs'>;
 
-const GRAVITY: Record<Verdict, number> = { calm: 0, leading: 1, broken: 2, severe: 3 };
+const GRAVITY: Record<ConflictLevel, number> = { calm: 0, leading: 1, broken: 2, severe: 3 };
 
 export class CoreJudges {
   private nfs: readonly JudgedNf[] = [];
@@ -24,7 +24,7 @@ export class CoreJudges {
     functionsRan: false,
   };
 
-  verdict: Verdict = 'calm';
+  verdict: ConflictLevel = 'calm';
   /** Some NF's packets are above its SLO, whether functions run or not. */
   sloBroken = false;
   unmeetable = false;

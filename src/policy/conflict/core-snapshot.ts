@@ -29,7 +29,7 @@ export interface CoreSnapshot {
   /** A function had CPU time on the core. */
   functionsRan: boolean;
   /** Box policy `static`: this was the NF's part of the period. */
-  outOfTurn: boolean;
+  outOfShare: boolean;
   /** A gate lends the core, so NF threads wait for it on purpose. */
   lent: boolean;
   /** Shares of the core that its NFs and others (who are neither NFs nor functions) took lately. */

@@ -13,7 +13,7 @@ import { CONFLICT, CONTROL, OTHERS } from '../../tunables/index.js';
 import { type Attribution, attribute, blame, hostStalled, suspectsAt } from './attribution.js';
 import { CoreJudges } from './core-judges.js';
 import type { CoreSnapshot } from './core-snapshot.js';
-import type { Verdict } from './detect.js';
+import type { ConflictLevel } from './detect.js';
 import { FROZEN, LADDER, OFF } from './ladder.js';
 import type { LadderRule, LadderState } from './ladder-rule.js';
 
@@ -118,7 +118,7 @@ export function isUnmeetable({ judges, ladder }: ConflictState): boolean {
 }
 
 function observeTick(snapshot: CoreSnapshot, state: ConflictState, nowMs: number): void {
-  const { nfs, lateNs, outOfTurn } = snapshot;
+  const { nfs, lateNs, outOfShare } = snapshot;
   const { frozen, offCore } = LADDER[state.ladder.level]!;
   let late = false;
   for (let i = 0; i < nfs.length; i++) if (nfs[i]!.sloUs > 0 && nfs[i]!.aboveSlo > 0) late = true;
@@ -131,7 +131,7 @@ function observeTick(snapshot: CoreSnapshot, state: ConflictState, nowMs: number
   if (leavesSome(snapshot, offCore)) state.spareMs = nowMs;
   // A pause that ended since the last tick took a part of it.
   const paused = state.pausedUntilMs > state.tickMs;
-  state.judges.observe(snapshot, excused, !frozen && !offCore && !outOfTurn && !paused, offCore);
+  state.judges.observe(snapshot, excused, !frozen && !offCore && !outOfShare && !paused, offCore);
   state.tickMs = nowMs;
 }
 
@@ -164,7 +164,7 @@ function isDue(snapshot: CoreSnapshot, state: ConflictState): boolean {
   return snapshot.ticks > 0 || (state.late && state.judges.any && listens(snapshot, state));
 }
 
-function isBroken(verdict: Verdict): boolean {
+function isBroken(verdict: ConflictLevel): boolean {
   return verdict === 'broken' || verdict === 'severe';
 }
 
@@ -201,7 +201,7 @@ function followLadder(
   snapshot: CoreSnapshot,
   state: ConflictState,
   nowMs: number,
-  verdict: Verdict,
+  verdict: ConflictLevel,
 ): Decision {
   const { judges, ladder, rule } = state;
   const from = ladder.level;
@@ -231,7 +231,7 @@ function causeOf(
   { nfs, othersRatio }: CoreSnapshot,
   state: ConflictState,
   nowMs: number,
-  verdict: Verdict,
+  verdict: ConflictLevel,
 ): string {
   if (isStarved(state, nowMs)) {
     return `the NF${othersRatio === 0 ? ' leaves' : ' and other processes leave'} nothing of its core`;

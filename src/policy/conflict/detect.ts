@@ -19,7 +19,7 @@ export interface TickSigns {
   functionsRan: boolean;
 }
 
-export type Verdict = 'calm' | 'leading' | 'broken' | 'severe';
+export type ConflictLevel = 'calm' | 'leading' | 'broken' | 'severe';
 
 /**
  * A sliding window of ticks over one core. `observe` is called once a tick, before `judge`; nothing is allocated.
@@ -68,7 +68,7 @@ export class ConflictDetector {
   }
 
   /** Called once a tick after `observe`, and after `amend`. Without a function on the core in the window there is no conflict. */
-  judge(): Verdict {
+  judge(): ConflictLevel {
     if (this.ranSum === 0) return 'calm';
     if (this.sloBroken()) {
       return this.aboveSum > this.packetsSum * CONFLICT.severeShare ? 'severe' : 'broken';

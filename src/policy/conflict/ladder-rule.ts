@@ -3,7 +3,7 @@
  * `ladders.ts`; which one runs is a column of the box policy. Pure: the time is given, the state is the caller's.
  */
 
-import type { Verdict } from './detect.js';
+import type { ConflictLevel } from './detect.js';
 
 /** Belongs to the rule that made it. Everybody else reads `level` only. */
 export interface LadderState {
@@ -24,7 +24,7 @@ export interface LadderRule<State extends LadderState = LadderState> {
    * Returns the level for now, which is also `state.level` then. May go any number of levels up or down, and may change
    * its own state in place. Must not allocate: it runs in the control loop.
    */
-  step(state: State, verdict: Verdict, nowMs: number, paceMs: number): number;
+  step(state: State, verdict: ConflictLevel, nowMs: number, paceMs: number): number;
   /**
    * Called when throttling has turned out not to help, or nobody is left whose packets could be late. Sets the level to
    * 0, and may forget what it learnt.

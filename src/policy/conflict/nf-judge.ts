@@ -5,7 +5,7 @@
 
 import { CONFLICT, CONTROL } from '../../tunables/index.js';
 import { BaselineComparison } from './baseline-comparison.js';
-import { ConflictDetector, type TickSigns, type Verdict } from './detect.js';
+import { ConflictDetector, type ConflictLevel, type TickSigns } from './detect.js';
 import { LastingBreach } from './lasting.js';
 
 const TICK_MS = CONTROL.periodUs / 1000;
@@ -38,7 +38,7 @@ export class NfJudge {
     this.evidence.amend(packets, aboveSlo);
   }
 
-  judge(): Verdict {
+  judge(): ConflictLevel {
     const verdict = this.detector.judge();
     if (verdict === 'severe' || verdict === 'broken') return verdict;
     if (!this.offCore && this.counts() && this.lasting.broken()) {

@@ -32,7 +32,7 @@ export interface BoxPolicy {
   /** Calls that may run at once on an NF core. */
   readonly runningPerCore: number;
   /** Calls sent to a busy sandbox ahead of time. */
-  readonly sendAhead: number;
+  readonly pipelineDepth: number;
 }
 
 const NEMO: BoxPolicy = {
@@ -47,7 +47,7 @@ const NEMO: BoxPolicy = {
   ladder: 'exponential-backoff',
   predict: true,
   runningPerCore: HARVEST.runningPerCore,
-  sendAhead: HARVEST.sendAhead,
+  pipelineDepth: HARVEST.sendAhead,
 };
 
 /** What an operator gets without NEMO; the rows below each add one thing that he could do by hand. */
@@ -63,7 +63,7 @@ const NAIVE: BoxPolicy = {
   ladder: 'exponential-backoff',
   predict: false,
   runningPerCore: Number.POSITIVE_INFINITY,
-  sendAhead: 0,
+  pipelineDepth: 0,
 };
 
 const POLICIES: readonly BoxPolicy[] = [

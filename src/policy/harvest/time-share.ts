@@ -3,6 +3,6 @@
 import { HARVEST } from '../../tunables/index.js';
 
 /** Whether functions may run now; always, with a share of null. */
-export function functionsTurn(nowMs: number, shareRatio: number | null): boolean {
+export function isFunctionsShare(nowMs: number, shareRatio: number | null): boolean {
   return shareRatio === null || nowMs % HARVEST.sharePeriodMs < shareRatio * HARVEST.sharePeriodMs;
 }

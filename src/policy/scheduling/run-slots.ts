@@ -38,7 +38,7 @@ export function budgetBeside(slots: RunSlots, heldMs: number): number {
 }
 
 /** Whether one more may have a turn. */
-export function hasFreeTurn({ running, budgetRunning }: RunSlots): boolean {
+export function hasFreeRunSlot({ running, budgetRunning }: RunSlots): boolean {
   return running < budgetRunning;
 }
 
@@ -69,14 +69,14 @@ export function newcomersCore(cores: readonly RunSlots[], away: ReadonlySet<numb
   let best: RunSlots | undefined;
   for (const slots of cores) {
     if (away.has(slots.core) || slots.throttleLevel > 0 || slots.budgetRunning < HARVEST.sharingMax) continue;
-    if (hasFreeTurn(slots) || slots.lasting < slots.running) continue;
+    if (hasFreeRunSlot(slots) || slots.lasting < slots.running) continue;
     if (best === undefined || slots.running < best.running) best = slots;
   }
   return best?.core;
 }
 
 /** Whether a sandbox that ended a call and has another one gives its turn away: somebody is on standby on its core. */
-export function yieldsTurn<C extends Contender>(one: C, contenders: Iterable<C>): boolean {
+export function yieldsRunSlot<C extends Contender>(one: C, contenders: Iterable<C>): boolean {
   if (!one.running) return false;
   for (const other of contenders) if (!other.running && other.core === one.core) return true;
   return false;

@@ -23,7 +23,7 @@ export interface FunctionUsage {
 /** Weight of the newest start in the mean. */
 const START_WEIGHT = 0.3;
 
-export class Usage implements FunctionUsage {
+export class UsageHistory implements FunctionUsage {
   frequency = 0;
   lastEndMs = Number.NaN;
   startMs: number = POOL.startFirstMs;

@@ -2,7 +2,7 @@
 
 import type { Instance } from '../../pool/instance.js';
 
-export interface Usage {
+export interface PerfSample {
   memoryBytes: number;
   /** Share of one core since the last look. */
   cpuRatio: number;
@@ -12,6 +12,6 @@ export interface PerfCollector {
   /** Whether it can measure this one, whose sandbox is there. */
   fits(worker: Instance): boolean;
   /** Called once a period with all that fit. Those that have just ended are left out. Not called again before it is done. */
-  collect(workers: readonly Instance[], nowMs: number): Promise<ReadonlyMap<string, Usage>>;
+  collect(workers: readonly Instance[], nowMs: number): Promise<ReadonlyMap<string, PerfSample>>;
   close(): void;
 }

@@ -4,7 +4,7 @@ import pidusage from 'pidusage';
 import { processesOf } from '../../linux/cgroup/files.js';
 import type { Instance } from '../../pool/instance.js';
 import { FEED } from '../../tunables/index.js';
-import type { PerfCollector, Usage } from './collector.js';
+import type { PerfCollector, PerfSample } from './collector.js';
 
 /** pidusage keeps a file open for each process it was asked about; by default for a minute after its end. */
 const KEPT_MS = 3 * FEED.usagePeriodMs;
@@ -14,12 +14,12 @@ export class ProcessTreeCollector implements PerfCollector {
     return true;
   }
 
-  async collect(workers: readonly Instance[]): Promise<ReadonlyMap<string, Usage>> {
+  async collect(workers: readonly Instance[]): Promise<ReadonlyMap<string, PerfSample>> {
     const pidsOf = new Map(workers.map((worker) => [worker.id, pidsIn(worker)]));
     const all = [...pidsOf.values()].flat();
     if (all.length === 0) return new Map();
     const stats = await pidusage(all, { maxage: KEPT_MS });
-    const found = new Map<string, Usage>();
+    const found = new Map<string, PerfSample>();
     for (const [id, pids] of pidsOf) {
       const usage = { memoryBytes: 0, cpuRatio: 0 };
       for (const pid of pids) {

@@ -1,7 +1,7 @@
 /** A sandbox that is a thread among others: memory by its own word, CPU time by its group's. */
 
 import type { Instance } from '../../pool/instance.js';
-import type { PerfCollector, Usage } from './collector.js';
+import type { PerfCollector, PerfSample } from './collector.js';
 
 export class ThreadCollector implements PerfCollector {
   /** CPU time of each when it was last looked at. */
@@ -12,8 +12,8 @@ export class ThreadCollector implements PerfCollector {
     return sandbox?.heldBytes !== undefined;
   }
 
-  async collect(workers: readonly Instance[], nowMs: number): Promise<ReadonlyMap<string, Usage>> {
-    const found = new Map<string, Usage>();
+  async collect(workers: readonly Instance[], nowMs: number): Promise<ReadonlyMap<string, PerfSample>> {
+    const found = new Map<string, PerfSample>();
     const seen = new Map<string, number>();
     for (const { id, cgroup, sandbox } of workers) {
       try {

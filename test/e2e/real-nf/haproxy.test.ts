@@ -2,7 +2,12 @@ import { cpus } from 'node:os';
 import { expect } from 'chai';
 import { HttpLoad } from '../../../bench/http-load.js';
 import { startHaproxy } from '../../../bench/nf/haproxy.js';
-import { BACKEND_ADDRESS, createHttpBed, type HttpBed, NF_ADDRESS } from '../../../bench/nf/http-bed.js';
+import {
+  BACKEND_ADDRESS,
+  createHttpSetup,
+  type HttpSetup,
+  NF_ADDRESS,
+} from '../../../bench/nf/http-setup.js';
 import { ensurePackages } from '../../../src/host/packages.js';
 import type { RunningNf } from '../../../src/lab/testbed.js';
 import { letTimePass } from '../../support/waiting.js';
@@ -11,7 +16,7 @@ import { harvest } from './harvest.js';
 describe('haproxy, from its Debian package', function () {
   this.timeout(180_000);
   const core = cpus().length - 1;
-  let bed: HttpBed;
+  let bed: HttpSetup;
   let haproxy: RunningNf;
   let load: HttpLoad;
 
@@ -19,7 +24,7 @@ describe('haproxy, from its Debian package', function () {
     this.timeout(180_000);
     if (core < 1) this.skip();
     await ensurePackages(['haproxy']);
-    bed = await createHttpBed();
+    bed = await createHttpSetup();
     haproxy = await startHaproxy(bed, core);
     load = await HttpLoad.start({
       namespace: bed.client,

@@ -1,7 +1,7 @@
 import { cpus } from 'node:os';
 import { expect } from 'chai';
 import { HttpLoad } from '../../../bench/http-load.js';
-import { createHttpBed, type HttpBed, NF_ADDRESS } from '../../../bench/nf/http-bed.js';
+import { createHttpSetup, type HttpSetup, NF_ADDRESS } from '../../../bench/nf/http-setup.js';
 import { startNginx } from '../../../bench/nf/nginx.js';
 import { ensurePackages } from '../../../src/host/packages.js';
 import type { RunningNf } from '../../../src/lab/testbed.js';
@@ -12,7 +12,7 @@ import { harvest } from './harvest.js';
 describe('nginx, from its Debian package', function () {
   this.timeout(180_000);
   const core = cpus().length - 1;
-  let bed: HttpBed;
+  let bed: HttpSetup;
   let nginx: RunningNf;
   let load: HttpLoad;
 
@@ -20,7 +20,7 @@ describe('nginx, from its Debian package', function () {
     this.timeout(180_000);
     if (core < 1) this.skip();
     await ensurePackages(['nginx-light']);
-    bed = await createHttpBed();
+    bed = await createHttpSetup();
     nginx = await startNginx(bed, core);
     const url = `http://${NF_ADDRESS}:8080/`;
     load = await HttpLoad.start({ namespace: bed.client, cpu: 0, url, requestsPerS: 500, connections: 8 });

@@ -2,7 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { createHttpBed, type HttpBed } from '../../../bench/nf/http-bed.js';
+import { createHttpSetup, type HttpSetup } from '../../../bench/nf/http-setup.js';
 import { startProgram } from '../../../bench/nf/programs.js';
 import { ensurePackages } from '../../../src/host/packages.js';
 import type { RunningNf } from '../../../src/lab/testbed.js';
@@ -17,7 +17,7 @@ const FAR = { device: `wgn${process.pid}`, address: '10.99.0.2', peer: '10.77.0.
 describe('WireGuard in user space, from its Debian package', function () {
   this.timeout(180_000);
   const core = cpus().length - 1;
-  let bed: HttpBed;
+  let bed: HttpSetup;
   let client: RunningNf;
   let wireguard: RunningNf;
 
@@ -25,7 +25,7 @@ describe('WireGuard in user space, from its Debian package', function () {
     this.timeout(180_000);
     if (core < 1 || !existsSync('/dev/net/tun')) this.skip();
     await ensurePackages(['wireguard-go', 'wireguard-tools']);
-    bed = await createHttpBed();
+    bed = await createHttpSetup();
     const keys = { near: await newKey(bed.client), far: await newKey(bed.nf) };
     client = await startEnd(bed, bed.client, 0, NEAR, keys.near.secret, keys.far.public, FAR.address);
     wireguard = await startEnd(bed, bed.nf, core, FAR, keys.far.secret, keys.near.public, NEAR.address);
@@ -82,7 +82,7 @@ async function newKey(namespace: Namespace): Promise<{ secret: string; public: s
 
 /** One end, bound to a core; resolves when its tunnel is set up. */
 async function startEnd(
-  bed: HttpBed,
+  bed: HttpSetup,
   namespace: Namespace,
   core: number,
   end: typeof NEAR,

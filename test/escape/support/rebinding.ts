@@ -4,7 +4,7 @@
  */
 
 import { parseSource } from '../../../src/images/reference.js';
-import { Registry } from '../../../src/images/registry.js';
+import { ImageRegistry } from '../../../src/images/registry.js';
 import type { RegistryAccess } from '../../../src/images/registry-rules.js';
 import { runCommand } from '../../../src/linux/tied-process.js';
 
@@ -13,7 +13,7 @@ await runCommand('mount', ['--bind', hosts, '/etc/hosts']);
 const source = parseSource(image);
 if (source.kind !== 'registry') throw new Error(`${image} is not of a registry`);
 try {
-  const open = await new Registry(source, JSON.parse(registries) as RegistryAccess).open();
+  const open = await new ImageRegistry(source, JSON.parse(registries) as RegistryAccess).open();
   let bytes = 0;
   for (const layer of open.layers)
     for await (const chunk of await layer.open()) bytes += (chunk as Buffer).length;

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { CoreSnapshot, NfSample } from '../../../src/policy/conflict/core-snapshot.js';
 import { isAcquitted, isUnmeetable, listens } from '../../../src/policy/conflict/decide.js';
-import type { Verdict } from '../../../src/policy/conflict/detect.js';
+import type { ConflictLevel } from '../../../src/policy/conflict/detect.js';
 import { FROZEN, OFF } from '../../../src/policy/conflict/ladder.js';
 import type { LadderRule } from '../../../src/policy/conflict/ladder-rule.js';
 import { CONFLICT } from '../../../src/tunables/index.js';
@@ -240,7 +240,7 @@ describe('what is decided about a core', () => {
   });
 
   it('does what another ladder says, which it knows by its interface only', () => {
-    const asked: Array<[Verdict, number]> = [];
+    const asked: Array<[ConflictLevel, number]> = [];
     const halves: LadderRule = {
       ...{ name: 'halves', about: 'half, or all of it' },
       initial: () => ({ level: 0 }),

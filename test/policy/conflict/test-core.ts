@@ -39,7 +39,7 @@ export class TestCore {
     this.state = conflictState(rule, 0);
     this.snapshot = {
       ...{ ticks: 1, lateNs: 0, nfs: [], functions: [suspect()], functionsRan: true },
-      ...{ outOfTurn: false, lent: false, nfRatio: 0, othersRatio: 0 },
+      ...{ outOfShare: false, lent: false, nfRatio: 0, othersRatio: 0 },
       ...over,
     };
     this.setNfs([nfSample()]);

@@ -69,7 +69,7 @@ describe('the keeper of the function cores', () => {
       allowSmtSiblings: false,
       topology: () => facts,
       onWarning: (message) => warnings.push(message),
-      onBarred: (core) => left.push(core),
+      onExcluded: (core) => left.push(core),
     });
     const nfs = new Map([[1, 'nat-7']]);
     expect(keeper.check(new Map())).to.equal(false);

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { launchCommand } from '../../../src/confinement/launch.js';
 import { NemoError } from '../../../src/model/errors.js';
 import { type BoxPolicy, POLICY_NAMES, policyByName } from '../../../src/policy/harvest/policies.js';
-import { functionsTurn } from '../../../src/policy/harvest/time-share.js';
+import { isFunctionsShare } from '../../../src/policy/harvest/time-share.js';
 
 /** The switches in which two policies differ. */
 function differences(one: string, other: string): string[] {
@@ -43,7 +43,7 @@ describe('box policies', () => {
     [17, null, true],
   ] as Array<[number, number | null, boolean]>) {
     it(`at ${nowMs} ms, with a share of ${share}, functions ${turn ? 'run' : 'are frozen'}`, () =>
-      expect(functionsTurn(nowMs, share)).to.equal(turn));
+      expect(isFunctionsShare(nowMs, share)).to.equal(turn));
   }
 
   for (const [scheduling, words] of [

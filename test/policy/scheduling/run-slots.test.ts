@@ -3,11 +3,11 @@ import { allowedMs, isOverdue } from '../../../src/policy/deadlines/call-deadlin
 import { afterAttempt, mayStartOne } from '../../../src/policy/scheduling/pass-over.js';
 import {
   budgetBeside,
-  hasFreeTurn,
+  hasFreeRunSlot,
   newcomersCore,
   type RunSlots,
   standbyCore,
-  yieldsTurn,
+  yieldsRunSlot,
 } from '../../../src/policy/scheduling/run-slots.js';
 import { HARVEST } from '../../../src/tunables/index.js';
 
@@ -41,8 +41,8 @@ describe('policy/scheduling: run slots', () => {
     for (const [what, over, heldMs, budget] of cases) {
       expect(budgetBeside(slots(over), heldMs), what).to.equal(budget);
     }
-    expect(hasFreeTurn(slots())).to.equal(true);
-    expect(hasFreeTurn(slots({ running: 1 }))).to.equal(false);
+    expect(hasFreeRunSlot(slots())).to.equal(true);
+    expect(hasFreeRunSlot(slots({ running: 1 }))).to.equal(false);
   });
 
   it('stages beside the most spare time, and only where a quantum brings a turn', () => {
@@ -93,7 +93,7 @@ describe('policy/scheduling: run slots', () => {
       [one, [one, { core: 1, running: false }], true],
       [{ core: 1, running: false }, [{ core: 1, running: false }], false],
     ];
-    for (const [of, contenders, yields] of cases) expect(yieldsTurn(of, contenders)).to.equal(yields);
+    for (const [of, contenders, yields] of cases) expect(yieldsRunSlot(of, contenders)).to.equal(yields);
   });
 
   it('lets others pass one that waits for its own sandbox, or keeps away, and none that waits for a place', () => {

@@ -4,7 +4,7 @@
  */
 
 import { CONFLICT } from '../../../tunables/index.js';
-import type { Verdict } from '../detect.js';
+import type { ConflictLevel } from '../detect.js';
 import { FROZEN, OFF } from '../ladder.js';
 import type { LadderRule, LadderState } from '../ladder-rule.js';
 
@@ -49,7 +49,7 @@ function calmMs({ holdMs }: BackoffState, paceMs: number): number {
 
 function retreat(
   state: BackoffState,
-  verdict: Exclude<Verdict, 'calm'>,
+  verdict: Exclude<ConflictLevel, 'calm'>,
   nowMs: number,
   paceMs: number,
 ): number {
@@ -64,7 +64,7 @@ function retreat(
   return level;
 }
 
-function levelFor(state: BackoffState, verdict: Exclude<Verdict, 'calm'>, nowMs: number): number {
+function levelFor(state: BackoffState, verdict: Exclude<ConflictLevel, 'calm'>, nowMs: number): number {
   if (frozenTooLong(state, nowMs)) return OFF;
   switch (verdict) {
     case 'severe':

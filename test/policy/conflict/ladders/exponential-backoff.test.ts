@@ -1,12 +1,12 @@
 import { expect } from 'chai';
-import type { Verdict } from '../../../../src/policy/conflict/detect.js';
+import type { ConflictLevel } from '../../../../src/policy/conflict/detect.js';
 import { FROZEN, LADDER, OFF } from '../../../../src/policy/conflict/ladder.js';
 import { exponentialBackoff } from '../../../../src/policy/conflict/ladders/exponential-backoff.js';
 import { CONFLICT } from '../../../../src/tunables/index.js';
 
 type State = ReturnType<typeof exponentialBackoff.initial>;
 const initialState = (nowMs: number): State => exponentialBackoff.initial(nowMs);
-const step = (state: State, verdict: Verdict, nowMs: number, paceMs = 0): number =>
+const step = (state: State, verdict: ConflictLevel, nowMs: number, paceMs = 0): number =>
   exponentialBackoff.step(state, verdict, nowMs, paceMs);
 
 describe('the ladder with exponential back-off', () => {

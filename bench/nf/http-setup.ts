@@ -14,7 +14,7 @@ import { connect, createNamespace, type Namespace } from '../../src/linux/netns.
 export const NF_ADDRESS = '10.77.0.2';
 export const BACKEND_ADDRESS = '10.78.0.1';
 
-export interface HttpBed {
+export interface HttpSetup {
   client: Namespace;
   nf: Namespace;
   /** For the NF's files; goes with the bed. */
@@ -22,7 +22,7 @@ export interface HttpBed {
   close(): Promise<void>;
 }
 
-export async function createHttpBed(): Promise<HttpBed> {
+export async function createHttpSetup(): Promise<HttpSetup> {
   const client = await createNamespace();
   const nf = await createNamespace();
   await connect(client, 'g0', nf, 'n0');

@@ -19,7 +19,7 @@ const HOST = fileURLToPath(new URL('../control/gate-host.js', import.meta.url));
 const SPIN = ['sh', '-c', 'while :; do :; done'];
 export const CORE = 1;
 
-export class GateBed {
+export class GateSetup {
   private readonly folder = mkdtempSync(join(tmpdir(), 'nemo-gate-'));
   readonly nf: ChildProcess;
   readonly fn: ChildProcess;

@@ -8,7 +8,7 @@ import { connect } from '../../src/linux/netns.js';
 import { CpuStat, Tick } from '../../src/linux/procfs.js';
 import type { NfMode } from '../../src/model/nf-profile.js';
 import { cpuTimeNs } from '../cpu-time.js';
-import type { Bed, BedLoad, LoadReport } from './bed.js';
+import type { LoadReport, SetupLoad, TestSetup } from './test-setup.js';
 
 const CAPTURE = fileURLToPath(new URL('../../../data/openNetVM-64B_download.pcap', import.meta.url));
 /** Lengths of bursts and pauses, means: longer than a function call of 5 ms, shorter than a round. */
@@ -31,7 +31,11 @@ export interface PacketNf {
   ready?: (nf: { mode: NfMode }) => boolean;
 }
 
-export async function createPacketBed(nf: PacketNf, cpu: number, housekeepingCpu: number): Promise<Bed> {
+export async function createPacketSetup(
+  nf: PacketNf,
+  cpu: number,
+  housekeepingCpu: number,
+): Promise<TestSetup> {
   const testbed = await Testbed.create({ startNf: nf.startNf, cpu, housekeepingCpu });
   const pids = nf.pids();
   return {
@@ -90,7 +94,7 @@ export function referenceChain(
   };
 }
 
-function trafficOf({ perS, pattern }: BedLoad, { frames = {}, softirq, capture }: PacketNf): TrafficSpec {
+function trafficOf({ perS, pattern }: SetupLoad, { frames = {}, softirq, capture }: PacketNf): TrafficSpec {
   if (pattern === 'replay') return { kind: 'capture', path: capture ?? CAPTURE, speed: 1 };
   const packetsPerS = perS!;
   if (pattern === 'bursty') return { kind: 'bursty', packetsPerS, ...BURST, ...frames };

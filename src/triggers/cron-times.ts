@@ -12,7 +12,7 @@ const SILENT = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {
 const YEARS_MAX = 41;
 const HOUR_MS = 3_600_000;
 
-export interface Turns {
+export interface CronTimes {
   /** Of the minutes or hours each: it just goes on where clocks are changed. */
   readonly often: boolean;
   /** The first one after that time; undefined: none ever comes. */
@@ -21,7 +21,7 @@ export interface Turns {
 }
 
 /** `fields`: six, that the library takes; but the day of month may be one that the month does not have. */
-export function turnsOf(fields: readonly string[]): Turns {
+export function cronTimesOf(fields: readonly string[]): CronTimes {
   const [second, minute, hour, day, month, weekday] = fields as [
     string,
     string,

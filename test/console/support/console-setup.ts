@@ -6,15 +6,15 @@ import { ConsolePage } from './console-page.js';
 import { FeedServer } from './feed-server.js';
 import { FeedSource, type Tune } from './feed-source.js';
 
-export class ConsoleBed {
+export class ConsoleSetup {
   /** Replaced by a test that restarts the agent. */
   server!: FeedServer;
   private browser: Browser | undefined;
   private readonly opened: ConsolePage[] = [];
 
   /** To be called inside `describe`. */
-  static inSuite(): ConsoleBed {
-    const bed = new ConsoleBed();
+  static inSuite(): ConsoleSetup {
+    const bed = new ConsoleSetup();
     before(async () => {
       bed.browser = await launchBrowser();
     });

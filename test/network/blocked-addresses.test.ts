@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { NemoError } from '../../src/model/errors.js';
-import { whyBarred } from '../../src/network/barred-addresses.js';
+import { blockReason } from '../../src/network/blocked-addresses.js';
 import { EgressRules, parseEgressRule } from '../../src/network/egress-rules.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 
@@ -34,16 +34,16 @@ describe('where no function may connect', () => {
     '10.0.0.1 ',
     '',
   ]) {
-    it(`is ${JSON.stringify(address)}`, () => expect(whyBarred(address, NONE)).to.be.a('string'));
+    it(`is ${JSON.stringify(address)}`, () => expect(blockReason(address, NONE)).to.be.a('string'));
   }
 
   it('is an address of this box', () => {
-    expect(whyBarred('192.0.2.7', (one) => one === '192.0.2.7')).to.contain('this box');
-    expect(whyBarred('192.0.2.7', NONE)).to.equal(undefined);
+    expect(blockReason('192.0.2.7', (one) => one === '192.0.2.7')).to.contain('this box');
+    expect(blockReason('192.0.2.7', NONE)).to.equal(undefined);
   });
 
   for (const address of ['10.0.0.1', '8.8.8.8', '100.100.100.201', '168.63.129.17', '223.255.255.255']) {
-    it(`is not ${address}`, () => expect(whyBarred(address, NONE)).to.equal(undefined));
+    it(`is not ${address}`, () => expect(blockReason(address, NONE)).to.equal(undefined));
   }
 
   it('is the same for every way to write an address: hostile messages', function () {
@@ -51,7 +51,7 @@ describe('where no function may connect', () => {
     const octet = fc.nat(255);
     const prefix = fc.constantFrom('', '::ffff:', '0', '0x', ' ');
     fuzz(fc.tuple(prefix, fc.tuple(octet, octet, octet, octet)), ([before, octets]) => {
-      const why = whyBarred(before + octets.join('.'), NONE);
+      const why = blockReason(before + octets.join('.'), NONE);
       const [a, b] = octets as [number, number, number, number];
       const barred = a === 0 || a === 127 || a >= 224 || (a === 169 && b === 254);
       // A leading 0 is part of the first number then, which only 0 itself may have.

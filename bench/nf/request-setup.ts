@@ -3,22 +3,22 @@
 import { listPids, processStat } from '../../src/linux/process.js';
 import { cpuTimeNs } from '../cpu-time.js';
 import { HttpLoad } from '../http-load.js';
-import type { Bed } from './bed.js';
 import { startHaproxy } from './haproxy.js';
-import { BACKEND_ADDRESS, createHttpBed, NF_ADDRESS } from './http-bed.js';
+import { BACKEND_ADDRESS, createHttpSetup, NF_ADDRESS } from './http-setup.js';
 import { startNginx } from './nginx.js';
+import type { TestSetup } from './test-setup.js';
 
 /** The client, and for haproxy the server behind it, share a core with the agent. */
 const REQUESTS_PER_S_MAX = { nginx: 3_000, haproxy: 2_000 };
 /** Mean length of a burst and of the pause after it. */
 const BURST_MS = 20;
 
-export async function createRequestBed(
+export async function createRequestSetup(
   nf: 'nginx' | 'haproxy',
   cpu: number,
   housekeepingCpu: number,
-): Promise<Bed> {
-  const bed = await createHttpBed();
+): Promise<TestSetup> {
+  const bed = await createHttpSetup();
   const closers: Array<() => Promise<void>> = [() => bed.close()];
   const close = async (): Promise<void> => {
     for (const one of closers.splice(0).reverse()) await one();

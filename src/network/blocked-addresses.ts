@@ -24,7 +24,7 @@ const BARRED = RANGES.map(([network, bits, why]) => {
 });
 
 /** In words; undefined: a function may connect there. `isOwn`: whether this box has an address; asked last, as it costs most. */
-export function whyBarred(address: string, isOwn: (address: string) => boolean): string | undefined {
+export function blockReason(address: string, isOwn: (address: string) => boolean): string | undefined {
   // Only dotted decimal: nothing that one parser reads as one address and another as another.
   if (!isIPv4(address)) return 'it is not an IPv4 address';
   const range = BARRED.find(({ block }) => block.check(address));

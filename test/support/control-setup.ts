@@ -26,7 +26,7 @@ export const CONTROL_OPTIONS = {
 export const BURN = 'for path; do echo 0 > "$path"; done; exec chrt -i 0 sh -c "while :; do :; done"';
 let beds = 0;
 
-export class ControlBed {
+export class ControlSetup {
   readonly levels: LevelEvent[] = [];
   readonly warnings: string[] = [];
   stats: NfStats[] = [];
@@ -44,13 +44,13 @@ export class ControlBed {
     });
   }
 
-  static async start(): Promise<ControlBed> {
+  static async start(): Promise<ControlSetup> {
     const driver = openCgroupDriver({ rootName: `nemo-test-reports-${process.pid}-${beds++}`, idle: true });
     const group = driver.create('sb-1', { cpus: [NF_CORE] });
     const burner = spawnTied('/bin/sh', ['-c', BURN, 'burner', ...group.joinPaths], { stdio: 'ignore' });
     await until(() => group.usage().cpuNs > 20e6);
     const control = await Control.start(CONTROL_OPTIONS);
-    return new ControlBed(driver, burner, control, control.addSandbox(NF_CORE, group.handle));
+    return new ControlSetup(driver, burner, control, control.addSandbox(NF_CORE, group.handle));
   }
 
   /** An NF of this bed's core. */

@@ -2,7 +2,7 @@
 
 import { TimerHeap } from '../model/timer-heap.js';
 
-export class LookTimes<T extends object> {
+export class ReviewTimes<T extends object> {
   private readonly heap = new TimerHeap<T>();
   private readonly times = new Map<T, number>();
 

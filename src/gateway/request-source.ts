@@ -6,7 +6,7 @@
 /** What a page has to send with a change, and no foreign page can: it would have to ask first (CORS), and is refused. */
 export const REQUEST_HEADER = 'x-nemo-request';
 
-export interface Asker {
+export interface RequestSource {
   host: string | undefined;
   origin: string | undefined;
   /** `Sec-Fetch-Site`: browsers send it to https and to this machine itself, never to a plain http address elsewhere. */
@@ -21,7 +21,7 @@ export interface Asker {
   framing: string | undefined;
 }
 
-export function readAsker(rawHeaders: readonly string[]): Asker {
+export function readRequestSource(rawHeaders: readonly string[]): RequestSource {
   let host: string | undefined;
   let origin: string | undefined;
   let site: string | undefined;
@@ -65,6 +65,6 @@ export function readAsker(rawHeaders: readonly string[]): Asker {
 }
 
 /** A program: no page made this request, whatever the machine's browser shows. */
-export function isProgram({ origin, site, browser }: Asker): boolean {
+export function isProgram({ origin, site, browser }: RequestSource): boolean {
   return origin === undefined && site === undefined && !browser;
 }

@@ -3,11 +3,11 @@
 import { ensurePackages } from '../../src/host/packages.js';
 import type { RunningNf, StartNf } from '../../src/lab/testbed.js';
 import type { Scenario } from '../scenarios.js';
-import type { Bed } from './bed.js';
 import { startRouter } from './nftables.js';
 import { Ovs } from './ovs.js';
-import { createPacketBed, type PacketNf, referenceChain } from './packet-bed.js';
-import { createRequestBed } from './request-bed.js';
+import { createPacketSetup, type PacketNf, referenceChain } from './packet-setup.js';
+import { createRequestSetup } from './request-setup.js';
+import type { TestSetup } from './test-setup.js';
 import { startTestpmd } from './testpmd.js';
 
 const PACKAGES: Record<string, string> = {
@@ -34,14 +34,18 @@ export function bedKey({ nfs, mode, loadRatio }: Scenario): string {
 }
 
 /** Throws what starting the NF throws; MISSING_PACKAGE where it cannot be installed. */
-export async function openBed(scenario: Scenario, cpu: number, housekeepingCpu: number): Promise<Bed> {
+export async function openTestSetup(
+  scenario: Scenario,
+  cpu: number,
+  housekeepingCpu: number,
+): Promise<TestSetup> {
   const [first] = scenario.nfs as [string];
   const needed = PACKAGES[first];
   if (needed !== undefined) await ensurePackages([needed]);
-  if (first === 'nginx' || first === 'haproxy') return createRequestBed(first, cpu, housekeepingCpu);
+  if (first === 'nginx' || first === 'haproxy') return createRequestSetup(first, cpu, housekeepingCpu);
   const { capture } = scenario;
   const nf = { ...packetNf(scenario, cpu), ...(capture !== undefined && { capture }) };
-  return createPacketBed(nf, cpu, housekeepingCpu);
+  return createPacketSetup(nf, cpu, housekeepingCpu);
 }
 
 function packetNf({ nfs, mode, loadRatio }: Scenario, cpu: number): PacketNf {

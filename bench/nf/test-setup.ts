@@ -5,7 +5,7 @@ import type { FeedFrame } from '../../src/model/feed.js';
 import type { Pattern } from '../scenarios.js';
 import type { BenchRound } from '../types.js';
 
-export interface BedLoad {
+export interface SetupLoad {
   /** Mean packets or requests a second; null: the pace of the capture. */
   perS: number | null;
   pattern: Pattern;
@@ -19,7 +19,7 @@ export interface LoadReport {
   generator_lateness_p99_us: number | null;
 }
 
-export interface Bed {
+export interface TestSetup {
   /** What the agent has to be told to find this NF. */
   readonly config: Partial<UserConfig>;
   /** How the NF was made dearer than by its defaults, so that its core can be filled; null: it was not. */
@@ -30,7 +30,7 @@ export interface Bed {
   found(frame: FeedFrame): boolean;
   /** Starts counting the NF's time on its core; the returned function says how much it was, nanoseconds. */
   cpuTime(): () => number;
-  run(load: BedLoad): Promise<void>;
+  run(load: SetupLoad): Promise<void>;
   measure(seconds: number): Promise<LoadReport>;
   close(): Promise<void>;
 }

@@ -64,7 +64,12 @@ export function checkHeaders(told: Record<string, unknown>): Record<string, stri
   return chars > CHANNEL.headersMaxBytes ? undefined : headers;
 }
 
-export function parseTold(meta: Buffer): { code: string; name: string; message: string; stack: string } {
+export function parseErrorReport(meta: Buffer): {
+  code: string;
+  name: string;
+  message: string;
+  stack: string;
+} {
   const within = meta.length <= CHANNEL.errorMaxBytes;
   const parsed = (within ? parseObject(utf8(meta), CHANNEL.told) : undefined) ?? {};
   const text = (key: string, most: number) => {
