@@ -1,7 +1,7 @@
 /**
  * Where a function may connect to: an allow-list of `host:port`, `address:port` and `network/bits:port`, TCP over
  * IPv4. Pure: only this file decides what a rule means. Easy to get wrong: what a list allows may still be barred
- * (see `barred-addresses.ts`), unless the operator's own list `allow` opens that very address.
+ * (see `blocked-addresses.ts`), unless the operator's own list `allow` opens that very address.
  */
 
 import { BlockList, isIPv4 } from 'node:net';

@@ -37,7 +37,7 @@ export class Egress implements NetworkManager {
   private readonly opening = new Map<string, (report: EgressReport) => void>();
   private readonly open = new Map<string, NetworkRequest>();
 
-  /** `allow`: rules of the operator, for addresses that are barred otherwise (see `barred-addresses.ts`). */
+  /** `allow`: rules of the operator, for addresses that are barred otherwise (see `blocked-addresses.ts`). */
   constructor(private readonly allow: readonly string[] = []) {}
 
   async attach(request: NetworkRequest): Promise<string> {

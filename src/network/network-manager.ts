@@ -23,7 +23,7 @@ export interface NetworkManager {
   close(): Promise<void>;
 }
 
-/** `allow`: rules of the operator, for addresses that are barred otherwise (see `barred-addresses.ts`). */
+/** `allow`: rules of the operator, for addresses that are barred otherwise (see `blocked-addresses.ts`). */
 export interface NetworkKind {
   readonly kind: string;
   readonly about: string;
