@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ended, runConfined, spawnConfined } from '../confinement/confined/child.js';
 import { type ConfinedPlace, confinedCommand } from '../confinement/confined/command.js';
+import { answerOf } from '../confinement/confined/confined.js';
 import { diskIsFull } from '../host/storage-quota.js';
 import { OCI } from '../tunables/index.js';
 import { type Complaints, complaintOf, limited, listenTo } from './complaint.js';
@@ -31,8 +32,10 @@ export async function indexArchive(fd: number, { place }: ImportTools): Promise<
       timeoutMs: OCI.fetchTimeoutMs,
     },
   );
-  if (outcome.kind === 'answered') return parseIndex(outcome.output);
-  throw badImage(`the archive of the image cannot be read: ${outcome.why}`, 'use `docker save -o`');
+  const output = answerOf(outcome, (why) =>
+    badImage(`the archive of the image cannot be read: ${why}`, 'use `docker save -o`'),
+  );
+  return parseIndex(output);
 }
 
 /** Pure. */

@@ -11,8 +11,10 @@ import { STARTED } from './protocol.js';
 
 export type ConfinedOutcome =
   | { kind: 'answered'; output: Buffer }
-  /** It ended without an answer, or was ended. `why`: in words, as `took longer than 20 s`. */
+  /** It ended without an answer, or was ended. `why`: in words, as `printed too much`. */
   | { kind: 'ended'; why: string }
+  /** Its time is up, and not that on a core, which is much shorter: other programs of the box kept the cores from it. */
+  | { kind: 'starved'; seconds: number }
   /** The program never ran: a fault of this host. */
   | { kind: 'not-started'; why: string };
 
@@ -36,11 +38,15 @@ export async function runConfined(
   const [program, ...args] = command;
   const child = spawnConfined(program!, args, [typeof input === 'number' ? input : 'pipe', 'pipe']);
   let why: string | undefined;
+  let starved = false;
   const end = (reason: string): void => {
     why ??= reason;
     child.kill('SIGKILL');
   };
-  const timer = setTimeout(() => end(`took longer than ${timeoutMs / 1_000} s`), timeoutMs);
+  const timer = setTimeout(() => {
+    starved = why === undefined;
+    child.kill('SIGKILL');
+  }, timeoutMs);
   const output: Buffer[] = [];
   let bytes = 0;
   let errors = '';
@@ -71,6 +77,7 @@ export async function runConfined(
   const began = all.subarray(0, STARTED.length).toString('latin1') === STARTED;
   if (code === 0 && began && why === undefined)
     return { kind: 'answered', output: all.subarray(STARTED.length) };
+  if (starved) return { kind: 'starved', seconds: timeoutMs / 1_000 };
   if (code === CPU_TIME_UP) return { kind: 'ended', why: 'took too much CPU time' };
   const last = printable(errors.trim().split('\n').at(-1) ?? '').slice(0, LAST_LINE_MAX);
   if (!began && why === undefined && code !== null)

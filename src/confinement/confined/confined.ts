@@ -108,10 +108,20 @@ export class Confined {
   }
 }
 
-/** What a program answered. SANDBOX_START where this host cannot run it; `refuse` makes the words for the rest. */
+/**
+ * What a program answered. SANDBOX_START where this host cannot run it, OVERLOADED where it got no time; `refuse` makes the
+ * error for what is the input's fault.
+ */
 export function answerOf(outcome: ConfinedOutcome, refuse: (why: string) => NemoError): Buffer {
   if (outcome.kind === 'answered') return outcome.output;
   if (outcome.kind === 'ended') throw refuse(outcome.why);
+  if (outcome.kind === 'starved') {
+    throw new NemoError(
+      'OVERLOADED',
+      `other programs kept the housekeeping cores busy: within ${outcome.seconds} s what was sent could not be looked at`,
+      { hint: 'try again later, or give the agent more of `cores.housekeeping`' },
+    );
+  }
   throw new NemoError('SANDBOX_START', `what was sent could not be looked at: ${outcome.why}`, {
     hint: 'run `nemo doctor` to see what this host lacks',
   });
