@@ -4,7 +4,7 @@
  * as many sockets as there were: it is memory that all TCP of the box shares.
  */
 
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { close, fcntl, getsockopt, ioctl, setsockopt } from '../linux/libc.js';
 import { EGRESS } from '../tunables/index.js';
 
@@ -12,6 +12,8 @@ const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_LINGER = 13;
+const IPPROTO_TCP = 6;
+const TCP_NOTSENT_LOWAT = 25;
 const SIOCOUTQ = 0x5411;
 const F_DUPFD_CLOEXEC = 1030;
 
@@ -38,6 +40,17 @@ export function reset(socket: Socket): void {
 export function end(socket: Socket): void {
   if (isUntaken(descriptorOf(socket))) reset(socket);
   else socket.destroy();
+}
+
+/**
+ * What clients of a server do not take waits in this process, where it is counted, beyond so much: of each the kernel would
+ * take megabytes at once, charged to nobody. A client that reads is sent no less at a time. Once the server listens.
+ */
+export function boundUnsent(server: Server, bytes: number): void {
+  server.on('listening', () => {
+    // Each connection has what its listening socket has.
+    setOption(descriptorOf(server), IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
+  });
 }
 
 /** From now on the socket ends so, whoever ends it. */
@@ -91,12 +104,16 @@ function resetAtClose(fd: number): void {
 }
 
 /** -1: it is closed. */
-function descriptorOf(socket: Socket): number {
+function descriptorOf(socket: Socket | Server): number {
   return (socket as unknown as { _handle: { fd?: number } | null })._handle?.fd ?? -1;
 }
 
-/** No effect on one that is closed. */
 function set(fd: number, option: number, ...values: number[]): void {
-  if (fd >= 0)
-    setsockopt(fd, SOL_SOCKET, option, new Uint8Array(Int32Array.from(values).buffer), values.length * 4);
+  setOption(fd, SOL_SOCKET, option, ...values);
+}
+
+/** No effect on one that is closed. */
+function setOption(fd: number, level: number, option: number, ...values: number[]): void {
+  if (fd < 0) return;
+  setsockopt(fd, level, option, new Uint8Array(Int32Array.from(values).buffer), values.length * 4);
 }

@@ -4,12 +4,14 @@
  */
 
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { expect } from 'chai';
 import type { CallRequest } from '../../src/model/call.js';
 import type { NemoError } from '../../src/model/errors.js';
 import { functionRef } from '../../src/model/function-ref.js';
 import type { SandboxReply } from '../../src/sandbox/engine.js';
+import { GATEWAY_HTTP } from '../../src/tunables/index.js';
+import { startBox } from '../gateway/in-process-platform.js';
 import { openChannel } from '../support/http-channels.js';
 import { SandboxBench } from '../support/sandboxes.js';
 import { untakenTo } from '../support/untaken.js';
@@ -131,5 +133,33 @@ describe('escape: what nobody reads', function () {
       channel.endAll(() => Object.assign(new Error('ended'), { code: 'FUNCTION_EXIT' }) as never);
       await until(() => untakenTo(port).length === 0);
     });
+  });
+
+  it('has the kernel hold little of an answer that a caller does not read', async () => {
+    const box = await startBox();
+    try {
+      await box.serve('large', (_call, sink, timeline) => {
+        sink.onHead(200, {});
+        sink.onChunk(Buffer.alloc(3 * 2 ** 20));
+        sink.onEnd(timeline);
+      });
+      const caller = connect(Number(new URL(box.gateway.url).port), '127.0.0.1');
+      await once(caller, 'connect');
+      const { localPort } = caller;
+      caller.pause();
+      caller.write('GET /function/large HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await until(() => untakenTo(localPort!).length > 0);
+      expect(untakenTo(localPort!)[0]).to.be.below(2 * GATEWAY_HTTP.kernelUnsentBytes);
+      // All of it comes once it is read.
+      let bytes = 0;
+      caller.on('data', (chunk) => {
+        bytes += chunk.length;
+      });
+      caller.resume();
+      await until(() => bytes > 3 * 2 ** 20);
+      caller.destroy();
+    } finally {
+      await box.close();
+    }
   });
 });
