@@ -6,6 +6,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { NemoError } from '../model/errors.js';
+import { boundUnsent } from '../network/socket-options.js';
 import { GATEWAY_HTTP } from '../tunables/index.js';
 import { type Answers, countedResponse } from './answers.js';
 import { type Api, apiOf, OWN_ORIGIN, SHARED_ORIGIN } from './api.js';
@@ -120,6 +121,7 @@ function listening(
   );
   // All that fit: of those that node left out, nothing here would know, and its parser would go by them.
   server.maxHeadersCount = 0;
+  boundUnsent(server, GATEWAY_HTTP.kernelUnsentBytes);
   callers.watch(server);
   // A client that asks first is told to go on when its body is wanted; refused, it keeps the body, and the connection ends.
   server.on('checkContinue', (request: AsksFirst, response: ServerResponse) => {

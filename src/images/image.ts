@@ -134,8 +134,8 @@ export function parseConfig(document: Record<string, unknown>, arch: string = pr
   };
 }
 
-/** A volume hides what is there, so it must not be what a sandbox needs. */
-function checkVolume(path: string): void {
+/** A volume hides what is there, so it must not be what a sandbox needs. Throws BAD_FUNCTION. */
+export function checkVolume(path: string): void {
   const [top, ...below] = layerParts(path);
   if (top !== undefined && !RESERVED.has(top) && !(top === 'dev' && below.length === 0)) return;
   throw badImage(

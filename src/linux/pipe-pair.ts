@@ -46,6 +46,7 @@ export function pipePair(fromProgram: Pipe, toProgram: Pipe): Socket {
       reader.emit('error', Object.assign(new Error('not all was read'), { code: 'ECONNRESET' }));
   });
   reader.once('close', () => writer.destroy());
+  Object.defineProperty(reader, 'writableLength', { get: () => writer.writableLength });
   return Object.assign(reader, { write: writer.write.bind(writer) });
 }
 

@@ -21,7 +21,7 @@ import { OwnAddresses } from './own-addresses.js';
 import { RelayFlow } from './relay-flow.js';
 import { RelayListener } from './relay-listener.js';
 import { type Share as PlacesShare, RelayPlaces } from './relay-places.js';
-import { boundBuffers, reset } from './socket-options.js';
+import { afterLastByte, boundBuffers, end, reset } from './socket-options.js';
 
 /** What all sandboxes of one function share. */
 interface Share extends PlacesShare {
@@ -123,7 +123,7 @@ function close(id: string): void {
   opened.delete(id);
   for (const listener of entry.listeners) listener.close();
   entry.pace.stop();
-  for (const socket of entry.sockets) socket.destroy();
+  for (const socket of entry.sockets) end(socket);
   if (--entry.share.sandboxes > 0) return;
   entry.share.flow.stop();
   shares.delete(entry.functionKey);
@@ -160,13 +160,17 @@ async function relay(id: string, inside: Socket, port: number, entry: Opened): P
   join(inside, outside, entry);
 }
 
-/** A connection keeps its place until both of its sockets are closed: data that waits in one of them takes memory too. */
+/**
+ * A connection keeps its place until both of its sockets are closed and all was taken: data that waits in one of them
+ * takes memory too.
+ */
 function follow(socket: Socket, connection: Socket[], { sockets }: Opened, leave: () => void): void {
   connection.push(socket);
   sockets.add(socket);
-  socket.once('close', () => {
-    sockets.delete(socket);
-    if (connection.every(({ closed }) => closed)) leave();
+  socket.once('close', () => sockets.delete(socket));
+  afterLastByte(socket, () => {
+    connection.splice(connection.indexOf(socket), 1);
+    if (connection.length === 0) leave();
   });
 }
 

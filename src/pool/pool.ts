@@ -161,7 +161,7 @@ export class Pool {
         if (slot >= 0) control.removeSandbox(slot);
         await cgroup.remove();
       }
-      throw asNemoError(thrown);
+      throw asStartError(asNemoError(thrown), id);
     }
   }
 
@@ -271,4 +271,16 @@ export class Pool {
     const reason = new NemoError('STOPPING', 'the agent stopped while the call ran');
     await Promise.all([...this.instances.values()].map((instance) => this.end(instance, reason)));
   }
+}
+
+/**
+ * A sandbox that is not there is nobody's code's fault: taken for that, it would be tried again at once and without end for
+ * whoever waits, as a deploy is.
+ */
+function asStartError(error: NemoError, id: string): NemoError {
+  if (error.blame === 'system') return error;
+  return new NemoError('SANDBOX_START', `sandbox ${id} did not start: ${error.message}`, {
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    cause: error,
+  });
 }

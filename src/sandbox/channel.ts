@@ -29,6 +29,7 @@ import { type Endings, guarded } from './guarded.js';
 import { OpenCalls } from './open-calls.js';
 import { callRehearsal, REHEARSAL } from './rehearsal.js';
 import { loadError } from './told-errors.js';
+import { ANSWERED_UNREAD, leavesUnread } from './unread.js';
 
 /** What the runner reports: its start, the outcome of a load, what it prints. */
 export interface ChannelEvents extends Endings {
@@ -72,7 +73,7 @@ export class Channel {
 
   /** `readysAsked`: 0 for a peer that reported ready before this channel was made. */
   constructor(
-    socket: Socket,
+    private readonly socket: Socket,
     private readonly events: ChannelEvents,
     private readysAsked = 1,
   ) {
@@ -181,7 +182,9 @@ export class Channel {
 
   /** `allowedMs`: how long the call may take once it has begun. */
   call(call: CallRequest, allowedMs: number, reply: SandboxReply): void {
-    if (this.ending) {
+    const unread = leavesUnread(this.socket.writableLength, this.calls.size);
+    if (unread) this.events.onViolation(ANSWERED_UNREAD);
+    if (unread || this.ending) {
       reply.onError(notTaken(this.functionName));
       return;
     }

@@ -87,6 +87,11 @@ describe('escape by egress', function () {
     expect(seen.held).to.be.at.most(4 * EGRESS.socketBytes);
   });
 
+  it('has the kernel hold nothing for a function that is gone, whoever does not read', () => {
+    expect(seen.untakenBefore).to.be.greaterThan(0);
+    expect(seen.untaken).to.equal(0);
+  });
+
   it('goes on for all after there was no descriptor for one', () => {
     expect(seen.afterwards).to.equal(REACHED);
   });

@@ -200,6 +200,34 @@ describe('escape: images of others', function () {
     expect(existsSync(join(others[0]!, 'root'))).to.equal(true);
   });
 
+  describe('folders that its config names', () => {
+    const link = (linkpath: string): TarEntry => ({ path: 'x', type: 'SymbolicLink', linkpath });
+    const cases: Array<[what: string, config: Record<string, unknown>, ...more: TarEntry[]]> = [
+      ['a working directory too deep to be made', { WorkingDir: '/a'.repeat(70) }],
+      ['one with a name that no file system has', { WorkingDir: `/${'a'.repeat(300)}` }],
+      ['a program with such a name', { Cmd: [`/${'a'.repeat(300)}`] }],
+      ['one where NEMO puts a file', { WorkingDir: '/etc/hosts' }],
+      ['a volume there', { Volumes: { '/etc/resolv.conf/x': {} } }],
+      ...['/dev', '/proc/sys', '/.nemo/function', '/'].map(
+        (hidden): [string, Record<string, unknown>, TarEntry] => [
+          `a volume that is a link to ${hidden}`,
+          { Volumes: { '/x': {} } },
+          link(hidden),
+        ],
+      ),
+    ];
+    for (const [what, config, ...more] of cases) {
+      it(`are refused at deploy: ${what}`, async () => {
+        const folder = join(bench.directory, `folders-${count++}`);
+        writeLayout(folder, {
+          layers: [[...busyboxLayer(), ...more]],
+          config: { Cmd: ['/bin/sh'], ...config },
+        });
+        expect((await errorOf(bench.deploy({ image: folder }))).code).to.equal('BAD_FUNCTION');
+      });
+    }
+  });
+
   it('are deployed also when the file of another one is damaged', async () => {
     const damaged = createHash('sha256').update('damaged').digest('hex');
     writeFileSync(join(bench.directory, 'bundles', `${damaged}.image`), 'damaged');

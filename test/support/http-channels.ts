@@ -7,7 +7,10 @@ import { functionRef } from '../../src/model/function-ref.js';
 import type { ChannelEvents } from '../../src/sandbox/channel.js';
 
 /** Loaded. */
-export async function openChannel(port: number): Promise<HttpChannel> {
+export async function openChannel(
+  port: number,
+  onViolation: (reason: string) => void = () => undefined,
+): Promise<HttpChannel> {
   const gate = Object.assign(new EventEmitter(), { write: () => true, pause: () => undefined });
   return new Promise((resolve) => {
     const none = { onReady: () => undefined, onLoadFailed: () => undefined };
@@ -15,7 +18,7 @@ export async function openChannel(port: number): Promise<HttpChannel> {
       ...{
         ...none,
         onLoaded: () => resolve(channel),
-        onViolation: () => undefined,
+        onViolation,
         onFault: () => undefined,
       },
     };

@@ -170,7 +170,9 @@ export class IsolateHost {
     this.ending = true;
     // A frozen thread keeps its whole process from dying.
     for (const { owner } of this.threads.all) owner.release();
-    await this.group.kill().catch(() => this.child.kill('SIGKILL'));
+    // It may not be in its group yet.
+    this.child.kill('SIGKILL');
+    await this.group.kill().catch(() => undefined);
     await this.exited;
   }
 

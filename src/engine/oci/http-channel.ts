@@ -11,6 +11,7 @@ import type { ChannelEvents } from '../../sandbox/channel.js';
 import type { LoadOptions, SandboxReply } from '../../sandbox/engine.js';
 import { guarded, holdUntilDrained, settleAll } from '../../sandbox/guarded.js';
 import { checkHeaders, isStatus } from '../../sandbox/reports.js';
+import { ANSWERED_UNREAD, leavesUnread } from '../../sandbox/unread.js';
 import { Pace } from '../../streams/pace.js';
 import { Valve } from '../../streams/valve.js';
 import { CHANNEL, GATEWAY_HTTP, OCI } from '../../tunables/index.js';
@@ -136,7 +137,13 @@ export class HttpChannel {
 
   /** It is sent now, so its time begins. */
   private begin(call: OpenCall): void {
+    const unread = leavesUnread(this.connections.waitingBytes, this.begun);
     this.begun++;
+    if (unread) {
+      call.untaken = true;
+      this.events.onViolation(ANSWERED_UNREAD);
+      return;
+    }
     call.headers['x-nemo-deadline-ms'] = `${Date.now() + call.allowedMs}`;
     this.dispatch(call);
   }

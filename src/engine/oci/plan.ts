@@ -3,10 +3,12 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { badImage } from '../../images/faults.js';
+import { checkVolume } from '../../images/image.js';
 import type { ImportedImage } from '../../images/import.js';
+import { layerParts } from '../../images/layer-path.js';
 import type { ImageRequest } from '../../model/function-source.js';
 import { OCI } from '../../tunables/index.js';
-import { directoryInside, fileInside, programInside, programKind } from './rootfs.js';
+import { directoryInside, fileInside, isFileOfNemo, programInside, programKind } from './rootfs.js';
 
 export interface ImagePlan {
   schema: 'nemo.image/1';
@@ -39,12 +41,17 @@ export function planImage(request: ImageRequest, imported: ImportedImage, root: 
   if (path.split(':').length > OCI.searchPathsMax)
     throw badImage(`PATH of the image has more than ${OCI.searchPathsMax} folders`, 'make it shorter');
   const directory = (path: string, what: string): string => {
+    layerParts(path);
     const found = directoryInside(root, path);
-    if (found !== undefined) return found;
-    throw badImage(`${path.slice(0, 200)}, ${what} of the image, is not a directory in it`);
+    if (found === undefined || isFileOfNemo(found))
+      throw badImage(`${path.slice(0, 200)}, ${what} of the image, is not a directory in it`);
+    // Where its links lead, too: it is made there.
+    layerParts(found);
+    return found;
   };
   const cwd = directory(config.workingDir, 'the working directory');
   const volumes = [...new Set(config.volumes.map((path) => directory(path, 'a volume')))];
+  for (const path of volumes) checkVolume(path);
   const made = existsSync(root + cwd) ? {} : ({ makeCwd: true } as const);
   const common = { image: request.image, layers, volumes, cwd, ...made, ...usersOf(root), env };
   const find = (name: string, what: string): string => {

@@ -28,6 +28,7 @@ const MOUNT_POINTS = ['proc', 'dev', '.nemo/runner', '.nemo/function'];
 const { hostname, 'resolv.conf': resolvConf } = SHARED_FILES;
 const ETC = { hostname: hostname!, 'resolv.conf': resolvConf! };
 const LINKS_MAX = 40;
+const NAME_MAX_BYTES = 255;
 /** Steps along one path, those of its links too: as long as a layer's deepest path, a few times over. */
 const STEPS_MAX = 4 * OCI.depthMax;
 
@@ -50,6 +51,12 @@ export function layOutRootfs(directory: string, { volumes = [], folders = [], et
   writeFileSync(join(top, '.nemo/busybox'), '');
   if (etc !== undefined) writeEtc(join(top, 'etc'), etc.passwd);
   mkdirSync(join(directory, 'root'));
+}
+
+/** Where NEMO makes a file in the root of every image, or below one: no folder can be made there. */
+export function isFileOfNemo(path: string): boolean {
+  const made = [...Object.keys(ETC), 'hosts', 'passwd'].map((name) => `/etc/${name}`);
+  return [`${NEMO_DIRECTORY}/busybox`, ...made].some((file) => `${path}/`.startsWith(`${file}/`));
 }
 
 /** Images come without these names, since every container runtime adds them; and programs ask who they are. */
@@ -134,6 +141,8 @@ function follow(root: string, path: string): { path: string; missing: string[] }
   for (let links = 0, steps = 0; left.length > 0; ) {
     if (++steps > STEPS_MAX) return undefined;
     const part = left.shift()!;
+    // No file system has such a name.
+    if (Buffer.byteLength(part) > NAME_MAX_BYTES) return undefined;
     const next = posix.join('/', done, part);
     const found = lstatSync(root + next, { throwIfNoEntry: false });
     if (found === undefined) return { path: done, missing: [part, ...left] };

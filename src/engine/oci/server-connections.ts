@@ -5,6 +5,7 @@
 
 import type { Socket } from 'node:net';
 import { Pool } from 'undici';
+import { leaveNothing } from '../../network/socket-options.js';
 import { type Endings, guarded } from '../../sandbox/guarded.js';
 import { OCI } from '../../tunables/index.js';
 import { NOT_ACCEPTED } from './repeats.js';
@@ -19,6 +20,7 @@ export interface ServerConnectionsOptions {
 
 export class ServerConnections {
   private pool: Pool | undefined;
+  private readonly open = new Set<Socket>();
   private ended = false;
   private sinceMs = 0;
 
@@ -33,6 +35,13 @@ export class ServerConnections {
   close(): void {
     this.ended = true;
     void this.pool?.destroy().catch(() => {});
+  }
+
+  /** What the server has not read. */
+  get waitingBytes(): number {
+    let bytes = 0;
+    for (const { writableLength } of this.open) bytes += writableLength;
+    return bytes;
   }
 
   private look(most: number, onReady: (pool: Pool) => void): void {
@@ -67,6 +76,7 @@ export class ServerConnections {
         first = undefined;
         // Not at once: the client is not ready for an answer before it has asked.
         if (connection !== undefined) {
+          this.open.add(connection.once('close', () => this.open.delete(connection)));
           this.options.onConnection(connection);
           process.nextTick(done, null, connection);
         } else process.nextTick(done, notAccepted(), null);
@@ -76,10 +86,12 @@ export class ServerConnections {
 
   private tryConnect(): Socket | undefined {
     // One that breaks before a call uses it is nobody's error.
-    return this.options
+    const socket = this.options
       .connect()
       ?.setNoDelay(true)
       .on('error', () => {});
+    if (socket !== undefined) leaveNothing(socket);
+    return socket;
   }
 }
 

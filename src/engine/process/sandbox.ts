@@ -194,7 +194,9 @@ export class ProcessSandbox extends SandboxLifecycle implements Sandbox {
   }
 
   protected strike(): void {
-    this.dying ??= this.cgroup.kill().catch(() => this.child.kill('SIGKILL'));
+    // It may not be in its group yet.
+    this.child.kill('SIGKILL');
+    this.dying ??= this.cgroup.kill().catch(() => undefined);
   }
 
   protected wordsFor(exit: SandboxExit): string {

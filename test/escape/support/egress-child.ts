@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { createNamespace, type Namespace } from '../../../src/linux/netns.js';
 import { spawnTied } from '../../../src/linux/tied-process.js';
 import { functionRef } from '../../../src/model/function-ref.js';
@@ -14,6 +15,7 @@ import type { Sandbox } from '../../../src/sandbox/engine.js';
 import { EGRESS } from '../../../src/tunables/index.js';
 import { BOX, CONNECTS, echoIn, FAR, METADATA, PORT } from '../../support/egress-world.js';
 import { ask, SandboxBench } from '../../support/sandboxes.js';
+import { untakenTo } from '../../support/untaken.js';
 import { letTimePass, until } from '../../support/waiting.js';
 
 const NF = '10.253.0.2';
@@ -56,6 +58,18 @@ const LEAVES = `
   export default async (rounds) => {
     for (let i = 0; i < rounds; i++) await Promise.all(Array.from({ length: 20 }, once));
   };`;
+
+/** A service that reads nothing and says nothing, on the box itself. */
+const DEAF = 7_002;
+/** Sends there what the kernel takes, on so many connections. */
+const TALKS = `
+  import { connect } from 'node:net';
+  const once = () => new Promise((done) => {
+    const socket = connect({ host: '${BOX}', port: ${DEAF} }, () => socket.write(Buffer.alloc(8_000_000)));
+    socket.on('error', done);
+    setTimeout(done, 300);
+  });
+  export default (count) => Promise.all(Array.from({ length: count }, once));`;
 
 /** Bytes that the kernel holds for the connection out of the box that has most of them. */
 function mostHeld(): number {
@@ -113,7 +127,9 @@ async function linkNf(): Promise<Namespace> {
 
 const nf = await linkNf();
 echoIn();
-const bench = new SandboxBench('process', { egress: new Egress([`${BOX}:7001`]) });
+const deaf = createServer({ pauseOnConnect: true }).listen(DEAF, BOX);
+await once(deaf, 'listening');
+const bench = new SandboxBench('process', { egress: new Egress([`${BOX}:7001`, `${BOX}:${DEAF}`]) });
 const first = async (sandbox: Sandbox, event?: unknown) => ((await ask(sandbox, event)) as unknown[])[0];
 const seen: Record<string, unknown> = {};
 try {
@@ -156,6 +172,13 @@ try {
   seen.held = held;
   await until(() => readdirSync('/proc/self/fd').length <= before).catch(() => undefined);
   seen.left = readdirSync('/proc/self/fd').length - before;
+
+  const talker = await bench.run(TALKS, { egress: [`${BOX}:${DEAF}`], ref: functionRef('talker') });
+  await ask(talker, 20);
+  seen.untakenBefore = untakenTo(DEAF).length;
+  await talker.kill();
+  await until(() => untakenTo(DEAF).length === 0, undefined, 5_000).catch(() => undefined);
+  seen.untaken = untakenTo(DEAF).length;
 
   await withoutDescriptors(async () => {
     for (let i = 0; i < 30; i++) {
