@@ -46,7 +46,28 @@ export function pipePair(fromProgram: Pipe, toProgram: Pipe): Socket {
       reader.emit('error', Object.assign(new Error('not all was read'), { code: 'ECONNRESET' }));
   });
   reader.once('close', () => writer.destroy());
+  Object.defineProperty(reader, 'writableLength', { get: () => writer.writableLength });
+  writers.set(reader, writer);
   return Object.assign(reader, { write: writer.write.bind(writer) });
+}
+
+/** Of such a pair, its way to the program. */
+const writers = new WeakMap<Socket, Socket>();
+
+/** What node knows of a socket itself: not in its documentation, and in every version of it. */
+interface Handle {
+  bytesWritten: number;
+  /** Of these, what the kernel has not taken. */
+  writeQueueSize: number;
+}
+
+/**
+ * How many bytes that were written to a pair, or to a socket, the kernel has taken; infinity once it is closed. Node's
+ * `writableLength` counts all chunks that are written together until the last of them is taken.
+ */
+export function takenBytes(socket: Socket): number {
+  const { _handle } = (writers.get(socket) ?? socket) as unknown as { _handle: Handle | null };
+  return _handle ? _handle.bytesWritten - _handle.writeQueueSize : Number.POSITIVE_INFINITY;
 }
 
 function unreadBytes(fd: number): number {

@@ -199,6 +199,8 @@ export class FrameWriter {
   private slab = allocate(SLAB_BYTES);
   private start = 0;
   private end = 0;
+  /** Of all frames so far. */
+  bytes = 0;
 
   constructor(private readonly write: (bytes: Uint8Array) => boolean) {}
 
@@ -217,6 +219,7 @@ export class FrameWriter {
     const metaBytes = meta === '' ? 0 : byteLength(meta);
     if (bodyBytes > BODY_MAX_BYTES) throw new RangeError(`a body of ${bodyBytes} bytes`);
     if (metaBytes > META_MAX_BYTES) throw new RangeError(`headers of ${metaBytes} bytes`);
+    this.bytes += HEADER_BYTES + metaBytes + bodyBytes;
     const copied = bodyBytes <= COPY_MAX_BYTES;
     const wanted = HEADER_BYTES + (metaBytes <= COPY_MAX_BYTES ? metaBytes : 0) + (copied ? bodyBytes : 0);
     if (this.end + wanted > SLAB_BYTES) {

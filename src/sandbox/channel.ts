@@ -29,6 +29,7 @@ import { type Endings, guarded } from './guarded.js';
 import { OpenCalls } from './open-calls.js';
 import { callRehearsal, REHEARSAL } from './rehearsal.js';
 import { loadError } from './told-errors.js';
+import { UnreadCalls } from './unread-calls.js';
 
 /** What the runner reports: its start, the outcome of a load, what it prints. */
 export interface ChannelEvents extends Endings {
@@ -95,6 +96,7 @@ export class Channel {
     };
     this.calls = new OpenCalls({
       ...{ endings: events, valve: this.valve, lent: this.lent, onAnswered: () => events.onAnswered?.() },
+      unread: new UnreadCalls(socket),
       cancel: (id) => this.send(FrameType.cancel, id, 0, '', EMPTY),
     });
     socket.on(
@@ -191,7 +193,7 @@ export class Channel {
     const timeMs = Math.min(Math.max(Math.ceil(allowedMs), 0), 0xffffffff);
     try {
       this.send(FrameType.call, id, timeMs, JSON.stringify({ callId, method, path, query, headers }), body);
-      this.calls.add(id, reply);
+      this.calls.add(id, reply, this.writer.bytes);
       this.pace.grant(CHANNEL.tokensPerCall);
     } catch (error) {
       reply.onError(

@@ -13,9 +13,12 @@ import type { SandboxReply } from './engine.js';
 import { type Endings, holdUntilDrained, settleAll } from './guarded.js';
 import { headersOf, isStatus, parseHeaders } from './reports.js';
 import { callError } from './told-errors.js';
+import type { UnreadCalls } from './unread-calls.js';
 
 interface OpenCall {
   reply: SandboxReply;
+  /** Of all frames to the sandbox, up to the end of this call's. */
+  sentBytes: number;
   headSent: boolean;
   /** Its reader has left, and a cancel was sent. */
   cancelled: boolean;
@@ -34,6 +37,7 @@ export interface OpenCallsOptions {
   cancel: (id: number) => void;
   /** A call has its whole answer. */
   onAnswered: (() => void) | undefined;
+  unread: UnreadCalls;
 }
 
 export class OpenCalls {
@@ -54,8 +58,8 @@ export class OpenCalls {
     return this.open.get(id);
   }
 
-  add(id: number, reply: SandboxReply): void {
-    this.open.set(id, { reply, headSent: false, cancelled: false, unreadChunks: 0, held: false });
+  add(id: number, reply: SandboxReply, sentBytes: number): void {
+    this.open.set(id, { reply, sentBytes, headSent: false, cancelled: false, unreadChunks: 0, held: false });
   }
 
   /** Cancels those whose callers are gone. */
@@ -96,6 +100,7 @@ export class OpenCalls {
         this.open.delete(header.callId);
         reply.onEnd();
         this.options.onAnswered?.();
+        this.options.unread.answered(call.sentBytes);
         return true;
       case FrameType.head: {
         const headers = parseHeaders(meta);
@@ -115,10 +120,12 @@ export class OpenCalls {
         this.open.delete(header.callId);
         reply.onEnd();
         this.options.onAnswered?.();
+        this.options.unread.answered(call.sentBytes);
         return true;
       case FrameType.error:
         this.open.delete(header.callId);
         reply.onError(callError(functionName, meta));
+        this.options.unread.answered(call.sentBytes);
         return true;
       default:
         return false;

@@ -14,7 +14,7 @@ import { IsolateHost } from '../../src/engine/isolate/host.js';
 import { onlineCores } from '../../src/linux/online-cores.js';
 import { NemoError } from '../../src/model/errors.js';
 import { functionRef } from '../../src/model/function-ref.js';
-import { FrameType } from '../../src/runner/frames.js';
+import { BODY_MAX_BYTES, FrameType } from '../../src/runner/frames.js';
 import type { Sandbox, SandboxReply } from '../../src/sandbox/engine.js';
 import { readLog } from '../../src/sandbox/log-lines.js';
 import { CHANNEL, CONTROL_LINE, LOG } from '../../src/tunables/index.js';
@@ -66,6 +66,35 @@ describe('what a sandbox sends to the agent', function () {
     expect(await ask(neighbour, ++asked)).to.deep.equal({ got: asked });
   };
   afterEach(neighbourAnswers);
+
+  it('ends a sandbox that answers calls which it does not read: their bodies are in the memory of the agent', async () => {
+    const sandbox = await bench.run(
+      `${SENDER} const clock = new Int32Array(new SharedArrayBuffer(4));
+      export default () => {
+        for (let id = 2; ; id++) {
+          Atomics.wait(clock, 0, 0, 20);
+          writeSync(3, frame(${FrameType.reply}, id, 'x', 1));
+        }
+      }`,
+      { concurrency: 64 },
+    );
+    const body = Buffer.alloc(BODY_MAX_BYTES);
+    const first = errorOf(call(sandbox));
+    const others = Array.from({ length: 5 }, () =>
+      call(sandbox, { body }).catch((error: NemoError) => error),
+    );
+    const [error, ...answers] = await Promise.all([first, ...others]);
+    expect(error.message).to.contain('was ended: it answers calls that it does not read');
+    expect(answers.filter((answer) => answer instanceof NemoError)).to.have.length.within(1, 4);
+  });
+
+  it('takes answers of a sandbox that reads large calls, several at a time, while others are on their way', async () => {
+    const sandbox = await bench.run('export default (event) => event.length;', { concurrency: 8 });
+    const body = `"${'x'.repeat(6 * 2 ** 20)}"`;
+    const event = { body, headers: { 'content-type': 'application/json' } };
+    const answers = await Promise.all(Array.from({ length: 8 }, () => call(sandbox, event)));
+    expect(answers.map((answer) => answer.body.toString())).to.deep.equal(Array(8).fill(`${6 * 2 ** 20}`));
+  });
 
   const control = ['ready', 'loaded', 'loadFailed', 'forgotten', 'wanted', 'memory', 'log'] as const;
   for (const name of control) {
