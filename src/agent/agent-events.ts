@@ -72,7 +72,10 @@ export class AgentEvents {
   }
 
   callFailed(functionName: string, error: NemoError, sandboxId: string | undefined): void {
-    if (error.blame === 'system' && error.code !== 'STOPPING') this.warn(error.ownersMessage);
+    if (error.blame === 'system' && error.code !== 'STOPPING') {
+      const message = error.ownersMessage;
+      this.log.emit({ kind: 'warning', severity: 'warning', message, functionName });
+    }
     if (error.code === 'FUNCTION_ERROR') return;
     this.log.emit({
       kind: 'function-failed',

@@ -101,10 +101,9 @@ async function build(config: AgentConfig, closers: Closers): Promise<Agent> {
   closers.push(() => store.close());
   warnings.push(...storeWarnings);
   const registry = await createRegistry({
-    store,
-    bundleDir: quota.bundleDir,
-    quota,
+    ...{ store, quota, bundleDir: quota.bundleDir },
     prepare: (engine, source) => engines.prepare(engine, source),
+    runs: (spec) => engines.runs(spec),
     onWarning: (message) => events.warn(message),
   });
   closers.push(() => registry.close());

@@ -155,8 +155,8 @@ export class Dispatcher {
     const { sink } = call;
     const error = deadlineExceeded(fn.key);
     if (!call.waits) {
-      call.sink = new GivenUp(error);
-      sink.onError(error, undefined);
+      call.sink = new GivenUp(error, sink);
+      sink.onError(error, undefined, true);
     }
     this.left(fn, call, error);
   }

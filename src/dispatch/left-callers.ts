@@ -32,13 +32,20 @@ export function isGivenUp({ code }: NemoError): boolean {
 /** In place of the sink of a call whose caller was told that its deadline has passed. */
 export class GivenUp implements ReplySink {
   readonly gone = true;
-  constructor(readonly failure: NemoError) {}
+  constructor(
+    readonly failure: NemoError,
+    private readonly told: ReplySink,
+  ) {}
   onHead(): void {}
   onChunk(_chunk: Buffer, sent?: GiveBack): void {
     sent?.();
   }
-  onEnd(): void {}
-  onError(): void {}
+  onEnd(): void {
+    this.told.over?.();
+  }
+  onError(): void {
+    this.told.over?.();
+  }
 }
 
 /** The call runs, or is in a sandbox that will run it. Its end is told as that of any other. */

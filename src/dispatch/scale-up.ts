@@ -39,25 +39,43 @@ export class ScaleUp {
     }
     fn.starting++;
     fn.usage.misses.record(nowMs);
-    void this.make(fn, core)
-      .catch((thrown: unknown) => this.failed(fn, asNemoError(thrown)))
-      .finally(() => {
-        fn.starting--;
-        this.options.onChanged(fn);
-      });
+    void this.grow(fn, core).finally(() => {
+      fn.starting--;
+      this.options.onChanged(fn);
+    });
   }
 
-  private async make(fn: FunctionState, core: number): Promise<void> {
-    const { pool, clock } = this.options;
+  private async grow(fn: FunctionState, core: number): Promise<void> {
+    const { clock } = this.options;
     const fromMs = clock.nowMs();
-    const kind = pool.stemKind(fn.spec);
-    const stem = await pool.takeStemFor(fn.spec, core);
+    let made: { instance: Instance; origin: StartKind };
+    try {
+      made = await this.make(fn, core);
+    } catch (thrown) {
+      this.failed(fn, asNemoError(thrown), true);
+      return;
+    }
+    const { instance, origin } = made;
+    instance.askedMs = fromMs;
+    try {
+      await this.loadInto(fn, instance, origin);
+      fn.usage.started(clock.nowMs() - fromMs);
+    } catch (thrown) {
+      this.failed(fn, asNemoError(thrown), false);
+    }
+  }
+
+  private async make(
+    { spec }: FunctionState,
+    core: number,
+  ): Promise<{ instance: Instance; origin: StartKind }> {
+    const { pool } = this.options;
+    const kind = pool.stemKind(spec);
+    const stem = await pool.takeStemFor(spec, core);
     // One that has done some of the loading ahead was there in its place.
     if (stem === undefined || stem.stemKind.key === kind.key) pool.stems.noteAsked(kind);
-    const instance = stem ?? (await this.makeWithRetries(core, fn.spec));
-    instance.askedMs = fromMs;
-    await this.loadInto(fn, instance, stem === undefined ? 'cold' : 'stem');
-    fn.usage.started(clock.nowMs() - fromMs);
+    if (stem !== undefined) return { instance: stem, origin: 'stem' };
+    return { instance: await this.makeWithRetries(core, spec), origin: 'cold' };
   }
 
   private async makeWithRetries(core: number, spec: FunctionSpec): Promise<Instance> {
@@ -72,10 +90,12 @@ export class ScaleUp {
     }
   }
 
-  private failed(fn: FunctionState, error: NemoError): void {
+  /** `starting`: there was no sandbox yet. Whoever is to blame, it would fail again at once. */
+  private failed(fn: FunctionState, error: NemoError, starting: boolean): void {
     // A later deploy made this code old news, and removal has answered the callers.
     if (!this.options.isCurrent(fn)) return;
-    if (error.blame === 'system') fn.growNotBeforeMs = this.options.clock.nowMs() + DISPATCH.growBackoffMs;
+    if (starting || error.blame === 'system')
+      fn.growNotBeforeMs = this.options.clock.nowMs() + DISPATCH.growBackoffMs;
     else if (fn.loadError === undefined) return;
     // `starting` still counts the one that failed.
     if (!canServe(fn) && (fn.starting <= 1 || error.blame !== 'system')) this.options.onFailed(fn, error);
@@ -88,9 +108,12 @@ export class ScaleUp {
   async loadInto(fn: FunctionState, instance: Instance, origin: StartKind): Promise<void> {
     const { pool, isCurrent } = this.options;
     const { spec } = fn;
-    // Meanwhile it was removed, or deployed again, or for another engine: whoever still waits is looked at again.
+    // Meanwhile it was removed, or deployed again, for another engine or with more memory than was set aside: whoever still
+    // waits is looked at again.
     const fits =
-      (instance.madeFor ?? spec) === spec && pool.stems.saves(instance.stemKind, spec) !== undefined;
+      (instance.madeFor ?? spec) === spec &&
+      spec.memoryBytes <= instance.memoryBytes &&
+      pool.stems.saves(instance.stemKind, spec) !== undefined;
     if (!isCurrent(fn) || !fits) return void pool.end(instance);
     instance.origin = origin;
     fn.instances.push(instance);

@@ -54,6 +54,15 @@ export class Engines {
     return stemKind(engine, this.entries.get(engine)?.variant?.({ engine, ...rest }) ?? '');
   }
 
+  /** Whether `prepare` would have taken it, as it is stored. */
+  runs({ engine, source, packages = [], egress = [] }: FunctionSpec): boolean {
+    const entry = this.entries.get(engine);
+    if (entry === undefined || !entry.runs.includes(source.kind)) return false;
+    return (
+      (packages.length === 0 || entry.packages === true) && (egress.length === 0 || entry.egress === true)
+    );
+  }
+
   /** See `EngineEntry`. */
   ownBytes(kind: string): NonNullable<EngineEntry['ownBytes']> {
     return this.entries.get(kind)?.ownBytes ?? { sandbox: 0, process: 0 };

@@ -27,7 +27,10 @@ export interface AnswerSink {
 
 export interface ReplySink extends AnswerSink {
   onEnd(timeline: CallTimeline): void;
-  onError(error: NemoError, timeline: CallTimeline | undefined): void;
+  /** `goesOn`: the call has not ended, though its caller is told so; `over` follows. What is held for it has to be held. */
+  onError(error: NemoError, timeline: CallTimeline | undefined, goesOn?: boolean): void;
+  /** The end of a call that went on after its error. */
+  over?(): void;
   /** After `onEnd`: why what the function answered could not be given to the caller. */
   readonly failure?: NemoError | undefined;
   /** Calls `left` once, if the caller leaves before the call has ended. */

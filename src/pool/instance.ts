@@ -63,6 +63,11 @@ export class Instance {
     return this.spec?.ref.key ?? '';
   }
 
+  /** It has its code and may take calls. */
+  get isLive(): boolean {
+    return this.state === 'warm' && !this.retired;
+  }
+
   get idle(): boolean {
     return this.calls.length === 0;
   }

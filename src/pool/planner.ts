@@ -137,10 +137,10 @@ export class Planner {
     const { keepAlive } = this.options;
     let nextMs = Number.POSITIVE_INFINITY;
     let spare = -wanted;
-    for (const instance of fn.instances) if (isLive(instance)) spare++;
+    for (const instance of fn.instances) if (instance.isLive) spare++;
     if (spare <= 0) return nextMs;
     // The least recently used first, so that those that stay are the hottest.
-    const idle = fn.instances.filter((instance) => isLive(instance) && instance.idle);
+    const idle = fn.instances.filter((instance) => instance.isLive && instance.idle);
     if (idle.length > 1) idle.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
     for (const instance of idle) {
       if (spare === 0) break;
@@ -203,17 +203,21 @@ export class Planner {
       decision.kind === 'stem'
         ? this.makeStem(decision.key, core)
         : this.makeWarm(decision.functionKey, core);
-    void work
-      .catch((thrown: unknown) => {
-        const error = asNemoError(thrown);
-        this.notBeforeMs = this.clock.nowMs() + DISPATCH.loadBackoffMs;
-        if (error.blame === 'system' && error.code !== 'STOPPING')
-          this.options.onWarning(error.ownersMessage);
-      })
-      .finally(() => {
-        this.making = false;
-        this.tick();
-      });
+    const told = work.catch((thrown: unknown) => {
+      const error = asNemoError(thrown);
+      this.notBeforeMs = this.clock.nowMs() + DISPATCH.loadBackoffMs;
+      if (error.blame === 'system' && error.code !== 'STOPPING') this.options.onWarning(error.ownersMessage);
+    });
+    // What takes minutes to start or to load is no reason to make nothing of others.
+    let timer: Timer | undefined;
+    const patience = new Promise<void>((over) => {
+      timer = this.clock.after(DISPATCH.loadPatienceMs, over);
+    });
+    void Promise.race([told, patience]).finally(() => {
+      this.clock.cancel(timer);
+      this.making = false;
+      this.tick();
+    });
     return false;
   }
 
@@ -225,6 +229,7 @@ export class Planner {
       await pool.stems.make(core, kind);
     } catch (thrown) {
       const error = asNemoError(thrown);
+      this.demands.failed(key, this.clock.nowMs());
       if (!isAhead(kind) || error.code === 'NO_CAPACITY' || error.code === 'STOPPING') throw error;
       // What functions' own code does to a stem is no reason to make nothing else.
       onNote?.(`no stem imports ${kind.ahead.join(', ')} ahead of calls: ${error.ownersMessage}`);
@@ -235,27 +240,31 @@ export class Planner {
     const { dispatcher } = this.options;
     const fn = dispatcher.functions.get(functionKey);
     if (fn === undefined) return;
-    const { spec } = fn;
-    const instance = await this.takeOrMake(spec, core);
+    const instance = await this.startFor(fn, core);
     if (instance === undefined) {
-      const nowMs = this.clock.nowMs();
-      fn.putOff(nowMs);
       // There may be thousands of such functions.
-      this.notBeforeMs = nowMs + DISPATCH.sweepMs;
+      this.notBeforeMs = this.clock.nowMs() + DISPATCH.sweepMs;
       return;
     }
-    let timer: Timer | undefined;
-    const patience = new Promise<void>((over) => {
-      timer = this.clock.after(DISPATCH.loadPatienceMs, over);
-    });
     try {
-      // Code that takes minutes to load is no reason to make nothing of others.
-      await Promise.race([dispatcher.prewarm(fn, instance), patience]);
+      await dispatcher.prewarm(fn, instance);
     } catch (thrown) {
       // The function's own fault: it has its own back-off, others must not wait for it.
       if (asNemoError(thrown).blame === 'system') throw thrown;
+    }
+  }
+
+  /** One that cannot be started, or not soon, is put off: others get their turn. */
+  private async startFor(fn: FunctionState, core: number): Promise<Instance | undefined> {
+    const putOff = (): void => fn.putOff(this.clock.nowMs());
+    const timer = this.clock.after(DISPATCH.loadPatienceMs, putOff);
+    let instance: Instance | undefined;
+    try {
+      instance = await this.takeOrMake(fn.spec, core);
+      return instance;
     } finally {
       this.clock.cancel(timer);
+      if (instance === undefined) putOff();
     }
   }
 
@@ -288,8 +297,4 @@ export class Planner {
 
 function entry({ lastUsedMs, memoryBytes, clockAtUse }: Instance, { usage }: FunctionState): IdleSandbox {
   return { lastUsedMs, memoryBytes, clockAtUse, usage };
-}
-
-function isLive({ state, retired }: Instance): boolean {
-  return state === 'warm' && !retired;
 }

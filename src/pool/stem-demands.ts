@@ -27,6 +27,8 @@ export class StemDemands {
   private readonly plan: Demand[] = [];
   private readonly kinds = new Map<string, { kind: StemKind; demand: Demand }>();
   private countedVersion = -1;
+  /** Kinds of which one could not be made, and when that was. */
+  private readonly failedMs = new Map<string, number>();
 
   constructor(
     private readonly pool: Pool,
@@ -52,11 +54,21 @@ export class StemDemands {
       demand.count = pool.stems.count(demand.key);
       if (demand.count < demand.wanted) this.lacking = true;
     }
+    if (this.failedMs.size > 0) plan.sort((a, b) => this.failedAt(a) - this.failedAt(b));
     this.surplus = pool.stems.ready.find(({ stemKind: { key } }) => {
       const demand = plan.find((one) => one.key === key);
       return demand === undefined || demand.count > demand.wanted;
     });
     return plan;
+  }
+
+  /** One could not be made: all other kinds go before it. */
+  failed(key: string, nowMs: number): void {
+    this.failedMs.set(key, nowMs);
+  }
+
+  private failedAt({ key }: Demand): number {
+    return this.failedMs.get(key) ?? Number.NEGATIVE_INFINITY;
   }
 
   /** Undefined: it is not wanted any more. */
@@ -74,6 +86,7 @@ export class StemDemands {
     this.kinds.clear();
     this.count(DEFAULT_KIND, 0);
     for (const fn of functions.values()) this.count(this.pool.stemKind(fn.spec), 1);
+    for (const key of this.failedMs.keys()) if (!this.kinds.has(key)) this.failedMs.delete(key);
   }
 
   private count(kind: StemKind, by: number): void {

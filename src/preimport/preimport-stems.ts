@@ -6,6 +6,7 @@
  */
 
 import { stemKind } from '../engine/engines.js';
+import { sharingVariant } from '../engine/sharing.js';
 import type { FunctionSpec } from '../model/function.js';
 import type { PackageRef } from '../model/package.js';
 import type { ImportingFunction, PrewarmPolicy } from '../policy/prewarm/policy.js';
@@ -52,7 +53,7 @@ class PreimportStems implements StemSource<PreimportKind> {
       for (const ref of spec.packages) refs.set(ref.hash, { ref, engine: spec.engine });
       const packages = this.usable(spec, nowMs).map((ref) => ({ hash: ref.hash, ...this.cost(ref) }));
       if (packages.length > 0)
-        importing.push({ group: spec.sharingGroup ?? '', packages, misses: usage.misses });
+        importing.push({ group: sharingVariant(spec), packages, misses: usage.misses });
     }
     for (const hash of this.tried.keys()) if (!refs.has(hash)) this.tried.delete(hash);
     this.refusals.keepOnly((hash) => refs.has(hash));
@@ -102,7 +103,7 @@ class PreimportStems implements StemSource<PreimportKind> {
   }
 
   saves(kind: PreimportKind, spec: FunctionSpec, nowMs: number): number | undefined {
-    if (kind.group !== (spec.sharingGroup ?? '') || kind.engine !== spec.engine) return undefined;
+    if (kind.group !== sharingVariant(spec) || kind.engine !== spec.engine) return undefined;
     const usable = new Set(this.usable(spec, nowMs).map(({ hash }) => hash));
     let [loadMs, bytes] = [0, 0];
     for (const one of kind.packages) {

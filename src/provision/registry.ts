@@ -35,6 +35,8 @@ export interface RegistryOptions {
   store: Store;
   bundleDir: string;
   prepare: PrepareFunction;
+  /** Whether an engine of this agent runs what the store has: another version may have stored it. Default: all. */
+  runs?: (spec: FunctionSpec) => boolean;
   /** What all that is stored may take. Default: no bound of its own. */
   quota?: StorageQuota;
   /** What goes wrong later with functions that other boxes deploy, in words. */
@@ -114,6 +116,10 @@ class Registry implements StoredRegistry {
     const named = JSON.stringify(key.slice(0, 80));
     if (spec === undefined) {
       this.trouble.warn(`what the store has under functions/${named} is not a function: deploy it again`);
+    } else if (this.options.runs?.(spec) === false) {
+      const what = `${spec.source.kind} for the engine ${spec.engine}`;
+      this.trouble.warn(`function ${named} is a ${what}, which this agent does not run: deploy it again`);
+      this.sweep.keep(spec);
     } else if (!this.specs.hasRoom(key, spec)) {
       this.trouble.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
     } else {

@@ -30,7 +30,9 @@ export class SpecStore {
   async nextVersion(key: string, known = 0): Promise<number> {
     const stored = await this.get(key).catch(() => null);
     if (stored === undefined || stored === null) return known + 1;
-    return Math.max(known, isVersion(stored.version) ? stored.version : 1) + 1;
+    const next = Math.max(known, isVersion(stored.version) ? stored.version : 1) + 1;
+    // Whoever can write a shared store may have written the last one that there is.
+    return isVersion(next) ? next : 1;
   }
 
   /** STORE if another box changed it since this one lost its lease. */

@@ -260,10 +260,11 @@ export class InProcessBox implements SandboxSlots {
       runs: ['module'] as const,
       open: async () => engine,
     }));
+    const byCode = { kind: 'kinds', variant: ({ codeHash }: FunctionSpec) => codeHash };
     const policies = createPolicies({ prewarm, keepAlive, selection });
     this.pool = new Pool({
       clock,
-      engines: new Engines(entries),
+      engines: new Engines([...entries, { ...entries[0]!, ...byCode }]),
       driver,
       control: this,
       scheduling: 'idle',

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { expect } from 'chai';
 import type { Asker } from '../../src/model/asker.js';
 import type { ReplySink } from '../../src/model/reply-sink.js';
+import { InProcessBox } from '../dispatch/in-process-box.js';
 import { untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
 import { until } from '../support/waiting.js';
@@ -31,8 +32,8 @@ describe('escape: clients that leave', function () {
     await once(socket, 'connect');
     return socket;
   };
-  const send = (socket: Socket, line: string, body: string | Buffer): void => {
-    socket.write(`${line} HTTP/1.1\r\n${HOST}Content-Length: ${body.length}\r\n\r\n`);
+  const send = (socket: Socket, line: string, body: string | Buffer, headers = ''): void => {
+    socket.write(`${line} HTTP/1.1\r\n${HOST}${headers}Content-Length: ${body.length}\r\n\r\n`);
     socket.write(body);
   };
   /** Of the answer, to a client of that address. */
@@ -60,6 +61,44 @@ describe('escape: clients that leave', function () {
     sink.onHead(204, {});
     sink.onEnd(TIMELINE);
     await untilTaken(2 * MIB, '127.0.0.1');
+  });
+
+  /** Calls of `hold` go to a dispatcher, and from there into a sandbox of the test. */
+  const openDispatcher = async (): Promise<InProcessBox> => {
+    const inner = new InProcessBox();
+    inner.deploy('hold');
+    await box.serve('hold', () => undefined);
+    const { platform } = box;
+    const others = platform.invoke.bind(platform);
+    platform.invoke = (call, sink) =>
+      call.ref.key === 'hold' ? inner.dispatcher.invoke(call, sink) : others(call, sink);
+    return inner;
+  };
+
+  it('hold their share until their calls end, also those that had their answer when their time was over', async () => {
+    const inner = await openDispatcher();
+    const socket = await dial();
+    send(socket, 'POST /function/hold', Buffer.alloc(3 * MIB), 'X-Timeout: 50ms\r\n');
+    await untilText(socket, /^HTTP\/1\.1 504/);
+    expect(inner.inside()).to.deep.equal(['hold']);
+    expect(await statusOf(2 * MIB, '127.0.0.1')).to.equal('429');
+    inner.live[0]!.answer();
+    await untilTaken(2 * MIB, '127.0.0.1');
+    await inner.close();
+  });
+
+  it('hold their share until their calls end, also those whose answer could not be given on', async () => {
+    const inner = await openDispatcher();
+    const socket = await dial();
+    send(socket, 'POST /function/hold', Buffer.alloc(3 * MIB));
+    await until(() => inner.inside().length === 1);
+    const { reply } = inner.live[0]!.calls[0]!;
+    reply.onHead(999, {});
+    await untilText(socket, /^HTTP\/1\.1 500/);
+    expect(await statusOf(2 * MIB, '127.0.0.1')).to.equal('429');
+    reply.onEnd();
+    await untilTaken(2 * MIB, '127.0.0.1');
+    await inner.close();
   });
 
   it('leave deploys behind, whose code counts until they have ended', async () => {

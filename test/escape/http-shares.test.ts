@@ -2,6 +2,8 @@
 
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { AgentEvents } from '../../src/agent/agent-events.js';
+import { NemoError } from '../../src/model/errors.js';
 import { CallCounts } from '../../src/telemetry/call-counts.js';
 import { createEventLog } from '../../src/telemetry/event-log.js';
 import { createMetrics } from '../../src/telemetry/metrics.js';
@@ -148,6 +150,15 @@ describe('escape: shares of the gateway', function () {
     const kinds = log.since(0, FEED.eventsKept).map(({ kind }) => kind);
     expect(kinds[0]).to.equal('nf-gone');
     expect(kinds).to.have.length.within(2, FEED.eventsKept);
+  });
+
+  it('keeps what happened to the box also when a thousand calls of a function fail for what the box lacks', () => {
+    const log = createEventLog();
+    log.emit({ kind: 'nf-gone', severity: 'warning', message: 'm', nf: 'firewall' });
+    const events = new AgentEvents(log);
+    const error = new NemoError('OVERLOADED', 'no place for "f" within a minute');
+    for (let i = 0; i < FEED.eventsKept; i++) events.callFailed('f', error, undefined);
+    expect(log.since(0, FEED.eventsKept)[0]!.kind).to.equal('nf-gone');
   });
 
   it('reads JSON of long texts, whatever stands in them', async () => {

@@ -67,6 +67,14 @@ describe('what a sandbox sends to the agent', function () {
   };
   afterEach(neighbourAnswers);
 
+  it('takes answers of a sandbox that reads large calls, several at a time, while others are on their way', async () => {
+    const sandbox = await bench.run('export default (event) => event.length;', { concurrency: 8 });
+    const body = `"${'x'.repeat(6 * 2 ** 20)}"`;
+    const event = { body, headers: { 'content-type': 'application/json' } };
+    const answers = await Promise.all(Array.from({ length: 8 }, () => call(sandbox, event)));
+    expect(answers.map((answer) => answer.body.toString())).to.deep.equal(Array(8).fill(`${6 * 2 ** 20}`));
+  });
+
   const control = ['ready', 'loaded', 'loadFailed', 'forgotten', 'wanted', 'memory', 'log'] as const;
   for (const name of control) {
     it(`ends a sandbox that floods with "${name}", which nobody asked for`, async () => {

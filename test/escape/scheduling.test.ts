@@ -2,6 +2,7 @@
 
 import { expect } from 'chai';
 import { VirtualClock } from '../../src/model/clock.js';
+import { NemoError } from '../../src/model/errors.js';
 import { DISPATCH, HARVEST } from '../../src/tunables/index.js';
 import { type BoxOptions, InProcessBox, settled } from '../dispatch/in-process-box.js';
 
@@ -105,5 +106,85 @@ describe('escape: the scheduler', () => {
     box.planner.tick();
     await settled();
     expect(box.live.map(({ code }) => code)).to.have.members(['hangs-1', 'other-1']);
+  });
+
+  it('makes sandboxes of others ahead of calls while one of the function that was called last cannot be started', async () => {
+    open({ prewarm: { policy: 'fixed', stems: 0, warmPerFunction: 1 } });
+    box.starting = async ({ willLoad }) => {
+      if (willLoad?.ref.key === 'broken') throw new NemoError('SANDBOX_START', 'it never starts');
+    };
+    box.deploy('sound');
+    clock.advance(1);
+    box.deploy('broken');
+    for (let i = 0; i < 5; i++) {
+      box.planner.tick();
+      await settled();
+      clock.advance(DISPATCH.loadBackoffMs);
+    }
+    expect(box.live.map(({ code }) => code)).to.deep.equal(['sound-1']);
+  });
+
+  it('makes sandboxes of others ahead of calls while one of the function that was called last does not get ready', async () => {
+    open({ prewarm: { policy: 'fixed', stems: 0, warmPerFunction: 1 } });
+    box.starting = ({ willLoad }) =>
+      willLoad?.ref.key === 'hangs' ? new Promise(() => {}) : Promise.resolve();
+    box.deploy('other');
+    clock.advance(1);
+    box.deploy('hangs');
+    box.planner.tick();
+    await settled();
+    clock.advance(DISPATCH.loadPatienceMs);
+    await settled();
+    box.planner.tick();
+    await settled();
+    expect(box.live.map(({ code }) => code)).to.deep.equal(['other-1']);
+  });
+
+  it('keeps stems of all kinds while one of another kind cannot be started', async () => {
+    open({ prewarm: { policy: 'fixed', stems: 1, warmPerFunction: 0 } });
+    box.starting = async ({ variant }) => {
+      if (variant === 'broken') throw new NemoError('SANDBOX_START', 'it never starts');
+    };
+    box.deploy('broken', { engine: 'kinds', codeHash: 'broken' });
+    box.deploy('sound', { engine: 'kinds', codeHash: 'sound' });
+    for (let i = 0; i < 5; i++) {
+      box.planner.tick();
+      await settled();
+      clock.advance(DISPATCH.loadBackoffMs);
+    }
+    expect(box.pool.stems.ready.map(({ stemKind: { key } }) => key)).to.have.members([
+      'process',
+      'kinds/sound',
+    ]);
+  });
+
+  it('gives a function that asks for more while its sandbox starts no more memory than was set aside', async () => {
+    open({ memoryMaxBytes: 100, stemBytes: 10 });
+    let goOn = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    box.starting = () => gate;
+    const names = ['a', 'b', 'c'];
+    for (const name of names) box.deploy(name, { memoryBytes: 20 });
+    for (const name of names) box.call(name);
+    await settled();
+    for (const name of names) box.deploy(name, { memoryBytes: 90, codeHash: `${name}-2` });
+    goOn();
+    await quanta(10);
+    expect(box.pool.committedBytes).to.be.at.most(100);
+    expect(box.inside()).to.have.length(1);
+  });
+
+  it('fails the calls of a function whose engine is not there, and goes on', async () => {
+    open();
+    box.deploy('odd', { engine: 'of a later version' });
+    box.deploy('plain');
+    const odd = box.call('odd');
+    const plain = box.call('plain');
+    await quanta(2);
+    expect(odd.outcomes).to.deep.equal(['BAD_REQUEST']);
+    expect(box.inside()).to.deep.equal(['plain']);
+    expect(plain.outcomes).to.deep.equal([]);
   });
 });

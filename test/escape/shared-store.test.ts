@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
+import { Engines } from '../../src/engine/engines.js';
+import type { FunctionSpec } from '../../src/model/function.js';
 import { createRegistry } from '../../src/provision/registry.js';
 import { type StoredSpec, toStored } from '../../src/provision/stored-spec.js';
 import { openRedisStore, type RedisStore } from '../../src/store/redis.js';
@@ -89,6 +91,41 @@ describe('escape: a store that boxes share', function () {
     expect(registry.get('f')!.codeHash).to.not.equal(before);
     await registry.close();
   });
+
+  it('takes deploys although somebody wrote the last number that a version may have', async () => {
+    const options = { store, bundleDir: join(directory, 'bundles'), prepare: esbuildPrepare };
+    const registry = await createRegistry(options);
+    await registry.deploy({ name: 'f', code: 'export default 1' });
+    const stored = JSON.parse((await other.hget('nemo:functions', 'f'))!) as StoredSpec;
+    await other.hset('nemo:functions', 'f', JSON.stringify({ ...stored, version: Number.MAX_SAFE_INTEGER }));
+    for (const code of ['export default 2', 'export default 3']) await registry.deploy({ name: 'f', code });
+    await registry.close();
+    const again = await createRegistry(options);
+    expect([again.warnings, again.get('f')?.codeHash]).to.deep.equal([[], registry.get('f')!.codeHash]);
+    await again.close();
+  });
+
+  for (const [what, over] of [
+    ['an engine of another version', { engine: 'later' }],
+    ['an engine that does not run what it is made of', { source: { kind: 'wasm' } }],
+    ['a network that its engine does not give', { egress: ['example.org:443'] }],
+  ] as const) {
+    it(`does not take a function with ${what}: nothing could start it`, async () => {
+      const engine = { kind: 'process', about: '', runs: ['module'] as const };
+      const engines = new Engines([{ ...engine, open: () => Promise.reject(new Error('not asked for')) }]);
+      const bundleDir = join(directory, 'engines');
+      const runs = (spec: FunctionSpec): boolean => engines.runs(spec);
+      const registry = await createRegistry({ store, bundleDir, prepare: esbuildPrepare, runs });
+      await registry.deploy({ name: 'f', code: 'export default 1' });
+      await registry.close();
+      const stored = JSON.parse((await other.hget('nemo:functions', 'f'))!) as StoredSpec;
+      await other.hset('nemo:functions', 'f', JSON.stringify({ ...stored, ...over }));
+      const again = await createRegistry({ store, bundleDir, prepare: esbuildPrepare, runs });
+      expect(again.get('f')).to.equal(undefined);
+      expect(again.warnings.join()).to.contain('this agent does not run');
+      await again.close();
+    });
+  }
 
   for (const [what, tamper] of [
     ['does not end', () => other.set('nemo:lease:deploys', 'x')],

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { StemKind } from '../../src/engine/engines.js';
 import { VirtualClock } from '../../src/model/clock.js';
+import { functionRef } from '../../src/model/function-ref.js';
 import type { PackageRef } from '../../src/model/package.js';
 import { isAhead } from '../../src/pool/stem-source.js';
 import type { AheadReport } from '../../src/sandbox/engine.js';
@@ -59,6 +60,16 @@ describe('stems that have imported packages', () => {
     box.deploy('two', { ...MEMORY, packages: [A, B] });
     expect(await stems()).to.deep.equal(['a', 'a+b', 'plain']);
     expect(await served('two')).to.equal('a+b');
+    expect(await served('one')).to.equal('a');
+  });
+
+  it('never serve a function of another namespace that names the same sharing group', async () => {
+    box.deploy('one', { ...MEMORY, packages: [A], sharingGroup: 'pay' });
+    expect(await stems()).to.deep.equal(['a', 'plain']);
+    await box.pool.end(box.pool.stems.ready.find(({ stemKind }) => !isAhead(stemKind))!);
+    const ref = functionRef('one', 'team');
+    box.deploy(ref.key, { ...MEMORY, ref, packages: [A], sharingGroup: 'pay' });
+    expect(await served(ref.key)).to.equal('cold');
     expect(await served('one')).to.equal('a');
   });
 

@@ -58,13 +58,13 @@ export class CallReply implements ReplySink, Awaited {
     private readonly callId: string,
     private readonly place: CallPlace,
     private readonly caller: Caller,
-    private readonly bodyBytes: number,
+    private bodyBytes: number,
   ) {
     caller.waitsFor(this);
   }
 
   get gone(): boolean {
-    return this.response.destroyed || this.response.req.socket.destroyed;
+    return this.failure !== undefined || this.response.destroyed || this.response.req.socket.destroyed;
   }
 
   whenLeft(left: () => void): void {
@@ -140,6 +140,7 @@ export class CallReply implements ReplySink, Awaited {
   }
 
   onEnd(timeline: CallTimeline): void {
+    this.over();
     if (this.ended) return;
     if (this.missingBytes) {
       this.fail(this.otherLength(), timeline);
@@ -158,10 +159,16 @@ export class CallReply implements ReplySink, Awaited {
   private settle(): void {
     this.ended = true;
     this.caller.heard(this);
-    this.place.bodies.give(this.response.req.socket, this.bodyBytes);
   }
 
-  onError(error: NemoError, timeline: CallTimeline | undefined): void {
+  /** Nobody has its body any more. */
+  over(): void {
+    this.place.bodies.give(this.response.req.socket, this.bodyBytes);
+    this.bodyBytes = 0;
+  }
+
+  onError(error: NemoError, timeline: CallTimeline | undefined, goesOn = false): void {
+    if (!goesOn) this.over();
     if (this.ended) return;
     this.settle();
     // A stream that broke off must not look complete: the connection ends without the last chunk.
@@ -172,7 +179,7 @@ export class CallReply implements ReplySink, Awaited {
   /** Nothing of what the function says can be given on: its call goes on to its end, unheard. */
   private fail(error: NemoError, timeline: CallTimeline | undefined): void {
     this.failure = error;
-    this.onError(error, timeline);
+    this.onError(error, timeline, true);
   }
 
   /** Sends what is held when the function has not ended in the turn in which it began to answer. */
