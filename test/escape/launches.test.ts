@@ -1,13 +1,15 @@
 /** Boundary: the agent's rooms. What dies, or stands still, while a sandbox is started; full disks at a first start. */
 
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ProcessSandbox } from '../../src/engine/process/sandbox.js';
 import { spawnPiped } from '../../src/linux/spawn-piped.js';
+import { OciBench } from '../support/oci-bench.js';
 import { busyboxLayer, writeLayout } from '../support/oci-images.js';
 import { RealAgent } from '../support/real-agent.js';
-import { errorOf, SandboxBench } from '../support/sandboxes.js';
+import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
 
 describe('escape: starts of sandboxes', function () {
   this.timeout(20_000);
@@ -25,6 +27,30 @@ describe('escape: starts of sandboxes', function () {
       expect(await sandbox.exited).to.include({ cause: 'killed' });
     } finally {
       await bench.close();
+    }
+  });
+
+  it('starts sandboxes when there is room again, also where the first start found none', async () => {
+    const process = new SandboxBench('isolate');
+    const container = new OciBench();
+    const directory = join(container.directory, 'run');
+    try {
+      const file = join(process.directory, 'sandboxes');
+      writeFileSync(file, 'in the way');
+      await process.run('export default () => 7').catch(() => undefined);
+      rmSync(file);
+      expect((await call(await process.run('export default () => 7'))).body.toString()).to.equal('7');
+
+      const folder = join(container.directory, 'image');
+      writeLayout(folder, { layers: [busyboxLayer()], config: { Cmd: ['/bin/sh'] } });
+      mkdirSync(directory);
+      execFileSync('mount', ['-t', 'tmpfs', 'nemo-test', directory]);
+      await container.deploy({ image: folder }).catch(() => undefined);
+      execFileSync('umount', [directory]);
+      expect(await container.deploy({ image: folder })).to.be.a('string');
+    } finally {
+      await process.close();
+      await container.close();
     }
   });
 

@@ -176,6 +176,10 @@ export class IsolateEngine<K extends 'module' | 'wasm' = 'module'> implements En
       emptyOpenDirectory(directory);
       return prepareIsolateRuntime(join(directory, RUNTIME), this.program);
     })();
+    // A disk that was full may have room at the next try.
+    this.runtime.catch(() => {
+      this.runtime = undefined;
+    });
     return this.runtime;
   }
 }

@@ -199,6 +199,10 @@ export class OciEngine implements Engine<'image'> {
       prepareRuntime(join(directory, 'runtime'));
       return directory;
     })();
+    // A disk that was full may have room at the next try.
+    this.laidOut.catch(() => {
+      this.laidOut = undefined;
+    });
     return this.laidOut;
   }
 
