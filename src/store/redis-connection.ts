@@ -6,6 +6,10 @@
 
 import { REDIS } from '../tunables/index.js';
 import { isOfReplica } from './redis-advice.js';
+import { boundReplies } from './redis-replies.js';
+
+// Of all connections of this process.
+boundReplies();
 
 export const RECONNECTING = {
   socketTimeout: REDIS.answerMaxMs,

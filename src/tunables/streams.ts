@@ -67,4 +67,9 @@ export const REDIS = {
   keepAliveMs: 10_000,
   /** A connection on which Redis did not take the subscriptions is made anew after that. */
   watchAgainMs: 1_000,
+  /**
+   * Longer than what is asked for: a value of the store has 8 MiB, entries of a queue 16 MiB, and a look at names half a
+   * million values at most.
+   */
+  reply: { maxBytes: 32 * 1024 * 1024, valuesMax: 512 * 1024, depthMax: 8, lineMaxBytes: 64 * 1024 },
 } as const;

@@ -150,7 +150,8 @@ describe('the queue source', function () {
     await redis.xgroup('CREATE', 'jobs', 'nemo', '0', 'MKSTREAM');
     const large = Buffer.alloc(64 * 2 ** 20, 1);
     const ids = [await redis.xadd('jobs', '*', 'body', large)];
-    await redis.xreadgroup('GROUP', 'nemo', `${hostname()}-test`, 'COUNT', 1, 'STREAMS', 'jobs', '>');
+    const take = `redis.call('XREADGROUP', 'GROUP', 'nemo', ARGV[1], 'COUNT', 1, 'STREAMS', KEYS[1], '>')`;
+    await redis.eval(take, 1, 'jobs', `${hostname()}-test`);
     ids.push(await redis.xadd('jobs', '*', ...new Array<string>(2 * QUEUE.entryFieldsMax + 2).fill('')));
     ids.push(await redis.xadd('jobs', '*', 'body', large));
     const most = Buffer.alloc(QUEUE.entryMaxBytes - 'body'.length, 0xff);
