@@ -154,8 +154,6 @@ export const CONFINED = {
 } as const;
 
 export const OCI = {
-  /** A request with a longer body has a connection of its own: the kernel's buffers may not take it. */
-  keptConnectionBytes: 64 * 1024,
   /** An image's layers together, unpacked; so that a small file cannot become a full disk. */
   imageMaxBytes: 2 * 1024 * 1024 * 1024,
   /** Files, links and directories, those on the way to a file too. */

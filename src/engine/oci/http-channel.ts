@@ -122,8 +122,6 @@ export class HttpChannel {
         method: method as 'GET',
         headers: sent,
         body: body.length === 0 && (method === 'GET' || method === 'HEAD') ? null : body,
-        // What its server answers and does not read is this process's memory, until the connection ends.
-        ...(body.length > OCI.keptConnectionBytes ? { reset: true } : {}),
       },
       headers: sent,
       allowedMs,
