@@ -223,8 +223,10 @@ export class Planner {
     const { pool, onNote } = this.options;
     try {
       await pool.stems.make(core, kind);
+      this.demands.made(key);
     } catch (thrown) {
       const error = asNemoError(thrown);
+      if (error.code === 'SANDBOX_START') this.demands.made(key, this.clock.nowMs());
       if (!isAhead(kind) || error.code === 'NO_CAPACITY' || error.code === 'STOPPING') throw error;
       // What functions' own code does to a stem is no reason to make nothing else.
       onNote?.(`no stem imports ${kind.ahead.join(', ')} ahead of calls: ${error.ownersMessage}`);
@@ -236,7 +238,10 @@ export class Planner {
     const fn = dispatcher.functions.get(functionKey);
     if (fn === undefined) return;
     const { spec } = fn;
-    const instance = await this.takeOrMake(spec, core);
+    const instance = await this.takeOrMake(spec, core).catch((thrown: unknown) => {
+      if (asNemoError(thrown).code === 'SANDBOX_START') fn.putOff(this.clock.nowMs());
+      throw thrown;
+    });
     if (instance === undefined) {
       const nowMs = this.clock.nowMs();
       fn.putOff(nowMs);

@@ -4,7 +4,7 @@ import { ENGINE_DEFAULT } from '../engine/builtin.js';
 import { type StemKind, stemKind } from '../engine/engines.js';
 import type { PrewarmPolicy, StemDemand } from '../policy/prewarm/policy.js';
 import { RecentTimes } from '../policy/usage/recent-times.js';
-import type { Deployed } from './function-state.js';
+import { backoffMs, type Deployed } from './function-state.js';
 import type { Instance } from './instance.js';
 import type { Pool } from './pool.js';
 
@@ -27,6 +27,8 @@ export class StemDemands {
   private readonly plan: Demand[] = [];
   private readonly kinds = new Map<string, { kind: StemKind; demand: Demand }>();
   private countedVersion = -1;
+  /** Kinds of which none could be made, how often in a row, and until when no other is tried. */
+  private readonly failed = new Map<string, { times: number; untilMs: number }>();
 
   constructor(
     private readonly pool: Pool,
@@ -51,12 +53,23 @@ export class StemDemands {
     for (const demand of plan) {
       demand.count = pool.stems.count(demand.key);
       if (demand.count < demand.wanted) this.lacking = true;
+      if (nowMs < (this.failed.get(demand.key)?.untilMs ?? 0))
+        demand.wanted = Math.min(demand.wanted, demand.count);
     }
     this.surplus = pool.stems.ready.find(({ stemKind: { key } }) => {
       const demand = plan.find((one) => one.key === key);
       return demand === undefined || demand.count > demand.wanted;
     });
     return plan;
+  }
+
+  /** One of that kind was made, or could not be: others are made then before it is tried again. */
+  made(key: string, failedAtMs?: number): void {
+    if (failedAtMs === undefined) this.failed.delete(key);
+    else {
+      const times = (this.failed.get(key)?.times ?? 0) + 1;
+      this.failed.set(key, { times, untilMs: failedAtMs + backoffMs(times) });
+    }
   }
 
   /** Undefined: it is not wanted any more. */
@@ -74,6 +87,7 @@ export class StemDemands {
     this.kinds.clear();
     this.count(DEFAULT_KIND, 0);
     for (const fn of functions.values()) this.count(this.pool.stemKind(fn.spec), 1);
+    for (const key of this.failed.keys()) if (!this.kinds.has(key)) this.failed.delete(key);
   }
 
   private count(kind: StemKind, by: number): void {

@@ -2,6 +2,7 @@
 
 import { expect } from 'chai';
 import { VirtualClock } from '../../src/model/clock.js';
+import { NemoError } from '../../src/model/errors.js';
 import { DISPATCH, HARVEST } from '../../src/tunables/index.js';
 import { type BoxOptions, InProcessBox, settled } from '../dispatch/in-process-box.js';
 
@@ -105,5 +106,38 @@ describe('escape: the scheduler', () => {
     box.planner.tick();
     await settled();
     expect(box.live.map(({ code }) => code)).to.have.members(['hangs-1', 'other-1']);
+  });
+
+  it('makes sandboxes of others ahead of calls though none can be made for the function that was called last', async () => {
+    open({ prewarm: { policy: 'fixed', stems: 0, warmPerFunction: 1 } });
+    box.deploy('other');
+    clock.advance(1);
+    box.deploy('broken');
+    const broken = () => new NemoError('SANDBOX_START', 'its image does not start');
+    box.startErrors.push(broken(), broken());
+    for (let i = 0; i < 3; i++) {
+      box.planner.tick();
+      await settled();
+      clock.advance(DISPATCH.loadBackoffMs);
+    }
+    expect(box.live.map(({ code }) => code)).to.deep.equal(['other-1']);
+  });
+
+  it('makes stems of other kinds though none can be made of one', async () => {
+    open({ prewarm: { policy: 'fixed', stems: 1, warmPerFunction: 0 } });
+    box.deploy('a', { engine: 'other' });
+    const broken = () => new NemoError('SANDBOX_START', 'its image does not start');
+    box.startErrors.push(broken(), broken());
+    for (let i = 0; i < 3; i++) {
+      box.planner.tick();
+      await settled();
+      clock.advance(DISPATCH.loadBackoffMs);
+    }
+    expect(box.pool.stems.ready[0]?.stemKind.key).to.equal('other');
+    // It is not given up.
+    clock.advance(DISPATCH.loadBackoffMaxMs);
+    box.planner.tick();
+    await settled();
+    expect(box.pool.stems.ready.map(({ stemKind }) => stemKind.key)).to.have.members(['other', 'process']);
   });
 });
