@@ -2,9 +2,9 @@
 
 /** Engine `microvm`. */
 export const MICROVM = {
-  /** Users of machines: beside those of the other engines. */
+  /** Users of machines, and one more of those that become snapshots: beside those of the other engines. */
   firstUid: 60_000,
-  uidCount: 900,
+  uidCount: 700,
   /** One core and no helper threads: each would be a thread of the one virtual processor. */
   nodeFlags: ['--v8-pool-size=1', '--single-threaded-gc', '--max-semi-space-size=8', '--no-deprecation'],
   /** A machine's memory beyond its functions' limit: kernel, node, and the pages of node's binary. */
