@@ -22,10 +22,18 @@ export function callFunction(
     let headers: Record<string, string> = {};
     const chunks: Buffer[] = [];
     let bytes = 0;
+    let failure: NemoError | undefined;
+    let leave = (): void => {};
     invoke(request, {
-      /** Its function may stop. */
+      get failure() {
+        return failure;
+      },
+      /** Its function may stop. What it was called with is held until it does. */
       get gone() {
-        return bytes > QUEUE.answerMaxBytes;
+        return failure !== undefined;
+      },
+      whenLeft(left) {
+        leave = left;
       },
       onHead(code, fields) {
         status = code;
@@ -34,13 +42,17 @@ export function callFunction(
       onChunk(chunk) {
         bytes += chunk.length;
         if (bytes <= QUEUE.answerMaxBytes) chunks.push(chunk);
-        else {
+        else if (failure === undefined) {
           chunks.length = 0;
-          reject(tooLong(request.ref.key));
+          failure = tooLong(request.ref.key);
+          leave();
         }
       },
-      onEnd: (timeline) => resolve({ status, headers, body: Buffer.concat(chunks), timeline }),
-      onError: (error) => reject(error),
+      onEnd(timeline) {
+        if (failure !== undefined) reject(failure);
+        else resolve({ status, headers, body: Buffer.concat(chunks), timeline });
+      },
+      onError: (error) => reject(failure ?? error),
     });
   });
 }

@@ -86,6 +86,7 @@ export class StemDemands {
     this.kinds.clear();
     this.count(DEFAULT_KIND, 0);
     for (const fn of functions.values()) this.count(this.pool.stemKind(fn.spec), 1);
+    this.pool.stems.forgetAsked((key) => this.kinds.has(key));
     for (const key of this.failedMs.keys()) if (!this.kinds.has(key)) this.failedMs.delete(key);
   }
 

@@ -41,6 +41,11 @@ export class Stems {
     asked.record(this.options.clock.nowMs());
   }
 
+  /** Kinds that no function needs any more. */
+  forgetAsked(isNeeded: (key: string) => boolean): void {
+    for (const key of this.asked.keys()) if (!isNeeded(key)) this.asked.delete(key);
+  }
+
   askedFor(key: string): RecentTimes {
     return this.asked.get(key) ?? NEVER;
   }
@@ -71,7 +76,9 @@ export class Stems {
       const stem = await this.makeUsable(core, kind);
       if (stem.state === 'stem') this.ready.push(stem);
     } finally {
-      this.starting.set(key, this.starting.get(key)! - 1);
+      const left = this.starting.get(key)! - 1;
+      if (left > 0) this.starting.set(key, left);
+      else this.starting.delete(key);
     }
   }
 

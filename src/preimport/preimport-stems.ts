@@ -13,7 +13,7 @@ import type { ImportingFunction, PrewarmPolicy } from '../policy/prewarm/policy.
 import type { FunctionUsage } from '../policy/usage/usage.js';
 import type { AheadKind, StemSource, WantedStems } from '../pool/stem-source.js';
 import type { AheadReport } from '../sandbox/engine.js';
-import { PACKAGES, POOL } from '../tunables/index.js';
+import { DISPATCH, PACKAGES, POOL } from '../tunables/index.js';
 import { Refusals } from './refusals.js';
 
 interface PreimportKind extends AheadKind {
@@ -22,7 +22,6 @@ interface PreimportKind extends AheadKind {
 }
 
 const PLAN_MS = 1_000;
-const AT_ONCE = Number.NEGATIVE_INFINITY;
 
 /** Undefined: the policy wants no such stems. */
 export function preimportStems(policy: PrewarmPolicy): StemSource | undefined {
@@ -35,7 +34,9 @@ class PreimportStems implements StemSource<PreimportKind> {
   private readonly tried = new Map<string, AheadReport>();
   private readonly refusals = new Refusals();
   private plan: Array<WantedStems<PreimportKind>> = [];
-  private plannedMs = AT_ONCE;
+  /** It is planned again then; and as soon as may be, where something of packages became known. */
+  private nextMs = Number.NEGATIVE_INFINITY;
+  private restedMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly policy: NonNullable<PrewarmPolicy['zygotes']>) {}
 
@@ -44,17 +45,22 @@ class PreimportStems implements StemSource<PreimportKind> {
     functions: Iterable<{ spec: FunctionSpec; usage: FunctionUsage }>,
     nowMs: number,
   ): ReadonlyArray<WantedStems<PreimportKind>> {
-    if (nowMs - this.plannedMs < PLAN_MS) return this.plan;
-    this.plannedMs = nowMs;
+    if (nowMs < this.nextMs) return this.plan;
     const refs = new Map<string, { ref: PackageRef; engine: string }>();
     const importing: ImportingFunction[] = [];
+    let looked = 0;
     for (const { spec, usage } of functions) {
       if (spec.packages === undefined) continue;
+      looked += spec.packages.length;
       for (const ref of spec.packages) refs.set(ref.hash, { ref, engine: spec.engine });
       const packages = this.usable(spec, nowMs).map((ref) => ({ hash: ref.hash, ...this.cost(ref) }));
       if (packages.length > 0)
         importing.push({ group: sharingVariant(spec), packages, misses: usage.misses });
     }
+    const restMs = looked * PACKAGES.planRestMs;
+    // The planner looks no more often than that.
+    this.restedMs = restMs > DISPATCH.sweepMs ? nowMs + restMs : nowMs;
+    this.nextMs = Math.max(nowMs + PLAN_MS, this.restedMs);
     for (const hash of this.tried.keys()) if (!refs.has(hash)) this.tried.delete(hash);
     this.refusals.keepOnly((hash) => refs.has(hash));
     const refused = (hashes: readonly string[]) => this.refusals.isRefused(hashes, nowMs);
@@ -80,7 +86,7 @@ class PreimportStems implements StemSource<PreimportKind> {
   }
 
   refuses({ packages }: PreimportKind, report: AheadReport | undefined): string | undefined {
-    this.plannedMs = AT_ONCE;
+    this.nextMs = this.restedMs;
     // Printed while it was imported: known before it said that it is ready.
     const known = this.refusals.whyForEver(packages);
     if (known !== undefined) return known;
@@ -92,13 +98,13 @@ class PreimportStems implements StemSource<PreimportKind> {
   }
 
   printed({ packages }: PreimportKind): void {
-    this.plannedMs = AT_ONCE;
+    this.nextMs = this.restedMs;
     this.refusals.refuseForEver(packages, 'prints');
   }
 
   /** Its packages are left to functions, for a while. */
   failed({ packages }: PreimportKind, nowMs: number): void {
-    this.plannedMs = AT_ONCE;
+    this.nextMs = this.restedMs;
     this.refusals.refuseForAWhile(packages, nowMs);
   }
 

@@ -119,7 +119,7 @@ class Registry implements StoredRegistry {
     } else if (this.options.runs?.(spec) === false) {
       const what = `${spec.source.kind} for the engine ${spec.engine}`;
       this.trouble.warn(`function ${named} is a ${what}, which this agent does not run: deploy it again`);
-      this.sweep.keep(spec);
+      if (!this.restored) this.sweep.keep(spec);
     } else if (!this.specs.hasRoom(key, spec)) {
       this.trouble.warn(`function ${named} is beyond what this box holds: remove others and deploy it again`);
     } else {

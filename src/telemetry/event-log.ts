@@ -15,6 +15,8 @@ const OF_FUNCTIONS: ReadonlySet<EventKind> = new Set<EventKind>([
   'function-failed',
   'sandbox-ended',
   'sandbox-evicted',
+  // What engines note, they note of functions and their packages.
+  'engine',
 ]);
 
 export function createEventLog(kept: number = FEED.eventsKept): EventLog {

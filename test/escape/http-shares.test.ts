@@ -146,6 +146,7 @@ describe('escape: shares of the gateway', function () {
       const failed = { kind: 'function-failed', severity: 'error', message: 'm' } as const;
       log.emit({ ...failed, functionName: 'f', cause: 'FUNCTION_CRASHED' });
       log.emit({ kind: 'warning', severity: 'warning', message: 'm', functionName: 'f' });
+      log.emit({ kind: 'engine', severity: 'info', message: 'no stem imports p ahead of calls' });
     }
     const kinds = log.since(0, FEED.eventsKept).map(({ kind }) => kind);
     expect(kinds[0]).to.equal('nf-gone');

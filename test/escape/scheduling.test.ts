@@ -158,6 +158,20 @@ describe('escape: the scheduler', () => {
     ]);
   });
 
+  it('keeps nothing of kinds of stems that no function needs any more, of which each deploy may bring another', async () => {
+    open();
+    for (const codeHash of ['first', 'second']) {
+      box.deploy('f', { engine: 'kinds', codeHash });
+      box.call('f');
+      await settled();
+      box.live[0]!.answer();
+      await settled();
+      box.planner.tick();
+    }
+    const askedFor = (kind: string) => box.pool.stems.askedFor(`kinds/${kind}`).since(0);
+    expect(['first', 'second'].map(askedFor)).to.deep.equal([0, 1]);
+  });
+
   it('gives a function that asks for more while its sandbox starts no more memory than was set aside', async () => {
     open({ memoryMaxBytes: 100, stemBytes: 10 });
     let goOn = (): void => {};

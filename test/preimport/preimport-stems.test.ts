@@ -3,9 +3,13 @@ import type { StemKind } from '../../src/engine/engines.js';
 import { VirtualClock } from '../../src/model/clock.js';
 import { functionRef } from '../../src/model/function-ref.js';
 import type { PackageRef } from '../../src/model/package.js';
+import { none } from '../../src/policy/prewarm/none.js';
+import { UsageHistory } from '../../src/policy/usage/usage.js';
 import { isAhead } from '../../src/pool/stem-source.js';
+import { preimportStems } from '../../src/preimport/preimport-stems.js';
 import type { AheadReport } from '../../src/sandbox/engine.js';
-import { InProcessBox, settled, type TestSandbox } from '../dispatch/in-process-box.js';
+import { PACKAGES } from '../../src/tunables/index.js';
+import { InProcessBox, settled, spec, type TestSandbox } from '../dispatch/in-process-box.js';
 
 /** The packages of a stem, as 'a+b'. */
 function importedBy(kind: StemKind): string | undefined {
@@ -61,6 +65,34 @@ describe('stems that have imported packages', () => {
     expect(await stems()).to.deep.equal(['a', 'a+b', 'plain']);
     expect(await served('two')).to.equal('a+b');
     expect(await served('one')).to.equal('a');
+  });
+
+  it('are planned seldom where functions have very many packages, whatever becomes of stems meanwhile', () => {
+    let plans = 0;
+    const zygotes = () => {
+      plans++;
+      return [];
+    };
+    const source = preimportStems({ ...none.create({}), zygotes })!;
+    const packages = Array.from({ length: PACKAGES.perFunctionMax }, (_, i) => pack(`p${i}`));
+    const functions = Array.from({ length: 1_000 }, (_, i) => ({
+      spec: spec(`f${i}`, { packages }),
+      usage: new UsageHistory(),
+    }));
+    const restMs = functions.length * packages.length * PACKAGES.planRestMs;
+    const kind = {
+      key: 'k',
+      engine: 'process',
+      variant: '',
+      ahead: ['p0'],
+      group: '',
+      packages: [pack('p0')],
+    };
+    for (const atMs of [0, 0.9, 1.1].map((part) => part * restMs)) {
+      source.wanted(functions, atMs);
+      source.failed(kind, atMs);
+    }
+    expect(plans).to.equal(2);
   });
 
   it('never serve a function of another namespace that names the same sharing group', async () => {

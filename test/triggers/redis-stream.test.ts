@@ -123,13 +123,14 @@ describe('the queue source', function () {
 
   it('holds no answer that is longer than it may be, and lets its function stop', async () => {
     const gone: boolean[] = [];
-    await box.serve('work', (_call, sink) => {
+    await box.serve('work', (_call, sink, timeline) => {
       sink.onHead(200, {});
       const chunk = Buffer.alloc(QUEUE.answerMaxBytes / 2 + 1);
       for (let i = 0; i < 3; i++) {
         sink.onChunk(chunk);
         gone.push(sink.gone === true);
       }
+      sink.onEnd(timeline);
     });
     await redis.xadd('jobs', '*', 'body', 'much');
     open({ replies: 'answers' });

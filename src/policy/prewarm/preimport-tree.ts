@@ -19,8 +19,9 @@ export interface TreeOptions {
   recentMs: number;
 }
 
-/** Different sets of packages that are looked at, of each group. */
+/** Different sets of packages that are looked at, of each group and of all: each pair of a group is. */
 const SETS_MAX = 48;
+const ALL_SETS_MAX = 480;
 
 /** Functions that import the same, of one sharing group or of none. */
 interface Users {
@@ -96,9 +97,18 @@ function usersOf({ functions }: ImportSnapshot, nowMs: number, { windowMs, recen
 /** What functions import, and what two of them have in common. */
 function nodesOf(all: readonly Users[]): Node[] {
   const nodes = new Map<string, Node>();
-  for (const group of new Set(all.map((users) => users.group))) {
-    const own = all.filter((users) => users.group === group).sort((a, b) => b.starts - a.starts);
-    const sets = own.slice(0, SETS_MAX);
+  const groups = new Map<string, Users[]>();
+  for (const users of all) {
+    const own = groups.get(users.group);
+    if (own === undefined) groups.set(users.group, [users]);
+    else own.push(users);
+  }
+  let left = ALL_SETS_MAX;
+  const startsOf = ([first]: readonly Users[]): number => first!.starts;
+  for (const own of groups.values()) own.sort((a, b) => b.starts - a.starts);
+  for (const [group, own] of [...groups].sort(([, a], [, b]) => startsOf(b) - startsOf(a))) {
+    const sets = own.slice(0, Math.min(SETS_MAX, left));
+    left -= sets.length;
     for (const [i, one] of sets.entries()) {
       for (const other of sets.slice(i)) {
         const hashes = [...one.packages.keys()].filter((hash) => other.packages.has(hash));
