@@ -127,6 +127,9 @@ export const CRON = {
   lookMs: 60_000,
   /** A clock that is set back by more than that is believed at once, as cron(5) has it. */
   setBackMs: 3 * 3_600_000,
+  /** Schedules that are due take so much of the agent's thread in one go, and leave it to others so many times as long. */
+  atOnceMs: 2,
+  restTimes: 9,
 } as const;
 
 export const QUEUE = {
