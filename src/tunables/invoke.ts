@@ -142,6 +142,8 @@ export const QUEUE = {
   asJsonMaxBytes: 1024 * 1024,
   /** Each field costs memory of its own, however short it is. */
   entryFieldsMax: 1_024,
+  /** So much, for its name and for its value: it counts with their bytes. */
+  fieldBytes: 64,
   /** Of all entries of one queue that are being called. */
   inFlightMaxBytes: 16 * 1024 * 1024,
   /** Until an empty stream is looked at again: twice as long each time it was empty, up to the longest. */
