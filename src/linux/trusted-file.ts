@@ -19,6 +19,8 @@ import { type ErrorCode, NemoError } from '../model/errors.js';
 import { folderChangeable, writableByOthers } from './root-only.js';
 
 const LINKS_MAX = 40;
+/** Whoever writes them by hand writes less. */
+const MAX_BYTES = 1024 * 1024;
 const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 export interface Trusted {
@@ -33,6 +35,19 @@ export interface Trusted {
 export function readTrusted(file: Trusted): string {
   const fd = openTrusted(file);
   try {
+    const stat = fstatSync(fd);
+    // A pipe has nothing yet when it is opened without waiting, and would be taken for an empty file.
+    const wrong = !stat.isFile()
+      ? 'it is not a file'
+      : stat.size > MAX_BYTES
+        ? 'it is larger than 1 MiB'
+        : undefined;
+    if (wrong !== undefined) {
+      throw new NemoError(file.code, `${file.what} ${file.path} is not used: ${wrong}`, {
+        hint: 'write it to a file of its own',
+        details: { path: file.path },
+      });
+    }
     return readFileSync(fd, 'utf8');
   } finally {
     closeSync(fd);

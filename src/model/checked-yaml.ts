@@ -68,7 +68,7 @@ export function parseCheckedYaml<T>(text: string, file: string, kind: YamlKind<T
       kind,
     );
   }
-  const value: unknown = document.toJS() ?? kind.empty ?? null;
+  const value = aliasesResolved(document, file, kind) ?? kind.empty ?? null;
   if (!kind.validate(value)) {
     const problems = (kind.validate.errors ?? []).filter((error) => error.keyword !== 'if');
     failAt(
@@ -84,6 +84,20 @@ export function parseCheckedYaml<T>(text: string, file: string, kind: YamlKind<T
       return at(isNode(node) ? (node.range?.[0] ?? 0) : 0);
     },
   };
+}
+
+/** What aliases come to is bounded by the parser, which throws then. */
+function aliasesResolved(
+  document: Document.Parsed,
+  file: string,
+  kind: Pick<YamlKind<unknown>, 'code' | 'hint'>,
+): unknown {
+  try {
+    return document.toJS();
+  } catch (thrown) {
+    const { message } = thrown as Error;
+    return failAt(file, [{ line: 1, column: 1, key: '', message }], kind);
+  }
 }
 
 /** Throws the first problem, and says how many more there are. */

@@ -19,6 +19,7 @@ export interface FeedServerOptions {
   periodMs?: number;
   pingPeriodMs?: number;
   backlogMaxBytes?: number;
+  backlogsMaxBytes?: number;
 }
 
 export interface FeedCounts {
@@ -45,12 +46,15 @@ export class FeedServer {
   private readonly server = new WebSocketServer({
     noServer: true,
     maxPayload: 1024,
+    maxFragments: FEED_SERVER.heardMax,
     perMessageDeflate: false,
   });
   private sendTimer: NodeJS.Timeout | undefined;
   private readonly pingTimer: NodeJS.Timeout;
   private lastFrame: FeedFrame | undefined;
   private lastEventSeq = 0;
+  /** What a reader that comes now gets first; many may come between two frames. */
+  private first: { frame: FeedFrame; eventSeq: number; bytes: Buffer } | undefined;
 
   constructor(private readonly options: FeedServerOptions) {
     this.pingTimer = setInterval(() => this.ping(), options.pingPeriodMs ?? FEED_SERVER.pingPeriodMs).unref();
@@ -96,9 +100,33 @@ export class FeedServer {
     }
     this.readers.add(reader);
     this.counts.readers = this.readers.size;
-    const seen = this.options.events.since(0, FEED.eventsKept).filter(({ seq }) => seq <= this.lastEventSeq);
-    socket.send(JSON.stringify({ ...this.lastFrame, events: seen.slice(-FEED_SERVER.firstEvents) }));
+    this.cutSlowest();
+    socket.send(this.firstBytes(this.lastFrame), { binary: false });
     this.sendTimer ??= setInterval(() => this.sendNewest(), this.options.periodMs ?? 1000 / FEED.hz);
+  }
+
+  private firstBytes(frame: FeedFrame): Buffer {
+    const eventSeq = this.lastEventSeq;
+    if (this.first?.frame !== frame || this.first.eventSeq !== eventSeq) {
+      const seen = this.options.events.since(0, FEED.eventsKept).filter(({ seq }) => seq <= eventSeq);
+      const text = JSON.stringify({ ...frame, events: seen.slice(-FEED_SERVER.firstEvents) });
+      this.first = { frame, eventSeq, bytes: Buffer.from(text) };
+    }
+    return this.first.bytes;
+  }
+
+  /** A frame of thousands of functions has megabytes: what waits for all readers together is bounded. */
+  private cutSlowest(): void {
+    const backlogs = [...this.readers].map((reader) => ({ reader, bytes: reader.socket.bufferedAmount }));
+    let unsent = backlogs.reduce((sum, { bytes }) => sum + bytes, 0);
+    const max = this.options.backlogsMaxBytes ?? FEED_SERVER.backlogsMaxBytes;
+    if (unsent <= max) return;
+    for (const { reader, bytes } of backlogs.sort((a, b) => b.bytes - a.bytes)) {
+      if (unsent <= max) return;
+      reader.socket.terminate();
+      this.readers.delete(reader);
+      unsent -= bytes;
+    }
   }
 
   private stopSending(): void {
@@ -114,6 +142,8 @@ export class FeedServer {
     this.lastEventSeq = events.at(-1)?.seq ?? this.lastEventSeq;
     const bytes = Buffer.from(JSON.stringify({ ...frame, events }));
     const backlogMaxBytes = this.options.backlogMaxBytes ?? FEED.backlogMaxBytes;
+    // Before it is sent: who keeps up has taken the one before.
+    this.cutSlowest();
     for (const reader of this.readers) {
       if (reader.socket.bufferedAmount > backlogMaxBytes) {
         this.counts.framesLost++;

@@ -27,6 +27,7 @@ const NO_BODY = Buffer.alloc(0);
  */
 export function createCronTriggers(platform: Platform, store?: Store): CronTriggers {
   const clocks = new Map<string, Clock>();
+  const looks = new Looks();
   let calls = 0;
   let closed = false;
 
@@ -77,7 +78,7 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
         { onHead: () => {}, onChunk: () => {}, onEnd: ended, onError: ended },
       );
     };
-    return new Clock(turns, turn);
+    return new Clock(turns, turn, looks);
   };
 
   const follow = (key: string, spec: FunctionSpec | undefined): void => {
@@ -106,6 +107,41 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
 }
 
 /**
+ * Clocks whose time has come look one after the other, and most of the time is left to others: thousands of schedules may
+ * come in the same moment, each second. One that comes late calls late, and once for all turns that were passed over.
+ */
+class Looks {
+  private readonly due = new Set<Clock>();
+  private resting = false;
+
+  add(clock: Clock): void {
+    this.due.add(clock);
+    if (!this.resting) this.run();
+  }
+
+  delete(clock: Clock): void {
+    this.due.delete(clock);
+  }
+
+  private run(): void {
+    const fromMs = performance.now();
+    let spentMs = 0;
+    for (const clock of this.due) {
+      this.due.delete(clock);
+      clock.look();
+      spentMs = performance.now() - fromMs;
+      if (spentMs >= CRON.atOnceMs) break;
+    }
+    // Also after a single one: those of the same moment follow in turns of their own.
+    this.resting = true;
+    setTimeout(() => {
+      this.resting = false;
+      if (this.due.size > 0) this.run();
+    }, spentMs * CRON.restTimes).unref();
+  }
+}
+
+/**
  * Wakes for each turn, and every minute to look at the box's clock, which may be set. Set forward, or after a sleep, one turn
  * stands for all that were passed over. Set back, what has come does not come again; beyond a few hours the new time counts.
  */
@@ -117,6 +153,7 @@ class Clock {
   constructor(
     private readonly turns: CronTimes,
     private readonly turn: (due: Date) => void,
+    private readonly looks: Looks,
   ) {
     this.due = turns.next(new Date());
     this.wait();
@@ -124,15 +161,17 @@ class Clock {
 
   close(): void {
     clearTimeout(this.timer);
+    this.looks.delete(this);
     this.turns.close();
   }
 
   private wait(): void {
     const leftMs = this.due === undefined ? CRON.lookMs : this.due.getTime() - Date.now();
-    this.timer = setTimeout(() => this.look(), Math.min(CRON.lookMs, Math.max(0, leftMs))).unref();
+    this.timer = setTimeout(() => this.looks.add(this), Math.min(CRON.lookMs, Math.max(0, leftMs))).unref();
   }
 
-  private look(): void {
+  /** `Looks` calls it. */
+  look(): void {
     const now = new Date();
     const setBackMs = this.lookedMs - now.getTime();
     this.lookedMs = now.getTime();

@@ -13,7 +13,7 @@ import { RECONNECTING } from '../store/redis-connection.js';
 import { QUEUE } from '../tunables/index.js';
 import { endEntry } from './end-entry.js';
 import type { Queue, QueueEntry, TakeLimits } from './queue.js';
-import { bytesOf, callOf } from './stream-entry.js';
+import { callOf, roomOf } from './stream-entry.js';
 import { takeEntries } from './take-entries.js';
 
 export interface RedisQueueOptions {
@@ -81,7 +81,7 @@ export class RedisQueue implements Queue {
     for (const { id, fields } of found.entries) {
       if (fields === undefined || this.taken.has(id)) continue;
       this.taken.set(id, fields);
-      entries.push({ id, call: () => callOf(fields), bytes: bytesOf(fields) });
+      entries.push({ id, call: () => callOf(fields), bytes: roomOf(fields) });
     }
     return { entries, more: found.looked > 0 };
   }

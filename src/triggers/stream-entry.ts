@@ -54,7 +54,11 @@ export function callOf(fields: readonly Buffer[]): { body: Buffer; headers: Reco
   };
 }
 
-/** As the script counts them that takes entries. */
-export function bytesOf(fields: readonly Buffer[]): number {
+/** What they take, as the script counts it that takes entries. */
+export function roomOf(fields: readonly Buffer[]): number {
+  return bytesOf(fields) + QUEUE.fieldBytes * fields.length;
+}
+
+function bytesOf(fields: readonly Buffer[]): number {
   return fields.reduce((sum, { length }) => sum + length, 0);
 }

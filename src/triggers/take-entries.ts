@@ -35,10 +35,11 @@ export interface Taken {
 const SCRIPT = `
 local stream, dead, group, consumer = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local places, room, bytesMax, fieldsMax = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local claims = ARGV[7] ~= nil
+local fieldBytes = tonumber(ARGV[7])
+local claims = ARGV[8] ~= nil
 local entries, looked = {}, 0
 while looked < places and room >= bytesMax do
-  local id, found = ARGV[7 + looked], nil
+  local id, found = ARGV[8 + looked], nil
   if claims then
     if not id then break end
     found = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
@@ -59,7 +60,7 @@ while looked < places and room >= bytesMax do
       redis.call('XACK', stream, group, id)
       return {entries, looked, id, why}
     end
-    room = room - bytes
+    room = room - bytes - fieldBytes * fields
     entries[#entries + 1] = found
   else
     redis.call('XACK', stream, group, id)
@@ -71,7 +72,7 @@ return {entries, looked}
 export async function takeEntries(redis: Redis, options: TakeOptions): Promise<Taken> {
   const { stream, group, consumer, places, roomBytes, ids = [] } = options;
   const keys = [stream, `${stream}:dead`];
-  const limits = [places, roomBytes, QUEUE.entryMaxBytes, QUEUE.entryFieldsMax];
+  const limits = [places, roomBytes, QUEUE.entryMaxBytes, QUEUE.entryFieldsMax, QUEUE.fieldBytes];
   // Nothing at all is no entry.
   const [entries, looked, id, why] = ((await redis.callBuffer(
     ...(['EVAL', SCRIPT, keys.length, ...keys, group, consumer, ...limits, ...ids] as const),

@@ -129,6 +129,9 @@ export const CRON = {
   lookMs: 60_000,
   /** A clock that is set back by more than that is believed at once, as cron(5) has it. */
   setBackMs: 3 * 3_600_000,
+  /** Schedules that are due take so much of the agent's thread in one go, and leave it to others so many times as long. */
+  atOnceMs: 2,
+  restTimes: 9,
 } as const;
 
 export const QUEUE = {
@@ -141,6 +144,8 @@ export const QUEUE = {
   asJsonMaxBytes: 1024 * 1024,
   /** Each field costs memory of its own, however short it is. */
   entryFieldsMax: 1_024,
+  /** So much, for its name and for its value: it counts with their bytes. */
+  fieldBytes: 64,
   /** Of all entries of one queue that are being called. */
   inFlightMaxBytes: 16 * 1024 * 1024,
   /** Until an empty stream is looked at again: twice as long each time it was empty, up to the longest. */

@@ -13,6 +13,8 @@ export const FEED_SERVER = {
   /** A reader that does not answer a ping until the next one is gone. */
   pingPeriodMs: 10_000,
   readersMax: 100,
+  /** Unsent to all of them together; above it, who has most is cut off. */
+  backlogsMaxBytes: 256 * 1024 * 1024,
   /** What a reader, who has nothing to say, may say between two pings: messages, pings, pongs. */
   heardMax: 8,
   /** Events in the first frame that a reader gets. */

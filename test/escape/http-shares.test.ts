@@ -3,14 +3,19 @@
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { AgentEvents } from '../../src/agent/agent-events.js';
+import type { Call, CallTimeline } from '../../src/model/call.js';
 import { NemoError } from '../../src/model/errors.js';
+import type { ReplySink } from '../../src/model/reply-sink.js';
 import { CallCounts } from '../../src/telemetry/call-counts.js';
 import { createEventLog } from '../../src/telemetry/event-log.js';
 import { createMetrics } from '../../src/telemetry/metrics.js';
+import { createCronTriggers } from '../../src/triggers/cron.js';
 import { FEED, METRICS } from '../../src/tunables/index.js';
 import { InProcessBox, settled } from '../dispatch/in-process-box.js';
 import { ask, rawSocket, untilText } from '../gateway/http-client.js';
 import { echo, startBox, type TestBox } from '../gateway/in-process-platform.js';
+
+const SCHEDULES = 40;
 
 describe('escape: shares of the gateway', function () {
   this.timeout(30_000);
@@ -160,6 +165,34 @@ describe('escape: shares of the gateway', function () {
     const error = new NemoError('OVERLOADED', 'no place for "f" within a minute');
     for (let i = 0; i < FEED.eventsKept; i++) events.callFailed('f', error, undefined);
     expect(log.since(0, FEED.eventsKept)[0]!.kind).to.equal('nf-gone');
+  });
+
+  it('looks at thousands of schedules that come at the same moment beside other work', async () => {
+    const cron = createCronTriggers(box.platform);
+    let inOneGo = 0;
+    let most = 0;
+    const all = new Promise<void>((resolve) => {
+      const called = new Set<string>();
+      const handler = (call: Call, sink: ReplySink, timeline: CallTimeline) => {
+        if (inOneGo++ === 0) setImmediate(() => (inOneGo = 0));
+        most = Math.max(most, inOneGo);
+        for (const fromMs = performance.now(); performance.now() - fromMs < 1; );
+        sink.onHead(200, {});
+        sink.onEnd(timeline);
+        if (called.add(call.ref.key).size === SCHEDULES) resolve();
+      };
+      void (async () => {
+        for (let i = 0; i < SCHEDULES; i++) {
+          await box.serve(`clock-${i}`, handler);
+          const input = { name: `clock-${i}`, code: 'export default () => 1;', schedule: '* * * * * *' };
+          await box.platform.registry.deploy(input);
+        }
+      })();
+    });
+    await all;
+    await cron.close();
+    for (let i = 0; i < SCHEDULES; i++) await box.platform.registry.remove(`clock-${i}`);
+    expect(most).to.be.lessThan(SCHEDULES / 4);
   });
 
   it('reads JSON of long texts, whatever stands in them', async () => {

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -14,7 +14,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { readConfig } from '../../src/config/config.js';
 import { spawnTied } from '../../src/linux/tied-process.js';
+import { NemoError } from '../../src/model/errors.js';
 import { maskUrl, maskUrls } from '../../src/model/mask-url.js';
 import { FUZZ_TIMEOUT_MS, fuzz } from '../support/fuzz.js';
 import { CLI, type Ended, nemo, RealAgent } from '../support/real-agent.js';
@@ -134,6 +136,11 @@ describe('escape by the state of the agent', function () {
   });
 });
 
+/** The letter before. */
+function prior(letter: string): string {
+  return String.fromCharCode(letter.charCodeAt(0) - 1);
+}
+
 describe('escape by what the agent is told to do', function () {
   this.timeout(60_000);
   const PROFILE =
@@ -180,6 +187,29 @@ describe('escape by what the agent is told to do', function () {
       const { code, err } = await refused(agent);
       expect([code, err]).to.deep.equal([1, err]);
       expect(err).to.match(/the profile (directory )?\S+ is not used: .*\[BAD_PROFILE\]/);
+    });
+  }
+
+  const bomb = 'bcdefghi'.replace(/./g, (c) => `${c}: &${c} [${Array(9).fill(`*${prior(c)}`)}]\n`);
+  const ODD: ReadonlyArray<[what: string, make: (path: string) => void]> = [
+    ['a pipe, which looks empty', (path) => void execFileSync('mkfifo', ['-m', '600', path])],
+    ['a folder', (path) => mkdirSync(path, { mode: 0o700 })],
+    [
+      'longer than anybody writes',
+      (path) => writeFileSync(path, `name: ${'x'.repeat(2 ** 20)}`, { mode: 0o600 }),
+    ],
+    [
+      'a few lines that stand for millions',
+      (path) => writeFileSync(path, `a: &a [x]\n${bomb}`, { mode: 0o600 }),
+    ],
+  ];
+  for (const [what, make] of ODD) {
+    it(`does not take for a configuration what is ${what}`, () => {
+      const path = join(agent.folder, 'odd.yaml');
+      make(path);
+      expect(() => readConfig(path))
+        .to.throw(NemoError)
+        .with.property('code', 'BAD_CONFIG');
     });
   }
 

@@ -141,7 +141,7 @@ export class ScriptedRedis {
       case 'EVAL': {
         // The store measures a value before it takes it.
         if (args[0]!.includes('HSTRLEN')) return reply('1');
-        const claimed = args.slice(2 + Number(args[1]) + 6);
+        const claimed = args.slice(2 + Number(args[1]) + 7);
         if (claimed.length > 0) {
           stream.taken = true;
           return reply(stream.acked ? [[], 1] : [[entry], 1]);

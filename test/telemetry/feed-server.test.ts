@@ -182,6 +182,32 @@ describe('feed', function () {
     expect(feed.counts).to.include({ readers: 1, deadReaders: 1 });
   });
 
+  it('cuts off who has most unsent when that is too much for all of them together', async () => {
+    await start({ pingPeriodMs: 60_000, backlogMaxBytes: 64 * 2 ** 20, backlogsMaxBytes: 8 * 2 ** 20 });
+    padding = 'x'.repeat(2_000_000);
+    const stuck = [reader(), reader()];
+    for (const socket of stuck) {
+      await once(socket, 'message');
+      socket.pause();
+    }
+    const alive = reader();
+    alive.on('message', () => undefined);
+    await once(alive, 'open');
+    await until(() => feed.counts.readers === 1);
+    expect(alive.readyState).to.equal(WebSocket.OPEN);
+  });
+
+  it('writes down the first frame once for all who come before the next', async () => {
+    await start({ periodMs: 60_000 });
+    let written = 0;
+    const frame = Object.assign(sampleFrame(1), { toJSON: () => ({ seq: ++written }) });
+    feed.close();
+    feed = new FeedServer({ frame: () => frame, events, periodMs: 60_000 });
+    const messages = Array.from({ length: 10 }, () => once(reader(), 'message'));
+    await Promise.all(messages);
+    expect(written).to.equal(1);
+  });
+
   it('says goodbye when it closes', async () => {
     await start();
     const socket = reader();

@@ -194,6 +194,26 @@ describe('the queue source', function () {
     expect(most).to.equal(12 * 2 ** 20);
   });
 
+  it('counts each field of an entry with what it takes, however short it is', async () => {
+    let running = 0;
+    let most = 0;
+    let ended = 0;
+    await box.serve('work', (_call, sink, timeline) => {
+      most = Math.max(most, ++running);
+      later(20, () => {
+        running--;
+        ended++;
+        sink.onHead(200, {});
+        sink.onEnd(timeline);
+      });
+    });
+    const fields = new Array<string>(2 * QUEUE.entryFieldsMax).fill('a');
+    for (let i = 0; i < 200; i++) await redis.xadd('jobs', '*', ...fields);
+    open({ parallel: 200 });
+    await until(async () => ended === 200 && (await pending()) === 0);
+    expect(most).to.be.at.most(QUEUE.inFlightMaxBytes / (fields.length * QUEUE.fieldBytes));
+  });
+
   it('calls what an agent that ended had taken', async () => {
     await redis.xgroup('CREATE', 'jobs', 'nemo', '0', 'MKSTREAM');
     const id = (await redis.xadd('jobs', '*', 'body', 'left'))!;
