@@ -6,7 +6,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { NemoError } from '../model/errors.js';
-import { boundUnsent } from '../network/socket-options.js';
+import { afterLastByte, boundUnsent, type Untaken } from '../network/socket-options.js';
 import { GATEWAY_HTTP } from '../tunables/index.js';
 import { type Answers, countedResponse } from './answers.js';
 import { type Api, apiOf, OWN_ORIGIN, SHARED_ORIGIN } from './api.js';
@@ -74,6 +74,9 @@ export function createFunctionsServer(parts: Omit<HttpServerParts, 'rest' | 'isC
   });
 }
 
+/** Of all servers. */
+const UNTAKEN: Untaken = new Set();
+
 function listening(
   { guard, callers, answers, timeouts }: Pick<HttpServerParts, 'guard' | 'callers' | 'answers' | 'timeouts'>,
   route: (request: IncomingMessage, response: ServerResponse, asker: RequestSource) => void,
@@ -122,6 +125,7 @@ function listening(
   // All that fit: of those that node left out, nothing here would know, and its parser would go by them.
   server.maxHeadersCount = 0;
   boundUnsent(server, GATEWAY_HTTP.kernelUnsentBytes);
+  server.on('connection', (socket) => afterLastByte(socket, () => {}, UNTAKEN, GATEWAY_HTTP.untakenMax));
   callers.watch(server);
   // A client that asks first is told to go on when its body is wanted; refused, it keeps the body, and the connection ends.
   server.on('checkContinue', (request: AsksFirst, response: ServerResponse) => {

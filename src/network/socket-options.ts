@@ -14,6 +14,8 @@ const SO_RCVBUF = 8;
 const SO_LINGER = 13;
 const IPPROTO_TCP = 6;
 const TCP_NOTSENT_LOWAT = 25;
+const TCP_INFO = 11;
+const TCP_CLOSE = 7;
 const SIOCOUTQ = 0x5411;
 const F_DUPFD_CLOEXEC = 1030;
 
@@ -38,7 +40,7 @@ export function reset(socket: Socket): void {
 
 /** Ends a connection: as one that failed if its peer has not taken all. */
 export function end(socket: Socket): void {
-  if (isUntaken(descriptorOf(socket))) reset(socket);
+  if (untakenBytes(descriptorOf(socket)) > 0) reset(socket);
   else socket.destroy();
 }
 
@@ -56,28 +58,54 @@ export function boundUnsent(server: Server, bytes: number): void {
 /** From now on the socket ends so, whoever ends it. */
 export function leaveNothing(socket: Socket): void {
   beforeItCloses(socket, (fd) => {
-    if (isUntaken(fd)) resetAtClose(fd);
+    if (untakenBytes(fd) > 0) resetAtClose(fd);
   });
 }
 
-/** `gone` is called after the end of the socket, when its peer has taken all, or has had its time to: then it is reset. */
-export function afterLastByte(socket: Socket, gone: () => void): void {
+/** Connections that are over and not taken, the longest first, each as what ends it. */
+export type Untaken = Set<() => void>;
+
+/**
+ * `gone` is called after the end of the socket, when its peer has taken all, or has taken nothing for a while: then it is
+ * reset. So is the first of `others` where there would be more than `most`.
+ */
+export function afterLastByte(
+  socket: Socket,
+  gone: () => void,
+  others: Untaken = new Set(),
+  most = Number.POSITIVE_INFINITY,
+): void {
   beforeItCloses(socket, (fd) => {
-    const held = isUntaken(fd) && !isReset(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    if (held < 0) gone();
-    else closeTaken(held, performance.now() + EGRESS.untakenMs, gone);
+    const held = untakenBytes(fd) > 0 && !isReset(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (held < 0) return gone();
+    closeTaken(held, others, gone);
+    if (others.size > most) for (const end of others) return end();
   });
 }
 
-function closeTaken(fd: number, untilMs: number, gone: () => void): void {
-  const untaken = isUntaken(fd);
-  if (untaken && performance.now() < untilMs) {
-    setTimeout(() => closeTaken(fd, untilMs, gone), EGRESS.untakenLookMs).unref();
-    return;
-  }
-  if (untaken) resetAtClose(fd);
-  close(fd);
-  gone();
+function closeTaken(fd: number, others: Untaken, gone: () => void): void {
+  let leftBytes = Number.POSITIVE_INFINITY;
+  let untilMs = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const end = (): void => {
+    clearTimeout(timer);
+    others.delete(end);
+    if (untakenBytes(fd) > 0) resetAtClose(fd);
+    close(fd);
+    gone();
+  };
+  const look = (): void => {
+    const bytes = untakenBytes(fd);
+    const nowMs = performance.now();
+    if (bytes < leftBytes) {
+      leftBytes = bytes;
+      untilMs = nowMs + EGRESS.untakenMs;
+    }
+    if (bytes === 0 || nowMs > untilMs) end();
+    else timer = setTimeout(look, EGRESS.untakenLookMs).unref();
+  };
+  others.add(end);
+  look();
 }
 
 function beforeItCloses(socket: Socket, act: (fd: number) => void): void {
@@ -88,10 +116,18 @@ function beforeItCloses(socket: Socket, act: (fd: number) => void): void {
   };
 }
 
-/** The end of what was sent counts as a byte until it is taken, and takes no memory. */
-function isUntaken(fd: number): boolean {
+/** What its peer has not taken of what was sent. The end of that counts as a byte until it is taken, and takes no memory. */
+function untakenBytes(fd: number): number {
   const count = new Uint8Array(4);
-  return fd >= 0 && ioctl(fd, SIOCOUTQ, count) === 0 && new Int32Array(count.buffer)[0]! > 1;
+  if (fd < 0 || ioctl(fd, SIOCOUTQ, count) < 0) return 0;
+  const bytes = new Int32Array(count.buffer)[0]!;
+  return bytes > 1 && !isClosed(fd) ? bytes : 0;
+}
+
+/** Its peer has reset it: nothing of it is left but the number of bytes. */
+function isClosed(fd: number): boolean {
+  const state = new Uint8Array(1);
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, state, [1]) === 0 && state[0] === TCP_CLOSE;
 }
 
 function isReset(fd: number): boolean {

@@ -39,6 +39,8 @@ export const GATEWAY_HTTP = {
   json: { depthMax: 32, valuesMax: 50_000 },
   /** Of an answer, the kernel takes so much more than its client does; the rest waits here. */
   kernelUnsentBytes: 256 * 1024,
+  /** Connections that are over while their clients have not taken all: no connections of anybody, and memory all the same. */
+  untakenMax: 1_024,
   /** Above this, unsent to one client, a source that can wait should. */
   backlogPauseBytes: 1024 * 1024,
   /** Above this the client of a stream is cut off: it does not read, and the agent's memory is for functions. */

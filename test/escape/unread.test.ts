@@ -14,8 +14,8 @@ import { GATEWAY_HTTP } from '../../src/tunables/index.js';
 import { startBox } from '../gateway/in-process-platform.js';
 import { openChannel } from '../support/http-channels.js';
 import { SandboxBench } from '../support/sandboxes.js';
-import { untakenTo } from '../support/untaken.js';
-import { until } from '../support/waiting.js';
+import { endedTo, untakenTo } from '../support/untaken.js';
+import { letTimePass, until } from '../support/waiting.js';
 import { SENDER } from './support/sender.js';
 
 const BODY = Buffer.alloc(6 * 2 ** 20);
@@ -157,6 +157,27 @@ describe('escape: what nobody reads', function () {
       });
       caller.resume();
       await until(() => bytes > 3 * 2 ** 20);
+      caller.destroy();
+    } finally {
+      await box.close();
+    }
+  });
+
+  it('leaves no answer to the kernel alone whose caller does not read', async () => {
+    const box = await startBox();
+    try {
+      await box.serve('some', (_call, sink, timeline) => {
+        sink.onHead(200, {});
+        sink.onChunk(Buffer.alloc(300_000));
+        sink.onEnd(timeline);
+      });
+      const caller = connect(Number(new URL(box.gateway.url).port), '127.0.0.1').pause();
+      await once(caller, 'connect');
+      caller.write('GET /function/some HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+      await until(() => endedTo(caller.localPort!).ended === 1);
+      // It is closed a turn after it was ended.
+      await letTimePass(20);
+      expect(endedTo(caller.localPort!)).to.deep.equal({ ended: 1, left: 0 });
       caller.destroy();
     } finally {
       await box.close();

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { expect } from 'chai';
-import { afterLastByte } from '../../src/network/socket-options.js';
+import { afterLastByte, type Untaken } from '../../src/network/socket-options.js';
+import { untakenTo } from '../support/untaken.js';
 import { until } from '../support/waiting.js';
 
 const BYTES = 400_000;
@@ -33,6 +34,29 @@ describe('the end of a connection of the relay', () => {
     expect(bytes).to.equal(BYTES);
     await until(() => gone);
     peer!.destroy();
+    server.close();
+  });
+
+  it('comes for the one that waits longest where more would wait than may', async () => {
+    const peers: Socket[] = [];
+    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
+      peers.push(socket.on('error', () => {}));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    const waiting: Untaken = new Set();
+    const gone: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const socket = connect({ port, host: '127.0.0.1' });
+      afterLastByte(socket, () => gone.push(i), waiting, 2);
+      await once(socket, 'connect');
+      socket.end(Buffer.alloc(BYTES), () => socket.destroy());
+      await once(socket, 'close');
+    }
+    expect(gone).to.deep.equal([0]);
+    expect(untakenTo(port)).to.have.length(2);
+    for (const peer of peers) peer.destroy();
+    await until(() => gone.length === 3);
     server.close();
   });
 });

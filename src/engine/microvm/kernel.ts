@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { run } from '../../host/packages.js';
+import { namesIfThere } from '../../linux/if-there.js';
 import { NemoError } from '../../model/errors.js';
 
 const PACKAGE = 'linux-image-cloud-amd64';
@@ -36,6 +37,10 @@ export async function fetchKernel(
   directory: string,
   progress: (line: string) => void = () => {},
 ): Promise<Kernel> {
+  // Of an agent that was killed while it fetched one.
+  for (const name of namesIfThere(dirname(directory)))
+    if (name.startsWith(`${basename(directory)}.new-`))
+      rmSync(join(dirname(directory), name), { recursive: true, force: true });
   const stored = storedKernel(directory);
   if (stored !== undefined) return stored;
   progress(`fetching a kernel for virtual machines (${PACKAGE}) ...`);
