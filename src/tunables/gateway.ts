@@ -37,6 +37,8 @@ export const GATEWAY_HTTP = {
   deployMaxBytes: 16 * 1024 * 1024,
   /** And has a few thousand values beside: names of files of packages, an environment. */
   json: { depthMax: 32, valuesMax: 50_000 },
+  /** A body that is JSON counts so many times more: as text, of which a character may take two bytes, and as what it says. */
+  jsonCopies: 3,
   /** Above this, unsent to one client, a source that can wait should. */
   backlogPauseBytes: 1024 * 1024,
   /** Above this the client of a stream is cut off: it does not read, and the agent's memory is for functions. */
