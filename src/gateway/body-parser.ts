@@ -58,8 +58,21 @@ export function addBodyParser(server: FastifyInstance, bodies: Shares, decode: D
       onBody(bytes) {
         held.set(raw, bytes.length);
         const { 'content-encoding': codings, 'content-type': type = '' } = raw.headers;
+        const decodeHeld = (plain: Buffer): void => {
+          const more = decode === parseJson ? plain.length * GATEWAY_HTTP.jsonCopies : 0;
+          const before = held.get(raw);
+          // Of a client that has left, nothing counts any more.
+          if (before !== undefined) {
+            if (!bodies.take(raw.socket, more)) {
+              done(bodiesTooLarge());
+              return;
+            }
+            held.set(raw, before + more);
+          }
+          decode(plain, type, done);
+        };
         if (codings === undefined) {
-          decode(bytes, type, done);
+          decodeHeld(bytes);
           return;
         }
         // What it may come to: until it is answered, or, if its client leaves before, until that is known.
@@ -71,7 +84,7 @@ export function addBodyParser(server: FastifyInstance, bodies: Shares, decode: D
           if (held.has(raw)) held.set(raw, bytes.length + maxBytes);
           else bodies.give(raw.socket, maxBytes);
           if (plain === undefined) done(error);
-          else decode(plain, type, done);
+          else decodeHeld(plain);
         });
       },
       onRefused: done,

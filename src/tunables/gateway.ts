@@ -41,6 +41,8 @@ export const GATEWAY_HTTP = {
   kernelUnsentBytes: 256 * 1024,
   /** Connections that are over while their clients have not taken all: no connections of anybody, and memory all the same. */
   untakenMax: 1_024,
+  /** A body that is JSON counts so many times more: as text, of which a character may take two bytes, and as what it says. */
+  jsonCopies: 3,
   /** Above this, unsent to one client, a source that can wait should. */
   backlogPauseBytes: 1024 * 1024,
   /** Above this the client of a stream is cut off: it does not read, and the agent's memory is for functions. */
