@@ -154,7 +154,13 @@ export function confinedIn(directory: string, driver: CgroupDriver): Confined {
   return new Confined({ directory: join(directory, 'confined'), driver, housekeepingCores });
 }
 
-export function call(sandbox: Sandbox, input: CallInput = {}, deadlineMs?: number): Promise<Answer> {
+/** `caller`: who may be said to have left. */
+export function call(
+  sandbox: Sandbox,
+  input: CallInput = {},
+  deadlineMs?: number,
+  caller: { gone?: boolean } = {},
+): Promise<Answer> {
   const { body = '', ...rest } = input;
   const request: CallRequest = {
     callId: 'call-1',
@@ -170,6 +176,9 @@ export function call(sandbox: Sandbox, input: CallInput = {}, deadlineMs?: numbe
     const answer = { status: 0, headers: {}, chunks: 0 };
     const chunks: Buffer[] = [];
     sandbox.invoke(request, deadlineMs ?? performance.now() + 10_000, {
+      get gone() {
+        return caller.gone === true;
+      },
       onHead: (status, headers) => Object.assign(answer, { status, headers }),
       onChunk: (chunk) => chunks.push(chunk),
       onEnd: () => resolve({ ...answer, body: Buffer.concat(chunks), chunks: chunks.length }),

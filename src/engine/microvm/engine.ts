@@ -203,6 +203,7 @@ export class MicrovmEngine implements Engine<'module'> {
             channel.load(load, path, code);
           },
           call: (...args) => channel.call(...args),
+          callersLeft: () => channel.callersLeft(),
           endAll: (errorFor) => channel.endAll(errorFor),
         };
       },

@@ -40,8 +40,7 @@ const PROGRAM_MODE = 0o750;
 const HEAP_EXHAUSTED = /heap out of memory|Allocation failed/;
 
 /** The agent's end of a sandbox, however it speaks. */
-export type SandboxChannel = Pick<Channel, 'inFlight' | 'load' | 'call' | 'endAll'> &
-  Partial<Pick<Channel, 'callersLeft'>>;
+export type SandboxChannel = Pick<Channel, 'inFlight' | 'load' | 'call' | 'callersLeft' | 'endAll'>;
 
 /** What other engines, whose sandboxes are a child process too, do differently. */
 export interface SandboxTraits {
@@ -186,7 +185,7 @@ export class ProcessSandbox extends SandboxLifecycle implements Sandbox {
   }
 
   callersLeft(): void {
-    this.channel.callersLeft?.();
+    this.channel.callersLeft();
   }
 
   protected endCalls(errorFor: (started: boolean) => NemoError): void {

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { MicrovmEngine } from '../../../src/engine/microvm/engine.js';
 import { MicrovmBench } from '../../support/microvm-bench.js';
-import { ask, errorOf } from '../../support/sandboxes.js';
+import { ask, call, errorOf, json } from '../../support/sandboxes.js';
 import { moduleOf } from '../../support/sources.js';
 import { testKernel } from '../../support/test-kernel.js';
-import { untilGone } from '../../support/waiting.js';
+import { until, untilGone } from '../../support/waiting.js';
 
 /** It boots once; every test goes on from that snapshot. */
 describe('the microvm engine', function () {
@@ -46,6 +46,26 @@ describe('the microvm engine', function () {
     await bench.load(sandbox, code);
     const [, ahead] = await Promise.all([ask(sandbox, true), ask(sandbox, false)]);
     expect(ahead, 'ms').to.be.within(9_500, 10_000);
+    await sandbox.kill();
+  });
+
+  it('tells a function that its caller has left', async () => {
+    const sandbox = await bench.start(engine);
+    const code = `let left = false;
+      export default async (waits, { signal }) => {
+        if (!waits) return left;
+        console.log('waits');
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        left = true;
+      };`;
+    await bench.load(sandbox, code);
+    const caller = { gone: false };
+    const ended = call(sandbox, json(true), undefined, caller);
+    await until(() => bench.logs.some(({ text }) => text.startsWith('waits')));
+    caller.gone = true;
+    sandbox.callersLeft?.();
+    await Promise.allSettled([ended]);
+    expect(await ask(sandbox, false)).to.equal(true);
     await sandbox.kill();
   });
 
