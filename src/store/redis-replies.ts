@@ -23,11 +23,14 @@ const LINES: Record<string, RegExp> = {
   '#': /^[tf]$/,
   _: /^$/,
 };
+const NUMBER_MAX = 128;
 const LENGTH = /^(\d{1,9}|-1)$/;
 
 export class ReplyBounds {
   /** A line whose end has not come. */
   private line = '';
+  /** The second half of a line break is still to come. */
+  private awaitsFeed = false;
   /** Bytes of a value that are still to come, with the line break behind them. */
   private toCome = 0;
   /** Of each list that is open, how many values are still to come. */
@@ -39,6 +42,11 @@ export class ReplyBounds {
   /** Throws for what is no reply, or none within the bounds. */
   take(chunk: Buffer): void {
     for (let at = 0; at < chunk.length; ) {
+      if (this.awaitsFeed) {
+        if (chunk[at++] !== 10) throw new Error('a line of a reply has no end');
+        this.awaitsFeed = false;
+        continue;
+      }
       if (this.toCome > 0) {
         const taken = Math.min(this.toCome, chunk.length - at);
         this.toCome -= taken;
@@ -46,17 +54,20 @@ export class ReplyBounds {
         if (this.toCome === 0) this.endValue();
         continue;
       }
-      const end = chunk.indexOf(10, at);
-      const next = end < 0 ? chunk.length : end + 1;
-      if (this.line.length + next - at > REDIS.reply.lineMaxBytes)
-        throw new Error('a line of a reply is too long');
+      const end = chunk.indexOf(13, at);
+      const next = end < 0 ? chunk.length : end;
       this.line += chunk.toString('latin1', at, next);
-      at = next;
+      // Digits of a number cost the library time by the square.
+      const isText = this.line[0] === '+' || this.line[0] === '-';
+      if (this.line.length > (isText ? REDIS.reply.lineMaxBytes : NUMBER_MAX))
+        throw new Error('a line of a reply is too long');
       if (end < 0) return;
+      at = end + 1;
       const { line } = this;
       this.line = '';
-      if (line.indexOf('\r') !== line.length - 2) throw new Error('a line of a reply has no end');
-      this.begin(line[0]!, line.slice(1, -2));
+      // The library begins before the rest of the line break has come.
+      this.awaitsFeed = true;
+      this.begin(line[0] ?? '', line.slice(1));
     }
   }
 
