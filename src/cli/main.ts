@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
+#!/usr/bin/env node
 /** `nemo`: one file a command, loaded only when it is the one asked for. */
 
 import { type Commands, runProgram } from './program.js';

@@ -33,6 +33,7 @@ import { Due } from './due.js';
 import { InstanceChoice } from './instance-choice.js';
 import { callerLeft, deadlineExceeded, GivenUp, nextCheckMs, signalLeft } from './left-callers.js';
 import { type CallObserver, CallObservers } from './observer.js';
+import type { Overflow } from './overflow.js';
 import { Placing } from './placing.js';
 import { Pump } from './pump.js';
 import { Refusals } from './refusal.js';
@@ -51,6 +52,8 @@ export interface DispatcherOptions {
   placement?: PlacementPolicy;
   selection?: SelectionPolicy;
   admission?: AdmissionPolicy;
+  /** Default: what is not accepted is refused. */
+  overflow?: Overflow;
   observers?: readonly CallObserver[];
   /** Something happened to a function, or to stems, by which what should be made or ended may change. */
   onChanged?: (fn: FunctionState | undefined) => void;
@@ -126,6 +129,7 @@ export class Dispatcher {
     const fn = this.functions.get(request.ref.key);
     const refusal = this.refuses.of(fn, request, nowMs);
     if (fn === undefined || refusal !== undefined) {
+      if (this.options.overflow?.take(request, sink, refusal!)) return;
       sink.onError(refusal!, undefined);
       this.observers.refused(request.ref.key, request, refusal!);
       return;

@@ -13,7 +13,6 @@ import { spawnTied } from '../linux/tied-process.js';
 import { type ErrorCode, NemoError } from '../model/errors.js';
 import type { FeedFrame } from '../model/feed.js';
 import { guardianDone } from '../nf/guardian.js';
-import { AGENT } from '../tunables/index.js';
 
 const CLI = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 
@@ -58,7 +57,7 @@ export class AgentProcess {
         http: { port: 0, ...config.http },
       }),
     );
-    const child = spawnTied(process.execPath, [...AGENT.nodeFlags, CLI, 'up', '--config', file, '--json'], {
+    const child = spawnTied(process.execPath, [CLI, 'up', '--config', file, '--json'], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const output: string[] = [];

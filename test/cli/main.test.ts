@@ -2,17 +2,10 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { AGENT } from '../../src/tunables/index.js';
 import { CLI, nemo } from '../support/real-agent.js';
 
 describe('a command line', () => {
-  it('starts node as the agent is to run', () => {
-    const [first] = readFileSync(CLI, 'utf8').split('\n', 1);
-    expect(first).to.equal(`#!/usr/bin/env -S node ${AGENT.nodeFlags.join(' ')}`);
-  });
-
   it('ends quietly when its reader leaves, as in `nemo ... | head`', async () => {
     for (const args of [['--help'], ['nf', 'profiles', '--json'], ['bench', '--list']]) {
       const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });

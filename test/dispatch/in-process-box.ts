@@ -6,6 +6,7 @@
 import type { SandboxSlots } from '../../src/control/sandbox-slots.js';
 import { Dispatcher } from '../../src/dispatch/dispatcher.js';
 import { failuresTo } from '../../src/dispatch/observer.js';
+import type { Overflow } from '../../src/dispatch/overflow.js';
 import { Engines, stemKind } from '../../src/engine/engines.js';
 import type { Cgroup, CgroupDriver, CgroupLimits } from '../../src/linux/cgroup/driver.js';
 import { Board, Core } from '../../src/model/board.js';
@@ -210,6 +211,7 @@ export interface BoxOptions {
   /** Without a source of stems, whatever the prewarm policy wants. */
   plainStems?: boolean;
   watch?: SimWatch;
+  overflow?: Overflow;
 }
 
 export class InProcessBox implements SandboxSlots {
@@ -241,7 +243,7 @@ export class InProcessBox implements SandboxSlots {
   constructor(options: BoxOptions = {}) {
     const { functionCores = [1], prewarm = 'none', keepAlive = 'ttl', memoryMaxBytes } = options;
     const { clock = realClock, policy = policyByName('nemo'), selection = 'mru', stemBytes, watch } = options;
-    const { plainStems = false } = options;
+    const { plainStems = false, overflow } = options;
     this.clock = clock;
     const engine: Engine = {
       kind: 'process',
@@ -290,6 +292,7 @@ export class InProcessBox implements SandboxSlots {
         ...(watch?.calls === undefined ? [] : [watch.calls]),
       ],
       onChanged: (fn) => this.planner.changed(fn),
+      ...(overflow === undefined ? {} : { overflow }),
     });
     this.planner = new Planner({
       clock,
