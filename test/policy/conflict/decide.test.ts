@@ -275,7 +275,7 @@ describe('what is decided about a core', () => {
         slices: fc.integer({ min: 0, max: 3 }),
         stoppedByQuota: fc.boolean(),
       }),
-      ...{ functionsRan: fc.boolean(), lent: fc.boolean(), outOfTurn: fc.boolean() },
+      ...{ functionsRan: fc.boolean(), lent: fc.boolean(), outOfShare: fc.boolean() },
       ...{ nfRatio: share, othersRatio: share, lateNs: fc.constantFrom(0, 5e6) },
     });
     fc.assert(
