@@ -62,7 +62,7 @@ describe('an agent that cannot start', function () {
     expect(error.message).to.include(`${agent.configFile}:3`).and.include('prot');
   });
 
-  it('says in words what a value should have been, and why a file cannot be read', async () => {
+  it('says in words what a value should have been, and why a file is not used', async () => {
     const agent = newAgent();
     for (const [text, wanted] of [
       ['http: 8080\n', 'http must be a map of keys and values'],
@@ -75,7 +75,7 @@ describe('an agent that cannot start', function () {
     }
     const { code, err } = await nemo(['up', '--config', agent.folder]);
     expect(code).to.equal(1);
-    expect(err).to.include('NOT_FOUND').and.include('EISDIR');
+    expect(err).to.include('BAD_CONFIG').and.include('it is not a file');
   });
 
   it('names file, line and key of a typo in a profile', async () => {
