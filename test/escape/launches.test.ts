@@ -12,7 +12,7 @@ import { RealAgent } from '../support/real-agent.js';
 import { call, errorOf, SandboxBench } from '../support/sandboxes.js';
 
 describe('escape: starts of sandboxes', function () {
-  this.timeout(20_000);
+  this.timeout(60_000);
 
   it('ends a sandbox whose first process stands still before it is in its group', async () => {
     const bench = new SandboxBench();
@@ -56,7 +56,7 @@ describe('escape: starts of sandboxes', function () {
 
   it('answers callers, and all others, where no sandbox can be made of what is stored', async () => {
     const folder = mkdtempSync('/var/tmp/nemo-test-images-');
-    const agent = new RealAgent({ imageDirs: [folder] });
+    const agent = new RealAgent({ imageDirs: [folder], pool: { prewarm: 'none' } });
     try {
       chmodSync(folder, 0o755);
       writeLayout(folder, { layers: [busyboxLayer()], config: { Cmd: ['/bin/httpd', '-f', '-p', '8080'] } });

@@ -160,7 +160,8 @@ const CLAUSES: Readonly<Record<string, readonly Clause[]>> = {
   // A process that shares its table of files could take locks and end: they stay, and are nobody's (see lock-watch.ts).
   clone: [
     allow(argument(0, [0], CLONE_NEW_ANY | CLONE_FILES)),
-    allow(argument(0, [CLONE_THREAD], CLONE_NEW_ANY | CLONE_THREAD)),
+    // Not both: at most one clause of a call may apply.
+    allow(argument(0, [CLONE_THREAD | CLONE_FILES], CLONE_NEW_ANY | CLONE_THREAD | CLONE_FILES)),
   ],
   // Its flags lie in memory, out of a filter's sight; libraries fall back to clone.
   clone3: [refuse(ENOSYS)],
