@@ -227,6 +227,7 @@ export class Planner {
     const { pool, onNote } = this.options;
     try {
       await pool.stems.make(core, kind);
+      this.demands.made(key);
     } catch (thrown) {
       const error = asNemoError(thrown);
       this.demands.failed(key, this.clock.nowMs());

@@ -27,7 +27,7 @@ export class StemDemands {
   private readonly plan: Demand[] = [];
   private readonly kinds = new Map<string, { kind: StemKind; demand: Demand }>();
   private countedVersion = -1;
-  /** Kinds of which one could not be made, and when that was. */
+  /** Kinds of which none was made since one could not be, and when that was. */
   private readonly failedMs = new Map<string, number>();
 
   constructor(
@@ -67,8 +67,13 @@ export class StemDemands {
     this.failedMs.set(key, nowMs);
   }
 
+  /** One was made: its kind has its place again. */
+  made(key: string): void {
+    this.failedMs.delete(key);
+  }
+
   private failedAt({ key }: Demand): number {
-    return this.failedMs.get(key) ?? Number.NEGATIVE_INFINITY;
+    return this.failedMs.get(key) ?? 0;
   }
 
   /** Undefined: it is not wanted any more. */

@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import { VirtualClock } from '../../src/model/clock.js';
 import { NemoError } from '../../src/model/errors.js';
+import type { PrewarmDecision } from '../../src/policy/prewarm/next.js';
 import { DISPATCH, HARVEST } from '../../src/tunables/index.js';
 import { type BoxOptions, InProcessBox, settled } from '../dispatch/in-process-box.js';
 
@@ -156,6 +157,31 @@ describe('escape: the scheduler', () => {
       'process',
       'kinds/sound',
     ]);
+  });
+
+  it('gives a kind of stems its place again once one of it was made', async () => {
+    const made: string[] = [];
+    const onPrewarm = (what: PrewarmDecision): void => void (what.kind === 'stem' && made.push(what.key));
+    open({ prewarm: { policy: 'fixed', stems: 1, warmPerFunction: 0 }, watch: { onPrewarm } });
+    let broken = true;
+    box.starting = async ({ variant }) => {
+      if (variant === 'a' && broken) throw new NemoError('SANDBOX_START', 'it does not start yet');
+    };
+    for (const codeHash of ['a', 'b']) box.deploy(codeHash, { engine: 'kinds', codeHash });
+    const makeAll = async (): Promise<string[]> => {
+      made.length = 0;
+      for (let i = 0; i < 5; i++) {
+        box.planner.tick();
+        await settled();
+        clock.advance(DISPATCH.loadBackoffMs);
+      }
+      return made.slice();
+    };
+    expect(await makeAll()).to.include.members(['process', 'kinds/a', 'kinds/b']);
+    broken = false;
+    expect(await makeAll()).to.deep.equal(['kinds/a']);
+    for (const stem of box.pool.stems.ready.slice()) await box.pool.end(stem);
+    expect(await makeAll()).to.deep.equal(['process', 'kinds/a', 'kinds/b']);
   });
 
   it('keeps nothing of kinds of stems that no function needs any more, of which each deploy may bring another', async () => {
