@@ -6,16 +6,15 @@
 
 import type { SandboxSlots } from '../control/sandbox-slots.js';
 import type { StemKind } from '../engine/engines.js';
-import { type Board, Core } from '../model/board.js';
 import { type Clock, realClock, type Timer } from '../model/clock.js';
 import { asNemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
-import { LADDER } from '../policy/conflict/ladder.js';
 import type { IdleSandbox, KeepAlivePolicy } from '../policy/keepalive/policy.js';
 import { nextToMake, type PrewarmDecision } from '../policy/prewarm/next.js';
 import type { PrewarmPolicy } from '../policy/prewarm/policy.js';
 import { DISPATCH } from '../tunables/index.js';
 import type { Deployed, FunctionState } from './function-state.js';
+import { coreToGrowOn } from './grow-core.js';
 import type { Instance } from './instance.js';
 import type { Pool } from './pool.js';
 import { ReviewTimes } from './review-times.js';
@@ -189,7 +188,7 @@ export class Planner {
     const { pool, prewarm, onPrewarm } = this.options;
     if (this.making || (this.short.size === 0 && !this.demands.lacking)) return false;
     if (nowMs < this.notBeforeMs) return true;
-    const core = this.growCore();
+    const core = coreToGrowOn(this.options.control.board, this.options.functionCores);
     const decision = nextToMake(prewarm, {
       nowMs,
       stems,
@@ -276,23 +275,6 @@ export class Planner {
     const stem = await pool.takeStemFor(spec, core);
     if (stem !== undefined || pool.lackingBytes(bytes, kind) > 0) return stem;
     return pool.make(core, kind, bytes, false, spec);
-  }
-
-  /** The function core with the most predicted spare time on which prewarming is allowed now, or -1. */
-  private growCore(): number {
-    const board: Board = this.options.control.board;
-    let best = -1;
-    let most = 0;
-    for (const core of this.options.functionCores) {
-      if (!LADDER[board.get(core, Core.throttleLevel)]!.prewarm) continue;
-      if (board.get(core, Core.budgetRunning) === 0) continue;
-      const spare = board.get(core, Core.predictedSpareRatio);
-      if (spare >= most) {
-        best = core;
-        most = spare;
-      }
-    }
-    return best;
   }
 }
 
