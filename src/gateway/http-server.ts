@@ -5,8 +5,8 @@
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { afterLastByte, boundUnsent, type Untaken } from '../linux/socket-options.js';
 import { NemoError } from '../model/errors.js';
-import { afterLastByte, boundUnsent, type Untaken } from '../network/socket-options.js';
 import { GATEWAY_HTTP } from '../tunables/index.js';
 import { type Answers, countedResponse } from './answers.js';
 import { type Api, apiOf, OWN_ORIGIN, SHARED_ORIGIN } from './api.js';

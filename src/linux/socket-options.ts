@@ -5,8 +5,8 @@
  */
 
 import type { Server, Socket } from 'node:net';
-import { close, fcntl, getsockopt, ioctl, setsockopt } from '../linux/libc.js';
-import { EGRESS } from '../tunables/index.js';
+import { SOCKETS } from '../tunables/index.js';
+import { close, fcntl, getsockopt, ioctl, setsockopt } from './libc.js';
 
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
@@ -99,10 +99,10 @@ function closeTaken(fd: number, others: Untaken, gone: () => void): void {
     const nowMs = performance.now();
     if (bytes < leftBytes) {
       leftBytes = bytes;
-      untilMs = nowMs + EGRESS.untakenMs;
+      untilMs = nowMs + SOCKETS.untakenMs;
     }
     if (bytes === 0 || nowMs > untilMs) end();
-    else timer = setTimeout(look, EGRESS.untakenLookMs).unref();
+    else timer = setTimeout(look, SOCKETS.untakenLookMs).unref();
   };
   others.add(end);
   look();

@@ -11,6 +11,7 @@ import { listenTcp } from '../linux/blocking-socket.js';
 import { close as closeFd } from '../linux/libc.js';
 import { addLocalRoute } from '../linux/netlink.js';
 import { insideNamespace } from '../linux/netns.js';
+import { afterLastByte, boundBuffers, end, reset } from '../linux/socket-options.js';
 import { Pace } from '../streams/pace.js';
 import { EGRESS } from '../tunables/index.js';
 import { blockReason } from './blocked-addresses.js';
@@ -21,7 +22,6 @@ import { OwnAddresses } from './own-addresses.js';
 import { RelayFlow } from './relay-flow.js';
 import { RelayListener } from './relay-listener.js';
 import { type Share as PlacesShare, RelayPlaces } from './relay-places.js';
-import { afterLastByte, boundBuffers, end, reset } from './socket-options.js';
 
 /** What all sandboxes of one function share. */
 interface Share extends PlacesShare {

@@ -185,9 +185,6 @@ export const EGRESS = {
   bufferBytes: 32 * 1024,
   /** The kernel holds twice as much, each way of each socket. */
   socketBytes: 128 * 1024,
-  /** A connection that is over is reset when its peer has taken nothing of what is left for so long, looked at so often. */
-  untakenMs: 10_000,
-  untakenLookMs: 250,
   /** Of all connections of a function, both ways; a read of little counts as this much. */
   bytesPerSecond: 64 * 1024 * 1024,
   readLeastBytes: 8 * 1024,

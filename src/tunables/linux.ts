@@ -24,3 +24,9 @@ export const LOCK = {
   pollMs: 2,
   waitMaxMs: 2_000,
 } as const;
+
+export const SOCKETS = {
+  /** A connection that is over is reset when its peer has taken nothing of what is left for so long, looked at so often. */
+  untakenMs: 10_000,
+  untakenLookMs: 250,
+} as const;

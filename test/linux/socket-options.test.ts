@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { expect } from 'chai';
-import { afterLastByte, type Untaken } from '../../src/network/socket-options.js';
+import { afterLastByte, type Untaken } from '../../src/linux/socket-options.js';
 import { untakenTo } from '../support/untaken.js';
 import { until } from '../support/waiting.js';
 

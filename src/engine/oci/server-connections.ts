@@ -5,7 +5,7 @@
 
 import type { Socket } from 'node:net';
 import { Pool } from 'undici';
-import { leaveNothing } from '../../network/socket-options.js';
+import { leaveNothing } from '../../linux/socket-options.js';
 import { type Endings, guarded } from '../../sandbox/guarded.js';
 import { OCI } from '../../tunables/index.js';
 import { NOT_ACCEPTED } from './repeats.js';
