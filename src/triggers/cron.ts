@@ -8,8 +8,7 @@ import { asNemoError } from '../model/errors.js';
 import type { FunctionSpec } from '../model/function.js';
 import type { Platform } from '../model/platform.js';
 import type { Store } from '../store/store.js';
-import { CRON } from '../tunables/index.js';
-import type { CronTimes } from './cron-times.js';
+import { CronClock, DueClocks } from './cron-clock.js';
 import { readSchedule } from './schedule.js';
 import { claimRun } from './shared-turns.js';
 import type { Source } from './source.js';
@@ -26,12 +25,12 @@ const NO_BODY = Buffer.alloc(0);
  * asked each does, as a call too many is better than none.
  */
 export function createCronTriggers(platform: Platform, store?: Store): CronTriggers {
-  const clocks = new Map<string, Clock>();
-  const looks = new Looks();
+  const clocks = new Map<string, CronClock>();
+  const dueClocks = new DueClocks();
   let calls = 0;
   let closed = false;
 
-  const start = ({ ref }: FunctionSpec, expression: string): Clock => {
+  const start = ({ ref }: FunctionSpec, expression: string): CronClock => {
     const { key } = ref;
     const turns = readSchedule(expression);
     let underWay = false;
@@ -78,7 +77,7 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
         { onHead: () => {}, onChunk: () => {}, onEnd: ended, onError: ended },
       );
     };
-    return new Clock(turns, turn, looks);
+    return new CronClock(turns, turn, dueClocks);
   };
 
   const follow = (key: string, spec: FunctionSpec | undefined): void => {
@@ -104,85 +103,6 @@ export function createCronTriggers(platform: Platform, store?: Store): CronTrigg
       clocks.clear();
     },
   };
-}
-
-/**
- * Clocks whose time has come look one after the other, and most of the time is left to others: thousands of schedules may
- * come in the same moment, each second. One that comes late calls late, and once for all turns that were passed over.
- */
-class Looks {
-  private readonly due = new Set<Clock>();
-  private resting = false;
-
-  add(clock: Clock): void {
-    this.due.add(clock);
-    if (!this.resting) this.run();
-  }
-
-  delete(clock: Clock): void {
-    this.due.delete(clock);
-  }
-
-  private run(): void {
-    const fromMs = performance.now();
-    let spentMs = 0;
-    for (const clock of this.due) {
-      this.due.delete(clock);
-      clock.look();
-      spentMs = performance.now() - fromMs;
-      if (spentMs >= CRON.atOnceMs) break;
-    }
-    // Also after a single one: those of the same moment follow in turns of their own.
-    this.resting = true;
-    setTimeout(() => {
-      this.resting = false;
-      if (this.due.size > 0) this.run();
-    }, spentMs * CRON.restTimes).unref();
-  }
-}
-
-/**
- * Wakes for each turn, and every minute to look at the box's clock, which may be set. Set forward, or after a sleep, one turn
- * stands for all that were passed over. Set back, what has come does not come again; beyond a few hours the new time counts.
- */
-class Clock {
-  private timer: NodeJS.Timeout | undefined;
-  private due: Date | undefined;
-  private lookedMs = Date.now();
-
-  constructor(
-    private readonly turns: CronTimes,
-    private readonly turn: (due: Date) => void,
-    private readonly looks: Looks,
-  ) {
-    this.due = turns.next(new Date());
-    this.wait();
-  }
-
-  close(): void {
-    clearTimeout(this.timer);
-    this.looks.delete(this);
-    this.turns.close();
-  }
-
-  private wait(): void {
-    const leftMs = this.due === undefined ? CRON.lookMs : this.due.getTime() - Date.now();
-    this.timer = setTimeout(() => this.looks.add(this), Math.min(CRON.lookMs, Math.max(0, leftMs))).unref();
-  }
-
-  /** `Looks` calls it. */
-  look(): void {
-    const now = new Date();
-    const setBackMs = this.lookedMs - now.getTime();
-    this.lookedMs = now.getTime();
-    if (setBackMs > CRON.setBackMs || (setBackMs > 0 && this.turns.often)) this.due = this.turns.next(now);
-    const { due } = this;
-    if (due !== undefined && due <= now) {
-      this.due = this.turns.next(now);
-      this.turn(due);
-    }
-    this.wait();
-  }
 }
 
 function warnOfOverlap(platform: Platform, functionName: string): void {
