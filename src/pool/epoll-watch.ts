@@ -17,7 +17,7 @@ const TICK_MS = 10;
 
 export class EpollWatch<T extends { readonly cgroup: Cgroup }> {
   private checking = false;
-  private readonly rest = new Rest(WATCHES.restRatio);
+  private readonly rest = new Rest(WATCHES.restTimes);
   private lastMs = performance.now();
   private lastKernelMs = kernelMs();
 

@@ -13,7 +13,7 @@ import { Rest } from './rest.js';
 export class LockWatch<T extends { readonly cgroup: Cgroup }> {
   private checking = false;
   /** From looking through everybody's files. */
-  private readonly rest = new Rest(LOCKS.restRatio);
+  private readonly rest = new Rest(LOCKS.restTimes);
 
   constructor(private readonly readMaxBytes: number = LOCKS.readMaxBytes) {}
 

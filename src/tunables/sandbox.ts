@@ -47,7 +47,7 @@ export const LOCKS = {
   /** Of the kernel's list, for each look: some 9,000 locks. Reading it costs their number squared. */
   readMaxBytes: 512 * 1024,
   /** Between two looks through all open files of sandboxes, in parts of the time that the first took. */
-  restRatio: 9,
+  restTimes: 9,
 } as const;
 
 /** Of files by epoll. What is said through a pipe wakes all that watch it, in the time of whoever says it. */
@@ -57,7 +57,7 @@ export const WATCHES = {
   /** The agent's thread spends more of its time than that in the kernel: then they are counted. */
   kernelTimeRatio: 0.1,
   /** Between two counts, in parts of the time that the first took. */
-  restRatio: 9,
+  restTimes: 9,
 } as const;
 
 /** Where what functions say is told by the names of their own files. */
