@@ -19,7 +19,10 @@ export interface AnswerSink {
   onChunk(chunk: Buffer, sent?: GiveBack): void;
   /** True once nobody reads on: a call that still waits need not run, and a sandbox that can ends the answer. */
   readonly gone?: boolean;
-  /** Bytes given that the caller has not taken. A source that can wait asks `whenDrained` above its bound: a slow reader slows its function. */
+  /**
+   * Bytes given that the caller has not taken. A source that can wait asks `whenDrained` above its bound: a slow reader slows
+   * its function.
+   */
   readonly backlogBytes?: number;
   /** Calls `resume` once, when the backlog is gone or the caller has left. */
   whenDrained?(resume: () => void): void;

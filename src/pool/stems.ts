@@ -1,6 +1,6 @@
 /**
- * The stems of the pool: which are ready, how many are being made, which may serve a function, and when calls asked for one. The `StemSource`, if there
- * is one, has the word on its own stems and is told what becomes of them.
+ * The stems of the pool: which are ready, how many are being made, which may serve a function, and when calls asked for
+ * one. The `StemSource`, if there is one, has the word on its own stems and is told what becomes of them.
  */
 
 import type { StemKind } from '../engine/engines.js';
